@@ -1,0 +1,91 @@
+"""What went wrong, in the form every part of sagespec reports it.
+
+A `Problem` names the place, the thing, what is wrong, why, and how to mend it. The three exceptions
+sort problems by what the reader should do: edit a spec, look at the world, or report a bug. They are
+raised by every layer and shown by `cli` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Origin:
+    """A place in a spec file; line and column count from 1."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    what: the fact, with the values involved. about: the address or field it concerns ("" if none).
+    why: the rule behind it. fix: the next step, in the imperative. where: the place, if it has one.
+    """
+
+    what: str
+    about: str = ""
+    why: str = ""
+    fix: str = ""
+    where: Origin | None = None
+
+    def __str__(self) -> str:
+        head = " ".join(
+            part for part in (str(self.where or ""), f"{self.about}:" if self.about else "", self.what) if part
+        )
+        lines = [head]
+        if self.why:
+            lines.append(f"  why  {self.why}")
+        if self.fix:
+            lines.append(f"  fix  {self.fix}")
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, object]:
+        """The stable JSON form: about, what, why, fix, file, line, column (the last three may be null)."""
+        return {
+            "about": self.about,
+            "what": self.what,
+            "why": self.why,
+            "fix": self.fix,
+            "file": self.where.file if self.where else None,
+            "line": self.where.line if self.where else None,
+            "column": self.where.column if self.where else None,
+        }
+
+
+class SagespecError(Exception):
+    """Base of the three kinds; carries every problem found, not only the first."""
+
+    def __init__(self, problems: Problem | str | Sequence[Problem], *, why: str = "", fix: str = "") -> None:
+        if isinstance(problems, str):
+            problems = Problem(problems, why=why, fix=fix)
+        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class SpecError(SagespecError):
+    """What the user wrote is wrong; editing the spec mends it."""
+
+
+class WorldError(SagespecError):
+    """The engine, the store, the disk or the network refused; the problem says what to check."""
+
+
+class InternalError(SagespecError):
+    """sagespec broke one of its own rules; please report it."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """'did you mean "x"?' for the nearest of `known`, or '' when none is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f'did you mean "{near[0]}"?' if near else ""

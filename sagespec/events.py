@@ -1,0 +1,84 @@
+"""What happened, as data: made by `apply`, `train` and `converge`, shown by `show`, kept by nobody.
+
+An `Event` is something to tell while work goes on; an `Outcome` is how one action ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    RUNTIME = "runtime"  # which engine, and why
+    LOCK = "lock"  # waiting for another apply, or taking over from a dead one
+    PLANNED = "planned"  # a pass begins with this many actions
+    STARTED = "started"  # an action began
+    PROGRESS = "progress"  # an action got on: `done` of `total`, in `unit`
+    LOG = "log"  # a line a job's container printed
+    FINISHED = "finished"  # an action ended well
+    FAILED = "failed"
+    SKIPPED = "skipped"  # not begun, because something it waits for failed, or on Ctrl-C
+    NOTE = "note"
+    SETTLED = "settled"  # all is as specified, or has failed
+
+
+@dataclass(frozen=True)
+class Event:
+    """about: an address as text ("" if none). done/total: for PROGRESS, in `unit` (bytes, files, rounds)."""
+
+    kind: EventKind
+    about: str = ""
+    text: str = ""
+    action: str = ""  # verb of the action, where one is concerned
+    at: datetime | None = None
+    done: float | None = None
+    total: float | None = None
+    unit: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        """The stable JSON form; fields that say nothing are left out."""
+        values: dict[str, object] = {
+            "event": self.kind.value,
+            "about": self.about,
+            "action": self.action,
+            "text": self.text,
+            "at": self.at.isoformat() if self.at else None,
+            "done": self.done,
+            "total": self.total,
+            "unit": self.unit,
+        }
+        return {name: value for name, value in values.items() if value not in ("", None)}
+
+
+Report = Callable[[Event], None]
+
+
+class Result(StrEnum):
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one action ended. `reason` says why, for all but DONE; seconds is how long it took."""
+
+    action_id: str
+    about: str
+    verb: str
+    result: Result
+    reason: str = ""
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "action": self.verb,
+            "about": self.about,
+            "result": self.result.value,
+            "reason": self.reason,
+            "seconds": round(self.seconds, 3),
+        }

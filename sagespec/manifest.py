@@ -1,0 +1,104 @@
+"""What the store keeps: the `Manifest` of a job and the `Revision`s of an endpoint.
+
+Both are pydantic models because they are read back by later releases and by people. A manifest is
+the commit of a training job: it is written last, and once it says `completed` the job is never run
+again. A revision says what was asked of an endpoint and what came of it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MANIFEST_FORMAT = 1
+REVISION_FORMAT = 1
+
+
+class Record(BaseModel):
+    # A record written by a newer release may hold fields this one does not know: they are kept, not refused.
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class JobStatus(StrEnum):
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class Git(Record):
+    """The commit the spec was read at; `dirty` when the tree had changes beside it."""
+
+    commit: str
+    dirty: bool
+
+
+class Input(Record):
+    """Fingerprint of a channel's data: SHA-256 over the sorted (name, size, ETag or SHA-256) of its objects."""
+
+    source: str
+    fingerprint: str
+    objects: int
+    bytes: int
+    content_type: str | None = None
+
+
+class Artifact(Record):
+    """One file of a job in the store; `key` is relative to the job's folder."""
+
+    key: str
+    size: int
+    sha256: str
+
+
+class Manifest(Record):
+    format: int = MANIFEST_FORMAT
+    project: str
+    name: str
+    version: int
+    key: str
+    key_fields: dict[str, Any]
+    status: JobStatus
+    reason: str = ""
+    spec: dict[str, Any]
+    git: Git | None = None
+    sagespec_version: str = ""
+    runtime: str = ""
+    images: dict[str, str] = Field(default_factory=dict)  # program -> digest
+    inputs: dict[str, Input] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)
+    exit_codes: dict[str, int] = Field(default_factory=dict)  # host -> code
+    artifacts: dict[str, Artifact] = Field(default_factory=dict)  # model, output, logs/algo-1, …
+    started_at: datetime
+    ended_at: datetime
+    seconds: dict[str, float] = Field(default_factory=dict)  # downloading, training, uploading
+    protect: bool = False
+
+
+class RevisionStatus(StrEnum):
+    ROLLING = "rolling"
+    LIVE = "live"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+    REMOVED = "removed"
+
+
+class Revision(Record):
+    """One attempt at making an endpoint what was asked.
+
+    A `live` revision that is followed by another live one is superseded; that is derived, never written.
+    `asked` is `DesiredEndpoint.asked`, enough to serve it again.
+    """
+
+    format: int = REVISION_FORMAT
+    endpoint: str
+    number: int
+    hash: str
+    status: RevisionStatus
+    asked: dict[str, Any]
+    reason: str = ""
+    git: Git | None = None
+    started_at: datetime
+    ended_at: datetime | None = None

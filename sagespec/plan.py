@@ -1,0 +1,260 @@
+"""The plan: a value that says what will be done, in what order, and why.
+
+Made by `reconcile`, printed by `show` and carried out by `apply`. Each action is one effect that is
+safe to repeat; it names its cause and the actions it waits for. The text form is what tests compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from sagespec.errors import InternalError, Problem
+from sagespec.manifest import RevisionStatus
+from sagespec.state import Address, DesiredEndpoint, DesiredJob, DesiredVariant, Route
+
+
+class Reason(StrEnum):
+    NEW = "new"  # asked for and not there
+    CHANGED = "changed"  # a field of the spec changed
+    DRIFT = "drift"  # what was applied is not what is there
+    ADOPTED = "adopted"  # an earlier run began this; it is taken up where it stands
+    RETRIED = "retried"  # asked for with --retry
+    REMOVED = "removed"  # no longer asked for
+    FOLLOWS = "follows"  # needed by another action of this plan
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why an action is there: for a change, the field with its old and new value."""
+
+    reason: Reason
+    field: str = ""
+    old: str = ""
+    new: str = ""
+    note: str = ""
+
+    def __str__(self) -> str:
+        if self.field:
+            change = f"{self.field} {self.old} -> {self.new}" if self.old else f"{self.field} {self.new}"
+            return f"{change} ({self.note})" if self.note else change
+        return self.note or self.reason.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Action:
+    verb: ClassVar[str]
+    about: Address
+    cause: Cause
+    after: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return f"{self.verb} {self.about}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartGateway(_Action):
+    """Start the gateway's container, replacing one that is dead or was started with other settings."""
+
+    verb = "start-gateway"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunJob(_Action):
+    """Train: inputs in, containers started, followed to the end, model and manifest to the store, containers away.
+
+    Containers of an earlier run that carry the job's key are taken up where they stand.
+    """
+
+    verb = "run-job"
+    job: DesiredJob
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveContainer(_Action):
+    """Remove one container that serves nothing: a job's left-over, or the gateway."""
+
+    verb = "remove-container"
+    container: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.verb} {self.about} {self.container}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartInstance(_Action):
+    """Start one serving container with its model; a dead one of the same name is removed first."""
+
+    verb = "start-instance"
+    container: str
+    variant: DesiredVariant
+
+    @property
+    def id(self) -> str:
+        return f"{self.verb} {self.about} {self.container}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwaitHealthy(_Action):
+    """Let the gateway probe new instances, without traffic, until all are healthy and stay so.
+
+    When they do not, revision `revision` of `endpoint` is recorded as failed with their last log lines
+    (None: nothing is recorded, the instances replace dead ones of what is live).
+    """
+
+    verb = "await-healthy"
+    variant: str
+    hash: str
+    containers: tuple[str, ...]
+    within: float
+    min_healthy: float
+    endpoint: DesiredEndpoint
+    revision: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetRoutes(_Action):
+    """Give the endpoint this route; None takes it off the gateway."""
+
+    verb = "set-routes"
+    route: Route | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrainInstance(_Action):
+    """Wait until no request of this container is in flight, at most `within` seconds."""
+
+    verb = "drain-instance"
+    container: str
+    within: float
+
+    @property
+    def id(self) -> str:
+        return f"{self.verb} {self.about} {self.container}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveInstance(_Action):
+    """Take one serving container out of the gateway's sight, stop it and remove it."""
+
+    verb = "remove-instance"
+    container: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.verb} {self.about} {self.container}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordRevision(_Action):
+    """Write what became of a revision to the store."""
+
+    verb = "record-revision"
+    number: int
+    status: RevisionStatus
+    endpoint_hash: str
+    asked: dict[str, Any]
+    started_at: datetime
+
+    @property
+    def id(self) -> str:
+        return f"{self.verb} {self.about} {self.number} {self.status}"
+
+
+Action = (
+    StartGateway
+    | RunJob
+    | RemoveContainer
+    | StartInstance
+    | AwaitHealthy
+    | SetRoutes
+    | DrainInstance
+    | RemoveInstance
+    | RecordRevision
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """actions: in an order that respects `after`. unchanged: addresses with nothing to do.
+
+    refused: what the specs ask for and will not be done, with the reason; a plan with refusals still
+    does the rest. notes: worth saying, nothing to do about it (a live endpoint that no spec names).
+    look_again_at: when time alone may change the answer.
+    """
+
+    actions: tuple[Action, ...] = ()
+    unchanged: tuple[Address, ...] = ()
+    refused: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    look_again_at: datetime | None = None
+
+    def __iter__(self) -> Iterator[Action]:
+        return iter(self.actions)
+
+    def text(self) -> str:
+        """One line an action: verb, address, cause; columns aligned. Ends without a newline."""
+        rows = [(action.verb, _about_text(action), str(action.cause)) for action in self.actions]
+        widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+        return "\n".join(f"{verb:<{widths[0]}}  {about:<{widths[1]}}  {cause}".rstrip() for verb, about, cause in rows)
+
+    def as_json(self) -> dict[str, Any]:
+        """The stable JSON form, documented in docs/commands.md."""
+        return {
+            "actions": [
+                {
+                    "id": action.id,
+                    "action": action.verb,
+                    "about": str(action.about),
+                    "cause": {
+                        "reason": action.cause.reason.value,
+                        "field": action.cause.field,
+                        "old": action.cause.old,
+                        "new": action.cause.new,
+                        "note": action.cause.note,
+                    },
+                    "after": list(action.after),
+                }
+                for action in self.actions
+            ],
+            "unchanged": [str(address) for address in self.unchanged],
+            "refused": [problem.as_json() for problem in self.refused],
+            "notes": list(self.notes),
+            "look_again_at": self.look_again_at.isoformat() if self.look_again_at else None,
+        }
+
+
+def _about_text(action: Action) -> str:
+    return str(action.about)
+
+
+def ordered(actions: Iterable[Action]) -> tuple[Action, ...]:
+    """The actions so that each stands behind those it waits for; otherwise in the order given.
+
+    InternalError when two share an id, one waits for an unknown one, or they wait in a circle.
+    """
+    waiting = list(actions)
+    ids = [action.id for action in waiting]
+    if len(set(ids)) != len(ids):
+        raise InternalError(f"two actions share an id: {sorted({i for i in ids if ids.count(i) > 1})}")
+    known, done, result = set(ids), set[str](), list[Action]()
+    for action in waiting:
+        if missing := set(action.after) - known:
+            raise InternalError(f"{action.id} waits for {sorted(missing)}, which the plan does not hold")
+    while waiting:
+        later: list[Action] = []
+        for action in waiting:
+            if done.issuperset(action.after):
+                result.append(action)
+                done.add(action.id)
+            else:
+                later.append(action)
+        if len(later) == len(waiting):
+            raise InternalError(f"actions wait for each other: {[action.id for action in later]}")
+        waiting = later
+    return tuple(result)

@@ -1,0 +1,401 @@
+"""The two sides that are compared: what is wanted (`Desired`) and what is there (`Observed`).
+
+Plain frozen values with the names, labels and hashes by which the two find each other. `resolve`
+makes the first, `observe` the second, `reconcile` reads both. Nothing here touches the world.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from sagespec.errors import Origin
+from sagespec.manifest import Manifest, Revision
+
+# -- addresses -------------------------------------------------------------------------------------
+
+Kind = Literal["job", "endpoint", "gateway"]
+_ADDRESS = re.compile(
+    r"^(?P<kind>job|endpoint|gateway)"
+    r"(?:/(?P<name>[a-zA-Z0-9-]+)(?:@(?P<version>\d+))?(?:/(?P<variant>[a-zA-Z0-9-]+))?(?:#(?P<instance>\d+))?)?$"
+)
+
+
+@dataclass(frozen=True, order=True)
+class Address:
+    """How everything is named: `job/churn@3`, `endpoint/churn`, `endpoint/churn/candidate#0`, `gateway`.
+
+    `instance` counts from 0 and is None for the whole; host algo-1 of a job is instance 0.
+
+    >>> str(Address.parse("endpoint/churn/candidate#0"))
+    'endpoint/churn/candidate#0'
+    """
+
+    kind: Kind
+    name: str = ""
+    version: int = 0
+    variant: str = ""
+    instance: int | None = None
+
+    def __str__(self) -> str:
+        text = self.kind + (f"/{self.name}" if self.name else "")
+        text += f"@{self.version}" if self.version else ""
+        text += f"/{self.variant}" if self.variant else ""
+        return text + (f"#{self.instance}" if self.instance is not None else "")
+
+    @staticmethod
+    def parse(text: str) -> Address:
+        """The address written as `text`; ValueError when it is none."""
+        match = _ADDRESS.match(text)
+        if (
+            not match
+            or (match["kind"] != "gateway") != bool(match["name"])
+            or (match["kind"] == "job") != bool(match["version"])
+        ):
+            raise ValueError(f"{text!r} is not an address")
+        instance = match["instance"]
+        return Address(
+            match["kind"],  # type: ignore[arg-type]  # the pattern admits the three kinds alone
+            match["name"] or "",
+            int(match["version"] or 0),
+            match["variant"] or "",
+            int(instance) if instance is not None else None,
+        )
+
+    @property
+    def whole(self) -> Address:
+        """The job, endpoint or gateway this is a part of."""
+        return Address(self.kind, self.name, self.version)
+
+
+GATEWAY = Address("gateway")
+
+
+def job_address(name: str, version: int) -> Address:
+    return Address("job", name, version)
+
+
+def endpoint_address(name: str) -> Address:
+    return Address("endpoint", name)
+
+
+# -- labels and hashes -----------------------------------------------------------------------------
+
+LABEL_PROJECT = "sagespec.project"
+LABEL_KIND = "sagespec.kind"
+LABEL_NAME = "sagespec.name"
+LABEL_VERSION = "sagespec.version"
+LABEL_KEY = "sagespec.key"
+LABEL_VARIANT = "sagespec.variant"
+LABEL_INSTANCE = "sagespec.instance"
+LABEL_HASH = "sagespec.hash"
+
+HASH_FORMAT = 1
+
+
+def hash_of(value: Any) -> str:
+    """`<format>-<16 hex digits>` over the canonical JSON of `value`.
+
+    The format number lets a later release hash differently and still compare what an earlier one
+    made by the earlier rule, so that an upgrade replaces nobody's containers.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"{HASH_FORMAT}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def same_hash(wanted: str, live: str) -> bool:
+    """Whether `live` stands for what `wanted` asks; one of another format counts as the same.
+
+    What a newer or older release made cannot be compared here, and replacing it on a guess would be
+    the worse mistake.
+    """
+    return wanted == live or wanted.partition("-")[0] != live.partition("-")[0]
+
+
+def labels_of(project_name: str, address: Address, hash_text: str) -> dict[str, str]:
+    """The labels of one container; a job's hash is its key."""
+    labels = {
+        LABEL_PROJECT: project_name,
+        LABEL_KIND: address.kind,
+        LABEL_NAME: address.name,
+        LABEL_VERSION: str(address.version) if address.version else "",
+        LABEL_VARIANT: address.variant,
+        LABEL_INSTANCE: "" if address.instance is None else str(address.instance),
+        LABEL_KEY if address.kind == "job" else LABEL_HASH: hash_text,
+    }
+    return {label: text for label, text in labels.items() if text}
+
+
+def address_from_labels(labels: Mapping[str, str]) -> tuple[Address, str] | None:
+    """Address and hash of a container from its labels; None when they are not ours or are damaged."""
+    kind = labels.get(LABEL_KIND, "")
+    try:
+        instance = labels.get(LABEL_INSTANCE)
+        address = Address(
+            kind,  # type: ignore[arg-type]  # checked on the next line
+            labels.get(LABEL_NAME, ""),
+            int(labels.get(LABEL_VERSION, 0)),
+            labels.get(LABEL_VARIANT, ""),
+            int(instance) if instance is not None else None,
+        )
+        Address.parse(str(address))
+    except ValueError:
+        return None
+    return address, labels.get(LABEL_KEY if kind == "job" else LABEL_HASH, "")
+
+
+def container_name(project_name: str, address: Address, hash_text: str) -> str:
+    """The one name a container can have: a repeated create finds it instead of doubling it.
+
+    Names are case-sensitive in the engines, hold only what Docker allows, and end in part of the
+    hash, so that old and new instances of a variant stand side by side.
+    """
+    parts = ["sagespec", project_name, address.kind, address.name]
+    parts += [f"v{address.version}"] if address.version else []
+    parts += [address.variant] if address.variant else []
+    parts += [str(address.instance)] if address.instance is not None else []
+    return "_".join(part for part in [*parts, hash_text.partition("-")[2][:12]] if part)
+
+
+# -- programs --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, order=True)
+class Program:
+    """What runs in a container: a folder of images/ (`builtin`) or a container image of the user's."""
+
+    builtin: str = ""
+    image: str = ""
+
+    def __str__(self) -> str:
+        return self.builtin or self.image
+
+
+# -- desired ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DesiredChannel:
+    name: str
+    source: str  # s3://bucket/prefix, or a path: absolute, or relative to the project's root
+    content_type: str | None = None
+    sharded: bool = False
+
+
+@dataclass(frozen=True)
+class DesiredJob:
+    """One (name, version) to be trained. `key_fields` is what `key` hashes: field path -> value."""
+
+    name: str
+    version: int
+    key: str
+    key_fields: Mapping[str, Any]
+    program: Program
+    hyperparameters: Mapping[str, Any]
+    channels: tuple[DesiredChannel, ...]
+    instances: int
+    environment: Mapping[str, str]
+    cpus: float | None
+    memory: int | None
+    max_runtime: float
+    protect: bool
+    spec: Mapping[str, Any]  # as written, for the manifest
+    origin: Origin | None = None
+    field_origins: Mapping[str, Origin] = field(default_factory=dict)  # field path -> place, for refusals
+
+    @property
+    def address(self) -> Address:
+        return job_address(self.name, self.version)
+
+
+@dataclass(frozen=True)
+class DesiredModel:
+    """What a variant serves: a job's model (`job` set) or an artifact (`uri` set), never both.
+
+    `identity` is what decides whether two are the same model: the job's address and key, or the
+    artifact's address and fingerprint.
+    """
+
+    text: str  # as written: churn@3, s3://…/model.tar.gz
+    identity: str
+    job: Address | None = None
+    uri: str = ""
+
+
+@dataclass(frozen=True)
+class DesiredVariant:
+    name: str
+    model: DesiredModel
+    program: Program
+    weight: float
+    instances: int
+    environment: Mapping[str, str]
+    cpus: float | None
+    memory: int | None
+    hash: str  # over the fields of update class REPLACE
+    fields: Mapping[str, Any]  # those fields, for naming the one that changed
+
+
+@dataclass(frozen=True)
+class DesiredEndpoint:
+    name: str
+    variants: tuple[DesiredVariant, ...]
+    healthy_within: float
+    min_healthy: float
+    drain_within: float
+    protect: bool
+    hash: str  # over everything asked: what a revision is known by
+    asked: Mapping[str, Any]  # the same as JSON, kept in the revision; `resolve.endpoint_from_asked` reads it
+    origin: Origin | None = None
+
+    @property
+    def address(self) -> Address:
+        return endpoint_address(self.name)
+
+    def variant(self, name: str) -> DesiredVariant | None:
+        return next((variant for variant in self.variants if variant.name == name), None)
+
+
+@dataclass(frozen=True)
+class Desired:
+    project_name: str
+    jobs: tuple[DesiredJob, ...] = ()
+    endpoints: tuple[DesiredEndpoint, ...] = ()
+    gateway_hash: str = ""
+    parallel_jobs: int = 2
+
+    def job(self, address: Address) -> DesiredJob | None:
+        return next((job for job in self.jobs if job.address == address), None)
+
+
+# -- observed --------------------------------------------------------------------------------------
+
+
+class ContainerState(StrEnum):
+    CREATED = "created"  # made, never started
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, order=True)
+class Container:
+    """One container (or supervised process) of this project. `host:port` is where the gateway reaches it.
+
+    `exit_code` is set when the state is EXITED; `restarts` counts the engine's restarts where the
+    engine tells (0 otherwise).
+    """
+
+    name: str
+    address: Address
+    hash: str
+    state: ContainerState
+    exit_code: int | None = None
+    host: str = ""
+    port: int = 0
+    restarts: int = 0
+    started_at: datetime | None = None
+
+
+@dataclass(frozen=True, order=True)
+class Target:
+    """One set of equal instances behind an endpoint: a variant at one hash. An Envoy cluster.
+
+    instances: names of containers that may take requests; draining: those that only finish theirs.
+    A target of weight 0 gets requests by TargetVariant alone.
+    """
+
+    variant: str
+    hash: str
+    weight: float
+    instances: tuple[str, ...] = ()
+    draining: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where an endpoint's requests go. `targets` is sorted."""
+
+    endpoint: str
+    targets: tuple[Target, ...]
+
+    def target(self, variant: str, hash_text: str) -> Target | None:
+        return next((t for t in self.targets if (t.variant, t.hash) == (variant, hash_text)), None)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the gateway knows of one container it was told about."""
+
+    healthy: bool
+    active_requests: int = 0
+    host: str = ""
+    port: int = 0
+
+
+@dataclass(frozen=True)
+class ObservedGateway:
+    """routes by endpoint name; probes by container name. `answers` is False when it could not be asked."""
+
+    answers: bool = False
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One snapshot. manifests by job address; revisions by endpoint name, oldest first, ending in the newest
+    and reaching back at least to the newest live one."""
+
+    containers: tuple[Container, ...] = ()
+    gateway: ObservedGateway = ObservedGateway()
+    manifests: Mapping[Address, Manifest] = field(default_factory=dict)
+    revisions: Mapping[str, tuple[Revision, ...]] = field(default_factory=dict)
+
+    def containers_of(self, address: Address) -> tuple[Container, ...]:
+        """Containers that belong to the job, endpoint or gateway at `address`, sorted by name."""
+        return self._by_whole.get(address, ())
+
+    @property
+    def _by_whole(self) -> Mapping[Address, tuple[Container, ...]]:
+        cached: Mapping[Address, tuple[Container, ...]] | None = self.__dict__.get("_index")
+        if cached is None:
+            grouped: dict[Address, list[Container]] = {}
+            for container in self.containers:
+                grouped.setdefault(container.address.whole, []).append(container)
+            cached = {address: tuple(sorted(group, key=lambda c: c.name)) for address, group in grouped.items()}
+            object.__setattr__(self, "_index", cached)
+        return cached
+
+
+# -- what a runtime is asked to make -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One container to be created. `command` is the word it is run with: train or serve.
+
+    hosts: for a job, the container names of all its hosts in order (algo-1 first), so that they can
+    reach each other by those names; alias: this one's own host name, e.g. algo-1.
+    keep_running: restarted by the engine when it dies (serving), or left exited (training).
+    publish: (address, port) on the engine's machine, for the gateway alone.
+    """
+
+    name: str
+    address: Address
+    hash: str
+    program: Program
+    command: Literal["train", "serve"]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    cpus: float | None = None
+    memory: int | None = None
+    alias: str = ""
+    hosts: tuple[str, ...] = ()
+    keep_running: bool = False
+    publish: tuple[str, int] | None = None
