@@ -78,7 +78,6 @@ class Manifest(Record):
 
 
 class RevisionStatus(StrEnum):
-    ROLLING = "rolling"
     LIVE = "live"
     FAILED = "failed"
     ROLLED_BACK = "rolled_back"
@@ -89,7 +88,8 @@ class Revision(Record):
     """One attempt at making an endpoint what was asked.
 
     A `live` revision that is followed by another live one is superseded; that is derived, never written.
-    `asked` is `DesiredEndpoint.asked`, enough to serve it again.
+    `asked` is `DesiredEndpoint.asked`, enough to serve it again. `instead_of` is set by a roll-back: the
+    hash of what was live before, which is not put back until its spec changes.
     """
 
     format: int = REVISION_FORMAT
@@ -99,6 +99,7 @@ class Revision(Record):
     status: RevisionStatus
     asked: dict[str, Any]
     reason: str = ""
+    instead_of: str = ""
     git: Git | None = None
     started_at: datetime
     ended_at: datetime | None = None

@@ -28,20 +28,35 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True)
+class Change:
+    """One field of a spec that differs from what is live; `old` is '' for what was not there."""
+
+    field: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.old} -> {self.new}" if self.old else f"{self.field} {self.new}"
+
+
+@dataclass(frozen=True)
 class Cause:
-    """Why an action is there: for a change, the field with its old and new value."""
+    """Why an action is there: the reason, the changed fields behind it, and a note for people."""
 
     reason: Reason
-    field: str = ""
-    old: str = ""
-    new: str = ""
+    changes: tuple[Change, ...] = ()
     note: str = ""
 
     def __str__(self) -> str:
-        if self.field:
-            change = f"{self.field} {self.old} -> {self.new}" if self.old else f"{self.field} {self.new}"
-            return f"{change} ({self.note})" if self.note else change
-        return self.note or self.reason.value
+        changes = ", ".join(str(change) for change in self.changes)
+        return f"{changes} ({self.note})" if changes and self.note else changes or self.note or self.reason.value
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "reason": self.reason.value,
+            "changes": [{"field": c.field, "old": c.old, "new": c.new} for c in self.changes],
+            "note": self.note,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +214,7 @@ class Plan:
 
     def text(self) -> str:
         """One line an action: verb, address, cause; columns aligned. Ends without a newline."""
-        rows = [(action.verb, _about_text(action), str(action.cause)) for action in self.actions]
+        rows = [(action.verb, str(action.about), str(action.cause)) for action in self.actions]
         widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
         return "\n".join(f"{verb:<{widths[0]}}  {about:<{widths[1]}}  {cause}".rstrip() for verb, about, cause in rows)
 
@@ -211,13 +226,7 @@ class Plan:
                     "id": action.id,
                     "action": action.verb,
                     "about": str(action.about),
-                    "cause": {
-                        "reason": action.cause.reason.value,
-                        "field": action.cause.field,
-                        "old": action.cause.old,
-                        "new": action.cause.new,
-                        "note": action.cause.note,
-                    },
+                    "cause": action.cause.as_json(),
                     "after": list(action.after),
                 }
                 for action in self.actions
@@ -227,10 +236,6 @@ class Plan:
             "notes": list(self.notes),
             "look_again_at": self.look_again_at.isoformat() if self.look_again_at else None,
         }
-
-
-def _about_text(action: Action) -> str:
-    return str(action.about)
 
 
 def ordered(actions: Iterable[Action]) -> tuple[Action, ...]:

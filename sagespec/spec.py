@@ -6,11 +6,23 @@ docs/spec.md are made from them. Unknown fields are errors. Everything is frozen
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 API_VERSION = "sagespec/v1"
@@ -29,27 +41,36 @@ class Update(StrEnum):
     NONE = "none"  # how sagespec goes about it; nothing live changes
 
 
-def wrong(what: str, fix: str = "") -> PydanticCustomError:
-    """A validation error whose text `load` shows as it stands, with `fix` as the way out."""
-    return PydanticCustomError("sagespec", "{what}", {"what": what, "fix": fix})
+def wrong(what: str, fix: str = "", at: tuple[str | int, ...] = ()) -> PydanticCustomError:
+    """A validation error whose text `load` shows as it stands, with `fix` as the way out.
+
+    `at` is the place inside the validated value, e.g. ("variants", 1, "name") in an Endpoint.
+    """
+    return PydanticCustomError("sagespec", "{what}", {"what": what, "fix": fix, "at": at})
+
+
+def quoted(value: object) -> str:
+    """`value` in double quotes, cut where it is too long to read."""
+    text = str(value)
+    return json.dumps(text if len(text) <= 60 else text[:57] + "…", ensure_ascii=False)
 
 
 def _check_name(value: Any) -> Any:
     if isinstance(value, bool):
-        raise wrong(
-            f"{str(value).lower()} is not a name: YAML reads yes, no, on, off, true and false as booleans",
-            'quote it: name: "no"',
-        )
-    if isinstance(value, int | float):
+        raise wrong(f"{str(value).lower()} is not a name", f'quote it: "{str(value).lower()}"')
+    if isinstance(value, int):
         raise wrong(f"{value} is a number, not a name", f'quote it: "{value}"')
-    if isinstance(value, str) and not NAME_REGEX.match(value):
-        raise wrong(f"{value!r} is not a name", "use 1 to 63 letters, digits and single hyphens inside, e.g. churn-eu")
+    if isinstance(value, str) and not NAME_REGEX.fullmatch(value):
+        raise wrong(
+            f"{quoted(value)} is not a name",
+            "use 1 to 63 letters and digits, with hyphens inside, e.g. churn-eu",
+        )
     return value
 
 
 Name = Annotated[str, BeforeValidator(_check_name), Field(pattern=NAME_PATTERN, max_length=63)]
 
-_DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
+_DURATION = re.compile(r"^(\d{1,12}(?:\.\d{1,12})?)(ms|s|m|h|d)\Z", re.ASCII)
 _DURATION_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -59,21 +80,18 @@ def parse_duration(value: Any) -> float:
     >>> parse_duration("1.5h")
     5400.0
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise wrong(f"{value!r} is not a duration", "write a number with a unit: 30s, 10m, 1h, 2d")
-    if isinstance(value, int | float):
-        seconds = float(value)
-    else:
-        match = _DURATION.match(value.strip())
-        if not match:
-            raise wrong(f"{value!r} is not a duration", "write a number with a unit: 30s, 10m, 1h, 2d")
-        seconds = float(match[1]) * _DURATION_SECONDS[match[2]]
+    match = _DURATION.match(value) if isinstance(value, str) else None
+    if isinstance(value, bool) or not (match or isinstance(value, int | float)):
+        raise wrong(f"{quoted(value)} is not a duration", "write a number with a unit: 30s, 10m, 1h, 2d")
+    seconds = float(match[1]) * _DURATION_SECONDS[match[2]] if match else value
     if not 0 <= seconds <= 28 * 86400:
-        raise wrong(f"{value!r} is out of range", "a duration is between 0s and 28d")
-    return seconds
+        raise wrong(f"{quoted(value)} is out of range", "a duration is between 0s and 28d")
+    return float(seconds)
 
 
-_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?$")
+_SIZE = re.compile(r"^(\d{1,18}(?:\.\d{1,12})?) ?(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?\Z", re.ASCII)
+SMALLEST_MEMORY = 6 * 2**20  # Docker refuses less
+LARGEST_MEMORY = 64 * 2**40
 _SIZE_BYTES = {
     "B": 1,
     "KB": 10**3,
@@ -93,14 +111,19 @@ def parse_size(value: Any) -> int:
     >>> parse_size("2GiB")
     2147483648
     """
-    match = (
-        _SIZE.match(str(value).strip())
-        if isinstance(value, int | float | str) and not isinstance(value, bool)
-        else None
-    )
+    match = _SIZE.match(str(value)) if isinstance(value, int | str) and not isinstance(value, bool) else None
     if not match:
-        raise wrong(f"{value!r} is not a size", "write a number with a unit: 512MiB, 2GiB")
+        raise wrong(f"{quoted(value)} is not a size", "write a number with a unit: 512MiB, 2GiB")
     return int(float(match[1]) * _SIZE_BYTES[match[2] or "B"])
+
+
+def _enough_memory(value: int) -> int:
+    if not SMALLEST_MEMORY <= value <= LARGEST_MEMORY:
+        raise wrong(
+            f"{value} bytes is too {'little' if value < SMALLEST_MEMORY else 'much'} for a container",
+            "give between 6MiB and 64TiB, with the unit: memory: 2GiB",
+        )
+    return value
 
 
 Seconds = Annotated[
@@ -113,19 +136,37 @@ Seconds = Annotated[
 Bytes = Annotated[
     int,
     BeforeValidator(parse_size),
+    AfterValidator(_enough_memory),
     WithJsonSchema(
-        {"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)?\s*(B|[KMGT]i?B)?$", "examples": ["512MiB", "2GiB"]}
+        {
+            "type": ["string", "integer"],
+            "pattern": r"^\d{1,18}(\.\d{1,12})? ?(B|[KMGT]i?B)?$",
+            "minimum": SMALLEST_MEMORY,
+            "maximum": LARGEST_MEMORY,
+            "examples": ["512MiB", "2GiB"],
+        }
     ),
 ]
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether `value` is what JSON can hold: hashes and manifests are made from it."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))
+
+
 def _hyperparameter(value: Any) -> Any:
-    if isinstance(value, dict | list) or value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise wrong(
-        f"{value!r} ({type(value).__name__}) is not a hyperparameter",
-        "use a string, number, boolean, list or map; quote dates",
-    )
+    if not _is_plain(value):
+        raise wrong(
+            f"{quoted(value)} ({type(value).__name__}) is not a hyperparameter",
+            "use text, a finite number, true, false, a list or a map",
+        )
+    if len(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) > 2500:
+        raise wrong("is longer than 2500 characters", "put it in a file and give that as a channel")
+    return value
 
 
 def _text(value: Any) -> Any:
@@ -134,30 +175,64 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
+def _check_environment_name(value: str) -> str:
+    if not re.fullmatch(_ENVIRONMENT_NAME, value):
+        raise wrong(
+            f"{quoted(value)} is not the name of an environment variable",
+            "use letters, digits and _, not starting with a digit",
+        )
+    return value
+
+
+def _check_channel_name(value: str) -> str:
+    if not re.fullmatch(_CHANNEL_NAME, value):
+        raise wrong(f"{quoted(value)} is not a channel name", "use letters, digits, dots, hyphens and underscores")
+    return value
+
+
+_ENVIRONMENT_NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
+_CHANNEL_NAME = r"[A-Za-z0-9._-]+"
+
 Hyperparameter = Annotated[Any, BeforeValidator(_hyperparameter)]
-Text = Annotated[str, BeforeValidator(_text)]
-EnvironmentName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=512)]
+HyperparameterName = Annotated[str, Field(min_length=1, max_length=256)]
+Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number", "boolean"]})]
+EnvironmentName = Annotated[
+    str,
+    AfterValidator(_check_environment_name),
+    StringConstraints(max_length=512),
+    WithJsonSchema({"type": "string", "pattern": f"^{_ENVIRONMENT_NAME}$", "maxLength": 512}),
+]
+ChannelName = Annotated[
+    str,
+    AfterValidator(_check_channel_name),
+    StringConstraints(max_length=64),
+    WithJsonSchema({"type": "string", "pattern": f"^{_CHANNEL_NAME}$", "maxLength": 64}),
+]
 
 
 def _check_source(value: str) -> str:
     if not value.strip():
-        raise wrong("a source may not be empty", "give a path or an s3://bucket/prefix")
+        raise wrong("is empty", "give a path or s3://bucket/prefix")
     if "://" in value and not value.startswith(("s3://", "file://")):
         raise wrong(
-            f"{value!r} is neither a path nor an s3:// or file:// address",
+            f"{quoted(value)} is neither a path nor an s3:// or file:// address",
             "use s3://bucket/prefix, file:///path or a path",
         )
     if value.startswith("s3://") and not value[5:].split("/", 1)[0]:
-        raise wrong(f"{value!r} names no bucket", "write s3://bucket/prefix")
+        raise wrong(f"{quoted(value)} names no bucket", "write s3://bucket/prefix")
+    if value.startswith("~"):
+        raise wrong(
+            f"{quoted(value)} starts in somebody's home folder", "write a path from the spec's file, or an absolute one"
+        )
     return value
 
 
-Source = Annotated[str, AfterValidator(_check_source)]
+Source = Annotated[str, AfterValidator(_check_source), Field(max_length=1024)]
 
 
 class Model(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, strict=False, hide_input_in_errors=True
+        extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True, hide_input_in_errors=True
     )
 
 
@@ -182,6 +257,8 @@ class Channel(Model):
 
 
 class Stopping(Model):
+    """When a job is stopped that has not ended by itself."""
+
     max_runtime: Seconds = 86400.0
     """After this the job is stopped: SIGTERM, 120 s, SIGKILL. SageMaker's default is one day."""
 
@@ -190,38 +267,47 @@ def _channel_short_form(value: Any) -> Any:
     return {"source": value} if isinstance(value, str) else value
 
 
-ChannelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-_]+$", max_length=64)]
+_ONE_PROGRAM: JsonDict = {"oneOf": [{"required": ["algorithm"]}, {"required": ["image"]}]}
 
 
 class Document(Model):
-    apiVersion: Literal["sagespec/v1"]
+    """What every document starts with."""
+
+    apiVersion: Literal["sagespec/v1"] = Field(examples=[API_VERSION])
     """The format of this document."""
 
 
 class TrainingJob(Document):
     """A model to be trained once, known by its name and version."""
 
-    kind: Literal["TrainingJob"]
-    name: Name
+    model_config = ConfigDict(json_schema_extra=_ONE_PROGRAM)
+
+    kind: Literal["TrainingJob"] = Field(examples=["TrainingJob"])
+    """What this document describes."""
+    name: Name = Field(examples=["churn"])
     """Name of the job and of the model it makes."""
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, le=2**53 - 1, examples=[1])]
     """A version is immutable once it has been trained: to change the job, raise it."""
     algorithm: Name | None = None
     """A built-in algorithm, by the name of its folder under images/."""
     image: str | None = Field(default=None, max_length=255, min_length=1)
     """A container image of your own that answers to `train` (and `serve`)."""
-    hyperparameters: dict[str, Hyperparameter] = Field(default_factory=dict, max_length=100)
+    hyperparameters: dict[HyperparameterName, Hyperparameter] = Field(default_factory=dict, max_length=100)
     """Passed to the container as strings, as SageMaker does."""
     channels: dict[ChannelName, Annotated[Channel, BeforeValidator(_channel_short_form)]] = Field(
-        min_length=1, max_length=20
+        min_length=1, max_length=20, examples=[{"train": "../data/train.csv"}]
     )
     """Input data by channel name; a plain string is short for {source: …}."""
     instances: Annotated[int, Field(ge=1, le=64)] = 1
     """How many containers train together."""
     resources: Resources = Resources()
-    environment: dict[EnvironmentName, Text] = Field(default_factory=dict, max_length=100)
+    """Limits of each container."""
+    environment: dict[EnvironmentName, Annotated[Text, Field(max_length=512)]] = Field(
+        default_factory=dict, max_length=100
+    )
     """Environment variables of the containers."""
     stopping: Stopping = Stopping()
+    """When the job is stopped that has not ended by itself."""
     protect: bool = False
     """Never prune or destroy this, even when its spec is gone."""
 
@@ -237,13 +323,45 @@ class TrainingJob(Document):
         return self
 
 
+_JOB_AT_VERSION = re.compile(r"([a-zA-Z0-9-]{1,63})@([1-9][0-9]{0,15})")
+
+
+def named_job(model: str) -> tuple[str, int] | None:
+    """Name and version of the job whose model a variant's `model` names; None when it is an archive's place.
+
+    >>> named_job("churn@3"), named_job("./churn/model.tar.gz")
+    (('churn', 3), None)
+    """
+    match = _JOB_AT_VERSION.fullmatch(model)
+    return (match[1], int(match[2])) if match and NAME_REGEX.fullmatch(match[1]) else None
+
+
+def _check_model(value: str) -> str:
+    if named_job(value):
+        return value
+    if value.startswith("s3://") or "/" in value or value.endswith(".gz"):
+        if not value.endswith(".tar.gz"):
+            raise wrong(f"{quoted(value)} is not a model archive", "name a file that ends in .tar.gz, or job@version")
+        return _check_source(value)
+    name = value.partition("@")[0]
+    if not NAME_REGEX.fullmatch(name):
+        raise wrong(
+            f"{quoted(value)} names no model", "write job@version, e.g. churn@3, or the place of a model.tar.gz"
+        )
+    if "@" not in value:
+        raise wrong(f"{quoted(value)} names no version", f"write job@version: {name}@1")
+    raise wrong(f"{quoted(value)} ends in no version", f"a version is a whole number from 1: {name}@1")
+
+
 class Variant(Model):
     """One model behind an endpoint, with its share of the traffic."""
 
-    name: Name
+    name: Annotated[Name, Update.REPLACE] = Field(examples=["stable"])
     """Name callers see as InvokedProductionVariant."""
-    model: Annotated[str, Field(min_length=1)]
-    """job@version, or a model.tar.gz of your own: a path or s3://…."""
+    model: Annotated[str, AfterValidator(_check_model), Field(max_length=1024), Update.REPLACE] = Field(
+        examples=["churn@3"]
+    )
+    """job@version, or a model.tar.gz of your own: a path (relative to the spec's file) or s3://…."""
     weight: Annotated[float, Field(ge=0, le=1e9), Update.ROUTE] = 1.0
     """Share of the traffic relative to the other variants."""
     instances: Annotated[int, Field(ge=1, le=100), Update.SCALE] = 1
@@ -252,9 +370,30 @@ class Variant(Model):
     """The built-in that serves a model of your own; a job's model is served by what trained it."""
     image: Annotated[str | None, Update.REPLACE] = Field(default=None, max_length=255, min_length=1)
     """A container image that serves the model instead of the one that trained it."""
-    environment: Annotated[dict[EnvironmentName, Text], Update.REPLACE] = Field(default_factory=dict, max_length=100)
+    environment: Annotated[dict[EnvironmentName, Annotated[Text, Field(max_length=1024)]], Update.REPLACE] = Field(
+        default_factory=dict, max_length=100
+    )
     """Environment variables of the containers."""
     resources: Annotated[Resources, Update.REPLACE] = Resources()
+    """Limits of each container."""
+
+    @model_validator(mode="after")
+    def _one_program(self) -> Variant:
+        if named_job(self.model):
+            if self.algorithm:
+                raise wrong(
+                    f"does not go with model {self.model}, which is served by what trained it",
+                    "remove algorithm; a container of your own is named by image",
+                    at=("algorithm",),
+                )
+        elif bool(self.algorithm) == bool(self.image):
+            raise wrong(
+                f"{quoted(self.model)} needs exactly one of algorithm and image to serve it, "
+                f"has {'both' if self.image else 'neither'}",
+                "name a built-in (algorithm: xgboost) or a container (image: …)",
+                at=("model",),
+            )
+        return self
 
 
 class Rollout(Model):
@@ -275,28 +414,43 @@ class Rollout(Model):
 class Endpoint(Document):
     """A name behind the gateway that answers predictions from one or several models."""
 
-    kind: Literal["Endpoint"]
-    name: Name
+    kind: Literal["Endpoint"] = Field(examples=["Endpoint"])
+    """What this document describes."""
+    name: Annotated[Name, Update.REPLACE] = Field(examples=["churn"])
     """The name in POST /endpoints/<name>/invocations."""
-    variants: Annotated[tuple[Variant, ...], Field(min_length=1, max_length=10)]
+    variants: tuple[Variant, ...] = Field(
+        min_length=1, max_length=10, strict=False, examples=[[{"name": "stable", "model": "churn@1"}]]
+    )
     """The models behind the endpoint and how traffic is split between them."""
-    rollout: Rollout = Rollout()
-    protect: bool = False
+    rollout: Annotated[Rollout, Update.NONE] = Rollout()
+    """How a change reaches the callers."""
+    protect: Annotated[bool, Update.NONE] = False
     """Never prune or destroy this, even when its spec is gone."""
 
     @model_validator(mode="after")
     def _variants_make_sense(self) -> Endpoint:
-        names = [variant.name for variant in self.variants]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise wrong(f"two variants are named {twice[0]!r}", "give each variant a name of its own")
+        # Host names ignore case, so two variants may not differ in it alone.
+        names = [variant.name.lower() for variant in self.variants]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise wrong(
+                    f"an earlier variant is named {self.variants[names.index(name)].name}",
+                    "give each variant a name of its own",
+                    at=("variants", index, "name"),
+                )
         if sum(variant.weight for variant in self.variants) <= 0:
-            raise wrong("all weights are 0, so nobody would be answered", "give at least one variant a weight above 0")
+            raise wrong(
+                "all weights are 0, so nobody would be answered",
+                "give at least one variant a weight above 0",
+                at=("variants",),
+            )
         return self
 
 
 class Gateway(Model):
-    host: Text = "127.0.0.1"
+    """Where the project's endpoints are called."""
+
+    host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
     """Address the gateway listens on. 0.0.0.0 opens it to the network: there is no authentication."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     """Port the gateway listens on."""
@@ -305,14 +459,16 @@ class Gateway(Model):
 class Project(Document):
     """The settings of a repository: sagespec.yaml at its root."""
 
-    kind: Literal["Project"]
-    name: Name
+    kind: Literal["Project"] = Field(examples=["Project"])
+    """What this document describes."""
+    name: Name = Field(examples=["acme-churn"])
     """Marks what belongs to this project; two projects on one engine never touch each other."""
     store: Source = "file://.sagespec/store"
     """Where models, logs and history live: file:// or a path, or s3://bucket/prefix."""
     runtime: Literal["auto", "docker", "process"] = "auto"
     """The engine: docker, process (plain local processes), or auto (docker if it answers)."""
     gateway: Gateway = Gateway()
+    """Where the project's endpoints are called."""
     parallel_jobs: Annotated[int, Field(ge=1, le=64)] = 2
     """How many training jobs may run at once."""
 

@@ -238,8 +238,8 @@ class DesiredVariant:
     environment: Mapping[str, str]
     cpus: float | None
     memory: int | None
-    hash: str  # over the fields of update class REPLACE
-    fields: Mapping[str, Any]  # those fields, for naming the one that changed
+    hash: str  # over `replace_fields`
+    replace_fields: Mapping[str, Any]  # those of update class REPLACE, so that a change can be named
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ class DesiredEndpoint:
     drain_within: float
     protect: bool
     hash: str  # over everything asked: what a revision is known by
-    asked: Mapping[str, Any]  # the same as JSON, kept in the revision; `resolve.endpoint_from_asked` reads it
+    asked: Mapping[str, Any]  # the same as JSON, kept in the revision; `endpoint_from_asked` reads it back
     origin: Origin | None = None
 
     @property
@@ -260,6 +260,61 @@ class DesiredEndpoint:
 
     def variant(self, name: str) -> DesiredVariant | None:
         return next((variant for variant in self.variants if variant.name == name), None)
+
+
+def endpoint_from_asked(name: str, asked: Mapping[str, Any], origin: Origin | None = None) -> DesiredEndpoint:
+    """The endpoint that `asked` describes: from a spec by `resolve`, or from a revision in the store.
+
+    asked: {variants: [{name, model: {text, identity, job, uri}, program: {builtin, image}, weight,
+    instances, environment, cpus, memory}], rollout: {healthy_within, min_healthy, drain_within,
+    replace}, protect}.
+    """
+    split = [[variant["name"], variant["weight"]] for variant in asked["variants"]]
+    rollout = asked["rollout"]
+    return DesiredEndpoint(
+        name=name,
+        variants=tuple(
+            _variant_from_asked(variant, split if rollout["replace"] == "always" else None)
+            for variant in asked["variants"]
+        ),
+        healthy_within=rollout["healthy_within"],
+        min_healthy=rollout["min_healthy"],
+        drain_within=rollout["drain_within"],
+        protect=asked["protect"],
+        hash=hash_of(asked),
+        asked=asked,
+        origin=origin,
+    )
+
+
+def _variant_from_asked(asked: Mapping[str, Any], split: list[list[Any]] | None) -> DesiredVariant:
+    model, program = asked["model"], Program(**asked["program"])
+    replace_fields = {
+        "model": model["identity"],
+        "program": str(program),
+        "environment": asked["environment"],
+        "cpus": asked["cpus"],
+        "memory": asked["memory"],
+    }
+    if split is not None:
+        replace_fields["split"] = split
+    return DesiredVariant(
+        name=asked["name"],
+        model=DesiredModel(
+            text=model["text"],
+            identity=model["identity"],
+            job=Address.parse(model["job"]) if model["job"] else None,
+            uri=model["uri"],
+        ),
+        program=program,
+        weight=asked["weight"],
+        instances=asked["instances"],
+        environment=asked["environment"],
+        cpus=asked["cpus"],
+        memory=asked["memory"],
+        hash=hash_of(replace_fields),
+        replace_fields=replace_fields,
+    )
 
 
 @dataclass(frozen=True)

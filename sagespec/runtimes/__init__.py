@@ -135,3 +135,31 @@ class Runtime(Protocol):
     def checks(self) -> tuple[Check, ...]:
         """What `doctor` shows of this engine."""
         ...
+
+
+def images_dir() -> Path:
+    """The folder of the built-in programs: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "images"
+    return installed if installed.is_dir() else package.parent / "images"
+
+
+def choose(wanted: Literal["auto", "docker", "process"], project_name: str, root: Path) -> tuple[Runtime, str]:
+    """The runtime of the project at `root`, and a line for people that says which it is and why.
+
+    WorldError when Docker is wanted and does not answer. The engines' modules are imported here, because the
+    Docker SDK takes a tenth of a second that the process runtime need not pay.
+    """
+    reason = "it was asked for"
+    if wanted != "process":
+        from sagespec.runtimes.docker import DockerRuntime
+
+        no_docker = DockerRuntime.answers() if wanted == "auto" else None
+        if no_docker is None:
+            docker = DockerRuntime(project_name, images_dir())
+            return docker, f"runtime docker: {docker.engine}"
+        reason = no_docker
+    from sagespec.runtimes.process import ProcessRuntime
+
+    process = ProcessRuntime(project_name, root / ".sagespec" / "containers", images_dir())
+    return process, f"runtime process (local programs, no isolation): {reason}"

@@ -1,0 +1,339 @@
+"""Carries a plan out: walks its graph, side by side where it may, and decides nothing.
+
+Called by `converge`. One function an action; each is safe to repeat after a kill at any line. What an
+action reports goes out as events, how it ended as an `Outcome`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import assert_never
+
+from sagespec.archive import unpack
+from sagespec.contract import SERVE_GRACE_SECONDS
+from sagespec.errors import SagespecError, WorldError
+from sagespec.events import Event, EventKind, Outcome, Report, Result
+from sagespec.gateway import Gateway
+from sagespec.manifest import Git, Revision, RevisionStatus
+from sagespec.plan import (
+    Action,
+    AwaitHealthy,
+    DrainInstance,
+    Plan,
+    RecordRevision,
+    RemoveContainer,
+    RemoveInstance,
+    RunJob,
+    SetRoutes,
+    StartGateway,
+    StartInstance,
+)
+from sagespec.records import Records
+from sagespec.runtimes import Runtime
+from sagespec.state import ContainerState, Launch, Target
+from sagespec.stores import open_store
+from sagespec.train import Cancelled, Trainer
+
+MAX_MODEL_BYTES = 64 * 2**30  # an unpacked model larger than this is taken for a bomb
+PROBE_EVERY_SECONDS = 0.2
+LOG_LINES_SHOWN = 15
+CRASHES_ALLOWED = 2  # restarts by the engine before a new instance counts as failed
+PARALLEL_ACTIONS = 8
+
+
+class Unhealthy(WorldError):
+    """New instances did not become healthy: a verdict on what was asked, not a fault of the world."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What actions act on. `root` is the project's folder, `scratch` a folder for what may be lost."""
+
+    runtime: Runtime
+    gateway: Gateway
+    records: Records
+    trainer: Trainer
+    root: Path
+    scratch: Path
+    git: Git | None = None
+
+
+def apply(
+    plan: Plan,
+    world: World,
+    report: Report,
+    *,
+    parallel_jobs: int = 2,
+    cancelled: threading.Event | None = None,
+    guard: Callable[[], None] = lambda: None,
+) -> tuple[Outcome, ...]:
+    """Carry out every action of the plan; the outcomes in the order they ended.
+
+    An action runs when all it waits for are done; it is skipped when one of those was not. Setting
+    `cancelled` stops new actions and lets go of running jobs, which a later apply takes up. `guard` is
+    called before each action; what it raises ends that action, and so all that wait for it.
+    """
+    cancelled = cancelled or threading.Event()
+    waiting = list(plan.actions)
+    running: dict[Future[Outcome], Action] = {}
+    results: dict[str, Result] = {}
+    outcomes: list[Outcome] = []
+    with ThreadPoolExecutor(PARALLEL_ACTIONS + parallel_jobs, thread_name_prefix="apply") as pool:
+        while waiting or running:
+            for action in _ready(waiting, running.values(), results, parallel_jobs):
+                waiting.remove(action)
+                outcome = _not_begun(action, results, cancelled)
+                if outcome is None:
+                    running[pool.submit(_carry_out, action, world, report, cancelled, guard)] = action
+                    continue
+                _settle(outcome, results, outcomes, report)
+            if not running:
+                continue
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                del running[future]
+                _settle(future.result(), results, outcomes, report)
+    return tuple(outcomes)
+
+
+def _ready(
+    waiting: Iterable[Action], running: Iterable[Action], results: Mapping[str, Result], parallel_jobs: int
+) -> list[Action]:
+    """Actions all of whose prerequisites have ended, jobs only as many as may run at once."""
+    free = parallel_jobs - sum(isinstance(action, RunJob) for action in running)
+    ready: list[Action] = []
+    for action in waiting:
+        if not results.keys() >= set(action.after):
+            continue
+        if isinstance(action, RunJob):
+            if free <= 0:
+                continue
+            free -= 1
+        ready.append(action)
+    return ready
+
+
+def _not_begun(action: Action, results: Mapping[str, Result], cancelled: threading.Event) -> Outcome | None:
+    """The outcome of an action that must not be begun; None when it may."""
+    missing = [required for required in action.after if results[required] is not Result.DONE]
+    if missing:
+        return Outcome(action.id, str(action.about), action.verb, Result.SKIPPED, f"it waits for {missing[0]}")
+    if cancelled.is_set():
+        return Outcome(action.id, str(action.about), action.verb, Result.CANCELLED, "stopped on request")
+    return None
+
+
+def _settle(outcome: Outcome, results: dict[str, Result], outcomes: list[Outcome], report: Report) -> None:
+    results[outcome.action_id] = outcome.result
+    outcomes.append(outcome)
+    kinds = {Result.DONE: EventKind.FINISHED, Result.FAILED: EventKind.FAILED}
+    kind = kinds.get(outcome.result, EventKind.SKIPPED)
+    report(Event(kind, outcome.about, outcome.reason, action=outcome.verb, at=datetime.now(UTC), done=outcome.seconds))
+
+
+def _carry_out(
+    action: Action, world: World, report: Report, cancelled: threading.Event, guard: Callable[[], None]
+) -> Outcome:
+    begun = time.monotonic()
+    report(Event(EventKind.STARTED, str(action.about), str(action.cause), action=action.verb, at=datetime.now(UTC)))
+    try:
+        guard()
+        _do(action, world, report, cancelled)
+        result, reason = Result.DONE, ""
+    except Cancelled as stop:
+        result, reason = Result.CANCELLED, str(stop)
+    except SagespecError as error:
+        result, reason = Result.FAILED, str(error)
+    except OSError as error:
+        result, reason = Result.FAILED, f"{error.strerror or error} ({error.filename or 'no file'})"
+    return Outcome(action.id, str(action.about), action.verb, result, reason, time.monotonic() - begun)
+
+
+def _do(action: Action, world: World, report: Report, cancelled: threading.Event) -> None:
+    match action:
+        case StartGateway():
+            world.gateway.start(report)
+        case RunJob():
+            world.trainer.run(action.job, report, cancelled)
+        case RemoveContainer():
+            world.runtime.remove(action.container)
+        case StartInstance():
+            start_instance(action, world, report)
+        case AwaitHealthy():
+            await_healthy(action, world, cancelled)
+        case SetRoutes():
+            world.gateway.set_route(action.about.name, action.route, _addresses(world.runtime))
+        case DrainInstance():
+            drain_instance(action, world, report)
+        case RemoveInstance():
+            remove_instance(action, world)
+        case RecordRevision():
+            record_revision(action, world)
+        case _:
+            assert_never(action)
+
+
+def _addresses(runtime: Runtime) -> dict[str, tuple[str, int]]:
+    return {container.name: (container.host, container.port) for container in runtime.containers() if container.host}
+
+
+# -- serving ---------------------------------------------------------------------------------------
+
+
+def start_instance(action: StartInstance, world: World, report: Report) -> None:
+    """Start one serving container with its own copy of the model under /opt/ml/model.
+
+    The order matters: a container is started only when its model is in it whole, so one that is found
+    created and not started is known to be unfinished, and is made again.
+    """
+    variant = action.variant
+
+    def tell(text: str) -> None:
+        report(Event(EventKind.PROGRESS, str(action.about), text, action=action.verb))
+
+    world.runtime.prepare(variant.program, tell)
+    world.runtime.remove(action.container)
+    launch = Launch(
+        name=action.container,
+        address=action.about,
+        hash=variant.hash,
+        program=variant.program,
+        command="serve",
+        environment=dict(variant.environment),
+        cpus=variant.cpus,
+        memory=variant.memory,
+        keep_running=True,
+    )
+    world.runtime.create([launch])
+    with tempfile.TemporaryDirectory(dir=world.scratch) as folder:
+        archive, model = Path(folder, "model.tar.gz"), Path(folder, "model")
+        fetch_model(action, world, archive)
+        model.mkdir()
+        unpack(archive, model, max_bytes=MAX_MODEL_BYTES)
+        world.runtime.put(action.container, "model", model)
+    world.runtime.start(action.container)
+
+
+def fetch_model(action: StartInstance, world: World, archive: Path) -> None:
+    """The variant's model.tar.gz to `archive`, checked against the manifest's checksum where there is one."""
+    model = action.variant.model
+    if model.job is None:
+        folder, _, name = model.uri.rpartition("/")
+        source = open_store(folder or ".", root=world.root, create=False)
+        source.download(name, archive)
+        return
+    manifest = world.records.manifests([model.job]).get(model.job)
+    if manifest is None or "model" not in manifest.artifacts:
+        raise WorldError(f"{model.job} has no model in {world.records.store.uri}", fix=f"train {model.job} again")
+    artifact = manifest.artifacts["model"]
+    world.records.store.download(world.records.job_key(model.job, artifact.key), archive, sha256=artifact.sha256)
+
+
+def await_healthy(action: AwaitHealthy, world: World, cancelled: threading.Event) -> None:
+    """Wait until the gateway finds all new instances healthy, and for `min_healthy` seconds without a break.
+
+    Raises Unhealthy, after recording revision `action.revision` as failed, when that does not happen
+    within `action.within` seconds or a container gives up before.
+    """
+    target = Target(action.variant, action.hash, 0.0, instances=action.containers)
+    world.gateway.admit(action.about.name, target, _addresses(world.runtime))
+    begun, healthy_since = time.monotonic(), None
+    while True:
+        if cancelled.is_set():
+            raise Cancelled("stopped while waiting; `sagespec apply` goes on from here")
+        now = time.monotonic()
+        probes = world.gateway.probes(action.containers)
+        if all(name in probes and probes[name].healthy for name in action.containers):
+            healthy_since = healthy_since or now
+            if now - healthy_since >= action.min_healthy:
+                return
+        else:
+            healthy_since = None
+        reason = _why_given_up(action, world, seconds=now - begun)
+        if reason:
+            _record_failure(action, world, reason)
+            raise Unhealthy(reason)
+        time.sleep(PROBE_EVERY_SECONDS)
+
+
+def _why_given_up(action: AwaitHealthy, world: World, *, seconds: float) -> str:
+    """Why waiting longer is useless, with the last lines the container said; '' while there is hope."""
+    for name in action.containers:
+        container = world.runtime.inspect(name)
+        if container is None:
+            return f"container {name} is gone"
+        if container.state is ContainerState.EXITED or container.restarts >= CRASHES_ALLOWED:
+            code = "" if container.exit_code is None else f" with code {container.exit_code}"
+            return f"{container.address} exited{code} before it was healthy{_last_lines(name, world.runtime)}"
+    if seconds < action.within:
+        return ""
+    probes = world.gateway.probes(action.containers)
+    name = next((n for n in action.containers if n not in probes or not probes[n].healthy), action.containers[0])
+    return f"{action.about} did not answer /ping with 200 within {action.within:g} s{_last_lines(name, world.runtime)}"
+
+
+def _last_lines(name: str, runtime: Runtime) -> str:
+    lines = list(runtime.logs(name, tail=LOG_LINES_SHOWN))
+    return "; its last lines:\n" + "\n".join(f"    {line}" for line in lines) if lines else "; it printed nothing"
+
+
+def _record_failure(action: AwaitHealthy, world: World, reason: str) -> None:
+    if action.revision is None:
+        return
+    now = datetime.now(UTC)
+    world.records.write_revision(
+        Revision(
+            endpoint=action.endpoint.name,
+            number=action.revision,
+            hash=action.endpoint.hash,
+            status=RevisionStatus.FAILED,
+            asked=dict(action.endpoint.asked),
+            reason=reason,
+            git=world.git,
+            started_at=now,
+            ended_at=now,
+        )
+    )
+
+
+def drain_instance(action: DrainInstance, world: World, report: Report) -> None:
+    """Wait until the gateway counts no request in flight to this container; past the limit it goes on anyway,
+    and says how many were cut."""
+    deadline = time.monotonic() + action.within
+    while True:
+        probe = world.gateway.probes([action.container]).get(action.container)
+        if probe is None or probe.active_requests == 0:
+            return
+        if time.monotonic() > deadline:
+            text = f"{probe.active_requests} requests still ran after {action.within:g} s and are cut"
+            report(Event(EventKind.NOTE, str(action.about), text, action=action.verb))
+            return
+        time.sleep(PROBE_EVERY_SECONDS)
+
+
+def remove_instance(action: RemoveInstance, world: World) -> None:
+    """Forgotten by the gateway first, so that it never probes or routes to an address someone else may get."""
+    world.gateway.forget(action.about.name, action.container)
+    world.runtime.stop(action.container, grace_seconds=SERVE_GRACE_SECONDS)
+    world.runtime.remove(action.container)
+
+
+def record_revision(action: RecordRevision, world: World) -> None:
+    world.records.write_revision(
+        Revision(
+            endpoint=action.about.name,
+            number=action.number,
+            hash=action.endpoint_hash,
+            status=action.status,
+            asked=action.asked,
+            git=world.git,
+            started_at=action.started_at,
+            ended_at=datetime.now(UTC),
+        )
+    )

@@ -1,0 +1,151 @@
+"""SageMaker's training contract as data: the files under /opt/ml/input/config and the environment.
+
+`train` writes them into each container. Pure. Facts: AWS developer guide, "How Amazon SageMaker
+Provides Training Information"; the SM_* names are those of sagemaker-training (params.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sagespec.state import DesiredJob, Launch, container_name
+
+MASTER_PORT = 7777  # what SageMaker's own drivers use for torchrun and alike
+INSTANCE_TYPE = "local"
+NETWORK_INTERFACE = "eth0"
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+
+STOP_GRACE_SECONDS = 120.0  # between SIGTERM and SIGKILL of a training container
+SERVE_GRACE_SECONDS = 30.0  # the same for a serving one
+FAILURE_REASON_LENGTH = 1024  # characters of output/failure that become the FailureReason
+
+
+def host_names(job: DesiredJob) -> tuple[str, ...]:
+    """algo-1 … algo-N, sorted as SageMaker sorts them: by text."""
+    return tuple(sorted(f"algo-{number}" for number in range(1, job.instances + 1)))
+
+
+def training_job_name(job: DesiredJob) -> str:
+    """A legal TrainingJobName (63 letters, digits, hyphens) for `name@version`."""
+    suffix = f"-{job.version}"
+    return job.name[: 63 - len(suffix)].rstrip("-") + suffix
+
+
+def hyperparameter_text(value: Any) -> str:
+    """A hyperparameter as the string the container gets: strings as they are, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), sort_keys=True)
+
+
+def config_files(job: DesiredJob, host: str) -> Mapping[str, bytes]:
+    """hyperparameters.json, inputdataconfig.json and resourceconfig.json for one host, by path."""
+    documents = {
+        "input/config/hyperparameters.json": _hyperparameters(job),
+        "input/config/inputdataconfig.json": _input_data_config(job),
+        "input/config/resourceconfig.json": _resource_config(job, host),
+    }
+    return {path: json.dumps(document, indent=1).encode() for path, document in documents.items()}
+
+
+def _hyperparameters(job: DesiredJob) -> dict[str, str]:
+    return {name: hyperparameter_text(value) for name, value in sorted(job.hyperparameters.items())}
+
+
+def _input_data_config(job: DesiredJob) -> dict[str, dict[str, str]]:
+    config = {}
+    for channel in job.channels:
+        entry = {
+            "TrainingInputMode": "File",
+            "S3DistributionType": "ShardedByS3Key" if channel.sharded else "FullyReplicated",
+            "RecordWrapperType": "None",
+        }
+        if channel.content_type:
+            entry["ContentType"] = channel.content_type
+        config[channel.name] = entry
+    return config
+
+
+def _resource_config(job: DesiredJob, host: str) -> dict[str, Any]:
+    hosts = list(host_names(job))
+    group = "homogeneousCluster"
+    return {
+        "current_host": host,
+        "current_instance_type": INSTANCE_TYPE,
+        "current_group_name": group,
+        "hosts": hosts,
+        "instance_groups": [{"instance_group_name": group, "instance_type": INSTANCE_TYPE, "hosts": hosts}],
+        "network_interface_name": NETWORK_INTERFACE,
+    }
+
+
+def training_launches(project_name: str, job: DesiredJob) -> tuple[Launch, ...]:
+    """One launch for each host of the job, the master first; `environment` still without paths."""
+    hosts = host_names(job)
+    addresses = [replace(job.address, instance=index) for index in range(job.instances)]
+    names = tuple(container_name(project_name, address, job.key) for address in addresses)
+    return tuple(
+        Launch(
+            name=name,
+            address=address,
+            hash=job.key,
+            program=job.program,
+            command="train",
+            environment=dict(job.environment),
+            cpus=job.cpus,
+            memory=job.memory,
+            alias=host,
+            hosts=names,
+        )
+        for name, address, host in zip(names, addresses, hosts, strict=True)
+    )
+
+
+def training_environment(job: DesiredJob, host: str, base_dir: str) -> dict[str, str]:
+    """Variables of one training container whose /opt/ml is at `base_dir`; the job's own ones win.
+
+    TRAINING_JOB_* and the region are the platform's. The SM_* ones are what SageMaker's toolkit would set
+    for a script, given to every program here so that one without the toolkit has them too. The runtime
+    replaces SM_MASTER_ADDR where host names do not resolve.
+    """
+    hosts = host_names(job)
+    name = training_job_name(job)
+    channels = sorted(channel.name for channel in job.channels)
+    values: dict[str, Any] = {
+        "TRAINING_JOB_NAME": name,
+        "TRAINING_JOB_ARN": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name.lower()}",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "SM_HOSTS": hosts,
+        "SM_CURRENT_HOST": host,
+        "SM_HOST_COUNT": str(len(hosts)),
+        "SM_CURRENT_HOST_RANK": str(hosts.index(host)),
+        "SM_MASTER_ADDR": hosts[0],
+        "SM_MASTER_PORT": str(MASTER_PORT),
+        "SM_NETWORK_INTERFACE_NAME": NETWORK_INTERFACE,
+        "SM_CURRENT_INSTANCE_TYPE": INSTANCE_TYPE,
+        "SM_HPS": dict(job.hyperparameters),
+        "SM_RESOURCE_CONFIG": _resource_config(job, host),
+        "SM_INPUT_DATA_CONFIG": _input_data_config(job),
+        "SM_INPUT_DIR": f"{base_dir}/input",
+        "SM_INPUT_CONFIG_DIR": f"{base_dir}/input/config",
+        "SM_OUTPUT_DIR": f"{base_dir}/output",
+        "SM_OUTPUT_DATA_DIR": f"{base_dir}/output/data",
+        "SM_OUTPUT_INTERMEDIATE_DIR": f"{base_dir}/output/intermediate",
+        "SM_MODEL_DIR": f"{base_dir}/model",
+        "SM_CHANNELS": channels,
+    }
+    values |= {f"SM_CHANNEL_{channel.upper()}": f"{base_dir}/input/data/{channel}" for channel in channels}
+    values |= {f"SM_HP_{hp.upper()}": value for hp, value in sorted(job.hyperparameters.items())}
+    return {key: _variable(value) for key, value in values.items()} | dict(job.environment)
+
+
+def _variable(value: Any) -> str:
+    return "" if value is None else hyperparameter_text(value)
+
+
+def shard(objects: Sequence[str], host_index: int, host_count: int) -> list[str]:
+    """The objects of one host under ShardedByS3Key: about 1/n of them, every n-th in key order."""
+    return sorted(objects)[host_index::host_count]

@@ -1,0 +1,32 @@
+"""One cheap snapshot of what is there: containers, routes, manifests, revisions.
+
+Called by `project` before every `reconcile`. One list call to the engine, one question to the gateway,
+and the few small records of the store that can matter. Changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sagespec.gateway import Gateway
+from sagespec.manifest import Manifest
+from sagespec.records import Records
+from sagespec.runtimes import Runtime
+from sagespec.state import GATEWAY, Address, Container, ContainerState, Observed, ObservedGateway
+
+
+def observe(runtime: Runtime, gateway: Gateway, records: Records, manifests: Mapping[Address, Manifest]) -> Observed:
+    """The snapshot. `manifests` are those read already for `resolve`; those of stray job containers are added."""
+    containers = runtime.containers()
+    stray = {c.address.whole for c in containers if c.address.kind == "job"} - manifests.keys()
+    return Observed(
+        containers=containers,
+        gateway=_observe_gateway(gateway, containers),
+        manifests={**manifests, **records.manifests(stray)} if stray else manifests,
+        revisions=records.revisions(),
+    )
+
+
+def _observe_gateway(gateway: Gateway, containers: tuple[Container, ...]) -> ObservedGateway:
+    running = any(c.address == GATEWAY and c.state is ContainerState.RUNNING for c in containers)
+    return gateway.observe(containers) if running else ObservedGateway()

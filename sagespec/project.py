@@ -1,0 +1,521 @@
+"""Project: a repository's settings, its engine and its store, and the verbs a person has.
+
+The command line and notebooks both use this. Every verb either returns values or reports events; what
+is shown of them is `show`'s affair.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import subprocess
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import quote, urlsplit
+
+from sagespec.apply import World
+from sagespec.converge import Converged, converge
+from sagespec.errors import Problem, SpecError, WorldError, did_you_mean
+from sagespec.events import Event, EventKind, Report
+from sagespec.gateway import Gateway
+from sagespec.load import Loaded, find_root, load
+from sagespec.lock import ProjectLock, project_lock
+from sagespec.manifest import Git, Manifest, Revision, RevisionStatus
+from sagespec.observe import observe
+from sagespec.plan import Plan
+from sagespec.reconcile import Options, reconcile
+from sagespec.reconcile.endpoints import live_revision
+from sagespec.records import Records
+from sagespec.resolve import ImageDescription, describe_images, empty_desired, resolve, wanted_manifests
+from sagespec.runtimes import Check, ImageInfo, Runtime, choose, images_dir
+from sagespec.spec import Project as Settings
+from sagespec.state import (
+    Address,
+    Container,
+    Desired,
+    Observed,
+    Program,
+    same_hash,
+)
+from sagespec.status import Status, endpoint_states, job_state
+from sagespec.stores import Store, open_store
+from sagespec.train import Trainer
+
+RuntimeChoice = Literal["auto", "docker", "process"]
+INVOKE_TIMEOUT_SECONDS = 70.0  # the gateway answers for a model that takes 60 s
+
+
+def silent(_event: Event) -> None:
+    """A report that shows nothing."""
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What `validate` found well."""
+
+    jobs: int
+    endpoints: int
+    files: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an endpoint answered; `variant` is the InvokedProductionVariant."""
+
+    status: int
+    body: bytes
+    content_type: str
+    variant: str
+    headers: Mapping[str, str]
+
+
+class Project:
+    """The project whose sagespec.yaml is in `start` or the nearest folder above it.
+
+    specs: files and folders to load; `specs/` beside sagespec.yaml when none are given. runtime
+    overrides the project's setting. A context manager: leaving it lets go of the engine.
+
+        with Project.open() as project:
+            project.apply()
+            project.invoke("churn", b"1,2,3", content_type="text/csv").body
+    """
+
+    def __init__(self, root: Path, specs: Sequence[Path], runtime: RuntimeChoice | None) -> None:
+        self.root = root
+        self.runtime_reason = ""
+        self._specs = tuple(specs) or (root / "specs",)
+        self._runtime_choice = runtime
+        self._runtime: Runtime | None = None
+
+    @classmethod
+    def open(
+        cls, start: Path | None = None, *, specs: Sequence[Path] = (), runtime: RuntimeChoice | None = None
+    ) -> Self:
+        """SpecError when there is no sagespec.yaml, or it is wrong."""
+        return cls(find_root(start or Path.cwd()), specs, runtime)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the engine. What runs there goes on."""
+        if self._runtime is not None:
+            self._runtime.__exit__(None, None, None)
+            self._runtime = None
+            self.__dict__.pop("runtime", None)
+            self.__dict__.pop("gateway", None)
+
+    # -- parts, made when first needed -------------------------------------------------------------
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The Project document of sagespec.yaml."""
+        return load([], self.root, check_paths=False).project
+
+    @cached_property
+    def images(self) -> Mapping[str, ImageDescription]:
+        """The built-ins by name."""
+        return describe_images(images_dir())
+
+    @cached_property
+    def store(self) -> Store:
+        return open_store(self.settings.store, root=self.root)
+
+    @cached_property
+    def records(self) -> Records:
+        return Records(self.store, self.settings.name)
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        """The engine; `runtime_reason` then says which one it is and why."""
+        chosen, self.runtime_reason = choose(
+            self._runtime_choice or self.settings.runtime, self.settings.name, self.root
+        )
+        self._runtime = chosen.__enter__()
+        return self._runtime
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        return Gateway(self.runtime, self.settings.name, self.settings.gateway)
+
+    @cached_property
+    def scratch(self) -> Path:
+        """A folder for what may be lost, on the disk of the project."""
+        folder = self.root / ".sagespec" / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def world(self) -> World:
+        """All that actions act on, as of now."""
+        git = git_state(self.root)
+        metrics = {
+            name: [(metric.name, re.compile(metric.regex)) for metric in description.metrics]
+            for name, description in self.images.items()
+        }
+        trainer = Trainer(self.runtime, self.records, metrics, self.root, self.scratch, git)
+        return World(self.runtime, self.gateway, self.records, trainer, self.root, self.scratch, git)
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    def load(self, *, check_paths: bool = False) -> Loaded:
+        """The specs as written. SpecError with every problem of every file."""
+        return load(self._specs, self.root, check_paths=check_paths)
+
+    def desired(self, loaded: Loaded | None = None) -> tuple[Desired, Mapping[Address, Manifest]]:
+        """What the specs ask for, and the manifests that were read to know it."""
+        loaded = loaded or self.load()
+        manifests = self.records.manifests(wanted_manifests(loaded))
+        desired = resolve(
+            loaded, root=self.root, images=self.images, manifests=manifests, fingerprint=self._fingerprint
+        )
+        return desired, manifests
+
+    def look(self) -> tuple[Desired, Observed]:
+        """Both sides, as of now."""
+        desired, manifests = self.desired()
+        return desired, observe(self.runtime, self.gateway, self.records, manifests)
+
+    @staticmethod
+    def _fingerprint(uri: str) -> str:
+        entries = open_store(uri, create=False).entries()
+        if not entries:
+            raise WorldError(f"there is nothing at {uri}", fix="check the address")
+        return entries[0].etag
+
+    def validate(self) -> Validated:
+        """Check the specs, all references included. SpecError with everything that is wrong.
+
+        A variant may name a job that only the store knows; where the store does not answer, that is noted
+        rather than refused.
+        """
+        loaded = self.load(check_paths=True)
+        notes: tuple[str, ...] = ()
+        try:
+            manifests = self.records.manifests(wanted_manifests(loaded))
+        except WorldError as error:
+            manifests, notes = {}, (f"the store was not asked: {error.problems[0].what}",)
+        resolve(loaded, root=self.root, images=self.images, manifests=manifests, fingerprint=lambda uri: uri)
+        jobs = sum(item.address.kind == "job" for item in loaded.specs)
+        return Validated(jobs, len(loaded.specs) - jobs, loaded.files, notes)
+
+    def plan(self, options: Options | None = None) -> Plan:
+        """What `apply` would do now."""
+        desired, observed = self.look()
+        return reconcile(desired, observed, datetime.now(UTC), options)
+
+    # -- doing -------------------------------------------------------------------------------------
+
+    def apply(
+        self,
+        options: Options | None = None,
+        *,
+        report: Report = silent,
+        cancelled: threading.Event | None = None,
+        wait_for_lock_seconds: float = 0.0,
+    ) -> Converged:
+        """Make what runs agree with the specs; returns when all is as specified or has failed."""
+        self.load()  # wrong specs are told before anything is locked or touched
+        with self._locked("apply", report, wait_for_lock_seconds) as lock:
+            return converge(
+                self.look, self.world(), report, options or Options(), cancelled=cancelled, guard=lock.check
+            )
+
+    def destroy(
+        self,
+        *,
+        report: Report = silent,
+        cancelled: threading.Event | None = None,
+        wait_for_lock_seconds: float = 0.0,
+    ) -> Converged:
+        """Remove all of this project's containers, the gateway and the network. What is in the store stays;
+        protected endpoints stay too, and are refused by name."""
+
+        def look() -> tuple[Desired, Observed]:
+            return empty_desired(self.settings), observe(self.runtime, self.gateway, self.records, {})
+
+        options = Options(prune=True, allow_empty=True, destroy=True)
+        with self._locked("destroy", report, wait_for_lock_seconds) as lock:
+            result = converge(look, self.world(), report, options, cancelled=cancelled, guard=lock.check)
+            if result.ok:
+                self.runtime.destroy()
+            return result
+
+    def plan_destroy(self) -> Plan:
+        """What `destroy` would do now."""
+        observed = observe(self.runtime, self.gateway, self.records, {})
+        options = Options(prune=True, allow_empty=True, destroy=True)
+        return reconcile(empty_desired(self.settings), observed, datetime.now(UTC), options)
+
+    def rollback(
+        self,
+        endpoint_name: str,
+        *,
+        to: int | None = None,
+        reason: str = "",
+        report: Report = silent,
+        cancelled: threading.Event | None = None,
+        wait_for_lock_seconds: float = 0.0,
+    ) -> Converged:
+        """Serve an earlier revision again: number `to`, or the live one before the present.
+
+        What was live is marked as rolled back and is not put back until its spec changes, so the next apply
+        does not undo this.
+        """
+        with self._locked("rollback", report, wait_for_lock_seconds) as lock:
+            self._record_rollback(endpoint_name, to, reason)
+            return converge(self.look, self.world(), report, Options(), cancelled=cancelled, guard=lock.check)
+
+    def _record_rollback(self, endpoint_name: str, to: int | None, reason: str) -> None:
+        history = self.records.history(endpoint_name)
+        live = live_revision(history)
+        if live is None:
+            raise self._unknown_endpoint(endpoint_name, "has never been live")
+        target = _rollback_target(history, live, to)
+        now, git = datetime.now(UTC), git_state(self.root)
+        # The new revision first: killed between the two, it is what counts, and the mark is for people.
+        self.records.write_revision(
+            Revision(
+                endpoint=endpoint_name,
+                number=history[-1].number + 1,
+                hash=target.hash,
+                status=RevisionStatus.LIVE,
+                asked=target.asked,
+                reason=reason or f"rolled back to revision {target.number}",
+                instead_of=live.hash,
+                git=git,
+                started_at=now,
+                ended_at=now,
+            )
+        )
+        self.records.write_revision(
+            live.model_copy(update={"status": RevisionStatus.ROLLED_BACK, "reason": reason, "ended_at": now})
+        )
+
+    @contextmanager
+    def _locked(self, command: str, report: Report, wait_seconds: float) -> Iterator[ProjectLock]:
+        runtime = self.runtime
+        report(Event(EventKind.RUNTIME, text=self.runtime_reason or runtime.name))
+        with project_lock(
+            self.store, self.settings.name, command=command, wait_seconds=wait_seconds, report=report
+        ) as lock:
+            yield lock
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    def history(self, endpoint_name: str) -> tuple[Revision, ...]:
+        """All revisions of an endpoint, oldest first; WorldError when there is none."""
+        revisions = self.records.history(endpoint_name)
+        if not revisions:
+            raise self._unknown_endpoint(endpoint_name, "has no history")
+        return revisions
+
+    def manifest(self, address: Address) -> Manifest:
+        """The manifest of a job; WorldError when it has none."""
+        manifest = self.records.manifests([address]).get(address)
+        if manifest is None:
+            known = [str(job) for job in self.records.all_jobs()]
+            raise WorldError(f"{address} has no manifest in {self.store.uri}", fix=did_you_mean(str(address), known))
+        return manifest
+
+    def logs(self, address: Address, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[str, str]]:
+        """Pairs (address of the container, line). A job's come from its containers while it has some, from the
+        store afterwards. WorldError when there is nothing of that name."""
+        containers = [c for c in self.runtime.containers() if _is_within(c.address, address)]
+        if containers:
+            yield from _merged(self.runtime, containers, follow=follow, tail=tail)
+            return
+        if address.kind != "job":
+            raise WorldError(f"{address} has no containers", fix="see `sagespec status` for what runs")
+        manifest = self.manifest(address.whole)
+        for name, artifact in sorted(manifest.artifacts.items()):
+            if not name.startswith("logs/"):
+                continue
+            content = self.store.read(self.records.job_key(address.whole, artifact.key))
+            lines = content[0].decode(errors="replace").splitlines() if content else []
+            yield from ((name.removeprefix("logs/"), line) for line in (lines[-tail:] if tail else lines))
+
+    def invoke(
+        self,
+        endpoint_name: str,
+        body: bytes,
+        *,
+        content_type: str = "text/csv",
+        accept: str | None = None,
+        variant: str | None = None,
+        custom_attributes: str | None = None,
+        inference_id: str | None = None,
+    ) -> Answer:
+        """POST `body` to the endpoint through the gateway, as SageMaker's InvokeEndpoint does. Any status is an
+        answer; WorldError when the gateway is not there."""
+        headers = {
+            "Content-Type": content_type,
+            "Accept": accept,
+            "X-Amzn-SageMaker-Target-Variant": variant,
+            "X-Amzn-SageMaker-Custom-Attributes": custom_attributes,
+            "X-Amzn-SageMaker-Inference-Id": inference_id,
+        }
+        url = urlsplit(self.gateway_url)
+        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=INVOKE_TIMEOUT_SECONDS)
+        try:
+            connection.request(
+                "POST",
+                f"/endpoints/{quote(endpoint_name, safe='')}/invocations",
+                body,
+                {name: value for name, value in headers.items() if value is not None},
+            )
+            response = connection.getresponse()
+            return Answer(
+                status=response.status,
+                body=response.read(),
+                content_type=response.headers.get("Content-Type", ""),
+                variant=response.headers.get("x-Amzn-Invoked-Production-Variant", ""),
+                headers=dict(response.headers.items()),
+            )
+        except OSError as error:
+            raise WorldError(
+                f"the gateway does not answer at {self.gateway_url} ({error})",
+                fix="start it with `sagespec apply`, or see `sagespec doctor`",
+            ) from error
+        finally:
+            connection.close()
+
+    @property
+    def gateway_url(self) -> str:
+        """Where the gateway listens, for people: http://127.0.0.1:8080."""
+        host, port = self.settings.gateway.host, self.settings.gateway.port
+        return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
+
+    def status(self) -> Status:
+        """What is asked and what is there, side by side."""
+        desired, observed = self.look()
+        plan = reconcile(desired, observed, datetime.now(UTC))
+        counters = self.gateway.counters() if observed.gateway.answers else {}
+        return Status(
+            jobs=tuple(job_state(job.address, observed, plan) for job in desired.jobs),
+            endpoints=endpoint_states(desired, observed, plan, counters, self.gateway_url),
+            gateway=self.gateway_url if observed.gateway.answers else "",
+            runtime=self.runtime.name,
+            store=self.store.uri,
+        )
+
+    def image_infos(self) -> tuple[ImageInfo, ...]:
+        """The built-in images, and whether the engine has them."""
+        return self.runtime.images()
+
+    def build_images(self, names: Iterable[str], report: Report = silent) -> tuple[ImageInfo, ...]:
+        """Build those of the named built-in images (all when none are named) that the engine lacks."""
+        wanted = tuple(names) or tuple(self.images)
+        unknown = [name for name in wanted if name not in self.images]
+        if unknown:
+            raise SpecError(
+                f"there is no built-in image named {unknown[0]!r}", fix=did_you_mean(unknown[0], self.images)
+            )
+        for name in wanted:
+            self.runtime.prepare(
+                Program(builtin=name),
+                lambda text, name=name: report(Event(EventKind.PROGRESS, name, text)),  # type: ignore[misc]
+            )
+        return tuple(info for info in self.runtime.images() if info.name in wanted)
+
+    def checks(self) -> tuple[Check, ...]:
+        """What `doctor` looks at, each with how to mend it; never raises for what it finds."""
+        from sagespec.doctor import checks
+
+        return checks(self)
+
+    def _unknown_endpoint(self, name: str, what: str) -> WorldError:
+        known = self.records.endpoint_names()
+        return WorldError(
+            f"endpoint/{name} {what} in {self.store.uri}",
+            fix=did_you_mean(name, known) or "see `sagespec status` for the endpoints there are",
+        )
+
+
+# -- what the verbs are made of --------------------------------------------------------------------
+
+
+def git_state(root: Path) -> Git | None:
+    """Commit of the repository at `root`, and whether its tree has changes; None outside git or without a commit."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return Git(commit=git("rev-parse", "HEAD"), dirty=bool(git("status", "--porcelain", "--", ".")))
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _rollback_target(history: Sequence[Revision], live: Revision, to: int | None) -> Revision:
+    good = [
+        revision
+        for revision in history
+        if revision.status is RevisionStatus.LIVE
+        and revision.number < live.number
+        and not same_hash(revision.hash, live.hash)
+    ]
+    if to is None and good:
+        return good[-1]
+    match = next((revision for revision in good if revision.number == to), None)
+    if match:
+        return match
+    numbers = ", ".join(str(revision.number) for revision in good)
+    raise SpecError(
+        Problem(
+            what=f"revision {to} was never live, or is what is live now" if to else "no earlier revision was live",
+            about=f"endpoint/{live.endpoint}",
+            fix=f"choose one of: {numbers}" if numbers else "there is nothing to go back to",
+        )
+    )
+
+
+def _is_within(container: Address, asked: Address) -> bool:
+    """Whether a container's address is the one asked for, or a part of it."""
+    return (
+        container.whole == asked.whole
+        and asked.variant in ("", container.variant)
+        and asked.instance in (None, container.instance)
+    )
+
+
+def _merged(
+    runtime: Runtime, containers: Sequence[Container], *, follow: bool, tail: int | None
+) -> Iterator[tuple[str, str]]:
+    """The lines of several containers as they come; one after the other when not followed."""
+    if not follow or len(containers) == 1:
+        for container in containers:
+            for line in runtime.logs(container.name, follow=follow, tail=tail):
+                yield str(container.address), line
+        return
+    from queue import SimpleQueue
+
+    lines: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
+
+    def pump(container: Container) -> None:
+        try:
+            for line in runtime.logs(container.name, follow=True, tail=tail):
+                lines.put((str(container.address), line))
+        finally:
+            lines.put(None)
+
+    for container in containers:
+        threading.Thread(target=pump, args=(container,), daemon=True).start()
+    open_streams = len(containers)
+    while open_streams:
+        item = lines.get()
+        if item is None:
+            open_streams -= 1
+        else:
+            yield item

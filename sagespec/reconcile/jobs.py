@@ -1,0 +1,120 @@
+"""Training jobs: which run, are taken up again, are done, stay failed, or are refused.
+
+A job is known by name and version, and its key says what would decide its result. A completed
+manifest ends the matter for ever; a failed one until the spec changes or a retry is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sagespec.errors import Problem
+from sagespec.manifest import JobStatus, Manifest
+from sagespec.plan import Action, Cause, Change, Reason, RemoveContainer, RunJob
+from sagespec.reconcile.options import Options, Part
+from sagespec.state import Container, ContainerState, DesiredJob, Observed, same_hash
+
+LONGEST_SHOWN = 60
+
+
+def reconcile_job(job: DesiredJob, observed: Observed, options: Options) -> Part:
+    """What to do about one job of the specs."""
+    manifest = observed.manifests.get(job.address)
+    containers = observed.containers_of(job.address)
+    if manifest and manifest.status is JobStatus.COMPLETED:
+        return _trained(job, manifest, containers)
+    if manifest and same_hash(job.key, manifest.key) and not options.retry:
+        unfinished = _begun_after(manifest, containers)
+        if not unfinished:
+            return _stays_failed(job, manifest, containers)
+    return _to_be_run(job, manifest, containers)
+
+
+def _trained(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Part:
+    leftovers = tuple(_remove(c, "its model is in the store") for c in containers)
+    if same_hash(job.key, manifest.key):
+        return Part(actions=leftovers, unchanged=() if leftovers else (job.address,))
+    return Part(actions=leftovers, refused=_immutable(job, manifest))
+
+
+def _immutable(job: DesiredJob, manifest: Manifest) -> tuple[Problem, ...]:
+    """One problem for each field that differs from what the version was trained with."""
+    fix = f"set version: {job.version + 1}; endpoints that name {job.name}@{job.version} keep serving it"
+    why = f"a version is immutable, so that {job.name}@{job.version} is the same model for everyone"
+    changes = changed_fields(manifest.key_fields, job.key_fields)
+    return tuple(
+        Problem(
+            what=f"{change.field} is {change.new or 'not set'}, but version {job.version} was trained with "
+            f"{change.old or 'none'}",
+            about=str(job.address),
+            why=why,
+            fix=fix,
+            where=job.field_origins.get(change.field, job.origin),
+        )
+        for change in changes
+    )
+
+
+def _stays_failed(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Part:
+    problem = Problem(
+        what=f"{manifest.status}: {manifest.reason}",
+        about=str(job.address),
+        why="a failed job is not run again by itself",
+        fix=f"see `sagespec logs {job.address}`, then change the spec, or run `sagespec apply --retry`",
+        where=job.origin,
+    )
+    leftovers = tuple(_remove(c, "the job has failed; its logs are in the store") for c in containers)
+    return Part(actions=leftovers, refused=(problem,))
+
+
+def _to_be_run(job: DesiredJob, manifest: Manifest | None, containers: tuple[Container, ...]) -> Part:
+    ours = tuple(c for c in containers if same_hash(job.key, c.hash))
+    if manifest:
+        ours = _begun_after(manifest, ours)
+    whole = len(ours) == job.instances and all(c.state is not ContainerState.CREATED for c in ours)
+    if whole:
+        removals = tuple(_remove(c, "left over from another spec of this version") for c in containers if c not in ours)
+        cause = Cause(Reason.ADOPTED, note=_state_of(ours))
+    else:
+        removals = tuple(_remove(c, "left over from a run that was cut short") for c in containers)
+        cause = _cause_to_run(job, manifest)
+    after = tuple(removal.id for removal in removals)
+    run = RunJob(about=job.address, cause=cause, after=after, job=job)
+    return Part(actions=(*removals, run))
+
+
+def _cause_to_run(job: DesiredJob, manifest: Manifest | None) -> Cause:
+    if manifest is None:
+        return Cause(Reason.NEW, note="not trained yet")
+    if same_hash(job.key, manifest.key):
+        return Cause(Reason.RETRIED, note=f"retried after: {manifest.reason}")
+    return Cause(Reason.CHANGED, changed_fields(manifest.key_fields, job.key_fields), note="it had failed before")
+
+
+def _state_of(containers: Iterable[Container]) -> str:
+    running = sum(c.state is ContainerState.RUNNING for c in containers)
+    return "taken up: it is running" if running else "taken up: it has ended and is not in the store yet"
+
+
+def _begun_after(manifest: Manifest, containers: Iterable[Container]) -> tuple[Container, ...]:
+    """Containers of an attempt later than the one the manifest tells of."""
+    return tuple(c for c in containers if c.started_at and c.started_at > manifest.ended_at)
+
+
+def _remove(container: Container, note: str) -> Action:
+    return RemoveContainer(about=container.address, container=container.name, cause=Cause(Reason.FOLLOWS, note=note))
+
+
+def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:
+    """The fields whose values differ, sorted by name; a missing one shows as ''."""
+    return tuple(
+        Change(field, _shown(old.get(field)), _shown(new.get(field)))
+        for field in sorted(old.keys() | new.keys())
+        if old.get(field) != new.get(field)
+    )
+
+
+def _shown(value: Any) -> str:
+    text = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"

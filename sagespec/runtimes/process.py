@@ -1,0 +1,754 @@
+"""The process runtime: the programs of images/ as supervised local processes, where no Docker answers.
+
+A container is a folder: `container.json` (what it was created as, with its ports), `opt/ml` (its tree,
+named to the program by SAGEMAKER_BASE_DIR), `work` (its current directory), and the record and log
+that `process_shim` keeps. There is no daemon and no other state: the lock that a shim holds is what
+"running" means, so any later command finds everything again. Nothing is isolated, and `checks` says so.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import http.client
+import importlib.util
+import io
+import json
+import math
+import mmap
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Self
+
+from sagespec.errors import InternalError, WorldError, did_you_mean
+from sagespec.runtimes import Check, ImageInfo, Progress, process_shim
+from sagespec.state import Address, Container, ContainerState, Launch, Program
+
+HOST = "127.0.0.1"
+CONTAINER_PORT = 8080  # what a program would listen on in a container of its own
+# Below the range from which systems take the ports of outgoing connections (Linux 32768, macOS 49152).
+PORTS = range(20000, 32768)
+POLL_SECONDS = 0.05
+EVENTS_SECONDS = 0.25
+FETCH_SECONDS = 10.0
+KILL_SECONDS = 10.0
+COPY_BYTES = 2**20
+MODULES = ("numpy", "scipy", "sklearn", "xgboost", "flask", "granian", "orjson", "envoy")
+
+# All that a program sees of our environment. No credentials; and not RUNNER_TRACKING_ID, by which a GitHub
+# Actions runner finds and kills what a job leaves running.
+INHERITED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|(DY)?LD_LIBRARY_PATH|CUDA_VISIBLE_DEVICES"
+    r"|SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE|(HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy"
+)
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+NEEDS_DOCKER = "start Docker (or point DOCKER_HOST at one) and run with --runtime docker, or use a built-in algorithm"
+
+
+@dataclass(frozen=True)
+class _Record:
+    """container.json. A port of 0 is one the container has no use for."""
+
+    project: str
+    launch: Launch
+    port: int
+    admin_port: int
+    master_port: int
+
+    def as_json(self) -> str:
+        return json.dumps({**asdict(self), "launch": {**asdict(self.launch), "address": str(self.launch.address)}})
+
+    @staticmethod
+    def from_json(text: bytes) -> _Record:
+        fields = json.loads(text)
+        launch = fields["launch"]
+        publish = launch["publish"]
+        launch |= {
+            "address": Address.parse(launch["address"]),
+            "program": Program(**launch["program"]),
+            "hosts": tuple(launch["hosts"]),
+            "publish": (publish[0], publish[1]) if publish else None,
+        }
+        return _Record(**{**fields, "launch": Launch(**launch)})
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the shim's record says, and whether the shim lives."""
+
+    pid: int
+    started_at: float
+    exit_code: int | None
+    alive: bool
+
+
+class ProcessRuntime:
+    """`folder` holds the containers, `images` the programs. See `Runtime` for what the methods owe."""
+
+    name: Literal["docker", "process", "fake"] = "process"
+
+    def __init__(self, project_name: str, folder: Path, images: Path) -> None:
+        self._project_name = project_name
+        self._folder = folder.absolute()
+        self._images = images.absolute()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+    # -- what is there -----------------------------------------------------------------------------
+
+    def containers(self) -> tuple[Container, ...]:
+        found = (self.inspect(name) for name in self._names())
+        return tuple(container for container in found if container is not None)
+
+    def inspect(self, name: str) -> Container | None:
+        record = self._record(name)
+        if record is None:
+            return None
+        launch, run = record.launch, self._run(name)
+        return Container(
+            name=name,
+            address=launch.address,
+            hash=launch.hash,
+            state=_state(run),
+            exit_code=run.exit_code if run else None,
+            host=HOST,
+            port=record.port,
+            started_at=datetime.fromtimestamp(run.started_at, UTC) if run else None,
+        )
+
+    def _names(self) -> list[str]:
+        try:
+            return sorted(name for name in os.listdir(self._folder) if not name.startswith("."))  # noqa: PTH208
+        except FileNotFoundError:
+            return []
+
+    def _record(self, name: str) -> _Record | None:
+        """None when the container is not there, is half made or half removed, or is another project's."""
+        try:
+            record = _Record.from_json((self._folder / name / "container.json").read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, KeyError, TypeError):
+            return None  # not written by us
+        return record if record.project == self._project_name else None
+
+    def _existing(self, name: str) -> _Record:
+        record = self._record(name)
+        if record is None:
+            raise WorldError(f"there is no container {name}", why="it was removed meanwhile", fix="run apply again")
+        return record
+
+    def _run(self, name: str) -> _Run | None:
+        """None when the container was never started."""
+        try:
+            file = os.open(self._folder / name / "process", os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            alive = _is_locked(file)
+            pid, started_at, exit_code = os.read(file, 100).split()
+        except ValueError:
+            return None  # claimed just now, not yet written
+        finally:
+            os.close(file)
+        if alive:
+            return _Run(int(pid), float(started_at), None, True)
+        # A shim that could not write the code was killed itself, and the program with it.
+        code = process_shim.KILLED if exit_code == b"-" else int(exit_code)
+        return _Run(int(pid), float(started_at), code, False)
+
+    # -- programs ----------------------------------------------------------------------------------
+
+    def prepare(self, program: Program, progress: Progress) -> str:
+        """The SHA-256 of the program's files; there is nothing to build."""
+        progress(f"{program}: runs as a local process, not isolated")
+        return self._digest(self._program_folder(program).name)
+
+    def images(self) -> tuple[ImageInfo, ...]:
+        folders = sorted(path.parent for path in self._images.glob("*/serve"))
+        return tuple(ImageInfo(folder.name, str(folder), self._digest(folder.name)) for folder in folders)
+
+    def _program_folder(self, program: Program) -> Path:
+        if program.image:
+            raise WorldError(
+                f"image {program.image} cannot run without Docker",
+                why="the process runtime runs the built-ins alone",
+                fix=NEEDS_DOCKER,
+            )
+        folder = self._images / program.builtin
+        if not program.builtin or not (folder / "serve").is_file():
+            known = [image.name for image in self.images()]
+            raise WorldError(
+                f"there is no built-in {program.builtin!r}",
+                why=f"{self._images} holds {', '.join(known) or 'none'}",
+                fix=did_you_mean(program.builtin, known) or "install sagespec again, or name a built-in",
+            )
+        return folder
+
+    def _digest(self, builtin: str) -> str:
+        digest = hashlib.sha256()
+        for folder in (self._images / builtin, self._images / "toolkit"):
+            for path in sorted(folder.rglob("*")):
+                name = path.relative_to(self._images).as_posix()
+                if path.is_file() and not re.search(r"(^|/)(\.|__pycache__/)", name):
+                    digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        return f"sha256:{digest.hexdigest()}"
+
+    # -- life --------------------------------------------------------------------------------------
+
+    def create(self, launches: Sequence[Launch]) -> None:
+        self._sweep()
+        for launch in launches:
+            self._program_folder(launch.program)
+            if self._record(launch.name) is None:
+                self._create(launch)
+
+    def _create(self, launch: Launch) -> None:
+        others = [record for record in map(self._record, self._names()) if record]
+        taken = {port for record in others for port in (record.port, record.admin_port, record.master_port)}
+
+        def free_port(wish: str) -> int:
+            port = _free_port(wish, taken)
+            taken.add(port)
+            return port
+
+        siblings = (record.master_port for record in others if record.launch.name in launch.hosts)
+        record = _Record(
+            self._project_name,
+            launch,
+            port=launch.publish[1] if launch.publish else free_port(launch.name),
+            admin_port=free_port(f"{launch.name} admin") if launch.address.kind == "gateway" else 0,
+            master_port=(next(siblings, 0) or free_port(launch.hosts[0])) if launch.hosts else 0,
+        )
+        folder = self._folder / launch.name
+        with _explained(f"cannot create container {launch.name} in {self._folder}"):
+            (folder / "opt" / "ml").mkdir(parents=True, exist_ok=True)
+            (folder / "work").mkdir(exist_ok=True)
+            _write_whole(folder / "container.json", record.as_json().encode())  # last: from here on it exists
+
+    def start(self, name: str) -> Container:
+        record = self._existing(name)
+        run = self._run(name)
+        if not (run and run.alive):
+            self._start(record)
+        container = self.inspect(name)
+        if container is None:
+            raise WorldError(f"container {name} was removed while it started", fix="run apply again")
+        return container
+
+    def _start(self, record: _Record) -> None:
+        launch = record.launch
+        program = self._program_folder(launch.program) / launch.command
+        host = launch.publish[0] if launch.publish else HOST
+        if launch.command == "serve":
+            _check_port(host, record.port, fix="stop what listens there, or choose another port")
+        shim = [sys.executable, "-I", "-S", process_shim.__file__]
+        arguments = [str(self._folder / launch.name), str(launch.memory or 0), sys.executable, str(program)]
+        with _explained(f"cannot start container {launch.name}"):
+            starter = subprocess.Popen(
+                [*shim, *arguments],
+                env=self._environment(record, host),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            answer, _ = starter.communicate()
+        if answer != b"started":
+            raise WorldError(
+                f"container {launch.name} did not start: {answer.decode(errors='replace').strip() or 'no answer'}",
+                why="its supervising process ended at once",
+                fix="see whether memory, disk space or the number of processes is at its limit (sagespec doctor)",
+            )
+
+    def _environment(self, record: _Record, host: str) -> dict[str, str]:
+        launch = record.launch
+        environment = {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}
+        environment |= {"PYTHONPATH": str(self._images), "PYTHONUNBUFFERED": "1"}
+        if launch.cpus:
+            environment |= dict.fromkeys(THREADS, str(math.ceil(launch.cpus)))
+        environment |= launch.environment
+        environment |= {
+            "SAGEMAKER_BASE_DIR": self.base_dir(launch.name),
+            "SAGEMAKER_BIND_TO_HOST": host,
+            "SAGEMAKER_BIND_TO_PORT": str(record.port),
+        }
+        if record.master_port:
+            environment |= {"SM_MASTER_ADDR": HOST, "SM_MASTER_PORT": str(record.master_port)}
+        if record.admin_port:
+            environment |= {"SAGESPEC_ADMIN_PORT": str(record.admin_port)}
+        return environment
+
+    def stop(self, name: str, *, grace_seconds: float) -> None:
+        if self._record(name) is None:
+            return
+        if self._signal(name, signal.SIGTERM) and self._ends_within(name, grace_seconds):
+            return
+        self._kill(name)
+
+    def remove(self, name: str) -> None:
+        if self._record(name) is None:
+            return
+        self._kill(name)
+        with _explained(f"cannot remove container {name}"):
+            # Renamed first: killed half way, it is a left-over that `_sweep` knows, never half a container.
+            gone = self._folder / f".gone-{name}-{time.time_ns()}"
+            (self._folder / name).rename(gone)
+            _delete(gone)
+
+    def destroy(self) -> None:
+        self._sweep()
+        with suppress(OSError):  # not there, or another project's containers are
+            self._folder.rmdir()
+
+    def _sweep(self) -> None:
+        """Delete what a removal left that was killed half way."""
+        for gone in self._folder.glob(".gone-*"):
+            _delete(gone)
+
+    def _kill(self, name: str) -> None:
+        if self._signal(name, signal.SIGUSR1) and self._ends_within(name, KILL_SECONDS):
+            return
+        self._signal(name, signal.SIGKILL)  # a shim that hangs
+        run = self._run(name)
+        if run is None or run.exit_code not in (None, process_shim.KILLED):
+            return
+        # The shim itself was killed, so nobody may have cleaned up behind the program.
+        for pid in _processes_with(self._mark(name)):
+            _signal_process(pid, signal.SIGKILL, self._mark(name))
+        if not self._ends_within(name, KILL_SECONDS):
+            raise WorldError(
+                f"container {name} cannot be killed (pid {run.pid})",
+                why="it belongs to another user or machine, or hangs in the kernel (a network disk that is away?)",
+                fix=f"end process {run.pid} by hand, then run again",
+            )
+
+    def _signal(self, name: str, number: signal.Signals) -> bool:
+        """Whether the container ran and its shim was sent the signal."""
+        run = self._run(name)
+        return run is not None and run.alive and _signal_process(run.pid, number, self._mark(name))
+
+    def _mark(self, name: str) -> str:
+        """What stands in the environment of all processes of a container, and of no others."""
+        return f"SAGEMAKER_BASE_DIR={self.base_dir(name)}"
+
+    def _ends_within(self, name: str, seconds: float) -> bool:
+        give_up_at = time.monotonic() + seconds
+        while True:
+            run = self._run(name)
+            if run is None or not run.alive:
+                return True
+            if time.monotonic() >= give_up_at:
+                return False
+            time.sleep(POLL_SECONDS / 5)
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def base_dir(self, name: str) -> str:
+        return str(self._folder / name / "opt" / "ml")
+
+    def _inside(self, name: str, path: str) -> Path:
+        inside = Path(os.path.normpath(path.lstrip("/")))
+        if ".." in inside.parts:
+            raise InternalError(f"{path} leads out of container {name}")
+        return Path(self.base_dir(name)) / inside
+
+    def put(self, name: str, path: str, source: Path) -> None:
+        self._existing(name)
+        target = self._inside(name, path)
+        with _explained(f"cannot copy {source} to {target}"):
+            if source.is_dir():
+                _copy_folder(source, target, ())
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _copy_file(source, target)
+
+    def write(self, name: str, files: Mapping[str, bytes]) -> None:
+        self._existing(name)
+        for path, content in files.items():
+            target = self._inside(name, path)
+            with _explained(f"cannot write {target}"):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _write_whole(target, content)
+
+    def read(self, name: str, path: str) -> bytes | None:
+        target = self._inside(name, path)
+        with _explained(f"cannot read {target}"):
+            try:
+                return target.read_bytes() if self._record(name) else None
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
+
+    def get(self, name: str, path: str) -> Iterator[bytes]:
+        folder = self._inside(name, path)
+        with _explained(f"cannot read {folder}"):
+            if self._record(name):
+                yield from _tar_members(folder)
+            yield bytes(2 * tarfile.BLOCKSIZE)
+
+    # -- watching ----------------------------------------------------------------------------------
+
+    def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
+        if self._record(name) is None:
+            return
+        rest = b""
+        for block in self._log_blocks(name, follow=follow, tail=tail):
+            *lines, rest = (rest + block).split(b"\n")
+            for line in lines:
+                yield line.decode(errors="replace")
+        if rest:
+            yield rest.decode(errors="replace")
+
+    def _log_blocks(self, name: str, *, follow: bool, tail: int | None) -> Iterator[bytes]:
+        folder = self._folder / name
+        with _explained(f"cannot read the log of {name}"):
+            try:
+                file = (folder / "log").open("rb")
+            except FileNotFoundError:
+                return
+            try:
+                yield from _older_lines(folder / "log.1", file, tail)
+                while True:
+                    # In this order: whoever has ended before the last look writes no more.
+                    ended = not follow or not self._is_running(name)
+                    while block := file.read(COPY_BYTES):
+                        yield block
+                    if _has_moved(file, folder / "log"):
+                        file.close()
+                        file = (folder / "log").open("rb")
+                    elif ended:
+                        return
+                    else:
+                        time.sleep(POLL_SECONDS)
+            finally:
+                file.close()
+
+    def _is_running(self, name: str) -> bool:
+        run = self._run(name)
+        return run is not None and run.alive
+
+    def fetch(self, name: str, port: int, paths: Sequence[str], *, post: bool = False) -> list[bytes]:
+        record = self._existing(name)
+        mapped = record.port if port == CONTAINER_PORT else record.admin_port or port
+        connection = http.client.HTTPConnection(HOST, mapped, timeout=FETCH_SECONDS)
+        bodies: list[bytes] = []
+        path = ""
+        try:
+            for path in paths:
+                connection.request("POST" if post else "GET", path)
+                response = connection.getresponse()
+                bodies.append(response.read())
+                if response.status != http.client.OK:
+                    raise WorldError(f"{name} answered {response.status} to {path}", fix=f"see sagespec logs {name}")
+        except (OSError, http.client.HTTPException) as error:
+            raise WorldError(
+                f"{name} does not answer {path} on {HOST}:{mapped}: {error or type(error).__name__}",
+                why="it is not up yet, or has ended" if not self._is_running(name) else "it runs, but is busy or stuck",
+                fix=f"see sagespec logs {record.launch.address.whole}",
+            ) from error
+        finally:
+            connection.close()
+        return bodies
+
+    @contextmanager
+    def events(self) -> Iterator[Iterator[str]]:
+        left = threading.Event()
+        try:
+            yield self._changes(self._glance(), left)
+        finally:
+            left.set()
+
+    def _changes(self, before: Mapping[str, _Run | None], left: threading.Event) -> Iterator[str]:
+        while not left.wait(EVENTS_SECONDS):
+            now = self._glance()
+            yield from sorted(
+                name
+                for name in before.keys() | now.keys()
+                if before.get(name) != now.get(name) or (name in before and name not in now)
+            )
+            before = now
+
+    def _glance(self) -> dict[str, _Run | None]:
+        return {name: self._run(name) for name in self._names() if self._record(name)}
+
+    # -- doctor ------------------------------------------------------------------------------------
+
+    def checks(self) -> tuple[Check, ...]:
+        missing = [module for module in MODULES if importlib.util.find_spec(module) is None]
+        nearest = next(path for path in (self._folder, *self._folder.parents) if path.exists())
+        free = shutil.disk_usage(nearest).free
+        builtins = [image.name for image in self.images()]
+        return (
+            Check(
+                "python", sys.version_info >= (3, 11), f"{sys.executable} {sys.version.split()[0]}", "use 3.11 or newer"
+            ),
+            Check(
+                "packages of the built-ins",
+                not missing,
+                f"missing: {', '.join(missing)}" if missing else ", ".join(MODULES),
+                "pip install 'sagespec[local]'" if missing else "",
+            ),
+            Check(
+                "built-ins",
+                bool(builtins),
+                f"{', '.join(builtins) or 'none'} in {self._images}",
+                "" if builtins else "install sagespec again",
+            ),
+            Check(
+                "disk",
+                free >= 2**30 and os.access(nearest, os.W_OK),
+                f"{free / 2**30:.1f} GiB free at {nearest}",
+                "" if free >= 2**30 else "make room: models and channels are copied there",
+            ),
+            Check(
+                "isolation",
+                True,
+                "none: programs run as you, with your files and network; "
+                "cpus sets their number of threads; memory is watched on Linux, not limited",
+            ),
+        )
+
+
+# -- processes -------------------------------------------------------------------------------------
+
+
+def _state(run: _Run | None) -> ContainerState:
+    if run is None:
+        return ContainerState.CREATED
+    return ContainerState.RUNNING if run.alive else ContainerState.EXITED
+
+
+def _is_locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False  # closing the file lets go again
+
+
+def _signal_process(pid: int, number: signal.Signals, mark: str) -> bool:
+    """Signal the process if its environment holds `mark`. Whether it was there.
+
+    On Linux the pid is pinned first, so that it cannot become another's between the look and the signal.
+    """
+    try:
+        if sys.platform != "linux":
+            os.kill(pid, number)
+            return True
+        pinned = os.pidfd_open(pid)
+        try:
+            if mark.encode() not in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                return False
+            signal.pidfd_send_signal(pinned, number)
+        finally:
+            os.close(pinned)
+    except (ProcessLookupError, FileNotFoundError, PermissionError):
+        return False
+    return True
+
+
+def _processes_with(mark: str) -> list[int]:
+    """Pids of our processes whose environment holds `mark`. Slow; for what a killed shim left."""
+    if sys.platform == "linux":
+        return [int(path.name) for path in Path("/proc").glob("[0-9]*") if mark.encode() in _environment_of(path)]
+    listing = subprocess.run(["ps", "-axwwE", "-o", "pid=,command="], capture_output=True, check=False).stdout
+    lines = listing.decode(errors="replace").splitlines()
+    return [int(line.split()[0]) for line in lines if f" {mark} " in f"{line} "]
+
+
+def _environment_of(process: Path) -> list[bytes]:
+    try:
+        return (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+# -- ports -----------------------------------------------------------------------------------------
+
+
+def _free_port(wish: str, taken: set[int]) -> int:
+    """A port nobody has; the search begins where `wish` says, so that projects seldom meet."""
+    begin = zlib.crc32(wish.encode()) % len(PORTS)
+    for offset in range(len(PORTS)):
+        port = PORTS[(begin + offset) % len(PORTS)]
+        if port not in taken and _bind_error(HOST, port) is None:
+            return port
+    raise WorldError(f"no free port from {PORTS[0]} to {PORTS[-1]}", fix="end programs that listen there")
+
+
+def _check_port(host: str, port: int, *, fix: str) -> None:
+    error = _bind_error(host, port)
+    if error is None:
+        return
+    if error.errno == errno.EADDRINUSE:
+        raise WorldError(f"port {port} on {host} is taken by another program", fix=fix) from error
+    if error.errno == errno.EACCES:
+        raise WorldError(
+            f"port {port} may not be opened", why="ports below 1024 are the system's", fix="choose one above 1023"
+        ) from error
+    raise WorldError(f"cannot listen on {host}:{port}: {error.strerror}", fix="choose another address") from error
+
+
+def _bind_error(host: str, port: int) -> OSError | None:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: old connections do not count
+            probe.bind((host, port))
+    except OSError as error:
+        return error
+    return None
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """OSError as WorldError: `what`, the system's reason, and what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        fixes = {
+            errno.ENOSPC: "make room on the disk, then run again",
+            errno.EDQUOT: "make room within your quota, then run again",
+            errno.EACCES: "give yourself the right to that path (it may belong to another user)",
+            errno.EROFS: "the disk is read-only: put the project elsewhere",
+            errno.EMFILE: "raise the limit of open files (ulimit -n)",
+            errno.ELOOP: "remove the link that leads back into its own folder",
+            errno.EAGAIN: "raise the limit of processes (ulimit -u), or end some",
+            errno.ENOMEM: "end programs that use much memory",
+        }
+        place = f" ({error.filename})" if error.filename and str(error.filename) not in what else ""
+        raise WorldError(f"{what}: {error.strerror or error}{place}", fix=fixes.get(error.errno or 0, "")) from error
+
+
+def _write_whole(target: Path, content: bytes) -> None:
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(target)
+
+
+def _copy_folder(source: Path, target: Path, above: tuple[tuple[int, int], ...]) -> None:
+    """The content of `source` into `target`, beside what is there. `above`: the folders we are in, to see loops."""
+    status = source.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(source))
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in sorted(source.iterdir()):
+        if entry.is_dir():
+            _copy_folder(entry, target / entry.name, (*above, here))
+        elif entry.is_file() or not entry.exists():  # a broken link is an error; sockets and FIFOs are no data
+            _copy_file(entry, target / entry.name)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    """A copy, never a link: training may write to its input in place. Shares blocks where the file system can."""
+    with source.open("rb") as reading, target.open("wb") as writing:
+        try:
+            while os.copy_file_range(reading.fileno(), writing.fileno(), 2**30):
+                pass
+        except (AttributeError, OSError) as error:  # not Linux; or two file systems, or one that cannot
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+        shutil.copyfileobj(reading, writing, COPY_BYTES)
+    target.chmod(source.stat().st_mode | 0o600)
+
+
+def _tar_members(folder: Path) -> Iterator[bytes]:
+    if not folder.is_dir():
+        return
+    tar = tarfile.TarFile(fileobj=io.BytesIO(), mode="w")  # for making headers alone
+    for path in sorted(folder.rglob("*")):
+        member = tar.gettarinfo(path, path.relative_to(folder).as_posix())
+        if member is None:  # a socket
+            continue
+        yield member.tobuf(tarfile.PAX_FORMAT)
+        if member.isreg():
+            yield from _padded_content(path, member.size)
+
+
+def _padded_content(path: Path, size: int) -> Iterator[bytes]:
+    left = size
+    with path.open("rb") as file:
+        while left and (block := file.read(min(left, COPY_BYTES))):
+            left -= len(block)
+            yield block
+    if left:
+        raise OSError(errno.EIO, "the file became shorter while it was read", str(path))
+    yield bytes(-size % tarfile.BLOCKSIZE)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a tree, also where the program left folders that may not be written to."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        for inner, _, _ in os.walk(folder):
+            Path(inner).chmod(0o700)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# -- logs ------------------------------------------------------------------------------------------
+
+
+def _older_lines(older: Path, file: io.BufferedReader, tail: int | None) -> Iterator[bytes]:
+    """What comes before the place `file` (the open newest log) is left at: all of `older`, or for a tail its end."""
+    missing = tail
+    if tail is not None:
+        missing = tail - _seek_to_tail(file, tail)
+    if missing is not None and missing <= 0:
+        return
+    try:
+        with older.open("rb") as before:
+            if os.path.sameopenfile(before.fileno(), file.fileno()):
+                return  # rotated since we opened it
+            if missing is not None:
+                _seek_to_tail(before, missing)
+            while block := before.read(COPY_BYTES):
+                yield block
+    except FileNotFoundError:
+        return
+
+
+def _seek_to_tail(file: io.BufferedReader, count: int) -> int:
+    """Go to the beginning of the last `count` lines; how many there are, at most `count`."""
+    size = os.fstat(file.fileno()).st_size
+    if not size or count <= 0:
+        file.seek(size)
+        return 0
+    with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
+        position = size - 1 if content[size - 1] == 10 else size
+        for found in range(count):
+            position = content.rfind(b"\n", 0, position)
+            if position < 0:
+                file.seek(0)
+                return found + 1
+        file.seek(position + 1)
+    return count
+
+
+def _has_moved(file: io.BufferedReader, path: Path) -> bool:
+    try:
+        return not os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,249 @@
+"""A store in a folder: keys are files under it. The default store, and the way local inputs are read.
+
+Opened by `open_store`. Every file is written to a temporary name beside its place, brought to the disk
+and renamed, so that a reader, or a machine that loses power, finds the old content or the new. All
+writers of a folder take one short flock around "look, then rename"; that is what makes if_absent and
+if_match hold between processes, and a killed process frees it. A temporary file is flocked while it is
+written: one that is not is the remains of a killed process, and is swept by the next write beside it.
+
+An input (create=False) may be a single file, and links in it are followed. Hidden files count, as they
+do for SageMaker's S3Prefix.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from sagespec.errors import WorldError
+from sagespec.stores import (
+    CHUNK_BYTES,
+    OURS,
+    Conflict,
+    Entry,
+    Progress,
+    Stored,
+    check_key,
+    check_sha256,
+    disk_problems,
+    input_only,
+    missing,
+    replacing,
+    sha256_of,
+    temporary_beside,
+)
+
+_LOCK_FILE = f"{OURS}lock"
+# A temporary file exists for an instant before it is flocked; the sweep leaves young ones alone.
+_SWEEP_AFTER_SECONDS = 60.0
+
+
+class DirectoryStore:
+    def __init__(self, root: Path, *, create: bool = True) -> None:
+        self._root = root.resolve()
+        self._create = create
+        self.uri = f"file://{self._root}"
+        if not create and not self._root.exists():
+            raise WorldError(f"{self._root} does not exist", fix="check the path")
+        if create and self._root.exists() and not self._root.is_dir():
+            raise WorldError(f"{self._root} is a file; a store is a folder", fix="name a folder")
+        self._is_file = not create and self._root.is_file()
+
+    # -- reading
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        path = self._path(key)
+        with disk_problems(f"cannot read {path}"):
+            try:
+                with path.open("rb") as stream:
+                    return stream.read(), _etag(os.fstat(stream.fileno()))
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
+
+    def read_many(self, keys: Iterable[str]) -> Mapping[str, bytes]:
+        found = ((key, self.read(key)) for key in keys)
+        return {key: content[0] for key, content in found if content is not None}
+
+    def download(self, key: str, file: Path, *, sha256: str | None = None, progress: Progress | None = None) -> None:
+        path = self._path(key)
+        if not path.is_file():
+            raise missing(key, self.uri)
+        with replacing(file) as temporary:
+            with disk_problems(f"cannot read {path}"), path.open("rb") as source, temporary.open("wb") as target:
+                copied = _copy(source, target, progress)
+            check_sha256(copied.sha256, sha256, key=key, uri=self.uri)
+
+    def entries(self, prefix: str = "") -> tuple[Entry, ...]:
+        with disk_problems(f"cannot list {self._root}"):
+            if self._is_file:
+                status = self._root.stat()
+                found = [Entry(self._root.name, status.st_size, _etag(status))]
+            else:
+                folder_key = prefix.rpartition("/")[0]
+                if folder_key:
+                    check_key(folder_key, self.uri)
+                found = list(_walk(self._root / folder_key, f"{folder_key}/" if folder_key else "", above=()))
+        for entry in found:
+            check_key(entry.key, self.uri)
+        return tuple(sorted(entry for entry in found if entry.key.startswith(prefix)))
+
+    # -- writing
+
+    def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        with self._incoming(key) as (stream, temporary):
+            stream.write(data)
+            return self._place(stream, temporary, key, if_absent=if_absent, if_match=if_match)
+
+    def upload(self, key: str, file: Path, progress: Progress | None = None) -> Stored:
+        with disk_problems(f"cannot read {file}"):
+            source = file.open("rb")
+        with source, self._incoming(key) as (stream, temporary):
+            stored = _copy(source, stream, progress)
+            stream.flush()
+            if (found := sha256_of(temporary)) != stored.sha256:
+                raise WorldError(
+                    f"{self.uri}/{key} was written with SHA-256 {stored.sha256} and read back with {found}",
+                    fix="check that disk (dmesg, smartctl), or use another store",
+                )
+            self._place(stream, temporary, key)
+        return stored
+
+    def delete(self, key: str) -> None:
+        path = self._place_of(key)
+        with disk_problems(f"cannot remove {path}"), suppress(FileNotFoundError, NotADirectoryError):
+            with self._exclusive():
+                path.unlink()
+
+    # -- places
+
+    def _path(self, key: str) -> Path:
+        check_key(key, self.uri)
+        if self._is_file:
+            return self._root if key == self._root.name else self._root / key
+        return self._root / key
+
+    def _place_of(self, key: str) -> Path:
+        if not self._create:
+            raise input_only(self.uri)
+        return self._path(key)
+
+    @contextmanager
+    def _incoming(self, key: str) -> Iterator[tuple[BinaryIO, Path]]:
+        """An open temporary file beside the place of `key`; gone afterwards unless it was placed."""
+        path = self._place_of(key)
+        with disk_problems(f"cannot write {path}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(path.parent)
+            temporary = temporary_beside(path)
+            with temporary.open("xb") as stream:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX)
+                    yield stream, temporary
+                finally:
+                    temporary.unlink(missing_ok=True)
+
+    def _place(
+        self, stream: BinaryIO, temporary: Path, key: str, *, if_absent: bool = False, if_match: str | None = None
+    ) -> str:
+        """Rename what was written to `temporary` into the place of `key`, if the condition holds; its ETag."""
+        path = self._path(key)
+        stream.flush()
+        # The kernel stamps files by its tick, some milliseconds; two writes of one size would look the same.
+        stamp = time.time_ns()
+        os.utime(stream.fileno(), ns=(stamp, stamp))
+        os.fsync(stream.fileno())
+        with self._exclusive():
+            present = _etag_at(path)
+            if if_absent and present is not None:
+                raise Conflict(f"{self.uri}/{key} exists already")
+            if if_match is not None and present != if_match:
+                raise Conflict(f"{self.uri}/{key} was changed or removed by somebody else")
+            etag = _etag(os.fstat(stream.fileno()))
+            temporary.rename(path)
+        _flush_folder(path.parent)
+        return etag
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Alone among all writers of this store, on this machine and where the file system carries flock."""
+        handle = os.open(self._root / _LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _etag(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _etag_at(path: Path) -> str | None:
+    try:
+        return _etag(path.stat())
+    except FileNotFoundError:
+        return None
+
+
+def _copy(source: BinaryIO, target: BinaryIO, progress: Progress | None) -> Stored:
+    digest, size = hashlib.sha256(), 0
+    while chunk := source.read(CHUNK_BYTES):
+        target.write(chunk)
+        digest.update(chunk)
+        size += len(chunk)
+        if progress:
+            progress(len(chunk))
+    return Stored(size, digest.hexdigest())
+
+
+def _walk(folder: Path, prefix: str, *, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
+    """The files below `folder`, keys beginning with `prefix`; `above` are the folders this one lies in."""
+    try:
+        status = folder.stat()
+        with os.scandir(folder) as found:
+            items = [item for item in found if not item.name.startswith(OURS)]
+    except (FileNotFoundError, NotADirectoryError):
+        return  # nothing was written yet, or it was removed while we looked
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        raise WorldError(f"{folder} is a link to a folder it lies in", fix="remove the link")
+    for item in items:
+        if item.is_dir():
+            yield from _walk(folder / item.name, f"{prefix}{item.name}/", above=(*above, here))
+        elif item.is_file():
+            try:
+                yield Entry(f"{prefix}{item.name}", (status := item.stat()).st_size, _etag(status))
+            except FileNotFoundError:
+                continue
+        elif item.is_symlink():
+            raise WorldError(
+                f"{folder / item.name} is a link to {Path(item.path).readlink()}, which is not there",
+                fix="fetch the file it stands for, or remove the link",
+            )
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left half written in `folder`."""
+    with os.scandir(folder) as found:
+        names = [item.name for item in found if item.name.startswith(OURS) and item.name != _LOCK_FILE]
+    for name in names:
+        # Whoever writes the file holds its lock (BlockingIOError); it may also be placed or swept meanwhile.
+        with suppress(FileNotFoundError, BlockingIOError, PermissionError), (folder / name).open("rb") as stream:
+            if time.time() - os.fstat(stream.fileno()).st_mtime > _SWEEP_AFTER_SECONDS:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                (folder / name).unlink()
+
+
+def _flush_folder(folder: Path) -> None:
+    """Bring a rename to the disk: a manifest must not survive a power cut that its model did not."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

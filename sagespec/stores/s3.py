@@ -1,0 +1,380 @@
+"""A store in an S3 bucket, AWS's or a compatible one (MinIO, Ceph, R2, rclone), through boto3.
+
+Opened by `open_store`, with the usual AWS settings: profile, keys, region, AWS_ENDPOINT_URL(_S3).
+Large files go up and down in parallel parts. The SHA-256 of the whole is taken from the bytes as they are
+read; each request carries the SHA-256 of its own body in its signature, so no extra checksum headers,
+which many compatible servers refuse, are asked for.
+
+Conditional writes are AWS's If-None-Match and If-Match. Some servers (rclone among them) accept these
+headers and ignore them: the first conditional write to an endpoint other than AWS is therefore repeated,
+and a server that does not refuse the repeat is not trusted. There the store looks before it writes and
+once more a moment later. That is best effort: two writers within the same moment may both believe that
+they won. Run one apply at a time on such servers.
+
+An input (create=False) is one object, or all objects below a prefix taken as a folder: `s3://b/train`
+means s3://b/train/…, and never s3://b/train-old/…, as a bare prefix match would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypedDict
+
+import boto3
+import botocore.loaders
+import botocore.session
+from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
+from botocore import exceptions as aws
+from botocore.config import Config
+
+from sagespec.errors import WorldError
+from sagespec.stores import (
+    Conflict,
+    Entry,
+    Progress,
+    Stored,
+    check_key,
+    check_sha256,
+    disk_problems,
+    input_only,
+    missing,
+    replacing,
+    sha256_of,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_READERS = 16
+_PART_BYTES = 8 << 20
+_MOST_PARTS = 9_000  # S3 takes 10,000
+_SETTLE_SECONDS = 0.3
+
+# An endpoint nobody answers at costs attempts x connect timeout, and the pauses between: about ten seconds.
+_CLIENT_CONFIG = Config(
+    connect_timeout=3,
+    read_timeout=60,  # completing a large upload may take a server this long
+    retries={"mode": "standard", "total_max_attempts": 3},
+    max_pool_connections=2 * _READERS,
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+)
+
+
+class _Where(TypedDict):
+    Bucket: str
+    Key: str
+
+
+class _NotImplementedThere(Exception):
+    """The server knows no conditional writes and says so."""
+
+
+class S3Store:
+    def __init__(self, bucket: str, prefix: str, *, create: bool = True) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else ""
+        self.uri = f"s3://{bucket}/{self._prefix}".rstrip("/")
+        self._create = create
+        self._single = ""  # base name of the one object this was opened on
+        with self._problems():
+            self._client = _new_client()
+        self._endpoint = self._client.meta.endpoint_url
+        on_aws = ".amazonaws.com" in self._endpoint
+        # Whether the server honours a condition, by its name; what is not known yet is not in here.
+        self._honoured: dict[str, bool] = {"IfNoneMatch": True, "IfMatch": True} if on_aws else {}
+        if not create:
+            self._open_input(prefix)
+
+    def _open_input(self, prefix: str) -> None:
+        """Find out whether the address is an object or a folder, and that it is there."""
+        if prefix and not prefix.endswith("/") and self._first_key(prefix) == prefix:
+            folder, _, self._single = prefix.rpartition("/")
+            self._prefix = f"{folder}/" if folder else ""
+        elif not self._first_key(self._prefix):
+            raise WorldError(f"there is nothing at {self.uri}", fix="check the bucket and the prefix")
+
+    def _first_key(self, prefix: str) -> str | None:
+        with self._problems():
+            page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=1)
+        return next((found["Key"] for found in page.get("Contents", ())), None)
+
+    # -- reading
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        where = self._where(key)
+        with self._problems(key):
+            try:
+                found = self._client.get_object(**where)
+                return found["Body"].read(), found["ETag"].strip('"')
+            except self._client.exceptions.NoSuchKey:
+                return None
+
+    def read_many(self, keys: Iterable[str]) -> Mapping[str, bytes]:
+        wanted = list(keys)
+        with ThreadPoolExecutor(min(_READERS, len(wanted)) or 1, "sagespec-s3") as pool:
+            found = zip(wanted, pool.map(self.read, wanted), strict=True)
+            return {key: content[0] for key, content in found if content is not None}
+
+    def download(self, key: str, file: Path, *, sha256: str | None = None, progress: Progress | None = None) -> None:
+        where = self._where(key)
+        with replacing(file) as temporary:
+            with self._problems(key):
+                try:
+                    self._client.download_file(
+                        **where, Filename=str(temporary), Config=TransferConfig(use_threads=True), Callback=progress
+                    )
+                except aws.ClientError as error:
+                    # The answer to a HEAD has no body, so it does not tell a wrong key from a wrong bucket: a list does.
+                    if _status(error) in (301, 400, 403, 404):
+                        self._first_key(where["Key"])
+                    if _status(error) == 404:
+                        raise missing(key, self.uri) from error
+                    raise
+            if sha256 is not None:
+                check_sha256(sha256_of(temporary), sha256, key=key, uri=self.uri)
+
+    def entries(self, prefix: str = "") -> tuple[Entry, ...]:
+        found: list[Entry] = []
+        with self._problems():
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + (self._single or prefix)
+            )
+            for page in pages:
+                for item in page.get("Contents", ()):
+                    key = item["Key"].removeprefix(self._prefix)
+                    if key and not key.endswith("/"):  # what consoles make when asked for a folder
+                        found.append(Entry(key, item["Size"], item["ETag"].strip('"')))
+        if self._single:
+            found = [entry for entry in found if entry.key == self._single and entry.key.startswith(prefix)]
+        for entry in found:
+            check_key(entry.key, self.uri)
+        return tuple(sorted(found))
+
+    # -- writing
+
+    def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        condition = {"IfNoneMatch": "*"} if if_absent else {} if if_match is None else {"IfMatch": f'"{if_match}"'}
+        if not condition:
+            return self._put(key, data, {})
+        name = next(iter(condition))
+        honoured = self._honoured.get(name)
+        if not honoured:
+            self._look_first(key, if_match)
+        try:
+            etag = self._put(key, data, condition)
+        except _NotImplementedThere:
+            honoured = self._honoured[name] = False
+            etag = self._put(key, data, {})
+        if honoured is None and etag != if_match:  # the same content again would rightly be let through
+            etag, honoured = self._try_again(key, data, condition, etag)
+            self._honoured[name] = honoured
+        if not honoured:
+            self._look_again(key, etag)
+        return etag
+
+    def upload(self, key: str, file: Path, progress: Progress | None = None) -> Stored:
+        where = self._where_to_write(key)
+        with disk_problems(f"cannot read {file}"), file.open("rb") as source:
+            part_bytes = max(_PART_BYTES, -(-file.stat().st_size // _MOST_PARTS))
+            if file.stat().st_size > part_bytes:
+                self._abort_unfinished(where["Key"])
+            hashed = _Hashed(source)
+            with self._problems(key):
+                self._client.upload_fileobj(
+                    hashed,  # type: ignore[arg-type]  # boto3 needs no more of it than `read`
+                    **where,
+                    Config=TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes),
+                    Callback=progress,
+                )
+                stored_bytes = self._client.head_object(**where)["ContentLength"]
+        if stored_bytes != hashed.size:
+            raise WorldError(
+                f"{self.uri}/{key} has {stored_bytes} bytes after an upload of {hashed.size}",
+                fix="see the server's log; somebody else may be writing there",
+            )
+        return Stored(hashed.size, hashed.sha256)
+
+    def delete(self, key: str) -> None:
+        where = self._where_to_write(key)
+        with self._problems(key):
+            self._client.delete_object(**where)
+
+    # -- conditional writes
+
+    def _put(self, key: str, data: bytes, condition: dict[str, str]) -> str:
+        where = self._where_to_write(key)
+        with self._problems(key):
+            try:
+                return self._client.put_object(**where, Body=data, **condition)["ETag"].strip('"')  # type: ignore[arg-type]
+            except aws.ClientError as error:
+                code = error.response["Error"].get("Code", "")
+                # 404: If-Match on an object that is gone. 409: another conditional write at this very moment.
+                if condition and (_status(error) in (409, 412) or code == "NoSuchKey"):
+                    raise _lost(key, self.uri, "IfNoneMatch" in condition) from error
+                if condition and _status(error) == 501:
+                    raise _NotImplementedThere from error
+                raise
+
+    def _look_first(self, key: str, if_match: str | None) -> None:
+        present = self.read(key)
+        if (present[1] if present else None) != if_match:
+            raise _lost(key, self.uri, if_match is None)
+
+    def _try_again(self, key: str, data: bytes, condition: dict[str, str], etag: str) -> tuple[str, bool]:
+        """Write the same once more under a condition that no longer holds: its ETag, and whether it was refused."""
+        try:
+            return self._put(key, data, condition), False
+        except Conflict:
+            return etag, True
+
+    def _look_again(self, key: str, etag: str) -> None:
+        time.sleep(_SETTLE_SECONDS)
+        present = self.read(key)
+        if present is None or present[1] != etag:
+            raise _lost(key, self.uri, False)
+
+    # -- places
+
+    def _where(self, key: str) -> _Where:
+        check_key(key, self.uri)
+        return {"Bucket": self._bucket, "Key": self._prefix + key}
+
+    def _where_to_write(self, key: str) -> _Where:
+        if not self._create:
+            raise input_only(self.uri)
+        return self._where(key)
+
+    def _abort_unfinished(self, full_key: str) -> None:
+        """Drop the parts that an upload of this object left when its process was killed: they cost money, unseen."""
+        with suppress(aws.ClientError):  # not allowed to list them, or a server without that call
+            found = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=full_key)
+            for unfinished in found.get("Uploads", ()):
+                if unfinished["Key"] == full_key:
+                    self._client.abort_multipart_upload(
+                        Bucket=self._bucket, Key=full_key, UploadId=unfinished["UploadId"]
+                    )
+
+    @contextmanager
+    def _problems(self, key: str = "") -> Iterator[None]:
+        try:
+            yield
+        except (aws.ClientError, aws.BotoCoreError, Boto3Error) as error:
+            place = f"{self.uri}/{key}" if key else self.uri
+            raise _world_error(error, place, self._bucket, getattr(self, "_endpoint", "")) from error
+
+
+class _Hashed:
+    """A file as boto3 reads it, part by part and in order, with the size and SHA-256 of what was read."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._source.read(size)
+        self._digest.update(data)
+        self.size += len(data)
+        return data
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+# -- the client ------------------------------------------------------------------------------------
+
+
+def _new_client() -> S3Client:
+    session = botocore.session.get_session()
+    session.register_component("data_loader", _loader())
+    # A compatible server seldom cares for the region, but a signature needs one.
+    region_name = session.get_config_variable("region") or "us-east-1"
+    try:
+        return boto3.session.Session(botocore_session=session).client(
+            "s3", region_name=region_name, config=_CLIENT_CONFIG
+        )
+    except ValueError as error:  # "Invalid endpoint: …"
+        raise WorldError(
+            str(error), fix="write AWS_ENDPOINT_URL (or endpoint_url in ~/.aws/config) as http://host:port"
+        ) from error
+
+
+@cache
+def _loader() -> botocore.loaders.Loader:
+    """Reads AWS's service descriptions once: 50 of the 60 ms that a client costs, and a job opens several."""
+    return botocore.loaders.create_loader()
+
+
+# -- what went wrong -------------------------------------------------------------------------------
+
+
+def _status(error: aws.ClientError) -> int:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+
+
+def _lost(key: str, uri: str, if_absent: bool) -> Conflict:
+    fact = "exists already" if if_absent else "was changed or removed by somebody else"
+    return Conflict(f"{uri}/{key} {fact}")
+
+
+_KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (aws configure)"
+_REGION = "set AWS_REGION (or region in ~/.aws/config) to the region of the bucket"
+
+# By error code: what is wrong and how to mend it. A HEAD has the bare status for a code.
+_REFUSALS: Mapping[str, tuple[str, str]] = {
+    "NoSuchBucket": ("there is no bucket {bucket}", "check its name, or create it: aws s3 mb s3://{bucket}"),
+    "InvalidBucketName": ("{bucket!r} cannot be the name of a bucket", "check the address: s3://bucket/prefix"),
+    "NoSuchKey": ("there is no such object", "check the address; it may have been removed by hand"),
+    "404": ("there is no such bucket or object", "check the address"),
+    "InvalidAccessKeyId": ("the access key is not known", _KEYS),
+    "SignatureDoesNotMatch": ("the secret key does not belong to the access key", _KEYS),
+    "AccessDenied": (
+        "access is refused",
+        "allow s3:ListBucket on the bucket, s3:GetObject, s3:PutObject and s3:DeleteObject on its objects",
+    ),
+    "403": ("access is refused", "check the keys and what they may do"),
+    "ExpiredToken": ("the credentials have expired", "get new ones, e.g. aws sso login"),
+    "RequestTimeTooSkewed": ("this machine's clock is wrong", "set it, e.g. by NTP"),
+    "PermanentRedirect": ("the bucket is in another region", _REGION),
+    "301": ("the bucket is in another region", _REGION),
+    "AuthorizationHeaderMalformed": ("the bucket is in another region", _REGION),
+    "SlowDown": ("the server is overloaded", "try again later"),
+    "ServiceUnavailable": ("the server is overloaded", "try again later"),
+    "XMinioStorageFull": ("the server's disk is full", "free some space there"),
+    "BadDigest": ("what arrived is not what was sent", "try again; check the network and its proxies"),
+}
+
+
+def _world_error(error: Exception, place: str, bucket: str, endpoint: str) -> WorldError:
+    """`error` as boto3 raised it, in our form; the server's own words are kept as the reason."""
+    if isinstance(error, aws.ClientError):
+        code = error.response["Error"].get("Code", "")
+        fact, fix = _REFUSALS.get(code, (f"the server refused with {code or _status(error)}", "see the server's log"))
+        why = f"{endpoint} says: {error.response['Error'].get('Message') or code}"
+        return WorldError(f"{place}: {fact.format(bucket=bucket)}", why=why, fix=fix.format(bucket=bucket))
+    why = str(error)
+    match error:
+        case aws.NoCredentialsError() | aws.PartialCredentialsError():
+            return WorldError(f"{place}: no AWS credentials were found", why=why, fix=_KEYS)
+        case aws.ProfileNotFound():
+            return WorldError(f"{place}: {why}", fix="set AWS_PROFILE to one of ~/.aws/config, or unset it")
+        case aws.SSOError() | aws.CredentialRetrievalError() | aws.TokenRetrievalError():
+            return WorldError(f"{place}: the credentials could not be fetched", why=why, fix="e.g. aws sso login")
+        case aws.SSLError():
+            fix = "set AWS_CA_BUNDLE to the certificate authority of that server"
+            return WorldError(f"{place}: {endpoint} has a certificate that is not trusted", why=why, fix=fix)
+        case aws.ParamValidationError():
+            return WorldError(f"{place}: {why}", fix="check the address: s3://bucket/prefix")
+        case aws.ConnectionError() | aws.HTTPClientError():
+            fix = "check the network and AWS_ENDPOINT_URL; is the server running?"
+            return WorldError(f"{place}: {endpoint} does not answer", why=why, fix=fix)
+    return WorldError(f"{place}: {why}", fix="see the message of boto3 above")

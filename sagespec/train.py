@@ -1,0 +1,428 @@
+"""Carries one training job out: inputs in, containers followed to their end, results to the store.
+
+Called by `apply` for a RunJob. Begins wherever the containers show that an earlier run stopped: none
+there, running, or ended and not collected. The manifest is written when everything else is in the
+store, and only then are the containers removed, so a model is never lost and never trained twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import tarfile
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from sagespec import __version__
+from sagespec.archive import pack, unpack
+from sagespec.contract import (
+    FAILURE_REASON_LENGTH,
+    STOP_GRACE_SECONDS,
+    config_files,
+    shard,
+    training_environment,
+    training_launches,
+)
+from sagespec.errors import WorldError
+from sagespec.events import Event, EventKind, Report
+from sagespec.manifest import Artifact, Git, Input, JobStatus, Manifest
+from sagespec.records import Records
+from sagespec.runtimes import Runtime
+from sagespec.state import Container, ContainerState, DesiredChannel, DesiredJob, Launch
+from sagespec.stores import open_store
+
+STARTED_FILE = "input/config/sagespec.json"  # beside SageMaker's own: what the manifest must still know at the end
+MAX_RESULT_BYTES = 256 * 2**30
+LOOK_EVERY_SECONDS = 0.1
+REASON_LOG_LINES = 5
+
+
+class Cancelled(Exception):
+    """Stopped on request; what runs is left running and the next apply takes it up."""
+
+
+class JobFailed(WorldError):
+    """The job has ended without a model; its manifest says so."""
+
+
+class Started(BaseModel):
+    """Facts of a job's start that its end needs, kept in the first container so that they outlive this process."""
+
+    started_at: datetime
+    image_digest: str
+    inputs: dict[str, Input]
+    git: Git | None
+    downloading_seconds: float
+
+
+@dataclass
+class Followed:
+    """What the log of one host gave so far."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    last_lines: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """metrics: for each built-in, the (name, pattern) pairs looked for in every log line; the pattern's first
+    group is the number. scratch: a folder for what may be lost."""
+
+    runtime: Runtime
+    records: Records
+    metrics: Mapping[str, Sequence[tuple[str, re.Pattern[str]]]]
+    root: Path
+    scratch: Path
+    git: Git | None = None
+
+    def run(self, job: DesiredJob, report: Report, cancelled: threading.Event) -> None:
+        """Train `job`, or take it up where it stands. JobFailed when it ended without a model."""
+        launches = training_launches(self.records.project_name, job)
+        containers = [self.runtime.inspect(launch.name) for launch in launches]
+        if any(container is None for container in containers):
+            try:
+                self._start(job, launches, report, cancelled)
+            except BaseException:
+                for launch in launches:  # what was not started whole is of no use to the next run
+                    self.runtime.remove(launch.name)
+                raise
+        started = self._read_started(launches[0], job)
+        with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
+            logs = {launch.alias: Path(folder, f"{launch.alias}.log") for launch in launches}
+            followed, stopped = self._follow(job, launches, logs, started, report, cancelled)
+            manifest = self._collect(job, launches, logs, followed, stopped, started, Path(folder), report)
+        for launch in launches:
+            self.runtime.remove(launch.name)
+        if manifest.status is not JobStatus.COMPLETED:
+            raise JobFailed(f"{manifest.status}: {manifest.reason}", fix=f"see `sagespec logs {job.address}`")
+
+    # -- start -------------------------------------------------------------------------------------
+
+    def _start(self, job: DesiredJob, launches: Sequence[Launch], report: Report, cancelled: threading.Event) -> None:
+        def tell(text: str) -> None:
+            report(Event(EventKind.PROGRESS, str(job.address), text, action="run-job"))
+
+        digest = self.runtime.prepare(job.program, tell)
+        begun, now = time.monotonic(), datetime.now(UTC)
+        launches = [
+            replace(launch, environment=training_environment(job, launch.alias, self.runtime.base_dir(launch.name)))
+            for launch in launches
+        ]
+        self.runtime.create(launches)
+        inputs = {channel.name: self._put_channel(channel, launches, job, report) for channel in job.channels}
+        started = Started(
+            started_at=now,
+            image_digest=digest,
+            inputs=inputs,
+            git=self.git,
+            downloading_seconds=time.monotonic() - begun,
+        )
+        for launch in launches:
+            files = dict(config_files(job, launch.alias))
+            files[STARTED_FILE] = started.model_dump_json().encode()
+            self.runtime.write(launch.name, files)
+        if cancelled.is_set():
+            raise Cancelled("stopped before it was started")
+        for launch in launches:
+            self.runtime.start(launch.name)
+
+    def _put_channel(
+        self, channel: DesiredChannel, launches: Sequence[Launch], job: DesiredJob, report: Report
+    ) -> Input:
+        """Copy a channel's objects into every host's input/data/<channel>; its fingerprint."""
+        source = open_store(channel.source, root=self.root, create=False)
+        entries = source.entries()
+        if not entries:
+            raise WorldError(
+                f"channel {channel.name} of {job.address}: there is nothing at {channel.source}",
+                why="SageMaker refuses a channel without objects, too",
+                fix="check the path, or put the data there",
+            )
+        total = sum(entry.size for entry in entries)
+        moved = 0
+
+        def progress(count: int) -> None:
+            nonlocal moved
+            moved += count
+            report(
+                Event(
+                    EventKind.PROGRESS,
+                    str(job.address),
+                    f"reading {channel.name}",
+                    action="run-job",
+                    done=moved,
+                    total=total,
+                    unit="bytes",
+                )
+            )
+
+        digest = hashlib.sha256()
+        with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
+            for entry in entries:
+                file = Path(folder, "all", entry.key)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                source.download(entry.key, file, progress=progress)
+                etag = _sha256(file) if source.uri.startswith("file://") else entry.etag
+                digest.update(f"{entry.key}\0{entry.size}\0{etag}\n".encode())
+            for index, launch in enumerate(launches):
+                share = Path(folder, "all")
+                if channel.sharded and len(launches) > 1:
+                    share = Path(folder, launch.alias)
+                    _link(shard([e.key for e in entries], index, len(launches)), Path(folder, "all"), share)
+                self.runtime.put(launch.name, f"input/data/{channel.name}", share)
+        return Input(
+            source=channel.source,
+            fingerprint=digest.hexdigest(),
+            objects=len(entries),
+            bytes=total,
+            content_type=channel.content_type,
+        )
+
+    def _read_started(self, launch: Launch, job: DesiredJob) -> Started:
+        content = self.runtime.read(launch.name, STARTED_FILE)
+        if content is None:
+            raise WorldError(
+                f"container {launch.name} of {job.address} has lost its notes",
+                fix=f"remove it and apply again: {launch.name}",
+            )
+        return Started.model_validate_json(content)
+
+    # -- follow ------------------------------------------------------------------------------------
+
+    def _follow(
+        self,
+        job: DesiredJob,
+        launches: Sequence[Launch],
+        logs: Mapping[str, Path],
+        started: Started,
+        report: Report,
+        cancelled: threading.Event,
+    ) -> tuple[dict[str, Followed], str]:
+        """Follow all hosts to their end; what their logs gave, and why they were stopped ('' if they were not).
+
+        One host failing stops the others, with the grace. Cancelled leaves them running.
+        """
+        followed = {launch.alias: Followed() for launch in launches}
+        threads = [
+            threading.Thread(
+                target=self._follow_log,
+                args=(job, launch, logs[launch.alias], followed[launch.alias], report),
+                name=f"log-{launch.name}",
+                daemon=True,
+            )
+            for launch in launches
+        ]
+        for thread in threads:
+            thread.start()
+        stopped = self._wait(job, launches, started, cancelled)
+        for thread in threads:
+            thread.join()
+        return followed, stopped
+
+    def _follow_log(self, job: DesiredJob, launch: Launch, log: Path, followed: Followed, report: Report) -> None:
+        patterns = self.metrics.get(job.program.builtin, ())
+        about = str(replace(job.address, instance=launch.address.instance if job.instances > 1 else None))
+        with log.open("w", encoding="utf-8") as file:
+            for line in self.runtime.logs(launch.name, follow=True):
+                file.write(line + "\n")
+                followed.last_lines = [*followed.last_lines[1 - REASON_LOG_LINES :], line]
+                followed.metrics |= _metrics_in(line, patterns)
+                report(Event(EventKind.LOG, about, line, action="run-job"))
+
+    def _wait(self, job: DesiredJob, launches: Sequence[Launch], started: Started, cancelled: threading.Event) -> str:
+        deadline = started.started_at.timestamp() + started.downloading_seconds + job.max_runtime
+        while True:
+            containers = [self._still_there(launch, job) for launch in launches]
+            ended = [c for c in containers if c.state is ContainerState.EXITED]
+            if len(ended) == len(launches):
+                return ""
+            if any(c.exit_code for c in ended):
+                self._stop([c for c in containers if c not in ended])
+                return ""
+            if time.time() > deadline:
+                self._stop(containers)
+                return f"MaxRuntimeExceeded: it ran longer than {job.max_runtime:g} s"
+            if cancelled.wait(LOOK_EVERY_SECONDS):
+                raise Cancelled(f"{job.address} goes on without us; `sagespec apply` takes it up again")
+
+    def _still_there(self, launch: Launch, job: DesiredJob) -> Container:
+        container = self.runtime.inspect(launch.name)
+        if container is None:
+            raise WorldError(
+                f"container {launch.name} of {job.address} was removed while it ran",
+                why="somebody removed it, or the engine has lost it",
+                fix="apply again: the job is run anew",
+            )
+        return container
+
+    def _stop(self, containers: Sequence[Container]) -> None:
+        with ThreadPoolExecutor(max(1, len(containers))) as pool:
+            list(pool.map(lambda c: self.runtime.stop(c.name, grace_seconds=STOP_GRACE_SECONDS), containers))
+
+    # -- collect -----------------------------------------------------------------------------------
+
+    def _collect(
+        self,
+        job: DesiredJob,
+        launches: Sequence[Launch],
+        logs: Mapping[str, Path],
+        followed: Mapping[str, Followed],
+        stopped: str,
+        started: Started,
+        folder: Path,
+        report: Report,
+    ) -> Manifest:
+        """Logs, output and model to the store, the manifest last. A model is kept only from hosts that all
+        ended well, or were stopped by us."""
+        ended_at = datetime.now(UTC)
+        exit_codes = {launch.alias: self._still_there(launch, job).exit_code or 0 for launch in launches}
+        status = self._status(exit_codes, stopped)
+        reason = stopped or (
+            "" if status is JobStatus.COMPLETED else self._failure_reason(launches, exit_codes, followed)
+        )
+        begun = time.monotonic()
+        artifacts = {}
+        for host, log in logs.items():
+            artifacts[f"logs/{host}"] = self._upload(job, f"logs/{host}.log", log, report)
+        if status is not JobStatus.FAILED:
+            model = self._pack(launches, "model", folder)
+            artifacts["model"] = self._upload(job, "model.tar.gz", model, report)
+        output = self._pack(launches, "output/data", folder)
+        if _has_members(output):
+            artifacts["output"] = self._upload(job, "output.tar.gz", output, report)
+        manifest = Manifest(
+            project=self.records.project_name,
+            name=job.name,
+            version=job.version,
+            key=job.key,
+            key_fields=dict(job.key_fields),
+            status=status,
+            reason=reason,
+            spec=dict(job.spec),
+            git=started.git,
+            sagespec_version=__version__,
+            runtime=self.runtime.name,
+            images={str(job.program): started.image_digest},
+            inputs=started.inputs,
+            metrics=followed[launches[0].alias].metrics,
+            exit_codes=exit_codes,
+            artifacts=artifacts,
+            started_at=started.started_at,
+            ended_at=ended_at,
+            seconds={
+                "downloading": round(started.downloading_seconds, 3),
+                "training": round((ended_at - started.started_at).total_seconds() - started.downloading_seconds, 3),
+                "uploading": round(time.monotonic() - begun, 3),
+            },
+            protect=job.protect,
+        )
+        self.records.write_manifest(manifest)
+        return manifest
+
+    @staticmethod
+    def _status(exit_codes: Mapping[str, int], stopped: str) -> JobStatus:
+        if stopped:
+            return JobStatus.STOPPED
+        return JobStatus.FAILED if any(exit_codes.values()) else JobStatus.COMPLETED
+
+    def _failure_reason(
+        self, launches: Sequence[Launch], exit_codes: Mapping[str, int], followed: Mapping[str, Followed]
+    ) -> str:
+        """The first 1,024 characters of output/failure of the first host that failed (SageMaker's FailureReason);
+        where it wrote none, its exit code and last lines."""
+        failed = next(launch for launch in launches if exit_codes[launch.alias])
+        content = self.runtime.read(failed.name, "output/failure")
+        if content and content.strip():
+            text = content.decode(errors="replace").strip()[:FAILURE_REASON_LENGTH]
+            return text if re.match(r"^\w+Error: ", text) else f"AlgorithmError: {text}"
+        code = exit_codes[failed.alias]
+        said = "\n".join(followed[failed.alias].last_lines)
+        return f"AlgorithmError: {failed.alias} exited with code {code}" + (
+            f"; its last lines:\n{said}" if said else ""
+        )
+
+    def _pack(self, launches: Sequence[Launch], path: str, folder: Path) -> Path:
+        """The folders `path` of all hosts merged into one archive; of equal names the first host's wins."""
+        file = folder / (path.replace("/", "-") + ".tar.gz")
+        if len(launches) == 1:
+            pack(self.runtime.get(launches[0].name, path), file)
+            return file
+        merged = folder / path.replace("/", "-")
+        merged.mkdir()
+        for launch in reversed(launches):
+            part = folder / "part.tar.gz"
+            pack(self.runtime.get(launch.name, path), part)
+            unpack(part, merged, max_bytes=MAX_RESULT_BYTES)
+        pack(_tar_of(merged), file)
+        return file
+
+    def _upload(self, job: DesiredJob, key: str, file: Path, report: Report) -> Artifact:
+        total, moved = file.stat().st_size, 0
+
+        def progress(count: int) -> None:
+            nonlocal moved
+            moved += count
+            report(
+                Event(
+                    EventKind.PROGRESS,
+                    str(job.address),
+                    f"storing {key}",
+                    action="run-job",
+                    done=moved,
+                    total=total,
+                    unit="bytes",
+                )
+            )
+
+        stored = self.records.store.upload(self.records.job_key(job.address, key), file, progress)
+        return Artifact(key=key, size=stored.size, sha256=stored.sha256)
+
+
+def _metrics_in(line: str, patterns: Sequence[tuple[str, re.Pattern[str]]]) -> dict[str, float]:
+    found = {}
+    for name, pattern in patterns:
+        match = pattern.search(line)
+        if match:
+            try:
+                found[name] = float(match.group(1))
+            except ValueError:
+                continue
+    return found
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _link(keys: Sequence[str], source: Path, target: Path) -> None:
+    """Hard links of the files `keys` from one folder to another of the same disk."""
+    target.mkdir(parents=True, exist_ok=True)
+    for key in keys:
+        (target / key).parent.mkdir(parents=True, exist_ok=True)
+        (target / key).hardlink_to(source / key)
+
+
+def _tar_of(folder: Path) -> Iterator[bytes]:
+    """A folder as a tar stream, its members relative to it."""
+    with tempfile.TemporaryFile() as file:
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            for path in sorted(folder.iterdir()):
+                tar.add(path, arcname=path.name)
+        file.seek(0)
+        while chunk := file.read(io.DEFAULT_BUFFER_SIZE * 16):
+            yield chunk
+
+
+def _has_members(archive: Path) -> bool:
+    with tarfile.open(archive) as tar:
+        return tar.next() is not None
