@@ -230,6 +230,32 @@ class Project:
                 self.look, self.world(), report, options or Options(), cancelled=cancelled, guard=lock.check
             )
 
+    def watch(
+        self,
+        options: Options | None = None,
+        *,
+        report: Report = silent,
+        cancelled: threading.Event | None = None,
+        every_seconds: float = 30.0,
+    ) -> None:
+        """Apply on every change of a spec, on every event of the engine, and every so often, until cancelled.
+
+        The lock is held only while something is done, so a person may apply beside it.
+        """
+        from sagespec.watch import watch
+
+        stop = cancelled or threading.Event()
+        runtime = self.runtime
+        report(Event(EventKind.RUNTIME, text=self.runtime_reason))
+
+        def converge_once() -> Converged:
+            self.__dict__.pop("settings", None)  # sagespec.yaml may have changed, too
+            with project_lock(self.store, self.settings.name, command="watch", wait_seconds=0.0) as lock:
+                return converge(self.look, self.world(), report, options or Options(), cancelled=stop, guard=lock.check)
+
+        paths = [*self._specs, self.root / "sagespec.yaml"]
+        watch(converge_once, runtime, paths, report, stop, every_seconds=every_seconds)
+
     def destroy(
         self,
         *,

@@ -269,7 +269,7 @@ def endpoint_from_asked(name: str, asked: Mapping[str, Any], origin: Origin | No
     instances, environment, cpus, memory}], rollout: {healthy_within, min_healthy, drain_within,
     replace}, protect}.
     """
-    split = [[variant["name"], variant["weight"]] for variant in asked["variants"]]
+    split = ", ".join(f"{variant['name']} {variant['weight']:g}" for variant in asked["variants"])
     rollout = asked["rollout"]
     return DesiredEndpoint(
         name=name,
@@ -287,7 +287,7 @@ def endpoint_from_asked(name: str, asked: Mapping[str, Any], origin: Origin | No
     )
 
 
-def _variant_from_asked(asked: Mapping[str, Any], split: list[list[Any]] | None) -> DesiredVariant:
+def _variant_from_asked(asked: Mapping[str, Any], split: str | None) -> DesiredVariant:
     model, program = asked["model"], Program(**asked["program"])
     replace_fields = {
         "model": model["identity"],

@@ -320,7 +320,7 @@ def _awaits(
         result.append(
             AwaitHealthy(
                 about=Address("endpoint", goal.endpoint.name, variant=variant.name),
-                cause=Cause(Reason.FOLLOWS, note=f"{len(new)} of {variant.instances} new, before they get traffic"),
+                cause=Cause(Reason.FOLLOWS, note=f"{len(new)} of {variant.instances}, before they get traffic"),
                 after=(*gateway_ids, *(started[i.container] for i in new if i.container in started)),
                 variant=variant.name,
                 hash=new[0].hash,
@@ -409,7 +409,8 @@ def _route_changes(before: DesiredEndpoint, goal: DesiredEndpoint) -> tuple[Chan
         if old.model.text != variant.model.text:
             changes.append(Change(f"model of {variant.name}", old.model.text, variant.model.text))
         elif not same_hash(variant.hash, old.hash):
-            changes += (Change(f"{c.field} of {variant.name}", c.old, c.new) for c in replace_changes(old, variant))
+            fields = (c for c in replace_changes(old, variant) if c.field != "split")  # the weights say it
+            changes += (Change(f"{c.field} of {variant.name}", c.old, c.new) for c in fields)
         if old.weight != variant.weight:
             changes.append(Change(f"weight of {variant.name}", f"{old.weight:g}", f"{variant.weight:g}"))
         if old.instances != variant.instances:

@@ -132,7 +132,7 @@ class S3Store:
                         **where, Filename=str(temporary), Config=TransferConfig(use_threads=True), Callback=progress
                     )
                 except aws.ClientError as error:
-                    # The answer to a HEAD has no body, so it does not tell a wrong key from a wrong bucket: a list does.
+                    # A HEAD is answered without a body; a list tells a wrong key from a wrong bucket.
                     if _status(error) in (301, 400, 403, 404):
                         self._first_key(where["Key"])
                     if _status(error) == 404:

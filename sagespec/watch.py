@@ -1,0 +1,149 @@
+"""The loop that keeps the world as specified: woken by files, by the engine, and by a timer.
+
+Called by `project`. What woke it does not matter to what is done: each pass looks at everything anew.
+Passes that find nothing to do say nothing. After a pass that failed the next one waits, longer each
+time, so that a broken thing is not hammered; an edited spec ends the wait at once.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+from sagespec.converge import Converged
+from sagespec.errors import SagespecError, WorldError
+from sagespec.events import Event, EventKind, Report
+from sagespec.runtimes import Runtime
+
+FILES, ENGINE, TIMER = "files", "engine", "timer"
+SPEC_SUFFIXES = (".yaml", ".yml")
+SETTLE_SECONDS = 0.3  # editors write a file in several steps
+LONGEST_WAIT_SECONDS = 60.0
+
+
+def watch(
+    converge_once: Callable[[], Converged],
+    runtime: Runtime,
+    paths: Sequence[Path],
+    report: Report,
+    cancelled: threading.Event,
+    *,
+    every_seconds: float,
+) -> None:
+    """Converge on every wake until `cancelled` is set. paths: files and folders that hold the specs."""
+    wakes: queue.SimpleQueue[str] = queue.SimpleQueue()
+    failures = 0
+    with _file_wakes(paths, wakes), _engine_wakes(runtime, wakes, report):
+        cause = "start"
+        while not cancelled.is_set():
+            if _pass(converge_once, report, cause):
+                failures = 0
+                cause = _next_wake(wakes, cancelled, every_seconds)
+            else:
+                failures += 1
+                wait = min(2.0**failures, LONGEST_WAIT_SECONDS)
+                cause = _next_wake(wakes, cancelled, wait, only=FILES)
+            _settle(wakes, cancelled)
+
+
+def _pass(converge_once: Callable[[], Converged], report: Report, cause: str) -> bool:
+    """One pass; whether all is well after it. Wrong specs and a refusing world are told, not raised."""
+    try:
+        result = converge_once()
+    except SagespecError as error:
+        report(Event(EventKind.FAILED, text=str(error), action="watch", at=datetime.now(UTC)))
+        return False
+    if result.outcomes:
+        text = "all is as specified" if result.ok else f"{len(result.failures)} failed"
+        report(Event(EventKind.SETTLED, text=f"{text} (woken by {cause})", at=datetime.now(UTC)))
+    return not result.failures
+
+
+def _next_wake(
+    wakes: queue.SimpleQueue[str], cancelled: threading.Event, seconds: float, *, only: str | None = None
+) -> str:
+    """What wakes next: one of `wakes` (of the kind `only`, when given), or the timer after `seconds`."""
+    end = datetime.now(UTC).timestamp() + seconds
+    while not cancelled.is_set() and (left := end - datetime.now(UTC).timestamp()) > 0:
+        try:
+            cause = wakes.get(timeout=min(left, 0.2))
+        except queue.Empty:
+            continue
+        if only in (None, cause):
+            return cause
+    return TIMER
+
+
+def _settle(wakes: queue.SimpleQueue[str], cancelled: threading.Event) -> None:
+    """Wait for the burst of events that follows a first one, and forget it: one pass answers them all."""
+    cancelled.wait(SETTLE_SECONDS)
+    while True:
+        try:
+            wakes.get_nowait()
+        except queue.Empty:
+            return
+
+
+class _SpecEvents(FileSystemEventHandler):
+    def __init__(self, wakes: queue.SimpleQueue[str]) -> None:
+        self._wakes = wakes
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        changed = event.event_type in ("created", "modified", "deleted", "moved")
+        names = (str(event.src_path), str(event.dest_path))
+        if changed and (event.is_directory or any(name.endswith(SPEC_SUFFIXES) for name in names)):
+            self._wakes.put(FILES)
+
+
+@contextmanager
+def _file_wakes(paths: Sequence[Path], wakes: queue.SimpleQueue[str]) -> Iterator[None]:
+    observer = Observer()
+    handler = _SpecEvents(wakes)
+    for folder, recursive in _watched(paths):
+        observer.schedule(handler, str(folder), recursive=recursive)
+    observer.start()
+    try:
+        yield
+    finally:
+        observer.stop()
+        observer.join()
+
+
+def _watched(paths: Sequence[Path]) -> list[tuple[Path, bool]]:
+    """Folders to watch, each with whether its subfolders count; a file is watched through its folder, since
+    editors replace files. Of a folder that is named twice the recursive watch wins."""
+    found: dict[Path, bool] = {}
+    for path in paths:
+        folder, recursive = (path, True) if path.is_dir() else (path.parent, False)
+        if folder.is_dir():
+            found[folder] = found.get(folder, False) or recursive
+    return sorted(found.items())
+
+
+@contextmanager
+def _engine_wakes(runtime: Runtime, wakes: queue.SimpleQueue[str], report: Report) -> Iterator[None]:
+    """Wakes from the engine's events; where their stream breaks, that is said and the timer goes on alone."""
+    leaving = threading.Event()
+
+    def pump(stream: Iterator[str]) -> None:
+        try:
+            for _ in stream:
+                wakes.put(ENGINE)
+        except WorldError as error:
+            if not leaving.is_set():
+                report(Event(EventKind.NOTE, text=f"the engine's events ended ({error}); the timer goes on"))
+
+    with runtime.events() as stream:
+        thread = threading.Thread(target=pump, args=(stream,), name="engine-events", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            leaving.set()

@@ -1,0 +1,138 @@
+"""Every file in tests/cases/reconcile is one case: specs that are live, what happened, and the plan expected.
+
+about: one sentence
+before: [documents]      settled first, in a simulated world
+trained: [documents]     jobs whose models are in the store, without a spec
+happened: [events]       gone ADDRESS | exited ADDRESS | created ADDRESS | unhealthy MODEL | failing JOB |
+                         gateway gone | gateway exited | route lost ENDPOINT | rolled back ENDPOINT
+after: [documents]       left out: as before
+options: {retry: true}
+plan: |                  the plan's text
+refused: [texts]         parts of the problems, in order
+notes: [texts]
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sagespec.manifest import RevisionStatus
+from sagespec.reconcile import Options
+from sagespec.reconcile.endpoints import live_revision
+from sagespec.state import GATEWAY, Address, ContainerState
+from tests.simulation import Simulation, desired_from
+
+CASES = sorted((Path(__file__).parent / "cases" / "reconcile").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
+def test_case(file: Path) -> None:
+    case = yaml.safe_load(file.read_text())
+    world = Simulation()
+    if case.get("trained"):
+        trained = desired_from(*case["trained"])
+        world.settle(trained)
+    before = desired_from(*case.get("before", []), manifests=world.manifests)
+    world.gateway_hash = before.gateway_hash
+    for event in (e for e in case.get("happened", []) if e.startswith(("unhealthy", "failing"))):
+        happen(world, event)
+    world.settle(before)
+    for event in (e for e in case.get("happened", []) if not e.startswith(("unhealthy", "failing"))):
+        happen(world, event)
+    after = desired_from(*case.get("after", case.get("before", [])), manifests=world.manifests)
+
+    plan = world.plan(after, Options(**case.get("options", {})))
+
+    assert plan.text() == case.get("plan", "").rstrip("\n")
+    assert len(plan.refused) == len(case.get("refused", [])), plan.refused
+    for problem, part in zip(plan.refused, case.get("refused", []), strict=True):
+        assert part in str(problem)
+    assert len(plan.notes) == len(case.get("notes", [])), plan.notes
+    for note, part in zip(plan.notes, case.get("notes", []), strict=True):
+        assert part in note
+
+
+def happen(world: Simulation, event: str) -> None:
+    """Change the simulated world as the case says."""
+    *words, name = event.split(" ")
+    match words:
+        case ["unhealthy"]:
+            world.unhealthy.add(name)
+        case ["failing"]:
+            world.failing_jobs.add(Address.parse(name))
+        case ["gone"]:
+            del world.containers[container_at(world, name)]
+        case ["exited"]:
+            container = world.containers[container_at(world, name)]
+            world.containers[container.name] = replace(container, state=ContainerState.EXITED, exit_code=137)
+        case ["created"]:
+            container = world.containers[container_at(world, name)]
+            world.containers[container.name] = replace(container, state=ContainerState.CREATED)
+        case ["gateway"]:
+            container = next(c for c in world.containers.values() if c.address == GATEWAY)
+            if name == "gone":
+                del world.containers[container.name]
+                world.routes.clear()
+            else:
+                world.containers[container.name] = replace(container, state=ContainerState.EXITED)
+        case ["route", "lost"]:
+            del world.routes[name]
+        case ["rolled", "back"]:
+            roll_back(world, name)
+        case _:
+            raise AssertionError(f"the case says {event!r}, which means nothing")
+
+
+def container_at(world: Simulation, address: str) -> str:
+    return next(c.name for c in world.containers.values() if c.address == Address.parse(address))
+
+
+def roll_back(world: Simulation, endpoint_name: str) -> None:
+    """As Project.rollback does: the earlier live revision again, instead of the present one."""
+    revisions = world.revisions[endpoint_name]
+    live = live_revision(tuple(revisions))
+    assert live
+    earlier = next(r for r in reversed(revisions) if r.status is RevisionStatus.LIVE and r.number < live.number)
+    revisions[revisions.index(live)] = live.model_copy(update={"status": RevisionStatus.ROLLED_BACK})
+    revisions.append(earlier.model_copy(update={"number": revisions[-1].number + 1, "instead_of": live.hash}))
+
+
+def test_the_same_input_gives_the_same_plan_byte_for_byte() -> None:
+    documents: list[dict[str, Any]] = [
+        {"kind": "TrainingJob", "name": "churn", "version": v, "hyperparameters": {"num_round": v}} for v in (3, 1, 2)
+    ]
+    endpoint = {
+        "kind": "Endpoint",
+        "name": "churn",
+        "variants": [{"name": f"v{v}", "model": f"churn@{v}"} for v in (2, 3, 1)],
+    }
+    forwards, backwards = desired_from(*documents, endpoint), desired_from(endpoint, *reversed(documents))
+    world = Simulation()
+    assert world.plan(forwards).text() == world.plan(backwards).text()
+    assert world.plan(forwards).as_json() == world.plan(backwards).as_json()
+
+
+def test_a_roll_back_is_not_undone_by_the_next_apply_but_by_a_changed_spec() -> None:
+    jobs = [{"kind": "TrainingJob", "name": "churn", "version": version} for version in (1, 2, 3)]
+
+    def serving(model: str) -> Any:
+        variants = [{"name": "stable", "model": model}]
+        endpoint = {"kind": "Endpoint", "name": "churn", "variants": variants}
+        return desired_from(*jobs, endpoint)
+
+    world = Simulation(gateway_hash=serving("churn@1").gateway_hash)
+    world.settle(serving("churn@1"))
+    world.settle(serving("churn@2"))
+    roll_back(world, "churn")
+    world.settle(serving("churn@2"))
+    plan = world.plan(serving("churn@2"))
+    assert not plan.actions
+    assert "was rolled back to revision 3" in str(plan.refused[0])
+    assert {world.models[n] for t in world.routes["churn"].targets for n in t.instances} == {"churn@1"}
+    assert world.plan(serving("churn@2"), Options(retry=True)).actions
+    assert world.settle(serving("churn@3")).refused == ()
