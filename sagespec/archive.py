@@ -19,7 +19,7 @@ import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from sagespec.errors import WorldError
@@ -52,16 +52,21 @@ def pack(tar_stream: Iterator[bytes], file: Path, *, others: Iterable[Iterator[b
     `others` are the streams of further hosts: their files are added, and one that is there already is left
     as the first host wrote it. WorldError naming the member when one may not be in an archive.
     """
-    seen: set[str] = set()
+    taken: dict[str, bool] = {}  # names, and whether they are folders
     with replacing(file) as temporary, temporary.open("wb") as raw:
         with gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as zipped:
             with tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as packed:
                 for stream in (tar_stream, *others):
-                    with _damage(f"the files for {file.name}"), _opened(io.BufferedReader(_Joined(stream))) as source:
-                        for name, member in _members(source, f"the files for {file.name}"):
-                            if name not in seen:
-                                seen.add(name)
-                                packed.addfile(_plain(name, member), source.extractfile(member))
+                    _add(packed, stream, taken, f"the folder for {file.name}")
+
+
+def _add(packed: tarfile.TarFile, stream: Iterator[bytes], taken: dict[str, bool], what: str) -> None:
+    with _damage(what), _opened(io.BufferedReader(_Joined(stream))) as source:
+        for name, member in _members(source, what):
+            below_a_file = any(not taken.get(str(parent), True) for parent in PurePosixPath(name).parents)
+            if name not in taken and not below_a_file:
+                taken[name] = member.isdir()
+                packed.addfile(_plain(name, member), source.extractfile(member))
 
 
 def unpack(file: Path, folder: Path, *, max_bytes: int) -> None:

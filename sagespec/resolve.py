@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict
 
 from sagespec.contract import hyperparameter_text
 from sagespec.errors import Origin, Problem, SpecError, did_you_mean
+from sagespec.gateway import gateway_hash
 from sagespec.load import Loaded, LoadedSpec, unresolved_models
 from sagespec.manifest import JobStatus, Manifest
-from sagespec.spec import Endpoint, Gateway, Project, TrainingJob, Variant, named_job
+from sagespec.spec import Endpoint, Project, TrainingJob, Variant, named_job
 from sagespec.state import (
     Address,
     Desired,
@@ -29,8 +30,6 @@ from sagespec.state import (
     hash_of,
     job_address,
 )
-
-GATEWAY_FORMAT = 1  # raised when a release needs gateways to be started anew
 
 Fingerprint = Callable[[str], str]  # s3://… -> ETag or the like
 
@@ -115,11 +114,6 @@ def resolve(
         gateway_hash=gateway_hash(loaded.project.gateway),
         parallel_jobs=loaded.project.parallel_jobs,
     )
-
-
-def gateway_hash(settings: Gateway) -> str:
-    """What a gateway's container is known by: other settings ask for another container."""
-    return hash_of({"format": GATEWAY_FORMAT, "host": settings.host, "port": settings.port})
 
 
 def empty_desired(project: Project) -> Desired:

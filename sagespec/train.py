@@ -8,13 +8,12 @@ store, and only then are the containers removed, so a model is never lost and ne
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from sagespec import __version__
-from sagespec.archive import pack, unpack
+from sagespec.archive import pack
 from sagespec.contract import (
     FAILURE_REASON_LENGTH,
     STOP_GRACE_SECONDS,
@@ -41,7 +40,6 @@ from sagespec.state import Container, ContainerState, DesiredChannel, DesiredJob
 from sagespec.stores import open_store
 
 STARTED_FILE = "input/config/sagespec.json"  # beside SageMaker's own: what the manifest must still know at the end
-MAX_RESULT_BYTES = 256 * 2**30
 LOOK_EVERY_SECONDS = 0.1
 REASON_LOG_LINES = 5
 
@@ -353,16 +351,8 @@ class Trainer:
     def _pack(self, launches: Sequence[Launch], path: str, folder: Path) -> Path:
         """The folders `path` of all hosts merged into one archive; of equal names the first host's wins."""
         file = folder / (path.replace("/", "-") + ".tar.gz")
-        if len(launches) == 1:
-            pack(self.runtime.get(launches[0].name, path), file)
-            return file
-        merged = folder / path.replace("/", "-")
-        merged.mkdir()
-        for launch in reversed(launches):
-            part = folder / "part.tar.gz"
-            pack(self.runtime.get(launch.name, path), part)
-            unpack(part, merged, max_bytes=MAX_RESULT_BYTES)
-        pack(_tar_of(merged), file)
+        first, *others = (self.runtime.get(launch.name, path) for launch in launches)
+        pack(first, file, others=others)
         return file
 
     def _upload(self, job: DesiredJob, key: str, file: Path, report: Report) -> Artifact:
@@ -410,17 +400,6 @@ def _link(keys: Sequence[str], source: Path, target: Path) -> None:
     for key in keys:
         (target / key).parent.mkdir(parents=True, exist_ok=True)
         (target / key).hardlink_to(source / key)
-
-
-def _tar_of(folder: Path) -> Iterator[bytes]:
-    """A folder as a tar stream, its members relative to it."""
-    with tempfile.TemporaryFile() as file:
-        with tarfile.open(fileobj=file, mode="w") as tar:
-            for path in sorted(folder.iterdir()):
-                tar.add(path, arcname=path.name)
-        file.seek(0)
-        while chunk := file.read(io.DEFAULT_BUFFER_SIZE * 16):
-            yield chunk
 
 
 def _has_members(archive: Path) -> bool:

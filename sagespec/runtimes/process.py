@@ -30,7 +30,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
@@ -56,9 +56,17 @@ INHERITED = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|(DY)?LD_LIBRARY_PATH|CUDA_VISIBLE_DEVICES"
     r"|SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE|(HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy"
 )
+# What a number of CPUs means without cgroups: so many threads in training, so many processes in serving.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+WORKERS = ("SAGEMAKER_MODEL_SERVER_WORKERS",)
+
+# As a module it is compiled once; as a script it would be at every start.
+START_SHIM = "import sys; sys.path.append(sys.argv[1]); import process_shim; process_shim.main()"
 
 NEEDS_DOCKER = "start Docker (or point DOCKER_HOST at one) and run with --runtime docker, or use a built-in algorithm"
+
+
+_LAUNCH_FIELDS = frozenset(field.name for field in fields(Launch))
 
 
 @dataclass(frozen=True)
@@ -76,16 +84,14 @@ class _Record:
 
     @staticmethod
     def from_json(text: bytes) -> _Record:
-        fields = json.loads(text)
-        launch = fields["launch"]
-        publish = launch["publish"]
-        launch |= {
-            "address": Address.parse(launch["address"]),
-            "program": Program(**launch["program"]),
-            "hosts": tuple(launch["hosts"]),
-            "publish": (publish[0], publish[1]) if publish else None,
-        }
-        return _Record(**{**fields, "launch": Launch(**launch)})
+        record = json.loads(text)
+        # A field of another release is left out: what that release started must not become invisible.
+        launch = {name: value for name, value in record["launch"].items() if name in _LAUNCH_FIELDS}
+        launch["address"] = Address.parse(launch["address"])
+        launch["program"] = Program(**launch["program"])
+        launch["hosts"] = tuple(launch["hosts"])
+        launch["publish"] = tuple(launch["publish"]) if launch["publish"] else None
+        return _Record(record["project"], Launch(**launch), record["port"], record["admin_port"], record["master_port"])
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,8 @@ class ProcessRuntime:
         self._project_name = project_name
         self._folder = folder.absolute()
         self._images = images.absolute()
+        self._creating = threading.Lock()  # ports are chosen by one thread at a time
+        self._records: dict[str, tuple[tuple[int, int], _Record]] = {}  # read before, by inode and time
 
     def __enter__(self) -> Self:
         return self
@@ -144,13 +152,18 @@ class ProcessRuntime:
 
     def _record(self, name: str) -> _Record | None:
         """None when the container is not there, is half made or half removed, or is another project's."""
+        file = self._folder / name / "container.json"
         try:
-            record = _Record.from_json((self._folder / name / "container.json").read_bytes())
+            status = file.stat()
+            identity = (status.st_ino, status.st_mtime_ns)
+            known = self._records.get(name)
+            if known is None or known[0] != identity:
+                self._records[name] = known = (identity, _Record.from_json(file.read_bytes()))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None  # not written by us
-        return record if record.project == self._project_name else None
+        return known[1] if known[1].project == self._project_name else None
 
     def _existing(self, name: str) -> _Record:
         record = self._record(name)
@@ -217,11 +230,12 @@ class ProcessRuntime:
     # -- life --------------------------------------------------------------------------------------
 
     def create(self, launches: Sequence[Launch]) -> None:
-        self._sweep()
-        for launch in launches:
-            self._program_folder(launch.program)
-            if self._record(launch.name) is None:
-                self._create(launch)
+        with self._creating:
+            self._sweep()
+            for launch in launches:
+                self._program_folder(launch.program)
+                if self._record(launch.name) is None:
+                    self._create(launch)
 
     def _create(self, launch: Launch) -> None:
         others = [record for record in map(self._record, self._names()) if record]
@@ -262,7 +276,7 @@ class ProcessRuntime:
         host = launch.publish[0] if launch.publish else HOST
         if launch.command == "serve":
             _check_port(host, record.port, fix="stop what listens there, or choose another port")
-        shim = [sys.executable, "-I", "-S", process_shim.__file__]
+        shim = [sys.executable, "-I", "-S", "-c", START_SHIM, str(Path(__file__).parent)]
         arguments = [str(self._folder / launch.name), str(launch.memory or 0), sys.executable, str(program)]
         with _explained(f"cannot start container {launch.name}"):
             starter = subprocess.Popen(
@@ -275,8 +289,9 @@ class ProcessRuntime:
             )
             answer, _ = starter.communicate()
         if answer != b"started":
+            reason = answer.decode(errors="replace").strip().rpartition("\n")[2]
             raise WorldError(
-                f"container {launch.name} did not start: {answer.decode(errors='replace').strip() or 'no answer'}",
+                f"container {launch.name} did not start: {reason or 'no answer'}",
                 why="its supervising process ended at once",
                 fix="see whether memory, disk space or the number of processes is at its limit (sagespec doctor)",
             )
@@ -286,7 +301,8 @@ class ProcessRuntime:
         environment = {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}
         environment |= {"PYTHONPATH": str(self._images), "PYTHONUNBUFFERED": "1"}
         if launch.cpus:
-            environment |= dict.fromkeys(THREADS, str(math.ceil(launch.cpus)))
+            names = THREADS if launch.command == "train" else WORKERS
+            environment |= dict.fromkeys(names, str(math.ceil(launch.cpus)))
         environment |= launch.environment
         environment |= {
             "SAGEMAKER_BASE_DIR": self.base_dir(launch.name),
@@ -392,18 +408,19 @@ class ProcessRuntime:
                 _write_whole(target, content)
 
     def read(self, name: str, path: str) -> bytes | None:
+        self._existing(name)
         target = self._inside(name, path)
         with _explained(f"cannot read {target}"):
             try:
-                return target.read_bytes() if self._record(name) else None
+                return target.read_bytes()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
 
     def get(self, name: str, path: str) -> Iterator[bytes]:
+        self._existing(name)
         folder = self._inside(name, path)
         with _explained(f"cannot read {folder}"):
-            if self._record(name):
-                yield from _tar_members(folder)
+            yield from _tar_members(folder)
             yield bytes(2 * tarfile.BLOCKSIZE)
 
     # -- watching ----------------------------------------------------------------------------------
@@ -415,7 +432,7 @@ class ProcessRuntime:
         for block in self._log_blocks(name, follow=follow, tail=tail):
             *lines, rest = (rest + block).split(b"\n")
             for line in lines:
-                yield line.decode(errors="replace")
+                yield line.decode(errors="replace").removesuffix("\r")
         if rest:
             yield rest.decode(errors="replace")
 
@@ -495,17 +512,14 @@ class ProcessRuntime:
 
     def checks(self) -> tuple[Check, ...]:
         missing = [module for module in MODULES if importlib.util.find_spec(module) is None]
+        builtins = [image.name for image in self.images()]
         nearest = next(path for path in (self._folder, *self._folder.parents) if path.exists())
         free = shutil.disk_usage(nearest).free
-        builtins = [image.name for image in self.images()]
         return (
-            Check(
-                "python", sys.version_info >= (3, 11), f"{sys.executable} {sys.version.split()[0]}", "use 3.11 or newer"
-            ),
             Check(
                 "packages of the built-ins",
                 not missing,
-                f"missing: {', '.join(missing)}" if missing else ", ".join(MODULES),
+                f"{', '.join(missing)} missing in {sys.executable}" if missing else f"all in {sys.executable}",
                 "pip install 'sagespec[local]'" if missing else "",
             ),
             Check(
@@ -515,16 +529,22 @@ class ProcessRuntime:
                 "" if builtins else "install sagespec again",
             ),
             Check(
+                "writable",
+                os.access(nearest, os.W_OK),
+                str(nearest),
+                "" if os.access(nearest, os.W_OK) else "give yourself the right to write there, or move the project",
+            ),
+            Check(
                 "disk",
-                free >= 2**30 and os.access(nearest, os.W_OK),
+                free >= 2**30,
                 f"{free / 2**30:.1f} GiB free at {nearest}",
-                "" if free >= 2**30 else "make room: models and channels are copied there",
+                "" if free >= 2**30 else "make room: channels and models are copied there",
             ),
             Check(
                 "isolation",
                 True,
-                "none: programs run as you, with your files and network; "
-                "cpus sets their number of threads; memory is watched on Linux, not limited",
+                "none: programs run as you, with your files and network. resources.cpus sets the number of threads "
+                "or workers; resources.memory is looked at each second on Linux, and ignored elsewhere",
             ),
         )
 
@@ -700,9 +720,9 @@ def _padded_content(path: Path, size: int) -> Iterator[bytes]:
 
 
 def _delete(folder: Path) -> None:
-    """Delete a tree, also where the program left folders that may not be written to."""
+    """Delete a tree, also where the program left folders that may not be written to. Another may do the same."""
     shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
+    with suppress(OSError):
         for inner, _, _ in os.walk(folder):
             Path(inner).chmod(0o700)
         shutil.rmtree(folder, ignore_errors=True)

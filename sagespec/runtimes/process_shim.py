@@ -1,8 +1,8 @@
 """Supervises one program of the process runtime, and outlives the command that started it.
 
-`process.py` runs this file as a script (`python -I -S process_shim.py FOLDER MEMORY PROGRAM…`); it
-imports nothing of sagespec and little else, because it stands in the way of every start. In FOLDER
-it keeps two things:
+`process.py` starts it in an interpreter of its own, with the container's folder, the memory limit in
+bytes (0: none) and the program with its arguments. It imports nothing of sagespec and little else,
+because it stands in the way of every start. In the folder it keeps two things:
 
   process   one line `pid started_at exit_code`, locked (flock) for as long as this process lives.
             The lock is what "running" means: the kernel drops it on any death, and no reused pid
@@ -205,7 +205,8 @@ def memory_of(program: int) -> int:
     return total + sum(map(memory_of, children_of(program)))
 
 
-def main(folder: str, memory_limit: int, command: list[str]) -> None:
+def main() -> None:
+    folder, memory_limit, command = sys.argv[2], int(sys.argv[3]), sys.argv[4:]
     if os.fork():
         os._exit(0)  # the starter waits for this one; the one that stays is nobody's child
     os.chdir(folder)
@@ -227,7 +228,3 @@ def main(folder: str, memory_limit: int, command: list[str]) -> None:
     exit_code = supervise(program, output, log, memory_limit)
     os.pwrite(record, record_line(shim_pid, started_at, exit_code), 0)
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])

@@ -74,8 +74,10 @@ class DirectoryStore:
         path = self._path(key)
         if not path.is_file():
             raise missing(key, self.uri)
-        with replacing(file) as temporary:
-            with disk_problems(f"cannot read {path}"), path.open("rb") as source, temporary.open("wb") as target:
+        with disk_problems(f"cannot read {path}"):
+            source = path.open("rb")
+        with source, replacing(file) as temporary:
+            with temporary.open("wb") as target:
                 copied = _copy(source, target, progress)
             check_sha256(copied.sha256, sha256, key=key, uri=self.uri)
 

@@ -1,0 +1,61 @@
+# The words CI uses too. `make` alone lists them.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STORE  ?=
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check unit images bench docs clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
+
+demo: $(VENV)/.local data  ## train two models, serve both behind one endpoint, ask each of them (no Docker, no account)
+	@$(BIN)/sagespec apply --runtime process
+	@$(BIN)/sagespec status --runtime process
+	@echo; echo "One real sample, answered by each variant:"
+	@head -1 specs/data/tumor/sample.csv | $(BIN)/sagespec invoke tumor --runtime process --file - --variant linear
+	@head -1 specs/data/tumor/sample.csv | $(BIN)/sagespec invoke tumor --runtime process --file - --variant boosted
+	@echo; echo "Now edit a weight in specs/tumor.yaml and run: $(BIN)/sagespec plan --runtime process"
+	@echo "When you are done: $(BIN)/sagespec destroy --runtime process --yes"
+
+data: $(VENV)/.local
+	@$(BIN)/python specs/make_data.py
+
+test: $(VENV)/.test data check unit  ## everything: lint, types, tests (those that need an engine are skipped where none answers)
+
+check: $(VENV)/.test  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(VENV)/.test
+	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+images: $(VENV)/.local  ## build the images of images/ on the Docker engine
+	$(BIN)/sagespec images build --runtime docker
+
+bench: $(VENV)/.test data  ## the figures README and docs quote
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/plan_1000.py
+	$(BIN)/python benchmarks/serving.py
+
+docs: $(VENV)/.local  ## write docs/spec.md anew from the models
+	$(BIN)/sagespec schema --docs > docs/spec.md
+
+clean:  ## stop what the demo runs, remove the environment and all that was made
+	-@test -x $(BIN)/sagespec && $(BIN)/sagespec destroy --runtime process --yes
+	rm -rf $(VENV) .sagespec specs/data dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sagespec needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.local: pyproject.toml $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[local]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[local,test]'
+	@touch $(VENV)/.local $@

@@ -1,0 +1,313 @@
+"""Training of linear-learner: one convex loss, minimised by L-BFGS over all hosts' rows.
+
+The master runs the solver. For each point it asks about, every host adds its rows' share of loss
+and gradient to a sum, so N hosts find the model one host would find; the other hosts only follow.
+The model is written for rows as they come: normalisation is folded into the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+import linear_loss
+import linear_metrics
+import numpy as np
+from linear_model import save
+from scipy.optimize import minimize
+from toolkit.data import Table, TextFormat, load_tables
+from toolkit.errors import ClientError
+from toolkit.hosts import Hosts
+from toolkit.hyperparameters import Range
+from toolkit.rows import FloatArray
+from toolkit.training import Job, Stop
+
+Auto: TypeAlias = Literal["auto"]
+
+DEFAULT_WEIGHT_DECAY = 1e-4
+SOLVED_WHEN_LOSS_CHANGES_LESS_THAN = 1e-12  # relative, from one epoch to the next
+SOLVED_WHEN_GRADIENT_IS_BELOW = 1e-8
+BY_SOLVER = "the solver (L-BFGS over all rows) chooses its own steps"
+CHANNELS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Those of the hosted linear learner that have a meaning here."""
+
+    predictor_type: Annotated[
+        Literal["binary_classifier", "multiclass_classifier", "regressor"],
+        "What the label is: 0 or 1, a class number, or a quantity",
+    ]
+    num_classes: Annotated[
+        int | None, Range(minimum=2), "Number of classes; labels are 0 to num_classes-1; for multiclass_classifier"
+    ] = None
+    feature_dim: Annotated[int | Auto, Range(minimum=1), "Number of features; checked against the data"] = "auto"
+    loss: Annotated[
+        Literal["auto", "logistic", "softmax_loss", "squared_loss", "huber_loss"],
+        "auto takes the one that fits predictor_type",
+    ] = "auto"
+    huber_delta: Annotated[float, Range(above=0), "Where huber_loss turns from squared to linear"] = 1.0
+    epochs: Annotated[int, Range(minimum=1), "Most steps of the solver, each over all rows"] = 100
+    l1: Annotated[float | Auto, Range(minimum=0), "L1 penalty on the weights; auto is 0"] = "auto"
+    wd: Annotated[float | Auto, Range(minimum=0), "L2 penalty on the weights (weight decay); auto is 0.0001"] = "auto"
+    use_bias: Annotated[bool, "Whether the model has an intercept"] = True
+    normalize_data: Annotated[bool | Auto, "Whether features are brought to mean 0 and deviation 1 while training"] = (
+        "auto"
+    )
+    normalize_label: Annotated[bool | Auto, "The same for the label; auto does so for regressor"] = "auto"
+    positive_example_weight_mult: Annotated[
+        float | Literal["balanced"],
+        Range(above=0),
+        "Weight of rows with label 1; balanced makes both classes count the same",
+    ] = 1.0
+    balance_multiclass_weights: Annotated[bool, "Whether all classes count the same, for multiclass_classifier"] = False
+
+    IGNORED: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        (
+            *("mini_batch_size", "optimizer", "learning_rate", "momentum", "beta_1", "beta_2"),
+            *("bias_lr_mult", "bias_wd_mult", "use_lr_scheduler", "lr_scheduler_step"),
+            *("lr_scheduler_factor", "lr_scheduler_minimum_lr", "init_method", "init_scale", "init_sigma", "init_bias"),
+            *("num_models", "early_stopping_patience", "early_stopping_tolerance", "num_point_for_scaler"),
+        ),
+        BY_SOLVER,
+    )
+
+
+def train(job: Job[Hyperparameters]) -> None:
+    """Train, print metrics on every channel, and leave the model with the master."""
+    settings = job.hyperparameters
+    check_settings(settings)
+    tables = load_tables(job, CHANNELS, TextFormat())
+    check_tables(job.hosts, settings, tables)
+
+    scaling = Scaling.of(job.hosts, tables["train"], settings)
+    objective = Objective(
+        job.hosts, settings, {name: scaling.scaled(table) for name, table in tables.items()}, job.stop
+    )
+    job.stop.keep_model()
+    weights, biases = scaling.unscaled(*solve(objective))
+
+    for name, table in tables.items():
+        margins = job.hosts.gathered(table.features @ weights + biases)
+        labels = job.hosts.gathered(table.labels)
+        if job.hosts.is_master:
+            linear_metrics.report(name, settings.predictor_type, labels, margins)
+    if job.hosts.is_master:
+        save(job.model_folder, predictor_type=settings.predictor_type, weights=weights, biases=biases)
+
+
+def check_settings(settings: Hyperparameters) -> None:
+    fitting = {
+        "binary_classifier": ("auto", "logistic"),
+        "multiclass_classifier": ("auto", "softmax_loss"),
+        "regressor": ("auto", "squared_loss", "huber_loss"),
+    }[settings.predictor_type]
+    if settings.loss not in fitting:
+        raise ClientError(
+            f"hyperparameters: loss={settings.loss} does not fit {settings.predictor_type}; {', '.join(fitting)} do"
+        )
+    if settings.predictor_type == "multiclass_classifier" and settings.num_classes is None:
+        raise ClientError("hyperparameters: num_classes is required for multiclass_classifier")
+
+
+def check_tables(hosts: Hosts, settings: Hyperparameters, tables: Mapping[str, Table]) -> None:
+    """Raise ClientError on all hosts for labels that do not fit, or a width other than promised."""
+    width = tables["train"].features.shape[1]
+    problem = None
+    if settings.feature_dim not in ("auto", width):
+        problem = f"hyperparameters: feature_dim={settings.feature_dim}, but the data has {width} features"
+    classes = {"binary_classifier": 2, "multiclass_classifier": settings.num_classes}.get(settings.predictor_type)
+    for name, table in tables.items():
+        wrong = table.labels[~np.isin(table.labels, np.arange(classes))] if classes else np.empty(0)
+        if len(wrong):
+            problem = f"channel {name}: label {wrong[0]:g} is not a whole number from 0 to {(classes or 0) - 1}"
+    hosts.fail_together(problem)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The linear map between rows as they come and rows of mean 0 and deviation 1."""
+
+    means: FloatArray
+    deviations: FloatArray
+    label_mean: float
+    label_deviation: float
+
+    @classmethod
+    def of(cls, hosts: Hosts, table: Table, settings: Hyperparameters) -> Scaling:
+        is_regressor = settings.predictor_type == "regressor"
+        columns = np.column_stack([table.features, table.labels])
+        means, deviations = _moments(hosts, columns)
+        if settings.normalize_data is False:
+            means[:-1], deviations[:-1] = 0.0, 1.0
+        if not settings.use_bias:
+            means[:] = 0.0  # shifting would smuggle the intercept in
+        if not is_regressor or settings.normalize_label is False:
+            means[-1], deviations[-1] = 0.0, 1.0
+        return cls(means[:-1], deviations[:-1], float(means[-1]), float(deviations[-1]))
+
+    def scaled(self, table: Table) -> Table:
+        return Table(
+            (table.labels - self.label_mean) / self.label_deviation, (table.features - self.means) / self.deviations
+        )
+
+    def unscaled(self, weights: FloatArray, biases: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Weights and biases that give for rows as they come what these give for scaled rows."""
+        weights = weights * self.label_deviation / self.deviations[:, np.newaxis]
+        biases = biases * self.label_deviation + self.label_mean
+        return weights, biases - self.means @ weights
+
+
+def _moments(hosts: Hosts, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and deviation of each column over all hosts; the deviation of a constant column is 1."""
+    count = hosts.sum(np.array([float(len(columns))]))
+    means = hosts.sum(columns.sum(axis=0)) / count
+    deviations = np.sqrt(hosts.sum(np.square(columns - means).sum(axis=0)) / count)
+    constant = deviations <= 1e-12 * np.abs(means)
+    return means, np.where(constant, 1.0, deviations)
+
+
+class Objective:
+    """Loss and gradient over all hosts at a point, and the penalties.
+
+    A point is the flat array of weights (features by outputs), then biases. All hosts must
+    evaluate the same points in the same order.
+    """
+
+    def __init__(self, hosts: Hosts, settings: Hyperparameters, tables: Mapping[str, Table], stop: Stop) -> None:
+        self.hosts = hosts
+        self.stop = stop
+        self.train = tables["train"]
+        self.validation = tables.get("validation")
+        self.loss = linear_loss.choose(settings.predictor_type, settings.loss, settings.huber_delta)
+        self.feature_count: int = self.train.features.shape[1]
+        is_multiclass = settings.predictor_type == "multiclass_classifier"
+        self.output_count = settings.num_classes if is_multiclass and settings.num_classes else 1
+        self.epochs = settings.epochs
+        self.use_bias = settings.use_bias
+        self.l1 = 0.0 if settings.l1 == "auto" else settings.l1
+        self.l2 = DEFAULT_WEIGHT_DECAY if settings.wd == "auto" else settings.wd
+        self.row_weights = self._row_weights(settings)
+        self.total_weight = float(hosts.sum(np.array([self.row_weights.sum()]))[0])
+        self.losses: dict[str, float] = {}
+        self.must_stop = False
+
+    @property
+    def size(self) -> int:
+        return (self.feature_count + 1) * self.output_count
+
+    def split(self, point: FloatArray) -> tuple[FloatArray, FloatArray]:
+        matrix = point.reshape(self.feature_count + 1, self.output_count)
+        return matrix[:-1], matrix[-1]
+
+    def __call__(self, point: FloatArray) -> tuple[float, FloatArray]:
+        """Penalised mean loss (without L1) and its gradient; `losses` and `must_stop` are set on the way."""
+        weights, biases = self.split(point)
+        losses, slopes = self.loss(self.train.features @ weights + biases, self.train.labels)
+        slopes *= self.row_weights[:, np.newaxis]
+        gradient = np.vstack([self.train.features.T @ slopes, slopes.sum(axis=0)])
+        sums = self.hosts.sum(
+            np.concatenate(
+                [
+                    gradient.ravel(),
+                    [losses @ self.row_weights],
+                    self._validation_sums(weights, biases),
+                    [float(self.stop.requested)],
+                ]
+            )
+        )
+        mean_loss = sums[self.size] / self.total_weight
+        self.losses = {"train": float(mean_loss)}
+        if self.validation is not None:
+            self.losses["validation"] = float(sums[self.size + 1] / sums[self.size + 2])
+        self.must_stop = bool(sums[-1])
+        return self._penalised(float(mean_loss), sums[: self.size] / self.total_weight, weights)
+
+    def _penalised(self, loss: float, gradient: FloatArray, weights: FloatArray) -> tuple[float, FloatArray]:
+        matrix = gradient.reshape(self.feature_count + 1, self.output_count)
+        matrix[:-1] += self.l2 * weights
+        if not self.use_bias:
+            matrix[-1] = 0.0
+        return loss + 0.5 * self.l2 * float(np.sum(weights**2)), matrix.ravel()
+
+    def _validation_sums(self, weights: FloatArray, biases: FloatArray) -> list[float]:
+        if self.validation is None:
+            return [0.0, 0.0]
+        losses, _ = self.loss(self.validation.features @ weights + biases, self.validation.labels)
+        return [float(losses.sum()), float(len(losses))]
+
+    def _row_weights(self, settings: Hyperparameters) -> FloatArray:
+        labels = self.train.labels
+        weights = np.ones(len(labels))
+        if settings.predictor_type == "binary_classifier":
+            negatives, positives = self._class_sizes(labels, 2)
+            multiple = settings.positive_example_weight_mult
+            weights[labels == 1] = negatives / max(positives, 1.0) if multiple == "balanced" else multiple
+        elif settings.predictor_type == "multiclass_classifier" and settings.balance_multiclass_weights:
+            weights = (1.0 / np.maximum(self._class_sizes(labels, self.output_count), 1.0))[labels.astype(int)]
+        return weights
+
+    def _class_sizes(self, labels: FloatArray, classes: int) -> FloatArray:
+        return self.hosts.sum(np.bincount(labels.astype(int), minlength=classes).astype(float))
+
+
+def solve(objective: Objective) -> tuple[FloatArray, FloatArray]:
+    """Weights and biases at the minimum, on every host.
+
+    Only the master's solver decides which point comes next: solvers on different processors may
+    differ in the last bit, and hosts that disagree on the number of steps would wait for ever.
+    """
+    hosts, no_more = objective.hosts, np.empty(0)
+    if hosts.is_master:
+        solution = _minimise(objective)
+        hosts.from_master(no_more)
+        return objective.split(hosts.from_master(solution))
+    while len(point := hosts.from_master(no_more)):
+        objective(point)
+    return objective.split(hosts.from_master(no_more))
+
+
+def _minimise(objective: Objective) -> FloatArray:
+    """The point of least penalised loss. With L1, weights are the difference of two arrays kept above 0,
+    which makes the penalty a plain sum and the problem one with bounds."""
+    hosts, size = objective.hosts, objective.size
+    parts = 2 if objective.l1 else 1
+    penalty = np.zeros((objective.feature_count + 1, objective.output_count))
+    penalty[:-1] = objective.l1
+
+    def point_of(variables: FloatArray) -> FloatArray:
+        return variables[:size] - variables[size:] if objective.l1 else variables
+
+    def loss_and_gradient(variables: FloatArray) -> tuple[float, FloatArray]:
+        loss, gradient = objective(hosts.from_master(point_of(variables)))
+        if not objective.l1:
+            return loss, gradient
+        both = np.concatenate([gradient + penalty.ravel(), penalty.ravel() - gradient])
+        return loss + float(np.tile(penalty.ravel(), 2) @ variables), both
+
+    epoch = 0
+
+    def after_step(_: FloatArray) -> None:
+        nonlocal epoch
+        print(linear_metrics.epoch_line(epoch, objective.losses), flush=True)
+        epoch += 1
+        if objective.must_stop:
+            raise StopIteration
+
+    result = minimize(
+        loss_and_gradient,
+        np.zeros(size * parts),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0.0, None)] * (size * parts) if objective.l1 else None,
+        callback=after_step,
+        options={
+            "maxiter": objective.epochs,
+            "maxfun": 20 * objective.epochs,
+            "ftol": SOLVED_WHEN_LOSS_CHANGES_LESS_THAN,
+            "gtol": SOLVED_WHEN_GRADIENT_IS_BELOW,
+        },
+    )
+    return point_of(result.x)

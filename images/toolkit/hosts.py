@@ -1,0 +1,152 @@
+"""The containers of one training job, and what they add up together.
+
+SageMaker names them algo-1 to algo-N; the first of the sorted names is the master. Sums and
+broadcasts run over XGBoost's collective, whose tracker lives on the master. A job on one host
+needs none of it and does not import it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.errors import ClientError
+
+T = TypeVar("T")
+Number = TypeVar("Number", np.float64, np.int64)
+
+DEFAULT_PORT = 7777
+MEETING_SECONDS = 900  # names and hosts may come late
+COLLECTIVE_TIMEOUT_SECONDS = 3600  # a host may be reading its data while the others already wait
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """All hosts of the job by name, and which of them we are."""
+
+    names: tuple[str, ...]
+    current: str
+
+    @property
+    def is_master(self) -> bool:
+        return self.current == self.names[0]
+
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """Sums and broadcasts work inside. Waits until every host has come."""
+        if len(self.names) == 1:
+            yield
+            return
+        from toolkit.lean_xgboost import xgboost
+
+        address = _address_of(os.environ.get("SM_MASTER_ADDR") or self.names[0])
+        port = int(os.environ.get("SM_MASTER_PORT") or DEFAULT_PORT)
+        if self.is_master:
+            tracker = xgboost.tracker.RabitTracker(n_workers=len(self.names), host_ip=address, port=port, sortby="task")
+            tracker.start()
+        print(f"{self.current}: waiting for {len(self.names)} hosts at {address}:{port}", flush=True)
+        self._connect(address, port)
+        try:
+            yield
+        except xgboost.core.XGBoostError as error:
+            if "/collective/" not in str(error):
+                raise
+            raise ConnectionError("another host of this job ended or cannot be reached") from error
+        # Only after a good end: with a host gone, taking leave of it in order would wait for it.
+        xgboost.collective.finalize()
+        if self.is_master:
+            tracker.wait_for()
+
+    def _connect(self, address: str, port: int) -> None:
+        """Join the tracker, which may not be there yet; XGBoost's own retries come ever more slowly."""
+        from toolkit.lean_xgboost import xgboost
+
+        give_up_at = time.monotonic() + MEETING_SECONDS
+        while True:
+            try:
+                with xgboost.config_context(verbosity=0):
+                    xgboost.collective.init(
+                        dmlc_communicator="rabit",
+                        dmlc_tracker_uri=address,
+                        dmlc_tracker_port=port,
+                        dmlc_task_id=f"{self.names.index(self.current):06}",  # gives the master rank 0
+                        dmlc_retry=1,
+                        dmlc_timeout=COLLECTIVE_TIMEOUT_SECONDS,
+                    )
+                    return
+            except xgboost.core.XGBoostError as error:
+                if "connect to the tracker" not in str(error) or time.monotonic() > give_up_at:
+                    raise
+                time.sleep(0.2)
+
+    def sum(self, values: NDArray[Number]) -> NDArray[Number]:
+        """The element-wise sum over all hosts, the same on each."""
+        if len(self.names) == 1:
+            return values
+        from xgboost.collective import Op, allreduce
+
+        return allreduce(values, Op.SUM).reshape(values.shape)
+
+    def largest(self, value: int) -> int:
+        """The largest of the hosts' values."""
+        if len(self.names) == 1:
+            return value
+        from xgboost.collective import Op, allreduce
+
+        return int(allreduce(np.array([value], np.int64), Op.MAX)[0])
+
+    def any(self, claim: bool) -> bool:
+        """Whether it is true on one host at least."""
+        return self.largest(int(claim)) > 0
+
+    def from_master(self, value: T) -> T:
+        """The master's value, on every host."""
+        return self._from(0, value)
+
+    def gathered(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The hosts' arrays, equal but for their lengths, one after the other."""
+        if len(self.names) == 1:
+            return values
+        lengths = np.zeros(len(self.names), np.int64)
+        rank = self.names.index(self.current)
+        lengths[rank] = len(values)
+        ends = np.cumsum(self.sum(lengths))
+        together = np.zeros((int(ends[-1]), *values.shape[1:]))
+        together[ends[rank] - len(values) : ends[rank]] = values
+        return self.sum(together)
+
+    def fail_together(self, problem: str | None) -> None:
+        """ClientError on every host if one of them has a problem, so that none waits in vain."""
+        rank = self.names.index(self.current)
+        failed = self.largest(-1 if problem is None else rank)
+        if failed < 0:
+            return
+        message = self._from(failed, problem or "")
+        raise ClientError(message if len(self.names) == 1 else f"{self.names[failed]}: {message}")
+
+    def _from(self, rank: int, value: T) -> T:
+        if len(self.names) == 1:
+            return value
+        from xgboost.collective import broadcast
+
+        return broadcast(value, rank)
+
+
+def _address_of(name: str) -> str:
+    """The IP address of `name`; asks again for a while, since names may appear late."""
+    give_up_at = time.monotonic() + MEETING_SECONDS
+    while True:
+        try:
+            return str(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)[0][4][0])
+        except OSError as error:
+            if time.monotonic() > give_up_at:
+                raise RuntimeError(f"host name {name} is still unknown after {MEETING_SECONDS} s: {error}") from error
+            time.sleep(0.5)

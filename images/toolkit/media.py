@@ -1,0 +1,67 @@
+"""Media types: what a Content-Type says, and which answer an Accept asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+
+CSV = "text/csv"
+LIBSVM = "text/libsvm"
+JSON = "application/json"
+JSON_LINES = "application/jsonlines"
+
+OTHER_NAMES = {
+    "csv": CSV,
+    "libsvm": LIBSVM,
+    "text/x-libsvm": LIBSVM,
+    "application/x-jsonlines": JSON_LINES,
+    "application/json-lines": JSON_LINES,
+}
+
+
+@dataclass(frozen=True)
+class MediaType:
+    """A type with its parameters: `text/csv; label_size=0`."""
+
+    name: str
+    parameters: Mapping[str, str]
+
+
+@lru_cache(maxsize=256)
+def media_type(header: str) -> MediaType:
+    """`header` with its name in the one spelling used here, lower case."""
+    name, *parts = header.split(";")
+    pairs = (part.partition("=") for part in parts)
+    parameters = {key.strip().lower(): value.strip().strip('"') for key, _, value in pairs}
+    plain = name.strip().lower()
+    return MediaType(OTHER_NAMES.get(plain, plain), MappingProxyType(parameters))
+
+
+@lru_cache(maxsize=256)
+def choose(accept: str, offered: tuple[str, ...]) -> MediaType | None:
+    """The best of `offered` for an Accept header, or None; an empty header takes the first.
+
+    Follows RFC 9110: highest q first, then the order in which the client wrote them.
+    """
+    if not accept.strip():
+        return media_type(offered[0])
+    wanted = [media_type(part) for part in accept.split(",") if part.strip()]
+    refused = {wish.name for wish in wanted if _quality(wish) <= 0}
+    for wish in sorted(wanted, key=_quality, reverse=True):
+        for name in offered:
+            if _quality(wish) > 0 and name not in refused and _covers(wish.name, name):
+                return MediaType(name, wish.parameters)
+    return None
+
+
+def _quality(wish: MediaType) -> float:
+    try:
+        return float(wish.parameters.get("q", "1"))
+    except ValueError:
+        return 0.0
+
+
+def _covers(wish: str, name: str) -> bool:
+    return wish in (name, "*/*", name.partition("/")[0] + "/*")

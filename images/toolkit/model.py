@@ -1,0 +1,43 @@
+"""What an algorithm implements to be served: a Model, loaded from a folder, rows in, columns out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from toolkit.formats import ENCODERS, Prediction
+from toolkit.media import CSV, JSON, JSON_LINES, MediaType
+from toolkit.rows import FloatArray
+
+
+@dataclass(slots=True)
+class Request:
+    """What an algorithm may want to know beside the rows, and the custom attributes it may send back."""
+
+    accept: MediaType
+    attributes: str
+    answer_attributes: str = ""
+
+
+class Model:
+    """A subclass says how to load a model, how wide its rows are, and what it predicts."""
+
+    reads: ClassVar[tuple[str, ...]] = (CSV, JSON, JSON_LINES)  # the first is meant when none is named
+    writes: ClassVar[tuple[str, ...]] = (JSON, JSON_LINES, CSV)  # the first is sent when none is asked for
+    absent: ClassVar[float] = 0.0  # what sparse input leaves out
+    allow_missing: ClassVar[bool] = False  # whether a feature may be NaN
+
+    feature_count: int
+
+    def __init__(self, folder: Path) -> None:
+        """Load from `folder`, the unpacked model archive."""
+        raise NotImplementedError
+
+    def predict(self, rows: FloatArray, request: Request) -> Prediction:
+        """Output columns for rows of shape (rows, feature_count)."""
+        raise NotImplementedError
+
+    def encode(self, prediction: Prediction, media: MediaType) -> bytes:
+        """The body in one of `writes`."""
+        return ENCODERS[media.name](prediction)

@@ -1,0 +1,147 @@
+"""A training job as an algorithm sees it, and the frame `train` runs in.
+
+`main` reads SageMaker's /opt/ml (moved by SAGEMAKER_BASE_DIR), connects the hosts, calls the
+algorithm with a `Job`, and turns what it raises into output/failure and an exit code. The
+algorithm leaves its model in `job.model_folder`; packing and storing it is the platform's part.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Generic, NoReturn, TypeVar
+
+from toolkit.errors import ClientError
+from toolkit.hosts import Hosts
+from toolkit.hyperparameters import H, read
+
+T = TypeVar("T")
+
+STOPPED_EXIT_CODE = 143  # as the shell reports a process that SIGTERM ended
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A named input. `files` are sorted; names that start with a dot or an underscore are markers."""
+
+    name: str
+    folder: Path
+    content_type: str
+
+    def files(self) -> list[Path]:
+        found = (path for path in self.folder.rglob("*") if path.is_file())
+        return sorted(path for path in found if not path.name.startswith((".", "_")))
+
+
+@dataclass
+class Stop:
+    """Whether SIGTERM has come. Before `keep_model` it ends the process at once, afterwards the algorithm does."""
+
+    requested: bool = False
+    has_model: bool = False
+
+    def keep_model(self) -> None:
+        """From now on the algorithm looks at `requested`, stops early and saves what it has."""
+        self.has_model = True
+
+    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.requested = True
+        if not self.has_model:
+            print("stopped before there was a model to keep", flush=True)
+            os._exit(STOPPED_EXIT_CODE)
+        print("stopping early; the model so far is kept", flush=True)
+
+
+@dataclass(frozen=True)
+class Job(Generic[H]):
+    """All an algorithm is given, and where it puts its model."""
+
+    hyperparameters: H
+    channels: Mapping[str, Channel]
+    hosts: Hosts
+    model_folder: Path
+    output_folder: Path
+    stop: Stop = field(default_factory=Stop)
+
+    def channel(self, name: str) -> Channel:
+        if name in self.channels:
+            return self.channels[name]
+        given = ", ".join(self.channels) or "none"
+        raise ClientError(f"channel {name} is required; given: {given}")
+
+
+def main(train: Callable[[Job[H]], None], declaration: type[H]) -> NoReturn:
+    """Run `train` for the job under /opt/ml and exit: 0, or 1 with output/failure written."""
+    base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
+    stop = Stop()
+    signal.signal(signal.SIGTERM, stop.on_signal)
+    exit_codes: list[int] = []
+    # Python handles signals in the main thread between two byte codes; the algorithm may sit in C
+    # for as long as another host is silent, so it gets a thread of its own.
+    worker = threading.Thread(target=lambda: exit_codes.append(_run(train, declaration, base, stop)), daemon=True)
+    worker.start()
+    worker.join()
+    sys.stdout.flush()
+    os._exit(exit_codes[0])
+
+
+def _run(train: Callable[[Job[H]], None], declaration: type[H], base: Path, stop: Stop) -> int:
+    try:
+        job = read_job(declaration, base, stop)
+        with job.hosts.connected():
+            train(job)
+    except ClientError as error:
+        return _fail(base, f"ClientError: {error}")
+    except Exception as error:
+        return _fail(base, f"AlgorithmError: {type(error).__name__}: {error}\n\n{traceback.format_exc()}")
+    return 0
+
+
+def _fail(base: Path, message: str) -> int:
+    print(message, file=sys.stderr, flush=True)
+    (base / "output").mkdir(parents=True, exist_ok=True)
+    (base / "output" / "failure").write_text(message + "\n", encoding="utf-8")
+    return 1
+
+
+def read_job(declaration: type[H], base: Path, stop: Stop) -> Job[H]:
+    """The job described under `base`. Raises ClientError for hyperparameters that do not fit."""
+    config = base / "input" / "config"
+    resources = _read_json(config / "resourceconfig.json")
+    current = resources.get("current_host", "algo-1")
+    inputs = _read_json(config / "inputdataconfig.json")
+    job = Job(
+        hyperparameters=read(declaration, _read_json(config / "hyperparameters.json")),
+        channels={
+            name: Channel(name, base / "input" / "data" / name, settings.get("ContentType") or "")
+            for name, settings in sorted(inputs.items())
+        },
+        hosts=Hosts(tuple(sorted(resources.get("hosts", [current]))), current),
+        model_folder=base / "model",
+        output_folder=base / "output" / "data",
+        stop=stop,
+    )
+    job.model_folder.mkdir(parents=True, exist_ok=True)
+    job.output_folder.mkdir(parents=True, exist_ok=True)
+    return job
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in `path`, empty if the platform wrote no such file."""
+    if not path.exists():
+        return {}
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ClientError(f"{path} is not JSON: {error}") from error
+    if not isinstance(loaded, dict):
+        raise ClientError(f"{path} holds {type(loaded).__name__}, not an object")
+    return loaded

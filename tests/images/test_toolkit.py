@@ -1,0 +1,483 @@
+"""The toolkit: hyperparameters, media types, rows, the server's statuses and life, the images themselves."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "images"
+ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+
+MODEL = '''
+import os, time
+from toolkit.model import Model
+
+class Sum(Model):
+    """The sum of two features; obeys custom attributes: delay=<seconds>, crash, say=<text>."""
+
+    def __init__(self, folder):
+        (folder / "weights").read_text()
+        self.feature_count = 2
+
+    def predict(self, rows, request):
+        order, _, value = request.attributes.partition("=")
+        if order == "crash":
+            os._exit(9)
+        if order == "delay":
+            time.sleep(float(value))
+        if order == "say":
+            request.answer_attributes = value
+        if order == "pid":
+            request.answer_attributes = str(os.getpid())
+        return {"score": rows.sum(axis=1)}
+'''
+SERVE = """
+from toolkit.serving import main
+
+if __name__ == "__main__":
+    main("sum_model:Sum")
+"""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def importable() -> Iterator[None]:
+    sys.path.insert(0, str(IMAGES))
+    yield
+    sys.path.remove(str(IMAGES))
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder like an image's, with an algorithm of a few lines."""
+    folder = tmp_path_factory.mktemp("sum")
+    (folder / "sum_model.py").write_text(MODEL)
+    (folder / "serve").write_text(SERVE)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def served(program: str, make_module_tree: Any, serve_for_module: Any) -> Iterator[Any]:
+    tree = make_module_tree(program)
+    tree.model.mkdir()
+    (tree.model / "weights").write_text("1")
+    with serve_for_module(tree, SAGEMAKER_MAX_PAYLOAD_IN_MB="1") as server:
+        assert server.wait_until_it_answers().status == 200
+        yield server
+
+
+# Serving: statuses
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "accept", "status", "text"),
+    [
+        ("1,2", "text/csv", "", 200, r'\{"predictions":\[\{"score":3.0\}\]\}'),
+        ("1,2", "", "", 200, r".*3.0.*"),
+        ("", "text/csv", "", 204, ""),
+        ("1,2", "image/png", "", 415, r"content type image/png is not among text/csv, .*"),
+        ("0:1 1:2", "text/libsvm", "", 415, r"content type text/libsvm is not among .*"),
+        ("1,x", "text/csv", "", 415, r".*line 1: column 2: 'x' is not a number.*"),
+        ("1,2\n1", "text/csv", "", 415, r".*line 2: 1 columns, but the rows before have 2"),
+        ("\n \n", "text/csv", "", 415, r"the body has no rows.*"),
+        ("{", "application/json", "", 415, r"the body is not application/json.*"),
+        ("[1]", "application/json", "", 415, r'.*expected an object \{"instances".*'),
+        ('{"instances":[]}', "application/json", "", 415, r"the body has no rows.*"),
+        ('{"instances":[{"feature":[1]}]}', "application/json", "", 415, r".*an instance is .*"),
+        ('{"instances":[{"features":["a",1]}]}', "application/json", "", 415, r".*all of them numbers"),
+        (
+            '{"instances":[{"features":[1,2]},{"features":[1]}]}',
+            "application/json",
+            "",
+            415,
+            r".*same number of features.*",
+        ),
+        (
+            '{"instances":[{"data":{"features":{"keys":[9],"shape":[2],"values":[1]}}}]}',
+            "application/json",
+            "",
+            415,
+            r".*keys, values and shape.*",
+        ),
+        ("{}\n[", "application/jsonlines", "", 415, r"the body is not application/jsonlines.*"),
+        ("1,2", "text/csv", "image/png", 406, r"Accept image/png is not among .*"),
+        ("1,2", "text/csv", "text/csv;q=0", 406, r".*"),
+        ("1,2,3", "text/csv", "", 400, r"expected 2 features, got 3"),
+        ("1,", "text/csv", "", 400, r"row 1: feature 2 is missing"),
+        (
+            '{"instances":[{"features":[1,2]},{"features":[null,2]}]}',
+            "application/json",
+            "",
+            400,
+            r"row 2: feature 1 is missing",
+        ),
+    ],
+)
+def test_status_of_an_invocation(
+    served: Any, body: Any, content_type: Any, accept: Any, status: Any, text: Any
+) -> None:
+    reply = served.invoke(body, content_type, accept)
+    assert reply.status == status, reply.text
+    assert re.fullmatch(text, reply.text.rstrip("\n"), re.DOTALL), reply.text
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/invocations", 405), ("GET", "/else", 404)])
+def test_status_of_other_requests(served: Any, method: Any, path: Any, status: Any) -> None:
+    assert served.ask(method, path).status == status
+
+
+def test_body_over_the_limit_is_413_whether_its_length_is_announced_or_not(served: Any) -> None:
+    rows = b"1,2\n" * (2**18)
+    assert len(rows) == 2**20
+    as_csv = {"Content-Type": "text/csv"}
+    for body in (rows, iter([rows])):
+        assert served.ask("POST", "/invocations", body, as_csv).status == 200
+    for body in (rows + b"1,2\n", iter([rows, b"1,2\n"])):
+        reply = served.ask("POST", "/invocations", body, as_csv)
+        assert (reply.status, "larger than 1048576 bytes" in reply.text) == (413, True)
+
+
+def test_custom_attributes_reach_the_algorithm_and_come_back(served: Any) -> None:
+    reply = served.invoke("1,2", "text/csv", **{ATTRIBUTES: "say=trace-1"})
+    assert reply.headers[ATTRIBUTES.lower()] == "trace-1"
+    assert ATTRIBUTES.lower() not in served.invoke("1,2", "text/csv").headers
+
+
+# Serving: life
+
+
+def test_model_that_does_not_load_is_unhealthy_and_says_why(program: Any, make_tree: Any, serve: Any) -> None:
+    with serve(make_tree(program)) as server:
+        ping = server.wait_until_it_answers()
+        assert (ping.status, "FileNotFoundError" in ping.text) == (500, True)
+        assert server.invoke("1,2", "text/csv").status == 500
+        assert server.stop() == 0
+
+
+def test_start_takes_no_second_and_a_stop_finishes_what_is_in_flight(program: Any, make_tree: Any, serve: Any) -> None:
+    tree = make_tree(program)
+    tree.model.mkdir()
+    (tree.model / "weights").write_text("1")
+    started_at = time.monotonic()
+    with serve(tree, workers=2) as server:
+        server.wait_until_it_answers()
+        assert time.monotonic() - started_at < 1.5
+        replies = []
+        slow = threading.Thread(target=lambda: replies.append(server.invoke("1,2", **{ATTRIBUTES: "delay=0.6"})))
+        slow.start()
+        time.sleep(0.2)
+        assert server.stop() == 0
+        slow.join()
+        assert [reply.status for reply in replies] == [200]
+
+
+def test_crashed_worker_is_replaced(program: Any, make_tree: Any, serve: Any) -> None:
+    tree = make_tree(program)
+    tree.model.mkdir()
+    (tree.model / "weights").write_text("1")
+    with serve(tree) as server:
+        server.wait_until_it_answers()
+        first = server.invoke("1,2", **{ATTRIBUTES: "pid"}).headers[ATTRIBUTES.lower()]
+        with pytest.raises(OSError, match=r".*"):
+            server.invoke("1,2", **{ATTRIBUTES: "crash"})
+        assert server.wait_until_it_answers().status == 200
+        assert server.invoke("1,2", **{ATTRIBUTES: "pid"}).headers[ATTRIBUTES.lower()] != first
+        assert server.stop() == 0
+
+
+def test_workers_do_not_outlive_a_killed_server(program: Any, make_tree: Any, serve: Any) -> None:
+    tree = make_tree(program)
+    tree.model.mkdir()
+    (tree.model / "weights").write_text("1")
+    with serve(tree) as server:
+        server.wait_until_it_answers()
+        worker = int(server.invoke("1,2", **{ATTRIBUTES: "pid"}).headers[ATTRIBUTES.lower()])
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait(timeout=5)
+        give_up_at = time.monotonic() + 5
+        while time.monotonic() < give_up_at and Path(f"/proc/{worker}").exists():
+            if "State:\tZ" in Path(f"/proc/{worker}/status").read_text():
+                break
+            time.sleep(0.05)
+        else:
+            assert not Path(f"/proc/{worker}").exists()
+
+
+def test_taken_port_is_refused_instead_of_shared(program: Any, make_tree: Any, served: Any) -> None:
+    port = {"SAGEMAKER_BIND_TO_HOST": "127.0.0.1", "SAGEMAKER_BIND_TO_PORT": str(served.port)}
+    with make_tree(program).start("serve", **port) as process:
+        printed, _ = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert f"cannot serve on 127.0.0.1:{served.port}: Address already in use" in printed
+
+
+# Hyperparameters, media types, rows
+
+
+def test_hyperparameters_are_read_or_all_refused_at_once() -> None:
+    from toolkit.errors import ClientError
+    from toolkit.hyperparameters import describe, read
+
+    declaration = load("linear-learner", "linear_training").Hyperparameters
+    settings = read(
+        declaration,
+        {
+            "predictor_type": '"regressor"',
+            "l1": "auto",
+            "normalize_data": "False",
+            "epochs": "3",
+            "sagemaker_region": "x",
+        },
+    )
+    assert (settings.predictor_type, settings.l1, settings.normalize_data, settings.epochs) == (
+        "regressor",
+        "auto",
+        False,
+        3,
+    )
+    with pytest.raises(ClientError) as refused:
+        read(declaration, {"epochs": "1.5", "wd": "nan", "huber_delta": "0", "use_bias": "maybe", "epoch": "1"})
+    assert str(refused.value) == (
+        "hyperparameters: epoch is unknown; did you mean epochs?; epochs=1.5: must be a whole number; "
+        "huber_delta=0: must be above 0; use_bias=maybe: must be true or false; wd=nan: must be a number or auto; "
+        "predictor_type is required: What the label is: 0 or 1, a class number, or a quantity"
+    )
+    assert describe(declaration)["wd"] == {
+        "type": "number",
+        "required": False,
+        "default": "auto",
+        "minimum": 0,
+        "choices": ["auto"],
+        "description": "L2 penalty on the weights (weight decay); auto is 0.0001",
+    }
+
+
+def test_hosted_hyperparameter_without_effect_is_accepted_and_said(capsys: Any) -> None:
+    from toolkit.hyperparameters import read
+
+    read(load("linear-learner", "linear_training").Hyperparameters, {"predictor_type": "regressor", "num_models": "4"})
+    assert "hyperparameter num_models has no effect: the solver" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("text/*", "text/csv"),
+        ("TEXT/CSV; charset=utf-8", "text/csv"),
+        ("application/x-jsonlines", "application/jsonlines"),
+        ("application/json;q=0.2,text/csv;q=0.8", "text/csv"),
+        ("application/json;q=0, */*", "text/csv"),
+        ("text/html", None),
+        ("text/csv;q=none", None),
+    ],
+)
+def test_accept_is_negotiated(accept: Any, chosen: Any) -> None:
+    from toolkit.media import choose
+
+    media = choose(accept, ("application/json", "text/csv", "application/jsonlines"))
+    assert (media and media.name) == chosen
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1,2\n3,4", "1,2\r\n3,4\r\n", "\n1,2\n\n3,4\n\n", " 1 , 2\n3,4 ", "01,+2\n3.,4e0", '"1","2"\n3,4'],
+)
+def test_csv_in_every_dialect_is_the_same_rows(text: Any) -> None:
+    from toolkit.rows import parse_csv
+
+    np.testing.assert_array_equal(parse_csv(text.encode()), [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("1,2\n\n3,4,5", "line 3: 3 columns, but the rows before have 2"),
+        ("1],[2", "line 1: column 1: '1]' is not a number"),
+        ("1\n1_000", "line 2: column 1: '1_000' is not a number"),
+        ("1 2", "line 1: column 1: '1 2' is not a number"),
+        ("\n,,\n1,2,true", "line 3: column 3: 'true' is not a number"),
+    ],
+)
+def test_csv_that_is_wrong_is_placed(text: Any, problem: Any) -> None:
+    from toolkit.rows import BadRow, parse_csv
+
+    with pytest.raises(BadRow, match=re.escape(problem)):
+        parse_csv(text.encode())
+
+
+def test_empty_csv_fields_and_absent_libsvm_entries_are_missing() -> None:
+    from toolkit.rows import SparseRows, parse_csv
+
+    np.testing.assert_array_equal(parse_csv(b"1,,3\n,nan,"), [[1, np.nan, 3], [np.nan] * 3])
+    sparse = SparseRows()
+    sparse.add(b"1 0:5 # said\n\n0 2:7\n", labelled=True)
+    assert (sparse.labels, sparse.width) == ([1, 0], 3)
+    np.testing.assert_array_equal(sparse.dense(width=3, absent=math.nan), [[5, np.nan, np.nan], [np.nan, np.nan, 7]])
+
+
+def test_files_of_a_channel_are_read_in_blocks_in_order(tmp_path: Any, monkeypatch: Any) -> None:
+    from toolkit import data
+    from toolkit.training import Channel
+
+    monkeypatch.setattr(data, "BLOCK_BYTES", 16)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "b.csv").write_text("".join(f"{row},1\n" for row in range(20, 40)))
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + "\n".join(f"{row},0" for row in range(20)).encode())
+    (tmp_path / "deep/c.csv").write_text("40,2")
+    (tmp_path / "_SUCCESS").touch()
+    rows = data._read_csv(Channel("train", tmp_path, "text/csv"), 1, allow_missing=False)
+    np.testing.assert_array_equal(rows[:, 0], range(41))
+
+
+# The images themselves
+
+
+def load(image: str, module_name: str) -> Any:
+    sys.path.insert(0, str(IMAGES / image))
+    try:
+        return __import__(module_name)
+    finally:
+        sys.path.remove(str(IMAGES / image))
+
+
+@pytest.mark.parametrize(
+    ("image", "module_name"), [("linear-learner", "linear_training"), ("xgboost", "xgboost_training")]
+)
+def test_image_json_says_what_the_code_declares(image: Any, module_name: Any) -> None:
+    command = [sys.executable, "-m", "toolkit.describe", f"{module_name}:Hyperparameters"]
+    env = os.environ | {"PYTHONPATH": str(IMAGES)}
+    printed = subprocess.run(command, cwd=IMAGES / image, env=env, check=True, capture_output=True, text=True).stdout
+    image_json = json.loads((IMAGES / image / "image.json").read_text())
+    for name, part in json.loads(printed).items():
+        assert image_json[name] == part
+    assert len(image_json["metrics"]) <= 40
+    for metric in image_json["metrics"]:
+        assert re.compile(metric["regex"]).groups == 1
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+@pytest.mark.parametrize("image", ["linear-learner", "xgboost"])
+def test_image_trains_on_two_hosts_and_serves_without_any_privilege(image: Any, tmp_path: Any) -> None:
+    """The real thing: built, trained on algo-1 and algo-2 in a network of their own, served, stopped."""
+    settings = {
+        "linear-learner": {"predictor_type": "binary_classifier"},
+        "xgboost": {"num_round": "3", "objective": "binary:logistic"},
+    }[image]
+    with Containers(image, tmp_path) as containers:
+        for host in ("algo-1", "algo-2"):
+            containers.prepare(
+                host, settings, "".join(f"{row % 2},{row % 2 + row % 3 / 9},{row}\n" for row in range(60))
+            )
+        containers.create("algo-1", "train")
+        containers.create("algo-2", "train")
+        assert containers.exit_codes("algo-1", "algo-2") == [0, 0]
+        containers.copy_model("algo-1")
+        containers.create("server", "serve", folder="algo-1")
+        assert containers.invoke("server", "1.1,5").startswith(("{", "0", "1"))
+        assert containers.stop("server") == 0
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_echo_image_trains_and_serves_without_any_privilege(tmp_path: Any) -> None:
+    with Containers("echo", tmp_path) as containers:
+        containers.prepare("algo-1", {"exit_code": "4"}, "1,2\n")
+        containers.create("algo-1", "train")
+        assert containers.exit_codes("algo-1") == [4]
+        containers.create("server", "serve", folder="algo-1")
+        assert json.loads(containers.invoke("server", "hello"))["body"] == "hello"
+        assert containers.stop("server") == 0
+
+
+class Containers:
+    """Containers of one image on a network of their own, talked to through the docker command."""
+
+    def __init__(self, image: str, folder: Path) -> None:
+        self.folder = folder
+        self.tag = f"sagespec-test/{image}"
+        self.network = f"sagespec-test-{image}-{os.getpid()}"
+        self.image = image
+        self.names: list[str] = []
+
+    def __enter__(self) -> Containers:
+        docker("build", "--tag", self.tag, "--file", str(IMAGES / self.image / "Dockerfile"), str(IMAGES))
+        docker("network", "create", self.network)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in self.names:
+            docker("rm", "--force", self.name_of(name))
+        docker("network", "rm", self.network)
+
+    def name_of(self, host: str) -> str:
+        return f"{self.network}-{host}"
+
+    def prepare(self, host: str, settings: dict[str, str], rows: str) -> None:
+        base = self.folder / host
+        files = {
+            "input/config/hyperparameters.json": json.dumps(settings),
+            "input/config/inputdataconfig.json": json.dumps({"train": {"ContentType": "text/csv"}}),
+            "input/config/resourceconfig.json": json.dumps({"current_host": host, "hosts": ["algo-1", "algo-2"]}),
+            "input/data/train/part-0": rows,
+        }
+        for name, text in files.items():
+            (base / name).parent.mkdir(parents=True, exist_ok=True)
+            (base / name).write_text(text)
+        (base / "model").mkdir()
+
+    def create(self, host: str, command: str, *, folder: str = "") -> None:
+        name = self.name_of(host)
+        limits = ("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "512")
+        docker("create", "--name", name, "--network", self.network, "--network-alias", host, *limits, self.tag, command)
+        self.names.append(host)
+        docker("cp", f"{self.folder / (folder or host)}/.", f"{name}:/opt/ml")
+        docker("start", name)
+
+    def exit_codes(self, *hosts: str) -> list[int]:
+        codes = [int(docker("wait", self.name_of(host))) for host in hosts]
+        print(*(docker("logs", self.name_of(host)) for host in hosts))
+        return codes
+
+    def copy_model(self, host: str) -> None:
+        docker("cp", f"{self.name_of(host)}:/opt/ml/model/.", str(self.folder / host / "model"))
+
+    def invoke(self, host: str, body: str) -> str:
+        """Ask from within, so that no port is published."""
+        code = (
+            "import http.client, sys, time\n"
+            "for _ in range(100):\n"
+            "    try:\n"
+            "        c = http.client.HTTPConnection('127.0.0.1', 8080); c.request('GET', '/ping')\n"
+            "        assert c.getresponse().status == 200; break\n"
+            "    except OSError: time.sleep(0.1)\n"
+            "c = http.client.HTTPConnection('127.0.0.1', 8080)\n"
+            "c.request('POST', '/invocations', sys.argv[1], {'Content-Type': 'text/csv'})\n"
+            "print(c.getresponse().read().decode())\n"
+        )
+        return docker("exec", self.name_of(host), "python3", "-c", code, body)
+
+    def stop(self, host: str) -> int:
+        docker("stop", "--time", "30", self.name_of(host))
+        return self.exit_codes(host)[0]
+
+
+def docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()

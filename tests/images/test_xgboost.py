@@ -1,0 +1,212 @@
+"""xgboost as a process: what it learns, what it refuses, what it answers."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+from sklearn.datasets import load_breast_cancer
+
+IMAGE = "xgboost"
+ROOT = Path(__file__).parents[2]
+BINARY = {"num_round": 8, "objective": "binary:logistic", "max_depth": 3}
+
+
+def as_csv(features: Any, labels: Any) -> str:
+    return "\n".join(",".join(map(repr, row)) for row in np.column_stack([labels, features]).tolist())
+
+
+def as_libsvm(features: Any, labels: Any) -> str:
+    return "\n".join(
+        f"{label} " + " ".join(f"{index}:{value!r}" for index, value in enumerate(row) if value)
+        for label, row in zip(labels.tolist(), features.tolist(), strict=True)
+    )
+
+
+def booster_of(tree: Any) -> xgboost.Booster:
+    booster = xgboost.Booster()
+    booster.load_model(bytearray((tree.model / "xgboost-model").read_bytes()))
+    return booster
+
+
+def metrics_in(printed: str) -> dict[str, list[float]]:
+    declared = json.loads((ROOT / "images" / IMAGE / "image.json").read_text())["metrics"]
+    found = {metric["name"]: re.findall(metric["regex"], printed) for metric in declared}
+    return {name: [float(value) for value in values] for name, values in found.items() if values}
+
+
+def test_model_and_metrics_are_those_of_xgboost(make_tree: Any) -> None:
+    features, labels = load_breast_cancer(return_X_y=True)
+    settings = BINARY | {"eval_metric": "auc,logloss", "lambda": 2, "seed": 3, "subsample": 0.8}
+    train, validation = as_csv(features[:400], labels[:400]), as_csv(features[400:], labels[400:])
+    tree = make_tree(IMAGE, settings, {"train": train, "validation": validation})
+    code, printed = tree.train()
+    assert code == 0
+
+    results: dict[str, Any] = {}
+    matrices = [xgboost.DMatrix(features[rows], labels[rows]) for rows in (slice(400), slice(400, None))]
+    reference = xgboost.train(
+        {
+            "objective": "binary:logistic",
+            "max_depth": 3,
+            "eval_metric": ["auc", "logloss"],
+            "lambda": 2,
+            "seed": 3,
+            "subsample": 0.8,
+        },
+        matrices[0],
+        8,
+        evals=[(matrices[0], "train"), (matrices[1], "validation")],
+        evals_result=results,
+        verbose_eval=False,
+    )
+    np.testing.assert_array_equal(booster_of(tree).inplace_predict(features), reference.inplace_predict(features))
+    printed_metrics = metrics_in(printed)
+    for channel, by_metric in results.items():
+        for metric, values in by_metric.items():
+            assert printed_metrics[f"{channel}:{metric}"] == pytest.approx(values, abs=1e-5)
+
+
+def test_libsvm_is_the_default_and_absent_is_missing(make_tree: Any) -> None:
+    features, labels = load_breast_cancer(return_X_y=True)
+    features = np.where(np.arange(features.size).reshape(features.shape) % 5 == 0, 0.0, features)
+    tree = make_tree(IMAGE, BINARY, {"train": as_libsvm(features, labels)}, content_type="")
+    assert tree.train()[0] == 0
+    missing = np.where(features == 0, np.nan, features)
+    reference = xgboost.train({"objective": "binary:logistic", "max_depth": 3}, xgboost.DMatrix(missing, labels), 8)
+    np.testing.assert_array_equal(booster_of(tree).inplace_predict(missing), reference.inplace_predict(missing))
+
+
+def test_two_hosts_make_one_model_of_all_rows(make_tree: Any, run_hosts: Any) -> None:
+    features, labels = load_breast_cancer(return_X_y=True)
+    rows = as_csv(features, labels).splitlines()
+    hosts = ("algo-1", "algo-2")
+    halves = [
+        make_tree(IMAGE, BINARY, {"train": "\n".join(rows[part::2])}, host=host, hosts=hosts)
+        for part, host in enumerate(hosts)
+    ]
+    assert [code for code, _ in run_hosts(halves)] == [0, 0]
+    predicted = booster_of(halves[0]).inplace_predict(features)
+    reference = xgboost.train({"objective": "binary:logistic", "max_depth": 3}, xgboost.DMatrix(features, labels), 8)
+    np.testing.assert_allclose(predicted, reference.inplace_predict(features), atol=0.05)
+    assert not list(halves[1].model.iterdir()), "only the master writes"
+
+
+def test_early_stopping_keeps_the_best_round(make_tree: Any) -> None:
+    rng = np.random.default_rng(1)
+    features, labels = rng.normal(size=(200, 4)), rng.integers(0, 2, 200)  # nothing to learn: it gets worse soon
+    settings = BINARY | {"num_round": 200, "early_stopping_rounds": 3, "eval_metric": "logloss"}
+    tree = make_tree(IMAGE, settings, {"train": as_csv(features, labels), "validation": as_csv(-features, labels)})
+    code, printed = tree.train()
+    assert code == 0
+    losses = metrics_in(printed)["validation:logloss"]
+    assert len(losses) < 200
+    assert booster_of(tree).num_boosted_rounds() == int(np.argmin(losses)) + 1
+
+
+def test_csv_weights_take_the_second_column(make_tree: Any) -> None:
+    features, labels = load_breast_cancer(return_X_y=True)
+    weights = 1.0 + np.arange(len(labels)) % 3
+    tree = make_tree(
+        IMAGE, BINARY | {"csv_weights": 1}, {"train": as_csv(np.column_stack([weights, features]), labels)}
+    )
+    assert tree.train()[0] == 0
+    matrix = xgboost.DMatrix(features, labels, weight=weights)
+    reference = xgboost.train({"objective": "binary:logistic", "max_depth": 3}, matrix, 8)
+    np.testing.assert_array_equal(booster_of(tree).inplace_predict(features), reference.inplace_predict(features))
+
+
+def test_sigterm_ends_training_early_and_keeps_the_model(make_tree: Any) -> None:
+    features, labels = load_breast_cancer(return_X_y=True)
+    tree = make_tree(IMAGE, BINARY | {"num_round": 1000000}, {"train": as_csv(features, labels)})
+    process = tree.start("train")
+    assert process.stdout is not None
+    next(line for line in process.stdout if line.startswith("[3]"))
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, printed
+    assert booster_of(tree).num_boosted_rounds() >= 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "train", "message"),
+    [
+        ({}, "1,2\n", "num_round is required"),
+        (
+            {"num_round": 0, "eta": 2},
+            "1,2\n",
+            "eta=2: must be at least 0 and at most 1; num_round=0: must be at least 1",
+        ),
+        ({"num_round": 1, "max_dept": 3}, "1,2\n", "max_dept is unknown; did you mean max_depth?"),
+        ({"num_round": 1, "objective": "rank:pairwise"}, "1,2\n", "objective=rank:pairwise: must be one of"),
+        ({"num_round": 1, "objective": "multi:softmax"}, "1,2\n", "num_class is required for multi:softmax"),
+        ({"num_round": 1, "early_stopping_rounds": 2}, "1,2\n", "needs a validation channel"),
+        (
+            {"num_round": 1, "objective": "binary:logistic"},
+            "3,2\n",
+            "label 3 does not fit binary:logistic, it must be from 0 to 1",
+        ),
+        ({"num_round": 1, "eval_metric": "acc"}, "1,2\n1,3\n", "acc"),
+    ],
+)
+def test_what_is_wrong_is_said(make_tree: Any, settings: Any, train: Any, message: Any) -> None:
+    tree = make_tree(IMAGE, settings, {"train": train})
+    assert tree.train()[0] == 1
+    assert tree.failure.startswith("ClientError: "), tree.failure
+    assert message in tree.failure
+
+
+@pytest.fixture(scope="module")
+def model(make_module_tree: Any) -> Any:
+    features, labels = load_breast_cancer(return_X_y=True)
+    tree = make_module_tree(IMAGE, BINARY, {"train": as_csv(features[:, :3], labels)})
+    assert tree.train()[0] == 0
+    return tree
+
+
+@pytest.fixture(scope="module")
+def served(model: Any, serve_for_module: Any) -> Iterator[Any]:
+    with serve_for_module(model) as server:
+        assert server.wait_until_it_answers().status == 200
+        yield server
+
+
+def test_answers_as_the_hosted_container_does(served: Any, model: Any) -> None:
+    rows = np.array([[17.99, 10.38, 122.8], [8.0, np.nan, 50.0]])
+    expected = booster_of(model).inplace_predict(rows).tolist()
+    line = ",".join(map(str, expected))
+    libsvm, csv = "0:17.99 1:10.38 2:122.8\n1 0:8 2:50", "17.99,10.38,122.8\n8,,50"
+    table = [
+        (libsvm, "", "", "text/csv", line),
+        (libsvm, "text/x-libsvm", "text/csv", "text/csv", line),
+        (csv, "text/csv", "*/*", "text/csv", line),
+        (csv, "text/csv", "application/json", "application/json", None),
+    ]
+    for body, content_type, accept, answered, text in table:
+        reply = served.invoke(body, content_type, accept)
+        assert (reply.status, reply.headers["content-type"]) == (200, answered), reply.text
+        assert text is None or reply.text == text
+    scores = [prediction["score"] for prediction in reply.json["predictions"]]
+    assert scores == pytest.approx(expected, rel=1e-6)
+
+
+def test_wrong_width_is_said(served: Any) -> None:
+    for body, content_type in (("1,2", "text/csv"), ("0:1 7:2", "text/libsvm")):
+        reply = served.invoke(body, content_type)
+        assert reply.status == 400
+        assert "expected 3 features" in reply.text
+
+
+def test_batch_transform_gets_a_line_a_row(model: Any, serve: Any) -> None:
+    with serve(model, SAGEMAKER_BATCH="true") as server:
+        server.wait_until_it_answers()
+        reply = server.invoke("17.99,10.38,122.8\n8,8,50", "text/csv")
+        assert re.fullmatch(r"\S+\n\S+\n", reply.text)
+        assert server.stop() == 0
