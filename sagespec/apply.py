@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import assert_never
 
 from sagespec.archive import unpack
 from sagespec.contract import SERVE_GRACE_SECONDS
-from sagespec.errors import SagespecError, WorldError
+from sagespec.errors import InternalError, SagespecError, WorldError
 from sagespec.events import Event, EventKind, Outcome, Report, Result
 from sagespec.gateway import Gateway
 from sagespec.manifest import Git, Revision, RevisionStatus
@@ -152,6 +153,14 @@ def _carry_out(
         result, reason = Result.FAILED, str(error)
     except OSError as error:
         result, reason = Result.FAILED, f"{error.strerror or error} ({error.filename or 'no file'})"
+    except Exception as error:  # one action's bug must not take the others' outcomes with it
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        bug = InternalError(
+            f"{type(error).__name__}: {error} (at {Path(place.filename).name}:{place.lineno})",
+            why="this is a bug in sagespec",
+            fix="please report it with this message and the output of `sagespec doctor`",
+        )
+        result, reason = Result.FAILED, str(bug)
     return Outcome(action.id, str(action.about), action.verb, result, reason, time.monotonic() - begun)
 
 

@@ -9,9 +9,13 @@ One lock keeps the changes of this process in line; between processes the projec
 
 from __future__ import annotations
 
+import errno
+import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from sagespec import xds
 from sagespec.errors import WorldError
@@ -43,7 +47,8 @@ START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 TAKE_UP_SECONDS = 15.0  # a new pool counts once each of its instances was probed, which may take PING_SECONDS
 POLL_SECONDS = 0.02
-LOG_LINES = 50
+COMMAND_SHOWN = 200  # characters
+LAST_LINES = 5  # of its log, shown when it does not start
 
 
 def gateway_hash(settings: Settings) -> str:
@@ -107,14 +112,13 @@ class Gateway:
                 elif container.state is ContainerState.RUNNING and not self._answers():
                     self._runtime.stop(container.name, grace_seconds=STOP_SECONDS)
             self._runtime.create([self.launch()])
-            documents = self._documents_of(self._name) or documents or self._first_documents()
-            self._runtime.write(self._name, documents)
-            self._runtime.start(self._name)
+            if not self._documents_of(self._name):
+                self._runtime.write(self._name, documents or _contents(self._steps(Table(), Table())))
+            try:
+                self._runtime.start(self._name)
+            except WorldError as error:
+                raise self._port_is_taken() or error from error
             self._await_started()
-
-    def _first_documents(self) -> dict[str, bytes]:
-        *_, routes, pools = self._steps(Table(), Table())
-        return {document.path: document.content for document in (pools, routes)}
 
     def _documents_of(self, name: str) -> dict[str, bytes]:
         """What a gateway was told, running or not; {} when it was not told all."""
@@ -137,18 +141,23 @@ class Gateway:
             time.sleep(POLL_SECONDS)
 
     def _not_started(self) -> WorldError:
-        lines = list(self._runtime.logs(self._name, tail=LOG_LINES))
-        host, port = self._settings.host, self._settings.port
-        if any("Address already in use" in line for line in lines):
-            return WorldError(
-                f"the gateway cannot listen on {host}:{port}",
-                why="another program listens there",
-                fix="stop it, or set gateway.port in sagespec.yaml",
-            )
-        said = "\n".join(f"    {line}" for line in lines[-5:])
-        return WorldError(
+        lines = list(self._runtime.logs(self._name, tail=LAST_LINES))
+        said = "\n".join(f"    {line}" for line in lines)
+        return self._port_is_taken() or WorldError(
             "the gateway does not start" + (f"; its last lines:\n{said}" if said else ""),
             fix="see sagespec logs gateway",
+        )
+
+    def _port_is_taken(self) -> WorldError | None:
+        """What to say when somebody on this machine has the port; None when nobody has."""
+        host, port = self._settings.host, self._settings.port
+        if not _is_taken(host, port):
+            return None
+        holder = _listener_on(port)
+        return WorldError(
+            f"the gateway cannot listen on {host}:{port}",
+            why=f"{holder} listens there" if holder else "another program listens there",
+            fix="stop it, or set gateway.port in sagespec.yaml",
         )
 
     def address(self) -> str:
@@ -211,9 +220,8 @@ class Gateway:
             new = change(old)
             self._live = None  # until Envoy has taken up all of it
             versions, rejected = xds.versions_from(*self._fetch(xds.VERSIONS_PATH))
-            before, after = self._steps(old, old), self._steps(old, new)
             try:
-                for document in after:
+                for document in self._steps(old, new):
                     if document.path == xds.RDS:
                         self._await_pools(frozenset(new.serving.values()) - frozenset(old.serving.values()))
                     if versions[document.path] != document.version:
@@ -222,7 +230,7 @@ class Gateway:
                         versions[document.path] = document.version
             except _Rejected as error:
                 # Left in place, what Envoy rejects would keep it from its routes after a restart.
-                self._runtime.write(self._name, {document.path: document.content for document in before})
+                self._runtime.write(self._name, _contents(self._steps(old, old)))
                 raise WorldError(
                     f"Envoy rejected {error.path}: {error.message}",
                     why="the gateway goes on as before",
@@ -230,7 +238,7 @@ class Gateway:
                 ) from None
             self._live = new
 
-    def _steps(self, old: Table, new: Table) -> Sequence[Document]:
+    def _steps(self, old: Table, new: Table) -> Iterator[Document]:
         return xds.steps(old, new, invocation_seconds=self._invocation_seconds)
 
     def _await_version(self, document: Document, rejected_before: int) -> None:
@@ -261,8 +269,9 @@ class Gateway:
             time.sleep(POLL_SECONDS)
 
     def _rejection(self) -> str:
-        lines = [line for line in self._runtime.logs(self._name, tail=LOG_LINES) if "rejected" in line]
-        return lines[-1] if lines else "it does not say why"
+        """The end of what Envoy logs: before it, it repeats all that it was told."""
+        lines = list(self._runtime.logs(self._name, tail=1))
+        return lines[-1].rpartition("rejected: ")[2].removeprefix(": ") if lines else "it does not say why"
 
     # -- asking Envoy ------------------------------------------------------------------------------
 
@@ -291,6 +300,34 @@ class Gateway:
 
     def _forget_envoy(self) -> None:
         self._admin_port, self._live = 0, None
+
+
+def _contents(documents: Iterable[Document]) -> dict[str, bytes]:
+    return {document.path: document.content for document in documents}
+
+
+def _is_taken(host: str, port: int) -> bool:
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            return False
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+
+
+def _listener_on(port: int) -> str:
+    """`pid 123 (its command line)` of who listens on a port of this machine; "" when the system does not tell."""
+    sockets = set()
+    with suppress(OSError):
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            for _, local, _, state, *_, inode in (line.split()[:10] for line in Path(table).read_text().splitlines()):
+                if state == "0A" and int(local.rpartition(":")[2], 16) == port:
+                    sockets.add(f"socket:[{inode}]")
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # another user's, or gone
+            if any(str(file.readlink()) in sockets for file in (process / "fd").iterdir()):
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                return f"pid {process.name} ({command[:COMMAND_SHOWN]})"
+    return ""
 
 
 class _Rejected(Exception):  # noqa: N818  # not an error yet

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,6 +49,7 @@ from sagespec.stores import Store, open_store
 from sagespec.train import Trainer
 
 RuntimeChoice = Literal["auto", "docker", "process"]
+LOCK_WAIT_OF_WATCH_SECONDS = 600.0  # somebody applies by hand: their turn first
 INVOKE_TIMEOUT_SECONDS = 70.0  # the gateway answers for a model that takes 60 s
 
 
@@ -334,7 +336,13 @@ class Project:
         with project_lock(
             self.store, self.settings.name, command=command, wait_seconds=wait_seconds, report=report
         ) as lock:
+            self._sweep_scratch()
             yield lock
+
+    def _sweep_scratch(self) -> None:
+        """Throw away what a killed run left; nobody else uses the folder while the lock is held."""
+        for left in self.scratch.iterdir():
+            shutil.rmtree(left, ignore_errors=True)
 
     # -- asking ------------------------------------------------------------------------------------
 

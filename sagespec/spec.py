@@ -49,18 +49,22 @@ def wrong(what: str, fix: str = "", at: tuple[str | int, ...] = ()) -> PydanticC
     return PydanticCustomError("sagespec", "{what}", {"what": what, "fix": fix, "at": at})
 
 
+def cut(text: str) -> str:
+    """`text`, shortened where it is too long to read in a message."""
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
 def quoted(value: object) -> str:
-    """`value` in double quotes, cut where it is too long to read."""
-    text = str(value)
-    return json.dumps(text if len(text) <= 60 else text[:57] + "…", ensure_ascii=False)
+    """`value` in double quotes, shortened where it is too long to read."""
+    return json.dumps(cut(str(value)), ensure_ascii=False)
 
 
 def _check_name(value: Any) -> Any:
     if isinstance(value, bool):
         raise wrong(f"{str(value).lower()} is not a name", f'quote it: "{str(value).lower()}"')
     if isinstance(value, int):
-        raise wrong(f"{value} is a number, not a name", f'quote it: "{value}"')
-    if isinstance(value, str) and not NAME_REGEX.fullmatch(value):
+        raise wrong(f"{value} is a number, not a name", f'quote it: "{abs(value)}"')
+    if isinstance(value, str) and (len(value) > 63 or not NAME_REGEX.fullmatch(value)):
         raise wrong(
             f"{quoted(value)} is not a name",
             "use 1 to 63 letters and digits, with hyphens inside, e.g. churn-eu",
@@ -68,9 +72,14 @@ def _check_name(value: Any) -> Any:
     return value
 
 
-Name = Annotated[str, BeforeValidator(_check_name), Field(pattern=NAME_PATTERN, max_length=63)]
+Name = Annotated[
+    str,
+    BeforeValidator(_check_name),
+    WithJsonSchema({"title": "name", "type": "string", "pattern": NAME_PATTERN, "maxLength": 63}),
+]
 
 _DURATION = re.compile(r"^(\d{1,12}(?:\.\d{1,12})?)(ms|s|m|h|d)\Z", re.ASCII)
+LONGEST_DURATION = 28 * 86400.0  # SageMaker's limit on a job's run time
 _DURATION_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -84,7 +93,7 @@ def parse_duration(value: Any) -> float:
     if isinstance(value, bool) or not (match or isinstance(value, int | float)):
         raise wrong(f"{quoted(value)} is not a duration", "write a number with a unit: 30s, 10m, 1h, 2d")
     seconds = float(match[1]) * _DURATION_SECONDS[match[2]] if match else value
-    if not 0 <= seconds <= 28 * 86400:
+    if not 0 <= seconds <= LONGEST_DURATION:
         raise wrong(f"{quoted(value)} is out of range", "a duration is between 0s and 28d")
     return float(seconds)
 
@@ -130,7 +139,14 @@ Seconds = Annotated[
     float,
     BeforeValidator(parse_duration),
     WithJsonSchema(
-        {"type": ["string", "number"], "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)$", "examples": ["30s", "10m", "1h"]}
+        {
+            "title": "duration",
+            "type": ["string", "number"],
+            "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)$",
+            "minimum": 0,
+            "maximum": LONGEST_DURATION,
+            "examples": ["30s", "10m", "1h"],
+        }
     ),
 ]
 Bytes = Annotated[
@@ -139,6 +155,7 @@ Bytes = Annotated[
     AfterValidator(_enough_memory),
     WithJsonSchema(
         {
+            "title": "size",
             "type": ["string", "integer"],
             "pattern": r"^\d{1,18}(\.\d{1,12})? ?(B|[KMGT]i?B)?$",
             "minimum": SMALLEST_MEMORY,
@@ -172,7 +189,9 @@ def _hyperparameter(value: Any) -> Any:
 def _text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else value
+    if isinstance(value, float):
+        raise wrong("is a fraction, and text is wanted: as numbers, 1.10 and 1.1 are the same", "quote it")
+    return str(value) if isinstance(value, int) else value
 
 
 def _check_environment_name(value: str) -> str:
@@ -195,7 +214,7 @@ _CHANNEL_NAME = r"[A-Za-z0-9._-]+"
 
 Hyperparameter = Annotated[Any, BeforeValidator(_hyperparameter)]
 HyperparameterName = Annotated[str, Field(min_length=1, max_length=256)]
-Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number", "boolean"]})]
+Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "integer", "boolean"]})]
 EnvironmentName = Annotated[
     str,
     AfterValidator(_check_environment_name),
@@ -210,7 +229,7 @@ ChannelName = Annotated[
 ]
 
 
-def _check_source(value: str) -> str:
+def _check_place(value: str) -> str:
     if not value.strip():
         raise wrong("is empty", "give a path or s3://bucket/prefix")
     if "://" in value and not value.startswith(("s3://", "file://")):
@@ -220,14 +239,18 @@ def _check_source(value: str) -> str:
         )
     if value.startswith("s3://") and not value[5:].split("/", 1)[0]:
         raise wrong(f"{quoted(value)} names no bucket", "write s3://bucket/prefix")
-    if value.startswith("~"):
-        raise wrong(
-            f"{quoted(value)} starts in somebody's home folder", "write a path from the spec's file, or an absolute one"
-        )
     return value
 
 
-Source = Annotated[str, AfterValidator(_check_source), Field(max_length=1024)]
+def _check_source(value: str) -> str:
+    if value.startswith("~"):
+        fix = "write a path from the spec's file, or an absolute one"
+        raise wrong(f"{quoted(value)} starts in the home folder of whoever runs it", fix)
+    return _check_place(value)
+
+
+Place = Annotated[str, AfterValidator(_check_place), Field(max_length=1024)]
+Source = Annotated[str, AfterValidator(_check_source), Field(max_length=1024, title="source")]
 
 
 class Model(BaseModel):
@@ -257,17 +280,34 @@ class Channel(Model):
 
 
 class Stopping(Model):
-    """When a job is stopped that has not ended by itself."""
+    """When a job that has not ended by itself is stopped."""
 
     max_runtime: Seconds = 86400.0
     """After this the job is stopped: SIGTERM, 120 s, SIGKILL. SageMaker's default is one day."""
 
 
 def _channel_short_form(value: Any) -> Any:
-    return {"source": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"source": value}
+    if not isinstance(value, dict | Channel):
+        raise wrong("a channel is a source or a map with one", "write a path, s3://bucket/prefix, or {source: …}")
+    return value
 
 
-_ONE_PROGRAM: JsonDict = {"oneOf": [{"required": ["algorithm"]}, {"required": ["image"]}]}
+_NO_OTHER_NAMES: JsonDict = {"additionalProperties": False}  # for editors; ChannelName and the like check it here
+
+# For editors, what the `_one_program` validators check.
+_ONE_PROGRAM: JsonDict = {
+    "oneOf": [
+        {"required": ["algorithm"], "properties": {"algorithm": {"type": "string"}}},
+        {"required": ["image"], "properties": {"image": {"type": "string"}}},
+    ]
+}
+_ONE_PROGRAM_FOR_ARCHIVES: JsonDict = {
+    "if": {"properties": {"model": {"pattern": r"\.tar\.gz$"}}},
+    "then": _ONE_PROGRAM,
+    "else": {"properties": {"algorithm": {"type": "null"}}},
+}
 
 
 class Document(Model):
@@ -294,20 +334,20 @@ class TrainingJob(Document):
     """A container image of your own that answers to `train` (and `serve`)."""
     hyperparameters: dict[HyperparameterName, Hyperparameter] = Field(default_factory=dict, max_length=100)
     """Passed to the container as strings, as SageMaker does."""
-    channels: dict[ChannelName, Annotated[Channel, BeforeValidator(_channel_short_form)]] = Field(
-        min_length=1, max_length=20, examples=[{"train": "../data/train.csv"}]
-    )
+    channels: dict[
+        ChannelName, Annotated[Channel, BeforeValidator(_channel_short_form, json_schema_input_type=str | Channel)]
+    ] = Field(min_length=1, max_length=20, examples=[{"train": "../data/train.csv"}], json_schema_extra=_NO_OTHER_NAMES)
     """Input data by channel name; a plain string is short for {source: …}."""
     instances: Annotated[int, Field(ge=1, le=64)] = 1
     """How many containers train together."""
     resources: Resources = Resources()
     """Limits of each container."""
     environment: dict[EnvironmentName, Annotated[Text, Field(max_length=512)]] = Field(
-        default_factory=dict, max_length=100
+        default_factory=dict, max_length=100, json_schema_extra=_NO_OTHER_NAMES
     )
     """Environment variables of the containers."""
     stopping: Stopping = Stopping()
-    """When the job is stopped that has not ended by itself."""
+    """When the job is stopped if it has not ended by itself."""
     protect: bool = False
     """Never prune or destroy this, even when its spec is gone."""
 
@@ -356,10 +396,14 @@ def _check_model(value: str) -> str:
 class Variant(Model):
     """One model behind an endpoint, with its share of the traffic."""
 
+    model_config = ConfigDict(json_schema_extra=_ONE_PROGRAM_FOR_ARCHIVES)
+
     name: Annotated[Name, Update.REPLACE] = Field(examples=["stable"])
     """Name callers see as InvokedProductionVariant."""
     model: Annotated[str, AfterValidator(_check_model), Field(max_length=1024), Update.REPLACE] = Field(
-        examples=["churn@3"]
+        title="model",
+        examples=["churn@3", "./model.tar.gz", "s3://acme/churn/model.tar.gz"],
+        json_schema_extra={"pattern": r"(@[1-9][0-9]*|\.tar\.gz)$"},
     )
     """job@version, or a model.tar.gz of your own: a path (relative to the spec's file) or s3://…."""
     weight: Annotated[float, Field(ge=0, le=1e9), Update.ROUTE] = 1.0
@@ -371,7 +415,7 @@ class Variant(Model):
     image: Annotated[str | None, Update.REPLACE] = Field(default=None, max_length=255, min_length=1)
     """A container image that serves the model instead of the one that trained it."""
     environment: Annotated[dict[EnvironmentName, Annotated[Text, Field(max_length=1024)]], Update.REPLACE] = Field(
-        default_factory=dict, max_length=100
+        default_factory=dict, max_length=100, json_schema_extra=_NO_OTHER_NAMES
     )
     """Environment variables of the containers."""
     resources: Annotated[Resources, Update.REPLACE] = Resources()
@@ -463,12 +507,12 @@ class Project(Document):
     """What this document describes."""
     name: Name = Field(examples=["acme-churn"])
     """Marks what belongs to this project; two projects on one engine never touch each other."""
-    store: Source = "file://.sagespec/store"
-    """Where models, logs and history live: file:// or a path, or s3://bucket/prefix."""
+    store: Place = "file://.sagespec/store"
+    """Where models, logs and history live: a path from this file, or s3://bucket/prefix."""
     runtime: Literal["auto", "docker", "process"] = "auto"
     """The engine: docker, process (plain local processes), or auto (docker if it answers)."""
     gateway: Gateway = Gateway()
-    """Where the project's endpoints are called."""
+    """Where the endpoints are called: http://127.0.0.1:8080 unless told otherwise."""
     parallel_jobs: Annotated[int, Field(ge=1, le=64)] = 2
     """How many training jobs may run at once."""
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ CDS, RDS = "gateway/cds.json", "gateway/rds.json"
 TABLE_PATH = "/config_dump?resource=dynamic_route_configs&mask=route_config.metadata"
 POOLS_PATH = "/clusters?format=json"
 VERSIONS_PATH = "/stats?format=json&type=All&filter=(version_text|update_rejected)$"
-COUNTERS_PATH = "/stats?format=json&filter=upstream_rq_(total|active|4xx|5xx|time)$"
+COUNTERS_PATH = "/stats?format=json&filter=upstream_rq_(completed|active|4xx|5xx|time)$"
 
 # SageMaker's limits: InvokeEndpoint in its API reference, and 25 MB a body in the developer guide.
 MAX_BODY_BYTES = 25 * 2**20
@@ -272,10 +272,13 @@ def _digest(content: bytes) -> str:
 # -- documents -------------------------------------------------------------------------------------
 
 
-def steps(old: Table, new: Table, *, invocation_seconds: float = INVOCATION_SECONDS) -> tuple[Document, ...]:
+def steps(old: Table, new: Table, *, invocation_seconds: float = INVOCATION_SECONDS) -> Iterator[Document]:
     """What Envoy must take up, one after the other, to come from `old` to `new` without a route to nowhere."""
-    both = pools_document({**old.pools, **new.pools})
-    return (both, routes_document(new, invocation_seconds=invocation_seconds), pools_document(new.pools))
+    both = {**old.pools, **new.pools}
+    yield pools_document(both)
+    yield routes_document(new, invocation_seconds=invocation_seconds)
+    if both.keys() != new.pools.keys():
+        yield pools_document(new.pools)
 
 
 def pools_document(pools: Mapping[str, tuple[Instance, ...]]) -> Document:
@@ -498,7 +501,10 @@ def _limits() -> list[dict[str, Any]]:
     """Requests that are refused whatever they ask for."""
 
     def header_matches(name: str, regex: str, refusal: Mapping[str, Any]) -> dict[str, Any]:
-        predicate = {"input": _input("request-headers", name), "value_match": {"safe_regex": {"google_re2": {}, "regex": regex}}}
+        predicate = {
+            "input": _input("request-headers", name),
+            "value_match": {"safe_regex": {"google_re2": {}, "regex": regex}},
+        }
         return {"predicate": {"single_predicate": predicate}, "on_match": _on_match([refusal])}
 
     too_large = _refuse("too-large", limit=str(MAX_BODY_BYTES))
@@ -618,7 +624,7 @@ def versions_from(answer: bytes) -> tuple[dict[str, str], int]:
 
 def pools_from(answer: bytes) -> frozenset[str]:
     """Names of the pools that may be routed to, from the answer to POOLS_PATH."""
-    return frozenset(cluster["name"] for cluster in json.loads(answer)["cluster_statuses"])
+    return frozenset(cluster["name"] for cluster in json.loads(answer).get("cluster_statuses", ()))
 
 
 def probes_from(answer: bytes, table: Table) -> dict[str, Probe]:
@@ -628,7 +634,7 @@ def probes_from(answer: bytes, table: Table) -> dict[str, Probe]:
     """
     wanted, serving = table.names(), frozenset(table.serving.values())
     found: dict[str, tuple[bool, Probe]] = {}
-    for cluster in json.loads(answer)["cluster_statuses"]:
+    for cluster in json.loads(answer).get("cluster_statuses", ()):
         for host in cluster.get("host_statuses", ()):
             name = host.get("hostname", "")
             if name not in wanted:
@@ -666,7 +672,7 @@ def counters_from(answer: bytes) -> dict[TargetKey, Counters]:
             numbers.setdefault(target, {})[number] = int(stat["value"])
     return {
         TargetKey(*target.split("/")): Counters(
-            requests=values.get("total", 0),
+            requests=values.get("completed", 0),
             errors_4xx=values.get("4xx", 0),
             errors_5xx=values.get("5xx", 0),
             active=values.get("active", 0),
@@ -674,7 +680,6 @@ def counters_from(answer: bytes) -> dict[TargetKey, Counters]:
             p99=quantiles.get(target, (None, None))[1],
         )
         for target, values in numbers.items()
-        if target.count("/") == 2
     }
 
 

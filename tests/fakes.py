@@ -14,7 +14,7 @@ import io
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,10 +22,24 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol, Self
 
 from sagespec.errors import WorldError
+from sagespec.events import Report
+from sagespec.gateway import Gateway
 from sagespec.runtimes import Check, ImageInfo
 from sagespec.runtimes import Progress as Tell
-from sagespec.state import Container, ContainerState, Launch, Program
+from sagespec.spec import Gateway as Settings
+from sagespec.state import (
+    GATEWAY,
+    Container,
+    ContainerState,
+    Launch,
+    ObservedGateway,
+    Probe,
+    Program,
+    Route,
+    Target,
+)
 from sagespec.stores import Conflict, Entry, Progress, Stored, check_key, check_sha256, missing
+from sagespec.xds import Addresses, Counters, Table, TargetKey
 
 # -- time and trouble ------------------------------------------------------------------------------
 
@@ -177,6 +191,7 @@ class FakeEngine:
         self.changed = threading.Condition(threading.RLock())
         self.history: list[tuple[str, str]] = []  # (project, container) of each start, death and removal
         self._behaviours: dict[str, Behaviour] = {}
+        self.tables: dict[str, Table] = {}  # what the gateway was told, by project
         self._next_port = 20000
 
     def behave(self, whom: str, behaviour: Behaviour) -> None:
@@ -384,7 +399,80 @@ def _files(source: Path) -> list[Path]:
     return [file for entry in sorted(source.iterdir()) for file in _files(entry)]
 
 
+# -- gateway ---------------------------------------------------------------------------------------
+
+
+class FakeGateway(Gateway):
+    """The real changes of the real table, but no Envoy: health is that of the `FakeEngine`'s containers."""
+
+    def __init__(self, runtime: FakeRuntime, project_name: str, settings: Settings | None = None) -> None:
+        super().__init__(runtime, project_name, settings or Settings())
+        self._engine, self._faults, self._project_name = runtime.engine, runtime.faults, project_name
+
+    def start(self, report: Report) -> None:
+        for container in self._runtime.containers():
+            if container.address == GATEWAY and container.name != self._name:
+                self._runtime.remove(container.name)
+        self._runtime.create([self.launch()])
+        self._runtime.start(self._name)
+
+    def observe(self, containers: Collection[Container]) -> ObservedGateway:
+        if not any(c.name == self._name and c.state is ContainerState.RUNNING for c in containers):
+            return ObservedGateway()
+        table = self._table()
+        routes = {name: route for name, route in table.routes.items() if route.targets}
+        return ObservedGateway(answers=True, routes=routes, probes=self.probes(table.names()))
+
+    def probes(self, container_names: Collection[str]) -> Mapping[str, Probe]:
+        known = self._table().names()
+        return {name: self._probe(name) for name in sorted(container_names) if name in known}
+
+    def counters(self) -> Mapping[TargetKey, Counters]:
+        return {key: Counters() for key in self._table().serving}
+
+    def set_route(self, endpoint: str, route: Route | None, addresses: Addresses) -> None:
+        with self._faults.effect(f"route {endpoint}"):
+            super().set_route(endpoint, route, addresses)
+
+    def admit(self, endpoint: str, target: Target, addresses: Addresses) -> None:
+        with self._faults.effect(f"admit {endpoint} {' '.join(target.instances)}"):
+            super().admit(endpoint, target, addresses)
+
+    def forget(self, endpoint: str, container_name: str) -> None:
+        with self._faults.effect(f"forget {endpoint} {container_name}"):
+            super().forget(endpoint, container_name)
+
+    def answers(self, endpoint: str) -> bool:
+        """Whether any request to the endpoint would be answered now: each target with a weight has a healthy one."""
+        table = self._table()
+        route = table.routes.get(endpoint)
+        keys = [TargetKey(endpoint, t.variant, t.hash) for t in route.targets if t.weight] if route else []
+        pools = [table.pools[table.serving[key]] if key in table.serving else () for key in keys]
+        return bool(pools) and all(any(self._probe(instance.name).healthy for instance in pool) for pool in pools)
+
+    def _probe(self, name: str) -> Probe:
+        self._engine.settle()
+        container = self._engine.all.get(name)
+        if container is None:
+            return Probe(healthy=False)
+        healthy = container.is_healthy(self._engine.clock.now())
+        return Probe(healthy, container.behaviour.active_requests if healthy else 0, "127.0.0.1", container.port)
+
+    def _table(self) -> Table:
+        container = self._runtime.inspect(self._name)
+        if container is None or container.state is not ContainerState.RUNNING:
+            raise WorldError("the gateway does not answer")
+        return self._engine.tables.get(self._project_name, Table())
+
+    def _change(self, change: Callable[[Table], Table]) -> None:
+        with self._lock:
+            self._engine.tables[self._project_name] = change(self._table())
+
+
 # -- store -----------------------------------------------------------------------------------------
+
+
+_STORE_LOCK = threading.Lock()  # of all, since several may share their objects
 
 
 class FakeStore:
@@ -395,7 +483,7 @@ class FakeStore:
     def __init__(self, objects: dict[str, bytes] | None = None, faults: Faults | None = None) -> None:
         self.objects: dict[str, bytes] = {} if objects is None else objects
         self.faults = faults or Faults()
-        self._lock = threading.Lock()
+        self._lock = _STORE_LOCK
 
     def _etag(self, key: str) -> str | None:
         return hashlib.md5(self.objects[key], usedforsecurity=False).hexdigest() if key in self.objects else None

@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 # Names of statistics that sagespec reads; Envoy keeps no others. See sagespec/xds.py.
 STATISTICS = (
-    r"cluster\..*\.upstream_rq_(time|total|active|[45]xx)",
+    r"cluster\.[^.]+\.upstream_rq_(time|completed|active|[45]xx)",
     r"(cluster_manager\.cds|http\.gateway\.rds\.endpoints)\.(version_text|update_rejected)",
 )
 MAX_CONNECTIONS = 50_000
@@ -64,7 +64,7 @@ def local_replies() -> dict[str, Any]:
                 {"response_flag_filter": {"flags": NOBODY_ANSWERED}},
                 503,
                 "ServiceUnavailable",
-                {"Message": "No instance of endpoint %ROUTE_NAME% answered (%RESPONSE_CODE_DETAILS%)."},
+                {"Message": "No instance of endpoint %ROUTE_NAME% answered (%RESPONSE_FLAGS_LONG%)."},
             ),
             reply(
                 status_is(413),

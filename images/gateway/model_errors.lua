@@ -5,9 +5,8 @@
 local QUOTED_BYTES = 4096
 
 function envoy_on_response(handle)
-  local headers = handle:headers()
-  local status = headers:get(":status")
-  if status < "400" or headers:get("x-amzn-errortype") then
+  local status = handle:headers():get(":status")
+  if status < "400" or handle:headers():get("x-amzn-errortype") then
     return
   end
   -- For the reply that Envoy makes should the body be too long to be held (see gateway_serving.py).
@@ -22,6 +21,7 @@ function envoy_on_response(handle)
     .. ',"OriginalMessage":' .. json_text(original)
     .. ',"LogStreamArn":"arn:aws:logs:local:000000000000:log-group:/aws/sagemaker/Endpoints/' .. endpoint .. '"}'
   body:setBytes(answer)
+  local headers = handle:headers() -- those from before the body was waited for may not be touched any more
   headers:replace(":status", "424")
   headers:replace("content-length", tostring(#answer))
   headers:replace("content-type", "application/json")

@@ -2,11 +2,20 @@
 -- reason is in the route's metadata.
 
 local ACCOUNT = "000000000000"
+local SMALL_BYTES = 65536
 
 local function refuse(handle, status, kind, message, more)
-  handle:respond(
-    {[":status"] = tostring(status), ["content-type"] = "application/json", ["x-amzn-errortype"] = kind},
-    '{"Message":' .. json_text(message) .. (more or "") .. "}")
+  local answer = {
+    [":status"] = tostring(status),
+    ["content-type"] = "application/json",
+    ["x-amzn-errortype"] = kind,
+    ["x-amzn-requestid"] = handle:headers():get("x-request-id"),
+  }
+  -- Envoy closes the connection when it answers before the request is whole.
+  if (tonumber(handle:headers():get("content-length")) or SMALL_BYTES) < SMALL_BYTES then
+    handle:body()
+  end
+  handle:respond(answer, '{"Message":' .. json_text(message) .. (more or "") .. "}")
 end
 
 local function too_long(handle, member, limit)

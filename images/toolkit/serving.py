@@ -228,7 +228,7 @@ def _load_worker(server_pid: int, target: str) -> WSGIApplication:
 
 
 def _worker_count() -> int:
-    return int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or len(os.sched_getaffinity(0)))
+    return int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or os.cpu_count() or 1)
 
 
 def _require_free(host: str, port: int) -> None:

@@ -48,6 +48,7 @@ LABEL_IMAGE = "sagespec.image"
 _OLDEST_API = (1, 40)  # Docker 19.03
 _FIRST_ANSWER_SECONDS = 5.0
 _ANSWER_SECONDS = 120.0  # between two bytes of the engine, not for a whole transfer
+_PATIENCE_SECONDS = 30.0  # with what another process is making or removing
 _COPY_BYTES = 1 << 20
 
 # What images made for SageMaker do as root, and no more. nginx and gunicorn open their files, hand them
@@ -121,14 +122,18 @@ class DockerRuntime:
 
     def _find(self, name: str) -> dict[str, Any] | None:
         """Details of our container `name`; None when there is none, or when it is somebody else's."""
+        details = self._find_any(name)
+        return details if details and self._is_ours(details) else None
+
+    def _find_any(self, name: str) -> dict[str, Any] | None:
         try:
             details: dict[str, Any] = self._engine.inspect_container(name)
         except NotFound:
             return None
-        labels = details["Config"]["Labels"] or {}
-        # The engine also takes the beginning of an id for a name.
-        is_ours = details["Name"] == f"/{name}" and labels.get(LABEL_PROJECT) == self._project_name
-        return details if is_ours else None
+        return details if details["Name"] == f"/{name}" else None  # it also takes the beginning of an id for a name
+
+    def _is_ours(self, details: Mapping[str, Any]) -> bool:
+        return bool((details["Config"]["Labels"] or {}).get(LABEL_PROJECT) == self._project_name)
 
     def _id_of(self, name: str) -> str:
         details = self._find(name)
@@ -307,20 +312,27 @@ class DockerRuntime:
                 healthcheck={"test": ["NONE"]},  # /ping is what counts, and is the gateway's to ask
             )
 
-        try:
-            create()
-        except APIError as error:
-            if error.status_code != 409:
-                raise
-            if self._find(launch.name) is None:
+        give_up = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                create()
+            except APIError as error:
+                if error.status_code != 409 or time.monotonic() > give_up:
+                    raise
+            else:
+                return
+            # The name is taken. Where nothing is to be seen under it, another process is making the container
+            # at this moment; where it is neither this nor that, it is being removed.
+            details = self._find_any(launch.name)
+            if details and not self._is_ours(details):
                 raise WorldError(
                     f"the name {launch.name} is taken by a container that is not of project {self._project_name}",
                     why="sagespec touches only containers with its own labels",
                     fix=f"look at it with `docker inspect {launch.name}` and rename or remove it",
-                ) from error
-            if self.inspect(launch.name) is None:  # ours, and on its way out
-                self._wait_gone(launch.name)
-                create()
+                )
+            if details and details["State"]["Status"] in _STATES:
+                return
+            time.sleep(0.05)
 
     def start(self, name: str) -> Container:
         with _refusals(f"start {name}"):
@@ -382,11 +394,11 @@ class DockerRuntime:
             self._wait_gone(name)
 
     def _wait_gone(self, name: str) -> None:
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + _PATIENCE_SECONDS
         while self._find(name):
             if time.monotonic() > give_up:
                 raise WorldError(
-                    f"container {name} is being removed for more than 30 s",
+                    f"container {name} is being removed for more than {_PATIENCE_SECONDS:g} s",
                     fix=f"`docker inspect {name}` shows its state; restarting the engine frees it",
                 )
             time.sleep(0.05)

@@ -40,7 +40,6 @@ from sagespec.runtimes import Check, ImageInfo, Progress, process_shim
 from sagespec.state import Address, Container, ContainerState, Launch, Program
 
 HOST = "127.0.0.1"
-CONTAINER_PORT = 8080  # what a program would listen on in a container of its own
 # Below the range from which systems take the ports of outgoing connections (Linux 32768, macOS 49152).
 PORTS = range(20000, 32768)
 POLL_SECONDS = 0.05
@@ -76,7 +75,6 @@ class _Record:
     project: str
     launch: Launch
     port: int
-    admin_port: int
     master_port: int
 
     def as_json(self) -> str:
@@ -91,7 +89,7 @@ class _Record:
         launch["program"] = Program(**launch["program"])
         launch["hosts"] = tuple(launch["hosts"])
         launch["publish"] = tuple(launch["publish"]) if launch["publish"] else None
-        return _Record(record["project"], Launch(**launch), record["port"], record["admin_port"], record["master_port"])
+        return _Record(record["project"], Launch(**launch), record["port"], record["master_port"])
 
 
 @dataclass(frozen=True)
@@ -145,10 +143,11 @@ class ProcessRuntime:
         )
 
     def _names(self) -> list[str]:
-        try:
-            return sorted(name for name in os.listdir(self._folder) if not name.startswith("."))  # noqa: PTH208
-        except FileNotFoundError:
-            return []
+        with _explained(f"cannot list {self._folder}"):
+            try:
+                return sorted(name for name in os.listdir(self._folder) if not name.startswith("."))  # noqa: PTH208
+            except FileNotFoundError:
+                return []
 
     def _record(self, name: str) -> _Record | None:
         """None when the container is not there, is half made or half removed, or is another project's."""
@@ -239,7 +238,7 @@ class ProcessRuntime:
 
     def _create(self, launch: Launch) -> None:
         others = [record for record in map(self._record, self._names()) if record]
-        taken = {port for record in others for port in (record.port, record.admin_port, record.master_port)}
+        taken = {port for record in others for port in (record.port, record.master_port)}
 
         def free_port(wish: str) -> int:
             port = _free_port(wish, taken)
@@ -251,7 +250,6 @@ class ProcessRuntime:
             self._project_name,
             launch,
             port=launch.publish[1] if launch.publish else free_port(launch.name),
-            admin_port=free_port(f"{launch.name} admin") if launch.address.kind == "gateway" else 0,
             master_port=(next(siblings, 0) or free_port(launch.hosts[0])) if launch.hosts else 0,
         )
         folder = self._folder / launch.name
@@ -311,8 +309,6 @@ class ProcessRuntime:
         }
         if record.master_port:
             environment |= {"SM_MASTER_ADDR": HOST, "SM_MASTER_PORT": str(record.master_port)}
-        if record.admin_port:
-            environment |= {"SAGESPEC_ADMIN_PORT": str(record.admin_port)}
         return environment
 
     def stop(self, name: str, *, grace_seconds: float) -> None:
@@ -466,8 +462,7 @@ class ProcessRuntime:
 
     def fetch(self, name: str, port: int, paths: Sequence[str], *, post: bool = False) -> list[bytes]:
         record = self._existing(name)
-        mapped = record.port if port == CONTAINER_PORT else record.admin_port or port
-        connection = http.client.HTTPConnection(HOST, mapped, timeout=FETCH_SECONDS)
+        connection = http.client.HTTPConnection(HOST, port, timeout=FETCH_SECONDS)
         bodies: list[bytes] = []
         path = ""
         try:
@@ -479,7 +474,7 @@ class ProcessRuntime:
                     raise WorldError(f"{name} answered {response.status} to {path}", fix=f"see sagespec logs {name}")
         except (OSError, http.client.HTTPException) as error:
             raise WorldError(
-                f"{name} does not answer {path} on {HOST}:{mapped}: {error or type(error).__name__}",
+                f"{name} does not answer {path} on {HOST}:{port}: {error or type(error).__name__}",
                 why="it is not up yet, or has ended" if not self._is_running(name) else "it runs, but is busy or stuck",
                 fix=f"see sagespec logs {record.launch.address.whole}",
             ) from error
@@ -512,6 +507,7 @@ class ProcessRuntime:
 
     def checks(self) -> tuple[Check, ...]:
         missing = [module for module in MODULES if importlib.util.find_spec(module) is None]
+        python = f"{sys.executable} ({sys.version.split()[0]})"
         builtins = [image.name for image in self.images()]
         nearest = next(path for path in (self._folder, *self._folder.parents) if path.exists())
         free = shutil.disk_usage(nearest).free
@@ -519,7 +515,7 @@ class ProcessRuntime:
             Check(
                 "packages of the built-ins",
                 not missing,
-                f"{', '.join(missing)} missing in {sys.executable}" if missing else f"all in {sys.executable}",
+                f"{', '.join(missing)} missing in {python}" if missing else f"all in {python}",
                 "pip install 'sagespec[local]'" if missing else "",
             ),
             Check(
@@ -723,8 +719,10 @@ def _delete(folder: Path) -> None:
     """Delete a tree, also where the program left folders that may not be written to. Another may do the same."""
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
-        for inner, _, _ in os.walk(folder):
-            Path(inner).chmod(0o700)
+        for above, names, _ in os.walk(folder):
+            for inner in (Path(above, name) for name in names):
+                if not inner.is_symlink():
+                    inner.chmod(0o700)
         shutil.rmtree(folder, ignore_errors=True)
 
 

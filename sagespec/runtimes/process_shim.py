@@ -82,15 +82,21 @@ class Log:
         # On a full disk lines are lost; the program goes on.
         try:
             if self._size + len(data) > LOG_BYTES:
+                whole_lines = data.rfind(b"\n") + 1
+                self._append(data[:whole_lines])
+                data = data[whole_lines:]
                 os.replace("log", "log.1")
                 os.close(self._file)
                 self._open()
-            while data:
-                written = os.write(self._file, data)
-                self._size += written
-                data = data[written:]
+            self._append(data)
         except OSError:
             pass
+
+    def _append(self, data: bytes) -> None:
+        while data:
+            written = os.write(self._file, data)
+            self._size += written
+            data = data[written:]
 
 
 def supervise(program: int, output: int, log: Log, memory_limit: int) -> int:

@@ -370,7 +370,7 @@ def test_a_published_port_is_reached_from_outside(bench: Bench) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     name = bench.start(SERVER, command="serve", address=GATEWAY, publish=("127.0.0.1", port))
-    bench.file(name, "ready")
+    bench.file(name, "port")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/given", timeout=10) as response:
         assert response.read() == b"GET /given"
 
@@ -690,8 +690,9 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = answer
 host = os.environ.get("SAGEMAKER_BIND_TO_HOST", "0.0.0.0")
 server = HTTPServer((host, int(os.environ.get("SAGEMAKER_BIND_TO_PORT", 8080))), Handler)
-admin = HTTPServer((host, int(os.environ.get("SAGESPEC_ADMIN_PORT", 9901))), Handler)
-(base / "ready").write_text("1")
+admin = HTTPServer(("127.0.0.1", 0), Handler)
+(base / "port.new").write_text(str(admin.server_port))
+(base / "port.new").rename(base / "port")
 import threading
 threading.Thread(target=admin.serve_forever, daemon=True).start()
 server.serve_forever()
@@ -699,12 +700,11 @@ server.serve_forever()
 
 
 @on_every_engine
-@pytest.mark.parametrize("port", [8080, 9901])
-def test_fetch_asks_the_gateway_from_within(bench: Bench, port: int) -> None:
+def test_fetch_asks_the_gateway_from_within(bench: Bench) -> None:
     answers = {"/a?b=c": b"GET /a?b=c", "/d": b"GET /d"}
-    behaviour = Behaviour(lasts=None, files={"ready": b"1"}, answers=answers)
+    behaviour = Behaviour(lasts=None, files={"port": b"9901"}, answers=answers)
     name = bench.start(SERVER, behaviour, command="serve", address=GATEWAY)
-    bench.file(name, "ready")
+    port = int(bench.file(name, "port"))
     assert bench.runtime.fetch(name, port, ["/a?b=c", "/d"]) == [b"GET /a?b=c", b"GET /d"]
     assert bench.runtime.fetch(name, port, []) == []
     with pytest.raises(WorldError, match="/busy"):
@@ -713,10 +713,10 @@ def test_fetch_asks_the_gateway_from_within(bench: Bench, port: int) -> None:
 
 @on_every_engine
 def test_fetch_posts(bench: Bench) -> None:
-    behaviour = Behaviour(lasts=None, files={"ready": b"1"}, answers={"/drain": b"POST /drain"})
+    behaviour = Behaviour(lasts=None, files={"port": b"9901"}, answers={"/drain": b"POST /drain"})
     name = bench.start(SERVER, behaviour, command="serve", address=GATEWAY)
-    bench.file(name, "ready")
-    assert bench.runtime.fetch(name, 9901, ["/drain"], post=True) == [b"POST /drain"]
+    port = int(bench.file(name, "port"))
+    assert bench.runtime.fetch(name, port, ["/drain"], post=True) == [b"POST /drain"]
 
 
 @on_every_engine

@@ -1,0 +1,379 @@
+"""YAML text to plain data with places: the only file that knows the YAML library.
+
+YAML is read where versions 1.1 and 1.2 agree. A plain word or number that they read differently (no,
+010, 1:30, 2024-01-01) is refused rather than guessed, as are tags, merge keys and numbers JSON cannot
+hold. Only 1e-3 is read, as 1.2 has it: it is how people write a learning rate.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from sagespec.errors import Origin, Problem
+from sagespec.load.files import LINE_BREAK
+from sagespec.spec import cut, quoted
+
+try:
+    from yaml import CBaseLoader as _Loader
+except ImportError:  # PyYAML built without libyaml: the same, ten times slower
+    from yaml import BaseLoader as _Loader  # type: ignore[assignment]
+
+MOST_NODES = 200_000  # in a file, aliases written out: 1,000 endpoints have some 30,000
+MOST_PROBLEMS = 50  # told of one file's YAML; nobody mends more in one go
+DEEPEST = 50
+
+FieldPath: TypeAlias = tuple[str | int, ...]
+
+
+# -- places ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Document:
+    """One YAML document: plain data, and where each part of it stands."""
+
+    file: str
+    data: Any
+    node: Node
+
+    def place(self, path: FieldPath = (), *, of_key: bool = False) -> Origin:
+        """Where the value at `path` is written, or else the key of the innermost one around it that is."""
+        key, value, found = self._descend(path)
+        return _origin(self.file, key, value, of_key=of_key or found < len(path))
+
+    def written_part(self, path: FieldPath) -> FieldPath:
+        """`path` as far as the file has it: a channel's short form has no `source`."""
+        return path[: self._descend(path)[2]]
+
+    def scalar(self, path: FieldPath) -> tuple[str, bool] | None:
+        """The text at `path` and whether it is quoted; None for a map or list."""
+        value = self._descend(path)[1]
+        return (value.value, value.tag != _PLAIN) if isinstance(value, ScalarNode) else None
+
+    def written(self, path: FieldPath = ()) -> str:
+        """The value at `path` as it stands in the file, short enough for one line."""
+        value = self._descend(path)[1]
+        if not isinstance(value, ScalarNode):
+            return "a map" if isinstance(value, MappingNode) else "a list"
+        return quoted(value.value) if value.tag != _PLAIN else cut(" ".join(value.value.split())) or "empty"
+
+    @cached_property
+    def origins(self) -> Mapping[str, Origin]:
+        """Places by field path, in words: "variants.0.model"."""
+        return dict(_all_origins(self.file, self.node, ()))
+
+    def _descend(self, path: FieldPath) -> tuple[Node | None, Node, int]:
+        """The key and value nearest to `path`, and how many of its steps they are down."""
+        key, node = None, self.node
+        for found, step in enumerate(path):
+            child = next(((k, value) for name, k, value in _children(node) if name == step), None)
+            if child is None:
+                return key, node, found
+            key, node = child
+        return key, node, len(path)
+
+
+class LazyOrigins(Mapping[str, Origin]):
+    """`Document.origins`, worked out when the first is asked for: of most documents none ever is."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+
+    def __getitem__(self, path: str) -> Origin:
+        return self._document.origins[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._document.origins)
+
+    def __len__(self) -> int:
+        return len(self._document.origins)
+
+
+def _children(node: Node) -> Iterator[tuple[str | int, Node | None, Node]]:
+    """(name or index, key's node, value's node) of a map's or list's entries."""
+    if isinstance(node, MappingNode):
+        yield from ((key.value, key, value) for key, value in node.value if isinstance(key, ScalarNode))
+    elif isinstance(node, SequenceNode):
+        yield from ((index, None, value) for index, value in enumerate(node.value))
+
+
+def _origin(file: str, key: Node | None, value: Node, *, of_key: bool = False) -> Origin:
+    """Where to look: at the value, or at its key where the value is empty or starts on a line of its own."""
+    block = isinstance(value, MappingNode | SequenceNode) and not value.flow_style
+    empty = isinstance(value, ScalarNode) and value.tag == _PLAIN and not value.value
+    mark = (key if key and (of_key or block or empty) else value).start_mark
+    return Origin(file, mark.line + 1, mark.column + 1)
+
+
+def _all_origins(file: str, node: Node, path: tuple[str, ...]) -> Iterator[tuple[str, Origin]]:
+    for name, key, value in _children(node):
+        here = (*path, str(name))
+        yield ".".join(here), _origin(file, key, value)
+        yield from _all_origins(file, value, here)
+
+
+# -- nodes -----------------------------------------------------------------------------------------
+
+_PLAIN, _TEXT, _MAP, _LIST = "plain", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
+
+
+class _RefusedError(Exception):
+    """Ends the reading of a file: what follows in it cannot be read safely or is not worth it."""
+
+    def __init__(self, what: str, fix: str, node: Node) -> None:
+        super().__init__(what)
+        self.what, self.fix, self.node = what, fix, node
+
+
+def _too_deep(node: Node) -> _RefusedError:
+    return _RefusedError(
+        f"nests more than {DEEPEST} levels deep", "flatten it, or look for an alias inside itself", node
+    )
+
+
+def _too_many(node: Node) -> _RefusedError:
+    what = f"the file holds more than {MOST_NODES:,} values, aliases written out"
+    return _RefusedError(what, "split it into several files", node)
+
+
+class _Composer(_Loader):
+    """libyaml's tree of nodes with their marks; plain scalars are left for `Reading` to understand.
+
+    The two *_resolver methods are called around every node while the tree is being made: the place
+    to stop before deep nesting overflows libyaml's stack or a file grows past all use.
+    """
+
+    depth = 0
+    nodes = 0
+
+    def resolve(self, kind: type[Node], _value: Any, implicit: Any) -> str:
+        if kind is ScalarNode:
+            return _PLAIN if implicit[0] else _TEXT
+        return _MAP if kind is MappingNode else _LIST
+
+    def descend_resolver(self, current_node: Any, _current_index: Any) -> None:
+        self.depth += 1
+        self.nodes += 1
+        if self.depth > DEEPEST:
+            raise _too_deep(current_node)
+        if self.nodes > MOST_NODES:
+            raise _too_many(current_node)
+
+    def ascend_resolver(self) -> None:
+        self.depth -= 1
+
+
+class Reading:
+    """One file's documents as plain data, and in `problems` what is wrong with it as YAML."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.problems: list[Problem] = []
+        self._text = text
+        self._file = file
+        self._nodes = 0
+
+    def documents(self) -> Iterator[Document]:
+        """The documents up to where the file stops being YAML; empty ones are left out."""
+        composer = _Composer(self._text)
+        try:
+            while composer.check_node():
+                node = composer.get_node()
+                assert node is not None, "check_node promised one"
+                data = self._plain(node, 0)
+                if data is not None:
+                    yield Document(self._file, data, node)
+        except _RefusedError as refused:
+            self.problems.append(Problem(refused.what, fix=refused.fix, where=_origin(self._file, None, refused.node)))
+        except yaml.YAMLError as error:
+            self.problems.append(_syntax_problem(error, self._text, self._file))
+        finally:
+            composer.dispose()
+
+    def _note(self, what: str, node: Node, *, why: str = "", fix: str = "") -> None:
+        if len(self.problems) == MOST_PROBLEMS:
+            raise _RefusedError("the file has more problems than these", "mend them and look again", node)
+        self.problems.append(Problem(what, why=why, fix=fix, where=_origin(self._file, None, node)))
+
+    def _plain(self, node: Node, depth: int) -> Any:
+        self._nodes += 1
+        if self._nodes > MOST_NODES:  # again, because an alias is one node to the composer
+            raise _too_many(node)
+        if depth > DEEPEST:
+            raise _too_deep(node)
+        if node.tag == _PLAIN:
+            return self._scalar(node, node.value)
+        if node.tag not in (_TEXT, _LIST, _MAP):
+            tag = cut(node.tag.replace("tag:yaml.org,2002:", "!!"))
+            self._note(f"the tag {tag} is not allowed", node, why="specs hold plain data only", fix="remove the tag")
+        if isinstance(node, SequenceNode):
+            return [self._plain(item, depth + 1) for item in node.value]
+        return self._map(node, depth) if isinstance(node, MappingNode) else node.value
+
+    def _map(self, node: MappingNode, depth: int) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        keys: dict[str, Node] = {}
+        for key_node, value_node in node.value:
+            name, value = self._key(key_node, depth + 1), self._plain(value_node, depth + 1)
+            if name in keys:
+                self._note(
+                    f"{cut(name)} is given twice in one map",
+                    key_node,
+                    why=f"the first is at {_origin(self._file, None, keys[name])}; readers differ in which one counts",
+                    fix="remove one of them",
+                )
+            elif name is not None:
+                data[name], keys[name] = value, key_node
+        return data
+
+    def _key(self, node: Node, depth: int) -> str | None:
+        """A map's key; None, with the problem noted, when it is no text."""
+        if not isinstance(node, ScalarNode):
+            self._note("a map or list is used as a name", node, fix="quote the text if the brackets belong to it")
+            return None
+        if node.tag == _PLAIN and node.value == "<<":
+            self._note(
+                "merge keys (<<) are not part of YAML 1.2",
+                node,
+                fix="write the fields out, or take over a whole value by alias: resources: *small",
+            )
+            return None
+        key = self._plain(node, depth)
+        if isinstance(key, str):
+            return key
+        self._note(
+            f"the name {node.value or 'before the colon'} is not text", node, fix=f"quote it: {quoted(node.value)}"
+        )
+        return None
+
+    def _scalar(self, node: Node, text: str) -> Any:
+        if text in _WORDS:
+            return _WORDS[text]
+        if text[0] not in "-+.0123456789":
+            if boolean := _BOOLEAN_TO_SOME.get(text.lower()):
+                self._read_two_ways(node, text, boolean, "text", f'write {boolean}, or quote it: "{text}"')
+            return text
+        if len(text) <= 100:  # some of these patterns take their time on long texts
+            if _INTEGER.fullmatch(text) and -(2**63) <= (whole := int(text, 0)) < 2**63:
+                return whole
+            for pattern, to_older, to_newer in _READ_TWO_WAYS:
+                if pattern.fullmatch(text):
+                    self._read_two_ways(node, text, to_older, to_newer, f"quote it: {quoted(text)}")
+                    return text
+            if _NOT_FINITE.fullmatch(text):
+                self._note(
+                    f"{text} is no number that a spec can hold", node, fix=f'as text it is "{text.lstrip(".+")}"'
+                )
+                return text
+        if _INTEGER.fullmatch(text) or (_FLOAT.fullmatch(text) and not math.isfinite(float(text))):
+            self._note(f"{cut(text)} is too large a number", node, fix="quote it if it is meant as text")
+            return text
+        return float(text) if _FLOAT.fullmatch(text) else text
+
+    def _read_two_ways(self, node: Node, text: str, to_older: str, to_newer: str, fix: str) -> None:
+        self._note(
+            f"{text} is {to_older} to some readers of YAML and {to_newer} to others",
+            node,
+            why="YAML 1.1 and 1.2 differ here, and a spec has to mean one thing",
+            fix=fix,
+        )
+
+
+_WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None} | {
+    word: value for value in (True, False) for word in (str(value).lower(), str(value), str(value).upper())
+}
+_BOOLEAN_TO_SOME = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_READ_TWO_WAYS = [  # what it looks like, what it is to YAML 1.1, what it is to YAML 1.2
+    (re.compile(r"[-+]?0[0-9]+"), "an octal number", "a decimal one"),
+    (re.compile(r"0o[0-7]+"), "text", "an octal number"),
+    (re.compile(r"[-+]?0b[01_]+"), "a binary number", "text"),
+    (re.compile(r"[-+]?[0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?"), "a number", "text"),
+    (re.compile(r"[-+]?[1-9][0-9]*(:[0-5]?[0-9])+(\.[0-9]*)?"), "a number of base 60", "text"),
+    (re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?"), "a date", "text"),
+]
+
+
+# -- syntax ----------------------------------------------------------------------------------------
+
+# (what libyaml or PyYAML says, what is wrong, how to mend it); the first that matches is told.
+_SYNTAX = [
+    (
+        "mapping values are not allowed",
+        'a ":" is not expected here',
+        'quote a value that holds ": "; start the fields of one map in one column',
+    ),
+    ("sequence entries are not allowed", "a list may not start here", "start the list on a line of its own"),
+    ("could not find expected ':'", 'this line has no ":" after its name', "write it as name: value"),
+    (
+        "unexpected end of stream|unexpected document (separator|indicator)",
+        "the quote that opens here is never closed",
+        "close it",
+    ),
+    (
+        "expected ',' or '[]}]'",
+        "the list or map in brackets goes on wrongly here",
+        "put a comma between entries, and close the bracket",
+    ),
+    (
+        "expected '-' indicator|expected <block end>, but found '<block mapping",
+        "this does not go on with the list above",
+        "start its entries with - in one column, and the field after it where the field that holds it starts",
+    ),
+    (
+        "expected key|expected <block end>",
+        "this does not fit into the map around it",
+        "start the fields of one map in one column; close quotes and brackets above",
+    ),
+    ("undefined alias", "no anchor of that name stands above in this document", "set it with &, or quote the text"),
+    (
+        "escape",
+        "a backslash in double quotes starts an escape that YAML does not know",
+        "use single quotes, or write each backslash twice",
+    ),
+    (
+        "document start",
+        "this does not go on with the document above",
+        "put --- on a line of its own between documents",
+    ),
+    ("expected (the )?node content", "a value is missing here", "write one, or quote the text"),
+    ("%YAML|%TAG|directive|YAML document", "a directive YAML does not know", "remove the line, or quote the text"),
+    ("[tT]ag|'!'|'>'", "a tag YAML does not know", "remove it, or quote the text"),
+]
+_AT_OPENING = re.compile("expected ':'|end of stream")
+
+
+def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
+    """The library's complaint in plain words, at the place that needs the change."""
+    said = str(getattr(error, "problem", None) or error)
+    mark, opening = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+    if mark is None:
+        return Problem(f"is not YAML: {said}", where=Origin(file))
+    lines = LINE_BREAK.split(text)
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    indentation = line[: len(line) - len(line.lstrip(" \t"))]
+    if "\t" in indentation:
+        where = Origin(file, mark.line + 1, indentation.index("\t") + 1)
+        return Problem("a tab indents this line", why="YAML allows spaces only", fix="indent with spaces", where=where)
+    where = Origin(file, mark.line + 1, mark.column + 1)
+    if "cannot start any token" in said:
+        sign = line[mark.column : mark.column + 1]
+        return Problem(f"a value may not start with {quoted(sign)}", fix="quote the text", where=where)
+    why = ""
+    if opening and _AT_OPENING.search(said):
+        where = Origin(file, opening.line + 1, opening.column + 1)
+    elif opening and "flow" in str(getattr(error, "context", "")):
+        why = f"the bracket opens at {file}:{opening.line + 1}:{opening.column + 1}"
+    for pattern, what, fix in _SYNTAX:
+        if re.search(pattern, said):
+            return Problem(what, why=why, fix=fix, where=where)
+    return Problem(f"is not YAML: {said}", where=where)

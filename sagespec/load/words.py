@@ -1,0 +1,211 @@
+"""What pydantic objects to in a document, as a person would put it: place, field, what is wrong, how to mend it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from sagespec.errors import Problem, did_you_mean
+from sagespec.load.reading import Document, FieldPath
+from sagespec.spec import API_VERSION, KINDS, Model, cut, quoted
+from sagespec.spec import Document as AnyKind
+from sagespec.state import Address
+
+MOST_PROBLEMS = 50  # told of one document; nobody mends more in one go
+
+_TYPES = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "dict_type": "a map",
+    "model_type": "a map",
+    "model_attributes_type": "a map",
+    "tuple_type": "a list",
+}
+_LIMITS = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("more than", "gt"),
+    "less_than_equal": ("at most", "le"),
+}
+_LENGTHS = {
+    "too_short": ("at least", "min_length", "entry", "entries"),
+    "too_long": ("at most", "max_length", "entry", "entries"),
+    "string_too_short": ("at least", "min_length", "character", "characters"),
+    "string_too_long": ("at most", "max_length", "character", "characters"),
+}
+
+
+def wrong_kind(document: Document) -> Problem:
+    """Why a document has no model to be checked against: it is no map, or of no kind we know."""
+    if not isinstance(document.data, dict):
+        return Problem(
+            f"the document is {document.written()}, but must be a map",
+            fix=f"start it with apiVersion: {API_VERSION} and kind: TrainingJob or Endpoint",
+            where=document.place(),
+        )
+    likely = max(KINDS, key=lambda kind: len(KINDS[kind].model_fields.keys() & document.data.keys()))
+    if "kind" not in document.data:
+        return Problem("kind is missing", fix=f"add kind: {likely}", where=document.place())
+    return Problem(
+        f"kind is {document.written(('kind',))}, but must be {_one_of(list(KINDS))}",
+        fix=_near(str(document.data["kind"]), KINDS) or f"write kind: {likely}",
+        where=document.place(("kind",)),
+    )
+
+
+class Objections:
+    """pydantic's errors on one document of the kind that `model` describes."""
+
+    def __init__(self, document: Document, model: type[Model]) -> None:
+        self._document = document
+        self._model = model
+        self._about = _about(document.data)
+
+    def problems(self, error: ValidationError) -> list[Problem]:
+        errors = error.errors(include_url=False)
+        # A list with wrong entries is also "too short" to pydantic, which counts the right ones alone.
+        around = {error["loc"][:length] for error in errors for length in range(len(error["loc"]))}
+        errors = [error for error in errors if error["type"] != "too_short" or error["loc"] not in around]
+        told = [self._problem(error) for error in errors[:MOST_PROBLEMS]]
+        if left := errors[MOST_PROBLEMS:]:
+            what = f"and {len(left):,} more problems in this document"
+            told.append(self._at(left[0]["loc"], what, fix="mend the others and look again"))
+        return told
+
+    def _problem(self, error: ErrorDetails) -> Problem:
+        kind, path, context = error["type"], error["loc"], error.get("ctx", {})
+        of_key = bool(path) and path[-1] == "[key]"
+        path = path[:-1] if of_key else path
+        if kind == "missing":
+            return self._missing_field(path)
+        if kind == "extra_forbidden":
+            return self._unknown_field(path)
+        if kind == "sagespec":
+            path += context["at"]
+            joint = " " if context["what"].startswith("is ") else ": "
+            what = f"{self._name(path)}{joint}{context['what']}" if path else context["what"]
+            return self._at(path, what, fix=context["fix"], of_key=of_key)
+        is_written = f"{self._name(path)} is {self._document.written(path)}, but must be"
+        if kind in _TYPES:
+            return self._at(path, f"{is_written} {_TYPES[kind]}", fix=self._fix_of_type(path, _TYPES[kind]))
+        if kind == "literal_error":
+            known = re.findall(r"'([^']*)'", context["expected"])
+            fix = _near(str(error["input"]), known) or f"write {path[-1]}: {known[0]}"
+            return self._at(path, f"{is_written} {_one_of(known)}", fix=fix)
+        if kind in _LIMITS:
+            word, limit = _LIMITS[kind]
+            return self._at(path, f"{is_written} {word} {context[limit]:,.15g}")
+        if kind in _LENGTHS:
+            word, limit, one, several = _LENGTHS[kind]
+            count = context[limit]
+            of = f"the name {cut(str(path[-1]))}" if of_key else self._name(path)
+            return self._at(path, f"{of} needs {word} {count} {one if count == 1 else several}", of_key=of_key)
+        return self._at(path, f"{self._name(path)}: {error['msg']}", of_key=of_key)
+
+    def _at(self, path: FieldPath, what: str, *, why: str = "", fix: str = "", of_key: bool = False) -> Problem:
+        place = self._document.place(path, of_key=of_key)
+        return Problem(what, about=self._about, why=why, fix=fix, where=place)
+
+    def _name(self, path: FieldPath) -> str:
+        return _dotted(self._document.written_part(path) or path)
+
+    def _missing_field(self, path: FieldPath) -> Problem:
+        examples = self._holder(path).model_fields[str(path[-1])].examples or ["…"]
+        return self._at(path, f"{_dotted(path)} is missing", fix=f"add {path[-1]}: {in_flow(examples[0])}")
+
+    def _unknown_field(self, path: FieldPath) -> Problem:
+        holder, word = self._holder(path), str(path[-1])
+        fields = [name for name in holder.model_fields if name not in AnyKind.model_fields and name != "kind"]
+        near = _near(word, holder.model_fields) or _near(word.lower(), fields)
+        owner = None if near else _owner_of(word, self._model)
+        return self._at(
+            path,
+            f"{_dotted(path)} is not a field of {_titled(holder)}",
+            why=f"it is a field of {_titled(owner)}" if owner else "",
+            fix=near or ("move it there" if owner else f"remove it; the fields are {', '.join(fields)}"),
+            of_key=True,
+        )
+
+    def _holder(self, path: FieldPath) -> type[Model]:
+        return _model_at(self._model, path[:-1]) or self._model
+
+    def _fix_of_type(self, path: FieldPath, wanted: str) -> str:
+        text, is_quoted = self._document.scalar(path) or ("", True)
+        if not is_quoted and text in ("", "~", "null"):
+            return "give it a value, or remove the line"
+        if wanted == "text":
+            return f"quote it: {quoted(text)}" if text else "write one piece of text"
+        if wanted == "a list":
+            return "start each entry with - on a line of its own"
+        if wanted == "a map":
+            fields = getattr(_model_at(self._model, path), "model_fields", ())
+            return "write name: value lines under it" + (f"; the fields are {', '.join(fields)}" if fields else "")
+        return "remove the quotes" if text and is_quoted else ""
+
+
+def in_flow(value: Any) -> str:
+    """Plain data in YAML's one-line form."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {in_flow(item)}" for key, item in value.items()) + "}"
+    return "[" + ", ".join(map(in_flow, value)) + "]" if isinstance(value, list) else str(value)
+
+
+def _about(data: Mapping[str, Any]) -> str:
+    """The address a document gives itself, or its kind while its name or version is wrong."""
+    kind, name, version = str(data["kind"]), data.get("name"), data.get("version")
+    try:
+        return str(Address.parse({"TrainingJob": f"job/{name}@{version}", "Endpoint": f"endpoint/{name}"}[kind]))
+    except (KeyError, ValueError):
+        return kind
+
+
+def _dotted(path: FieldPath) -> str:
+    return ".".join(cut(str(step)) for step in path)
+
+
+def _one_of(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    return did_you_mean(word, known) if len(word) <= 64 else ""
+
+
+def _titled(model: type[Model]) -> str:
+    return model.__name__ if model.__name__ in KINDS else f"a {model.__name__.lower()}"
+
+
+def _model_at(model: type[Model], path: FieldPath) -> type[Model] | None:
+    """The model of what stands at `path` in a document of kind `model`; None for maps, lists and scalars."""
+    annotation: Any = model
+    for step in path:
+        annotation = _bare(annotation)
+        if isinstance(annotation, type) and issubclass(annotation, Model):
+            field = annotation.model_fields.get(str(step))
+            annotation = field.annotation if field else None
+        else:  # what a map or list holds is the last of its parameters, the dots of tuple[x, ...] aside
+            annotation = next((part for part in reversed(get_args(annotation)) if part is not ...), None)
+    annotation = _bare(annotation)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Model) else None
+
+
+def _bare(annotation: Any) -> Any:
+    """An annotation without Annotated and `| None`."""
+    while get_origin(annotation) in (Annotated, Union, UnionType):
+        annotation = next(part for part in get_args(annotation) if part is not type(None))
+    return annotation
+
+
+def _owner_of(field_name: str, model: type[Model]) -> type[Model] | None:
+    """The model that has a field of that name: one inside `model`, or else another kind."""
+    inner = (_model_at(model, (name, *step)) for name in model.model_fields for step in ((), (0,)))
+    return next(
+        (owner for owner in (model, *inner, *KINDS.values()) if owner and field_name in owner.model_fields), None
+    )

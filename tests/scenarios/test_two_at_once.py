@@ -1,0 +1,44 @@
+"""Two applies at once: one works, the other names the holder, or waits for it."""
+
+from __future__ import annotations
+
+from tests.scenarios.specs import job
+from tests.scenarios.workspace import Workspace, wait_until
+
+
+def test_the_second_names_the_holder_and_changes_nothing(workspace: Workspace) -> None:
+    workspace.write(job(1, hyperparameters="{sleep: 6}"))
+    with workspace.running("apply") as first:
+        wait_until(lambda: len(workspace.containers()) == 1)
+        second = workspace.run("apply", code=1)
+        assert f"pid {first.pid}" in second.stdout + second.stderr
+        first.wait(60)
+        assert first.returncode == 0
+    assert workspace.containers() == ()
+
+
+def test_the_second_waits_when_asked_and_finds_all_done(workspace: Workspace) -> None:
+    workspace.write(job(1, hyperparameters="{sleep: 4}"))
+    with workspace.running("apply") as first:
+        wait_until(lambda: len(workspace.containers()) == 1)
+        second = workspace.json("apply", "--wait", "60")
+        assert second["ok"]
+        assert second["outcomes"] == []
+        first.wait(60)
+
+
+def test_ctrl_c_leaves_the_job_running_and_the_next_apply_takes_it_up(workspace: Workspace) -> None:
+    import signal
+
+    workspace.write(job(1, hyperparameters="{sleep: 5, lines: 3}"))
+    with workspace.running("apply") as first:
+        wait_until(lambda: any(c.state == "running" for c in workspace.containers()))
+        first.send_signal(signal.SIGINT)
+        said, _ = first.communicate(timeout=30)
+        assert first.returncode != 0
+    assert len(workspace.containers()) == 1
+    assert "apply" in said
+    plan = workspace.run("plan").stdout
+    assert "taken up" in plan
+    workspace.run("apply")
+    assert "line=2" in workspace.run("logs", "job/model@1").stdout
