@@ -39,7 +39,7 @@ _EXTENDED = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
-_NAMED = {tarfile.SYMTYPE: "a symbolic link", tarfile.LNKTYPE: "a hard link", tarfile.GNUTYPE_SPARSE: "a sparse file"}
+_LINKS = {tarfile.SYMTYPE: "a symbolic link", tarfile.LNKTYPE: "a hard link"}
 
 
 class _Readable(Protocol):
@@ -108,11 +108,11 @@ class _Member(tarfile.TarInfo):
         if self.size < 0 or (self.type in _EXTENDED and self.size > _MAX_HEADER_BYTES):
             raise tarfile.ReadError(f"impossible size {self.size} of {self.name!r}")
         if self.type == tarfile.GNUTYPE_SPARSE:
-            raise _refused(self.name, _NAMED[self.type], str(archive.name or "the archive"))
+            raise tarfile.ReadError(f"{self.name!r} is a sparse file")
         return super()._proc_member(archive)  # type: ignore[misc,no-any-return]  # the hook tarfile has for this
 
-    def _proc_gnusparse_10(self, *_: object) -> None:
-        raise tarfile.ReadError(f"{self.name!r} is a sparse file")
+    def _proc_gnusparse_10(self, member: tarfile.TarInfo, *_: object) -> None:
+        raise tarfile.ReadError(f"{member.name!r} is a sparse file")
 
 
 def _opened(stream: _Readable) -> tarfile.TarFile:
@@ -124,8 +124,10 @@ def _members(archive: tarfile.TarFile, what: str) -> Iterator[tuple[str, tarfile
     for count, member in enumerate(archive, start=1):
         if count > MAX_MEMBERS:
             raise WorldError(f"{what} has more than {MAX_MEMBERS} members", fix="pack fewer, larger files")
+        if member.size < 0:  # a PAX header may say so after the fact
+            raise tarfile.ReadError(f"impossible size {member.size} of {member.name!r}")
         if not (member.isreg() or member.isdir()) or member.issparse():
-            raise _refused(member.name, _NAMED.get(member.type, "neither a file nor a folder"), what)
+            raise _refused(member.name, _LINKS.get(member.type, "neither a file nor a folder"), what)
         parts = [part for part in member.name.split("/") if part not in ("", ".")]
         if ".." in parts or member.name.startswith("/") or _UNFIT.search(member.name):
             raise _refused(member.name, "a name that leads out of the archive or fits no file system", what)
@@ -198,7 +200,9 @@ def _damage(what: str) -> Iterator[None]:
         yield
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, RecursionError) as error:
         raise WorldError(
-            f"{what} cannot be read: {error}", why="it is damaged, or not a tar.gz", fix="pack it anew"
+            f"{what} cannot be read: {error}",
+            why="it is damaged, or of a kind that is not unpacked",
+            fix="pack it anew: tar -czf model.tar.gz -C folder .",
         ) from error
 
 

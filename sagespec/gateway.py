@@ -330,7 +330,7 @@ def _listener_on(port: int) -> str:
     return ""
 
 
-class _Rejected(Exception):  # noqa: N818  # not an error yet
+class _Rejected(Exception):
     def __init__(self, path: str, message: str) -> None:
         super().__init__(message)
         self.path, self.message = path, message

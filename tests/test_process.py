@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -181,6 +182,26 @@ def test_a_program_that_is_gone_says_so_in_the_log(runtime: ProcessRuntime, tmp_
     runtime.start("job")
     assert ended(runtime, "job").exit_code == 2
     assert "No such file" in "\n".join(runtime.logs("job"))
+
+
+@needs_proc
+def test_a_program_whose_folder_was_deleted_ends(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    """As by `git clean -fdx`: nobody could find it any more."""
+    name = run(runtime, f"import os; (base / 'pid').write_text(str(os.getpid())); {SLEEP}")
+    program = int(file(runtime, name, "pid"))
+    shutil.rmtree(tmp_path / "run" / name)
+    wait_for(lambda: None if is_alive(program) else True)
+
+
+def test_a_program_whose_folder_was_moved_lives_on(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    file(runtime, run(runtime, SLEEP), "ready")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    moved = ProcessRuntime(runtime._project_name, tmp_path / "moved", tmp_path / "images")
+    time.sleep(process_shim.LOOK_EVERY_MS / 1000 + 0.2)
+    assert [c.state for c in moved.containers()] == [ContainerState.RUNNING]
+    moved.remove("job")
+    assert moved.containers() == ()
+    assert list((tmp_path / "moved").iterdir()) == []
 
 
 @needs_proc

@@ -71,11 +71,10 @@ def _revision(
     return Revision(endpoint=endpoint, number=number, hash=hash, status=status, asked={"variants": []}, started_at=NOON)
 
 
-LIVE, FAILED, ROLLING, REMOVED = (
+LIVE, FAILED, ROLLED_BACK = (
     RevisionStatus.LIVE,
     RevisionStatus.FAILED,
-    RevisionStatus.ROLLING,
-    RevisionStatus.REMOVED,
+    RevisionStatus.ROLLED_BACK,
 )
 
 
@@ -135,12 +134,12 @@ def test_a_job_that_did_not_complete_may_be_tried_again(records: Records, status
 
 
 def test_revisions_end_in_the_newest_and_reach_back_to_the_newest_live_one(records: Records) -> None:
-    for number, status in enumerate([LIVE, FAILED, LIVE, FAILED, FAILED, ROLLING], start=1):
+    for number, status in enumerate([LIVE, FAILED, LIVE, FAILED, FAILED, ROLLED_BACK], start=1):
         records.write_revision(_revision(number, status))
 
     found = records.revisions()["churn"]
 
-    assert found[-1] == _revision(6, ROLLING)
+    assert found[-1] == _revision(6, ROLLED_BACK)
     assert [revision.number for revision in found] == sorted(revision.number for revision in found)
     assert _revision(3) in found
 
@@ -159,7 +158,11 @@ def test_where_the_newest_is_live_nothing_older_is_read(store: CountingStore, re
 
     found = records.revisions()
 
-    assert {name: [revision.number for revision in each] for name, each in found.items()} == dict.fromkeys("abc", [5])
+    assert {name: [revision.number for revision in each] for name, each in found.items()} == {
+        "a": [5],
+        "b": [5],
+        "c": [5],
+    }
     assert (store.listings, store.reads) == (1, 3)
 
 
@@ -182,7 +185,7 @@ def test_history_is_all_of_it_by_number(records: Records) -> None:
 
 
 def test_what_came_of_a_revision_takes_the_place_of_what_was_asked(records: Records) -> None:
-    records.write_revision(_revision(1, ROLLING))
+    records.write_revision(_revision(1, ROLLED_BACK))
 
     records.write_revision(_revision(1, LIVE))
     records.write_revision(_revision(1, LIVE))
@@ -247,7 +250,7 @@ def test_a_record_of_a_newer_release_is_refused_and_kept(store: CountingStore, r
 
 
 def test_fields_a_newer_release_added_survive_a_rewrite(store: CountingStore, records: Records) -> None:
-    added = {**json.loads(_revision(1, ROLLING).model_dump_json()), "approved_by": "ada"}
+    added = {**json.loads(_revision(1, ROLLED_BACK).model_dump_json()), "approved_by": "ada"}
     store.write("shop/endpoints/churn/revisions/1.json", json.dumps(added).encode())
 
     records.write_revision(records.history("churn")[0].model_copy(update={"status": LIVE}))

@@ -359,14 +359,18 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
     if mark is None:
         return Problem(f"is not YAML: {said}", where=Origin(file))
     lines = LINE_BREAK.split(text)
-    line = lines[mark.line] if mark.line < len(lines) else ""
+    line_index, column = mark.line, mark.column
+    if not any(line.strip() for line in lines[line_index:]):  # the end, which libyaml puts on a line after the last
+        line_index = max((index for index, line in enumerate(lines) if line.strip()), default=0)
+        column = len(lines[line_index].rstrip())
+    line = lines[line_index]
     indentation = line[: len(line) - len(line.lstrip(" \t"))]
     if "\t" in indentation:
-        where = Origin(file, mark.line + 1, indentation.index("\t") + 1)
+        where = Origin(file, line_index + 1, indentation.index("\t") + 1)
         return Problem("a tab indents this line", why="YAML allows spaces only", fix="indent with spaces", where=where)
-    where = Origin(file, mark.line + 1, mark.column + 1)
+    where = Origin(file, line_index + 1, column + 1)
     if "cannot start any token" in said:
-        sign = line[mark.column : mark.column + 1]
+        sign = line[column : column + 1]
         return Problem(f"a value may not start with {quoted(sign)}", fix="quote the text", where=where)
     why = ""
     if opening and _AT_OPENING.search(said):

@@ -19,6 +19,7 @@ import math
 import mmap
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -46,6 +47,7 @@ POLL_SECONDS = 0.05
 EVENTS_SECONDS = 0.25
 FETCH_SECONDS = 10.0
 KILL_SECONDS = 10.0
+ID_VARIABLE = "SAGESPEC_CONTAINER_ID"
 COPY_BYTES = 2**20
 MODULES = ("numpy", "scipy", "sklearn", "xgboost", "flask", "granian", "orjson", "envoy")
 
@@ -70,12 +72,18 @@ _LAUNCH_FIELDS = frozenset(field.name for field in fields(Launch))
 
 @dataclass(frozen=True)
 class _Record:
-    """container.json. A port of 0 is one the container has no use for."""
+    """container.json. `id` is in the environment of all its processes; a master_port of 0 is of no job."""
 
+    id: str
     project: str
     launch: Launch
     port: int
     master_port: int
+
+    @property
+    def mark(self) -> str:
+        """What stands in the environment of the container's processes and of no others."""
+        return f"{ID_VARIABLE}={self.id}"
 
     def as_json(self) -> str:
         return json.dumps({**asdict(self), "launch": {**asdict(self.launch), "address": str(self.launch.address)}})
@@ -89,7 +97,7 @@ class _Record:
         launch["program"] = Program(**launch["program"])
         launch["hosts"] = tuple(launch["hosts"])
         launch["publish"] = tuple(launch["publish"]) if launch["publish"] else None
-        return _Record(record["project"], Launch(**launch), record["port"], record["master_port"])
+        return _Record(record["id"], record["project"], Launch(**launch), record["port"], record["master_port"])
 
 
 @dataclass(frozen=True)
@@ -247,6 +255,7 @@ class ProcessRuntime:
 
         siblings = (record.master_port for record in others if record.launch.name in launch.hosts)
         record = _Record(
+            secrets.token_hex(8),
             self._project_name,
             launch,
             port=launch.publish[1] if launch.publish else free_port(launch.name),
@@ -306,26 +315,30 @@ class ProcessRuntime:
             "SAGEMAKER_BASE_DIR": self.base_dir(launch.name),
             "SAGEMAKER_BIND_TO_HOST": host,
             "SAGEMAKER_BIND_TO_PORT": str(record.port),
+            ID_VARIABLE: record.id,
         }
         if record.master_port:
             environment |= {"SM_MASTER_ADDR": HOST, "SM_MASTER_PORT": str(record.master_port)}
         return environment
 
     def stop(self, name: str, *, grace_seconds: float) -> None:
-        if self._record(name) is None:
+        record = self._record(name)
+        if record is None:
             return
-        if self._signal(name, signal.SIGTERM) and self._ends_within(name, grace_seconds):
+        if self._signal(record, signal.SIGTERM) and self._ends_within(name, grace_seconds):
             return
-        self._kill(name)
+        self._kill(record)
 
     def remove(self, name: str) -> None:
-        if self._record(name) is None:
+        record = self._record(name)
+        if record is None:
             return
-        self._kill(name)
+        self._kill(record)
         with _explained(f"cannot remove container {name}"):
             # Renamed first: killed half way, it is a left-over that `_sweep` knows, never half a container.
-            gone = self._folder / f".gone-{name}-{time.time_ns()}"
-            (self._folder / name).rename(gone)
+            gone = self._folder / f".gone-{record.id}"
+            with suppress(FileNotFoundError):  # somebody else removes it too
+                (self._folder / name).rename(gone)
             _delete(gone)
 
     def destroy(self) -> None:
@@ -338,16 +351,17 @@ class ProcessRuntime:
         for gone in self._folder.glob(".gone-*"):
             _delete(gone)
 
-    def _kill(self, name: str) -> None:
-        if self._signal(name, signal.SIGUSR1) and self._ends_within(name, KILL_SECONDS):
+    def _kill(self, record: _Record) -> None:
+        name = record.launch.name
+        if self._signal(record, signal.SIGUSR1) and self._ends_within(name, KILL_SECONDS):
             return
-        self._signal(name, signal.SIGKILL)  # a shim that hangs
+        self._signal(record, signal.SIGKILL)  # a shim that hangs
         run = self._run(name)
         if run is None or run.exit_code not in (None, process_shim.KILLED):
             return
         # The shim itself was killed, so nobody may have cleaned up behind the program.
-        for pid in _processes_with(self._mark(name)):
-            _signal_process(pid, signal.SIGKILL, self._mark(name))
+        for pid in _processes_with(record.mark):
+            _signal_process(pid, signal.SIGKILL, record.mark)
         if not self._ends_within(name, KILL_SECONDS):
             raise WorldError(
                 f"container {name} cannot be killed (pid {run.pid})",
@@ -355,14 +369,10 @@ class ProcessRuntime:
                 fix=f"end process {run.pid} by hand, then run again",
             )
 
-    def _signal(self, name: str, number: signal.Signals) -> bool:
+    def _signal(self, record: _Record, number: signal.Signals) -> bool:
         """Whether the container ran and its shim was sent the signal."""
-        run = self._run(name)
-        return run is not None and run.alive and _signal_process(run.pid, number, self._mark(name))
-
-    def _mark(self, name: str) -> str:
-        """What stands in the environment of all processes of a container, and of no others."""
-        return f"SAGEMAKER_BASE_DIR={self.base_dir(name)}"
+        run = self._run(record.launch.name)
+        return run is not None and run.alive and _signal_process(run.pid, number, record.mark)
 
     def _ends_within(self, name: str, seconds: float) -> bool:
         give_up_at = time.monotonic() + seconds

@@ -14,7 +14,7 @@ program leaves behind is killed with it.
 """
 
 # pathlib and contextlib would make every start a third slower:
-# ruff: noqa: PTH105, PTH123, PTH208, SIM105
+# ruff: noqa: PTH105, PTH110, PTH123, PTH208, SIM105
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ import sys
 import time
 
 LOG_BYTES = 10 * 2**20
-MEMORY_CHECK_MS = 1000
+LOOK_EVERY_MS = 1000
 KILLED = 137  # 128 + SIGKILL, the exit code engines report
 CANNOT_RUN = 127
 
@@ -120,7 +120,7 @@ def supervise(program: int, output: int, log: Log, memory_limit: int) -> int:
     poller.register(woken, select.POLLIN)
     exit_code = exit_code_of(program)
     while exit_code is None:
-        for readable, _ in poller.poll(MEMORY_CHECK_MS if memory_limit else None):
+        for readable, _ in poller.poll(LOOK_EVERY_MS):
             if readable == woken:
                 os.read(woken, 4096)
             elif data := os.read(output, 65536):
@@ -128,11 +128,9 @@ def supervise(program: int, output: int, log: Log, memory_limit: int) -> int:
             else:
                 poller.unregister(output)
         exit_code = exit_code_of(program)
-        if exit_code is None and memory_limit and (used := memory_of(program)) > memory_limit:
+        if exit_code is None and (reason := reason_to_kill(program, memory_limit)):
+            log.write(f"sagespec: killed, {reason}\n".encode())
             kill(program, SIGKILL)
-            log.write(
-                f"sagespec: killed at {used >> 20} MiB of memory; the limit is {memory_limit >> 20} MiB\n".encode()
-            )
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the pid may be another's from here on
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -186,6 +184,15 @@ def kill_rest(program: int) -> None:
     # A child of ours stays one until we wait for it: its pid cannot have become another's.
     while any(kill(orphan, SIGKILL) for orphan in children_of(os.getpid())):
         os.waitpid(-1, 0)
+
+
+def reason_to_kill(program: int, memory_limit: int) -> str:
+    """Why the program must end, or ''."""
+    if not os.path.exists("container.json"):  # deleted by hand, and so would be out of everybody's reach
+        return "its folder was deleted"
+    if memory_limit and (used := memory_of(program)) > memory_limit:
+        return f"it uses {used >> 20} MiB of memory and the limit is {memory_limit >> 20} MiB"
+    return ""
 
 
 def children_of(pid: int) -> list[int]:

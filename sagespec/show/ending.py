@@ -1,0 +1,61 @@
+"""How a run ended: what is as specified, what failed, what is left, and where the endpoints are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sagespec.events import Result
+from sagespec.show.figures import seconds_text
+from sagespec.show.plan import write_refused_and_notes
+from sagespec.show.problems import annotate
+from sagespec.show.screen import Cell, Screen
+from sagespec.show.secrets import masked, without_secrets
+
+if TYPE_CHECKING:
+    from sagespec.converge import Converged
+
+
+def write_converged(
+    screen: Screen, converged: Converged, seconds: float, *, urls: Mapping[str, str], done: str = "all is as specified"
+) -> None:
+    """The end of apply, destroy or rollback. urls: of the endpoints by name; `done` is said when all went well."""
+    plan = masked(converged.plan)
+    if screen.format == "json":
+        result = replace(converged, plan=plan).as_json()
+        outcomes = [outcome.as_json() | {"reason": without_secrets(outcome.reason)} for outcome in converged.outcomes]
+        endpoints = [{"address": f"endpoint/{name}", "url": url} for name, url in urls.items()]
+        screen.record({"result": {**result, "outcomes": outcomes, "endpoints": endpoints}})
+        return
+    annotate(screen, plan.refused)
+    write_refused_and_notes(screen, plan.refused, plan.notes)
+    refused = {problem.about for problem in plan.refused}
+    for outcome in converged.failures:
+        if outcome.about.partition("#")[0] not in refused and outcome.about not in refused:
+            first = without_secrets(outcome.reason).split("\n")[0]
+            screen.line("\n", ("failed  ", "bad"), (outcome.about, "name"), f": {first}")
+    screen.line("\n", _ending(converged, seconds, done))
+    if urls and not converged.cancelled:
+        screen.line()
+        screen.table([[(f"endpoint/{name}", "name"), url] for name, url in urls.items()])
+        if converged.ok and converged.outcomes and screen.live:
+            name, url = next(iter(urls.items()))
+            screen.line(("\ntry  ", "dim"), f"sagespec invoke {name} --file rows.csv")
+            screen.line(f"     curl {url} -H 'Content-Type: text/csv' --data-binary @rows.csv")
+
+
+def _ending(converged: Converged, seconds: float, done: str) -> Cell:
+    results = Counter(outcome.result for outcome in converged.outcomes)
+    parts = [f"{results[result]} {result}" for result in Result if results[result]]
+    did = f" ({', '.join(parts)} in {seconds_text(seconds)})" if parts else ""
+    if converged.ok:
+        return (f"{done}{did}" if parts else f"nothing to do: {done}", "good")
+    if converged.cancelled:
+        left = len(converged.plan.actions)
+        return f"stopped{did}; {left} left to do: `sagespec apply` goes on from here", "change"
+    refused = len({problem.about for problem in converged.plan.refused})
+    reasons = [f"{len(converged.failures)} failed"] if converged.failures else []
+    reasons += [f"{refused} refused"] if refused else []
+    return f"not as specified: {', '.join(reasons) or 'it does not settle'}{did}", "bad"

@@ -1,0 +1,173 @@
+"""The revisions of endpoints and the manifests of jobs: what was asked, when, from which commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sagespec.show.figures import commit_text, counted, iso, metrics_text, seconds_text, size_text, when_text
+from sagespec.show.screen import Cell, Screen
+from sagespec.show.secrets import without_secrets
+
+if TYPE_CHECKING:
+    from sagespec.manifest import Manifest, Revision
+    from sagespec.state import Address
+
+
+def write_history(
+    screen: Screen, revisions: Mapping[Address, Sequence[Revision]], manifests: Sequence[Manifest]
+) -> None:
+    """The revisions of endpoints, oldest first, and what came of jobs."""
+    if screen.format == "json":
+        endpoints = [{"address": str(a), "revisions": _revisions_json(rows)} for a, rows in revisions.items()]
+        screen.document({"endpoints": endpoints, "jobs": [_manifest_json(manifest) for manifest in manifests]})
+        return
+    for number, (address, rows) in enumerate(revisions.items()):
+        if number:
+            screen.line()
+        screen.line((str(address), "bold"))
+        screen.table(_revision_rows(rows), head=("REVISION", "STATUS", "WHEN", "COMMIT", "CHANGED"), indent="  ")
+    if revisions and manifests:
+        screen.line()
+    if manifests:
+        rows_of_jobs = [_manifest_row(manifest) for manifest in manifests]
+        screen.table(rows_of_jobs, head=("JOB", "STATUS", "WHEN", "COMMIT", "TOOK", "METRICS"))
+    if len(manifests) == 1 and not revisions:
+        _write_manifest(screen, manifests[0])
+    if not revisions and not manifests:
+        screen.line("no history yet: `sagespec apply` makes some")
+
+
+def revision_statuses(revisions: Sequence[Revision]) -> list[str]:
+    """Each revision's status; a live one that was followed by another, or by its removal, is superseded."""
+    followed = False
+    statuses = []
+    for revision in reversed(revisions):
+        status = revision.status.value
+        statuses.append("superseded" if status == "live" and followed else status)
+        followed = followed or status in ("live", "removed")
+    return statuses[::-1]
+
+
+def _changes_by_revision(revisions: Sequence[Revision]) -> list[list[str]]:
+    """What each revision asked for that the one before did not; a removal asks for nothing new."""
+    before: Mapping[str, str] = {}
+    changes = []
+    for revision in revisions:
+        asked = _asked_fields(revision.asked)
+        names = dict.fromkeys([*before, *asked])
+        changed = [_field_change(name, before.get(name), asked.get(name)) for name in names] if before else ["first"]
+        changes.append([text for text in changed if text] if revision.status.value != "removed" else [])
+        before = asked
+    return changes
+
+
+def _asked_fields(asked: Mapping[str, Any]) -> dict[str, str]:
+    """The fields a person may have changed, as text; environments only as a mark of their content."""
+    fields = {}
+    for variant in asked.get("variants", ()):
+        of = f"of {variant['name']}"
+        fields[f"model {of}"] = variant["model"]["text"]
+        fields[f"weight {of}"] = f"{variant['weight']:g}"
+        for name in ("instances", "cpus", "memory"):
+            fields[f"{name} {of}"] = "" if variant.get(name) is None else str(variant[name])
+        program = variant.get("program") or {}
+        fields[f"image {of}"] = program.get("image") or ""
+        fields[f"environment {of}"] = json.dumps(variant.get("environment") or {}, sort_keys=True)
+        fields[f"content of the model {of}"] = variant["model"].get("identity", "")
+    fields |= {f"rollout.{name}": str(value) for name, value in (asked.get("rollout") or {}).items()}
+    return fields | {"protect": str(asked.get("protect", False)).lower()}
+
+
+def _field_change(name: str, old: str | None, new: str | None) -> str:
+    """'weight of stable 90 -> 80'; '' for what did not change or follows from another change."""
+    field_name, _, variant = name.partition(" of ")
+    if old == new:
+        return ""
+    if old is None or new is None:  # a variant came or went: said once, by its model
+        added = "new" if old is None else "no"
+        return f"{added} variant {variant}" + (f" serving {new}" if new else "") if field_name == "model" else ""
+    if field_name == "content":
+        return ""
+    if field_name == "environment":
+        return f"{name} changed"
+    return f"{name} {old or 'unset'} -> {new or 'unset'}"
+
+
+def _revisions_json(revisions: Sequence[Revision]) -> list[dict[str, Any]]:
+    rows = zip(revisions, revision_statuses(revisions), _changes_by_revision(revisions), strict=True)
+    return [
+        {
+            "number": revision.number,
+            "status": status,
+            "changes": changes,
+            "reason": without_secrets(revision.reason),
+            "git": revision.git.model_dump(mode="json", include={"commit", "dirty"}) if revision.git else None,
+            "started_at": iso(revision.started_at),
+            "ended_at": iso(revision.ended_at),
+        }
+        for revision, status, changes in rows
+    ]
+
+
+_STATUS_TONES = {"live": "good", "completed": "good", "superseded": "dim", "removed": "dim"}
+
+
+def _revision_rows(revisions: Sequence[Revision]) -> list[list[Cell]]:
+    rows: list[list[Cell]] = []
+    for revision, status, changes in zip(
+        revisions, revision_statuses(revisions), _changes_by_revision(revisions), strict=True
+    ):
+        reason = without_secrets(revision.reason).split("\n")[0]
+        told = ", ".join(changes) + (f"; {reason}" if changes and reason else reason)
+        rows.append(
+            [
+                str(revision.number),
+                (status.replace("_", " "), _STATUS_TONES.get(status, "bad")),
+                when_text(revision.started_at),
+                commit_text(revision.git),
+                told or "-",
+            ]
+        )
+    return rows
+
+
+def _manifest_row(manifest: Manifest) -> list[Cell]:
+    took = (manifest.ended_at - manifest.started_at).total_seconds()
+    return [
+        f"job/{manifest.name}@{manifest.version}",
+        (manifest.status.value, _STATUS_TONES.get(manifest.status.value, "bad")),
+        when_text(manifest.ended_at),
+        commit_text(manifest.git),
+        seconds_text(took),
+        metrics_text(manifest.metrics) or manifest.reason.split("\n")[0] or "-",
+    ]
+
+
+def _write_manifest(screen: Screen, manifest: Manifest) -> None:
+    """Where a model came from and what it is made of."""
+    rows: list[list[Cell]] = [[("key", "dim"), manifest.key]]
+    rows += [[("reason", "dim"), manifest.reason]] if manifest.reason else []
+    rows += [[("program", "dim"), f"{name} {digest}".strip()] for name, digest in manifest.images.items()]
+    hyperparameters = manifest.spec.get("hyperparameters") or {}
+    rows.append([("hyperparameters", "dim"), ", ".join(f"{k}={v}" for k, v in hyperparameters.items()) or "-"])
+    for name, data in manifest.inputs.items():
+        size = f"{counted(data.objects, 'file')}, {size_text(data.bytes)}"
+        rows.append([(f"channel {name}", "dim"), f"{data.source} ({size}, {data.fingerprint[:12]})"])
+    for name, artifact in manifest.artifacts.items():
+        rows.append([(name, "dim"), f"{artifact.key} ({size_text(artifact.size)}, sha256 {artifact.sha256[:12]})"])
+    phases = ", ".join(f"{name} {seconds_text(value)}" for name, value in manifest.seconds.items())
+    rows.append([("seconds", "dim"), phases or "-"])
+    screen.line()
+    screen.table(rows, indent="  ")
+
+
+def _manifest_json(manifest: Manifest) -> dict[str, Any]:
+    """A manifest less its environment, which may hold secrets; the store has it whole."""
+    kept = manifest.model_dump(mode="json", exclude={"spec", "key_fields", "project", "name", "version", "format"})
+    return {
+        "address": f"job/{manifest.name}@{manifest.version}",
+        "hyperparameters": manifest.spec.get("hyperparameters") or {},
+        **kept,
+    }

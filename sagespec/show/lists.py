@@ -1,0 +1,83 @@
+"""The shorter answers: what is valid, what the doctor found, the images, how repeated calls were split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from sagespec.show.figures import counted, milliseconds_text, percent_text, size_text
+from sagespec.show.screen import Cell, Screen
+
+if TYPE_CHECKING:
+    from sagespec.runtimes import Check, ImageInfo
+
+
+def write_validated(screen: Screen, *, jobs: int, endpoints: int, files: Sequence[str], notes: Sequence[str]) -> None:
+    """What `validate` found well."""
+    if screen.format == "json":
+        found = {"jobs": jobs, "endpoints": endpoints, "files": list(files), "notes": list(notes)}
+        screen.document({"ok": True} | found)
+        return
+    told = f"{counted(jobs, 'job')} and {counted(endpoints, 'endpoint')} in {counted(len(files), 'file')}"
+    screen.line(("valid", "good"), f": {told}")
+    for note in notes:
+        screen.line(("note  ", "change"), note)
+
+
+def write_checks(screen: Screen, checks: Sequence[Check]) -> None:
+    """What `doctor` looked at, with how to mend what is not well."""
+    bad = [check for check in checks if not check.ok]
+    if screen.format == "json":
+        found = [{"name": c.name, "ok": c.ok, "detail": c.detail, "fix": "" if c.ok else c.fix} for c in checks]
+        screen.document({"ok": not bad, "checks": found})
+        return
+    rows: list[list[Cell]] = []
+    for check in checks:
+        mark: Cell = ("✓", "good") if check.ok else ("✗", "bad")
+        fix = f"\nfix  {check.fix}" if check.fix and not check.ok else ""
+        rows.append([mark, check.name, check.detail + fix])
+    screen.table(rows)
+    screen.line("\n", (f"{len(bad)} of {len(checks)} not well", "bad") if bad else ("all is well", "good"))
+
+
+def write_images(screen: Screen, images: Sequence[ImageInfo]) -> None:
+    """The built-in images, and whether the engine has them."""
+    if screen.format == "json":
+        found = [{"name": i.name, "reference": i.reference, "digest": i.digest, "size": i.size} for i in images]
+        screen.document({"images": found})
+        return
+    rows: list[list[Cell]] = []
+    for image in images:
+        digest: Cell = image.digest.removeprefix("sha256:")[:12] or ("not built", "change")
+        rows.append([image.name, digest, size_text(image.size) if image.size else "-", image.reference])
+    screen.table(rows, head=("IMAGE", "DIGEST", "SIZE", "REFERENCE"))
+
+
+def write_split(screen: Screen, answers: Mapping[str, Sequence[float]], failed: Mapping[str, int]) -> None:
+    """How repeated calls spread over the variants. answers: milliseconds by variant; failed: how many of them
+    were errors."""
+    total = sum(len(times) for times in answers.values())
+    found = {
+        variant: {
+            "answers": len(times),
+            "share": round(len(times) / total, 6),
+            "errors": failed.get(variant, 0),
+            "p50_ms": _percentile(times, 0.5),
+            "p99_ms": _percentile(times, 0.99),
+        }
+        for variant, times in sorted(answers.items())
+    }
+    if screen.format == "json":
+        screen.document({"requests": total, "variants": [{"name": name} | row for name, row in found.items()]})
+        return
+    rows: list[list[Cell]] = []
+    for name, row in found.items():
+        figures: list[Cell] = [f"{row['answers']:,}", percent_text(row["share"])]
+        errors: Cell = (f"{row['errors']:,}", "bad" if row["errors"] else "")
+        times = (milliseconds_text(row["p50_ms"]), milliseconds_text(row["p99_ms"]))
+        rows.append([name or "(none)", *figures, errors, *times])
+    screen.table(rows, head=("VARIANT", "ANSWERS", "SHARE", "ERRORS", "P50", "P99"))
+
+
+def _percentile(times: Sequence[float], share: float) -> float:
+    return round(sorted(times)[min(len(times) - 1, int(len(times) * share))], 3)

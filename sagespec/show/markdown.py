@@ -1,0 +1,82 @@
+"""Plans and problems in Markdown, for job summaries and comments on pull requests."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sagespec.errors import Problem
+from sagespec.show.screen import clean
+from sagespec.show.verbs import counts_text, verbs_text
+
+if TYPE_CHECKING:
+    from sagespec.plan import Action, Plan
+
+MARKDOWN_LIMIT = 60_000  # characters; GitHub refuses comments above 65,536
+
+
+def plan_markdown(plan: Plan, title: str = "plan", limit: int = MARKDOWN_LIMIT) -> str:
+    """The plan for a pull request: counts, refusals, a row for each job and endpoint, all actions folded away.
+
+    Never longer than `limit` characters; what had to be left out is said.
+    """
+    parts = [f"**sagespec {title}**: {counts_text(plan)}"]
+    if plan.refused:
+        parts.append(problems_markdown(plan.refused, limit // 3))
+    if plan.actions:
+        head = "| what | actions | why |\n|---|---|---|\n"
+        parts.append(head + shortened(_markdown_rows(plan), limit // 3, "rows"))
+        parts.append(folded("every action, in order", plan.text().split("\n"), limit // 5))
+    if plan.notes:
+        parts.append(shortened([f"- {markdown(note)}" for note in plan.notes], limit // 20, "notes"))
+    if plan.unchanged:
+        parts.append(folded(f"{len(plan.unchanged)} unchanged", [str(a) for a in plan.unchanged], limit // 20))
+    return "\n\n".join(parts)
+
+
+def _markdown_rows(plan: Plan) -> list[str]:
+    by_whole: dict[str, list[Action]] = {}
+    for action in plan.actions:
+        by_whole.setdefault(str(action.about.whole), []).append(action)
+    rows = []
+    for whole, actions in by_whole.items():
+        verbs = Counter(action.verb for action in actions)
+        changes = dict.fromkeys(str(change) for action in actions for change in action.cause.changes)
+        why = "; ".join(changes) or str(actions[0].cause)
+        rows.append(f"| `{whole}` | {verbs_text(verbs)} | {markdown(why)} |")
+    return rows
+
+
+def problems_markdown(problems: Sequence[Problem], limit: int = MARKDOWN_LIMIT) -> str:
+    lines = []
+    for problem in problems:
+        head = " ".join(f"`{part}`" for part in (problem.where, problem.about) if part)
+        rest = [f"{label}: {markdown(text)}" for label, text in (("why", problem.why), ("fix", problem.fix)) if text]
+        lines.append("- ❌ " + "<br>".join([f"{head} {markdown(problem.what)}".strip(), *rest]))
+    return shortened(lines, limit, "problems")
+
+
+def markdown(text: str) -> str:
+    """Words of a user, of no effect in Markdown and in a table."""
+    text = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\|`*_\[\]@#])", r"\\\1", text).replace("\n", "<br>")
+
+
+def folded(summary: str, lines: Sequence[str], limit: int) -> str:
+    fenced = [clean(line).replace("~~~~", "~ ~ ~ ~") for line in lines]
+    return f"<details><summary>{summary}</summary>\n\n~~~~text\n{shortened(fenced, limit, 'lines')}\n~~~~\n\n</details>"
+
+
+def shortened(lines: Sequence[str], limit: int, unit: str) -> str:
+    """As many of the lines as fit, and how many were left out."""
+    kept: list[str] = []
+    size = 60  # room for the last line
+    for line in lines:
+        size += len(line) + 1
+        if size > limit:
+            rest = len(lines) - len(kept)
+            return "\n".join([*kept, *(() if unit == "lines" else ("",)), f"… and {rest} more {unit}; see the log"])
+        kept.append(line)
+    return "\n".join(kept)

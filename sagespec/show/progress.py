@@ -1,0 +1,244 @@
+"""The events of a run as they come: live lines on a terminal, plain lines elsewhere, JSON for programs."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sagespec.events import Event, EventKind, Report
+from sagespec.show.figures import seconds_text, size_text
+from sagespec.show.screen import Cell, Screen, clean
+from sagespec.show.secrets import without_secrets
+from sagespec.show.verbs import VERBS, verbs_text
+
+_PROGRESS_SECONDS = 5.0  # at most so long between two plain lines of one action
+_PROGRESS_SHARE = 0.1
+
+
+@contextmanager
+def reporting(screen: Screen) -> Iterator[Report]:
+    """A report for the events of one run: live lines on a terminal, plain ones elsewhere, JSON for programs.
+
+    A reader that goes away (`| head`) ends the output and not the work.
+    """
+    kind = _JsonReport if screen.format == "json" else _LiveReport if screen.live else _PlainReport
+    report = kind(screen)
+    lock = threading.Lock()
+    gone = False
+
+    def tell(event: Event) -> None:
+        nonlocal gone
+        with lock:
+            if gone:
+                return
+            try:
+                report.tell(event if event.kind is EventKind.LOG else replace(event, text=without_secrets(event.text)))
+            except BrokenPipeError:
+                gone = True
+
+    try:
+        with report.shown():
+            yield tell
+    except BrokenPipeError:
+        if not gone:
+            raise
+
+
+class _JsonReport:
+    """One JSON object a line, each with its time."""
+
+    def __init__(self, screen: Screen) -> None:
+        self.screen = screen
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        yield
+
+    def tell(self, event: Event) -> None:
+        self.screen.record(replace(event, at=event.at or datetime.now(UTC)).as_json())
+
+
+@dataclass
+class _Running:
+    """One action that runs, as the reader sees it. Times by the monotonic clock."""
+
+    verb: str
+    about: str
+    cause: str = ""
+    text: str = ""
+    done: float | None = None
+    total: float | None = None
+    unit: str = ""
+    begun: float = field(default_factory=time.monotonic)
+    told: float = 0.0
+    told_share: float = 0.0
+
+    @property
+    def share(self) -> float | None:
+        return min(1.0, (self.done or 0.0) / self.total) if self.total else None
+
+    def take(self, event: Event) -> None:
+        self.text, self.done, self.total, self.unit = event.text, event.done, event.total, event.unit
+
+    @property
+    def amount(self) -> str:
+        """'40 % of 1.2 GiB', or what is known of it."""
+        if self.share is not None and self.total is not None:
+            total = size_text(self.total) if self.unit == "bytes" else f"{self.total:g} {self.unit}".strip()
+            return f"{self.share:.0%} of {total}".replace("%", " %")
+        if self.done is not None:
+            return size_text(self.done) if self.unit == "bytes" else f"{self.done:g} {self.unit}".strip()
+        return ""
+
+
+class _PlainReport:
+    """One line an event, progress now and then; in GitHub Actions the lines of jobs are folded."""
+
+    def __init__(self, screen: Screen) -> None:
+        self.screen = screen
+        self.running: dict[tuple[str, str], _Running] = {}
+        self.columns = (0, 0)
+        self._folding = False
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._fold(False)
+
+    def line(self, *cells: Cell) -> None:
+        self.screen.line(*cells)
+
+    def tell(self, event: Event) -> None:
+        self._fold(event.kind is EventKind.LOG)
+        key = (event.action, event.about)
+        match event.kind:
+            case EventKind.LOG:
+                self.line((f"{event.about} | ", "dim"), event.text)
+            case EventKind.PROGRESS:
+                self.progress(self.running.setdefault(key, _Running(event.action, event.about)), event)
+            case EventKind.STARTED:
+                self.running[key] = _Running(event.action, event.about, cause=event.text)
+                self.started(self.running[key])
+            case EventKind.FINISHED | EventKind.FAILED | EventKind.SKIPPED:
+                self.ended(event, self.running.pop(key, None))
+            case EventKind.PLANNED:
+                self.planned(event.text)
+            case EventKind.RUNTIME:
+                self.line((event.text, "dim"))
+            case EventKind.LOCK:
+                self.line(("lock     ", "change"), event.text)
+            case EventKind.NOTE:
+                self.line(("note     ", "change"), f"{event.about}: " if event.about else "", event.text)
+            case EventKind.SETTLED:
+                self.line(("settled  ", "good"), event.text)
+
+    def planned(self, text: str) -> None:
+        """A pass begins: its counts; the widths of its columns are kept for the lines that follow."""
+        rows = [row for line in text.split("\n") if (row := re.split(" {2,}", line, maxsplit=2))[0] in VERBS]
+        self.columns = tuple(max((len(row[i]) for row in rows if len(row) > i), default=0) for i in (0, 1))  # type: ignore[assignment]
+        self.line(("plan     ", "bold"), verbs_text(Counter(row[0] for row in rows)))
+
+    def started(self, running: _Running) -> None:
+        self.line(("start    ", "dim"), *self._named(running.verb, running.about), ("  " + running.cause, "dim"))
+
+    def progress(self, running: _Running, event: Event) -> None:
+        new_text = event.text != running.text
+        running.take(event)
+        now = time.monotonic()
+        moved = (running.share or 0.0) - (0.0 if new_text else running.told_share) >= _PROGRESS_SHARE
+        waited = now - running.told >= (1.0 if new_text else _PROGRESS_SECONDS)
+        if not (waited or (moved and running.share is not None)):
+            return
+        running.told, running.told_share = now, running.share or 0.0
+        self.line(("         ", "dim"), f"{running.about}: ", running.text, ("  " + running.amount).rstrip())
+
+    def ended(self, event: Event, running: _Running | None) -> None:
+        words = {EventKind.FINISHED: ("done     ", "good"), EventKind.FAILED: ("failed   ", "bad")}
+        seconds = f"  {seconds_text(event.done)}" if running and event.done is not None else ""
+        named = self._named(event.action, event.about) if event.about else []
+        self.line(words.get(event.kind, ("skipped  ", "change")), *named, (seconds, "dim"))
+        if event.text:
+            self.line(textwrap.indent(clean(event.text), "         "))
+
+    def _named(self, verb: str, about: str) -> list[Cell]:
+        verb_width, about_width = self.columns
+        return [(verb.ljust(verb_width), VERBS.get(verb, ("", ""))[0]), "  ", about.ljust(about_width)]
+
+    def _fold(self, wanted: bool) -> None:
+        """Open or close GitHub's fold round the lines of jobs; folds do not nest."""
+        if self.screen.github and wanted is not self._folding:
+            self.screen.out.write("::group::logs of jobs\n" if wanted else "::endgroup::\n")
+            self._folding = wanted
+
+
+class _LiveReport(_PlainReport):
+    """Ended actions as lines that stay; below them one moving line for each action that runs."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__(screen)
+        from rich.console import Console
+        from rich.text import Text
+
+        self._text = Text
+        self._console = Console(file=screen.out, force_terminal=True, no_color=not screen.colour, highlight=False)
+        self._frames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" if screen.unicode else "|/-\\"
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        from rich.live import Live
+
+        with Live(
+            get_renderable=self._moving_lines,
+            console=self._console,
+            refresh_per_second=10,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ):
+            yield
+
+    def line(self, *cells: Cell) -> None:
+        self._console.print(self._text.from_ansi(self.screen.paint(*cells)), soft_wrap=True)
+
+    def started(self, running: _Running) -> None:
+        """Nothing stays to be read: the moving line says it."""
+
+    def progress(self, running: _Running, event: Event) -> None:
+        running.take(event)
+
+    def ended(self, event: Event, running: _Running | None) -> None:
+        marks = {EventKind.FINISHED: ("✓ ", "good"), EventKind.FAILED: ("✗ ", "bad")}
+        seconds = seconds_text(event.done) if running and event.done is not None else ""
+        cause = running.cause if running and event.kind is EventKind.FINISHED else ""
+        rest = f"  {seconds:>8}  {cause}".rstrip()
+        self.line(marks.get(event.kind, ("– ", "change")), *self._named(event.action, event.about), (rest, "dim"))
+        if event.text:
+            self.line(textwrap.indent(clean(event.text), "  "))
+
+    def _moving_lines(self) -> Any:
+        """Called by the refreshing thread; a copy of the rows, since others change them meanwhile."""
+        now = time.monotonic()
+        frame = self._frames[int(now * 10) % len(self._frames)]
+        lines = [self._moving_line(running, frame, now) for running in list(self.running.values())]
+        return self._text("\n").join(lines)
+
+    def _moving_line(self, running: _Running, frame: str, now: float) -> Any:
+        cells: list[Cell] = [(frame, "name"), " ", *self._named(running.verb, running.about)]
+        cells.append((f"  {seconds_text(now - running.begun):>8}  ", "dim"))
+        if running.share is not None:
+            filled = round(running.share * 20)
+            cells += [("━" * filled, "good"), ("─" * (20 - filled), "dim"), " "]
+        cells.append(f"{running.amount}  {running.text}".strip() or (running.cause, "dim"))
+        line = self._text.from_ansi(self.screen.paint(*cells).replace("\n", " "))
+        line.truncate(self._console.width, overflow="ellipsis" if self.screen.unicode else "crop")
+        return line

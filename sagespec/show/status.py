@@ -1,0 +1,132 @@
+"""The rows of `sagespec status`: what is asked beside what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sagespec.show.figures import iso, metrics_text, milliseconds_text, percent_text, seconds_text
+from sagespec.show.screen import Cell, Screen
+from sagespec.show.secrets import without_secrets
+
+if TYPE_CHECKING:
+    from sagespec.status import EndpointState, JobState, Status, VariantState
+
+_STATE_TONES = {
+    "trained": "good",
+    "serving": "good",
+    "running": "change",
+    "rolling": "change",
+    "waiting": "change",
+    "stray": "change",
+    "degraded": "bad",
+    "held": "bad",
+    "failed": "bad",
+    "stopped": "bad",
+    "refused": "bad",
+}
+
+
+def write_status(screen: Screen, status: Status) -> None:
+    """Jobs and endpoints, what is asked beside what is there."""
+    if screen.format == "json":
+        screen.document(status_json(status))
+        return
+    gateway = f"gateway {status.gateway}" if status.gateway else "gateway not running"
+    screen.line((f"runtime {status.runtime}; store {status.store}; {gateway}", "dim"))
+    if status.jobs:
+        screen.line()
+        screen.table([_job_row(job) for job in status.jobs], head=("JOB", "STATE", "TOOK", "METRICS"))
+    for endpoint in status.endpoints:
+        _write_endpoint(screen, endpoint)
+    if not status.jobs and not status.endpoints:
+        screen.line("\nno jobs and no endpoints: add a spec to specs/, or begin with `sagespec init`")
+
+
+def status_json(status: Status) -> dict[str, Any]:
+    return {
+        "runtime": status.runtime,
+        "store": status.store,
+        "gateway": status.gateway,
+        "jobs": [
+            {
+                "address": str(job.address),
+                "state": job.state,
+                "detail": job.detail,
+                "metrics": dict(job.metrics or {}),
+                "seconds": job.seconds,
+                "ended_at": iso(job.ended_at),
+            }
+            for job in status.jobs
+        ],
+        "endpoints": [
+            {
+                "address": str(endpoint.address),
+                "state": endpoint.state,
+                "detail": without_secrets(endpoint.detail),
+                "url": endpoint.url,
+                "revision": endpoint.revision,
+                "variants": [_variant_json(variant) for variant in endpoint.variants],
+            }
+            for endpoint in status.endpoints
+        ],
+    }
+
+
+def _variant_json(variant: VariantState) -> dict[str, Any]:
+    return {
+        "name": variant.name,
+        "model": variant.model,
+        "share_asked": round(variant.share_asked, 6),
+        "share_live": round(variant.share_live, 6),
+        "instances_asked": variant.instances_asked,
+        "instances_healthy": variant.instances_healthy,
+        "requests": variant.requests,
+        "errors": variant.errors,
+        "p50_ms": variant.p50,
+        "p99_ms": variant.p99,
+    }
+
+
+def _job_row(job: JobState) -> list[Cell]:
+    shown = metrics_text(job.metrics or {})
+    seconds = job.seconds
+    if job.state == "running" and job.ended_at:
+        seconds = (datetime.now(UTC) - job.ended_at).total_seconds()
+    took = "" if seconds is None else seconds_text(seconds)
+    detail = without_secrets(job.detail).split("\n")[0]
+    return [str(job.address), (job.state, _STATE_TONES[job.state]), took, "; ".join(p for p in (shown, detail) if p)]
+
+
+def _write_endpoint(screen: Screen, endpoint: EndpointState) -> None:
+    revision = f"revision {endpoint.revision}" if endpoint.revision else "no revision yet"
+    state = (endpoint.state, _STATE_TONES[endpoint.state])
+    screen.line("\n", (str(endpoint.address), "bold"), "  ", state, "  ", f"{revision}  ", (endpoint.url, "name"))
+    if endpoint.detail:
+        screen.line("  ", (without_secrets(endpoint.detail), "bad"))
+    head = ("VARIANT", "MODEL", "WEIGHT", "HEALTHY", "REQUESTS", "ERRORS", "P50", "P99")
+    screen.table([_variant_row(variant) for variant in endpoint.variants], head=head, indent="  ")
+
+
+def _variant_row(variant: VariantState) -> list[Cell]:
+    same = abs(variant.share_asked - variant.share_live) < 0.0005
+    weight = percent_text(variant.share_live) + ("" if same else f" (asked {percent_text(variant.share_asked)})")
+    healthy = f"{variant.instances_healthy}/{variant.instances_asked}"
+    return [
+        variant.name,
+        variant.model or "-",
+        (weight, "" if same else "change"),
+        (healthy, "bad" if variant.instances_healthy < variant.instances_asked else "good"),
+        f"{variant.requests:,}",
+        (f"{variant.errors:,}", "bad" if variant.errors else ""),
+        milliseconds_text(variant.p50),
+        milliseconds_text(variant.p99),
+    ]
+
+
+def repaint(screen: Screen, paint: Callable[[Screen], None]) -> None:
+    """What `paint` writes in place of what was on the terminal; elsewhere below it."""
+    if screen.live:
+        screen.out.write("\x1b[H\x1b[2J")
+    paint(screen)
