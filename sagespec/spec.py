@@ -44,7 +44,8 @@ class Update(StrEnum):
 def wrong(what: str, fix: str = "", at: tuple[str | int, ...] = ()) -> PydanticCustomError:
     """A validation error whose text `load` shows as it stands, with `fix` as the way out.
 
-    `at` is the place inside the validated value, e.g. ("variants", 1, "name") in an Endpoint.
+    `{written}` in `fix` stands for the value as the file has it. `at` is the place inside the
+    validated value, e.g. ("variants", 1, "name") in an Endpoint.
     """
     return PydanticCustomError("sagespec", "{what}", {"what": what, "fix": fix, "at": at})
 
@@ -190,7 +191,7 @@ def _text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        raise wrong("is a fraction, and text is wanted: as numbers, 1.10 and 1.1 are the same", "quote it")
+        raise wrong("is a fraction, and text is wanted: as numbers, 1.10 and 1.1 are the same", "quote it: {written}")
     return str(value) if isinstance(value, int) else value
 
 
@@ -271,7 +272,7 @@ class Resources(Model):
 class Channel(Model):
     """One named input of a training job, seen by the container as /opt/ml/input/data/<channel>."""
 
-    source: Source
+    source: Source = Field(examples=["../data/train.csv", "s3://acme/churn/train/"])
     """A file or folder (relative to the spec's file), file:///…, or s3://bucket/prefix."""
     content_type: str | None = Field(default=None, max_length=256)
     """MIME type given to the container, e.g. text/csv or text/libsvm."""

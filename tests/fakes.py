@@ -257,6 +257,7 @@ class FakeRuntime:
         return container
 
     def containers(self) -> tuple[Container, ...]:
+        self.faults.look()
         with self.engine.changed:
             found = (self.find(name) for name in sorted(self.engine.all))
             return tuple(container.observed() for container in found if container)

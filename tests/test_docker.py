@@ -376,7 +376,7 @@ def test_hosts_of_a_job_know_each_other_and_no_other_job(
 
 
 def test_hosts_of_a_job_reach_each_other_by_name(runtime: DockerRuntime, a_job: Callable[..., list[Launch]]) -> None:
-    listen = "import socket; s = socket.create_server(('', 7777)); c, _ = s.accept(); print(c.recv(9).decode())"
+    listen = "import socket; s = socket.create_server(('', 7777)); s.settimeout(20); c, _ = s.accept(); print(c.recv(9).decode())"
     call = "import socket; socket.create_connection(('algo-1', 7777)).sendall(b'from two')"
     script = f'case $(hostname) in algo-1) python3 -c "{listen}";; *) python3 -c "{call}";; esac'
     one, two = a_job(script, hosts=2)

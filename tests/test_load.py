@@ -140,8 +140,8 @@ def test_an_alias_takes_over_a_whole_value(root: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "\n\n", "# nothing\n", "---\n---\n", "null\n", "\ufeff", "...\n"],
-    ids=["empty", "blank", "comment", "two", "null", "mark", "end"],
+    ["", "\n\n", "# nothing\n", "---\n---\n", "null\n", "\ufeff"],
+    ids=["empty", "blank", "comment", "two", "null", "mark"],
 )
 def test_an_empty_file_is_fine_and_named(root: Path, text: str) -> None:
     loaded = load_specs(root, text)
@@ -319,7 +319,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: " + "9_" * 2_000_000, "kind is missing"),
         ("a: " + "9" * 4_000_000, "is too large a number"),
         ("a" * 4_000_000, "the document is"),
-        ("".join(f"{n}: 1\n" for n in range(100_000)), "the file has more problems than these"),
+        ("".join(f"{n}: 1\n" for n in range(50_000)), "the file has more problems than these"),
         (JOB + "".join(f"x{n}: 1\n" for n in range(90_000)), "and 89,950 more problems in this document"),
         (JOB + "".join(f"? {'x' * 1000}{n}\n: 1\n" for n in range(3_000)), "and 2,950 more problems in this document"),
         (JOB.replace("churn", "c" + "-" * 3_000_000), "is not a name"),

@@ -17,8 +17,9 @@ import pytest
 from sagespec.errors import WorldError
 from sagespec.events import Event
 from sagespec.lock import Holder, force_unlock, project_lock, read_lock
-from sagespec.stores import Conflict, Store
+from sagespec.stores import Conflict, Store, open_store
 from sagespec.stores.directory import DirectoryStore
+from tests.contracts.servers import s3_server
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -135,6 +136,44 @@ def test_of_many_at_once_one_holds_it_at_a_time(store: DirectoryStore) -> None:
         list(pool.map(work, range(16)))
 
     assert most == [1] * 16
+
+
+@pytest.mark.s3
+def test_in_a_bucket_too_one_holds_it_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    def work(number: int) -> None:
+        with project_lock(open_store("s3://acme/store"), "shop", command="apply", wait_seconds=60):
+            inside.append(number)
+            most.append(len(inside))
+            inside.remove(number)
+
+    with s3_server("moto") as server, ThreadPoolExecutor(4) as pool:
+        server.activate(monkeypatch)
+        list(pool.map(work, range(4)))
+
+    assert most == [1] * 4
+
+
+@pytest.mark.s3
+def test_in_a_bucket_without_conditional_writes_it_is_taken_renewed_and_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with s3_server("rclone") as server:
+        server.activate(monkeypatch)
+        store = open_store("s3://acme/store")
+
+        for _ in range(2):
+            with project_lock(store, "shop", command="apply") as lock:
+                lock.renew()
+                lock.check()
+                with (
+                    pytest.raises(WorldError, match="runs on this machine"),
+                    project_lock(store, "shop", command="apply"),
+                ):
+                    pass
+        assert read_lock(store, "shop") is None
 
 
 # -- a live holder

@@ -283,8 +283,8 @@ def test_whatever_is_done_no_route_leads_nowhere_and_nobody_is_lost(changes: lis
         served = {instance for pool in table.serving.values() for instance in table.pools[pool]}
         for route in table.routes.values():
             for target in route.targets:
-                pool = table.serving.get(TargetKey(route.endpoint, target.variant, target.hash))
-                assert (tuple(names_in(table, pool)) if pool else ()) == tuple(sorted(target.instances))
+                serving = table.serving.get(TargetKey(route.endpoint, target.variant, target.hash))
+                assert (names_in(table, serving) if serving else []) == sorted(target.instances)
         for key, group in table.probed.items():
             assert served.isdisjoint(group)
             there = {i for name, pool in table.pools.items() if name.startswith(f"{key}/") for i in pool}

@@ -235,7 +235,7 @@ def _clashes(specs: Sequence[LoadedSpec]) -> Iterator[Problem]:
                 "is defined twice",
                 about=str(address),
                 why=f"it is already defined at {earlier.origin}",
-                fix=f"remove one, or {'raise its version' if address.kind == 'job' else 'rename it'}",
+                fix=f"remove one, or {'give it another version' if address.kind == 'job' else 'rename it'}",
                 where=item.origin_of("name"),
             )
         earlier = spellings.setdefault((address.kind, address.name.lower()), item)

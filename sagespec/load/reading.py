@@ -47,7 +47,8 @@ class Document:
     def place(self, path: FieldPath = (), *, of_key: bool = False) -> Origin:
         """Where the value at `path` is written, or else the key of the innermost one around it that is."""
         key, value, found = self._descend(path)
-        return _origin(self.file, key, value, of_key=of_key or found < len(path))
+        lacks_the_rest = found < len(path) and not isinstance(value, ScalarNode)
+        return _origin(self.file, key, value, of_key=of_key or lacks_the_rest)
 
     def written_part(self, path: FieldPath) -> FieldPath:
         """`path` as far as the file has it: a channel's short form has no `source`."""
@@ -236,7 +237,8 @@ class Reading:
     def _key(self, node: Node, depth: int) -> str | None:
         """A map's key; None, with the problem noted, when it is no text."""
         if not isinstance(node, ScalarNode):
-            self._note("a map or list is used as a name", node, fix="quote the text if the brackets belong to it")
+            fix = "quote the text if the brackets belong to it; templates ({{…}}) are not filled in"
+            self._note("a map or list is used as a name", node, fix=fix)
             return None
         if node.tag == _PLAIN and node.value == "<<":
             self._note(
@@ -265,7 +267,9 @@ class Reading:
                 return whole
             for pattern, to_older, to_newer in _READ_TWO_WAYS:
                 if pattern.fullmatch(text):
-                    self._read_two_ways(node, text, to_older, to_newer, f"quote it: {quoted(text)}")
+                    plain = re.sub(r"_|^[-+]?0+(?=[0-9])", "", text)
+                    instead = f"write {plain}, or " if _FLOAT.fullmatch(plain) else ""
+                    self._read_two_ways(node, text, to_older, to_newer, f"{instead}quote it: {quoted(text)}")
                     return text
             if _NOT_FINITE.fullmatch(text):
                 self._note(

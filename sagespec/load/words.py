@@ -46,7 +46,7 @@ def wrong_kind(document: Document) -> Problem:
     """Why a document has no model to be checked against: it is no map, or of no kind we know."""
     if not isinstance(document.data, dict):
         return Problem(
-            f"the document is {document.written()}, but must be a map",
+            f"the document is {'one value' if document.scalar(()) else document.written()}, but must be a map",
             fix=f"start it with apiVersion: {API_VERSION} and kind: TrainingJob or Endpoint",
             where=document.place(),
         )
@@ -91,7 +91,8 @@ class Objections:
             path += context["at"]
             joint = " " if context["what"].startswith("is ") else ": "
             what = f"{self._name(path)}{joint}{context['what']}" if path else context["what"]
-            return self._at(path, what, fix=context["fix"], of_key=of_key)
+            text, _ = self._document.scalar(path) or ("", False)
+            return self._at(path, what, fix=context["fix"].replace("{written}", quoted(text)), of_key=of_key)
         is_written = f"{self._name(path)} is {self._document.written(path)}, but must be"
         if kind in _TYPES:
             return self._at(path, f"{is_written} {_TYPES[kind]}", fix=self._fix_of_type(path, _TYPES[kind]))
@@ -160,9 +161,10 @@ def in_flow(value: Any) -> str:
 def _about(data: Mapping[str, Any]) -> str:
     """The address a document gives itself, or its kind while its name or version is wrong."""
     kind, name, version = str(data["kind"]), data.get("name"), data.get("version")
+    address = {"TrainingJob": f"job/{name}@{version}", "Endpoint": f"endpoint/{name}"}.get(kind, "")
     try:
-        return str(Address.parse({"TrainingJob": f"job/{name}@{version}", "Endpoint": f"endpoint/{name}"}[kind]))
-    except (KeyError, ValueError):
+        return str(Address.parse(address)) if len(address) <= 100 else kind
+    except ValueError:
         return kind
 
 

@@ -7,7 +7,7 @@ because it stands in the way of every start. In the folder it keeps two things:
   process   one line `pid started_at exit_code`, locked (flock) for as long as this process lives.
             The lock is what "running" means: the kernel drops it on any death, and no reused pid
             can pretend to hold it. The line is overwritten in place, which a full disk cannot hinder.
-  log       what the program prints, at most LOG_BYTES of it, and as much again in log.1.
+  log       what the program prints: about LOG_BYTES of it, and as much again in log.1.
 
 SIGTERM is passed on to the program, as an engine passes it to PID 1; SIGUSR1 kills it. What the
 program leaves behind is killed with it.

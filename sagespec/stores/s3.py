@@ -84,6 +84,7 @@ class S3Store:
         self.uri = f"s3://{bucket}/{self._prefix}".rstrip("/")
         self._create = create
         self._single = ""  # base name of the one object this was opened on
+        self._endpoint = "AWS"
         with self._problems():
             self._client = _new_client()
         self._endpoint = self._client.meta.endpoint_url
@@ -128,9 +129,7 @@ class S3Store:
         with replacing(file) as temporary:
             with self._problems(key):
                 try:
-                    self._client.download_file(
-                        **where, Filename=str(temporary), Config=TransferConfig(use_threads=True), Callback=progress
-                    )
+                    self._client.download_file(**where, Filename=str(temporary), Callback=progress)
                 except aws.ClientError as error:
                     # A HEAD is answered without a body; a list tells a wrong key from a wrong bucket.
                     if _status(error) in (301, 400, 403, 404):
@@ -268,7 +267,7 @@ class S3Store:
             yield
         except (aws.ClientError, aws.BotoCoreError, Boto3Error) as error:
             place = f"{self.uri}/{key}" if key else self.uri
-            raise _world_error(error, place, self._bucket, getattr(self, "_endpoint", "")) from error
+            raise _world_error(error, place, self._bucket, self._endpoint) from error
 
 
 class _Hashed:
@@ -377,4 +376,4 @@ def _world_error(error: Exception, place: str, bucket: str, endpoint: str) -> Wo
         case aws.ConnectionError() | aws.HTTPClientError():
             fix = "check the network and AWS_ENDPOINT_URL; is the server running?"
             return WorldError(f"{place}: {endpoint} does not answer", why=why, fix=fix)
-    return WorldError(f"{place}: {why}", fix="see the message of boto3 above")
+    return WorldError(f"{place}: {why}", fix="check the AWS settings: aws configure list")

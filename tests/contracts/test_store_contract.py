@@ -518,3 +518,69 @@ def test_a_full_disk_is_named_and_leaves_no_part(real_bench: Bench, tmp_path: Pa
     if real_bench.kind == "directory":  # the others write on the server's disk, which is not full
         assert printed.count("file too large") == 3
         assert [entry.key for entry in store.entries()] == ["there"]
+
+
+# -- what a folder adds
+
+
+def test_links_in_an_input_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "big").mkdir()
+    (tmp_path / "big" / "a.csv").write_text("1")
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "all").symlink_to(tmp_path / "big")
+    (tmp_path / "train" / "one.csv").symlink_to(tmp_path / "big" / "a.csv")
+
+    source = open_store("train", root=tmp_path, create=False)
+
+    assert [(entry.key, entry.size) for entry in source.entries()] == [("all/a.csv", 1), ("one.csv", 1)]
+
+
+@pytest.mark.parametrize(("target", "said"), [("gone.csv", "link to gone.csv, which is not there"), (".", "lies in")])
+def test_a_link_to_nothing_or_in_a_circle_is_named(tmp_path: Path, target: str, said: str) -> None:
+    (tmp_path / "link").symlink_to(target)
+
+    with pytest.raises(WorldError, match=said):
+        open_store(str(tmp_path), create=False).entries()
+
+
+def test_a_temporary_file_that_is_being_written_is_neither_listed_nor_swept(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    (tmp_path / "source").write_bytes(b"x" * 3 * MB)
+    seen: list[tuple[Entry, ...]] = []
+
+    def write_beside(_: int) -> None:
+        for file in (tmp_path / "m").glob(".sagespec-*"):
+            os.utime(file, (0, 0))  # old, but locked by its writer
+        open_store(str(tmp_path)).write("m/other", b"1")
+        seen.append(store.entries("m/"))
+
+    store.upload("m/model", tmp_path / "source", write_beside)
+
+    assert {entry.key for entries in seen for entry in entries} == {"m/other"}
+    assert [entry.key for entry in store.entries("m/")] == ["m/model", "m/other"]
+
+
+def test_nothing_is_made_before_the_first_write(tmp_path: Path) -> None:
+    store = open_store("file://.sagespec/store", root=tmp_path)
+
+    assert store.entries() == ()
+    assert store.read("a") is None
+    store.delete("a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_cannot_be_a_store_nor_an_unknown_scheme(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(WorldError, match="is a file; a store is a folder"):
+        open_store(str(tmp_path / "file"))
+    with pytest.raises(WorldError, match=r"gs://bucket/x is not a place .*\n.*fix  use s3://"):
+        open_store("gs://bucket/x")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+
+    with pytest.raises(WorldError, match=r"cannot write .*: permission denied\n.*give your user access"):
+        open_store(str(tmp_path)).write("a", b"1")

@@ -1,0 +1,8 @@
+"""python -m sagespec: the same as the command `sagespec`."""
+
+import sys
+
+from sagespec.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
