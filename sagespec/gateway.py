@@ -35,9 +35,9 @@ from sagespec.state import (
     container_name,
     hash_of,
 )
-from sagespec.xds import Addresses, Counters, Document, Table, TargetKey
+from sagespec.xds import Addresses, Counters, Document, Table
 
-__all__ = ["Counters", "Gateway", "TargetKey", "gateway_hash"]
+__all__ = ["Counters", "Gateway", "gateway_hash"]
 
 FORMAT = 1  # raised when a release needs gateways to be started anew
 PROGRAM = Program(builtin="gateway")
@@ -47,6 +47,7 @@ START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 TAKE_UP_SECONDS = 15.0  # a new pool counts once each of its instances was probed, which may take PING_SECONDS
 POLL_SECONDS = 0.02
+LOG_DELAY_SECONDS = 0.25  # until a line has come through the engine
 COMMAND_SHOWN = 200  # characters
 LAST_LINES = 5  # of its log, shown when it does not start
 
@@ -187,7 +188,7 @@ class Gateway:
             found = xds.probes_from(pools, self._table())
         return {name: found[name] for name in container_names if name in found}
 
-    def counters(self) -> Mapping[TargetKey, Counters]:
+    def counters(self) -> Mapping[tuple[str, str, str], Counters]:
         """Requests, errors and latencies by (endpoint, variant, hash) since the gateway started."""
         (answer,) = self._fetch(xds.COUNTERS_PATH)
         return xds.counters_from(answer)
@@ -269,7 +270,8 @@ class Gateway:
             time.sleep(POLL_SECONDS)
 
     def _rejection(self) -> str:
-        """The end of what Envoy logs: before it, it repeats all that it was told."""
+        """The end of what Envoy logs, which may first repeat all that it was told."""
+        time.sleep(LOG_DELAY_SECONDS)
         lines = list(self._runtime.logs(self._name, tail=1))
         return lines[-1].rpartition("rejected: ")[2].removeprefix(": ") if lines else "it does not say why"
 

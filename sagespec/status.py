@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sagespec.errors import Problem
-from sagespec.gateway import Counters, TargetKey
 from sagespec.manifest import JobStatus
 from sagespec.plan import Plan
 from sagespec.reconcile.endpoints import live_revision
@@ -24,6 +23,7 @@ from sagespec.state import (
     endpoint_address,
     endpoint_from_asked,
 )
+from sagespec.xds import Counters, TargetKey
 
 
 @dataclass(frozen=True)

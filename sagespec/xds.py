@@ -30,10 +30,9 @@ CDS, RDS = "gateway/cds.json", "gateway/rds.json"
 TABLE_PATH = "/config_dump?resource=dynamic_route_configs&mask=route_config.metadata"
 POOLS_PATH = "/clusters?format=json"
 VERSIONS_PATH = "/stats?format=json&type=All&filter=(version_text|update_rejected)$"
-COUNTERS_PATH = "/stats?format=json&filter=upstream_rq_(completed|active|4xx|5xx|time)$"
+COUNTERS_PATH = "/stats?format=json&filter=(upstream_rq_|xx$)"
 
-# SageMaker's limits: InvokeEndpoint in its API reference, and 25 MB a body in the developer guide.
-MAX_BODY_BYTES = 25 * 2**20
+# SageMaker's limits: InvokeEndpoint in its API reference.
 MAX_LENGTHS = {
     "x-amzn-sagemaker-inference-id": ("inferenceId", 64),
     "x-amzn-sagemaker-custom-attributes": ("customAttributes", 1024),
@@ -60,6 +59,7 @@ CONNECT_SECONDS = 1.0
 IDLE_SECONDS = 1.5
 RETRIES = 3
 PICKS = 100  # tries to find an instance that has not failed this request; the idle dead one looks the best
+RESENDABLE_BYTES = 25 * 2**20  # as large as a request may be (images/gateway)
 UNLIMITED = 2**30
 TOTAL_WEIGHT = 2**31
 
@@ -118,7 +118,8 @@ class Document(NamedTuple):
 @dataclass(frozen=True)
 class Counters:
     """Of one target, since the gateway started. Errors are what the model answered, and requests it did not
-    answer. Latencies in milliseconds from the gateway to the model and back; None without requests."""
+    answer. p50 and p99 are milliseconds from the gateway to the model and back, since the target's instances last
+    changed; None without requests."""
 
     requests: int = 0
     errors_4xx: int = 0
@@ -307,7 +308,7 @@ def routes_document(table: Table, *, invocation_seconds: float = INVOCATION_SECO
                 "name": "endpoints",
                 "domains": ["*"],
                 "retry_policy": _retry_policy(),
-                "request_body_buffer_limit": MAX_BODY_BYTES,  # so that large requests can be sent again as well
+                "request_body_buffer_limit": RESENDABLE_BYTES,
                 "matcher": {"matcher_list": {"matchers": _limits()}, "on_no_match": {"matcher": found}},
             }
         ],
@@ -419,6 +420,7 @@ def _retry_policy() -> dict[str, Any]:
 
 # -- routes ----------------------------------------------------------------------------------------
 
+LUA = "envoy.filters.http.lua"
 VARIANT_HEADER = "x-amzn-sagemaker-target-variant"
 
 
@@ -448,6 +450,12 @@ def _forward(
             "name": pool,
             "weight": weight,
             "response_headers_to_add": [_header("x-amzn-invoked-production-variant", target.variant)],
+            "typed_per_filter_config": {
+                LUA: {
+                    "@type": f"{TYPES}.extensions.filters.http.lua.v3.LuaPerRoute",
+                    "filter_context": {"target": str(_key(pool))},
+                }
+            },
         }
         for (target, pool), weight in zip(choices, weights, strict=True)
     ]
@@ -486,9 +494,9 @@ def _refuse(reason: str, **facts: str) -> dict[str, Any]:
     """Answered by refusals.lua, before the route's own action would be."""
     return {
         "match": {"prefix": "/"},
-        "metadata": {"filter_metadata": {"envoy.filters.http.lua": {"reason": reason, **facts}}},
+        "metadata": {"filter_metadata": {LUA: {"reason": reason, **facts}}},
         "typed_per_filter_config": {
-            "envoy.filters.http.lua": {
+            LUA: {
                 "@type": f"{TYPES}.extensions.filters.http.lua.v3.LuaPerRoute",
                 "name": "refusals",
             }
@@ -507,30 +515,10 @@ def _limits() -> list[dict[str, Any]]:
         }
         return {"predicate": {"single_predicate": predicate}, "on_match": _on_match([refusal])}
 
-    too_large = _refuse("too-large", limit=str(MAX_BODY_BYTES))
     return [
-        header_matches("content-length", larger_than(MAX_BODY_BYTES), too_large),
-        *(
-            header_matches(name, longer_than(limit), _refuse("too-long", member=member, limit=str(limit)))
-            for name, (member, limit) in MAX_LENGTHS.items()
-        ),
+        header_matches(name, longer_than(limit), _refuse("too-long", member=member, limit=str(limit)))
+        for name, (member, limit) in MAX_LENGTHS.items()
     ]
-
-
-def larger_than(number: int) -> str:
-    """A regex for the whole numbers above `number`: Envoy's matchers know no order.
-
-    >>> larger_than(25)
-    '0*([1-9][0-9]{2,}|[3-9][0-9]{1}|2[6-9][0-9]{0})'
-    """
-    digits = str(number)
-    longer = f"[1-9][0-9]{{{len(digits)},}}"
-    higher = (
-        f"{digits[:at]}[{int(digit) + 1}-9][0-9]{{{len(digits) - at - 1}}}"
-        for at, digit in enumerate(digits)
-        if digit != "9"
-    )
-    return f"0*({'|'.join([longer, *higher])})"
 
 
 def longer_than(length: int) -> str:
@@ -660,22 +648,25 @@ def _probe(host: Mapping[str, Any]) -> Probe:
     return Probe(healthy, active, address["address"], int(address["port_value"]))
 
 
-def counters_from(answer: bytes) -> dict[TargetKey, Counters]:
-    """Counters by target, from the answer to COUNTERS_PATH."""
+def counters_from(answer: bytes) -> dict[tuple[str, str, str], Counters]:
+    """Counters by `TargetKey`, from the answer to COUNTERS_PATH.
+
+    Envoy counts requests by pool, under the target's name; model_errors.lua counts errors.
+    """
     numbers: dict[str, dict[str, int]] = {}
     quantiles: dict[str, tuple[float | None, float | None]] = {}
     for stat in json.loads(answer)["stats"]:
         if "histograms" in stat:
             quantiles |= _quantiles(stat["histograms"])
         else:
-            target, _, number = stat["name"].removeprefix("cluster.").rpartition(".upstream_rq_")
+            target, _, number = _without_scope(stat["name"]).rpartition(".")
             numbers.setdefault(target, {})[number] = int(stat["value"])
     return {
         TargetKey(*target.split("/")): Counters(
-            requests=values.get("completed", 0),
+            requests=values.get("upstream_rq_completed", 0),
             errors_4xx=values.get("4xx", 0),
             errors_5xx=values.get("5xx", 0),
-            active=values.get("active", 0),
+            active=values.get("upstream_rq_active", 0),
             p50=quantiles.get(target, (None, None))[0],
             p99=quantiles.get(target, (None, None))[1],
         )
@@ -683,12 +674,16 @@ def counters_from(answer: bytes) -> dict[TargetKey, Counters]:
     }
 
 
+def _without_scope(stat_name: str) -> str:
+    return stat_name.removeprefix("cluster.").removeprefix("http.gateway.lua.")
+
+
 def _quantiles(histograms: Mapping[str, Any]) -> dict[str, tuple[float | None, float | None]]:
     """p50 and p99 by target, over the gateway's life."""
     at = [histograms.get("supported_quantiles", []).index(percent) for percent in (50, 99)]
     result = {}
     for histogram in histograms.get("computed_quantiles", ()):
-        target = histogram["name"].removeprefix("cluster.").removesuffix(".upstream_rq_time")
+        target = _without_scope(histogram["name"]).removesuffix(".upstream_rq_time")
         values = [histogram["values"][index]["cumulative"] for index in at]
         result[target] = (values[0], values[1])
     return result

@@ -83,7 +83,7 @@ def _nothing_left_behind() -> Iterator[None]:
 def _remove_processes(project_name: str, folder: Path) -> None:
     from sagespec.runtimes.process import ProcessRuntime
 
-    for record in folder.rglob("container.json"):
+    for record in list(folder.rglob("container.json")):
         container = record.parent
         ProcessRuntime(project_name, container.parent, images_dir()).remove(container.name)
 

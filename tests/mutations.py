@@ -43,15 +43,15 @@ def complaint(data: bytes) -> str:
         file = Path(folder, "spec.yaml")
         file.write_bytes(data)
         Path(folder, "sagespec.yaml").write_bytes(PROJECT)
-        start = time.perf_counter()
+        start = time.process_time()
         try:
-            load([file], Path(folder), check_paths=False)
+            load([file], Path(folder))
         except SpecError as error:
             refused = error
         else:
             return ""
         finally:
-            assert time.perf_counter() - start < LONGEST_SECONDS
+            assert time.process_time() - start < LONGEST_SECONDS
     lines = LINE_BREAK.split(data.decode("utf-8-sig", errors="replace"))
     assert refused.problems
     for problem in refused.problems:

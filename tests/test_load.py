@@ -342,9 +342,9 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 def test_hostile_files_are_refused_soon(root: Path, text: str, said: str) -> None:
     write(root, "specs/a.yaml", text)
-    start = time.perf_counter()
+    start = time.process_time()
     assert said in refusal(root, check_paths=False)
-    assert time.perf_counter() - start < 4  # a tenth of that on an idle machine
+    assert time.process_time() - start < 4  # a tenth of that on an idle machine
 
 
 @settings(max_examples=300, deadline=None)
@@ -367,9 +367,9 @@ def test_libyaml_is_used_where_it_is_there() -> None:
 def test_a_thousand_endpoints_load_quickly(root: Path) -> None:
     text = "---\n".join(ENDPOINT.replace("name: churn", f"name: churn-{n}") for n in range(1000))
     write(root, "specs/a.yaml", text)
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(load([Path("specs")], root).specs) == 1000
-    assert time.perf_counter() - start < 2  # some 0.1 s on an idle machine
+    assert time.process_time() - start < 2  # some 0.1 s on an idle machine
 
 
 def test_reading_can_be_given_up_half_way() -> None:

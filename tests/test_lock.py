@@ -84,9 +84,11 @@ def other_process(store: DirectoryStore) -> Iterator[subprocess.Popen[bytes]]:
     """A process that holds the lock."""
     with subprocess.Popen([sys.executable, "-c", HOLD, store.uri], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"held\n"
-        yield process
-        process.kill()
+        try:
+            assert process.stdout.readline() == b"held\n"
+            yield process
+        finally:
+            process.kill()
 
 
 # -- taking and giving back

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from sagespec.schema import json_schema
-from tests.mutations import TREES, VALID, Mutation, _of_tree, complaint, mutated_tree, mutations
+from tests.mutations import TREES, VALID, Mutation, complaint, mutated_tree, mutations
 
 COUNT = 300
 
@@ -34,10 +35,8 @@ def test_equal_seeds_give_equal_mutations() -> None:
 def test_what_the_schema_refuses_the_loader_refuses(seed: int) -> None:
     validator = Draft202012Validator(json_schema())
     assert all(validator.is_valid(tree) for tree in TREES)
-    chance, twin = random.Random(seed), random.Random(seed)
+    chance = random.Random(seed)
     for _ in range(100):
-        _, tree = mutated_tree(chance)
-        what, data = _of_tree(twin)
-        chance.setstate(twin.getstate())
+        what, tree = mutated_tree(chance)
         if not validator.is_valid(tree):
-            assert complaint(data), what
+            assert complaint(json.dumps(tree, ensure_ascii=False).encode()), what

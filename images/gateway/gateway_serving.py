@@ -17,10 +17,12 @@ HERE = Path(__file__).parent
 
 # Names of statistics that sagespec reads; Envoy keeps no others. See sagespec/xds.py.
 STATISTICS = (
-    r"cluster\.[^.]+\.upstream_rq_(time|completed|active|[45]xx)",
+    r"cluster\.[^.]+\.upstream_rq_(time|completed|active)",
+    r".*lua\.[^.]+\.[45]xx",
     r"(cluster_manager\.cds|http\.gateway\.rds\.endpoints)\.(version_text|update_rejected)",
 )
 MAX_CONNECTIONS = 50_000
+MAX_BODY_BYTES = 25 * 2**20  # SageMaker's for real-time endpoints
 
 # Response flags of Envoy: https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage
 TIMED_OUT = ["UT"]
@@ -70,7 +72,7 @@ def local_replies() -> dict[str, Any]:
                 status_is(413),
                 400,
                 "ValidationError",
-                {"Message": "The request's body is over the limit."},
+                {"Message": f"The request's body is over the limit of {MAX_BODY_BYTES} bytes."},
             ),
             # Envoy says 500 when model_errors.lua cannot hold a model's error as a whole.
             reply(
@@ -99,9 +101,14 @@ def http_filters() -> list[dict[str, Any]]:
         "default_source_code": lua("model_errors.lua"),
         "source_codes": {"refusals": lua("refusals.lua")},
     }
+    limit = {
+        "@type": f"{ENVOY}.extensions.filters.http.body_size_limit.v3.BodySizeLimit",
+        "max_request_bytes": MAX_BODY_BYTES,
+    }
     router = {"@type": f"{ENVOY}.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": True}
     return [
         {"name": "envoy.filters.http.lua", "typed_config": scripts},
+        {"name": "envoy.filters.http.body_size_limit", "typed_config": limit},
         {"name": "envoy.filters.http.router", "typed_config": router},
     ]
 

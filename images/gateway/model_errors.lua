@@ -1,12 +1,21 @@
 -- What a model answers with 400 or more becomes SageMaker's ModelError: 424, its status and body quoted.
--- Answers of the gateway itself carry an x-amzn-errortype by the time they come here; the routes take that
--- header away from models.
+-- Errors are counted here, by target: Envoy's own counters of them vanish when a target's instances change.
 
 local QUOTED_BYTES = 4096
 
 function envoy_on_response(handle)
   local status = handle:headers():get(":status")
-  if status < "400" or handle:headers():get("x-amzn-errortype") then
+  if status < "400" then
+    return
+  end
+  -- What the gateway itself answered has its type by now; the routes take that header away from models.
+  local kind = handle:headers():get("x-amzn-errortype")
+  if kind == "ValidationError" then
+    return
+  end
+  local class = kind and "5xx" or string.sub(status, 1, 1) .. "xx"
+  handle:stats():counter(handle:filterContext():get("target") .. "." .. class):inc()
+  if kind then
     return
   end
   -- For the reply that Envoy makes should the body be too long to be held (see gateway_serving.py).

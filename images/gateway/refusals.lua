@@ -31,10 +31,6 @@ function envoy_on_request(handle)
 
   if reason == "too-long" then
     too_long(handle, route:get("member"), route:get("limit"))
-  elseif reason == "too-large" then
-    refuse(handle, 400, "ValidationError",
-      "The request's body of " .. headers:get("content-length") .. " bytes is over the limit of "
-        .. route:get("limit") .. " bytes.")
   elseif operation ~= "invocations" then
     refuse(handle, 404, "UnknownOperationException",
       "There is nothing at " .. path .. "; predictions are at POST /endpoints/<name>/invocations.")

@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sagespec.errors import Origin, Problem, SpecError, did_you_mean
-from sagespec.load.files import find_files, read_text, shown_name
+from sagespec.load.files import find_files, holds, read_text, shown_name
 from sagespec.load.reading import Document, LazyOrigins, Reading
 from sagespec.load.words import Objections, wrong_kind
 from sagespec.spec import API_VERSION, KINDS, Endpoint, Project, Spec, TrainingJob, named_job, quoted
@@ -255,18 +255,18 @@ def _missing_paths(item: LoadedSpec) -> Iterator[Problem]:
         case TrainingJob() as job:
             for name, channel in job.channels.items():
                 path = item.local_path(channel.source)
-                if path and not path.exists():
+                if path and not holds(path.exists):
                     yield _missing_path(item, f"channels.{name}.source", channel.source, path)
         case Endpoint() as endpoint:
             for index, variant in enumerate(endpoint.variants):
                 path = None if named_job(variant.model) else item.local_path(variant.model)
-                if path and not path.is_file():
+                if path and not holds(path.is_file):
                     yield _missing_path(item, f"variants.{index}.model", variant.model, path)
 
 
 def _missing_path(item: LoadedSpec, field: str, source: str, path: Path) -> Problem:
     return Problem(
-        f"{field}: {quoted(source)} {'is a folder, not a model.tar.gz' if path.is_dir() else 'does not exist'}",
+        f"{field}: {quoted(source)} {'is a folder, not a model.tar.gz' if holds(path.is_dir) else 'does not exist'}",
         about=str(item.address),
         why=f"paths start at the spec's file, so this is {path}",
         fix="mend the path, or put the data there",

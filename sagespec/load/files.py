@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from stat import S_ISREG
 
@@ -36,17 +36,25 @@ def find_files(paths: Sequence[Path], root: Path) -> tuple[list[Path], list[Prob
             problems.append(_unreadable(folder, shown_name(folder, root), error))
             return
         for entry in entries:
-            if entry.is_dir():
+            if holds(entry.is_dir):
                 walk(entry, (*above, real))
             elif entry.suffix in (".yaml", ".yml"):
                 found.setdefault(os.path.realpath(entry), entry)
 
     for path in paths:
-        if (root / path).is_dir():
+        if holds((root / path).is_dir):
             walk(root / path, ())
         else:
             found.setdefault(os.path.realpath(root / path), root / path)
     return sorted(found.values()), problems
+
+
+def holds(question: Callable[[], bool]) -> bool:
+    """The answer of path.exists and the like; no where they raise: a name too long, a folder not to be searched."""
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 def shown_name(path: Path, root: Path) -> str:
@@ -101,7 +109,7 @@ def _read_bytes(file: Path, name: str) -> bytes:
 
 
 def _unreadable(path: Path, name: str, error: OSError) -> Problem:
-    if path.is_symlink() and not path.exists():
+    if holds(path.is_symlink) and not holds(path.exists):
         return Problem(f"is a link that leads nowhere: {path.readlink()}", fix="mend or remove it", where=Origin(name))
     if isinstance(error, FileNotFoundError):
         fix = "`sagespec init` writes a first spec; -f names another place"

@@ -216,7 +216,12 @@ class Reading:
             self._note(f"the tag {tag} is not allowed", node, why="specs hold plain data only", fix="remove the tag")
         if isinstance(node, SequenceNode):
             return [self._plain(item, depth + 1) for item in node.value]
-        return self._map(node, depth) if isinstance(node, MappingNode) else node.value
+        if isinstance(node, MappingNode):
+            return self._map(node, depth)
+        if unfit := _UNFIT.search(node.value):
+            self._note(f"the text holds the character U+{ord(unfit[0]):04X}", node, fix="remove the escape")
+            return _UNFIT.sub("", node.value)
+        return str(node.value)
 
     def _map(self, node: MappingNode, depth: int) -> dict[str, Any]:
         data: dict[str, Any] = {}
@@ -293,6 +298,7 @@ class Reading:
 _WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None} | {
     word: value for value in (True, False) for word in (str(value).lower(), str(value), str(value).upper())
 }
+_UNFIT = re.compile("[\0\ud800-\udfff]")  # what neither file names nor environments nor UTF-8 can hold
 _BOOLEAN_TO_SOME = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")

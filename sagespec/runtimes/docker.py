@@ -26,6 +26,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -509,18 +510,51 @@ class DockerRuntime:
             details = self._find(name)
             if details is None:
                 return
-            # Not through the SDK's own method: it does not say which of the two streams a piece is of, and
-            # the engine cuts long lines in pieces.
-            with self._engine.get(
-                f"{self._engine.base_url}/v{self._engine.api_version}/containers/{details['Id']}/logs",
-                params={"stdout": 1, "stderr": 1, "follow": int(follow), "tail": "all" if tail is None else tail},
-                stream=True,
-                timeout=None if follow else _ANSWER_SECONDS,
-            ) as response:
-                if response.status_code == 404:
-                    return
-                response.raise_for_status()
-                yield from _lines(response.raw)
+            frames = self._followed(details["Id"], tail) if follow else self._frames(details["Id"], tail=tail)
+            yield from _lines((frame.stream, frame.data) for frame in frames)
+
+    def _followed(self, container_id: str, tail: int | None) -> Iterator[_Frame]:
+        """Frames until the container has ended.
+
+        An engine ends the stream when the container does, and may not have sent all of it by then: a last
+        line without a newline nearly always, and under load the lines of its last moments. So the end of
+        the log is read once more, for what is newer.
+        """
+        latest: dict[int, bytes] = {}  # by stream, as only within one the order of times is certain
+        first = b""
+        for frame in self._frames(container_id, follow=True, tail=tail):
+            first = first or frame.at
+            latest[frame.stream] = frame.at
+            yield frame
+        if tail is not None and not latest:
+            return
+        since = max(0, _seconds(max(latest.values())) - 5) if latest else 0
+        for frame in self._frames(container_id, since=since):
+            if frame.at > latest.get(frame.stream, b"" if tail is None else first):
+                yield frame
+
+    def _frames(
+        self, container_id: str, *, follow: bool = False, tail: int | None = None, since: int = 0
+    ) -> Iterator[_Frame]:
+        # Not through the SDK's own method: it does not say which of the two streams a piece is of, and the
+        # engine cuts long lines in pieces.
+        with self._engine.get(
+            f"{self._engine.base_url}/v{self._engine.api_version}/containers/{container_id}/logs",
+            params={
+                "stdout": 1,
+                "stderr": 1,
+                "timestamps": 1,
+                "follow": int(follow),
+                "tail": "all" if tail is None else tail,
+                "since": since,
+            },
+            stream=True,
+            timeout=None if follow else _ANSWER_SECONDS,
+        ) as response:
+            if response.status_code == 404:  # removed since it was found
+                return
+            response.raise_for_status()
+            yield from _read_frames(response.raw)
 
     def fetch(self, name: str, port: int, paths: Sequence[str], *, post: bool = False) -> list[bytes]:
         with _refusals(f"ask the program in {name}"):
@@ -898,19 +932,42 @@ def _tar(members: Iterable[tuple[tarfile.TarInfo, BinaryIO | None]]) -> Iterator
 # -- streams and replies ---------------------------------------------------------------------------
 
 
-def _lines(raw: Any) -> Iterator[str]:
-    """Lines of Docker's two streams in one: frames of stream number, 3 zero bytes, 4 bytes of length, data.
+@dataclass(frozen=True)
+class _Frame:
+    """A line of a container's log, or a piece of a long one: 1 is standard output, 2 standard error.
 
-    A line may be cut into several frames, with frames of the other stream between them.
+    `at` is always of the same length and in UTC, so that times can be compared as they are.
     """
-    started: dict[int, bytes] = {}
+
+    stream: int
+    at: bytes
+    data: bytes
+
+
+def _read_frames(raw: Any) -> Iterator[_Frame]:
+    """Docker's two streams in one: stream number, 3 zero bytes, 4 bytes of length; time, space, data."""
     while header := raw.read(8):
         stream, size = struct.unpack(">BxxxL", header)
-        *whole, rest = (started.get(stream, b"") + raw.read(size)).split(b"\n")
-        started[stream] = rest
+        at, _, data = raw.read(size).partition(b" ")
+        yield _Frame(stream, at, data)
+
+
+def _seconds(at: bytes) -> int:
+    return int(datetime.fromisoformat(at[:19].decode() + "+00:00").timestamp())
+
+
+def _lines(pieces: Iterable[tuple[int, bytes]]) -> Iterator[str]:
+    """Whole lines, each as it ends: between the pieces of one there may be lines of the other stream.
+
+    >>> list(_lines([(1, b"ab"), (2, b"error\\n"), (1, b"c\\n"), (1, b"end")]))
+    ['error', 'abc', 'end']
+    """
+    begun: dict[int, bytes] = {}
+    for stream, data in pieces:
+        *whole, begun[stream] = (begun.get(stream, b"") + data).split(b"\n")
         for line in whole:
             yield line.decode(errors="replace").removesuffix("\r")
-    for rest in started.values():
+    for rest in begun.values():
         if rest:
             yield rest.decode(errors="replace")
 

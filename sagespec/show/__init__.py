@@ -11,13 +11,12 @@ from sagespec.show.plan import write_plan
 from sagespec.show.problems import write_bug, write_problems
 from sagespec.show.progress import reporting
 from sagespec.show.screen import Cell, Format, Screen
-from sagespec.show.status import repaint, write_status
+from sagespec.show.status import write_status
 
 __all__ = [
     "Cell",
     "Format",
     "Screen",
-    "repaint",
     "reporting",
     "write_bug",
     "write_checks",

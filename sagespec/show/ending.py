@@ -27,7 +27,7 @@ def write_converged(
         result = replace(converged, plan=plan).as_json()
         outcomes = [outcome.as_json() | {"reason": without_secrets(outcome.reason)} for outcome in converged.outcomes]
         endpoints = [{"address": f"endpoint/{name}", "url": url} for name, url in urls.items()]
-        screen.record({"result": {**result, "outcomes": outcomes, "endpoints": endpoints}})
+        screen.record({"event": "result"} | result | {"outcomes": outcomes, "endpoints": endpoints})
         return
     annotate(screen, plan.refused)
     write_refused_and_notes(screen, plan.refused, plan.notes)

@@ -158,7 +158,7 @@ def _write_manifest(screen: Screen, manifest: Manifest) -> None:
     for name, artifact in manifest.artifacts.items():
         rows.append([(name, "dim"), f"{artifact.key} ({size_text(artifact.size)}, sha256 {artifact.sha256[:12]})"])
     phases = ", ".join(f"{name} {seconds_text(value)}" for name, value in manifest.seconds.items())
-    rows.append([("seconds", "dim"), phases or "-"])
+    rows.append([("took", "dim"), phases or "-"])
     screen.line()
     screen.table(rows, indent="  ")
 

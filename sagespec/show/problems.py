@@ -37,7 +37,9 @@ def problem_cells(screen: Screen, problem: Problem) -> list[Cell]:
         cells += [(_place(problem.where, screen.root), "bold"), "  "]
     if problem.about:
         cells += [(problem.about, "name"), ": "]
-    cells.append((problem.what, "" if problem.where or problem.about else "bad"))
+    start = sum(len(cell if isinstance(cell, str) else cell[0]) for cell in cells)
+    what = hanging(problem.what, start, screen.width, indent=2)
+    cells.append((what, "" if cells else "bad"))
     for label, text in (("why", problem.why), ("fix", problem.fix)):
         if text:
             cells += ["\n", (f"  {label}  ", "dim"), hanging(text, 7, screen.width)]

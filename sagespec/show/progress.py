@@ -6,7 +6,7 @@ import re
 import textwrap
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +21,7 @@ from sagespec.show.verbs import VERBS, verbs_text
 
 _PROGRESS_SECONDS = 5.0  # at most so long between two plain lines of one action
 _PROGRESS_SHARE = 0.1
+_LIVE_SECONDS = 0.1
 
 
 @contextmanager
@@ -166,7 +167,10 @@ class _PlainReport:
         words = {EventKind.FINISHED: ("done     ", "good"), EventKind.FAILED: ("failed   ", "bad")}
         seconds = f"  {seconds_text(event.done)}" if running and event.done is not None else ""
         named = self._named(event.action, event.about) if event.about else []
-        self.line(words.get(event.kind, ("skipped  ", "change")), *named, (seconds, "dim"))
+        if event.kind is EventKind.SKIPPED:
+            self.line(("skipped  ", "change"), *named, ("  " + _why_skipped(event), "dim"))
+            return
+        self.line(words[event.kind], *named, (seconds, "dim"))
         if event.text:
             self.line(textwrap.indent(clean(event.text), "         "))
 
@@ -182,33 +186,54 @@ class _PlainReport:
 
 
 class _LiveReport(_PlainReport):
-    """Ended actions as lines that stay; below them one moving line for each action that runs."""
+    """Ended actions as lines that stay; below them one moving line for each action that runs.
+
+    What is told is written by a thread of its own, ten times a second, so that a job that prints thousands of
+    lines waits for no terminal.
+    """
 
     def __init__(self, screen: Screen) -> None:
         super().__init__(screen)
         from rich.console import Console
+        from rich.live import Live
         from rich.text import Text
 
         self._text = Text
         self._console = Console(file=screen.out, force_terminal=True, no_color=not screen.colour, highlight=False)
         self._frames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" if screen.unicode else "|/-\\"
+        self._lines: deque[str] = deque()
+        self._left = threading.Event()
+        self._live = Live(get_renderable=self._moving_lines, console=self._console, auto_refresh=False, transient=True)
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        from rich.live import Live
+        writer = threading.Thread(target=self._write_often, name="show", daemon=True)
+        with self._live:
+            writer.start()
+            try:
+                yield
+            finally:
+                self._left.set()
+                writer.join()
+                self._write()
 
-        with Live(
-            get_renderable=self._moving_lines,
-            console=self._console,
-            refresh_per_second=10,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        ):
-            yield
+    def _write_often(self) -> None:
+        while not self._left.wait(_LIVE_SECONDS):
+            self._write()
+
+    def _write(self) -> None:
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        if lines:
+            self._console.print(self._text.from_ansi("\n".join(lines)), soft_wrap=True)
+        self._live.refresh()
 
     def line(self, *cells: Cell) -> None:
-        self._console.print(self._text.from_ansi(self.screen.paint(*cells)), soft_wrap=True)
+        self._lines.append(self.screen.paint(*cells))
+
+    def tell(self, event: Event) -> None:
+        super().tell(event)
+        if event.kind is EventKind.LOG and (row := self.running.get(("run-job", event.about.partition("#")[0]))):
+            row.take(Event(EventKind.PROGRESS, text="training"))  # the bar of its inputs is over
 
     def started(self, running: _Running) -> None:
         """Nothing stays to be read: the moving line says it."""
@@ -218,10 +243,13 @@ class _LiveReport(_PlainReport):
 
     def ended(self, event: Event, running: _Running | None) -> None:
         marks = {EventKind.FINISHED: ("✓ ", "good"), EventKind.FAILED: ("✗ ", "bad")}
+        if event.kind is EventKind.SKIPPED:
+            self.line(("– ", "change"), *self._named(event.action, event.about), ("  " + _why_skipped(event), "dim"))
+            return
         seconds = seconds_text(event.done) if running and event.done is not None else ""
         cause = running.cause if running and event.kind is EventKind.FINISHED else ""
         rest = f"  {seconds:>8}  {cause}".rstrip()
-        self.line(marks.get(event.kind, ("– ", "change")), *self._named(event.action, event.about), (rest, "dim"))
+        self.line(marks[event.kind], *self._named(event.action, event.about), (rest, "dim"))
         if event.text:
             self.line(textwrap.indent(clean(event.text), "  "))
 
@@ -242,3 +270,9 @@ class _LiveReport(_PlainReport):
         line = self._text.from_ansi(self.screen.paint(*cells).replace("\n", " "))
         line.truncate(self._console.width, overflow="ellipsis" if self.screen.unicode else "crop")
         return line
+
+
+def _why_skipped(event: Event) -> str:
+    """The reason in one line; of an action that is waited for, its verb and address are enough."""
+    words = event.text.split()
+    return " ".join(words[:5] if words[:3] == ["it", "waits", "for"] else words)

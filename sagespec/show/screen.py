@@ -103,6 +103,10 @@ class Screen:
             last = _with_text(row[-1], hanging(row_texts[-1], start, self.width))
             self._write(self.out, self.paint(indent, *padded[:-1], last).rstrip())
 
+    def clear(self) -> None:
+        """An empty terminal, to be written on anew."""
+        self.out.write("\x1b[H\x1b[2J")
+
     def document(self, value: object) -> None:
         """One JSON document over several lines."""
         self.out.write(json.dumps(value, indent=2) + "\n")
@@ -118,13 +122,18 @@ def _with_text(cell: Cell, text: str) -> Cell:
     return text if isinstance(cell, str) else (text, cell[1])
 
 
-def hanging(text: str, start: int, width: int | None) -> str:
-    """`text` broken so that it stays right of column `start`; as it is where there is no room or no limit."""
-    lines = text.split("\n")
-    if width is not None and width - start >= 24:
-        wrapper = textwrap.TextWrapper(width - start, break_on_hyphens=False, break_long_words=False)
+def hanging(text: str, start: int, width: int | None, *, indent: int | None = None) -> str:
+    """`text`, which begins in column `start`, broken into lines that begin in column `indent` (`start` itself
+    when None); where there is no room or no limit, only at its own line breaks."""
+    indent = start if indent is None else indent
+    first, *others = text.split("\n")
+    lines = [" " * start + first, *(" " * indent + line for line in others)]
+    if width is not None and width - indent >= 24:
+        wrapper = textwrap.TextWrapper(
+            width, subsequent_indent=" " * indent, break_on_hyphens=False, break_long_words=False
+        )
         lines = [part for line in lines for part in wrapper.wrap(line) or [""]]
-    return ("\n" + " " * start).join(lines)
+    return "\n".join(lines)[start:]
 
 
 def _can_write(stream: TextIO, text: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +27,10 @@ _STATE_TONES = {
 }
 
 
-def write_status(screen: Screen, status: Status) -> None:
-    """Jobs and endpoints, what is asked beside what is there."""
+def write_status(screen: Screen, status: Status, *, in_place: bool = False) -> None:
+    """Jobs and endpoints, what is asked beside what is there. in_place: over what is on the terminal now."""
+    if in_place and screen.live:
+        screen.clear()
     if screen.format == "json":
         screen.document(status_json(status))
         return
@@ -123,10 +124,3 @@ def _variant_row(variant: VariantState) -> list[Cell]:
         milliseconds_text(variant.p50),
         milliseconds_text(variant.p99),
     ]
-
-
-def repaint(screen: Screen, paint: Callable[[Screen], None]) -> None:
-    """What `paint` writes in place of what was on the terminal; elsewhere below it."""
-    if screen.live:
-        screen.out.write("\x1b[H\x1b[2J")
-    paint(screen)

@@ -9,7 +9,7 @@ Conditional writes are AWS's If-None-Match and If-Match. Some servers (rclone am
 headers and ignore them: the first conditional write to an endpoint other than AWS is therefore repeated,
 and a server that does not refuse the repeat is not trusted. There the store looks before it writes and
 once more a moment later. That is best effort: two writers within the same moment may both believe that
-they won. Run one apply at a time on such servers.
+they won. Run one apply at a time on such servers. (rclone also fails reads of an object while replacing it.)
 
 An input (create=False) is one object, or all objects below a prefix taken as a folder: `s3://b/train`
 means s3://b/train/…, and never s3://b/train-old/…, as a bare prefix match would.

@@ -34,11 +34,10 @@ def main() -> int:
     exit_code = int(os.environ["EXIT_CODE"] or (os.environ["OUTCOME"] != "success"))
     result = _read(folder / "result.json")
     outputs: dict[str, object] = {"exit_code": exit_code, "report": folder / "report.md"}
-    state = "failed" if exit_code not in (0, 2) else "ok"
+    state = "ok" if exit_code == 0 else "failed"
     if command == "plan" and "actions" in result:
         view = View(result, elsewhere=os.environ["ENGINE"] == "elsewhere")
-        if state == "ok":
-            state = "changes" if view.changed or view.refused else "clean"
+        state = "changes" if view.changed or view.refused else "clean"
         outputs |= view.outputs() | {"plan_json": folder / "result.json", "plan_digest": digest(result)}
         summary, report = view.markdown(title, SUMMARY_CHARACTERS), view.markdown(title, COMMENT_CHARACTERS)
         _annotate(view.refused)
@@ -179,12 +178,23 @@ def _is_of_the_specs(action: Json) -> bool:
 
 
 def _reasons(changed: dict[str, list[Json]]) -> Iterable[str]:
-    """A line for each job and endpoint: why its actions are there, every reason once."""
+    """For each job and endpoint why its actions are there: a line for every reason, the address on the first."""
     width = max(map(len, changed))
     for about, actions in changed.items():
         causes = [action["cause"] for action in actions]
-        first = [cause for cause in causes if cause["reason"] != "follows" or cause["changes"]]
-        yield f"{about:<{width}}  {'; '.join(dict.fromkeys(map(cause_text, first or causes)))}"
+        of_the_whole = [
+            action["cause"] for action in actions if action["about"] == about and action["cause"]["changes"]
+        ]
+        chosen = of_the_whole or [cause for cause in causes if cause["reason"] != "follows"] or causes
+        lines = dict.fromkeys(
+            text
+            for cause in chosen
+            for text in (
+                [cause_text({**cause, "changes": [change]}) for change in cause["changes"]] or [cause_text(cause)]
+            )
+        )
+        for number, line in enumerate(lines):
+            yield f"{'' if number else about:<{width}}  {line}"
 
 
 def _rows(actions: Sequence[Json]) -> str:
@@ -273,6 +283,9 @@ def _read(file: Path) -> Json:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--digest"]:
-        print(digest(_read(Path(sys.argv[2]))))
+        plan = _read(Path(sys.argv[2]))
+        if "actions" not in plan:
+            sys.exit("\n".join(map(problem_text, plan.get("error", []))) or "there is no plan")
+        print(digest(plan))
     else:
         sys.exit(main())

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs one sagespec command. What it printed is left in a folder, named in the output `folder`, for report.py:
 # result.json of validate and plan, log.txt of all.
-# COMMAND, SPECS, RUNTIME, ARGS, EXPECT_DIGEST: see the inputs of action.yml.
+# COMMAND, SPECS, RUNTIME, ARGS, WAIT, EXPECT_DIGEST: see the inputs of action.yml.
 set -euo pipefail
 
 set --
@@ -35,7 +35,7 @@ case $COMMAND in
     ;;
   apply)
     if [[ -n $EXPECT_DIGEST ]]; then
-      ask plan "$@"
+      ask plan "$@" || true # what is refused makes it fail, too; without a plan the next line ends this
       digest=$(python3 "$GITHUB_ACTION_PATH/report.py" --digest "$folder/result.json")
       if [[ $digest != "$EXPECT_DIGEST" ]]; then
         echo "The plan is not the one that was approved: something has changed since. Nothing was applied." \
@@ -46,7 +46,7 @@ case $COMMAND in
     # The runner kills what a job leaves running, and knows it by this variable; what sagespec starts is to stay.
     unset RUNNER_TRACKING_ID
     # exec: when a job is cancelled, only the first process of its step hears SIGINT, so that must be sagespec.
-    exec sagespec apply "$@" --output plain > >(exec tee "$folder/log.txt") 2>&1
+    sagespec apply "$@" --wait "$WAIT" --output plain > >(exec tee "$folder/log.txt") 2>&1
     ;;
   *)
     echo "::error title=sagespec::command is $COMMAND; it must be validate, plan or apply"

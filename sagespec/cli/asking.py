@@ -1,0 +1,121 @@
+"""Calls to an endpoint: what is sent, and the answer or the refusal in words."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sagespec.cli.shared import DONE, FAILED
+from sagespec.errors import Problem, WorldError, did_you_mean
+
+if TYPE_CHECKING:
+    from sagespec.project import Answer
+    from sagespec.show import Screen
+
+Ask = Callable[[], "Answer"]
+
+_CONTENT_TYPES = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".jsonl": "application/jsonlines",
+    ".libsvm": "text/libsvm",
+    ".svm": "text/libsvm",
+    ".npy": "application/x-npy",
+    ".txt": "text/plain",
+}
+
+
+def guess_content_type(file_name: str, body: bytes) -> str:
+    """By the file's suffix; else JSON when it looks like that, else CSV.
+
+    >>> guess_content_type("rows.jsonl", b""), guess_content_type("-", b' [[1]]'), guess_content_type("", b"1,2")
+    ('application/jsonlines', 'application/json', 'text/csv')
+    """
+    looks = "application/json" if body.lstrip()[:1] in (b"{", b"[") else "text/csv"
+    return _CONTENT_TYPES.get(Path(file_name).suffix.lower(), looks)
+
+
+def ask_once(screen: Screen, endpoint_name: str, ask: Ask, known: Callable[[], Iterable[str]]) -> int:
+    """The answer's bytes to standard output, who gave it to standard error; WorldError for any status but 2xx.
+
+    known: the names of the endpoints there are, for when this one is not among them.
+    """
+    answer, milliseconds = _timed(ask)
+    if screen.format == "json":
+        screen.document(_as_json(answer, milliseconds))
+        return DONE if _is_good(answer) else FAILED
+    if not _is_good(answer):
+        raise WorldError(_refusal(endpoint_name, answer, known))
+    sys.stdout.buffer.write(answer.body)
+    if sys.stdout.isatty() and not answer.body.endswith(b"\n"):
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
+    screen.aside((f"{f'variant {answer.variant}, ' if answer.variant else ''}{milliseconds:.1f} ms", "dim"))
+    return DONE
+
+
+def ask_often(screen: Screen, ask: Ask, times: int) -> int:
+    """How `times` answers spread over the variants."""
+    from sagespec.show import write_split
+
+    answers: dict[str, list[float]] = {}
+    failed: dict[str, int] = {}
+    for _ in range(times):
+        answer, milliseconds = _timed(ask)
+        answers.setdefault(answer.variant, []).append(milliseconds)
+        if not _is_good(answer):
+            failed[answer.variant] = failed.get(answer.variant, 0) + 1
+    write_split(screen, answers, failed)
+    return FAILED if failed else DONE
+
+
+def _timed(ask: Ask) -> tuple[Answer, float]:
+    begun = time.perf_counter()
+    answer = ask()
+    return answer, (time.perf_counter() - begun) * 1000
+
+
+def _is_good(answer: Answer) -> bool:
+    return 200 <= answer.status < 300
+
+
+def _as_json(answer: Answer, milliseconds: float) -> dict[str, object]:
+    import base64
+
+    try:
+        body = {"body": answer.body.decode()}
+    except UnicodeDecodeError:
+        body = {"body_base64": base64.b64encode(answer.body).decode()}
+    return {
+        "status": answer.status,
+        "variant": answer.variant,
+        "content_type": answer.content_type,
+        "milliseconds": round(milliseconds, 3),
+        **body,
+    }
+
+
+def _refusal(endpoint_name: str, answer: Answer, known: Callable[[], Iterable[str]]) -> Problem:
+    """An error of SageMaker's runtime, or anything else that is not 2xx."""
+    told: Mapping[str, Any] = {}
+    with suppress(ValueError):
+        parsed = json.loads(answer.body)
+        told = parsed if isinstance(parsed, dict) else {}
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    error = headers.get("x-amzn-errortype") or told.get("Code") or told.get("__type") or "HTTP"
+    about = f"endpoint/{endpoint_name}" + (f"/{answer.variant}" if answer.variant else "")
+    if "OriginalStatusCode" in told:
+        message = f"the model answered {told['OriginalStatusCode']}: {str(told.get('OriginalMessage', '')).strip()}"
+        return Problem(f"{error} ({answer.status}): {message}", about=about, fix=f"see `sagespec logs {about}`")
+    message = told.get("Message") or told.get("message") or answer.body.decode(errors="replace").strip()[:1000]
+    others = [name for name in known() if name != endpoint_name]
+    return Problem(
+        f"{error} ({answer.status}): {message}",
+        about=about,
+        fix=did_you_mean(endpoint_name, others) or "see `sagespec status` for what is served",
+    )

@@ -1,0 +1,147 @@
+"""What every command has: its common options, and an exit code for whatever it raises.
+
+0 done, 1 failed, 2 `plan --exit-code` with changes, 64 wrong usage, 130 stopped by Ctrl-C or SIGTERM, 141 the
+reader of the output went away.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from sagespec.errors import InternalError, Problem, SagespecError
+
+if TYPE_CHECKING:
+    from sagespec.project import Project
+    from sagespec.show import Screen
+
+DONE, FAILED, CHANGES, WRONG_USAGE, STOPPED, READER_GONE = 0, 1, 2, 64, 130, 141
+
+Output = Literal["text", "plain", "json", "markdown"]
+Command = Callable[..., int]
+
+OPTIONS = (
+    click.option(
+        "-C",
+        "folder",
+        metavar="DIR",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        help="Look for the project here and in the folders above.  [default: the current folder]",
+    ),
+    click.option(
+        "-f",
+        "specs",
+        metavar="PATH",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="File or folder with specs; may be given several times.  [default: specs/]",
+    ),
+    click.option(
+        "--runtime",
+        type=click.Choice(["auto", "docker", "process"]),
+        help="Docker, local processes, or Docker if it answers.  [default: what sagespec.yaml says, else auto]",
+    ),
+    click.option("--debug", is_flag=True, default=None, help="Show a traceback if sagespec itself goes wrong."),
+)
+
+
+@dataclass
+class Shared:
+    """The common options as they were given. `root`: the project's folder, once it was found."""
+
+    folder: Path
+    specs: tuple[Path, ...]
+    runtime: Literal["auto", "docker", "process"] | None
+    output: Output
+    debug: bool
+    root: Path | None = None
+
+    @property
+    def screen(self) -> Screen:
+        from sagespec.show import Screen
+
+        screen = replace(Screen.here("text" if self.output == "plain" else self.output), root=self.root)
+        return replace(screen, colour=False, live=False, width=None) if self.output == "plain" else screen
+
+    def project(self) -> Project:
+        """The project round the start folder; paths of `-f` are relative to that folder."""
+        from sagespec.project import Project
+
+        project = Project.open(self.folder, specs=[self.folder / path for path in self.specs], runtime=self.runtime)
+        self.root = project.root
+        return project
+
+
+def shared(*more_formats: str) -> Callable[[Command], Command]:
+    """Gives a command the common options, as its first argument, and turns what it raises into an exit code."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(
+            folder: Path | None, specs: tuple[Path, ...], runtime: Any, output: Output, debug: bool | None, **own: Any
+        ) -> int:
+            wants_debug = bool(debug) or os.environ.get("SAGESPEC_DEBUG", "") not in ("", "0")
+            given = Shared((folder or Path.cwd()).absolute(), specs, runtime, output, wants_debug)
+            return _exit_code(given, functools.partial(command, given, **own))
+
+        formats = ["text", "plain", "json", *more_formats]
+        output = click.option(
+            "--output",
+            type=click.Choice(formats),
+            default="text",
+            help="plain is text without colours and moving lines; json is for programs.  [default: text]",
+        )
+        for option in reversed((*OPTIONS, output)):
+            run = option(run)
+        return run
+
+    return decorate
+
+
+def _exit_code(given: Shared, command: Callable[[], int]) -> int:
+    try:
+        return command()
+    except (click.ClickException, click.Abort):
+        raise
+    except KeyboardInterrupt:
+        return STOPPED
+    except BrokenPipeError:
+        return reader_gone()
+    except InternalError as error:
+        return _bug(given, error)
+    except SagespecError as error:
+        return _failed(given, error.problems)
+    except OSError as error:
+        what = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+        return _failed(given, (Problem(what, fix="see `sagespec doctor` for what may be wrong here"),))
+    except Exception as error:
+        return _bug(given, error)
+
+
+def _failed(given: Shared, problems: tuple[Problem, ...]) -> int:
+    from sagespec.show import write_problems
+
+    write_problems(given.screen, problems)
+    return FAILED
+
+
+def _bug(given: Shared, error: Exception) -> int:
+    from sagespec.show import write_bug
+
+    write_bug(given.screen, error, given.debug)
+    return FAILED
+
+
+def reader_gone() -> int:
+    """`| head` has seen enough. What is still buffered goes nowhere, so that leaving says nothing either."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return READER_GONE

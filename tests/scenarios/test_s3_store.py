@@ -1,0 +1,113 @@
+"""The loop against S3 instead of a directory: store and inputs, on real servers, in both runtimes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sagespec.manifest import JobStatus
+from sagespec.state import job_address
+from sagespec.stores import open_store
+from tests.contracts.servers import S3Server, s3_server
+from tests.scenarios.conftest import RUNTIMES
+from tests.scenarios.specs import endpoint, job
+from tests.scenarios.workspace import Workspace, wait_until
+
+pytestmark = pytest.mark.s3
+
+
+@pytest.fixture(params=["rclone", "moto"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S3Server]:
+    with s3_server(request.param, folder=tmp_path / "s3") as running:
+        yield running
+
+
+@pytest.fixture(params=RUNTIMES)
+def workspace(
+    request: pytest.FixtureRequest, tmp_path: Path, project_name: str, server: S3Server, evidence: Path
+) -> Iterator[Workspace]:
+    place = Workspace(
+        tmp_path / "project", project_name, request.param, f"{server.uri}/models", dict(server.environment)
+    )
+    yield place
+    place.run("destroy", "--yes", code=None)
+
+
+def put_input(workspace: Workspace, server: S3Server, parts: int) -> None:
+    """The training data as `parts` objects under s3://<bucket>/input/."""
+    with workspace.project():
+        source = open_store(f"{server.uri}/input")
+        for number in range(parts):
+            source.write(f"part-{number}.csv", f"1,0.5,0.{number}\n0,0.1,0.9\n".encode())
+
+
+def test_the_loop_with_everything_in_s3(workspace: Workspace, server: S3Server) -> None:
+    put_input(workspace, server, parts=3)
+    specs = job(1).replace("../data/train.csv", f"{server.uri}/input/") + job(2)
+    workspace.write(specs + endpoint("stable model@1 90", "candidate model@2 10"))
+    workspace.run("apply")
+    with workspace.project() as project:
+        manifest = project.manifest(job_address("model", 1))
+        assert manifest.inputs["train"].objects == 3
+        assert {f"{project.settings.name}/jobs/model/1/model.tar.gz"} <= {e.key for e in project.store.entries()}
+    assert workspace.invoke("answers", "hello", variant="candidate")[0] == 200
+    assert workspace.json("apply")["outcomes"] == []
+    workspace.edit("model: model@2", "model: model@1")
+    workspace.run("apply")
+    workspace.run("rollback", "answers")
+    assert "rolled_back" in workspace.run("history", "answers", "--output", "json").stdout
+
+
+def test_sharded_objects_are_shared_out_among_the_hosts(workspace: Workspace, server: S3Server) -> None:
+    put_input(workspace, server, parts=4)
+    channel = f"{{source: '{server.uri}/input/', distribution: sharded}}"
+    workspace.write(job(1, instances=2).replace("../data/train.csv", channel))
+    workspace.run("apply")
+    with workspace.project() as project:
+        assert project.manifest(job_address("model", 1)).inputs["train"].objects == 4
+
+
+def test_a_model_is_not_lost_when_the_store_is_gone_while_it_trains(workspace: Workspace, server: S3Server) -> None:
+    workspace.write(job(1, hyperparameters="{sleep: 3}"))
+    with workspace.running("apply") as first:
+        wait_until(lambda: any(c.state == "running" for c in workspace.containers()))
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            first.wait(90)
+            said = first.stdout.read() if first.stdout else ""
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+    assert first.returncode == 1, said
+    assert server.bucket in said or "s3://" in said
+    (kept,) = workspace.containers()
+    assert kept.state == "exited"
+    workspace.run("apply")
+    with workspace.project() as project:
+        manifest = project.manifest(job_address("model", 1))
+    assert manifest.status is JobStatus.COMPLETED
+    assert kept.started_at is not None
+    assert manifest.started_at <= kept.started_at, "the model that was kept is the one that is stored"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "127.0.0.1:9"),
+    ],
+)
+def test_a_store_that_refuses_is_told_before_anything_runs(
+    tmp_path: Path, project_name: str, changed: dict[str, str], said: str
+) -> None:
+    with s3_server("rclone", folder=tmp_path / "s3") as server:
+        environment = {**server.environment, **changed}
+        workspace = Workspace(tmp_path / "project", project_name, "process", f"{server.uri}/models", environment)
+        workspace.write(job(1))
+        result = workspace.run("apply", code=1, timeout=60)
+        assert said in result.stdout + result.stderr
+        assert "Traceback" not in result.stderr
+        assert workspace.containers() == ()
