@@ -144,7 +144,7 @@ def counted_engine(calls: Counter[str]) -> Iterator[str]:
                 method, path = data.split(b" ", 2)[:2]
                 calls[f"{method.decode()} {unquote(path.decode()).partition('?')[0]}"] += 1
             sink.sendall(data)
-        sink.close()
+        sink.shutdown(socket.SHUT_WR)
 
     def serve() -> None:
         while True:

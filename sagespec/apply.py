@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import assert_never
 
 from sagespec.archive import unpack
-from sagespec.contract import SERVE_GRACE_SECONDS
+from sagespec.contract import SERVE_GRACE_SECONDS, serving_environment
 from sagespec.errors import InternalError, SagespecError, WorldError
 from sagespec.events import Event, EventKind, Outcome, Report, Result
 from sagespec.gateway import Gateway
@@ -214,7 +214,7 @@ def start_instance(action: StartInstance, world: World, report: Report) -> None:
         hash=variant.hash,
         program=variant.program,
         command="serve",
-        environment=dict(variant.environment),
+        environment=serving_environment(variant.environment, variant.cpus),
         cpus=variant.cpus,
         memory=variant.memory,
         keep_running=True,

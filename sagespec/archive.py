@@ -42,6 +42,10 @@ _EXTENDED = (
 _LINKS = {tarfile.SYMTYPE: "a symbolic link", tarfile.LNKTYPE: "a hard link"}
 
 
+class UnfitMember(WorldError):
+    """A member that no archive may hold: the fault of who made it, so trying again does not help."""
+
+
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
@@ -206,8 +210,8 @@ def _damage(what: str) -> Iterator[None]:
         ) from error
 
 
-def _refused(name: str, kind: str, what: str) -> WorldError:
-    return WorldError(
+def _refused(name: str, kind: str, what: str) -> UnfitMember:
+    return UnfitMember(
         f"{what} holds {name!r}, {kind}",
         why="an archive may hold files and folders below its root, as SageMaker's hosting has it",
         fix="put the file itself in that place",

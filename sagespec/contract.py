@@ -149,3 +149,9 @@ def _variable(value: Any) -> str:
 def shard(objects: Sequence[str], host_index: int, host_count: int) -> list[str]:
     """The objects of one host under ShardedByS3Key: about 1/n of them, every n-th in key order."""
     return sorted(objects)[host_index::host_count]
+
+
+def serving_environment(environment: Mapping[str, str], cpus: float | None) -> dict[str, str]:
+    """Variables of one serving container; as many model server workers as it has CPUs, unless it says otherwise."""
+    workers = {"SAGEMAKER_MODEL_SERVER_WORKERS": str(max(1, round(cpus)))} if cpus else {}
+    return {**workers, **environment}

@@ -8,8 +8,8 @@ of hands is a compare-and-swap and no slow process can remove the lock of anothe
 Whether a holder is dead is decided by what can be known:
 - on the same machine (same boot, same process namespace) by its process: gone, or another one under its
   pid, and the lock is free at once; there, and it holds, however long it was suspended;
-- elsewhere by its lease: the holder has not renewed it for so long that it must be dead, or cut off from
-  the store and, by its own clock, has stopped acting.
+- elsewhere, and for this very process, by its lease: the holder has not renewed it for so long that it must
+  be dead, or cut off from the store and, by its own clock, has stopped acting.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class ProjectLock:
         self._done.set()
         self._thread.join()
         if not self.lost.is_set():
-            self._write(self.holder.model_copy(update={"released": True}))
+            self._write(released=True)
 
     def check(self) -> None:
         """WorldError when the lock is no longer ours. A machine that slept past the lease renews first."""
@@ -167,25 +167,27 @@ class ProjectLock:
         """Extend the lease; sets `lost` when that is no longer possible."""
         with self._one_at_a_time:
             if not self.lost.is_set():
-                self._write(self.holder.model_copy(update={"renewed_at": self._clock()}))
+                self._write(renewed_at=self._clock())
 
-    def _write(self, holder: Holder) -> None:
+    def _write(self, **changes: object) -> None:
         try:
-            self._etag = self._store.write(self._key, _json(holder), if_match=self._etag)
-            self.holder = holder
-        except Conflict:
-            self._look_again()
+            for _ in range(2):
+                wanted = self.holder.model_copy(update=changes)
+                try:
+                    self._etag = self._store.write(self._key, _json(wanted), if_match=self._etag)
+                    self.holder = wanted
+                    return
+                except Conflict:
+                    self._look_again()
+                if self.lost.is_set() or self.holder == wanted:
+                    return  # taken from us; or it was this very write, repeated after its answer was lost
+                # An earlier write of ours had gone through unheard: now that its ETag is known, once more.
         except WorldError as error:
             if self._lease_is_over():
                 self._lose(f"it could not be renewed for {self.holder.lease_seconds:g} s: {error.problems[0].what}")
 
     def _look_again(self) -> None:
-        """After a conflict: a write of ours whose answer was lost is no loss."""
-        try:
-            present = _read(self._store, self._key)
-        except WorldError as error:
-            self._lose(error.problems[0].what)
-            return
+        present = _read(self._store, self._key)
         if present is None:
             self._lose("its file was removed")
         elif present.holder.id != self.holder.id:
@@ -258,7 +260,7 @@ def _try_to_take(store: Store, key: str, mine: Holder, present: _Present | None)
 
 def _why_dead(holder: Holder, seen_at: datetime, now: datetime) -> str:
     """Why the lock may be taken, or '' while its holder may be alive. `seen_at`: since when it looks as it does."""
-    if holder.machine == _machine():
+    if _is_neighbour(holder):
         return "" if _is_running(holder.pid, holder.process_started) else "that process is gone"
     lease = timedelta(seconds=holder.lease_seconds)
     # Two clocks: by ours alone a whole lease must have passed unrenewed; by theirs a lease and the skew.
@@ -267,8 +269,18 @@ def _why_dead(holder: Holder, seen_at: datetime, now: datetime) -> str:
     return ""
 
 
+def _is_neighbour(holder: Holder) -> bool:
+    """Whether the holder is another process whose life can be seen from here.
+
+    For this process itself (`watch` takes the lock again and again) the lease decides: a lock that could not
+    be given back while the store was away has no thread that renews it.
+    """
+    is_this_process = holder.pid == os.getpid() and holder.process_started == (_process_started(os.getpid()) or "")
+    return holder.machine == _machine() and not is_this_process
+
+
 def _held(holder: Holder, place: str, now: datetime) -> WorldError:
-    if holder.machine == _machine():
+    if _is_neighbour(holder):
         why = f"process {holder.pid} runs on this machine"
         fix = f"wait for it, or end it with: kill {holder.pid}"
     else:

@@ -25,9 +25,9 @@ from sagespec.converge import Converged, converge
 from sagespec.errors import Problem, SpecError, WorldError, did_you_mean
 from sagespec.events import Event, EventKind, Report
 from sagespec.gateway import Gateway
-from sagespec.load import Loaded, find_root, load
+from sagespec.load import Loaded, find_root, load, missing_paths
 from sagespec.lock import ProjectLock, project_lock
-from sagespec.manifest import Git, Manifest, Revision, RevisionStatus
+from sagespec.manifest import Git, JobStatus, Manifest, Revision, RevisionStatus
 from sagespec.observe import observe
 from sagespec.plan import Plan
 from sagespec.reconcile import Options, reconcile
@@ -169,22 +169,30 @@ class Project:
 
     # -- looking -----------------------------------------------------------------------------------
 
-    def load(self, *, check_paths: bool = False) -> Loaded:
+    def load(self) -> Loaded:
         """The specs as written. SpecError with every problem of every file."""
-        return load(self._specs, self.root, check_paths=check_paths)
+        return load(self._specs, self.root, check_paths=False)
 
-    def desired(self, loaded: Loaded | None = None) -> tuple[Desired, Mapping[Address, Manifest]]:
-        """What the specs ask for, and the manifests that were read to know it."""
-        loaded = loaded or self.load()
+    def desired(self, *, check_paths: bool = True) -> tuple[Desired, Mapping[Address, Manifest]]:
+        """What the specs ask for, and the manifests that were read to know it.
+
+        check_paths: SpecError when local data is missing that a job not trained yet would read, or a model
+        archive. Data of trained jobs may be gone: the model is in the store.
+        """
+        loaded = self.load()
         manifests = self.records.manifests(wanted_manifests(loaded))
-        desired = resolve(
-            loaded, root=self.root, images=self.images, manifests=manifests, fingerprint=self._fingerprint
-        )
-        return desired, manifests
+        return self._resolved(loaded, manifests, check_paths=check_paths), manifests
 
-    def look(self) -> tuple[Desired, Observed]:
+    def _resolved(self, loaded: Loaded, manifests: Mapping[Address, Manifest], *, check_paths: bool) -> Desired:
+        done = {address for address, manifest in manifests.items() if manifest.status is JobStatus.COMPLETED}
+        missing = [p for item in loaded.specs if item.address not in done for p in missing_paths(item)]
+        if check_paths and missing:
+            raise SpecError(missing)
+        return resolve(loaded, root=self.root, images=self.images, manifests=manifests, fingerprint=self._fingerprint)
+
+    def look(self, *, check_paths: bool = True) -> tuple[Desired, Observed]:
         """Both sides, as of now."""
-        desired, manifests = self.desired()
+        desired, manifests = self.desired(check_paths=check_paths)
         return desired, observe(self.runtime, self.gateway, self.records, manifests)
 
     @staticmethod
@@ -200,13 +208,13 @@ class Project:
         A variant may name a job that only the store knows; where the store does not answer, that is noted
         rather than refused.
         """
-        loaded = self.load(check_paths=True)
+        loaded = self.load()
         notes: tuple[str, ...] = ()
         try:
             manifests = self.records.manifests(wanted_manifests(loaded))
         except WorldError as error:
             manifests, notes = {}, (f"the store was not asked: {error.problems[0].what}",)
-        resolve(loaded, root=self.root, images=self.images, manifests=manifests, fingerprint=lambda uri: uri)
+        self._resolved(loaded, manifests, check_paths=True)
         jobs = sum(item.address.kind == "job" for item in loaded.specs)
         return Validated(jobs, len(loaded.specs) - jobs, loaded.files, notes)
 
@@ -226,7 +234,7 @@ class Project:
         wait_for_lock_seconds: float = 0.0,
     ) -> Converged:
         """Make what runs agree with the specs; returns when all is as specified or has failed."""
-        self.load()  # wrong specs are told before anything is locked or touched
+        self.desired()  # wrong specs are told before anything is locked or touched
         with self._locked("apply", report, wait_for_lock_seconds) as lock:
             return converge(
                 self.look, self.world(), report, options or Options(), cancelled=cancelled, guard=lock.check
@@ -431,7 +439,7 @@ class Project:
 
     def status(self) -> Status:
         """What is asked and what is there, side by side."""
-        desired, observed = self.look()
+        desired, observed = self.look(check_paths=False)
         plan = reconcile(desired, observed, datetime.now(UTC))
         counters = self.gateway.counters() if observed.gateway.answers else {}
         return Status(

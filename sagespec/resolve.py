@@ -293,5 +293,7 @@ def _program_of(manifest: Manifest) -> Program:
 def _artifact_fingerprint(uri: str, root: Path, fingerprint: Fingerprint) -> str:
     if uri.startswith("s3://"):
         return fingerprint(uri)
+    if not (root / uri).is_file():
+        return "missing"  # `load.missing_paths` tells where it matters
     with (root / uri).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

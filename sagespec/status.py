@@ -23,7 +23,9 @@ from sagespec.state import (
     endpoint_address,
     endpoint_from_asked,
 )
-from sagespec.xds import Counters, TargetKey
+from sagespec.xds import Counters
+
+CounterKey = tuple[str, str, str]  # endpoint, variant, hash
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def job_state(address: Address, observed: Observed, plan: Plan) -> JobState:
 
 
 def endpoint_states(
-    desired: Desired, observed: Observed, plan: Plan, counters: Mapping[TargetKey, Counters], gateway_url: str
+    desired: Desired, observed: Observed, plan: Plan, counters: Mapping[CounterKey, Counters], gateway_url: str
 ) -> tuple[EndpointState, ...]:
     """The rows of all endpoints, those in no spec included, sorted by name."""
     names = sorted({endpoint.name for endpoint in desired.endpoints} | observed.gateway.routes.keys())
@@ -108,7 +110,7 @@ def _endpoint_state(
     desired: Desired,
     observed: Observed,
     plan: Plan,
-    counters: Mapping[TargetKey, Counters],
+    counters: Mapping[CounterKey, Counters],
     gateway_url: str,
 ) -> EndpointState:
     address = endpoint_address(name)
@@ -134,7 +136,7 @@ def _variant_states(
     shown: DesiredEndpoint | None,
     route: Route | None,
     observed: Observed,
-    counters: Mapping[TargetKey, Counters],
+    counters: Mapping[CounterKey, Counters],
 ) -> tuple[VariantState, ...]:
     """The variants asked for, then those that only the gateway still knows."""
     targets = route.targets if route else ()
@@ -146,7 +148,7 @@ def _variant_states(
     for name in names:
         asked = shown.variant(name) if shown else None
         mine = [target for target in targets if target.variant == name]
-        counted = [counters[key] for t in mine if (key := TargetKey(endpoint_name, t.variant, t.hash)) in counters]
+        counted = [counters[key] for t in mine if (key := (endpoint_name, t.variant, t.hash)) in counters]
         healthy = sum(
             (probe := observed.gateway.probes.get(instance)) is not None and probe.healthy
             for target in mine

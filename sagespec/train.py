@@ -22,7 +22,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from sagespec import __version__
-from sagespec.archive import pack
+from sagespec.archive import UnfitMember, pack
 from sagespec.contract import (
     FAILURE_REASON_LENGTH,
     STOP_GRACE_SECONDS,
@@ -291,12 +291,14 @@ class Trainer:
         artifacts = {}
         for host, log in logs.items():
             artifacts[f"logs/{host}"] = self._upload(job, f"logs/{host}.log", log, report)
-        if status is not JobStatus.FAILED:
-            model = self._pack(launches, "model", folder)
-            artifacts["model"] = self._upload(job, "model.tar.gz", model, report)
-        output = self._pack(launches, "output/data", folder)
-        if _has_members(output):
-            artifacts["output"] = self._upload(job, "output.tar.gz", output, report)
+        try:
+            if status is not JobStatus.FAILED:
+                artifacts["model"] = self._upload(job, "model.tar.gz", self._pack(launches, "model", folder), report)
+            output = self._pack(launches, "output/data", folder)
+            if _has_members(output):
+                artifacts["output"] = self._upload(job, "output.tar.gz", output, report)
+        except UnfitMember as unfit:  # a verdict on what was made: to collect it again would end the same
+            status, reason = JobStatus.FAILED, f"AlgorithmError: {unfit.problems[0].what}"
         manifest = Manifest(
             project=self.records.project_name,
             name=job.name,
@@ -335,16 +337,23 @@ class Trainer:
     def _failure_reason(
         self, launches: Sequence[Launch], exit_codes: Mapping[str, int], followed: Mapping[str, Followed]
     ) -> str:
-        """The first 1,024 characters of output/failure of the first host that failed (SageMaker's FailureReason);
-        where it wrote none, its exit code and last lines."""
-        failed = next(launch for launch in launches if exit_codes[launch.alias])
-        content = self.runtime.read(failed.name, "output/failure")
+        """What SageMaker calls the FailureReason: the first 1,024 characters of a host's output/failure, or its
+        exit code and last lines. Of several failed hosts a ClientError tells most: the others often only
+        lost their peer."""
+        reasons = [
+            self._host_failure(launch, exit_codes[launch.alias], followed[launch.alias])
+            for launch in launches
+            if exit_codes[launch.alias]
+        ]
+        return next((reason for reason in reasons if reason.startswith("ClientError")), reasons[0])
+
+    def _host_failure(self, launch: Launch, exit_code: int, followed: Followed) -> str:
+        content = self.runtime.read(launch.name, "output/failure")
         if content and content.strip():
             text = content.decode(errors="replace").strip()[:FAILURE_REASON_LENGTH]
             return text if re.match(r"^\w+Error: ", text) else f"AlgorithmError: {text}"
-        code = exit_codes[failed.alias]
-        said = "\n".join(followed[failed.alias].last_lines)
-        return f"AlgorithmError: {failed.alias} exited with code {code}" + (
+        said = "\n".join(followed.last_lines)
+        return f"AlgorithmError: {launch.alias} exited with code {exit_code}" + (
             f"; its last lines:\n{said}" if said else ""
         )
 

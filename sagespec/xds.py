@@ -53,7 +53,7 @@ DROPPED_HEADERS = (
     "amz-sdk-request",
 )
 
-CONNECT_SECONDS = 1.0
+CONNECT_SECONDS = 1.5  # long enough for a SYN that was lost and is sent again after a second
 # Shorter than any common server keeps an idle connection (gunicorn: 2 s), so that no request meets one that is
 # just being closed. A new connection takes a tenth of a millisecond.
 IDLE_SECONDS = 1.5

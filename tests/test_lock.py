@@ -171,7 +171,7 @@ def test_in_a_bucket_without_conditional_writes_it_is_taken_renewed_and_given_ba
                 lock.renew()
                 lock.check()
                 with (
-                    pytest.raises(WorldError, match="runs on this machine"),
+                    pytest.raises(WorldError, match="the project is locked by sagespec apply"),
                     project_lock(store, "shop", command="apply"),
                 ):
                     pass
@@ -376,11 +376,14 @@ class Unreachable(DirectoryStore):
 
     down = False
     forgetful = False
+    unheard = False
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         if self.down:
             raise WorldError("s3://acme does not answer")
         etag = super().write(key, data, if_absent=if_absent, if_match=if_match)
+        if self.unheard:
+            raise WorldError("s3://acme does not answer")
         if self.forgetful:
             raise Conflict("the repeat of a write whose answer was lost")
         return etag
@@ -414,6 +417,33 @@ def test_a_write_whose_answer_was_lost_is_known_as_ours(tmp_path: Path) -> None:
         lock.renew()
         lock.check()
     assert read_lock(store, "shop") is None
+
+
+def test_a_renewal_that_went_through_unheard_does_not_keep_the_lock_from_being_renewed_and_freed(
+    tmp_path: Path, clock: Clock
+) -> None:
+    store = Unreachable(tmp_path)
+    for again in (True, False):
+        with project_lock(store, "shop", command="watch", clock=clock) as lock:
+            clock.sleep(10)
+            store.unheard = True
+            lock.renew()
+            store.unheard = False
+            if again:
+                clock.sleep(10)
+                lock.renew()
+                assert lock.holder.renewed_at == clock.now
+        assert read_lock(store, "shop") is None
+
+
+def test_a_lock_that_this_process_could_not_give_back_is_free_after_its_lease(tmp_path: Path, clock: Clock) -> None:
+    store = Unreachable(tmp_path)
+    with project_lock(store, "shop", command="watch", clock=clock):
+        store.down = True
+    store.down = False
+
+    with project_lock(store, "shop", command="watch", wait_seconds=90, clock=clock, sleep=clock.sleep):
+        assert clock.now - NOON > timedelta(seconds=60)
 
 
 def test_a_lock_removed_by_hand_is_lost(store: DirectoryStore) -> None:

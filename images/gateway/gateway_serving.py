@@ -122,7 +122,6 @@ def listener(host: str, port: int, routes: Path) -> dict[str, Any]:
         "http_filters": http_filters(),
         "local_reply_config": local_replies(),
         "normalize_path": True,
-        "merge_slashes": True,
         "skip_xff_append": True,
         "server_name": "sagespec",
     }

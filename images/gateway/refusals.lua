@@ -2,7 +2,6 @@
 -- reason is in the route's metadata.
 
 local ACCOUNT = "000000000000"
-local SMALL_BYTES = 65536
 
 local function refuse(handle, status, kind, message, more)
   local answer = {
@@ -11,10 +10,6 @@ local function refuse(handle, status, kind, message, more)
     ["x-amzn-errortype"] = kind,
     ["x-amzn-requestid"] = handle:headers():get("x-request-id"),
   }
-  -- Envoy closes the connection when it answers before the request is whole.
-  if (tonumber(handle:headers():get("content-length")) or SMALL_BYTES) < SMALL_BYTES then
-    handle:body()
-  end
   handle:respond(answer, '{"Message":' .. json_text(message) .. (more or "") .. "}")
 end
 

@@ -105,7 +105,7 @@ def load(paths: Sequence[Path], root: Path, *, check_paths: bool = True) -> Load
         problems += wrong
     problems += _clashes(specs)
     if check_paths:
-        problems += [problem for spec in specs for problem in _missing_paths(spec)]
+        problems += [problem for spec in specs for problem in missing_paths(spec)]
     if problems or project is None:
         raise SpecError(sorted(problems, key=lambda problem: (problem.where or Origin(""), problem.what)))
     names = tuple(shown_name(file, root) for file in files)
@@ -249,7 +249,7 @@ def _clashes(specs: Sequence[LoadedSpec]) -> Iterator[Problem]:
             )
 
 
-def _missing_paths(item: LoadedSpec) -> Iterator[Problem]:
+def missing_paths(item: LoadedSpec) -> Iterator[Problem]:
     """Local data and model archives that a spec names and that are not there."""
     match item.spec:
         case TrainingJob() as job:

@@ -183,10 +183,10 @@ class S3Store:
         where = self._where_to_write(key)
         with disk_problems(f"cannot read {file}"), file.open("rb") as source:
             part_bytes = max(_PART_BYTES, -(-file.stat().st_size // _MOST_PARTS))
-            if file.stat().st_size > part_bytes:
-                self._abort_unfinished(where["Key"])
             hashed = _Hashed(source)
             with self._problems(key):
+                if file.stat().st_size > part_bytes:
+                    self._abort_unfinished(where["Key"])
                 self._client.upload_fileobj(
                     hashed,  # type: ignore[arg-type]  # boto3 needs no more of it than `read`
                     **where,

@@ -160,7 +160,7 @@ def test_several_hosts_train_one_model(workspace: Workspace) -> None:
 
 
 def test_one_failing_host_fails_the_job_and_stops_the_others(workspace: Workspace) -> None:
-    workspace.write(job(1, instances=2, hyperparameters="{sleep: 0.5, on_host: algo-2, exit_code: 4, failure: no}"))
+    workspace.write(job(1, instances=2, hyperparameters="{sleep: 0.5, on_host: algo-2, exit_code: 4, failure: nope}"))
     workspace.run("apply", code=1)
     manifest = workspace.records().manifests([job_address("model", 1)])[job_address("model", 1)]
     assert manifest.status is JobStatus.FAILED

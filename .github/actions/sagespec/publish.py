@@ -13,7 +13,6 @@ import json
 import os
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from urllib.parse import quote
 
 TRIES = 3
 PAGE = 100
+PERMISSIONS = {"comment": "pull-requests", "issue": "issues"}
 
 
 def main(kind: str) -> int:
@@ -29,10 +29,9 @@ def main(kind: str) -> int:
     text = f"{_marker(kind, title)}\n{report.read_text(encoding='utf-8')}"
     try:
         print(comment(text, state) if kind == "comment" else issue(text, state, title))
-    except urllib.error.HTTPError as error:
-        return _refused(kind, f"{error.code} {error.reason}")
-    except OSError as error:
-        return _refused(kind, str(error))
+    except OSError as error:  # HTTPError is one
+        hint = f"; give the job `{PERMISSIONS[kind]}: write`" if getattr(error, "code", 0) in (401, 403, 404) else ""
+        return _refused(kind, f"{error}{hint}")
     return 0
 
 
@@ -106,7 +105,7 @@ def _call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
                 return json.load(answer)
-        except OSError as error:  # HTTPError is one
+        except OSError as error:
             passes = getattr(error, "code", 500) >= 500
             if method == "POST" or not passes or attempt == TRIES:
                 raise
@@ -117,9 +116,9 @@ def _call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
 def _refused(kind: str, why: str) -> int:
     """The comment is a copy of the job summary, so the job goes on; an issue that fails must not pass unseen."""
     if kind == "comment":
-        print(f"::warning title=No comment on the pull request::{why}: give the job `pull-requests: write`")
+        print(f"::warning title=No comment on the pull request::{why}")
         return 0
-    print(f"::error title=The issue could not be written::{why}: give the job `issues: write`")
+    print(f"::error title=The issue could not be written::{why}")
     return 1
 
 

@@ -23,8 +23,8 @@ COMMENT_CHARACTERS = 60_000  # GitHub refuses a comment above 65,536
 SUMMARY_CHARACTERS = 240_000  # and drops a summary above 1 MiB; a character may take four bytes
 LINES_OF_LOG = 200
 
-# Reasons that the specs give for an action; the others (drift, follows) come from what runs.
-OF_THE_SPECS = {"new", "changed", "removed", "retried", "adopted"}
+# Reasons that the specs give for an action; the others (drift, adopted, follows) come from what runs.
+OF_THE_SPECS = {"new", "changed", "removed", "retried"}
 
 Json = dict[str, Any]
 
@@ -59,30 +59,27 @@ def digest(plan: Json) -> str:
 
 
 class View:
-    """A plan as its reader needs it. `elsewhere`: the engine it was made against is not the one that serves."""
+    """A plan as its reader needs it.
+
+    elsewhere: the engine it was made against is not the one that serves. Nothing runs there, so what is to be
+    started for that reason alone is left out.
+    """
 
     def __init__(self, plan: Json, *, elsewhere: bool) -> None:
         self.elsewhere = elsewhere
         self.runtime: str = plan.get("runtime", "")
         self.refused: list[Json] = plan["refused"]
         self.notes: list[str] = plan["notes"]
-        by_whole: dict[str, list[Json]] = {}
-        for action in plan["actions"]:
-            by_whole.setdefault(whole(action["about"]), []).append(action)
-        self.changed = {
-            about: actions
-            for about, actions in by_whole.items()
-            if not elsewhere or (about != "gateway" and any(map(_is_of_the_specs, actions)))
-        }
-        self.unchanged: int = len(plan["unchanged"]) + len(by_whole.keys() - self.changed.keys() - {"gateway"})
+        self.actions: list[Json] = [a for a in plan["actions"] if not elsewhere or _is_of_the_specs(a)]
+        self.changed: dict[str, list[Json]] = {}
+        for action in self.actions:
+            self.changed.setdefault(whole(action["about"]), []).append(action)
+        left_out = {whole(action["about"]) for action in plan["actions"]} - self.changed.keys() - {"gateway"}
+        self.unchanged: int = len(plan["unchanged"]) + len(left_out)
         # All new and nothing known: no apply of this project has left a record in this store.
         self.is_first = not self.unchanged and all(
             action["cause"]["reason"] in ("new", "follows") for action in plan["actions"]
         )
-
-    @property
-    def actions(self) -> list[Json]:
-        return [action for actions in self.changed.values() for action in actions]
 
     def outputs(self) -> dict[str, object]:
         return {
@@ -174,7 +171,8 @@ def code(text: str, limit: int) -> str:
 
 def _is_of_the_specs(action: Json) -> bool:
     # A revision is recorded only for a spec that is not live yet, whatever the other actions are there for.
-    return action["cause"]["reason"] in OF_THE_SPECS or action["action"] == "record-revision"
+    asked_for = action["cause"]["reason"] in OF_THE_SPECS or action["action"] == "record-revision"
+    return bool(asked_for and action["about"] != "gateway")
 
 
 def _reasons(changed: dict[str, list[Json]]) -> Iterable[str]:

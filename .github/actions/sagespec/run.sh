@@ -46,7 +46,7 @@ case $COMMAND in
     # The runner kills what a job leaves running, and knows it by this variable; what sagespec starts is to stay.
     unset RUNNER_TRACKING_ID
     # exec: when a job is cancelled, only the first process of its step hears SIGINT, so that must be sagespec.
-    sagespec apply "$@" --wait "$WAIT" --output plain > >(exec tee "$folder/log.txt") 2>&1
+    exec sagespec apply "$@" --wait "$WAIT" --output plain > >(exec tee "$folder/log.txt") 2>&1
     ;;
   *)
     echo "::error title=sagespec::command is $COMMAND; it must be validate, plan or apply"
