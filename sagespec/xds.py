@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from sagespec.errors import WorldError
 from sagespec.state import Probe, Route, Target
 
 CDS, RDS = "gateway/cds.json", "gateway/rds.json"
@@ -65,7 +66,7 @@ TOTAL_WEIGHT = 2**31
 
 TYPES = "type.googleapis.com/envoy"
 NAMESPACE = "sagespec"
-FORMAT = 1
+FORMAT = 1  # of the table; a release that raises it must still read the one before
 
 
 class TargetKey(NamedTuple):
@@ -568,8 +569,12 @@ def _table_as_json(table: Table) -> dict[str, Any]:
 
 
 def _table_from_json(value: Mapping[str, Any]) -> Table:
-    if value.get("format") != FORMAT:
-        return Table()  # another release's, or none yet
+    if value["format"] != FORMAT:
+        raise WorldError(
+            "the gateway has its routes from another release of sagespec",
+            why=f"they are in format {value['format']:g}, and this release reads {FORMAT}",
+            fix="use that release, or have all set up again with sagespec destroy and apply",
+        )
     routes = {
         name: Route(
             name, tuple(Target(v, h, float(weight), tuple(ready), tuple(old)) for v, h, weight, ready, old in targets)

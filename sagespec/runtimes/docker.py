@@ -26,7 +26,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -85,7 +85,7 @@ class DockerRuntime:
         self._creating = threading.Lock()  # addresses are chosen by one thread at a time
         self._preparing = threading.Lock()  # a program that two jobs need is built once
         self._engine = _connect()
-        self.engine = f"Docker API {self._engine.api_version} at {_endpoint()}"
+        self.engine = f"the engine at {_endpoint()} answers (API {self._engine.api_version})"
 
     @staticmethod
     def answers() -> str | None:
@@ -106,14 +106,13 @@ class DockerRuntime:
 
     def containers(self) -> tuple[Container, ...]:
         with _refusals("list the containers"):
-            rows = self._rows()
-        found = (_container_from_row(row, self._network_name) for row in rows)
+            found = [self._container_from_row(row) for row in self._rows()]
         return tuple(sorted((container for container in found if container), key=lambda container: container.name))
 
     def inspect(self, name: str) -> Container | None:
         with _refusals(f"inspect {name}"):
             details = self._find(name)
-        return _container_from_details(details, self._network_name) if details else None
+            return self._container_from_details(details) if details else None
 
     def _rows(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._engine.containers(
@@ -136,7 +135,8 @@ class DockerRuntime:
     def _is_ours(self, details: Mapping[str, Any]) -> bool:
         return bool((details["Config"]["Labels"] or {}).get(LABEL_PROJECT) == self._project_name)
 
-    def _id_of(self, name: str) -> str:
+    def _need(self, name: str) -> dict[str, Any]:
+        """Details of our container `name`. What is done to it is done by its id, which nobody else can take over."""
         details = self._find(name)
         if details is None:
             raise WorldError(
@@ -144,7 +144,48 @@ class DockerRuntime:
                 why="somebody removed it, or it was never made",
                 fix="run the command again: what is missing is made anew",
             )
-        return str(details["Id"])
+        return details
+
+    def _container_from_row(self, row: Mapping[str, Any]) -> Container | None:
+        ended = re.match(r"Exited \((-?\d+)\)", row["Status"])
+        return self._container(
+            row["Names"][0], row["Labels"], row["State"], int(ended[1]) if ended else -1, _networks(row)
+        )
+
+    def _container_from_details(self, details: Mapping[str, Any]) -> Container | None:
+        state = details["State"]
+        container = self._container(
+            details["Name"], details["Config"]["Labels"], state["Status"], state["ExitCode"], _networks(details)
+        )
+        started_at = datetime.fromisoformat(state["StartedAt"])  # year 1 when it never was
+        return container and replace(
+            container, restarts=details["RestartCount"], started_at=started_at if started_at.year > 1 else None
+        )
+
+    def _container(
+        self, name: str, labels: Mapping[str, str], status: str, exit_code: int, networks: Mapping[str, Any]
+    ) -> Container | None:
+        """None when its labels are damaged or it is being removed."""
+        known, state = address_from_labels(labels), _STATES.get(status)
+        if known is None or state is None:
+            return None
+        return Container(
+            name=name.lstrip("/"),
+            address=known[0],
+            hash=known[1],
+            state=state,
+            exit_code=exit_code if state is ContainerState.EXITED else None,
+            host=self._address(networks),
+            port=PORT,
+        )
+
+    def _address(self, networks: Mapping[str, Any]) -> str:
+        """The pinned address, which a stopped container has too; '' for one we did not attach."""
+        return str(((networks.get(self._network_name) or {}).get("IPAMConfig") or {}).get("IPv4Address") or "")
+
+    def _addresses(self) -> dict[str, str]:
+        """Pinned address by container name, of all that exist."""
+        return {row["Names"][0].lstrip("/"): self._address(_networks(row)) for row in self._rows()}
 
     # -- programs ----------------------------------------------------------------------------------
 
@@ -193,9 +234,7 @@ class DockerRuntime:
             )
         for folder in sorted({"toolkit", builtin}):
             if (self._images / folder).is_dir():
-                yield from _tree(
-                    self._images / folder, folder, is_wanted=lambda name: name[0] != "." and name != "__pycache__"
-                )
+                yield from _tree(self._images / folder, folder, is_wanted=_is_source)
 
     def _build(self, builtin: str, reference: str, progress: Progress) -> None:
         progress(f"building {reference}")
@@ -240,8 +279,8 @@ class DockerRuntime:
 
     def create(self, launches: Sequence[Launch]) -> None:
         with self._creating, _refusals(f"create {', '.join(launch.name for launch in launches)}"):
-            pool = _pool(self._subnet())
-            addresses = _addresses_of(self._rows(), self._network_name)
+            pool = _pool(self._own_subnet())
+            addresses = self._addresses()
             there = set(addresses)
             for launch in launches:
                 if launch.name not in addresses:
@@ -269,7 +308,7 @@ class DockerRuntime:
 
     def _create(self, launch: Launch, address: str, hosts: Mapping[str, str]) -> None:
         engine = self._engine
-        is_foreign = bool(launch.program.image)
+        is_users_own = bool(launch.program.image)
         limits: dict[str, Any] = {}
         if launch.cpus is not None:
             limits["nano_cpus"] = int(launch.cpus * 1e9)
@@ -282,7 +321,7 @@ class DockerRuntime:
             restart_policy={"Name": "unless-stopped" if launch.keep_running else "no"},
             log_config={"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
             cap_drop=["ALL"],
-            cap_add=list(_CAPABILITIES) if is_foreign else None,
+            cap_add=list(_CAPABILITIES) if is_users_own else None,
             security_opt=["no-new-privileges"],
             pids_limit=4096,
             # Data loaders pass batches through /dev/shm; Docker's 64 MiB is where they break. It is counted
@@ -303,7 +342,7 @@ class DockerRuntime:
                 command=[launch.command],
                 name=launch.name,
                 hostname=launch.alias or None,
-                user="0:0" if is_foreign else None,  # SageMaker runs every image as root
+                user="0:0" if is_users_own else None,  # SageMaker runs every image as root
                 environment=dict(launch.environment),
                 labels=labels_of(self._project_name, launch.address, launch.hash),
                 ports=[PORT] if launch.publish else None,
@@ -337,8 +376,8 @@ class DockerRuntime:
 
     def start(self, name: str) -> Container:
         with _refusals(f"start {name}"):
-            container_id = self._id_of(name)
-            state = self._engine.inspect_container(container_id)["State"]["Status"]
+            details = self._need(name)
+            container_id, state = details["Id"], details["State"]["Status"]
             if state == "paused":
                 self._engine.unpause(container_id)
             elif state != "running":
@@ -367,10 +406,9 @@ class DockerRuntime:
                 why="a container that sagespec did not make took it",
                 fix=f"remove that container from the network {self._network_name} and apply again",
             )
-        taken = set(_addresses_of(self._rows(), self._network_name).values())
         network = self._engine.inspect_network(self._network_name)
-        taken |= {place["IPv4Address"].partition("/")[0] for place in network["Containers"].values()}
-        address = _free_address(name, _pool(self._subnet()), taken)
+        taken = {place["IPv4Address"].partition("/")[0] for place in network["Containers"].values()}
+        address = _free_address(name, _pool(_subnet(network)), taken | set(self._addresses().values()))
         self._engine.disconnect_container_from_network(container_id, self._network_name, force=True)
         self._engine.connect_container_to_network(container_id, self._network_name, ipv4_address=address)
 
@@ -412,7 +450,7 @@ class DockerRuntime:
 
     # -- the network -------------------------------------------------------------------------------
 
-    def _subnet(self) -> ipaddress.IPv4Network:
+    def _own_subnet(self) -> ipaddress.IPv4Network:
         """The subnet of the project's network, which is made when it is not there.
 
         An engine pins addresses only in a subnet that was named when the network was made. So it is
@@ -420,6 +458,7 @@ class DockerRuntime:
         same, or take the subnet in between: each round looks again.
         """
         labels = {LABEL_PROJECT: self._project_name}
+        said = ""
         for _ in range(10):
             known = [n for n in self._engine.networks(names=[self._network_name]) if n["Name"] == self._network_name]
             if known:
@@ -432,21 +471,20 @@ class DockerRuntime:
                 for double in doubles:  # engines before 25 may let two creates of one name through
                     with suppress(APIError):
                         self._engine.remove_network(double["Id"])
-                return ipaddress.IPv4Network(_ipam(network)["Subnet"])
+                return _subnet(network)
             probe = self._engine.create_network(f"{self._network_name}_{token_hex(4)}", driver="bridge", labels=labels)
-            chosen = _ipam(self._engine.inspect_network(probe["Id"]))
+            details = self._engine.inspect_network(probe["Id"])
             self._engine.remove_network(probe["Id"])
-            lower, _ = ipaddress.IPv4Network(chosen["Subnet"]).subnets()
             # Without an address of their own, containers that others attach get one of the lower half.
-            config = {"Subnet": chosen["Subnet"], "Gateway": chosen["Gateway"], "IPRange": str(lower)}
-            with suppress(APIError):
+            lower, _ = _subnet(details).subnets()
+            config = {**_ipam(details), "IPRange": str(lower)}
+            try:
                 self._engine.create_network(
                     self._network_name, driver="bridge", ipam={"Config": [config]}, labels=labels, check_duplicate=True
                 )
-        raise WorldError(
-            f"the engine would not make the network {self._network_name}",
-            fix="`docker network ls` shows whether its address pools are used up; `docker network prune` frees some",
-        )
+            except APIError as error:
+                said = _said(error)
+        raise WorldError(f"the engine does not make the network {self._network_name}: {said}")
 
     # -- files -------------------------------------------------------------------------------------
 
@@ -456,13 +494,13 @@ class DockerRuntime:
     def put(self, name: str, path: str, source: Path) -> None:
         at = _inside(path)
         with _refusals(f"copy {source} into {name}"):
-            self._upload(self._id_of(name), chain(_parents(at), _tree(source, at)))
+            self._upload(self._need(name)["Id"], chain(_parents(at), _tree(source, at)))
 
     def write(self, name: str, files: Mapping[str, bytes]) -> None:
         with _refusals(f"write files in {name}"):
-            details = self._find(name)
-            container_id = self._id_of(name)
-            if details is None or details["State"]["Status"] != "running":
+            details = self._need(name)
+            container_id = details["Id"]
+            if details["State"]["Status"] != "running":
                 self._upload(container_id, _contents({_inside(path): data for path, data in files.items()}))
                 return
             # The engine's own copying writes into a file that is open to readers. So it makes a new file
@@ -476,7 +514,7 @@ class DockerRuntime:
 
     def read(self, name: str, path: str) -> bytes | None:
         with _refusals(f"read {path} in {name}"):
-            container_id = self._id_of(name)
+            container_id = self._need(name)["Id"]
             try:
                 stream, status = self._engine.get_archive(container_id, f"/{_inside(path)}")
                 if status["linkTarget"]:
@@ -490,7 +528,7 @@ class DockerRuntime:
 
     def get(self, name: str, path: str) -> Iterator[bytes]:
         with _refusals(f"copy {path} out of {name}"):
-            container_id = self._id_of(name)
+            container_id = self._need(name)["Id"]
             try:
                 # The slash at the end has the engine follow a link to a folder.
                 stream, _ = self._engine.get_archive(container_id, f"/{_inside(path)}/", chunk_size=1 << 16)
@@ -553,13 +591,14 @@ class DockerRuntime:
         ) as response:
             if response.status_code == 404:  # removed since it was found
                 return
-            response.raise_for_status()
-            yield from _read_frames(response.raw)
+            if not response.ok:
+                raise _refused("give the log", response.text)
+            yield from _read_frames(response.iter_content(None))
 
     def fetch(self, name: str, port: int, paths: Sequence[str], *, post: bool = False) -> list[bytes]:
         with _refusals(f"ask the program in {name}"):
             command = ["python3", "-I", "-S", "-c", _CLIENT, str(port), "POST" if post else "GET", *paths]
-            output, complaint = self._run(self._id_of(name), command)
+            output, complaint = self._run(self._need(name)["Id"], command)
         if complaint:
             raise WorldError(
                 f"{name} does not answer on port {port}: {complaint}", fix=f"its own log says more: docker logs {name}"
@@ -595,7 +634,8 @@ class DockerRuntime:
         try:
             yield (str(event["Actor"]["Attributes"]["name"]) for event in stream)
         finally:
-            stream.close()
+            with suppress(DockerException):  # over ssh it cannot be closed while somebody waits for it
+                stream.close()
 
     # -- doctor ------------------------------------------------------------------------------------
 
@@ -606,37 +646,28 @@ class DockerRuntime:
             took = time.monotonic() - began
             version = self._engine.version()
             present = {tag for row in self._engine.images() for tag in row["RepoTags"] or ()}
-        endpoint = _endpoint()
-        is_local = endpoint.startswith(("unix://", "npipe://"))
         checks = [
             Check(
                 "docker engine",
                 True,
-                f"{version['Version']} (API {version['ApiVersion']}) at {endpoint}, answers in {took * 1000:.0f} ms; "
+                f"{version['Version']} (API {version['ApiVersion']}) at {_endpoint()}, answers in {took * 1000:.0f} ms; "
                 f"{info['NCPU']} CPUs, {info['MemTotal'] / 2**30:.1f} GiB",
-            ),
-            Check(
-                "memory limits",
-                bool(info["MemoryLimit"]),
-                "enforced"
-                if info["MemoryLimit"]
-                else "the engine's kernel cannot limit memory: resources.memory is ignored",
-                fix="" if info["MemoryLimit"] else "boot with the memory cgroup enabled",
-            ),
+            )
         ]
-        root = Path(info["DockerRootDir"])
-        if is_local and root.is_dir():
-            free = shutil.disk_usage(root).free
+        if not info["MemoryLimit"]:
             checks.append(
                 Check(
-                    "docker disk",
-                    free > 5 << 30,
-                    f"{free / 2**30:.1f} GiB free in {root}",
-                    fix=""
-                    if free > 5 << 30
-                    else "docker system df shows what takes room; docker image prune frees some",
+                    "memory limits",
+                    False,
+                    "the engine's kernel cannot limit memory: resources.memory is ignored",
+                    "boot that machine with the memory cgroup enabled",
                 )
             )
+        root = Path(info["DockerRootDir"])
+        if _endpoint().startswith("unix://") and root.is_dir():  # a local engine, not one in a virtual machine
+            free = shutil.disk_usage(root).free / 2**30
+            fix = "" if free > 5 else "`docker system df` shows what takes room; `docker image prune` frees some"
+            checks.append(Check("docker disk", free > 5, f"{free:.1f} GiB free in {root}", fix))
         for base in sorted(self._bases() - present):
             checks.append(Check("base image", True, f"{base} is not there yet; the first build pulls it"))
         return tuple(checks)
@@ -652,7 +683,9 @@ class DockerRuntime:
 
 def _connect() -> Any:
     try:
-        engine = docker.DockerClient.from_env(version="auto", timeout=_FIRST_ANSWER_SECONDS, max_pool_size=64).api
+        engine = docker.DockerClient.from_env(
+            version="auto", timeout=_FIRST_ANSWER_SECONDS, max_pool_size=64, use_ssh_client=True
+        ).api
     except (DockerException, requests.RequestException, OSError) as error:
         raise _not_answering(error) from error
     version = tuple(int(part) for part in engine.api_version.split("."))
@@ -717,28 +750,36 @@ def _said(error: APIError) -> str:
 
 
 def _refused(doing: str, said: str) -> WorldError:
-    lowered = said.lower()
-    if "no space left on device" in lowered:
-        return WorldError(
-            f"the engine's disk is full: it could not {doing}",
-            fix="`docker system df` shows what takes room; `docker image prune` and `docker container prune` free some",
-        )
     port = re.search(r"((?:\d{1,3}\.){3}\d{1,3}):(\d+)", said)
-    if port and ("port is already allocated" in lowered or "address already in use" in lowered):
+    if port and re.search("port is already allocated|address already in use", said):
         return WorldError(
             f"port {port[2]} on {port[1]} is in use, so the engine could not {doing}",
             why="another container or program listens there",
             fix="stop it, or set gateway.port in sagespec.yaml",
         )
-    if "executable file not found" in lowered or ("no such file or directory" in lowered and "exec" in lowered):
-        return WorldError(
-            f"the engine could not {doing}: {said}",
-            why="a container is run with the word train or serve, as SageMaker does",
-            fix="give the image an ENTRYPOINT that takes the word, or executables of these names on its PATH",
-        )
-    if "no such image" in lowered:
-        return WorldError(f"the engine could not {doing}: {said}", fix="run the command again: it fetches the image")
-    return WorldError(f"the engine could not {doing}: {said}")
+    fix = next((fix for pattern, fix in _WAYS_OUT if re.search(pattern, said, re.IGNORECASE)), "")
+    return WorldError(f"the engine could not {doing}: {said.strip()}", fix=fix)
+
+
+# What engines say, and what to do about it.
+_WAYS_OUT = (
+    (
+        "no space left on device",
+        "`docker system df` shows what takes room; `docker image prune` and `docker container prune` free some",
+    ),
+    (
+        "address pool|non-overlapping",
+        "all subnets for networks are used up: `docker network prune` removes those that nobody uses",
+    ),
+    ("range of cpus", "lower resources.cpus: the engine's machine has no more"),
+    (
+        "executable file not found|exec: .*no such file",
+        "a container is run with the word train or serve, as SageMaker does: give the image an ENTRYPOINT that "
+        "takes the word, or executables of these names on its PATH",
+    ),
+    ("exec format error", "the image is for another kind of processor: build or pull it for the engine's"),
+    ("no such image", "run the command again: it fetches or builds the image"),
+)
 
 
 def _image_missing(reference: str, said: str) -> WorldError:
@@ -759,55 +800,17 @@ def _digest(reference: str, image: Mapping[str, Any]) -> str:
 # -- containers and addresses ----------------------------------------------------------------------
 
 
-def _container_from_row(row: Mapping[str, Any], network_name: str) -> Container | None:
-    """A line of the engine's list; None when its labels are damaged or it is being removed."""
-    known = address_from_labels(row["Labels"])
-    state = _STATES.get(row["State"])
-    if known is None or state is None:
-        return None
-    ended = re.match(r"Exited \((-?\d+)\)", row["Status"])
-    return Container(
-        name=row["Names"][0].lstrip("/"),
-        address=known[0],
-        hash=known[1],
-        state=state,
-        exit_code=(int(ended[1]) if ended else -1) if state is ContainerState.EXITED else None,
-        host=_address(row["NetworkSettings"]["Networks"], network_name),
-        port=PORT,
-    )
-
-
-def _container_from_details(details: Mapping[str, Any], network_name: str) -> Container | None:
-    known = address_from_labels(details["Config"]["Labels"])
-    state = _STATES.get(details["State"]["Status"])
-    if known is None or state is None:
-        return None
-    started_at = datetime.fromisoformat(re.sub(r"\.\d+", "", details["State"]["StartedAt"]))
-    return Container(
-        name=details["Name"].lstrip("/"),
-        address=known[0],
-        hash=known[1],
-        state=state,
-        exit_code=details["State"]["ExitCode"] if state is ContainerState.EXITED else None,
-        host=_address(details["NetworkSettings"]["Networks"], network_name),
-        port=PORT,
-        restarts=details["RestartCount"],
-        started_at=started_at if started_at.year > 1 else None,
-    )
-
-
-def _address(networks: Mapping[str, Any], network_name: str) -> str:
-    """The pinned address, which a stopped container has too; '' for one we did not attach."""
-    return str(((networks.get(network_name) or {}).get("IPAMConfig") or {}).get("IPv4Address") or "")
-
-
-def _addresses_of(rows: Iterable[Mapping[str, Any]], network_name: str) -> dict[str, str]:
-    """Pinned address by container name, of all that exist."""
-    return {row["Names"][0].lstrip("/"): _address(row["NetworkSettings"]["Networks"], network_name) for row in rows}
+def _networks(row_or_details: Mapping[str, Any]) -> dict[str, Any]:
+    networks: dict[str, Any] = row_or_details["NetworkSettings"]["Networks"]
+    return networks
 
 
 def _ipam(network: Mapping[str, Any]) -> dict[str, str]:
     return next(config for config in network["IPAM"]["Config"] if ":" not in config["Subnet"])
+
+
+def _subnet(network: Mapping[str, Any]) -> ipaddress.IPv4Network:
+    return ipaddress.IPv4Network(_ipam(network)["Subnet"])
 
 
 def _pool(subnet: ipaddress.IPv4Network) -> ipaddress.IPv4Network:
@@ -883,6 +886,10 @@ def _tree(
         yield from _tree(child, f"{at}/{child.name}", is_wanted=is_wanted, above=(*above, identity))
 
 
+def _is_source(file_name: str) -> bool:
+    return file_name != "__pycache__" and not file_name.startswith(".")
+
+
 def _contents(files: Mapping[str, bytes]) -> Iterator[tuple[tarfile.TarInfo, BinaryIO | None]]:
     for name, data in files.items():
         yield from _parents(name)
@@ -944,12 +951,21 @@ class _Frame:
     data: bytes
 
 
-def _read_frames(raw: Any) -> Iterator[_Frame]:
+def _read_frames(pieces: Iterable[bytes]) -> Iterator[_Frame]:
     """Docker's two streams in one: stream number, 3 zero bytes, 4 bytes of length; time, space, data."""
-    while header := raw.read(8):
-        stream, size = struct.unpack(">BxxxL", header)
-        at, _, data = raw.read(size).partition(b" ")
-        yield _Frame(stream, at, data)
+    held = b""
+    for piece in pieces:
+        held += piece
+        begin = 0
+        while len(held) >= begin + 8:
+            stream, size = struct.unpack_from(">BxxxL", held, begin)
+            end = begin + 8 + size
+            if len(held) < end:
+                break
+            at, _, data = held[begin + 8 : end].partition(b" ")
+            yield _Frame(stream, at, data)
+            begin = end
+        held = held[begin:]
 
 
 def _seconds(at: bytes) -> int:
