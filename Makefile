@@ -41,8 +41,9 @@ bench: $(VENV)/.test data  ## the figures README and docs quote
 	$(BIN)/python benchmarks/plan_1000.py
 	$(BIN)/python benchmarks/serving.py
 
-docs: $(VENV)/.local  ## write docs/spec.md anew from the models
+docs: $(VENV)/.local  ## write docs/spec.md and docs/schema.json anew from the models
 	$(BIN)/sagespec schema --docs > docs/spec.md
+	$(BIN)/sagespec schema > docs/schema.json
 
 clean:  ## stop what the demo runs, remove the environment and all that was made
 	-@test -x $(BIN)/sagespec && $(BIN)/sagespec destroy --runtime process --yes

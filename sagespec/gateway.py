@@ -137,15 +137,16 @@ class Gateway:
         give_up_at = time.monotonic() + START_SECONDS
         while not self._answers():
             container = self._runtime.inspect(self._name)
-            if container is None or container.state is ContainerState.EXITED or time.monotonic() > give_up_at:
-                raise self._not_started()
+            if container is None or container.state is ContainerState.EXITED:
+                raise self._port_is_taken() or self._does_not_start()
+            if time.monotonic() > give_up_at:
+                raise self._does_not_start()
             time.sleep(POLL_SECONDS)
 
-    def _not_started(self) -> WorldError:
-        lines = list(self._runtime.logs(self._name, tail=LAST_LINES))
-        said = "\n".join(f"    {line}" for line in lines)
-        return self._port_is_taken() or WorldError(
-            "the gateway does not start" + (f"; its last lines:\n{said}" if said else ""),
+    def _does_not_start(self) -> WorldError:
+        lines = "\n".join(f"    {line}" for line in self._runtime.logs(self._name, tail=LAST_LINES))
+        return WorldError(
+            "the gateway does not start" + (f"; its last lines:\n{lines}" if lines else ""),
             fix="see sagespec logs gateway",
         )
 

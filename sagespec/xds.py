@@ -58,9 +58,9 @@ CONNECT_SECONDS = 1.5  # long enough for a SYN that was lost and is sent again a
 # Shorter than any common server keeps an idle connection (gunicorn: 2 s), so that no request meets one that is
 # just being closed. A new connection takes a tenth of a millisecond.
 IDLE_SECONDS = 1.5
-RETRIES = 3
+RETRIES = 2  # enough for two that die at once; a request that kills whoever reads it kills one more than this
 PICKS = 100  # tries to find an instance that has not failed this request; the idle dead one looks the best
-RESENDABLE_BYTES = 25 * 2**20  # as large as a request may be (images/gateway)
+RESENDABLE_BYTES = 25 * 2**20  # kept until answered, to be sent again: as large as images/gateway lets requests be
 UNLIMITED = 2**30
 TOTAL_WEIGHT = 2**31
 
@@ -676,6 +676,7 @@ def counters_from(answer: bytes) -> dict[tuple[str, str, str], Counters]:
             p99=quantiles.get(target, (None, None))[1],
         )
         for target, values in numbers.items()
+        if "upstream_rq_completed" in values
     }
 
 

@@ -428,7 +428,7 @@ class FakeGateway(Gateway):
         known = self._table().names()
         return {name: self._probe(name) for name in sorted(container_names) if name in known}
 
-    def counters(self) -> Mapping[TargetKey, Counters]:
+    def counters(self) -> Mapping[tuple[str, str, str], Counters]:
         return {key: Counters() for key in self._table().serving}
 
     def set_route(self, endpoint: str, route: Route | None, addresses: Addresses) -> None:

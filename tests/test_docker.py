@@ -20,8 +20,8 @@ import pytest
 
 from sagespec.errors import WorldError
 from sagespec.runtimes import choose, images_dir
-from sagespec.runtimes.docker import DockerRuntime
-from sagespec.state import Address, Container, ContainerState, Launch, Program, container_name
+from sagespec.runtimes.docker import DockerRuntime, _free_address, _pool, _subnet
+from sagespec.state import Address, ContainerState, Launch, Program, container_name
 
 pytestmark = pytest.mark.docker
 
@@ -103,6 +103,10 @@ def a_job(project_name: str) -> Callable[..., list[Launch]]:
     return launch
 
 
+def reference(runtime: DockerRuntime) -> str:
+    return next(image.reference for image in runtime.images() if image.name == "probe")
+
+
 def run(runtime: DockerRuntime, launch: Launch) -> list[str]:
     """Create and start, wait for the end; what it printed, after the line of the probe itself."""
     runtime.create([launch])
@@ -124,7 +128,7 @@ def test_containers_of_nobody_and_of_other_projects_are_not_touched(
     runtime: DockerRuntime, a_server: Callable[..., Launch], docker_client: Any, images: Path, project_name: str
 ) -> None:
     launch = a_server()
-    image = runtime._reference(PROBE)
+    image = reference(runtime)
     foreign = docker_client.create_container(image, name=launch.name)["Id"]
     try:
         assert runtime.containers() == ()
@@ -179,7 +183,7 @@ def test_limits_and_hardening_are_what_the_engine_reads_back(
     assert [host["Binds"] or [], details["Mounts"], host["PortBindings"] or {}] == [[], [], {}]
     assert (config["StopSignal"], config["Cmd"], config["User"]) == ("SIGTERM", ["serve"], "")
     assert config["Healthcheck"] == {"Test": ["NONE"]}
-    assert list(details["NetworkSettings"]["Networks"]) == [runtime._network_name]
+    assert list(details["NetworkSettings"]["Networks"]) == [runtime.network_name]
 
 
 def test_a_job_is_not_restarted_and_keeps_its_exit_code(
@@ -187,19 +191,12 @@ def test_a_job_is_not_restarted_and_keeps_its_exit_code(
 ) -> None:
     (launch,) = a_job("exit 3")
     assert run(runtime, launch) == []
-    assert runtime.inspect(launch.name) == runtime_state(runtime, launch, ContainerState.EXITED, exit_code=3)
-    listed = runtime.containers()[0]
-    assert (listed.state, listed.exit_code, listed.host) == (
-        ContainerState.EXITED,
-        3,
-        runtime.inspect(launch.name).host,  # type: ignore[union-attr]
-    )
-
-
-def runtime_state(runtime: DockerRuntime, launch: Launch, state: ContainerState, exit_code: int | None) -> Container:
-    seen = runtime.inspect(launch.name)
-    assert seen is not None
-    return Container(launch.name, launch.address, launch.hash, state, exit_code, seen.host, 8080, 0, seen.started_at)
+    (listed,), inspected = runtime.containers(), runtime.inspect(launch.name)
+    assert inspected is not None
+    assert (inspected.state, inspected.exit_code) == (ContainerState.EXITED, 3)
+    assert inspected.started_at is not None
+    assert abs(inspected.started_at.timestamp() - time.time()) < 60
+    assert listed == replace(inspected, started_at=None)
 
 
 def test_a_server_that_dies_is_restarted_and_counted(runtime: DockerRuntime, a_server: Callable[..., Launch]) -> None:
@@ -236,14 +233,13 @@ def test_an_image_of_ones_own_runs_as_root_and_can_hand_work_to_another_user(
     runtime: DockerRuntime, a_job: Callable[..., list[Launch]], docker_client: Any
 ) -> None:
     """What nginx and gunicorn do: make a folder, give it away, start workers as that user, and end them."""
-    reference = runtime._reference(PROBE)
     (launch,) = a_job(
         "id -u; mkdir /run/work && chown www-data /run/work && "
         "setpriv --reuid www-data --regid www-data --clear-groups sh -c 'id -un > /run/work/who; exec sleep 100' & "
         "sleep 0.5; cat /run/work/who; kill $!; wait $! 2>/dev/null; echo $?; chroot / true && echo chroot; "
         "mknod /dev/x c 1 3 || echo no devices; grep NoNewPrivs /proc/self/status"
     )
-    foreign = replace(launch, program=Program(image=reference))
+    foreign = replace(launch, program=Program(image=reference(runtime)))
     assert runtime.prepare(foreign.program, silent).startswith("sha256:")
     assert run(runtime, foreign) == [
         "0",
@@ -308,7 +304,7 @@ def test_addresses_outlive_stops_and_starts_in_any_order(
         docker_client.start(launch.name)
     assert [container.host for container in runtime.containers()] == before
     live = [docker_client.inspect_container(launch.name)["NetworkSettings"]["Networks"] for launch in launches]
-    assert [networks[runtime._network_name]["IPAddress"] for networks in live] == before
+    assert [networks[runtime.network_name]["IPAddress"] for networks in live] == before
 
 
 def test_a_container_made_anew_has_its_address_again(runtime: DockerRuntime, a_server: Callable[..., Launch]) -> None:
@@ -325,7 +321,7 @@ def test_a_container_of_other_hands_never_gets_one_of_our_addresses(
     runtime: DockerRuntime, a_server: Callable[..., Launch], docker_client: Any
 ) -> None:
     runtime.create([a_server()])
-    (config,) = docker_client.inspect_network(runtime._network_name)["IPAM"]["Config"]
+    (config,) = docker_client.inspect_network(runtime.network_name)["IPAM"]["Config"]
     assert config["IPRange"].partition("/")[0] == config["Subnet"].partition("/")[0]
     assert int(config["IPRange"].partition("/")[2]) == int(config["Subnet"].partition("/")[2]) + 1
 
@@ -341,10 +337,10 @@ def test_an_address_that_was_taken_meanwhile_is_replaced(
         for name in (server.name, jobs[0].name):
             endpoint = docker_client.create_endpoint_config(ipv4_address=hosts[name])
             thief = docker_client.create_container(
-                runtime._reference(PROBE),
+                reference(runtime),
                 environment={"SCRIPT": "exec sleep 100"},
-                host_config=docker_client.create_host_config(network_mode=runtime._network_name),
-                networking_config={"EndpointsConfig": {runtime._network_name: endpoint}},
+                host_config=docker_client.create_host_config(network_mode=runtime.network_name),
+                networking_config={"EndpointsConfig": {runtime.network_name: endpoint}},
             )
             thieves.append(thief["Id"])
             docker_client.start(thief["Id"])
@@ -376,37 +372,41 @@ def test_hosts_of_a_job_know_each_other_and_no_other_job(
 
 
 def test_hosts_of_a_job_reach_each_other_by_name(runtime: DockerRuntime, a_job: Callable[..., list[Launch]]) -> None:
-    listen = "import socket; s = socket.create_server(('', 7777)); s.settimeout(20); c, _ = s.accept(); print(c.recv(9).decode())"
+    listen = (
+        "import socket; server = socket.create_server(('', 7777)); server.settimeout(20); "
+        "print('listening', flush=True); print(server.accept()[0].recv(9).decode())"
+    )
     call = "import socket; socket.create_connection(('algo-1', 7777)).sendall(b'from two')"
     script = f'case $(hostname) in algo-1) python3 -c "{listen}";; *) python3 -c "{call}";; esac'
     one, two = a_job(script, hosts=2)
     runtime.create([one, two])
     runtime.start(one.name)
-    until(lambda: docker_listens(runtime, one.name))
+    until(lambda: "listening" in list(runtime.logs(one.name)))
     runtime.start(two.name)
-    assert list(runtime.logs(one.name, follow=True))[1:] == ["from two"]
-
-
-def docker_listens(runtime: DockerRuntime, name: str) -> bool:
-    container = runtime.inspect(name)
-    assert container is not None
-    output, _ = runtime._run(runtime._id_of(name), ["cat", "/proc/net/tcp"])
-    return b":1E61" in output  # 7777
+    assert list(runtime.logs(one.name, follow=True))[2:] == ["from two"]
 
 
 def test_a_job_whose_create_was_cut_off_is_completed_with_the_promised_address(
-    runtime: DockerRuntime, a_job: Callable[..., list[Launch]], a_server: Callable[..., Launch]
+    runtime: DockerRuntime, a_job: Callable[..., list[Launch]], a_server: Callable[..., Launch], docker_client: Any
 ) -> None:
-    job = a_job("getent hosts algo-2", hosts=2)
-    runtime.create(job)
-    promised = runtime.inspect(job[1].name).host  # type: ignore[union-attr]
-    runtime.remove(job[1].name)
-    # Where the name alone would lead is another place, as after a collision.
-    runtime._promised(job[1], {job[0].name})
-    runtime.create(job)
-    assert runtime.inspect(job[1].name).host == promised  # type: ignore[union-attr]
-    runtime.start(job[0].name)
-    assert promised in next(line for line in runtime.logs(job[0].name, follow=True) if "algo-2" in line)
+    one, two = a_job("getent hosts algo-2", hosts=2)
+    runtime.create([one, two])
+    own = runtime.inspect(two.name).host  # type: ignore[union-attr]
+    for launch in (one, two):
+        runtime.remove(launch.name)
+    # A container whose name leads to the same address has it first, so that algo-2 is given the next one.
+    pool = _pool(_subnet(docker_client.inspect_network(runtime.network_name)))
+    rival = next(name for name in map("rival{}".format, range(10**6)) if _free_address(name, pool, set()) == own)
+    runtime.create([a_server(name=rival)])
+    runtime.create([one, two])
+    promised = runtime.inspect(two.name).host  # type: ignore[union-attr]
+    assert promised != own
+    runtime.remove(rival)
+    runtime.remove(two.name)
+    runtime.create([one, two])
+    assert runtime.inspect(two.name).host == promised  # type: ignore[union-attr]
+    runtime.start(one.name)
+    assert list(runtime.logs(one.name, follow=True))[1].split() == [promised, "algo-2"]
 
 
 def test_creates_at_the_same_time_make_one_network_and_different_addresses(
@@ -425,14 +425,14 @@ def test_creates_at_the_same_time_make_one_network_and_different_addresses(
     containers = runtime.containers()
     assert len(containers) == 12
     assert len({container.host for container in containers}) == 12
-    networks = docker_client.networks(names=[runtime._network_name])
-    assert [network["Name"] for network in networks] == [runtime._network_name]
+    networks = docker_client.networks(names=[runtime.network_name])
+    assert [network["Name"] for network in networks] == [runtime.network_name]
 
 
 def test_a_network_of_that_name_that_is_not_ours_is_refused(
     runtime: DockerRuntime, a_server: Callable[..., Launch], docker_client: Any
 ) -> None:
-    network = docker_client.create_network(runtime._network_name)["Id"]
+    network = docker_client.create_network(runtime.network_name)["Id"]
     try:
         with pytest.raises(WorldError, match="taken by a network that is not of this project"):
             runtime.create([a_server()])
@@ -465,7 +465,7 @@ def test_remove_takes_the_volumes_along_and_may_be_repeated_and_raced(
     runtime: DockerRuntime, a_server: Callable[..., Launch], docker_client: Any, images: Path, project_name: str
 ) -> None:
     if not (images / "volume").is_dir():
-        _write_program(images, "volume", f"FROM {runtime._reference(PROBE)}\nVOLUME /opt/ml /scratch\n")
+        _write_program(images, "volume", f"FROM {reference(runtime)}\nVOLUME /opt/ml /scratch\n")
     program = Program(builtin="volume")
     runtime.prepare(program, silent)
     launch = replace(a_server(), program=program)
@@ -491,7 +491,7 @@ def test_destroy_removes_the_network_and_may_be_repeated(
     runtime.remove(a_server().name)
     runtime.destroy()
     runtime.destroy()
-    assert docker_client.networks(names=[runtime._network_name]) == []
+    assert docker_client.networks(names=[runtime.network_name]) == []
 
 
 def test_a_paused_container_is_found_running_and_start_wakes_it(
@@ -628,7 +628,7 @@ while True:
 
 
 def test_write_in_a_running_container_moves_whole_files_into_place_in_order(
-    runtime: DockerRuntime, a_server: Callable[..., Launch]
+    runtime: DockerRuntime, a_server: Callable[..., Launch], docker_client: Any
 ) -> None:
     launch = a_server(environment={"SCRIPT": 'exec python3 -c "$WATCH"', "WATCH": WATCH})
     runtime.create([launch])
@@ -638,8 +638,8 @@ def test_write_in_a_running_container_moves_whole_files_into_place_in_order(
     runtime.write(launch.name, {"xds/b.json": b"3"})
     until(lambda: len(list(runtime.logs(launch.name))) == 5)
     assert list(runtime.logs(launch.name))[2:] == ["b.json 1", "a.json 2", "b.json 3"]
-    output, _ = runtime._run(runtime._id_of(launch.name), ["ls", "-A", "/opt/ml/xds"])
-    assert output == b"a.json\nb.json\n"
+    inside = docker_client.exec_create(launch.name, ["ls", "-A", "/opt/ml/xds"])["Id"]
+    assert docker_client.exec_start(inside) == b"a.json\nb.json\n"
 
 
 # -- logs ------------------------------------------------------------------------------------------
@@ -731,7 +731,7 @@ def test_events_name_our_containers_and_end_when_left_by_another_thread(
     with runtime.events() as events:
         reader = threading.Thread(target=lambda: seen.extend(events))
         reader.start()
-        foreign = docker_client.create_container(runtime._reference(PROBE), environment={"SCRIPT": "true"})["Id"]
+        foreign = docker_client.create_container(reference(runtime), environment={"SCRIPT": "true"})["Id"]
         docker_client.start(foreign)
         docker_client.remove_container(foreign, force=True)
         run(runtime, launch)
@@ -746,25 +746,23 @@ def test_events_name_our_containers_and_end_when_left_by_another_thread(
 # -- images ----------------------------------------------------------------------------------------
 
 
-def test_a_builtin_is_known_by_its_content_alone(runtime: DockerRuntime, images: Path, tmp_path: Path) -> None:
+def test_a_builtin_is_known_by_its_content_alone(images: Path, tmp_path: Path, project_name: str) -> None:
     folder = tmp_path / "images"
     for name in ("toolkit", "probe"):
         (folder / name).mkdir(parents=True)
         for file in (images / name).iterdir():
             (folder / name / file.name).write_bytes(file.read_bytes())
-    copy = runtime.__class__.__new__(DockerRuntime)
-    copy._images = folder
-    reference = runtime._reference(PROBE)
-    assert copy._reference(PROBE) == reference
-    (folder / "probe" / "__pycache__").mkdir()
-    (folder / "probe" / "__pycache__" / "x.pyc").write_bytes(b"x")
-    assert copy._reference(PROBE) == reference
-    (folder / "toolkit" / "lib.py").write_text("VALUE = 2\n")
-    assert copy._reference(PROBE) != reference
+    with DockerRuntime(project_name, images) as one, DockerRuntime(project_name, folder) as copy:
+        assert reference(copy) == reference(one)
+        (folder / "probe" / "__pycache__").mkdir()
+        (folder / "probe" / "__pycache__" / "x.pyc").write_bytes(b"x")
+        assert reference(copy) == reference(one)
+        (folder / "toolkit" / "lib.py").write_text("VALUE = 2\n")
+        assert reference(copy) != reference(one)
 
 
 def test_a_build_that_fails_shows_how_it_ended(runtime: DockerRuntime, images: Path) -> None:
-    _write_program(images, "broken", f"FROM {runtime._reference(PROBE)}\nRUN echo the reason && exit 9\n")
+    _write_program(images, "broken", f"FROM {reference(runtime)}\nRUN echo the reason && exit 9\n")
     lines: list[str] = []
     try:
         with pytest.raises(WorldError, match=r"sagespec/broken:.* could not be built") as failed:
@@ -787,7 +785,7 @@ def test_an_image_that_is_nowhere_says_what_to_do(runtime: DockerRuntime) -> Non
 
 def test_images_tells_which_builtins_are_there(runtime: DockerRuntime) -> None:
     found = {image.name: image for image in runtime.images()}
-    assert found["probe"].reference == runtime._reference(PROBE)
+    assert found["probe"].reference == reference(runtime)
     assert found["probe"].digest == runtime.prepare(PROBE, silent)
     assert found["probe"].size > 0
 
@@ -815,7 +813,7 @@ def test_doctor_sees_the_engine(runtime: DockerRuntime) -> None:
 def test_auto_takes_docker_and_says_where(project_name: str, tmp_path: Path) -> None:
     chosen, said = choose("auto", project_name, tmp_path)
     with chosen:
-        assert (chosen.name, said.startswith("runtime docker: Docker API 1.")) == ("docker", True)
+        assert (chosen.name, said.startswith("runtime docker: the engine at ")) == ("docker", True)
 
 
 class Proxy:

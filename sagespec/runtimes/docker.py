@@ -59,6 +59,8 @@ _COPY_BYTES = 1 << 20
 # Programs of images/ need none.
 _CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID", "SYS_CHROOT")
 
+_Entry = tuple[tarfile.TarInfo, BinaryIO | None]  # a member of a tar, and its content if it is a file
+
 _STATES = {
     "created": ContainerState.CREATED,
     "running": ContainerState.RUNNING,
@@ -81,7 +83,7 @@ class DockerRuntime:
     def __init__(self, project_name: str, images: Path) -> None:
         self._project_name = project_name
         self._images = images
-        self._network_name = f"sagespec_{project_name}"
+        self.network_name = f"sagespec_{project_name}"
         self._creating = threading.Lock()  # addresses are chosen by one thread at a time
         self._preparing = threading.Lock()  # a program that two jobs need is built once
         self._engine = _connect()
@@ -181,7 +183,7 @@ class DockerRuntime:
 
     def _address(self, networks: Mapping[str, Any]) -> str:
         """The pinned address, which a stopped container has too; '' for one we did not attach."""
-        return str(((networks.get(self._network_name) or {}).get("IPAMConfig") or {}).get("IPv4Address") or "")
+        return str(((networks.get(self.network_name) or {}).get("IPAMConfig") or {}).get("IPv4Address") or "")
 
     def _addresses(self) -> dict[str, str]:
         """Pinned address by container name, of all that exist."""
@@ -225,7 +227,7 @@ class DockerRuntime:
                 digest.update(content.read())
         return f"sagespec/{program.builtin}:{digest.hexdigest()[:12]}"
 
-    def _context(self, builtin: str) -> Iterator[tuple[tarfile.TarInfo, BinaryIO | None]]:
+    def _context(self, builtin: str) -> Iterator[_Entry]:
         """What the Dockerfile of a built-in may copy from: its own folder and the toolkit."""
         if not (self._images / builtin / "Dockerfile").is_file():
             raise WorldError(
@@ -315,7 +317,7 @@ class DockerRuntime:
         if launch.memory is not None:
             limits["mem_limit"] = limits["memswap_limit"] = launch.memory  # equal: no swap on top
         host_config = engine.create_host_config(
-            network_mode=self._network_name,
+            network_mode=self.network_name,
             extra_hosts=dict(hosts),
             port_bindings={PORT: launch.publish} if launch.publish else None,
             restart_policy={"Name": "unless-stopped" if launch.keep_running else "no"},
@@ -333,7 +335,7 @@ class DockerRuntime:
             **limits,
         )
         networking = engine.create_networking_config(
-            {self._network_name: engine.create_endpoint_config(ipv4_address=address)}
+            {self.network_name: engine.create_endpoint_config(ipv4_address=address)}
         )
 
         def create() -> None:
@@ -404,13 +406,13 @@ class DockerRuntime:
             raise WorldError(
                 f"the address of {name} is in use, and the other hosts of its job know it by that address",
                 why="a container that sagespec did not make took it",
-                fix=f"remove that container from the network {self._network_name} and apply again",
+                fix=f"remove that container from the network {self.network_name} and apply again",
             )
-        network = self._engine.inspect_network(self._network_name)
+        network = self._engine.inspect_network(self.network_name)
         taken = {place["IPv4Address"].partition("/")[0] for place in network["Containers"].values()}
         address = _free_address(name, _pool(_subnet(network)), taken | set(self._addresses().values()))
-        self._engine.disconnect_container_from_network(container_id, self._network_name, force=True)
-        self._engine.connect_container_to_network(container_id, self._network_name, ipv4_address=address)
+        self._engine.disconnect_container_from_network(container_id, self.network_name, force=True)
+        self._engine.connect_container_to_network(container_id, self.network_name, ipv4_address=address)
 
     def stop(self, name: str, *, grace_seconds: float) -> None:
         with _refusals(f"stop {name}"):
@@ -443,7 +445,7 @@ class DockerRuntime:
             time.sleep(0.05)
 
     def destroy(self) -> None:
-        with _refusals(f"remove the network {self._network_name}"):
+        with _refusals(f"remove the network {self.network_name}"):
             for network in self._engine.networks(filters={"label": f"{LABEL_PROJECT}={self._project_name}"}):
                 with suppress(NotFound):
                     self._engine.remove_network(network["Id"])
@@ -460,19 +462,19 @@ class DockerRuntime:
         labels = {LABEL_PROJECT: self._project_name}
         said = ""
         for _ in range(10):
-            known = [n for n in self._engine.networks(names=[self._network_name]) if n["Name"] == self._network_name]
+            known = [n for n in self._engine.networks(names=[self.network_name]) if n["Name"] == self.network_name]
             if known:
                 network, *doubles = sorted(known, key=lambda n: (str(n["Created"]), str(n["Id"])))
                 if (network["Labels"] or {}).get(LABEL_PROJECT) != self._project_name:
                     raise WorldError(
-                        f"the name {self._network_name} is taken by a network that is not of this project",
-                        fix=f"look at it with `docker network inspect {self._network_name}` and remove it",
+                        f"the name {self.network_name} is taken by a network that is not of this project",
+                        fix=f"look at it with `docker network inspect {self.network_name}` and remove it",
                     )
                 for double in doubles:  # engines before 25 may let two creates of one name through
                     with suppress(APIError):
                         self._engine.remove_network(double["Id"])
                 return _subnet(network)
-            probe = self._engine.create_network(f"{self._network_name}_{token_hex(4)}", driver="bridge", labels=labels)
+            probe = self._engine.create_network(f"{self.network_name}_{token_hex(4)}", driver="bridge", labels=labels)
             details = self._engine.inspect_network(probe["Id"])
             self._engine.remove_network(probe["Id"])
             # Without an address of their own, containers that others attach get one of the lower half.
@@ -480,11 +482,11 @@ class DockerRuntime:
             config = {**_ipam(details), "IPRange": str(lower)}
             try:
                 self._engine.create_network(
-                    self._network_name, driver="bridge", ipam={"Config": [config]}, labels=labels, check_duplicate=True
+                    self.network_name, driver="bridge", ipam={"Config": [config]}, labels=labels, check_duplicate=True
                 )
             except APIError as error:
                 said = _said(error)
-        raise WorldError(f"the engine does not make the network {self._network_name}: {said}")
+        raise WorldError(f"the engine does not make the network {self.network_name}: {said}")
 
     # -- files -------------------------------------------------------------------------------------
 
@@ -537,7 +539,7 @@ class DockerRuntime:
             else:
                 yield from _tar(_rebased(stream))
 
-    def _upload(self, container_id: str, members: Iterable[tuple[tarfile.TarInfo, BinaryIO | None]]) -> None:
+    def _upload(self, container_id: str, members: Iterable[_Entry]) -> None:
         # To the root, with full names: a user's image need not have /opt/ml.
         self._engine.put_archive(container_id, "/", _tar(members))
 
@@ -650,8 +652,8 @@ class DockerRuntime:
             Check(
                 "docker engine",
                 True,
-                f"{version['Version']} (API {version['ApiVersion']}) at {_endpoint()}, answers in {took * 1000:.0f} ms; "
-                f"{info['NCPU']} CPUs, {info['MemTotal'] / 2**30:.1f} GiB",
+                f"{version['Version']} (API {version['ApiVersion']}) at {_endpoint()}, "
+                f"answers in {took * 1000:.0f} ms; {info['NCPU']} CPUs, {info['MemTotal'] / 2**30:.1f} GiB",
             )
         ]
         if not info["MemoryLimit"]:
@@ -854,7 +856,7 @@ def _member(name: str, *, size: int = 0, mode: int = 0o644, kind: bytes = tarfil
     return info
 
 
-def _parents(at: str) -> Iterator[tuple[tarfile.TarInfo, BinaryIO | None]]:
+def _parents(at: str) -> Iterator[_Entry]:
     parts = at.split("/")
     for count in range(2, len(parts)):  # from opt/ml on; /opt itself is the image's
         yield _member("/".join(parts[:count]), mode=0o755, kind=tarfile.DIRTYPE), None
@@ -866,7 +868,7 @@ def _tree(
     *,
     is_wanted: Callable[[str], bool] = lambda _: True,
     above: tuple[tuple[int, int], ...] = (),
-) -> Iterator[tuple[tarfile.TarInfo, BinaryIO | None]]:
+) -> Iterator[_Entry]:
     """A file or folder as members named `at` and below, in order of their names, links followed."""
     try:
         status = source.stat()
@@ -890,13 +892,13 @@ def _is_source(file_name: str) -> bool:
     return file_name != "__pycache__" and not file_name.startswith(".")
 
 
-def _contents(files: Mapping[str, bytes]) -> Iterator[tuple[tarfile.TarInfo, BinaryIO | None]]:
+def _contents(files: Mapping[str, bytes]) -> Iterator[_Entry]:
     for name, data in files.items():
         yield from _parents(name)
         yield _member(name, size=len(data)), io.BytesIO(data)
 
 
-def _rebased(stream: Iterator[bytes]) -> Iterator[tuple[tarfile.TarInfo, BinaryIO | None]]:
+def _rebased(stream: Iterator[bytes]) -> Iterator[_Entry]:
     """The members of the engine's tar of one folder, named relative to that folder, which itself is left out."""
     with tarfile.open(fileobj=_Reader(stream), mode="r|") as archive:  # type: ignore[call-overload]
         for member in archive:
@@ -919,7 +921,7 @@ class _Reader:
         return next(self._pieces, b"")
 
 
-def _tar(members: Iterable[tuple[tarfile.TarInfo, BinaryIO | None]]) -> Iterator[bytes]:
+def _tar(members: Iterable[_Entry]) -> Iterator[bytes]:
     """A tar, piece by piece: nothing of it is held but the piece at hand."""
     for info, content in members:
         yield info.tobuf(tarfile.PAX_FORMAT)

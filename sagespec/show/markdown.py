@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -30,7 +29,7 @@ def plan_markdown(plan: Plan, title: str = "plan", limit: int = MARKDOWN_LIMIT) 
         parts.append(head + shortened(_markdown_rows(plan), limit // 3, "rows"))
         parts.append(folded("every action, in order", plan.text().split("\n"), limit // 5))
     if plan.notes:
-        parts.append(shortened([f"- {markdown(note)}" for note in plan.notes], limit // 20, "notes"))
+        parts.append(shortened([f"- {code(note)}" for note in plan.notes], limit // 20, "notes"))
     if plan.unchanged:
         parts.append(folded(f"{len(plan.unchanged)} unchanged", [str(a) for a in plan.unchanged], limit // 20))
     return "\n\n".join(parts)
@@ -45,7 +44,7 @@ def _markdown_rows(plan: Plan) -> list[str]:
         verbs = Counter(action.verb for action in actions)
         changes = dict.fromkeys(str(change) for action in actions for change in action.cause.changes)
         why = "; ".join(changes) or str(actions[0].cause)
-        rows.append(f"| `{whole}` | {verbs_text(verbs)} | {markdown(why)} |")
+        rows.append(f"| `{whole}` | {verbs_text(verbs)} | {code(why)} |")
     return rows
 
 
@@ -53,15 +52,15 @@ def problems_markdown(problems: Sequence[Problem], limit: int = MARKDOWN_LIMIT) 
     lines = []
     for problem in problems:
         head = " ".join(f"`{part}`" for part in (problem.where, problem.about) if part)
-        rest = [f"{label}: {markdown(text)}" for label, text in (("why", problem.why), ("fix", problem.fix)) if text]
-        lines.append("- ❌ " + "<br>".join([f"{head} {markdown(problem.what)}".strip(), *rest]))
+        rest = [f"{label}: {code(text)}" for label, text in (("why", problem.why), ("fix", problem.fix)) if text]
+        lines.append("- ❌ " + "<br>".join([f"{head} {code(problem.what)}".strip(), *rest]))
     return shortened(lines, limit, "problems")
 
 
-def markdown(text: str) -> str:
-    """Words of a user, of no effect in Markdown and in a table."""
-    text = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\|`*_\[\]@#])", r"\\\1", text).replace("\n", "<br>")
+def code(text: str) -> str:
+    """Words of a user as code, line by line: there they cannot format, link, or call for people."""
+    lines = [line.replace("`", "'").replace("|", "\\|").strip() for line in clean(text).split("\n")]
+    return "<br>".join(f"`{line}`" for line in lines if line)
 
 
 def folded(summary: str, lines: Sequence[str], limit: int) -> str:
