@@ -8,12 +8,12 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +60,28 @@ def shell(command: str, workspace: Workspace, **environment: str) -> subprocess.
     )
 
 
+def in_terminal(workspace: Workspace, *words: str, typed: str = "") -> tuple[int, str]:
+    """Exit code and output of a command that believes a person sits before it; `typed` is what they type."""
+    person, terminal = pty.openpty()
+    environment = {name: value for name, value in workspace.env.items() if name != "CI"} | {"TERM": "xterm"}
+    process = subprocess.Popen(
+        [*CODE, *words], cwd=workspace.root, env=environment, stdin=terminal, stdout=terminal, stderr=terminal
+    )
+    os.close(terminal)
+    os.write(person, typed.encode())
+    shown = b""
+    while True:
+        try:
+            part = os.read(person, 65536)
+        except OSError:  # how Linux says that nobody holds the other end any more
+            part = b""
+        if not part:
+            break
+        shown += part
+    os.close(person)
+    return process.wait(60), shown.decode()
+
+
 # -- start, help, usage ----------------------------------------------------------------------------
 
 
@@ -97,7 +119,7 @@ def test_wrong_usage_ends_with_64(words: list[str], capsys: pytest.CaptureFixtur
 
 def test_a_mistyped_command_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["aply"]) == 64
-    assert "apply" in capsys.readouterr().err
+    assert 'there is no command aply; did you mean "apply"?' in capsys.readouterr().err
 
 
 def _commands() -> Iterator[tuple[str, click.Command]]:
@@ -304,10 +326,8 @@ def test_content_types_are_guessed(file_name: str, body: bytes, content_type: st
 
 
 def test_a_signal_before_anything_began_ends_the_command() -> None:
-    with pytest.raises(KeyboardInterrupt), Stop(lambda _event: None, "") as stop:
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(1)
-    assert stop.cancelled.is_set()
+    with pytest.raises(KeyboardInterrupt), Stop(lambda _event: None, ""):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_the_first_signal_asks_the_run_to_end_and_says_so() -> None:
@@ -315,7 +335,7 @@ def test_the_first_signal_asks_the_run_to_end_and_says_so() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with Stop(told.append, "Go on like this.") as stop:
         stop.report(Event(EventKind.PLANNED))
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         wait_until(lambda: len(told) == 2)
     assert stop.cancelled.is_set()
     assert told[1].text.startswith("stopping: nothing new is begun. Go on like this.")
@@ -326,15 +346,13 @@ def test_the_first_signal_asks_the_run_to_end_and_says_so() -> None:
 def test_a_stopped_apply_leaves_its_job_and_releases_the_lock(workspace: Workspace, number: signal.Signals) -> None:
     workspace.write(job(1, hyperparameters="{sleep: 3, lines: 3}"))
     with workspace.running("apply") as process:
-        wait_until(
-            lambda: bool(workspace.containers()) and "line=2" in workspace.run("logs", "model", code=None).stdout
-        )
+        wait_until(lambda: "line=2" in workspace.run("logs", "model", code=None).stdout)
         process.send_signal(number)
         said, _ = process.communicate(timeout=10)
     assert process.returncode == 130
     assert "stopping: nothing new is begun" in said
     assert "`sagespec apply` goes on from here" in said
-    assert workspace.run("doctor").stdout.count("free") >= 2  # the port and the lock
+    assert re.search(r"lock +free", workspace.run("doctor", code=None).stdout)
     assert [str(container.address) for container in workspace.containers()] == ["job/model@1#0"]
     assert "taken up: it " in workspace.run("plan").stdout
     workspace.run("apply")
@@ -344,12 +362,9 @@ def test_a_second_signal_ends_at_once(workspace: Workspace) -> None:
     workspace.write(endpoint("stable model@1 1", rollout="{min_healthy: 20s}") + job(1))
     with workspace.running("apply") as process:
         wait_until(lambda: any(c.address.kind == "endpoint" for c in workspace.containers()))
-        stopped = threading.Event()
-        threading.Thread(target=lambda: (process.wait(), stopped.set()), daemon=True).start()
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
-        assert stopped.wait(10)
-    assert process.returncode == 130
+        assert process.wait(10) == 130
 
 
 def test_a_wait_for_the_lock_can_be_given_up(workspace: Workspace) -> None:
@@ -368,7 +383,7 @@ def test_a_wait_for_the_lock_can_be_given_up(workspace: Workspace) -> None:
 def test_a_dead_lock_is_shown_and_can_be_broken(workspace: Workspace) -> None:
     workspace.write(job(1))
     with workspace.project() as project, project_lock(project.store, workspace.name, command="apply") as lock:
-        assert f"id {lock.holder.id}" in workspace.run("doctor").stdout
+        assert f"id {lock.holder.id}" in workspace.run("doctor", code=None).stdout
         assert "has id" in workspace.run("unlock", "wrong", code=1).stderr
         assert workspace.json("unlock", lock.holder.id)["unlocked"] == lock.holder.id
     workspace.run("apply")
@@ -423,8 +438,9 @@ def test_colours_are_forced_or_refused_by_the_environment(workspace: Workspace) 
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(workspace: Workspace) -> None:
-    workspace.write("".join(job(number) for number in range(1, 300)))
-    result = shell("sagespec plan --output json | head -1; echo ${PIPESTATUS[0]}", workspace)
+    workspace.write("".join(job(number) for number in range(1, 1000)))
+    # Unbuffered, Python itself loses the rest of a write that was cut short, and sees no error.
+    result = shell("sagespec plan --output json | head -1; echo ${PIPESTATUS[0]}", workspace, PYTHONUNBUFFERED="")
     assert result.stdout.splitlines() == ["{", "141"]
     assert result.stderr == ""
 
@@ -436,7 +452,7 @@ def test_an_ascii_terminal_is_no_reason_to_fail(workspace: Workspace) -> None:
 
 def test_what_is_served_can_be_called_looked_at_and_taken_down(served: Workspace) -> None:
     answer = served.run("invoke", "answers", "--data", "1,2", "--variant", "candidate")
-    assert '"body": "1,2"' in answer.stdout.replace('\\"', '"') or "1,2" in answer.stdout
+    assert "1,2" in answer.stdout
     assert re.search(r"^variant candidate, [\d.]+ ms$", answer.stderr, re.MULTILINE)
     assert served.json("invoke", "answers", "--data", "1,2")["status"] == 200
     rows = served.json("invoke", "answers", "--data", "1,2", "--repeat", "40")
@@ -450,8 +466,6 @@ def test_what_is_served_can_be_called_looked_at_and_taken_down(served: Workspace
     status = served.json("status")
     assert [endpoint["state"] for endpoint in status["endpoints"]] == ["serving"]
     assert "stable#0 | " in served.run("logs", "answers").stdout
-    assert "algo-1" in served.run("logs", "model@1", "--output", "json").stdout or True
-    assert "no reason" not in served.run("history", "answers").stdout
     assert served.json("history", "model")["jobs"][0]["address"] == "job/model@1"
     assert "hyperparameters" in served.run("history", "model@1").stdout
     assert 'did you mean "model@1"?' in served.run("history", "modl@1", code=1).stderr
@@ -461,6 +475,24 @@ def test_what_is_served_can_be_called_looked_at_and_taken_down(served: Workspace
     assert served.containers() != ()
     assert "nothing of this project runs" in served.run("destroy", "--yes").stdout
     assert served.containers() == ()
+
+
+def test_a_terminal_gets_moving_lines_colours_and_a_question(workspace: Workspace) -> None:
+    workspace.write(job(1, hyperparameters="{lines: 2}") + endpoint("stable model@1 1"))
+    code, shown = in_terminal(workspace, "apply")
+    assert code == 0
+    assert "\x1b[?25l" in shown
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+    assert re.search(r"✓.*run-job.*job/model@1", shown)
+    assert "sagespec invoke answers" in shown
+
+    code, shown = in_terminal(workspace, "destroy", typed="n\n")
+    assert code == 1
+    assert "Remove all this?" in shown
+    assert workspace.containers() != ()
+    code, shown = in_terminal(workspace, "destroy", typed="y\n")
+    assert code == 0
+    assert workspace.containers() == ()
 
 
 def test_rollback_ends_well_and_says_that_the_spec_stays_aside(served: Workspace) -> None:

@@ -46,6 +46,14 @@ class _InOrder(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # the parameter's name is click's
         return list(self.commands)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in self.commands and not name.startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(f"there is no command {name}; {did_you_mean(name, self.commands)}".rstrip("; "), ctx)
+        return super().resolve_command(ctx, args)
+
 
 def _as_written(text: str) -> str:
     """Lines that help shows as they stand."""
@@ -523,7 +531,8 @@ def destroy(given: Shared, yes: bool, wait_seconds: float) -> int:
                     fix="say --yes if that is meant",
                 )
             write_plan(screen, todo, runtime=project.runtime_reason)
-            click.confirm("\nRemove all this? What is in the store stays", abort=True)
+            if not click.confirm("\nRemove all this? What is in the store stays"):
+                return FAILED
         begun = time.monotonic()
         with stoppable(screen, "Run it again to remove the rest.") as stop:
             converged = project.destroy(

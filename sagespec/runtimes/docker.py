@@ -18,6 +18,7 @@ import os
 import posixpath
 import re
 import shutil
+import socket
 import stat
 import struct
 import tarfile
@@ -50,7 +51,7 @@ _OLDEST_API = (1, 40)  # Docker 19.03
 _FIRST_ANSWER_SECONDS = 5.0
 _ANSWER_SECONDS = 120.0  # between two bytes of the engine, not for a whole transfer
 _PATIENCE_SECONDS = 30.0  # with what another process is making or removing
-_COPY_BYTES = 1 << 20
+_COPY_BYTES = 1 << 18
 
 # What images made for SageMaker do as root, and no more. nginx and gunicorn open their files, hand them
 # to www-data, change to that user and later signal their workers; pip and apt do likewise when a script
@@ -684,7 +685,12 @@ class DockerRuntime:
 
 
 def _connect() -> Any:
+    endpoint = _endpoint()
     try:
+        if endpoint.startswith("unix://"):  # asked first, as the SDK would leave a socket that finds nobody open
+            with socket.socket(socket.AF_UNIX) as first:
+                first.settimeout(_FIRST_ANSWER_SECONDS)
+                first.connect(endpoint.removeprefix("unix://"))
         engine = docker.DockerClient.from_env(
             version="auto", timeout=_FIRST_ANSWER_SECONDS, max_pool_size=64, use_ssh_client=True
         ).api
@@ -694,7 +700,7 @@ def _connect() -> Any:
     if version < _OLDEST_API:
         engine.close()
         raise WorldError(
-            f"the Docker engine at {_endpoint()} speaks API {engine.api_version}, which is too old",
+            f"the Docker engine at {endpoint} speaks API {engine.api_version}, which is too old",
             why=f"sagespec needs {'.'.join(map(str, _OLDEST_API))} (Docker 19.03) or newer",
             fix="update the engine",
         )
@@ -923,10 +929,22 @@ class _Reader:
 
 def _tar(members: Iterable[_Entry]) -> Iterator[bytes]:
     """A tar, piece by piece: nothing of it is held but the piece at hand."""
+    held = bytearray()  # small files go together: each piece costs a write, and a chunk of HTTP
+    for piece in _blocks(members):
+        held += piece
+        if len(held) >= _COPY_BYTES:
+            yield bytes(held)
+            held.clear()
+    yield bytes(held)
+
+
+def _blocks(members: Iterable[_Entry]) -> Iterator[bytes]:
     for info, content in members:
         yield info.tobuf(tarfile.PAX_FORMAT)
-        left = info.size if content else 0
-        while content and left:
+        if content is None:
+            continue
+        left = info.size
+        while left:
             piece = content.read(min(left, _COPY_BYTES))
             if not piece:
                 raise WorldError(
@@ -934,7 +952,7 @@ def _tar(members: Iterable[_Entry]) -> Iterator[bytes]:
                 )
             left -= len(piece)
             yield piece
-        yield bytes(-info.size % tarfile.BLOCKSIZE if content else 0)
+        yield bytes(-info.size % tarfile.BLOCKSIZE)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 

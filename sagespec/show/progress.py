@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 import threading
 import time
 from collections import Counter, deque
@@ -15,7 +14,7 @@ from typing import Any
 
 from sagespec.events import Event, EventKind, Report
 from sagespec.show.figures import seconds_text, size_text
-from sagespec.show.screen import Cell, Screen, clean
+from sagespec.show.screen import Cell, Screen, hanging
 from sagespec.show.secrets import without_secrets
 from sagespec.show.verbs import VERBS, verbs_text
 
@@ -139,7 +138,8 @@ class _PlainReport:
             case EventKind.LOCK:
                 self.line(("lock     ", "change"), event.text)
             case EventKind.NOTE:
-                self.line(("note     ", "change"), f"{event.about}: " if event.about else "", event.text)
+                text = f"{event.about}: {event.text}" if event.about else event.text
+                self.line(("note     ", "change"), hanging(text, 9, self.screen.width))
             case EventKind.SETTLED:
                 self.line(("settled  ", "good"), event.text)
 
@@ -166,13 +166,16 @@ class _PlainReport:
     def ended(self, event: Event, running: _Running | None) -> None:
         words = {EventKind.FINISHED: ("done     ", "good"), EventKind.FAILED: ("failed   ", "bad")}
         seconds = f"  {seconds_text(event.done)}" if running and event.done is not None else ""
-        named = self._named(event.action, event.about) if event.about else []
+        named = self._named(event.action, event.about)
         if event.kind is EventKind.SKIPPED:
             self.line(("skipped  ", "change"), *named, ("  " + _why_skipped(event), "dim"))
             return
+        if not event.about:  # a whole pass of watch
+            self.line(words[event.kind], hanging(event.text, 9, self.screen.width))
+            return
         self.line(words[event.kind], *named, (seconds, "dim"))
         if event.text:
-            self.line(textwrap.indent(clean(event.text), "         "))
+            self.line(" " * 9, hanging(event.text, 9, self.screen.width))
 
     def _named(self, verb: str, about: str) -> list[Cell]:
         verb_width, about_width = self.columns
@@ -231,6 +234,8 @@ class _LiveReport(_PlainReport):
         self._lines.append(self.screen.paint(*cells))
 
     def tell(self, event: Event) -> None:
+        if event.kind is EventKind.PROGRESS and not event.action:  # an image being built; those before it are done
+            self.running = {key: row for key, row in self.running.items() if key == ("", event.about)}
         super().tell(event)
         if event.kind is EventKind.LOG and (row := self.running.get(("run-job", event.about.partition("#")[0]))):
             row.take(Event(EventKind.PROGRESS, text="training"))  # the bar of its inputs is over
@@ -246,12 +251,15 @@ class _LiveReport(_PlainReport):
         if event.kind is EventKind.SKIPPED:
             self.line(("– ", "change"), *self._named(event.action, event.about), ("  " + _why_skipped(event), "dim"))
             return
+        if not event.about:
+            self.line(marks[event.kind], hanging(event.text, 2, self.screen.width))
+            return
         seconds = seconds_text(event.done) if running and event.done is not None else ""
         cause = running.cause if running and event.kind is EventKind.FINISHED else ""
         rest = f"  {seconds:>8}  {cause}".rstrip()
         self.line(marks[event.kind], *self._named(event.action, event.about), (rest, "dim"))
         if event.text:
-            self.line(textwrap.indent(clean(event.text), "  "))
+            self.line("  ", hanging(event.text, 2, self.screen.width))
 
     def _moving_lines(self) -> Any:
         """Called by the refreshing thread; a copy of the rows, since others change them meanwhile."""

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 Format = Literal["text", "json", "markdown"]
+NARROWEST = 16  # characters: in less, words are not wrapped
+
 Cell = str | tuple[str, str]  # a text, or a text and its tone
 
 _TONES = {"good": "32", "change": "33", "bad": "31", "name": "36", "bold": "1", "dim": "2"}
@@ -128,7 +130,7 @@ def hanging(text: str, start: int, width: int | None, *, indent: int | None = No
     indent = start if indent is None else indent
     first, *others = text.split("\n")
     lines = [" " * start + first, *(" " * indent + line for line in others)]
-    if width is not None and width - indent >= 24:
+    if width is not None and width - indent >= NARROWEST:
         wrapper = textwrap.TextWrapper(
             width, subsequent_indent=" " * indent, break_on_hyphens=False, break_long_words=False
         )

@@ -110,7 +110,12 @@ def test_an_unhealthy_revision_leaves_the_old_one_serving(workspace: Workspace) 
     workspace.write(job(1) + endpoint("only model@1 1"))
     workspace.run("apply")
     before = workspace.names()
-    workspace.write(job(1) + endpoint('only model@1 1 environment: {ECHO_CRASH: "1"}', rollout="{healthy_within: 20s}"))
+    workspace.write(
+        job(1)
+        + endpoint(
+            'only model@1 1 environment: {ECHO_CRASH: "0.2", ECHO_START_DELAY: "9"}', rollout="{healthy_within: 20s}"
+        )
+    )
     result = workspace.run("apply", code=1)
     assert "exited" in result.stdout + result.stderr
     assert workspace.names() == before
