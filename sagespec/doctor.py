@@ -132,7 +132,7 @@ def _lock(project: Project) -> Iterator[Check]:
         yield Check("lock", True, "free")
         return
     now = datetime.now(UTC)
-    why_dead = lock._why_dead(holder, now, now)
+    why_dead = lock.why_dead(holder, now, now)
     fate = f"dead ({why_dead}): the next run takes it over" if why_dead else "at work, as far as can be told"
     yield Check("lock", True, f"held by {holder}, {fate}; id {holder.id}")
     if (holder.renewed_at - now).total_seconds() > CLOCK_SECONDS:
@@ -148,8 +148,8 @@ def _gateway_port(project: Project) -> Iterator[Check]:
         answers = project.gateway.observe(ours).answers
         told = f"{place} is ours ({ours[0].name})" + ("" if answers else ", but it does not answer")
         yield Check("gateway port", answers, told, "`sagespec apply` starts it anew; see `sagespec logs gateway`")
-    elif gateway._is_taken(settings.host, settings.port):
-        holder = gateway._listener_on(settings.port) or "another program (of another user, or in a container)"
+    elif gateway.is_taken(settings.host, settings.port):
+        holder = gateway.listener_on(settings.port) or "another program (of another user, or in a container)"
         fix = "stop it, or set gateway.port in sagespec.yaml"
         yield Check("gateway port", False, f"{place} is held by {holder}", fix)
     else:

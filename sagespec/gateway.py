@@ -153,9 +153,9 @@ class Gateway:
     def _port_is_taken(self) -> WorldError | None:
         """What to say when somebody on this machine has the port; None when nobody has."""
         host, port = self._settings.host, self._settings.port
-        if not _is_taken(host, port):
+        if not is_taken(host, port):
             return None
-        holder = _listener_on(port)
+        holder = listener_on(port)
         return WorldError(
             f"the gateway cannot listen on {host}:{port}",
             why=f"{holder} listens there" if holder else "another program listens there",
@@ -309,7 +309,7 @@ def _contents(documents: Iterable[Document]) -> dict[str, bytes]:
     return {document.path: document.content for document in documents}
 
 
-def _is_taken(host: str, port: int) -> bool:
+def is_taken(host: str, port: int) -> bool:
     try:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             return False
@@ -317,7 +317,7 @@ def _is_taken(host: str, port: int) -> bool:
         return error.errno == errno.EADDRINUSE
 
 
-def _listener_on(port: int) -> str:
+def listener_on(port: int) -> str:
     """`pid 123 (its command line)` of who listens on a port of this machine; "" when the system does not tell."""
     sockets = set()
     with suppress(OSError):

@@ -230,7 +230,7 @@ def _taken(
         present = _read(store, key)
         if present and present.etag != seen_etag:
             seen_etag, seen_at = present.etag, now
-        dead = _why_dead(present.holder, seen_at, now) if present and not present.holder.released else ""
+        dead = why_dead(present.holder, seen_at, now) if present and not present.holder.released else ""
         if present is None or present.holder.released or dead:
             etag = _try_to_take(store, key, mine, present)
             if etag and present and dead:
@@ -258,7 +258,7 @@ def _try_to_take(store: Store, key: str, mine: Holder, present: _Present | None)
         return again.etag if again and again.holder.id == mine.id else None
 
 
-def _why_dead(holder: Holder, seen_at: datetime, now: datetime) -> str:
+def why_dead(holder: Holder, seen_at: datetime, now: datetime) -> str:
     """Why the lock may be taken, or '' while its holder may be alive. `seen_at`: since when it looks as it does."""
     if _is_neighbour(holder):
         return "" if _is_running(holder.pid, holder.process_started) else "that process is gone"

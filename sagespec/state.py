@@ -344,7 +344,7 @@ class Container:
     """One container (or supervised process) of this project. `host:port` is where the gateway reaches it.
 
     `exit_code` is set when the state is EXITED; `restarts` counts the engine's restarts where the
-    engine tells (0 otherwise).
+    engine tells (0 otherwise). started_at: in a list of all, the time of creation may stand for it.
     """
 
     name: str

@@ -59,7 +59,7 @@ class VariantState:
 
 @dataclass(frozen=True)
 class EndpointState:
-    """One endpoint. state is serving, degraded, rolling, held (its spec was given up), waiting or stray
+    """One endpoint. state is serving, degraded, pending (its spec is not applied yet), held (its spec was given up), waiting or stray
     (in no spec)."""
 
     address: Address
@@ -186,4 +186,4 @@ def _endpoint_word(
         return "waiting"
     if any(v.instances_healthy < v.instances_asked for v in variants):
         return "degraded"
-    return "rolling" if pending else "serving"
+    return "pending" if pending else "serving"

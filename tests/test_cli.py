@@ -551,4 +551,6 @@ def test_a_gateway_that_is_not_there_is_said(workspace: Workspace) -> None:
 def test_images_are_listed(workspace: Workspace) -> None:
     names = {image["name"] for image in workspace.json("images", "list")["images"]}
     assert {"xgboost", "gateway"} <= names
+    built = workspace.json("images", "build", "xgboost")
+    assert [built["event"], *(image["name"] for image in built["images"])] == ["result", "xgboost"]
     assert 'did you mean "xgboost"?' in workspace.run("images", "build", "xgbost", code=1).stderr

@@ -444,7 +444,7 @@ STATUS = Status(
     endpoints=(
         EndpointState(
             CHURN,
-            "rolling",
+            "pending",
             URLS["churn"],
             4,
             (

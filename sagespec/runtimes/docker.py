@@ -28,7 +28,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from secrets import token_hex
@@ -151,9 +151,11 @@ class DockerRuntime:
 
     def _container_from_row(self, row: Mapping[str, Any]) -> Container | None:
         ended = re.match(r"Exited \((-?\d+)\)", row["Status"])
-        return self._container(
+        container = self._container(
             row["Names"][0], row["Labels"], row["State"], int(ended[1]) if ended else -1, _networks(row)
         )
+        created_at = datetime.fromtimestamp(row["Created"], UTC)  # the nearest a list has to the start
+        return container and replace(container, started_at=created_at)
 
     def _container_from_details(self, details: Mapping[str, Any]) -> Container | None:
         state = details["State"]

@@ -40,11 +40,14 @@ def write_checks(screen: Screen, checks: Sequence[Check]) -> None:
     screen.line("\n", (f"{len(bad)} of {len(checks)} not well", "bad") if bad else ("all is well", "good"))
 
 
-def write_images(screen: Screen, images: Sequence[ImageInfo]) -> None:
-    """The built-in images, and whether the engine has them."""
+def write_images(screen: Screen, images: Sequence[ImageInfo], *, as_result: bool = False) -> None:
+    """The built-in images, and whether the engine has them. as_result: in JSON, the last line behind events."""
     if screen.format == "json":
         found = [{"name": i.name, "reference": i.reference, "digest": i.digest, "size": i.size} for i in images]
-        screen.document({"images": found})
+        if as_result:
+            screen.record({"event": "result", "ok": True, "images": found})
+        else:
+            screen.document({"images": found})
         return
     rows: list[list[Cell]] = []
     for image in images:

@@ -16,7 +16,7 @@ _STATE_TONES = {
     "trained": "good",
     "serving": "good",
     "running": "change",
-    "rolling": "change",
+    "pending": "change",
     "waiting": "change",
     "stray": "change",
     "degraded": "bad",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import contextlib
+import socket
+import socketserver
+import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -71,26 +75,81 @@ def test_sharded_objects_are_shared_out_among_the_hosts(workspace: Workspace, se
         assert project.manifest(job_address("model", 1)).inputs["train"].objects == 4
 
 
-def test_a_model_is_not_lost_when_the_store_is_gone_while_it_trains(workspace: Workspace, server: S3Server) -> None:
-    workspace.write(job(1, hyperparameters="{sleep: 3}"))
-    with workspace.running("apply") as first:
-        wait_until(lambda: any(c.state == "running" for c in workspace.containers()))
-        os.kill(server.pid, signal.SIGSTOP)
-        try:
-            first.wait(90)
-            said = first.stdout.read() if first.stdout else ""
-        finally:
-            os.kill(server.pid, signal.SIGCONT)
-    assert first.returncode == 1, said
-    assert server.bucket in said or "s3://" in said
-    (kept,) = workspace.containers()
-    assert kept.state == "exited"
-    workspace.run("apply")
-    with workspace.project() as project:
-        manifest = project.manifest(job_address("model", 1))
-    assert manifest.status is JobStatus.COMPLETED
-    assert kept.started_at is not None
-    assert manifest.started_at <= kept.started_at, "the model that was kept is the one that is stored"
+class Cable:
+    """A connection to a server that can be cut: from then on its address refuses."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.server = (parts.hostname or "", parts.port or 0)
+        self.address: tuple[str, int] = ("127.0.0.1", 0)
+        self.open: set[socket.socket] = set()
+        self.mend()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address[0]}:{self.address[1]}"
+
+    def mend(self) -> None:
+        cable = self
+
+        class Pass(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                cable.open.add(self.request)
+                with socket.create_connection(cable.server) as server:
+                    back = threading.Thread(target=pump, args=(server, self.request), daemon=True)
+                    back.start()
+                    pump(self.request, server)
+                    back.join()
+                cable.open.discard(self.request)
+
+        class Listener(socketserver.ThreadingTCPServer):
+            allow_reuse_address = True
+            daemon_threads = True
+
+        self.listener = Listener(self.address, Pass)
+        self.address = ("127.0.0.1", self.listener.server_address[1])
+        threading.Thread(target=self.listener.serve_forever, args=(0.05,), daemon=True).start()
+
+    def cut(self) -> None:
+        self.listener.shutdown()
+        self.listener.socket.close()
+        for connection in tuple(self.open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_model_is_not_lost_when_the_store_is_gone_at_the_end(runtime: str, tmp_path: Path, project_name: str) -> None:
+    with s3_server("rclone", folder=tmp_path / "s3") as server:
+        cable = Cable(server.endpoint)
+        environment = {**server.environment, "AWS_ENDPOINT_URL": cable.url}
+        workspace = Workspace(tmp_path / "project", project_name, runtime, f"{server.uri}/models", environment)
+        workspace.write(job(1, hyperparameters="{sleep: 3}"))
+        with workspace.running("apply") as first:
+            wait_until(lambda: any(c.state == "running" for c in workspace.containers()))
+            cable.cut()
+            cut_at = datetime.now(UTC)
+            said, _ = first.communicate(timeout=90)
+        assert first.returncode == 1, said
+        assert cable.url in said
+        assert "Traceback" not in said
+        (kept,) = workspace.containers()
+        assert kept.state == "exited"
+        cable.mend()
+        workspace.run("apply")
+        with workspace.project() as project:
+            manifest = project.manifest(job_address("model", 1))
+        assert manifest.status is JobStatus.COMPLETED
+        assert manifest.started_at < cut_at, "the model that was kept is the one that is stored"
+        assert workspace.containers() == ()
+        cable.cut()
 
 
 @pytest.mark.parametrize(
