@@ -140,11 +140,16 @@ class Project:
     @cached_property
     def runtime(self) -> Runtime:
         """The engine; `runtime_reason` then says which one it is and why."""
-        chosen, self.runtime_reason = choose(
-            self._runtime_choice or self.settings.runtime, self.settings.name, self.root
-        )
+        wanted = self._runtime_choice or self.settings.runtime
+        last = self._last_runtime.read_text().strip() if self._last_runtime.is_file() else ""
+        chosen, self.runtime_reason = choose(wanted, self.settings.name, self.root, last=last)
         self._runtime = chosen.__enter__()
         return self._runtime
+
+    @property
+    def _last_runtime(self) -> Path:
+        """Where the runtime of the last apply is noted, for `auto` to stay with it. Nothing else depends on it."""
+        return self.root / ".sagespec" / "runtime"
 
     @cached_property
     def gateway(self) -> Gateway:
@@ -284,6 +289,7 @@ class Project:
             result = converge(look, self.world(), report, options, cancelled=cancelled, guard=lock.check)
             if result.ok:
                 self.runtime.destroy()
+                self._last_runtime.unlink(missing_ok=True)
             return result
 
     def plan_destroy(self) -> Plan:
@@ -345,6 +351,7 @@ class Project:
             self.store, self.settings.name, command=command, wait_seconds=wait_seconds, report=report
         ) as lock:
             self._sweep_scratch()
+            self._last_runtime.write_text(runtime.name + "\n")
             yield lock
 
     def _sweep_scratch(self) -> None:

@@ -59,8 +59,8 @@ class VariantState:
 
 @dataclass(frozen=True)
 class EndpointState:
-    """One endpoint. state is serving, degraded, pending (its spec is not applied yet), held (its spec was given up), waiting or stray
-    (in no spec)."""
+    """One endpoint. state is serving, degraded, pending (its spec is not applied yet), held (its spec was given up),
+    waiting or stray (in no spec)."""
 
     address: Address
     state: str

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
+from sagespec.errors import WorldError
 from sagespec.state import Container, Launch, Program
 
 
@@ -144,13 +145,19 @@ def images_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "images"
 
 
-def choose(wanted: Literal["auto", "docker", "process"], project_name: str, root: Path) -> tuple[Runtime, str]:
+def choose(
+    wanted: Literal["auto", "docker", "process"], project_name: str, root: Path, *, last: str = ""
+) -> tuple[Runtime, str]:
     """The runtime of the project at `root`, and a line for people that says which it is and why.
 
-    WorldError when Docker is wanted and does not answer. The engines' modules are imported here, because the
-    Docker SDK takes a tenth of a second that the process runtime need not pay.
+    last: the runtime of the last apply. `auto` stays with it, so that an engine that comes or goes never has
+    one project run twice; where that one was docker and does not answer, WorldError. So it is when Docker is
+    wanted by name. The engines' modules are imported here, because the Docker SDK takes a tenth of a second
+    that the process runtime need not pay.
     """
     reason = "it was asked for"
+    if wanted == "auto" and last == "process":
+        wanted, reason = "process", "this project runs there; `sagespec destroy` lets it choose anew"
     if wanted != "process":
         from sagespec.runtimes.docker import DockerRuntime
 
@@ -158,6 +165,12 @@ def choose(wanted: Literal["auto", "docker", "process"], project_name: str, root
         if no_docker is None:
             docker = DockerRuntime(project_name, images_dir())
             return docker, f"runtime docker: {docker.engine}"
+        if last == "docker":
+            raise WorldError(
+                no_docker,
+                why="this project runs on Docker, and a second copy of it as local processes is not wanted",
+                fix="start the engine, or say --runtime process to have that copy",
+            )
         reason = no_docker
     from sagespec.runtimes.process import ProcessRuntime
 

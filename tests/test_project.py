@@ -1,0 +1,99 @@
+"""The verbs, where no scenario covers them: which engine, which data must be there, what is remembered."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sagespec import Project, SpecError, WorldError
+from sagespec.runtimes import choose
+from tests.scenarios.specs import endpoint, job
+from tests.scenarios.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, project_name: str) -> Workspace:
+    return Workspace(tmp_path / "project", project_name, "process")
+
+
+def test_auto_stays_with_the_processes_of_the_last_apply(tmp_path: Path) -> None:
+    chosen, reason = choose("auto", "acme", tmp_path, last="process")
+    assert chosen.name == "process"
+    assert "runs there" in reason
+
+
+def test_auto_starts_no_second_copy_when_the_engine_of_the_last_apply_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    with pytest.raises(WorldError, match="second copy"):
+        choose("auto", "acme", tmp_path, last="docker")
+    assert choose("auto", "acme", tmp_path)[0].name == "process"
+
+
+def test_apply_notes_its_runtime_and_destroy_forgets_it(workspace: Workspace) -> None:
+    note = workspace.root / ".sagespec" / "runtime"
+    workspace.write(job(1))
+    with workspace.project() as project:
+        assert project.apply().ok
+        assert note.read_text() == "process\n"
+        assert project.destroy().ok
+    assert not note.exists()
+
+
+def test_data_must_be_there_for_a_job_to_be_run_and_not_for_one_that_is_trained(workspace: Workspace) -> None:
+    data = workspace.root / "data" / "train.csv"
+    workspace.write(job(1))
+    content = data.read_text()
+    data.unlink()
+    with workspace.project() as project:
+        with pytest.raises(SpecError, match="does not exist"):
+            project.plan()
+        with pytest.raises(SpecError, match="does not exist"):
+            project.validate()
+        assert project.status().jobs[0].state == "waiting"
+        data.write_text(content)
+        assert project.apply().ok
+        data.unlink()
+        assert not project.plan().actions
+        assert project.validate().jobs == 1
+
+
+def test_a_trained_job_without_a_spec_can_be_served(workspace: Workspace) -> None:
+    workspace.write(job(1))
+    with workspace.project() as project:
+        assert project.apply().ok
+    workspace.write(endpoint("only model@1 1"))
+    with workspace.project() as project:
+        assert project.validate().endpoints == 1
+        assert [action.verb for action in project.plan()][:2] == ["start-gateway", "start-instance"]
+    workspace.write(endpoint("only model@2 1"))
+    with workspace.project() as project, pytest.raises(SpecError, match="model@2"):
+        project.plan()
+
+
+def test_rolling_back_says_what_there_is_to_go_back_to(workspace: Workspace) -> None:
+    workspace.write(job(1) + endpoint("only model@1 1"))
+    with workspace.project() as project:
+        with pytest.raises(WorldError, match="has never been live"):
+            project.rollback("answers")
+        assert project.apply().ok
+        with pytest.raises(SpecError, match="nothing to go back to"):
+            project.rollback("answers")
+        assert project.destroy().ok
+
+
+def test_the_specs_may_be_anywhere_and_the_folder_below_the_root(workspace: Workspace) -> None:
+    elsewhere = workspace.root / "more"
+    elsewhere.mkdir()
+    (elsewhere / "job.yaml").write_text(job(7))
+    before = Path.cwd()
+    os.chdir(elsewhere)
+    try:
+        with Project.open(specs=[elsewhere]) as project:
+            assert project.root == workspace.root
+            assert [str(j.address) for j in project.desired()[0].jobs] == ["job/model@7"]
+    finally:
+        os.chdir(before)
