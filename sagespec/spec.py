@@ -10,6 +10,7 @@ import json
 import math
 import re
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -492,10 +493,18 @@ class Endpoint(Document):
         return self
 
 
+def _check_host(value: Any) -> Any:
+    """An IP address: engines publish ports on addresses, not on names."""
+    try:
+        return "127.0.0.1" if value == "localhost" else str(ip_address(value))
+    except ValueError:
+        raise wrong(f"{quoted(value)} is not an IP address", "write 127.0.0.1, or 0.0.0.0 for all of them") from None
+
+
 class Gateway(Model):
     """Where the project's endpoints are called."""
 
-    host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    host: Annotated[str, BeforeValidator(_check_host)] = "127.0.0.1"
     """Address the gateway listens on. 0.0.0.0 opens it to the network: there is no authentication."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     """Port the gateway listens on."""

@@ -345,6 +345,7 @@ class Container:
 
     `exit_code` is set when the state is EXITED; `restarts` counts the engine's restarts where the
     engine tells (0 otherwise). started_at: in a list of all, the time of creation may stand for it.
+    note: what else the engine says of its end, e.g. that it ran out of memory; told by `inspect` alone.
     """
 
     name: str
@@ -356,6 +357,7 @@ class Container:
     port: int = 0
     restarts: int = 0
     started_at: datetime | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, order=True)

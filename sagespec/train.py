@@ -282,11 +282,10 @@ class Trainer:
         """Logs, output and model to the store, the manifest last. A model is kept only from hosts that all
         ended well, or were stopped by us."""
         ended_at = datetime.now(UTC)
-        exit_codes = {launch.alias: self._still_there(launch, job).exit_code or 0 for launch in launches}
+        ended = {launch.alias: self._still_there(launch, job) for launch in launches}
+        exit_codes = {host: container.exit_code or 0 for host, container in ended.items()}
         status = self._status(exit_codes, stopped)
-        reason = stopped or (
-            "" if status is JobStatus.COMPLETED else self._failure_reason(launches, exit_codes, followed)
-        )
+        reason = stopped or ("" if status is JobStatus.COMPLETED else self._failure_reason(launches, ended, followed))
         begun = time.monotonic()
         artifacts = {}
         for host, log in logs.items():
@@ -335,27 +334,27 @@ class Trainer:
         return JobStatus.FAILED if any(exit_codes.values()) else JobStatus.COMPLETED
 
     def _failure_reason(
-        self, launches: Sequence[Launch], exit_codes: Mapping[str, int], followed: Mapping[str, Followed]
+        self, launches: Sequence[Launch], ended: Mapping[str, Container], followed: Mapping[str, Followed]
     ) -> str:
         """What SageMaker calls the FailureReason: the first 1,024 characters of a host's output/failure, or its
         exit code and last lines. Of several failed hosts a ClientError tells most: the others often only
         lost their peer."""
         reasons = [
-            self._host_failure(launch, exit_codes[launch.alias], followed[launch.alias])
+            self._host_failure(launch, ended[launch.alias], followed[launch.alias])
             for launch in launches
-            if exit_codes[launch.alias]
+            if ended[launch.alias].exit_code
         ]
         return next((reason for reason in reasons if reason.startswith("ClientError")), reasons[0])
 
-    def _host_failure(self, launch: Launch, exit_code: int, followed: Followed) -> str:
+    def _host_failure(self, launch: Launch, container: Container, followed: Followed) -> str:
         content = self.runtime.read(launch.name, "output/failure")
         if content and content.strip():
             text = content.decode(errors="replace").strip()[:FAILURE_REASON_LENGTH]
             return text if re.match(r"^\w+Error: ", text) else f"AlgorithmError: {text}"
+        note = f" ({container.note})" if container.note else ""
+        reason = f"AlgorithmError: {launch.alias} exited with code {container.exit_code}{note}"
         said = "\n".join(followed.last_lines)
-        return f"AlgorithmError: {launch.alias} exited with code {exit_code}" + (
-            f"; its last lines:\n{said}" if said else ""
-        )
+        return f"{reason}; its last lines:\n{said}" if said else reason
 
     def _pack(self, launches: Sequence[Launch], path: str, folder: Path) -> Path:
         """The folders `path` of all hosts merged into one archive; of equal names the first host's wins."""

@@ -470,7 +470,7 @@ runtime docker; store file:///s; gateway http://127.0.0.1:8080
 JOB          STATE    TOOK        METRICS
 job/churn@3  trained  1 min 23 s  auc 0.94028, b 1, c 2, … 1 more
 
-endpoint/churn  rolling  revision 4  http://127.0.0.1:8080/endpoints/churn/invocations
+endpoint/churn  pending  revision 4  http://127.0.0.1:8080/endpoints/churn/invocations
   VARIANT    MODEL    WEIGHT            HEALTHY  REQUESTS  ERRORS  P50      P99
   stable     churn@2  90 %              2/2      1,790     0       0.97 ms  4.81 ms
   candidate  churn@3  0 % (asked 10 %)  0/1      0         0       -        -

@@ -164,7 +164,10 @@ class DockerRuntime:
         )
         started_at = datetime.fromisoformat(state["StartedAt"])  # year 1 when it never was
         return container and replace(
-            container, restarts=details["RestartCount"], started_at=started_at if started_at.year > 1 else None
+            container,
+            restarts=details["RestartCount"],
+            started_at=started_at if started_at.year > 1 else None,
+            note="out of memory" if state.get("OOMKilled") else "",
         )
 
     def _container(
