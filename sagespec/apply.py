@@ -47,6 +47,7 @@ PROBE_EVERY_SECONDS = 0.2
 LOG_LINES_SHOWN = 15
 CRASHES_ALLOWED = 2  # restarts by the engine before a new instance counts as failed
 PARALLEL_ACTIONS = 8
+SIGNALS_SEEN_EVERY_SECONDS = 0.5
 
 
 class Unhealthy(WorldError):
@@ -97,7 +98,8 @@ def apply(
                 _settle(outcome, results, outcomes, report)
             if not running:
                 continue
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            # Not without end: a signal that another thread received is handled when this one wakes.
+            for future in wait(running, SIGNALS_SEEN_EVERY_SECONDS, FIRST_COMPLETED).done:
                 del running[future]
                 _settle(future.result(), results, outcomes, report)
     return tuple(outcomes)
