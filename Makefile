@@ -40,6 +40,7 @@ bench: $(VENV)/.test data  ## the figures README and docs quote
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/plan_1000.py
 	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python -m benchmarks.gateway
 
 docs: $(VENV)/.local  ## write docs/spec.md and docs/schema.json anew from the models
 	$(BIN)/sagespec schema --docs > docs/spec.md

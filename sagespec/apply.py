@@ -10,8 +10,9 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,7 +46,7 @@ from sagespec.train import Cancelled, Trainer
 MAX_MODEL_BYTES = 64 * 2**30  # an unpacked model larger than this is taken for a bomb
 PROBE_EVERY_SECONDS = 0.2
 LOG_LINES_SHOWN = 15
-CRASHES_ALLOWED = 2  # restarts by the engine before a new instance counts as failed
+CRASHES_ALLOWED = 2  # restarts by the engine while an instance is waited for, before it counts as failed
 PARALLEL_ACTIONS = 8
 SIGNALS_SEEN_EVERY_SECONDS = 0.5
 
@@ -80,14 +81,18 @@ def apply(
 
     An action runs when all it waits for are done; it is skipped when one of those was not. Setting
     `cancelled` stops new actions and lets go of running jobs, which a later apply takes up. `guard` is
-    called before each action; what it raises ends that action, and so all that wait for it.
+    called before each action, and again before a job's results go to the store; what it raises ends that action,
+    and so all that wait for it.
     """
     cancelled = cancelled or threading.Event()
     waiting = list(plan.actions)
     running: dict[Future[Outcome], Action] = {}
     results: dict[str, Result] = {}
     outcomes: list[Outcome] = []
-    with ThreadPoolExecutor(PARALLEL_ACTIONS + parallel_jobs, thread_name_prefix="apply") as pool:
+    with (
+        ThreadPoolExecutor(PARALLEL_ACTIONS + parallel_jobs, thread_name_prefix="apply") as pool,
+        _cancelling(cancelled),  # inside: the pool waits for what runs
+    ):
         while waiting or running:
             for action in _ready(waiting, running.values(), results, parallel_jobs):
                 waiting.remove(action)
@@ -103,6 +108,16 @@ def apply(
                 del running[future]
                 _settle(future.result(), results, outcomes, report)
     return tuple(outcomes)
+
+
+@contextmanager
+def _cancelling(cancelled: threading.Event) -> Iterator[None]:
+    """Let what runs end soon when the block is left by an exception: Ctrl-C in a notebook, a reader gone."""
+    try:
+        yield
+    except BaseException:
+        cancelled.set()
+        raise
 
 
 def _ready(
@@ -147,7 +162,7 @@ def _carry_out(
     report(Event(EventKind.STARTED, str(action.about), str(action.cause), action=action.verb, at=datetime.now(UTC)))
     try:
         guard()
-        _do(action, world, report, cancelled)
+        _do(action, world, report, cancelled, guard)
         result, reason = Result.DONE, ""
     except Cancelled as stop:
         result, reason = Result.CANCELLED, str(stop)
@@ -166,12 +181,14 @@ def _carry_out(
     return Outcome(action.id, str(action.about), action.verb, result, reason, time.monotonic() - begun)
 
 
-def _do(action: Action, world: World, report: Report, cancelled: threading.Event) -> None:
+def _do(
+    action: Action, world: World, report: Report, cancelled: threading.Event, guard: Callable[[], None]
+) -> None:
     match action:
         case StartGateway():
             world.gateway.start(report)
         case RunJob():
-            world.trainer.run(action.job, report, cancelled)
+            world.trainer.run(action.job, report, cancelled, guard)
         case RemoveContainer():
             world.runtime.remove(action.container)
         case StartInstance():
@@ -255,6 +272,7 @@ def await_healthy(action: AwaitHealthy, world: World, cancelled: threading.Event
     target = Target(action.variant, action.hash, 0.0, instances=action.containers)
     world.gateway.admit(action.about.name, target, _addresses(world.runtime))
     begun, healthy_since = time.monotonic(), None
+    restarts_before = {name: c.restarts for name in action.containers if (c := world.runtime.inspect(name))}
     while True:
         if cancelled.is_set():
             raise Cancelled("stopped while waiting; `sagespec apply` goes on from here")
@@ -266,20 +284,23 @@ def await_healthy(action: AwaitHealthy, world: World, cancelled: threading.Event
                 return
         else:
             healthy_since = None
-        reason = _why_given_up(action, world, seconds=now - begun)
+        reason = _why_given_up(action, world, restarts_before, seconds=now - begun)
         if reason:
             _record_failure(action, world, reason)
             raise Unhealthy(reason)
         time.sleep(PROBE_EVERY_SECONDS)
 
 
-def _why_given_up(action: AwaitHealthy, world: World, *, seconds: float) -> str:
+def _why_given_up(
+    action: AwaitHealthy, world: World, restarts_before: Mapping[str, int], *, seconds: float
+) -> str:
     """Why waiting longer is useless, with the last lines the container said; '' while there is hope."""
     for name in action.containers:
         container = world.runtime.inspect(name)
         if container is None:
             return f"container {name} is gone"
-        if container.state is ContainerState.EXITED or container.restarts >= CRASHES_ALLOWED:
+        crashes = container.restarts - restarts_before.get(name, 0)  # it may have had some in a long life
+        if container.state is ContainerState.EXITED or crashes >= CRASHES_ALLOWED:
             code = "" if container.exit_code is None else f" with code {container.exit_code}"
             return f"{container.address} exited{code} before it was healthy{_last_lines(name, world.runtime)}"
     if seconds < action.within:

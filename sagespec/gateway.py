@@ -174,6 +174,7 @@ class Gateway:
         """Routes and probes as Envoy has them; `answers` is False when it cannot be asked."""
         if not any(c.name == self._name and c.state is ContainerState.RUNNING for c in containers):
             return ObservedGateway()
+        self._live = None  # in `watch` another process may have changed it since the last pass
         try:
             live, pools = self._fetch(xds.TABLE_PATH, xds.POOLS_PATH)
         except WorldError:
@@ -213,7 +214,11 @@ class Gateway:
         self._change(lambda table: xds.with_probed(table, endpoint, target, addresses))
 
     def forget(self, endpoint: str, container_name: str) -> None:
-        """Take a container out of the gateway's sight: no requests, no probes."""
+        """Take a container out of the gateway's sight: no requests, no probes. A gateway that does not run has
+        none; what its files still name is off the route it is given when it is started again."""
+        container = self._runtime.inspect(self._name)
+        if container is None or container.state is not ContainerState.RUNNING:
+            return
         self._change(lambda table: xds.without(table, endpoint, container_name))
 
     def _change(self, change: Callable[[Table], Table]) -> None:
@@ -280,8 +285,18 @@ class Gateway:
 
     def _table(self) -> Table:
         if self._live is None:
+            self._await_routes()
             self._live = xds.table_from(*self._fetch(xds.TABLE_PATH))
         return self._live
+
+    def _await_routes(self) -> None:
+        """Wait for an Envoy that was restarted just now to read its routes: what is taken for empty before would
+        be written over. One that cannot read them is told all of them anew."""
+        give_up_at = time.monotonic() + TAKE_UP_SECONDS
+        while not xds.versions_from(*self._fetch(xds.VERSIONS_PATH))[0][xds.RDS]:
+            if time.monotonic() > give_up_at:
+                return
+            time.sleep(POLL_SECONDS)
 
     def _fetch(self, *paths: str) -> list[bytes]:
         """Answers of the admin port. A gateway that was restarted may have another one than before."""

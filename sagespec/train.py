@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -82,11 +82,21 @@ class Trainer:
     scratch: Path
     git: Git | None = None
 
-    def run(self, job: DesiredJob, report: Report, cancelled: threading.Event) -> None:
-        """Train `job`, or take it up where it stands. JobFailed when it ended without a model."""
+    def run(
+        self,
+        job: DesiredJob,
+        report: Report,
+        cancelled: threading.Event,
+        guard: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Train `job`, or take it up where it stands. JobFailed when it ended without a model.
+
+        guard: raises when the project's lock is lost. Asked again after the hours a job may take: somebody else
+        may have trained it meanwhile, and their model is not to be written over.
+        """
         launches = training_launches(self.records.project_name, job)
         containers = [self.runtime.inspect(launch.name) for launch in launches]
-        if any(container is None for container in containers):
+        if all(container is None for container in containers):  # one that is missing alone is told by `_wait`
             try:
                 self._start(job, launches, report, cancelled)
             except BaseException:
@@ -97,6 +107,7 @@ class Trainer:
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
             logs = {launch.alias: Path(folder, f"{launch.alias}.log") for launch in launches}
             followed, stopped = self._follow(job, launches, logs, started, report, cancelled)
+            guard()
             manifest = self._collect(job, launches, logs, followed, stopped, started, Path(folder), report)
         for launch in launches:
             self.runtime.remove(launch.name)

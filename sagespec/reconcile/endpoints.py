@@ -84,7 +84,7 @@ def reconcile_endpoint(
     goal = _choose_goal(desired, revisions, live, observed, jobs, options)
     problems = (goal.problem,) if goal.problem else ()
     if goal.endpoint is None:
-        return Part(actions=remove_all(desired.address, observed, "it never became healthy"), refused=problems)
+        return Part(actions=_remove_idle(desired.address, observed, desired.drain_within), refused=problems)
     before = endpoint_from_asked(desired.name, live.asked) if live else None
     number = revisions[-1].number + 1 if revisions else 1
     actions = _steps(project_name, goal, before, observed, jobs, gateway, number, now)
@@ -234,11 +234,11 @@ def _instances(
 
 
 def _live_hash(variant: DesiredVariant, containers: Iterable[Container]) -> str:
-    """The variant's hash as its containers carry it: one of another format stands for the same."""
-    for container in containers:
-        if container.address.variant == variant.name and same_hash(variant.hash, container.hash):
-            return container.hash
-    return variant.hash
+    """The variant's hash as its containers carry it: where none has it, one of another format stands for it."""
+    hashes = sorted(container.hash for container in containers if container.address.variant == variant.name)
+    if variant.hash in hashes:
+        return variant.hash
+    return next((hash_text for hash_text in hashes if same_hash(variant.hash, hash_text)), variant.hash)
 
 
 def _why_start(
@@ -298,7 +298,7 @@ def _start(
         cause=instance.start,
         after=after,
         container=instance.container,
-        variant=instance.variant,
+        variant=replace(instance.variant, hash=instance.hash),  # another format's, where its siblings carry that
     )
 
 
@@ -372,7 +372,7 @@ def _names(route: Route | None) -> frozenset[str]:
 
 def _route_is_off(route: Route | None, wanted: Route, endpoint: DesiredEndpoint, observed: Observed) -> bool:
     """Whether the gateway's route differs from the wanted one, names containers that are gone, or has an
-    instance at an address it no longer has."""
+    instance that it does not probe, or at an address it no longer has."""
     if route is None or _serving(route) != _serving(wanted):
         return True
     containers = {container.name: container for container in observed.containers_of(endpoint.address)}
@@ -380,7 +380,9 @@ def _route_is_off(route: Route | None, wanted: Route, endpoint: DesiredEndpoint,
         return True
     for name in _names(wanted):
         probe, container = observed.gateway.probes.get(name), containers.get(name)
-        if probe and container and (probe.host, probe.port) != (container.host, container.port):
+        if container is None or not container.host:
+            continue
+        if probe is None or (probe.host, probe.port) != (container.host, container.port):
             return True
     return False
 
@@ -469,7 +471,17 @@ def _goes(
     return tuple(actions)
 
 
-def remove_all(address: Address, observed: Observed, note: str, *, within: float = 0.0) -> tuple[Action, ...]:
+def _remove_idle(address: Address, observed: Observed, within: float) -> tuple[Action, ...]:
+    """Remove what an attempt left that never got traffic. What serves stays, also where no revision tells of it:
+    the run that gave it traffic was killed before it could record that."""
+    route = observed.gateway.routes.get(address.name)
+    serving = frozenset(name for target in _serving(route) for name in target.instances) if route else frozenset()
+    leaving = tuple(c for c in observed.containers_of(address) if c.name not in serving)
+    draining = frozenset(c.name for c in leaving) & _names(route)
+    return _goes(leaving, draining, (), within, note="it never became healthy")
+
+
+def remove_all(address: Address, observed: Observed, note: str, *, within: float) -> tuple[Action, ...]:
     """Take an endpoint off the gateway and remove its containers, draining those that have traffic."""
     route = observed.gateway.routes.get(address.name)
     leaving = observed.containers_of(address)

@@ -25,7 +25,7 @@ def reconcile_job(job: DesiredJob, observed: Observed, options: Options) -> Part
     if manifest and manifest.status is JobStatus.COMPLETED:
         return _trained(job, manifest, containers)
     if manifest and same_hash(job.key, manifest.key) and not options.retry:
-        unfinished = _begun_after(manifest, containers)
+        unfinished = begun_after(manifest, containers)
         if not unfinished:
             return _stays_failed(job, manifest, containers)
     return _to_be_run(job, manifest, containers)
@@ -71,7 +71,7 @@ def _stays_failed(job: DesiredJob, manifest: Manifest, containers: tuple[Contain
 def _to_be_run(job: DesiredJob, manifest: Manifest | None, containers: tuple[Container, ...]) -> Part:
     ours = tuple(c for c in containers if same_hash(job.key, c.hash))
     if manifest:
-        ours = _begun_after(manifest, ours)
+        ours = begun_after(manifest, ours)
     whole = len(ours) == job.instances and all(c.state is not ContainerState.CREATED for c in ours)
     if whole:
         removals = tuple(_remove(c, "left over from another spec of this version") for c in containers if c not in ours)
@@ -97,7 +97,7 @@ def _state_of(containers: Iterable[Container]) -> str:
     return "taken up: it is running" if running else "taken up: it has ended and is not in the store yet"
 
 
-def _begun_after(manifest: Manifest, containers: Iterable[Container]) -> tuple[Container, ...]:
+def begun_after(manifest: Manifest, containers: Iterable[Container]) -> tuple[Container, ...]:
     """Containers of an attempt later than the one the manifest tells of."""
     return tuple(c for c in containers if c.started_at and c.started_at > manifest.ended_at)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from sagespec.errors import Problem
-from sagespec.manifest import RevisionStatus
+from sagespec.manifest import JobStatus, RevisionStatus
 from sagespec.plan import Action, Cause, Reason, RecordRevision, RemoveContainer
 from sagespec.reconcile.endpoints import live_revision, remove_all
+from sagespec.reconcile.jobs import begun_after
 from sagespec.reconcile.options import Options, Part
 from sagespec.state import (
     GATEWAY,
@@ -56,8 +57,11 @@ def _unwanted_jobs(desired: Desired, observed: Observed) -> list[Container]:
 
 
 def _is_settled(container: Container, observed: Observed) -> bool:
+    """Whether the store tells what came of it; a retry that still runs began after the attempt it tells of."""
     manifest = observed.manifests.get(container.address.whole)
-    return manifest is not None and same_hash(manifest.key, container.hash)
+    if manifest is None or not same_hash(manifest.key, container.hash):
+        return False
+    return manifest.status is JobStatus.COMPLETED or not begun_after(manifest, [container])
 
 
 def _unwanted_gateway(desired: Desired, observed: Observed, options: Options) -> tuple[Container, ...]:
