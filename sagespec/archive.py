@@ -43,7 +43,8 @@ _LINKS = {tarfile.SYMTYPE: "a symbolic link", tarfile.LNKTYPE: "a hard link"}
 
 
 class UnfitMember(WorldError):
-    """A member that no archive may hold: the fault of who made it, so trying again does not help."""
+    """A member that no archive may hold, or one too many: the fault of who made it, so that trying again does not
+    help."""
 
 
 class _Readable(Protocol):
@@ -127,7 +128,7 @@ def _members(archive: tarfile.TarFile, what: str) -> Iterator[tuple[str, tarfile
     """Files and folders with their names relative to the root; WorldError for anything else."""
     for count, member in enumerate(archive, start=1):
         if count > MAX_MEMBERS:
-            raise WorldError(f"{what} has more than {MAX_MEMBERS} members", fix="pack fewer, larger files")
+            raise UnfitMember(f"{what} has more than {MAX_MEMBERS} members", fix="pack fewer, larger files")
         if member.size < 0:  # a PAX header may say so after the fact
             raise tarfile.ReadError(f"impossible size {member.size} of {member.name!r}")
         if not (member.isreg() or member.isdir()) or member.issparse():

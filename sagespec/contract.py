@@ -108,7 +108,8 @@ def training_environment(job: DesiredJob, host: str, base_dir: str) -> dict[str,
 
     TRAINING_JOB_* and the region are the platform's. The SM_* ones are what SageMaker's toolkit would set
     for a script, given to every program here so that one without the toolkit has them too. The runtime
-    replaces SM_MASTER_ADDR where host names do not resolve.
+    replaces SM_MASTER_ADDR where host names do not resolve. A hyperparameter that cannot name a variable (a=b)
+    is in SM_HPS alone.
     """
     hosts = host_names(job)
     name = training_job_name(job)
@@ -138,7 +139,8 @@ def training_environment(job: DesiredJob, host: str, base_dir: str) -> dict[str,
         "SM_CHANNELS": channels,
     }
     values |= {f"SM_CHANNEL_{channel.upper()}": f"{base_dir}/input/data/{channel}" for channel in channels}
-    values |= {f"SM_HP_{hp.upper()}": value for hp, value in sorted(job.hyperparameters.items())}
+    nameable = {hp: value for hp, value in job.hyperparameters.items() if not {"=", "\0"} & set(hp)}
+    values |= {f"SM_HP_{hp.upper()}": value for hp, value in sorted(nameable.items())}
     return {key: _variable(value) for key, value in values.items()} | dict(job.environment)
 
 

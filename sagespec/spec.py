@@ -185,7 +185,7 @@ def _hyperparameter(value: Any) -> Any:
         )
     if len(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) > 2500:
         raise wrong("is longer than 2500 characters", "put it in a file and give that as a channel")
-    return value
+    return _without_nul(value)
 
 
 def _text(value: Any) -> Any:
@@ -193,7 +193,13 @@ def _text(value: Any) -> Any:
         return "true" if value else "false"
     if isinstance(value, float):
         raise wrong("is a fraction, and text is wanted: as numbers, 1.10 and 1.1 are the same", "quote it: {written}")
-    return str(value) if isinstance(value, int) else value
+    return _without_nul(str(value) if isinstance(value, int) else value)
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str) and "\0" in value:
+        raise wrong("holds a NUL character, which no environment variable can", "remove the \\0")
+    return value
 
 
 def _check_environment_name(value: str) -> str:
@@ -212,7 +218,7 @@ def _check_channel_name(value: str) -> str:
 
 
 _ENVIRONMENT_NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
-_CHANNEL_NAME = r"[A-Za-z0-9._-]+"
+_CHANNEL_NAME = r"(?!\.{1,2}$)[A-Za-z0-9._-]+"  # a folder's name, so neither . nor ..
 
 Hyperparameter = Annotated[Any, BeforeValidator(_hyperparameter)]
 HyperparameterName = Annotated[str, Field(min_length=1, max_length=256)]

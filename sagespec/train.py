@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -42,6 +42,9 @@ from sagespec.stores import open_store
 STARTED_FILE = "input/config/sagespec.json"  # beside SageMaker's own: what the manifest must still know at the end
 LOOK_EVERY_SECONDS = 0.1
 REASON_LOG_LINES = 5
+LOG_TRIES = 5  # in a row, when the engine breaks off a log
+LOG_PAUSE_SECONDS = 0.5
+STOPPED_CODES = (137, 143)  # of SIGKILL and SIGTERM
 
 
 class Cancelled(Exception):
@@ -240,12 +243,33 @@ class Trainer:
     def _follow_log(self, job: DesiredJob, launch: Launch, log: Path, followed: Followed, report: Report) -> None:
         patterns = self.metrics.get(job.program.builtin, ())
         about = str(replace(job.address, instance=launch.address.instance if job.instances > 1 else None))
-        with log.open("w", encoding="utf-8") as file:
-            for line in self.runtime.logs(launch.name, follow=True):
-                file.write(line + "\n")
-                followed.last_lines = [*followed.last_lines[1 - REASON_LOG_LINES :], line]
-                followed.metrics |= _metrics_in(line, patterns)
-                report(Event(EventKind.LOG, about, line, action="run-job"))
+        try:
+            with log.open("w", encoding="utf-8") as file:
+                for line in self._lines(launch.name):
+                    file.write(line + "\n")
+                    followed.last_lines = [*followed.last_lines[1 - REASON_LOG_LINES :], line]
+                    followed.metrics |= _metrics_in(line, patterns)
+                    report(Event(EventKind.LOG, about, line, action="run-job"))
+        except WorldError as error:  # without the end of its log a model is still a model
+            text = f"its log is not whole: {error.problems[0].what}"
+            report(Event(EventKind.NOTE, about, text, action="run-job"))
+
+    def _lines(self, container_name: str) -> Iterator[str]:
+        """What the container prints until it ends. A stream that the engine breaks off is read again from its
+        beginning, and what was given is left out; WorldError when that does not help."""
+        given, tries = 0, LOG_TRIES
+        while True:
+            try:
+                for number, line in enumerate(self.runtime.logs(container_name, follow=True), start=1):
+                    if number > given:
+                        given, tries = number, LOG_TRIES
+                        yield line
+                return
+            except WorldError:
+                tries -= 1
+                if not tries:
+                    raise
+                time.sleep(LOG_PAUSE_SECONDS)
 
     def _wait(self, job: DesiredJob, launches: Sequence[Launch], started: Started, cancelled: threading.Event) -> str:
         deadline = started.started_at.timestamp() + started.downloading_seconds + job.max_runtime
@@ -348,13 +372,11 @@ class Trainer:
         self, launches: Sequence[Launch], ended: Mapping[str, Container], followed: Mapping[str, Followed]
     ) -> str:
         """What SageMaker calls the FailureReason: the first 1,024 characters of a host's output/failure, or its
-        exit code and last lines. Of several failed hosts a ClientError tells most: the others often only
-        lost their peer."""
-        reasons = [
-            self._host_failure(launch, ended[launch.alias], followed[launch.alias])
-            for launch in launches
-            if ended[launch.alias].exit_code
-        ]
+        exit code and last lines. Of several failed hosts a ClientError tells most, and one that was ended by
+        a signal least: the others are sent one when the first fails."""
+        failed = [launch for launch in launches if ended[launch.alias].exit_code]
+        failed.sort(key=lambda launch: _looks_stopped(ended[launch.alias]))
+        reasons = [self._host_failure(launch, ended[launch.alias], followed[launch.alias]) for launch in failed]
         return next((reason for reason in reasons if reason.startswith("ClientError")), reasons[0])
 
     def _host_failure(self, launch: Launch, container: Container, followed: Followed) -> str:
@@ -394,6 +416,11 @@ class Trainer:
 
         stored = self.records.store.upload(self.records.job_key(job.address, key), file, progress)
         return Artifact(key=key, size=stored.size, sha256=stored.sha256)
+
+
+def _looks_stopped(container: Container) -> bool:
+    """Whether a container seems to have been ended from outside, as `_wait` ends the others when one host fails."""
+    return container.exit_code in STOPPED_CODES and not container.note
 
 
 def _metrics_in(line: str, patterns: Sequence[tuple[str, re.Pattern[str]]]) -> dict[str, float]:

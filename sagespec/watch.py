@@ -54,10 +54,10 @@ def watch(
 
 
 def _pass(converge_once: Callable[[], Converged], report: Report, cause: str) -> bool:
-    """One pass; whether all is well after it. Wrong specs and a refusing world are told, not raised."""
+    """One pass; whether all is well after it. Wrong specs and a refusing world or disk are told, not raised."""
     try:
         result = converge_once()
-    except SagespecError as error:
+    except (SagespecError, OSError) as error:
         report(Event(EventKind.FAILED, text=str(error), action="watch", at=datetime.now(UTC)))
         return False
     if result.outcomes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sagespec.reconcile import Options, reconcile
 from sagespec.records import Records
 from sagespec.state import Desired, Observed, job_address
 from sagespec.train import Trainer
-from tests.fakes import Behaviour, FakeEngine, FakeGateway, FakeRuntime, FakeStore, Faults, Killed
+from tests.fakes import SERVES, TRAINS, Behaviour, FakeEngine, FakeGateway, FakeRuntime, FakeStore, Faults, Killed
 from tests.simulation import PROJECT, START, desired_from
 
 
@@ -44,8 +45,8 @@ class Place:
         variants = [{"name": name, "model": model} for name, model in models.items()]
         return {"kind": "Endpoint", "name": "answers", "variants": variants, "rollout": {"min_healthy": 0}}
 
-    def world(self) -> World:
-        runtime = FakeRuntime(PROJECT, self.engine, self.faults)
+    def world(self, runtime: FakeRuntime | None = None) -> World:
+        runtime = runtime or FakeRuntime(PROJECT, self.engine, self.faults)
         records = Records(FakeStore(self.objects, self.faults), PROJECT)
         trainer = Trainer(runtime, records, {}, self.folder, self.folder)
         return World(runtime, FakeGateway(runtime, PROJECT), records, trainer, self.folder, self.folder)
@@ -58,7 +59,7 @@ class Place:
 
     def converge(self, *documents: Mapping[str, Any], **options: Any) -> Converged:
         """One run of sagespec, from nothing in memory."""
-        world = self.world()
+        world = self.world(options.pop("runtime", None))
         cancelled = options.pop("cancelled", None)
         return converge(
             lambda: self.look(world, *documents), world, self.events.append, Options(**options), cancelled=cancelled
@@ -228,3 +229,134 @@ def test_no_more_jobs_run_at_once_than_the_project_allows(place: Place) -> None:
             running += 1 if event.kind is EventKind.STARTED else -1
             most = max(most, running)
     assert most == 2
+
+
+def test_a_lock_lost_while_a_job_runs_keeps_its_model_out_of_the_store(place: Place) -> None:
+    from sagespec.errors import WorldError
+
+    world = place.world()
+    desired, observed = place.look(world, place.job(1))
+
+    def guard() -> None:
+        if place.engine.all:  # others have taken over since it began
+            raise WorldError("the lock was taken over")
+
+    (outcome,) = apply(reconcile(desired, observed, START), world, place.events.append, guard=guard)
+    assert "the lock was taken over" in outcome.reason
+    assert place.objects == {}
+    assert place.addresses() == ["job/model@1#0"], "who holds the lock next takes it up"
+    assert place.converge(place.job(1)).ok
+
+
+def test_an_exception_lets_go_of_a_running_job_instead_of_waiting_for_it(place: Place) -> None:
+    place.engine.behave("job/model@1", Behaviour(lasts=None))
+    place.engine.behave("job/model@2", Behaviour(exit_code=1))
+    world = place.world()
+    desired, observed = place.look(world, place.job(1), place.job(2))
+
+    def interrupted(event: Event) -> None:
+        if event.kind is EventKind.FAILED:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apply(reconcile(desired, observed, START), world, interrupted)
+    assert "job/model@1#0" in place.addresses()
+
+
+def test_crashes_in_a_long_life_do_not_keep_an_instance_from_a_new_gateway(place: Place) -> None:
+    specs = (place.job(1), place.endpoint(only="model@1"))
+    assert place.converge(*specs).ok
+    (instance,) = (c for c in place.engine.all.values() if c.launch.command == "serve" and c.launch.address.variant)
+    started_at = instance.started_at
+    instance.behaviour = replace(SERVES, restarts=5, healthy_after=1.0)
+    instance.started_at = datetime.now(UTC)
+    place.engine.tables.clear()
+    result = place.converge(*specs)
+    assert result.ok, result.failures
+    assert started_at is not None
+    assert place.world().gateway.answers("answers")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("state", ["exited", "gone"])
+def test_endpoints_are_removed_though_their_gateway_is_dead(place: Place, state: str) -> None:
+    assert place.converge(place.job(1), place.endpoint(only="model@1")).ok
+    gateway = next(c for c in place.engine.all.values() if c.launch.address.kind == "gateway")
+    place.engine.end(gateway, 1)
+    if state == "gone":
+        del place.engine.all[gateway.launch.name]
+    result = place.converge(prune=True, allow_empty=True, destroy=True)
+    assert result.ok, result.failures
+    assert place.addresses() == []
+
+
+def test_of_several_hosts_the_one_that_failed_is_named_not_those_stopped_after_it(place: Place) -> None:
+    place.engine.behave("job/model@1#0", Behaviour(lasts=None))
+    place.engine.behave("job/model@1#1", Behaviour(exit_code=1, lines=("no room on /dev/shm",)))
+    place.converge(place.job(1, instances=2))
+    manifest = place.world().records.manifests([job_address("model", 1)])[job_address("model", 1)]
+    assert manifest.exit_codes == {"algo-1": 143, "algo-2": 1}
+    assert manifest.reason.startswith("AlgorithmError: algo-2 exited with code 1")
+    assert "no room on /dev/shm" in manifest.reason
+
+
+def test_a_host_that_vanishes_ends_the_run_and_the_next_one_trains_anew(place: Place) -> None:
+    specs = place.job(1, instances=2)
+    place.engine.behave("job/model@1", Behaviour(lasts=None))
+    cancelled = threading.Event()
+    threading.Timer(0.3, cancelled.set).start()
+    place.converge(specs, cancelled=cancelled)
+    first, second = sorted(place.engine.all)
+    world = place.world()
+    desired, observed = place.look(world, specs)
+    plan = reconcile(desired, observed, START)
+    del place.engine.all[second]
+    (outcome,) = apply(plan, world, place.events.append)
+    assert outcome.result is Result.FAILED
+    assert "removed" in outcome.reason
+    assert list(place.engine.all) == [first], "no second half is started beside a first that is long under way"
+    place.engine.behave("job/model@1", TRAINS)
+    assert place.converge(specs).ok
+
+
+class BrokenStreams(FakeRuntime):
+    """Breaks off the first `breaks` logs that are followed, each one line further on."""
+
+    breaks = 0
+
+    def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
+        from sagespec.errors import WorldError
+
+        self.breaks -= 1
+        for number, line in enumerate(super().logs(name, follow=follow, tail=tail)):
+            if self.breaks >= 0 and number >= 2 - self.breaks:
+                raise WorldError("the engine closed the connection")
+            yield line
+
+
+@pytest.mark.parametrize(("breaks", "kept"), [(2, "one two three"), (99, "")])
+def test_a_broken_log_is_taken_up_again_and_costs_no_model(
+    place: Place, breaks: int, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sagespec.train.LOG_PAUSE_SECONDS", 0)
+    place.engine.behave("job/model@1", replace(TRAINS, lines=("one", "two", "three")))
+    runtime = BrokenStreams(PROJECT, place.engine, place.faults)
+    runtime.breaks = breaks
+    assert place.converge(place.job(1), runtime=runtime).ok
+    log = place.objects[f"{PROJECT}/jobs/model/1/logs/algo-1.log"].decode()
+    assert log.split() == kept.split()
+    assert [event.text for event in place.events if event.kind is EventKind.LOG] == kept.split()
+    notes = [event.text for event in place.events if event.kind is EventKind.NOTE]
+    assert notes == ([] if kept else ["its log is not whole: the engine closed the connection"])
+
+
+def test_a_retry_that_still_runs_is_not_swept_away_with_its_spec(place: Place) -> None:
+    place.engine.behave("job/model@1", Behaviour(exit_code=1))
+    place.converge(place.job(1))
+    place.engine.behave("job/model@1", Behaviour(lasts=None))
+    cancelled = threading.Event()
+    threading.Timer(0.3, cancelled.set).start()
+    place.converge(place.job(1), cancelled=cancelled, retry=True)
+    result = place.converge()
+    assert result.outcomes == ()
+    assert result.plan.notes == ("job/model@1 is live but in no spec: --prune removes it",)
+    assert place.addresses() == ["job/model@1#0"]

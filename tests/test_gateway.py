@@ -307,6 +307,22 @@ def test_another_process_goes_on_from_what_envoy_runs(stand: Stand) -> None:
     assert stand.invoke()["status"] == 200
 
 
+def test_what_another_process_changed_between_two_passes_is_kept(stand: Stand) -> None:
+    instance = stand.start("stable")
+    stand.serve(a_target("stable", 1, [instance]))
+    stand.another_gateway().set_route("later", Route("later", (a_target("stable", 1, [instance]),)), stand.addresses)
+    stand.gateway.observe(stand.runtime.containers())  # each pass begins so
+    stand.set_route(a_target("stable", 2, [instance]))
+    assert stand.invoke(endpoint="later")["status"] == 200
+
+
+def test_a_gateway_that_does_not_run_has_nothing_to_forget(stand: Stand) -> None:
+    stand.runtime.stop(stand.gateway.launch().name, grace_seconds=0)
+    stand.gateway.forget("churn", "anything")
+    stand.runtime.remove(stand.gateway.launch().name)
+    stand.gateway.forget("churn", "anything")
+
+
 def test_what_envoy_rejects_is_told_and_changes_nothing(stand: Stand) -> None:
     good = stand.start("stable")
     stand.serve(a_target("stable", 1, [good]))
@@ -330,6 +346,32 @@ def test_a_killed_gateway_comes_back_with_its_routes(any_stand: Stand) -> None:
     any_stand.gateway.start(lambda _event: None)
     assert any_stand.invoke()["status"] == 200
     assert any_stand.gateway.observe(any_stand.runtime.containers()).routes == before.routes
+
+
+def test_a_change_waits_for_a_gateway_that_was_restarted_just_now_to_read_its_routes(stand: Stand) -> None:
+    name, mute = stand.gateway.launch().name, socket.create_server(("127.0.0.1", 0))
+    with mute:  # it lets nobody in, so that Envoy is long in probing it before it reads its routes
+        stand.gateway.set_route(
+            "mute", Route("mute", (a_target("stable", 1, ["mute"]),)), {"mute": mute.getsockname()[:2]}
+        )
+        instance = stand.start("stable")
+        stand.runtime.stop(name, grace_seconds=0)
+        stand.runtime.start(name)
+        restarted = stand.another_gateway()
+        wait_for(lambda: answers(restarted))
+        stand.gateway = restarted
+        stand.serve(a_target("stable", 1, [instance]))
+        observed = stand.gateway.observe(stand.runtime.containers())
+    assert observed.routes.keys() == {"churn", "mute"}
+
+
+def answers(gateway: Gateway) -> bool:
+    """Whether its Envoy can be asked, be it ready or not."""
+    try:
+        gateway.counters()
+    except WorldError:
+        return False
+    return True
 
 
 def test_starting_a_gateway_that_runs_disturbs_nobody(stand: Stand) -> None:

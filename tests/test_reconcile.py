@@ -22,10 +22,10 @@ import pytest
 import yaml
 
 from sagespec.manifest import RevisionStatus
-from sagespec.reconcile import Options
+from sagespec.reconcile import Options, reconcile
 from sagespec.reconcile.endpoints import live_revision
-from sagespec.state import GATEWAY, Address, ContainerState
-from tests.simulation import Simulation, desired_from
+from sagespec.state import GATEWAY, Address, ContainerState, Route, container_name
+from tests.simulation import PROJECT, Simulation, desired_from
 
 CASES = sorted((Path(__file__).parent / "cases" / "reconcile").glob("*.yaml"))
 
@@ -136,3 +136,49 @@ def test_a_roll_back_is_not_undone_by_the_next_apply_but_by_a_changed_spec() -> 
     assert {world.models[n] for t in world.routes["churn"].targets for n in t.instances} == {"churn@1"}
     assert world.plan(serving("churn@2"), Options(retry=True)).actions
     assert world.settle(serving("churn@3")).refused == ()
+
+
+JOB = {"kind": "TrainingJob", "name": "churn", "version": 1}
+
+
+def serving(instances: int = 1, model: str = "churn@1") -> dict[str, Any]:
+    variants = [{"name": "stable", "model": model, "instances": instances}]
+    return {"kind": "Endpoint", "name": "churn", "variants": variants}
+
+
+def settled(*documents: dict[str, Any]) -> Simulation:
+    world = Simulation(gateway_hash=desired_from().gateway_hash)
+    world.settle(desired_from(*documents))
+    return world
+
+
+def test_what_serves_stays_though_a_killed_run_recorded_nothing_and_the_new_spec_fails() -> None:
+    world = settled(JOB, serving())
+    world.revisions.clear()  # killed between set-routes and record-revision
+    world.failing_jobs.add(Address("job", "churn", 2))
+    broken = desired_from(JOB, JOB | {"version": 2}, serving(model="churn@2"))
+    world.settle(broken)
+    assert world.routes["churn"].targets[0].instances
+    assert {world.models[name] for name in world.containers if name in world.models} == {"churn@1"}
+
+
+def test_instances_of_another_hash_format_get_siblings_of_that_format() -> None:
+    world = settled(JOB, serving())
+    (old,) = (c for c in world.containers.values() if c.address.variant)
+    older = replace(old, hash="0-" + "ab" * 8, name=container_name(PROJECT, old.address, "0-" + "ab" * 8))
+    world.containers = {c.name: c for c in world.containers.values() if c is not old} | {older.name: older}
+    target = replace(world.routes["churn"].targets[0], hash=older.hash, instances=(older.name,))
+    world.routes["churn"] = Route("churn", (target,))
+    world.settle(desired_from(JOB, serving(instances=2)))
+    instances = [c for c in world.containers.values() if c.address.variant]
+    assert {c.hash for c in instances} == {older.hash}
+    assert older.name in world.containers
+    assert [len(t.instances) for t in world.routes["churn"].targets] == [2]
+
+
+def test_a_routed_instance_that_the_gateway_does_not_probe_is_routed_to_again() -> None:
+    world = settled(JOB, serving())
+    observed = world.observed()
+    blind = replace(observed, gateway=replace(observed.gateway, probes={}))
+    plan = reconcile(desired_from(JOB, serving(), manifests=world.manifests), blind, world.now)
+    assert [action.verb for action in plan] == ["set-routes"]

@@ -128,6 +128,19 @@ def test_hyperparameters_are_what_json_holds() -> None:
     assert objections(hyperparameters={str(n): 1 for n in range(101)})
 
 
+def test_a_channel_is_a_folder_of_its_own() -> None:
+    for name in (".", "..", "", "a/b", "a b"):
+        assert objections(channels={name: "s3://acme/"}), name
+    for name in ("...", ".a", "a.", "a-b_c.d"):
+        assert a_job(channels={name: "s3://acme/"}).channels
+
+
+def test_what_no_environment_variable_can_hold_is_refused() -> None:
+    assert objections(environment={"A": "x\0y"})
+    assert objections(hyperparameters={"a": "x\0y"})
+    assert a_job(hyperparameters={"a": ["x\0y"]}), "as JSON it is escaped"
+
+
 def test_a_channels_short_form_is_its_source() -> None:
     assert a_job(channels={"train": "s3://acme/"}) == a_job(channels={"train": {"source": "s3://acme/"}})
 

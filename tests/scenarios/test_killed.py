@@ -19,7 +19,7 @@ DRIVER = Path(__file__).with_name("killed_apply.py")
 JOBS = tuple(job_address("model", version) for version in (1, 2))
 FIRST = job(1) + job(2) + endpoint("stable model@1 90", "candidate model@2 10")
 EDITED = job(1) + job(2) + endpoint("stable model@2 50", "other model@1 50 instances: 2")
-EVENTS = 30  # an apply of these specs reports about as many
+EVENTS = 80  # more than any apply of these specs reports
 
 
 def apply_and_die(workspace: Workspace, die_at: int) -> int:
@@ -80,7 +80,7 @@ SERVED_THEN = {"gateway", "endpoint/answers/stable#0", "endpoint/answers/other#0
 @pytest.mark.slow
 def test_killed_at_every_event_of_a_first_apply_and_of_a_rollout(workspace: Workspace) -> None:
     """Each event once, the next apply going on from there; then the same for an edit of everything."""
-    step = 1 if workspace.runtime == "process" else 4
+    step = 1 if workspace.runtime == "process" else 5
     for die_at in range(1, EVENTS, step):
         workspace.write(FIRST)
         trainings = Trainings(workspace)
