@@ -265,7 +265,10 @@ class Project:
 
         def converge_once() -> Converged:
             self.__dict__.pop("settings", None)  # sagespec.yaml may have changed, too
-            with project_lock(self.store, self.settings.name, command="watch", wait_seconds=0.0) as lock:
+            plan = self.plan(options)
+            if not plan.actions:
+                return Converged(plan)  # nothing to do needs no lock: it is written to the store each time
+            with self._locked("watch", silent, LOCK_WAIT_OF_WATCH_SECONDS) as lock:
                 return converge(self.look, self.world(), report, options or Options(), cancelled=stop, guard=lock.check)
 
         paths = [*self._specs, self.root / "sagespec.yaml"]

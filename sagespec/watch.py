@@ -43,7 +43,7 @@ def watch(
     with _file_wakes(paths, wakes), _engine_wakes(runtime, wakes, report):
         cause = "start"
         while not cancelled.is_set():
-            if _pass(converge_once, report, cause):
+            if _pass(converge_once, report, cause, after_failure=failures > 0):
                 failures = 0
                 cause = _next_wake(wakes, cancelled, every_seconds)
             else:
@@ -53,14 +53,14 @@ def watch(
             _settle(wakes, cancelled)
 
 
-def _pass(converge_once: Callable[[], Converged], report: Report, cause: str) -> bool:
+def _pass(converge_once: Callable[[], Converged], report: Report, cause: str, *, after_failure: bool) -> bool:
     """One pass; whether all is well after it. Wrong specs and a refusing world or disk are told, not raised."""
     try:
         result = converge_once()
     except (SagespecError, OSError) as error:
         report(Event(EventKind.FAILED, text=str(error), action="watch", at=datetime.now(UTC)))
         return False
-    if result.outcomes:
+    if result.outcomes or after_failure:
         text = "all is as specified" if result.ok else f"{len(result.failures)} failed"
         report(Event(EventKind.SETTLED, text=f"{text} (woken by {cause})", at=datetime.now(UTC)))
     return not result.failures
