@@ -72,7 +72,8 @@ def main() -> None:
 def gateway_to(upstream: str, folder: Path) -> Iterator[str]:
     """A gateway that splits an endpoint 90 to 10 over two variants, both served by `upstream`."""
     runtime = ProcessRuntime(PROJECT, folder, images_dir())
-    gateway = Gateway(runtime, PROJECT, Settings(host="127.0.0.1", port=serving.free_port()))
+    settings = Settings(host="127.0.0.1", port=serving.free_port())
+    gateway = Gateway(runtime, PROJECT, settings)
     place = (urlsplit(upstream).hostname or "", urlsplit(upstream).port or 80)
     targets = (Target("candidate", "1-b", 10.0, ("b",)), Target("stable", "1-a", 90.0, ("a",)))
     try:
@@ -80,7 +81,7 @@ def gateway_to(upstream: str, folder: Path) -> Iterator[str]:
         gateway.set_route(ENDPOINT, Route(ENDPOINT, targets), {"a": place, "b": place})
         while not all(probe.healthy for probe in gateway.probes(["a", "b"]).values()):
             time.sleep(0.05)
-        yield f"{gateway.address()}/endpoints/{ENDPOINT}/invocations"
+        yield f"{settings.url}/endpoints/{ENDPOINT}/invocations"
     finally:
         runtime.remove(gateway.launch().name)
 

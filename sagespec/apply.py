@@ -181,9 +181,7 @@ def _carry_out(
     return Outcome(action.id, str(action.about), action.verb, result, reason, time.monotonic() - begun)
 
 
-def _do(
-    action: Action, world: World, report: Report, cancelled: threading.Event, guard: Callable[[], None]
-) -> None:
+def _do(action: Action, world: World, report: Report, cancelled: threading.Event, guard: Callable[[], None]) -> None:
     match action:
         case StartGateway():
             world.gateway.start(report)
@@ -198,7 +196,7 @@ def _do(
         case SetRoutes():
             world.gateway.set_route(action.about.name, action.route, _addresses(world.runtime))
         case DrainInstance():
-            drain_instance(action, world, report)
+            drain_instance(action, world, report, cancelled)
         case RemoveInstance():
             remove_instance(action, world)
         case RecordRevision():
@@ -291,14 +289,12 @@ def await_healthy(action: AwaitHealthy, world: World, cancelled: threading.Event
         time.sleep(PROBE_EVERY_SECONDS)
 
 
-def _why_given_up(
-    action: AwaitHealthy, world: World, restarts_before: Mapping[str, int], *, seconds: float
-) -> str:
+def _why_given_up(action: AwaitHealthy, world: World, restarts_before: Mapping[str, int], *, seconds: float) -> str:
     """Why waiting longer is useless, with the last lines the container said; '' while there is hope."""
     for name in action.containers:
         container = world.runtime.inspect(name)
-        if container is None:
-            return f"container {name} is gone"
+        if container is None:  # no verdict on what was asked: somebody removed it
+            raise WorldError(f"container {name} was removed while it was waited for", fix="apply again")
         crashes = container.restarts - restarts_before.get(name, 0)  # it may have had some in a long life
         if container.state is ContainerState.EXITED or crashes >= CRASHES_ALLOWED:
             code = "" if container.exit_code is None else f" with code {container.exit_code}"
@@ -334,7 +330,7 @@ def _record_failure(action: AwaitHealthy, world: World, reason: str) -> None:
     )
 
 
-def drain_instance(action: DrainInstance, world: World, report: Report) -> None:
+def drain_instance(action: DrainInstance, world: World, report: Report, cancelled: threading.Event) -> None:
     """Wait until the gateway counts no request in flight to this container; past the limit it goes on anyway,
     and says how many were cut."""
     deadline = time.monotonic() + action.within
@@ -346,7 +342,8 @@ def drain_instance(action: DrainInstance, world: World, report: Report) -> None:
             text = f"{probe.active_requests} requests still ran after {action.within:g} s and are cut"
             report(Event(EventKind.NOTE, str(action.about), text, action=action.verb))
             return
-        time.sleep(PROBE_EVERY_SECONDS)
+        if cancelled.wait(PROBE_EVERY_SECONDS):
+            raise Cancelled("stopped while requests still run; `sagespec apply` goes on from here")
 
 
 def remove_instance(action: RemoveInstance, world: World) -> None:

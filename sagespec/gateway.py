@@ -162,12 +162,6 @@ class Gateway:
             fix="stop it, or set gateway.port in sagespec.yaml",
         )
 
-    def address(self) -> str:
-        """Where callers find it: http://127.0.0.1:8080."""
-        host, port = self._settings.host, self._settings.port
-        reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-        return f"http://{reachable}:{port}"
-
     # -- what it sees ------------------------------------------------------------------------------
 
     def observe(self, containers: Collection[Container]) -> ObservedGateway:

@@ -12,7 +12,7 @@ from sagespec.gateway import Gateway
 from sagespec.manifest import Manifest
 from sagespec.records import Records
 from sagespec.runtimes import Runtime
-from sagespec.state import GATEWAY, Address, Container, ContainerState, Observed, ObservedGateway
+from sagespec.state import Address, Observed
 
 
 def observe(runtime: Runtime, gateway: Gateway, records: Records, manifests: Mapping[Address, Manifest]) -> Observed:
@@ -21,12 +21,7 @@ def observe(runtime: Runtime, gateway: Gateway, records: Records, manifests: Map
     stray = {c.address.whole for c in containers if c.address.kind == "job"} - manifests.keys()
     return Observed(
         containers=containers,
-        gateway=_observe_gateway(gateway, containers),
+        gateway=gateway.observe(containers),
         manifests={**manifests, **records.manifests(stray)} if stray else manifests,
         revisions=records.revisions(),
     )
-
-
-def _observe_gateway(gateway: Gateway, containers: tuple[Container, ...]) -> ObservedGateway:
-    running = any(c.address == GATEWAY and c.state is ContainerState.RUNNING for c in containers)
-    return gateway.observe(containers) if running else ObservedGateway()

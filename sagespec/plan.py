@@ -131,6 +131,10 @@ class AwaitHealthy(_Action):
     endpoint: DesiredEndpoint
     revision: int | None
 
+    @property
+    def id(self) -> str:
+        return f"{self.verb} {self.about} {self.hash}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SetRoutes(_Action):
@@ -200,14 +204,12 @@ class Plan:
 
     refused: what the specs ask for and will not be done, with the reason; a plan with refusals still
     does the rest. notes: worth saying, nothing to do about it (a live endpoint that no spec names).
-    look_again_at: when time alone may change the answer.
     """
 
     actions: tuple[Action, ...] = ()
     unchanged: tuple[Address, ...] = ()
     refused: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
-    look_again_at: datetime | None = None
 
     def __iter__(self) -> Iterator[Action]:
         return iter(self.actions)
@@ -234,7 +236,6 @@ class Plan:
             "unchanged": [str(address) for address in self.unchanged],
             "refused": [problem.as_json() for problem in self.refused],
             "notes": list(self.notes),
-            "look_again_at": self.look_again_at.isoformat() if self.look_again_at else None,
         }
 
 

@@ -11,9 +11,10 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +43,7 @@ from sagespec.state import (
     Desired,
     Observed,
     Program,
-    same_hash,
+    endpoint_from_asked,
 )
 from sagespec.status import Status, endpoint_states, job_state
 from sagespec.stores import Store, open_store
@@ -225,8 +226,19 @@ class Project:
 
     def plan(self, options: Options | None = None) -> Plan:
         """What `apply` would do now."""
+        self._refuse_partial_prune(options)
         desired, observed = self.look()
         return reconcile(desired, observed, datetime.now(UTC), options)
+
+    def _refuse_partial_prune(self, options: Options | None) -> None:
+        """A single file says nothing of what the others want."""
+        files = [path for path in self._specs if path.is_file()]
+        if options and options.prune and files:
+            raise SpecError(
+                f"--prune with -f {files[0]} would remove whatever the other files name",
+                why="what is in no spec can be told only from all of them",
+                fix="leave out -f, or give the folder",
+            )
 
     # -- doing -------------------------------------------------------------------------------------
 
@@ -240,6 +252,7 @@ class Project:
     ) -> Converged:
         """Make what runs agree with the specs; returns when all is as specified or has failed."""
         self.desired()  # wrong specs are told before anything is locked or touched
+        self._refuse_partial_prune(options)
         with self._locked("apply", report, wait_for_lock_seconds) as lock:
             return converge(
                 self.look, self.world(), report, options or Options(), cancelled=cancelled, guard=lock.check
@@ -260,19 +273,39 @@ class Project:
         from sagespec.watch import watch
 
         stop = cancelled or threading.Event()
-        runtime = self.runtime
-        report(Event(EventKind.RUNTIME, text=self.runtime_reason))
+        asked = options or Options()
+        report(Event(EventKind.RUNTIME, text=self.runtime_reason or self.runtime.name))
+
+        def pause(seconds: float) -> None:
+            if stop.wait(seconds):
+                raise WorldError("stopped while another run was waited for")
 
         def converge_once() -> Converged:
-            self.__dict__.pop("settings", None)  # sagespec.yaml may have changed, too
-            plan = self.plan(options)
+            nonlocal asked
+            self._read_settings_again()
+            plan = self.plan(asked)
             if not plan.actions:
                 return Converged(plan)  # nothing to do needs no lock: it is written to the store each time
-            with self._locked("watch", silent, LOCK_WAIT_OF_WATCH_SECONDS) as lock:
-                return converge(self.look, self.world(), report, options or Options(), cancelled=stop, guard=lock.check)
+            with self._locked("watch", report, LOCK_WAIT_OF_WATCH_SECONDS, pause=pause, say_runtime=False) as lock:
+                this_time, asked = asked, replace(asked, retry=False)  # a retry is one try
+                return converge(self.look, self.world(), report, this_time, cancelled=stop, guard=lock.check)
 
         paths = [*self._specs, self.root / "sagespec.yaml"]
-        watch(converge_once, runtime, paths, report, stop, every_seconds=every_seconds)
+        watch(converge_once, self.runtime, paths, report, stop, every_seconds=every_seconds)
+
+    def _read_settings_again(self) -> None:
+        """Let an edited sagespec.yaml count from here on; a project cannot change its name while it is open."""
+        before = self.settings
+        del self.__dict__["settings"]
+        if self.settings.name != before.name:
+            raise SpecError(
+                f"the project is called {self.settings.name} now, and was {before.name}",
+                why="its containers and records go by its name",
+                fix="name it as before, or destroy it under the old name and start anew",
+            )
+        if self.settings != before:
+            for part in ("store", "records", "gateway"):
+                self.__dict__.pop(part, None)
 
     def destroy(
         self,
@@ -317,8 +350,21 @@ class Project:
         does not undo this.
         """
         with self._locked("rollback", report, wait_for_lock_seconds) as lock:
-            self._record_rollback(endpoint_name, to, reason)
+            if to is None and self._is_being_rolled_back(endpoint_name):
+                report(Event(EventKind.NOTE, f"endpoint/{endpoint_name}", "an earlier roll-back is carried out"))
+            else:
+                self._record_rollback(endpoint_name, to, reason)
             return converge(self.look, self.world(), report, Options(), cancelled=cancelled, guard=lock.check)
+
+    def _is_being_rolled_back(self, endpoint_name: str) -> bool:
+        """Whether a roll-back was recorded and its models do not have the traffic yet: it was cut short."""
+        live = live_revision(self.records.revisions([endpoint_name]).get(endpoint_name, ()))
+        if live is None or not live.instead_of:
+            return False
+        route = self.gateway.observe(self.runtime.containers()).routes.get(endpoint_name)
+        served = {(target.variant, target.hash) for target in route.targets if target.instances} if route else set()
+        wanted = {(variant.name, variant.hash) for variant in endpoint_from_asked(endpoint_name, live.asked).variants}
+        return not wanted <= served
 
     def _record_rollback(self, endpoint_name: str, to: int | None, reason: str) -> None:
         history = self.records.history(endpoint_name)
@@ -347,14 +393,22 @@ class Project:
         )
 
     @contextmanager
-    def _locked(self, command: str, report: Report, wait_seconds: float) -> Iterator[ProjectLock]:
-        runtime = self.runtime
-        report(Event(EventKind.RUNTIME, text=self.runtime_reason or runtime.name))
+    def _locked(
+        self,
+        command: str,
+        report: Report,
+        wait_seconds: float,
+        *,
+        pause: Callable[[float], object] = time.sleep,
+        say_runtime: bool = True,
+    ) -> Iterator[ProjectLock]:
+        if say_runtime:
+            report(Event(EventKind.RUNTIME, text=self.runtime_reason or self.runtime.name))
         with project_lock(
-            self.store, self.settings.name, command=command, wait_seconds=wait_seconds, report=report
+            self.store, self.settings.name, command=command, wait_seconds=wait_seconds, report=report, sleep=pause
         ) as lock:
             self._sweep_scratch()
-            self._last_runtime.write_text(runtime.name + "\n")
+            self._last_runtime.write_text(self.runtime.name + "\n")
             yield lock
 
     def _sweep_scratch(self) -> None:
@@ -433,19 +487,20 @@ class Project:
                 variant=response.headers.get("x-Amzn-Invoked-Production-Variant", ""),
                 headers=dict(response.headers.items()),
             )
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise WorldError(
                 f"the gateway does not answer at {self.gateway_url} ({error})",
                 fix="start it with `sagespec apply`, or see `sagespec doctor`",
             ) from error
+        except ValueError as error:  # a line break, or letters that no header can carry
+            raise SpecError(f"this cannot be sent in a header: {error}", fix="use plain ASCII text") from error
         finally:
             connection.close()
 
     @property
     def gateway_url(self) -> str:
         """Where the gateway listens, for people: http://127.0.0.1:8080."""
-        host, port = self.settings.gateway.host, self.settings.gateway.port
-        return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
+        return self.settings.gateway.url
 
     def status(self) -> Status:
         """What is asked and what is there, side by side."""
@@ -516,7 +571,7 @@ def _rollback_target(history: Sequence[Revision], live: Revision, to: int | None
         for revision in history
         if revision.status is RevisionStatus.LIVE
         and revision.number < live.number
-        and not same_hash(revision.hash, live.hash)
+        and revision.hash not in (live.hash, live.instead_of)
     ]
     if to is None and good:
         return good[-1]

@@ -357,7 +357,7 @@ class TrainingJob(Document):
     stopping: Stopping = Stopping()
     """When the job is stopped if it has not ended by itself."""
     protect: bool = False
-    """Never prune or destroy this, even when its spec is gone."""
+    """Noted in the manifest. Trained models are never pruned, protected or not."""
 
     @model_validator(mode="after")
     def _one_program(self) -> TrainingJob:
@@ -514,6 +514,12 @@ class Gateway(Model):
     """Address the gateway listens on. 0.0.0.0 opens it to the network: there is no authentication."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     """Port the gateway listens on."""
+
+    @property
+    def url(self) -> str:
+        """Where callers on this machine find it: http://127.0.0.1:8080."""
+        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{self.port}"
 
 
 class Project(Document):

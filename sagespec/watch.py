@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +26,7 @@ FILES, ENGINE, TIMER = "files", "engine", "timer"
 SPEC_SUFFIXES = (".yaml", ".yml")
 SETTLE_SECONDS = 0.3  # editors write a file in several steps
 LONGEST_WAIT_SECONDS = 60.0
+REOPEN_SECONDS = 5.0
 
 
 def watch(
@@ -129,21 +130,27 @@ def _watched(paths: Sequence[Path]) -> list[tuple[Path, bool]]:
 
 @contextmanager
 def _engine_wakes(runtime: Runtime, wakes: queue.SimpleQueue[str], report: Report) -> Iterator[None]:
-    """Wakes from the engine's events; where their stream breaks, that is said and the timer goes on alone."""
+    """Wakes from the engine's events. Where their stream ends (the engine was restarted), it is opened again;
+    meanwhile the timer goes on alone."""
     leaving = threading.Event()
+    streams: list[AbstractContextManager[Iterator[str]]] = []
 
-    def pump(stream: Iterator[str]) -> None:
-        try:
-            for _ in stream:
-                wakes.put(ENGINE)
-        except WorldError as error:
-            if not leaving.is_set():
-                report(Event(EventKind.NOTE, text=f"the engine's events ended ({error}); the timer goes on"))
+    def pump() -> None:
+        while not leaving.is_set():
+            try:
+                streams.append(runtime.events())
+                for _ in streams[-1].__enter__():
+                    wakes.put(ENGINE)
+            except WorldError as error:
+                if not leaving.is_set():
+                    report(Event(EventKind.NOTE, text=f"the engine's events ended, the timer goes on: {error}"))
+            leaving.wait(REOPEN_SECONDS)
+            wakes.put(ENGINE)  # whatever happened meanwhile was not told
 
-    with runtime.events() as stream:
-        thread = threading.Thread(target=pump, args=(stream,), name="engine-events", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            leaving.set()
+    threading.Thread(target=pump, name="engine-events", daemon=True).start()
+    try:
+        yield
+    finally:
+        leaving.set()
+        for stream in streams[-1:]:
+            stream.__exit__(None, None, None)

@@ -20,7 +20,8 @@ import pytest
 
 from sagespec.errors import WorldError
 from sagespec.runtimes import choose, images_dir
-from sagespec.runtimes.docker import DockerRuntime, _free_address, _pool, _subnet
+from sagespec.runtimes.docker import DockerRuntime
+from sagespec.runtimes.docker.addresses import free_address, pool_of, subnet_of
 from sagespec.state import Address, ContainerState, Launch, Program, container_name
 
 pytestmark = pytest.mark.docker
@@ -196,7 +197,9 @@ def test_a_job_is_not_restarted_and_keeps_its_exit_code(
     assert (inspected.state, inspected.exit_code) == (ContainerState.EXITED, 3)
     assert inspected.started_at is not None
     assert abs(inspected.started_at.timestamp() - time.time()) < 60
-    assert listed == replace(inspected, started_at=None)
+    assert listed.started_at is not None
+    assert abs((listed.started_at - inspected.started_at).total_seconds()) < 5
+    assert replace(listed, started_at=None) == replace(inspected, started_at=None)
 
 
 def test_a_server_that_dies_is_restarted_and_counted(runtime: DockerRuntime, a_server: Callable[..., Launch]) -> None:
@@ -241,12 +244,14 @@ def test_an_image_of_ones_own_runs_as_root_and_can_hand_work_to_another_user(
     )
     foreign = replace(launch, program=Program(image=reference(runtime)))
     assert runtime.prepare(foreign.program, silent).startswith("sha256:")
-    assert run(runtime, foreign) == [
+    lines = run(runtime, foreign)
+    refusal = "mknod: /dev/x: Operation not permitted"  # on stderr, whose place among the others the engine may change
+    assert refusal in lines
+    assert [line for line in lines if line != refusal] == [
         "0",
         "www-data",
         "143",
         "chroot",
-        "mknod: /dev/x: Operation not permitted",
         "no devices",
         "NoNewPrivs:\t1",
     ]
@@ -395,8 +400,8 @@ def test_a_job_whose_create_was_cut_off_is_completed_with_the_promised_address(
     for launch in (one, two):
         runtime.remove(launch.name)
     # A container whose name leads to the same address has it first, so that algo-2 is given the next one.
-    pool = _pool(_subnet(docker_client.inspect_network(runtime.network_name)))
-    rival = next(name for name in map("rival{}".format, range(10**6)) if _free_address(name, pool, set()) == own)
+    pool = pool_of(subnet_of(docker_client.inspect_network(runtime.network_name)))
+    rival = next(name for name in map("rival{}".format, range(10**6)) if free_address(name, pool, set()) == own)
     runtime.create([a_server(name=rival)])
     runtime.create([one, two])
     promised = runtime.inspect(two.name).host  # type: ignore[union-attr]

@@ -28,6 +28,11 @@ ROWS = [
         "runtimes runtimes.docker runtimes.process runtimes.process_shim stores stores.directory stores.s3",
         "know an engine or a store, and nothing of jobs, endpoints or plans",
     ),
+    (
+        "runtimes.docker.commands runtimes.docker.files runtimes.docker.launches runtimes.docker.streams",
+        "parts of runtimes.docker that need no SDK: what an engine takes and gives, as bytes and settings",
+    ),
+    ("runtimes.docker.engine", "the connection, and the one place that turns what the SDK raises into our errors"),
     ("plan contract xds", "what will be done, what a container sees, what Envoy reads: data"),
     ("state", "the two sides that are compared"),
     ("manifest", "what the store keeps; `state` holds some of it"),
@@ -68,8 +73,8 @@ IMPURE_CALLS = {"now", "utcnow", "today", "open", "print", "input", "eval", "exe
 
 # Everything from outside the standard library: who may import it, and why nobody else.
 OUTSIDERS = {
-    "docker": ("runtimes.docker", "a third engine is a file, not a rewrite"),
-    "requests": ("runtimes.docker", "the Docker SDK raises its errors"),
+    "docker": ("runtimes.docker runtimes.docker.engine", "a third engine is a folder, not a rewrite"),
+    "requests": ("runtimes.docker.engine", "the Docker SDK raises its errors"),
     "boto3": ("stores.s3", "whoever has no S3 never waits for it"),
     "botocore": ("stores.s3", "whoever has no S3 never waits for it"),
     "mypy_boto3_s3": ("stores.s3", "boto3's types"),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from sagespec import Project, SpecError, WorldError
+from sagespec.events import Event, EventKind
+from sagespec.reconcile import Options
 from sagespec.runtimes import choose
 from tests.scenarios.specs import endpoint, job
-from tests.scenarios.workspace import Workspace
+from tests.scenarios.workspace import Workspace, free_port, wait_until
 
 
 @pytest.fixture
@@ -97,3 +100,55 @@ def test_the_specs_may_be_anywhere_and_the_folder_below_the_root(workspace: Work
             assert [str(j.address) for j in project.desired()[0].jobs] == ["job/model@7"]
     finally:
         os.chdir(before)
+
+
+def test_a_roll_back_cut_short_is_carried_out_and_not_begun_again(workspace: Workspace) -> None:
+    jobs = job(1) + job(2) + job(3)
+    with workspace.project() as project:
+        for version in (1, 2, 3):
+            workspace.write(jobs + endpoint(f"only model@{version} 1"))
+            assert project.apply().ok
+        project._record_rollback("answers", None, "")  # and here it was killed
+        project.rollback("answers")
+        history = project.records.history("answers")
+        assert [revision.status.value for revision in history] == ["live", "live", "rolled_back", "live"]
+        assert history[-1].asked == history[1].asked, "one revision back, not two, and not what was given up"
+        (state,) = project.status().endpoints
+        assert [variant.instances_healthy for variant in state.variants] == [1]
+
+
+def test_pruning_by_a_single_file_is_refused(workspace: Workspace) -> None:
+    workspace.write(job(1))
+    file = workspace.root / "specs" / "all.yaml"
+    with Project.open(workspace.root, specs=[file]) as project, pytest.raises(SpecError, match="other files"):
+        project.plan(Options(prune=True))
+    with Project.open(workspace.root, specs=[file.parent]) as project:
+        assert project.plan(Options(prune=True)).actions
+
+
+def test_what_no_header_can_carry_is_told_in_words(workspace: Workspace) -> None:
+    with workspace.project() as project, pytest.raises(SpecError, match="header"):
+        project.invoke("answers", b"1", variant="a\nb")
+
+
+def test_watch_takes_up_edited_settings_and_refuses_another_name(workspace: Workspace) -> None:
+    workspace.write(job(1) + endpoint("only model@1 1"))
+    events: list[Event] = []
+    stop = threading.Event()
+    other_port = free_port()
+    with workspace.project() as project:
+        watcher = threading.Thread(
+            target=project.watch, kwargs={"report": events.append, "cancelled": stop, "every_seconds": 60.0}
+        )
+        watcher.start()
+        try:
+            wait_until(lambda: any(e.kind is EventKind.SETTLED for e in events))
+            workspace.edit(f"port: {workspace.port}", f"port: {other_port}", "sagespec.yaml")
+            wait_until(lambda: sum(e.kind is EventKind.SETTLED for e in events) > 1)
+            workspace.port = other_port
+            assert workspace.invoke("answers", "hello")[0] == 200
+            workspace.edit(f"name: {workspace.name}", "name: somebody-else", "sagespec.yaml")
+            wait_until(lambda: any("is called somebody-else now" in e.text for e in events))
+        finally:
+            stop.set()
+            watcher.join()

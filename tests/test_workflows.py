@@ -584,7 +584,7 @@ def test_apply_carries_out_the_approved_plan_and_no_other(runner: Runner, applie
     approved = runner.run().outputs["plan_digest"]
     (runner.folder / "arguments").unlink()
 
-    runner.sagespec({**plan_in(applied, *documents), "look_again_at": "2026-11-23T10:00:00+00:00"})
+    runner.sagespec({**plan_in(applied, *documents), "runtime": "runtime docker: the engine at another address"})
     assert runner.run(command="apply", expect_digest=approved).outcome == "success"
     assert [line.split()[0] for line in runner.arguments] == ["plan", "apply"]
 

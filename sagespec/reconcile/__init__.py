@@ -46,7 +46,6 @@ def reconcile(desired: Desired, observed: Observed, now: datetime, options: Opti
         unchanged=tuple(address for part in parts for address in part.unchanged),
         refused=tuple(problem for part in parts for problem in part.refused),
         notes=tuple(note for part in parts for note in part.notes),
-        look_again_at=min((part.look_again_at for part in parts if part.look_again_at), default=None),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from sagespec.errors import Problem
 from sagespec.plan import Action
@@ -29,4 +28,3 @@ class Part:
     unchanged: tuple[Address, ...] = ()
     refused: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
-    look_again_at: datetime | None = None

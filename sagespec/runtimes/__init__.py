@@ -1,6 +1,6 @@
 """The Runtime protocol: what an engine must do, and the choice between engines.
 
-Called by `observe`, `apply`, `train` and `gateway`. `docker.py` and `process.py` implement it, and
+Called by `observe`, `apply`, `train` and `gateway`. `docker/` and `process.py` implement it, and
 the same contract suite (tests/contracts) holds for both and for the in-memory fake. A runtime knows
 containers, files and logs; it knows nothing of jobs, variants or routes beyond their labels.
 

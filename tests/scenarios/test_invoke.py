@@ -46,7 +46,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 def client(stand: Stand) -> SageMakerRuntimeClient:
     return boto3.client(
         "sagemaker-runtime",
-        endpoint_url=stand.gateway.address(),
+        endpoint_url=stand.settings.url,
         region_name="us-east-1",
         aws_access_key_id="any",
         aws_secret_access_key="any",

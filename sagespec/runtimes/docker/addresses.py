@@ -1,0 +1,129 @@
+"""The project's network, and the address in it that each container keeps.
+
+`DockerRuntime` asks for addresses when it creates containers, and for another one when a start finds an
+address in use. A container made anew gets the same address again, so that whoever knows it goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Mapping
+from contextlib import suppress
+from secrets import token_hex
+from typing import Any
+
+from docker.errors import APIError, NotFound
+
+from sagespec.errors import WorldError
+from sagespec.runtimes.docker.containers import Containers
+from sagespec.runtimes.docker.engine import explanation
+from sagespec.state import LABEL_PROJECT, Launch
+
+
+class Network:
+    """The network of one project on one engine."""
+
+    def __init__(self, engine: Any, project_name: str, name: str, containers: Containers) -> None:
+        self._engine = engine
+        self._project_name = project_name
+        self.name = name
+        self._containers = containers
+
+    def subnet(self) -> ipaddress.IPv4Network:
+        """The subnet of the project's network, which is made when it is not there.
+
+        An engine pins addresses only in a subnet that was named when the network was made. So it is
+        let choose a free one, and the network made again with that subnet. Another process may do the
+        same, or take the subnet in between: each round looks again.
+        """
+        labels = {LABEL_PROJECT: self._project_name}
+        said = ""
+        for _ in range(10):
+            known = [n for n in self._engine.networks(names=[self.name]) if n["Name"] == self.name]
+            if known:
+                network, *doubles = sorted(known, key=lambda n: (str(n["Created"]), str(n["Id"])))
+                if (network["Labels"] or {}).get(LABEL_PROJECT) != self._project_name:
+                    raise WorldError(
+                        f"the name {self.name} is taken by a network that is not of this project",
+                        fix=f"look at it with `docker network inspect {self.name}` and remove it",
+                    )
+                for double in doubles:  # engines before 25 may let two creates of one name through
+                    with suppress(APIError):
+                        self._engine.remove_network(double["Id"])
+                return subnet_of(network)
+            probe = self._engine.create_network(f"{self.name}_{token_hex(4)}", driver="bridge", labels=labels)
+            details = self._engine.inspect_network(probe["Id"])
+            self._engine.remove_network(probe["Id"])
+            # Without an address of their own, containers that others attach get one of the lower half.
+            lower, _ = subnet_of(details).subnets()
+            config = {**_ipam(details), "IPRange": str(lower)}
+            try:
+                self._engine.create_network(
+                    self.name, driver="bridge", ipam={"Config": [config]}, labels=labels, check_duplicate=True
+                )
+            except APIError as error:
+                said = explanation(error)
+        raise WorldError(f"the engine does not make the network {self.name}: {said}")
+
+    def promised(self, launch: Launch, there: set[str]) -> str | None:
+        """The address under which a host of the same job, made by an earlier and cut-off create, knows this one."""
+        for host in launch.hosts:
+            details = self._containers.find(host) if host in there else None
+            for line in (details or {}).get("HostConfig", {}).get("ExtraHosts") or ():
+                alias, _, address = line.partition(":")
+                if alias == launch.alias:
+                    return str(address)
+        return None
+
+    def move(self, name: str, container_id: str) -> None:
+        """Give a stopped container another pinned address."""
+        if self._engine.inspect_container(container_id)["HostConfig"]["ExtraHosts"]:
+            raise WorldError(
+                f"the address of {name} is in use, and the other hosts of its job know it by that address",
+                why="a container that sagespec did not make took it",
+                fix=f"remove that container from the network {self.name} and apply again",
+            )
+        network = self._engine.inspect_network(self.name)
+        taken = {place["IPv4Address"].partition("/")[0] for place in network["Containers"].values()}
+        address = free_address(name, pool_of(subnet_of(network)), taken | set(self._containers.addresses().values()))
+        self._engine.disconnect_container_from_network(container_id, self.name, force=True)
+        self._engine.connect_container_to_network(container_id, self.name, ipv4_address=address)
+
+    def remove(self) -> None:
+        for network in self._engine.networks(filters={"label": f"{LABEL_PROJECT}={self._project_name}"}):
+            with suppress(NotFound):
+                self._engine.remove_network(network["Id"])
+
+
+def _ipam(network: Mapping[str, Any]) -> dict[str, str]:
+    return next(config for config in network["IPAM"]["Config"] if ":" not in config["Subnet"])
+
+
+def subnet_of(network: Mapping[str, Any]) -> ipaddress.IPv4Network:
+    return ipaddress.IPv4Network(_ipam(network)["Subnet"])
+
+
+def pool_of(subnet: ipaddress.IPv4Network) -> ipaddress.IPv4Network:
+    """Where our containers get their addresses: the upper half, of which the engine gives none by itself."""
+    _, upper = subnet.subnets()
+    return upper
+
+
+def free_address(name: str, pool: ipaddress.IPv4Network, taken: set[str]) -> str:
+    """The address a container of this name gets, or the next free one: a container made anew keeps its own.
+
+    >>> free_address("a", ipaddress.IPv4Network("10.0.0.128/30"), {"10.0.0.128", "10.0.0.130"})
+    '10.0.0.129'
+    """
+    size = pool.num_addresses - 1  # the last one is the broadcast address
+    first = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % size
+    for step in range(size):
+        address = str(pool[(first + step) % size])
+        if address not in taken:
+            return address
+    raise WorldError(
+        f"all {size} addresses of the network are taken",
+        why="every container of a project keeps one of its own",
+        fix="remove containers that are no longer needed (`sagespec apply --prune`)",
+    )

@@ -1,0 +1,46 @@
+"""What `sagespec doctor` says of the engine: its version and speed, its limits, its disk, its base images."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from sagespec.runtimes import Check
+from sagespec.runtimes.docker.engine import engine_address, refusals
+from sagespec.runtimes.docker.images import Images
+
+
+def checks_of(engine: Any, images: Images) -> tuple[Check, ...]:
+    with refusals("say how it is"):
+        began = time.monotonic()
+        info = engine.info()
+        took = time.monotonic() - began
+        version = engine.version()
+        present = {tag for row in engine.images() for tag in row["RepoTags"] or ()}
+    checks = [
+        Check(
+            "docker engine",
+            True,
+            f"{version['Version']} (API {version['ApiVersion']}) at {engine_address()}, "
+            f"answers in {took * 1000:.0f} ms; {info['NCPU']} CPUs, {info['MemTotal'] / 2**30:.1f} GiB",
+        )
+    ]
+    if not info["MemoryLimit"]:
+        checks.append(
+            Check(
+                "memory limits",
+                False,
+                "the engine's kernel cannot limit memory: resources.memory is ignored",
+                "boot that machine with the memory cgroup enabled",
+            )
+        )
+    root = Path(info["DockerRootDir"])
+    if engine_address().startswith("unix://") and root.is_dir():  # a local engine, not one in a virtual machine
+        free = shutil.disk_usage(root).free / 2**30
+        fix = "" if free > 5 else "`docker system df` shows what takes room; `docker image prune` frees some"
+        checks.append(Check("docker disk", free > 5, f"{free:.1f} GiB free in {root}", fix))
+    for base in sorted(images.bases() - present):
+        checks.append(Check("base image", True, f"{base} is not there yet; the first build pulls it"))
+    return tuple(checks)

@@ -1,0 +1,133 @@
+"""Which containers are this project's, and what the engine says of them as our Container.
+
+Found by their labels and by nothing else. Lists give rows, inspecting gives details: the two are of
+different shapes, and only details know all of a container.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from docker.errors import NotFound
+
+from sagespec.errors import WorldError
+from sagespec.runtimes.docker.launches import PORT
+from sagespec.state import LABEL_PROJECT, Container, ContainerState, address_from_labels
+
+STATES = {
+    "created": ContainerState.CREATED,
+    "running": ContainerState.RUNNING,
+    "paused": ContainerState.RUNNING,  # by hand; its health check tells
+    "restarting": ContainerState.RESTARTING,
+    "exited": ContainerState.EXITED,
+    "dead": ContainerState.EXITED,  # a removal failed half-way; it can only be removed again
+}  # "removing" is left out: such a container is as good as gone
+
+
+class Containers:
+    """The containers of one project, whose addresses are those in its network."""
+
+    def __init__(self, engine: Any, project_name: str, network_name: str) -> None:
+        self._engine = engine
+        self._project_name = project_name
+        self._network_name = network_name
+
+    def rows(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self._engine.containers(
+            all=True, filters={"label": f"{LABEL_PROJECT}={self._project_name}"}
+        )
+        return rows
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Details of our container `name`; None when there is none, or when it is somebody else's."""
+        details = self.find_any(name)
+        return details if details and self.is_ours(details) else None
+
+    def find_any(self, name: str) -> dict[str, Any] | None:
+        try:
+            details: dict[str, Any] = self._engine.inspect_container(name)
+        except NotFound:
+            return None
+        return details if details["Name"] == f"/{name}" else None  # it also takes the beginning of an id for a name
+
+    def is_ours(self, details: Mapping[str, Any]) -> bool:
+        return bool((details["Config"]["Labels"] or {}).get(LABEL_PROJECT) == self._project_name)
+
+    def need(self, name: str) -> dict[str, Any]:
+        """Details of our container `name`. What is done to it is done by its id, which nobody else can take over."""
+        details = self.find(name)
+        if details is None:
+            raise WorldError(
+                f"container {name} of project {self._project_name} is not there",
+                why="somebody removed it, or it was never made",
+                fix="run the command again: what is missing is made anew",
+            )
+        return details
+
+    def addresses(self) -> dict[str, str]:
+        """Pinned address by container name, of all that exist."""
+        return {row["Names"][0].lstrip("/"): self._address(_networks(row)) for row in self.rows()}
+
+    def from_row(self, row: Mapping[str, Any]) -> Container | None:
+        ended = re.match(r"Exited \((-?\d+)\)", row["Status"])
+        container = self._container(
+            row["Names"][0], row["Labels"], row["State"], int(ended[1]) if ended else -1, _networks(row)
+        )
+        return container and replace(container, started_at=_started_at(row))
+
+    def from_details(self, details: Mapping[str, Any]) -> Container | None:
+        state = details["State"]
+        container = self._container(
+            details["Name"], details["Config"]["Labels"], state["Status"], state["ExitCode"], _networks(details)
+        )
+        started_at = datetime.fromisoformat(state["StartedAt"])  # year 1 when it never was
+        return container and replace(
+            container,
+            restarts=details["RestartCount"],
+            started_at=started_at if started_at.year > 1 else None,
+            note="out of memory" if state.get("OOMKilled") else "",
+        )
+
+    def _container(
+        self, name: str, labels: Mapping[str, str], status: str, exit_code: int, networks: Mapping[str, Any]
+    ) -> Container | None:
+        """None when its labels are damaged or it is being removed."""
+        known, state = address_from_labels(labels), STATES.get(status)
+        if known is None or state is None:
+            return None
+        return Container(
+            name=name.lstrip("/"),
+            address=known[0],
+            hash=known[1],
+            state=state,
+            exit_code=exit_code if state is ContainerState.EXITED else None,
+            host=self._address(networks),
+            port=PORT,
+        )
+
+    def _address(self, networks: Mapping[str, Any]) -> str:
+        """The pinned address, which a stopped container has too; '' for one we did not attach."""
+        return str(((networks.get(self._network_name) or {}).get("IPAMConfig") or {}).get("IPv4Address") or "")
+
+
+def _networks(row_or_details: Mapping[str, Any]) -> dict[str, Any]:
+    networks: dict[str, Any] = row_or_details["NetworkSettings"]["Networks"]
+    return networks
+
+
+def _started_at(row: Mapping[str, Any]) -> datetime | None:
+    """When the container of a list's row was started, or the nearest to it that a list tells.
+
+    A container that was started in the last minute says so to the second; of an older one its creation is told,
+    which is the same unless it has been started again.
+    """
+    if row["State"] == "created":
+        return None
+    recent = re.match(r"Up (\d+|Less than a) seconds?", row["Status"])
+    if recent:
+        return datetime.now(UTC) - timedelta(seconds=int(recent[1]) if recent[1].isdigit() else 0)
+    return datetime.fromtimestamp(row["Created"], UTC)

@@ -1,0 +1,129 @@
+"""Files as tar streams, piece by piece: what the engine takes and gives, without the SDK.
+
+Files of this machine or from memory become members (`tree`, `contents`), named for a container's /opt/ml
+by `inside`; `tar` makes them the stream that is sent, also as the context of a build. `rebased` reads the
+stream an engine sends for a folder. Nobody here knows of containers or of the engine.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import posixpath
+import stat
+import tarfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from sagespec.errors import WorldError
+
+BASE = "/opt/ml"
+
+_COPY_BYTES = 1 << 18
+
+Entry = tuple[tarfile.TarInfo, BinaryIO | None]  # a member of a tar, and its content if it is a file
+
+
+def inside(path: str) -> str:
+    """Name in a tar for the root of a path that is relative to /opt/ml."""
+    return posixpath.join(BASE, path).strip("/")
+
+
+def _member(name: str, *, size: int = 0, mode: int = 0o644, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
+    """A member owned by root, as everything in a SageMaker container is: without capabilities root may not
+    even write into folders of others."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode, info.type, info.mtime = size, mode, kind, int(time.time())
+    return info
+
+
+def parents(at: str) -> Iterator[Entry]:
+    parts = at.split("/")
+    for count in range(2, len(parts)):  # from opt/ml on; /opt itself is the image's
+        yield _member("/".join(parts[:count]), mode=0o755, kind=tarfile.DIRTYPE), None
+
+
+def tree(
+    source: Path,
+    at: str,
+    *,
+    is_wanted: Callable[[str], bool] = lambda _: True,
+    above: tuple[tuple[int, int], ...] = (),
+) -> Iterator[Entry]:
+    """A file or folder as members named `at` and below, in order of their names, links followed."""
+    try:
+        status = source.stat()
+        if stat.S_ISREG(status.st_mode):
+            with source.open("rb") as content:
+                mode = 0o755 if status.st_mode & 0o100 else 0o644
+                yield _member(at, size=os.fstat(content.fileno()).st_size, mode=mode), content
+            return
+        children = sorted(child for child in source.iterdir() if is_wanted(child.name))
+    except OSError as error:  # of our side; left as it is, it would pass for a fault of the connection
+        raise WorldError(f"{source} could not be read: {error.strerror or error}") from error
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
+        raise WorldError(f"{source} is a link to a folder that it is in", fix="remove the link")
+    yield _member(at, mode=0o755, kind=tarfile.DIRTYPE), None
+    for child in children:
+        yield from tree(child, f"{at}/{child.name}", is_wanted=is_wanted, above=(*above, identity))
+
+
+def contents(files: Mapping[str, bytes]) -> Iterator[Entry]:
+    for name, data in files.items():
+        yield from parents(name)
+        yield _member(name, size=len(data)), io.BytesIO(data)
+
+
+def rebased(stream: Iterator[bytes]) -> Iterator[Entry]:
+    """The members of the engine's tar of one folder, named relative to that folder, which itself is left out."""
+    with tarfile.open(fileobj=_Reader(stream), mode="r|") as archive:  # type: ignore[call-overload]
+        for member in archive:
+            _, _, member.name = member.name.partition("/")
+            if not member.name:
+                continue
+            if member.islnk():
+                _, _, member.linkname = member.linkname.partition("/")
+            member.pax_headers = {}  # they hold the old name, and would win over the new one
+            yield member, archive.extractfile(member) if member.isreg() else None
+
+
+class _Reader:
+    """Just enough of a file for tarfile to read a stream of pieces."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def read(self, _size: int) -> bytes:
+        return next(self._pieces, b"")
+
+
+def tar(members: Iterable[Entry]) -> Iterator[bytes]:
+    """A tar, piece by piece: nothing of it is held but the piece at hand."""
+    held = bytearray()  # small files go together: each piece costs a write, and a chunk of HTTP
+    for piece in _blocks(members):
+        held += piece
+        if len(held) >= _COPY_BYTES:
+            yield bytes(held)
+            held.clear()
+    yield bytes(held)
+
+
+def _blocks(members: Iterable[Entry]) -> Iterator[bytes]:
+    for info, content in members:
+        yield info.tobuf(tarfile.PAX_FORMAT)
+        if content is None:
+            continue
+        left = info.size
+        while left:
+            piece = content.read(min(left, _COPY_BYTES))
+            if not piece:
+                raise WorldError(
+                    f"{info.name} became shorter while it was copied", fix="copy it when nobody writes to it"
+                )
+            left -= len(piece)
+            yield piece
+        yield bytes(-info.size % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)

@@ -1,0 +1,64 @@
+"""A Launch as the settings of a container: limits, rights, labels, network.
+
+`DockerRuntime.create` passes them on. Everything that makes our containers as safe as they are is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sagespec.state import Launch, labels_of
+
+PORT = 8080  # where SageMaker's contract has every container listen; the gateway's image keeps to it too
+
+# What images made for SageMaker do as root, and no more. nginx and gunicorn open their files, hand them
+# to www-data, change to that user and later signal their workers; pip and apt do likewise when a script
+# brings requirements; MPI starts its workers over an sshd, which locks itself into an empty root.
+# Not in it, of Docker's own choice: raw sockets, device nodes, file capabilities, the audit log.
+# Programs of images/ need none.
+_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID", "SYS_CHROOT")
+
+
+def settings_of(
+    engine: Any, launch: Launch, *, project_name: str, network_name: str, address: str, hosts: Mapping[str, str]
+) -> dict[str, Any]:
+    """All arguments of the SDK's create_container but the image. `hosts` are addresses by alias."""
+    is_users_own = bool(launch.program.image)
+    limits: dict[str, Any] = {}
+    if launch.cpus is not None:
+        limits["nano_cpus"] = int(launch.cpus * 1e9)
+    if launch.memory is not None:
+        limits["mem_limit"] = limits["memswap_limit"] = launch.memory  # equal: no swap on top
+    host_config = engine.create_host_config(
+        network_mode=network_name,
+        extra_hosts=dict(hosts),
+        port_bindings={PORT: launch.publish} if launch.publish else None,
+        restart_policy={"Name": "unless-stopped" if launch.keep_running else "no"},
+        log_config={"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
+        cap_drop=["ALL"],
+        cap_add=list(_CAPABILITIES) if is_users_own else None,
+        security_opt=["no-new-privileges"],
+        pids_limit=4096,
+        # Data loaders pass batches through /dev/shm; Docker's 64 MiB is where they break. It is counted
+        # as the container's memory, and half of that is what Linux itself would give.
+        shm_size=max(64 << 20, launch.memory // 2) if launch.memory else 2 << 30,
+        # As in SageMaker the entrypoint is process 1. An init before it would reap zombies, but some
+        # entrypoints (s6) refuse to start as anything else.
+        init=False,
+        **limits,
+    )
+    networking = engine.create_networking_config({network_name: engine.create_endpoint_config(ipv4_address=address)})
+    return {
+        "command": [launch.command],
+        "name": launch.name,
+        "hostname": launch.alias or None,
+        "user": "0:0" if is_users_own else None,  # SageMaker runs every image as root
+        "environment": dict(launch.environment),
+        "labels": labels_of(project_name, launch.address, launch.hash),
+        "ports": [PORT] if launch.publish else None,
+        "host_config": host_config,
+        "networking_config": networking,
+        "stop_signal": "SIGTERM",  # SageMaker's, whatever the image asks for (nginx: SIGQUIT)
+        "healthcheck": {"test": ["NONE"]},  # /ping is what counts, and is the gateway's to ask
+    }

@@ -1,0 +1,116 @@
+"""A container's log as whole lines, followed to its very end.
+
+`DockerRuntime.logs` asks for it. The engine sends standard output and standard error in one stream of frames,
+which are read, followed without losing the last ones, and put together to lines.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sagespec.runtimes.docker.engine import ANSWER_SECONDS, refused
+
+
+def log_lines(engine: Any, container_id: str, *, follow: bool, tail: int | None) -> Iterator[str]:
+    """All lines, or the last `tail`; with `follow`, also those to come, until the container has ended."""
+    frames = _followed(engine, container_id, tail) if follow else _frames(engine, container_id, tail=tail)
+    yield from _lines((frame.stream, frame.data) for frame in frames)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A line of a container's log, or a piece of a long one: 1 is standard output, 2 standard error.
+
+    `at` is always of the same length and in UTC, so that times can be compared as they are.
+    """
+
+    stream: int
+    at: bytes
+    data: bytes
+
+
+def _followed(engine: Any, container_id: str, tail: int | None) -> Iterator[_Frame]:
+    """Frames until the container has ended.
+
+    An engine ends the stream when the container does, and may not have sent all of it by then: a last
+    line without a newline nearly always, and under load the lines of its last moments. So the end of
+    the log is read once more, for what is newer.
+    """
+    latest: dict[int, bytes] = {}  # by stream, as only within one the order of times is certain
+    first = b""
+    for frame in _frames(engine, container_id, follow=True, tail=tail):
+        first = first or frame.at
+        latest[frame.stream] = frame.at
+        yield frame
+    if tail is not None and not latest:
+        return
+    since = max(0, _seconds(max(latest.values())) - 5) if latest else 0
+    for frame in _frames(engine, container_id, since=since):
+        if frame.at > latest.get(frame.stream, b"" if tail is None else first):
+            yield frame
+
+
+def _frames(
+    engine: Any, container_id: str, *, follow: bool = False, tail: int | None = None, since: int = 0
+) -> Iterator[_Frame]:
+    # Not through the SDK's own method: it does not say which of the two streams a piece is of, and the
+    # engine cuts long lines in pieces.
+    with engine.get(
+        f"{engine.base_url}/v{engine.api_version}/containers/{container_id}/logs",
+        params={
+            "stdout": 1,
+            "stderr": 1,
+            "timestamps": 1,
+            "follow": int(follow),
+            "tail": "all" if tail is None else tail,
+            "since": since,
+        },
+        stream=True,
+        timeout=None if follow else ANSWER_SECONDS,
+    ) as response:
+        if response.status_code == 404:  # removed since it was found
+            return
+        if not response.ok:
+            raise refused("give the log", response.text)
+        yield from _read_frames(response.iter_content(None))
+
+
+def _read_frames(pieces: Iterable[bytes]) -> Iterator[_Frame]:
+    """Docker's two streams in one: stream number, 3 zero bytes, 4 bytes of length; time, space, data."""
+    held = b""
+    for piece in pieces:
+        held += piece
+        begin = 0
+        while len(held) >= begin + 8:
+            stream, size = struct.unpack_from(">BxxxL", held, begin)
+            end = begin + 8 + size
+            if len(held) < end:
+                break
+            at, _, data = held[begin + 8 : end].partition(b" ")
+            yield _Frame(stream, at, data)
+            begin = end
+        held = held[begin:]
+
+
+def _seconds(at: bytes) -> int:
+    return int(datetime.fromisoformat(at[:19].decode() + "+00:00").timestamp())
+
+
+def _lines(pieces: Iterable[tuple[int, bytes]]) -> Iterator[str]:
+    """Whole lines, each as it ends: between the pieces of one there may be lines of the other stream.
+
+    >>> list(_lines([(1, b"ab"), (2, b"error\\n"), (1, b"c\\n"), (1, b"end")]))
+    ['error', 'abc', 'end']
+    """
+    begun: dict[int, bytes] = {}
+    for stream, data in pieces:
+        *whole, begun[stream] = (begun.get(stream, b"") + data).split(b"\n")
+        for line in whole:
+            yield line.decode(errors="replace").removesuffix("\r")
+    for rest in begun.values():
+        if rest:
+            yield rest.decode(errors="replace")
