@@ -15,7 +15,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -556,7 +555,13 @@ def test_apply_is_shown_as_it_goes_and_told_in_the_summary(
 
 
 def test_cancelling_reaches_sagespec_and_what_it_started_is_not_the_runners_to_kill(runner: Runner) -> None:
-    runner._script("sagespec", 'trap "echo stopped; exit 1" INT\nenv\nwhile :; do sleep 0.05; done')
+    stand_in = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, lambda *_: (print('stopped', flush=True), sys.exit(1)))\n"
+        "print('ready', flush=True)\n"
+        "while True: time.sleep(0.05)\n"
+    )
+    runner._script("sagespec", f'env\nexec {sys.executable} -c "{stand_in}"')
     action = read(ACTION / "action.yml")
     step = next(step for step in action["runs"]["steps"] if step.get("id") == "run")
     inputs = {name: value.get("default", "") for name, value in action["inputs"].items()} | {"command": "apply"}
@@ -566,11 +571,10 @@ def test_cancelling_reaches_sagespec_and_what_it_started_is_not_the_runners_to_k
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if line.startswith("GITHUB_REPOSITORY="):
+        if line == "ready\n":
             break
-    time.sleep(0.2)  # past the rest of `env`
     process.send_signal(signal.SIGINT)  # to the entry process alone, as GitHub does
-    rest = process.communicate(timeout=10)[0]
+    rest = process.communicate(timeout=60)[0]
 
     assert rest.endswith("stopped\n")
     assert process.returncode == 1
