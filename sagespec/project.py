@@ -51,6 +51,7 @@ from sagespec.train import Trainer
 
 RuntimeChoice = Literal["auto", "docker", "process"]
 LOCK_WAIT_OF_WATCH_SECONDS = 600.0  # somebody applies by hand: their turn first
+LARGEST_BODY_BYTES = 25 * 2**20  # what images/gateway lets requests be
 INVOKE_TIMEOUT_SECONDS = 70.0  # the gateway answers for a model that takes 60 s
 
 
@@ -142,10 +143,22 @@ class Project:
     def runtime(self) -> Runtime:
         """The engine; `runtime_reason` then says which one it is and why."""
         wanted = self._runtime_choice or self.settings.runtime
-        last = self._last_runtime.read_text().strip() if self._last_runtime.is_file() else ""
-        chosen, self.runtime_reason = choose(wanted, self.settings.name, self.root, last=last)
+        chosen, self.runtime_reason = choose(wanted, self.settings.name, self.root, last=self._read_last_runtime())
         self._runtime = chosen.__enter__()
         return self._runtime
+
+    def _refuse_other_runtime(self) -> None:
+        """One project on two engines would fight over the gateway's port and over the endpoints' history."""
+        last, now = self._read_last_runtime(), self.runtime.name
+        if last and last != now:
+            raise WorldError(
+                f"this project runs under the runtime {last}, not {now}",
+                why="two at once would share its port and its history",
+                fix=f"`sagespec destroy --runtime {last}` first; models and history stay in the store",
+            )
+
+    def _read_last_runtime(self) -> str:
+        return self._last_runtime.read_text().strip() if self._last_runtime.is_file() else ""
 
     @property
     def _last_runtime(self) -> Path:
@@ -402,6 +415,7 @@ class Project:
         pause: Callable[[float], object] = time.sleep,
         say_runtime: bool = True,
     ) -> Iterator[ProjectLock]:
+        self._refuse_other_runtime()
         if say_runtime:
             report(Event(EventKind.RUNTIME, text=self.runtime_reason or self.runtime.name))
         with project_lock(
@@ -470,6 +484,12 @@ class Project:
             "X-Amzn-SageMaker-Custom-Attributes": custom_attributes,
             "X-Amzn-SageMaker-Inference-Id": inference_id,
         }
+        if len(body) > LARGEST_BODY_BYTES:  # the gateway would hang up before it is sent
+            raise SpecError(
+                f"the body has {len(body)} bytes, over the limit of {LARGEST_BODY_BYTES}",
+                why="SageMaker's real-time endpoints take 25 MiB",
+                fix="send fewer rows at a time",
+            )
         url = urlsplit(self.gateway_url)
         connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=INVOKE_TIMEOUT_SECONDS)
         try:

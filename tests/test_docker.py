@@ -912,7 +912,6 @@ def test_an_engine_that_does_not_answer_is_told_from_one_that_refuses(
         here.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
         reason = DockerRuntime.answers()
         assert reason == f"no Docker engine answers at unix://{tmp_path}/none.sock: No such file or directory"
-        chosen, said = choose("auto", project_name, tmp_path)
-        assert (chosen.name, said.endswith(reason)) == ("process", True)
-        with pytest.raises(WorldError, match="no Docker engine answers"):
-            choose("docker", project_name, tmp_path)
+        for wanted in ("auto", "docker"):  # who sets DOCKER_HOST means Docker
+            with pytest.raises(WorldError, match="no Docker engine answers"):
+                choose(wanted, project_name, tmp_path)

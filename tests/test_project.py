@@ -33,7 +33,8 @@ def test_auto_starts_no_second_copy_when_the_engine_of_the_last_apply_is_away(
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
     with pytest.raises(WorldError, match="second copy"):
         choose("auto", "acme", tmp_path, last="docker")
-    assert choose("auto", "acme", tmp_path)[0].name == "process"
+    with pytest.raises(WorldError, match="DOCKER_HOST names an engine"):
+        choose("auto", "acme", tmp_path)
 
 
 def test_apply_notes_its_runtime_and_destroy_forgets_it(workspace: Workspace) -> None:
@@ -152,3 +153,17 @@ def test_watch_takes_up_edited_settings_and_refuses_another_name(workspace: Work
         finally:
             stop.set()
             watcher.join()
+
+
+def test_a_project_runs_under_one_runtime_at_a_time(workspace: Workspace) -> None:
+    workspace.write(job(1))
+    with workspace.project() as project:
+        assert project.apply().ok
+    (workspace.root / ".sagespec" / "runtime").write_text("docker\n")
+    with workspace.project() as project, pytest.raises(WorldError, match="destroy --runtime docker"):
+        project.apply()
+
+
+def test_a_body_over_the_limit_is_told_in_words(workspace: Workspace) -> None:
+    with workspace.project() as project, pytest.raises(SpecError, match="over the limit of 26214400"):
+        project.invoke("answers", bytes(25 * 2**20 + 1))

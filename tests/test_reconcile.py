@@ -182,3 +182,19 @@ def test_a_routed_instance_that_the_gateway_does_not_probe_is_routed_to_again() 
     blind = replace(observed, gateway=replace(observed.gateway, probes={}))
     plan = reconcile(desired_from(JOB, serving(), manifests=world.manifests), blind, world.now)
     assert [action.verb for action in plan] == ["set-routes"]
+
+
+def test_a_roll_back_to_a_model_without_a_spec_starts_it_from_the_store() -> None:
+    def spec(version: int) -> Any:
+        job = {"kind": "TrainingJob", "name": "churn", "version": version}
+        variants = [{"name": "stable", "model": f"churn@{version}"}]
+        return desired_from(job, {"kind": "Endpoint", "name": "churn", "variants": variants})
+
+    world = Simulation(gateway_hash=spec(1).gateway_hash)
+    world.settle(spec(1))
+    world.settle(spec(2))
+    roll_back(world, "churn")
+    first = Address("job", "churn", 1)
+    del world.manifests[first]  # what `observe` reads are the manifests of jobs that specs name
+    verbs = [action.verb for action in world.plan(spec(2))]
+    assert verbs == ["start-instance", "await-healthy", "set-routes", "drain-instance", "remove-instance"]

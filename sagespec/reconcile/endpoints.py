@@ -291,7 +291,7 @@ def _start(
     assert instance.start is not None
     job = instance.variant.model.job
     after = gateway_ids
-    if job and not _is_trained(job, observed):
+    if job and job in jobs and not _is_trained(job, observed):  # a revision may name a job whose spec is gone
         after += tuple(action.id for action in jobs[job].actions if isinstance(action, RunJob))
     return StartInstance(
         about=instance.address,

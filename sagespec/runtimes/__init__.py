@@ -9,6 +9,7 @@ Every method may raise WorldError. Paths inside a container are relative to /opt
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -152,7 +153,7 @@ def choose(
 
     last: the runtime of the last apply. `auto` stays with it, so that an engine that comes or goes never has
     one project run twice; where that one was docker and does not answer, WorldError. So it is when Docker is
-    wanted by name. The engines' modules are imported here, because the Docker SDK takes a tenth of a second
+    wanted by name, or by DOCKER_HOST. The engines' modules are imported here, because the Docker SDK takes a tenth of a second
     that the process runtime need not pay.
     """
     reason = "it was asked for"
@@ -169,7 +170,13 @@ def choose(
             raise WorldError(
                 no_docker,
                 why="this project runs on Docker, and a second copy of it as local processes is not wanted",
-                fix="start the engine, or say --runtime process to have that copy",
+                fix="start the engine; to move the project, destroy it there first",
+            )
+        if os.environ.get("DOCKER_HOST"):
+            raise WorldError(
+                no_docker,
+                why="DOCKER_HOST names an engine, so local processes are hardly what is wanted",
+                fix="start that engine, unset DOCKER_HOST, or say --runtime process",
             )
         reason = no_docker
     from sagespec.runtimes.process import ProcessRuntime

@@ -34,8 +34,11 @@ def write_converged(
     refused = {problem.about for problem in plan.refused}
     for outcome in converged.failures:
         if outcome.about.partition("#")[0] not in refused and outcome.about not in refused:
-            first = without_secrets(outcome.reason).split("\n")[0]
+            first, *rest = without_secrets(outcome.reason).split("\n")
             screen.line("\n", ("failed  ", "bad"), (outcome.about, "name"), f": {first}")
+            for line in rest:
+                if line.startswith(("  why  ", "  fix  ")):  # what it printed was shown when it failed
+                    screen.line((line, "dim"))
     screen.line("\n", _ending(converged, seconds, done))
     if urls and not converged.cancelled:
         screen.line()

@@ -190,3 +190,17 @@ def test_the_model_archive_holds_its_files_at_the_root(workspace: Workspace, tmp
     records.store.download(records.job_key(job_address("model", 1), "model.tar.gz"), file)
     with tarfile.open(file) as archive:
         assert "echo.json" in archive.getnames()
+
+
+def test_rollback_to_a_version_whose_spec_is_gone(workspace: Workspace) -> None:
+    """A version is raised in place, so the spec of what one goes back to is seldom still there."""
+    workspace.write(job(1) + endpoint("only model@1 1"))
+    workspace.run("apply")
+    first = workspace.names()
+    workspace.edit("version: 1", "version: 2")
+    workspace.edit("model@1", "model@2")
+    workspace.run("apply")
+    workspace.run("rollback", "answers")
+    assert workspace.names() == first
+    assert workspace.json("apply", code=1)["outcomes"] == []
+    assert workspace.json("status")["endpoints"][0]["state"] == "held"
