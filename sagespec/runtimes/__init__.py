@@ -153,8 +153,8 @@ def choose(
 
     last: the runtime of the last apply. `auto` stays with it, so that an engine that comes or goes never has
     one project run twice; where that one was docker and does not answer, WorldError. So it is when Docker is
-    wanted by name, or by DOCKER_HOST. The engines' modules are imported here, because the Docker SDK takes a tenth of a second
-    that the process runtime need not pay.
+    wanted by name, or by DOCKER_HOST. The engines' modules are imported here, because the Docker SDK takes a
+    tenth of a second that the process runtime need not pay.
     """
     reason = "it was asked for"
     if wanted == "auto" and last == "process":
