@@ -356,7 +356,7 @@ class Container:
     host: str = ""
     port: int = 0
     restarts: int = 0
-    started_at: datetime | None = None
+    started_at: datetime | None = field(default=None, compare=False)  # told more or less exactly
     note: str = ""
 
 
