@@ -160,23 +160,7 @@ class Trainer:
                 fix="check the path, or put the data there",
             )
         total = sum(entry.size for entry in entries)
-        moved = 0
-
-        def progress(count: int) -> None:
-            nonlocal moved
-            moved += count
-            report(
-                Event(
-                    EventKind.PROGRESS,
-                    str(job.address),
-                    f"reading {channel.name}",
-                    action="run-job",
-                    done=moved,
-                    total=total,
-                    unit="bytes",
-                )
-            )
-
+        progress = _counting(report, job, f"reading {channel.name}", total)
         digest = hashlib.sha256()
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
             for entry in entries:
@@ -397,23 +381,7 @@ class Trainer:
         return file
 
     def _upload(self, job: DesiredJob, key: str, file: Path, report: Report) -> Artifact:
-        total, moved = file.stat().st_size, 0
-
-        def progress(count: int) -> None:
-            nonlocal moved
-            moved += count
-            report(
-                Event(
-                    EventKind.PROGRESS,
-                    str(job.address),
-                    f"storing {key}",
-                    action="run-job",
-                    done=moved,
-                    total=total,
-                    unit="bytes",
-                )
-            )
-
+        progress = _counting(report, job, f"storing {key}", file.stat().st_size)
         stored = self.records.store.upload(self.records.job_key(job.address, key), file, progress)
         return Artifact(key=key, size=stored.size, sha256=stored.sha256)
 
@@ -421,6 +389,19 @@ class Trainer:
 def _looks_stopped(container: Container) -> bool:
     """Whether a container seems to have been ended from outside, as `_wait` ends the others when one host fails."""
     return container.exit_code in STOPPED_CODES and not container.note
+
+
+def _counting(report: Report, job: DesiredJob, text: str, total: int) -> Callable[[int], None]:
+    """A function that is called with each further number of bytes, and reports how far that is of `total`."""
+    moved = 0
+
+    def progress(count: int) -> None:
+        nonlocal moved
+        moved += count
+        about = str(job.address)
+        report(Event(EventKind.PROGRESS, about, text, action="run-job", done=moved, total=total, unit="bytes"))
+
+    return progress
 
 
 def _metrics_in(line: str, patterns: Sequence[tuple[str, re.Pattern[str]]]) -> dict[str, float]:
