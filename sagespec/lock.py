@@ -239,7 +239,7 @@ def _taken(
                 return ProjectLock(store, key, mine, etag, clock)
             continue
         if now - start >= timedelta(seconds=wait_seconds):
-            raise _held(present.holder, f"{store.uri}/{key}", now)
+            raise _held(present.holder, now)
         if told != present.holder.id:
             told = present.holder.id
             report(Event(EventKind.LOCK, text=f"waiting for {present.holder}"))
@@ -279,15 +279,15 @@ def _is_neighbour(holder: Holder) -> bool:
     return holder.machine == _machine() and not is_this_process
 
 
-def _held(holder: Holder, place: str, now: datetime) -> WorldError:
+def _held(holder: Holder, now: datetime) -> WorldError:
     if _is_neighbour(holder):
         why = f"process {holder.pid} runs on this machine"
-        fix = f"wait for it, or end it with: kill {holder.pid}"
+        fix = f"wait for it with `--wait 10m`, or end it with: kill {holder.pid}"
     else:
         silent = max(0, round((now - holder.renewed_at).total_seconds()))
         frees = round(holder.lease_seconds + _SKEW.total_seconds())
         why = f"its lease was renewed {silent} s ago; a dead holder's lock is free after {frees} s"
-        fix = f"wait for it; if you know that it is dead, delete {place}"
+        fix = f"wait for it with `--wait 10m`; if you know that it is dead: sagespec unlock {holder.id}"
     return WorldError(f"the project is locked by {holder}", why=why, fix=fix)
 
 

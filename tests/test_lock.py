@@ -191,7 +191,7 @@ def test_a_live_holder_is_named_with_what_to_do(store: DirectoryStore, other_pro
         f"the project is locked by sagespec apply of {held.user} on {held.host} "
         f"(pid {other_process.pid}, since {held.taken_at:%Y-%m-%d %H:%M:%S} UTC)",
         f"  why  process {other_process.pid} runs on this machine",
-        f"  fix  wait for it, or end it with: kill {other_process.pid}",
+        f"  fix  wait for it with `--wait 10m`, or end it with: kill {other_process.pid}",
     ]
 
 
