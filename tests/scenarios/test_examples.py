@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -87,18 +88,18 @@ def test_init_makes_a_project_that_works(workspace: Workspace) -> None:
     folder = workspace.root / "mine"
     subprocess.run(workspace.command("init", str(folder)), cwd=workspace.root, env=workspace.env, check=True)
     settings = folder / "sagespec.yaml"
-    text = settings.read_text().replace("name: mine", f"name: {workspace.name}")
+    text, count = re.subn(r'(?m)^name: "mine"$', f"name: {workspace.name}", settings.read_text())
+    assert count == 1
     settings.write_text(f"{text}\nruntime: {workspace.runtime}\ngateway: {{port: {workspace.port}}}\n")
     made = Workspace.__new__(Workspace)
     made.__dict__.update(workspace.__dict__ | {"root": folder})
     made.run("validate")
     made.run("apply")
     assert {state["state"] for state in made.json("status")["endpoints"]} == {"serving"}
+    made.run("destroy", "--yes")
 
 
 def test_links_in_the_docs_lead_somewhere() -> None:
-    import re
-
     pages = [REPOSITORY / "README.md", REPOSITORY / "images" / "README.md", *(REPOSITORY / "docs").glob("*.md")]
     for page in pages:
         for target in re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text()):
