@@ -234,6 +234,8 @@ class Trainer:
                     followed.last_lines = [*followed.last_lines[1 - REASON_LOG_LINES :], line]
                     followed.metrics |= _metrics_in(line, patterns)
                     report(Event(EventKind.LOG, about, line, action="run-job"))
+        except FileNotFoundError:
+            return  # the run had let go of the job, and of its folder, before this thread began
         except WorldError as error:  # without the end of its log a model is still a model
             text = f"its log is not whole: {error.problems[0].what}"
             report(Event(EventKind.NOTE, about, text, action="run-job"))
