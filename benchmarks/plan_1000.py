@@ -7,8 +7,8 @@ and a route in a real gateway; making them takes some minutes, planning over the
 the median of whole `sagespec plan` processes, of the raw list call, their ratio, and how many calls plan
 made to the engine, counted at its socket.
 
-A kernel's table of neighbours holds 1,024 by default, two for each container here: beyond 500 endpoints raise
-it first, or the gateway cannot reach them all: sysctl -w net.ipv4.neigh.default.gc_thresh3=8192
+At 1,000 endpoints a gateway was once unable to reach half of them. The kernel's table of neighbours (1,024
+entries by default) is the likely reason; this raises it: sysctl -w net.ipv4.neigh.default.gc_thresh3=8192
 """
 
 from __future__ import annotations
