@@ -43,8 +43,9 @@ class TextFormat:
 def load_tables(job: Job[Any], channel_names: Sequence[str], text_format: TextFormat) -> dict[str, Table]:
     """Those of `channel_names` that the job has, the first of them required.
 
-    A host may be left without rows (fewer files than hosts), but not all of them. What is wrong
-    on one host raises ClientError on every host.
+    A host may be left without rows (fewer files than hosts), but not all of them. A channel that
+    every host has whole is divided among them, so that each row counts once. What is wrong on one
+    host raises ClientError on every host.
     """
     job.channel(channel_names[0])
     channels = [job.channels[name] for name in channel_names if name in job.channels]
@@ -54,7 +55,25 @@ def load_tables(job: Job[Any], channel_names: Sequence[str], text_format: TextFo
     for channel, table in zip(channels, tables, strict=True):
         if job.hosts.largest(len(table.features)) == 0:
             raise ClientError(f"channel {channel.name} has no rows")
-    return {channel.name: table for channel, table in zip(channels, tables, strict=True)}
+    return {
+        channel.name: _own_share(job.hosts, channel, table) for channel, table in zip(channels, tables, strict=True)
+    }
+
+
+def check_width(feature_dim: int, table: Table) -> None:
+    """Raise ClientError if the rows are not as wide as the hyperparameter feature_dim says."""
+    width = table.features.shape[1]
+    if feature_dim != width:
+        raise ClientError(f"hyperparameters: feature_dim={feature_dim}, but the data has {width} features")
+
+
+def _own_share(hosts: Hosts, channel: Channel, table: Table) -> Table:
+    """The host's part of a replicated channel, in the order of the file; all of any other."""
+    if not channel.replicated:
+        return table
+    count, parts = len(table.features), len(hosts.names)
+    own = slice(count * hosts.rank // parts, count * (hosts.rank + 1) // parts)
+    return Table(table.labels[own], table.features[own])
 
 
 def _together(hosts: Hosts, step: Callable[[], list[T]]) -> list[T]:

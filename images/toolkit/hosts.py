@@ -39,6 +39,11 @@ class Hosts:
     def is_master(self) -> bool:
         return self.current == self.names[0]
 
+    @property
+    def rank(self) -> int:
+        """Our place among the sorted names, the master's being 0."""
+        return self.names.index(self.current)
+
     @contextmanager
     def connected(self) -> Iterator[None]:
         """Sums and broadcasts work inside. Waits until every host has come."""
@@ -77,7 +82,7 @@ class Hosts:
                         dmlc_communicator="rabit",
                         dmlc_tracker_uri=address,
                         dmlc_tracker_port=port,
-                        dmlc_task_id=f"{self.names.index(self.current):06}",  # gives the master rank 0
+                        dmlc_task_id=f"{self.rank:06}",  # gives the master rank 0
                         dmlc_retry=1,
                         dmlc_timeout=COLLECTIVE_TIMEOUT_SECONDS,
                     )
@@ -115,18 +120,24 @@ class Hosts:
         """The hosts' arrays, equal but for their lengths, one after the other."""
         if len(self.names) == 1:
             return values
-        lengths = np.zeros(len(self.names), np.int64)
-        rank = self.names.index(self.current)
-        lengths[rank] = len(values)
-        ends = np.cumsum(self.sum(lengths))
-        together = np.zeros((int(ends[-1]), *values.shape[1:]))
-        together[ends[rank] - len(values) : ends[rank]] = values
+        before, total = self.numbered(len(values))
+        together = np.zeros((total, *values.shape[1:]))
+        together[before : before + len(values)] = values
         return self.sum(together)
+
+    def numbered(self, count: int) -> tuple[int, int]:
+        """Of a numbering of all hosts' rows, host by host: how many come before ours, and how many there are.
+
+        `count` is how many this host has.
+        """
+        counts = np.zeros(len(self.names), np.int64)
+        counts[self.rank] = count
+        counts = self.sum(counts)
+        return int(counts[: self.rank].sum()), int(counts.sum())
 
     def fail_together(self, problem: str | None) -> None:
         """ClientError on every host if one of them has a problem, so that none waits in vain."""
-        rank = self.names.index(self.current)
-        failed = self.largest(-1 if problem is None else rank)
+        failed = self.largest(-1 if problem is None else self.rank)
         if failed < 0:
             return
         message = self._from(failed, problem or "")

@@ -35,6 +35,7 @@ class Channel:
     name: str
     folder: Path
     content_type: str
+    replicated: bool = False  # every host has all of its files
 
     def files(self) -> list[Path]:
         found = (path for path in self.folder.rglob("*") if path.is_file())
@@ -121,7 +122,12 @@ def read_job(declaration: type[H], base: Path, stop: Stop) -> Job[H]:
     job = Job(
         hyperparameters=read(declaration, _read_json(config / "hyperparameters.json")),
         channels={
-            name: Channel(name, base / "input" / "data" / name, settings.get("ContentType") or "")
+            name: Channel(
+                name,
+                base / "input" / "data" / name,
+                settings.get("ContentType") or "",
+                replicated=settings.get("S3DistributionType") == "FullyReplicated",
+            )
             for name, settings in sorted(inputs.items())
         },
         hosts=Hosts(tuple(sorted(resources.get("hosts", [current]))), current),

@@ -148,7 +148,7 @@ MakeTree = Callable[..., Tree]
 
 @pytest.fixture
 def make_tree(tmp_path: Path) -> MakeTree:
-    """`make_tree(image, hyperparameters, channels, content_type=, host=, hosts=)`."""
+    """`make_tree(image, hyperparameters, channels, content_type=, host=, hosts=, replicated=)`."""
     return tree_maker(tmp_path)
 
 
@@ -167,12 +167,20 @@ def tree_maker(folder: Path) -> MakeTree:
         content_type: str = "text/csv",
         host: str = "algo-1",
         hosts: tuple[str, ...] = ("algo-1",),
+        replicated: tuple[str, ...] = (),
     ) -> Tree:
         tree = Tree(folder / host, image)
         tree.write_config("hyperparameters", {name: str(value) for name, value in (hyperparameters or {}).items()})
         tree.write_config("resourceconfig", {"current_host": host, "hosts": list(hosts)})
         given = channels or {}
-        tree.write_config("inputdataconfig", {name: {"ContentType": content_type} for name in given})
+        inputs = {
+            name: {
+                "ContentType": content_type,
+                "S3DistributionType": "FullyReplicated" if name in replicated else "ShardedByS3Key",
+            }
+            for name in given
+        }
+        tree.write_config("inputdataconfig", inputs)
         for name, text in given.items():
             tree.write_channel(name, text)
         return tree

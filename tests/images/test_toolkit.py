@@ -344,6 +344,20 @@ def test_files_of_a_channel_are_read_in_blocks_in_order(tmp_path: Any, monkeypat
     np.testing.assert_array_equal(rows[:, 0], range(41))
 
 
+def test_replicated_channel_is_divided_so_that_each_row_counts_once(tmp_path: Any) -> None:
+    from toolkit import data
+    from toolkit.hosts import Hosts
+    from toolkit.training import Channel
+
+    names = ("algo-1", "algo-2", "algo-3")
+    table = data.Table(np.arange(10.0), np.arange(20.0).reshape(10, 2))
+    for replicated in (True, False):
+        channel = Channel("train", tmp_path, "text/csv", replicated=replicated)
+        shares = [data._own_share(Hosts(names, name), channel, table) for name in names]
+        together = np.concatenate([share.features for share in shares])
+        np.testing.assert_array_equal(together, table.features if replicated else np.tile(table.features, (3, 1)))
+
+
 # The images themselves
 
 
