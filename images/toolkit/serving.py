@@ -182,6 +182,12 @@ def main(target: str) -> NoReturn:
     """
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     importlib.import_module(target.partition(":")[0])
+    serve(partial(_load_app, target))
+
+
+def serve(load_app: Callable[[], flask.Flask]) -> NoReturn:
+    """Serve what `load_app` gives, called in each worker, until SIGTERM; then exit 0."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
@@ -190,7 +196,7 @@ def main(target: str) -> NoReturn:
     port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT") or DEFAULT_PORT)
     _require_free(host, port)
     server = Granian(
-        target,
+        "app",  # a name for its log; the loader below knows what to load
         address=host,
         port=port,
         interface=Interfaces.WSGI,
@@ -204,7 +210,7 @@ def main(target: str) -> NoReturn:
     )
     print(f"serving on {host}:{port}", flush=True)
     try:
-        server.serve(target_loader=partial(_load_worker, os.getpid()))
+        server.serve(target_loader=partial(_load_worker, os.getpid(), load_app))
     except SystemExit:
         # Workers that got the signal too look like crashed ones to granian.
         if not server.interrupt_signal:
@@ -212,19 +218,34 @@ def main(target: str) -> NoReturn:
     sys.exit(0)
 
 
-def _load_worker(server_pid: int, target: str) -> WSGIApplication:
+def _load_worker(server_pid: int, load_app: Callable[[], flask.Flask], _name: str) -> WSGIApplication:
     """A worker's application; runs in the worker."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until granian's own handler, a stop ends it at once
     _die_with_parent(server_pid)
+    return load_app().wsgi_app
+
+
+def _load_app(target: str) -> flask.Flask:
     module_name, _, class_name = target.partition(":")
     model_class: type[Model] = getattr(importlib.import_module(module_name), class_name)
-    folder = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")) / "model"
-    app = create_app(
-        lambda: model_class(folder),
-        default_accept=os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", ""),
-        payload_bytes=int(os.environ.get("SAGEMAKER_MAX_PAYLOAD_IN_MB") or DEFAULT_PAYLOAD_MIB) * 2**20,
+    return create_app(
+        lambda: model_class(model_folder()), default_accept=default_accept(), payload_bytes=payload_bytes()
     )
-    return app.wsgi_app
+
+
+def model_folder() -> Path:
+    """Where the platform has unpacked the model archive."""
+    return Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")) / "model"
+
+
+def default_accept() -> str:
+    """The answer's type when the client names none; empty: the model's own choice."""
+    return os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "")
+
+
+def payload_bytes() -> int:
+    """The longest body that is read."""
+    return int(os.environ.get("SAGEMAKER_MAX_PAYLOAD_IN_MB") or DEFAULT_PAYLOAD_MIB) * 2**20
 
 
 def _worker_count() -> int:

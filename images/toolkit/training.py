@@ -100,13 +100,13 @@ def _run(train: Callable[[Job[H]], None], declaration: type[H], base: Path, stop
         with job.hosts.connected():
             train(job)
     except ClientError as error:
-        return _fail(base, f"ClientError: {error}")
+        return fail(base, f"ClientError: {error}")
     except Exception as error:
-        return _fail(base, f"AlgorithmError: {type(error).__name__}: {error}\n\n{traceback.format_exc()}")
+        return fail(base, f"AlgorithmError: {type(error).__name__}: {error}\n\n{traceback.format_exc()}")
     return 0
 
 
-def _fail(base: Path, message: str) -> int:
+def fail(base: Path, message: str) -> int:
     print(message, file=sys.stderr, flush=True)
     (base / "output").mkdir(parents=True, exist_ok=True)
     (base / "output" / "failure").write_text(message + "\n", encoding="utf-8")
@@ -116,11 +116,11 @@ def _fail(base: Path, message: str) -> int:
 def read_job(declaration: type[H], base: Path, stop: Stop) -> Job[H]:
     """The job described under `base`. Raises ClientError for hyperparameters that do not fit."""
     config = base / "input" / "config"
-    resources = _read_json(config / "resourceconfig.json")
+    resources = read_json(config / "resourceconfig.json")
     current = resources.get("current_host", "algo-1")
-    inputs = _read_json(config / "inputdataconfig.json")
+    inputs = read_json(config / "inputdataconfig.json")
     job = Job(
-        hyperparameters=read(declaration, _read_json(config / "hyperparameters.json")),
+        hyperparameters=read(declaration, read_json(config / "hyperparameters.json")),
         channels={
             name: Channel(
                 name,
@@ -140,7 +140,7 @@ def read_job(declaration: type[H], base: Path, stop: Stop) -> Job[H]:
     return job
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """The object in `path`, empty if the platform wrote no such file."""
     if not path.exists():
         return {}
