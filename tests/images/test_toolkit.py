@@ -370,7 +370,12 @@ def load(image: str, module_name: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("image", "module_name"), [("linear-learner", "linear_training"), ("xgboost", "xgboost_training")]
+    ("image", "module_name"),
+    [
+        ("linear-learner", "linear_training"),
+        ("xgboost", "xgboost_training"),
+        ("knn", "knn_training"),
+    ],
 )
 def test_image_json_says_what_the_code_declares(image: Any, module_name: Any) -> None:
     command = [sys.executable, "-m", "toolkit.describe", f"{module_name}:Hyperparameters"]

@@ -1,0 +1,139 @@
+"""Training of knn: a sample of all hosts' rows becomes the points that are searched.
+
+Which rows are sampled follows from their place in the files of all hosts, host after host, so N
+hosts keep the points that one host with all files would keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from knn_model import Index, unit_length
+from toolkit.data import Table, TextFormat, check_width, load_tables
+from toolkit.errors import ClientError
+from toolkit.hosts import Hosts
+from toolkit.hyperparameters import Range
+from toolkit.rows import FloatArray
+from toolkit.training import Job
+
+SEED = 0
+CHANNELS = ("train", "test")
+EXACT = "the search here is exact, whatever the index"
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Those of the hosted k-NN."""
+
+    k: Annotated[int, Range(minimum=1), "Number of nearest neighbours"]
+    feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]
+    predictor_type: Annotated[
+        Literal["classifier", "regressor"], "Whether the neighbours' labels are counted or averaged"
+    ]
+    sample_size: Annotated[int, Range(minimum=1), "Rows to keep of all hosts' rows; all if there are fewer"]
+    dimension_reduction_type: Annotated[
+        Literal["sign", "fjlt"] | None, "Random projection by signs, or by a Hadamard transform"
+    ] = None
+    dimension_reduction_target: Annotated[
+        int | None, Range(minimum=1), "Features after the reduction, fewer than feature_dim"
+    ] = None
+    index_type: Annotated[
+        Literal["faiss.Flat", "faiss.IVFFlat", "faiss.IVFPQ"], "All search exactly here, as faiss.Flat does"
+    ] = "faiss.Flat"
+    index_metric: Annotated[
+        Literal["L2", "INNER_PRODUCT", "COSINE"], "Euclidean distance, or similarity by product or by angle"
+    ] = "L2"
+
+    IGNORED: ClassVar[Mapping[str, str]] = {
+        "faiss_index_ivf_nlists": EXACT,
+        "faiss_index_pq_m": EXACT,
+        "mini_batch_size": "rows are read in blocks of the reader's own size",
+    }
+
+
+def train(job: Job[Hyperparameters]) -> None:
+    """Leave the points with the master, and print how well they predict the test channel."""
+    settings = job.hyperparameters
+    check_settings(settings)
+    tables = load_tables(job, CHANNELS, TextFormat())
+    check_width(settings.feature_dim, tables["train"])
+
+    sample = sampled(job.hosts, tables["train"], settings.sample_size)
+    if settings.k > len(sample.labels):
+        raise ClientError(f"hyperparameters: k={settings.k}, but the sample has only {len(sample.labels)} rows")
+    index = index_of(settings, sample)
+    if "test" in tables:
+        report(job.hosts, index, tables["test"])
+    if job.hosts.is_master:
+        index.save(job.model_folder)
+
+
+def check_settings(settings: Hyperparameters) -> None:
+    kind, target = settings.dimension_reduction_type, settings.dimension_reduction_target
+    if kind and target is None:
+        raise ClientError(f"hyperparameters: dimension_reduction_type={kind} needs dimension_reduction_target")
+    if target is not None and not kind:
+        raise ClientError("hyperparameters: dimension_reduction_target needs dimension_reduction_type, sign or fjlt")
+    if target is not None and target >= settings.feature_dim:
+        raise ClientError(
+            f"hyperparameters: dimension_reduction_target={target} must be below feature_dim={settings.feature_dim}"
+        )
+    if settings.index_type == "faiss.IVFPQ" and settings.index_metric != "L2":
+        raise ClientError(
+            f"hyperparameters: index_metric={settings.index_metric} does not go with faiss.IVFPQ; L2 does"
+        )
+    if settings.index_type != "faiss.Flat":
+        print(f"hyperparameter index_type={settings.index_type} acts as faiss.Flat: {EXACT}", flush=True)
+
+
+def sampled(hosts: Hosts, table: Table, size: int) -> Table:
+    """`size` of all hosts' rows in their order, the same on every host; all if there are not more."""
+    before, total = hosts.numbered(len(table.labels))
+    chosen = np.sort(np.random.default_rng(SEED).choice(total, min(size, total), replace=False))
+    own = chosen[(chosen >= before) & (chosen < before + len(table.labels))] - before
+    rows = hosts.gathered(np.column_stack([table.labels, table.features])[own])
+    return Table(rows[:, 0], rows[:, 1:])
+
+
+def index_of(settings: Hyperparameters, sample: Table) -> Index:
+    projection = projection_of(settings)
+    points = sample.features @ projection if projection.size else sample.features
+    return Index(
+        k=settings.k,
+        is_classifier=settings.predictor_type == "classifier",
+        metric=settings.index_metric,
+        projection=projection,
+        points=unit_length(points) if settings.index_metric == "COSINE" else points,
+        labels=sample.labels,
+    )
+
+
+def projection_of(settings: Hyperparameters) -> FloatArray:
+    """Shape (feature_dim, target), keeping lengths on average; (feature_dim, 0) without a reduction.
+
+    `sign` draws each entry from -1 and 1. `fjlt` flips features at random and takes columns of the
+    Hadamard matrix, after Ailon and Chazelle's fast transform (doi:10.1145/1132516.1132597); as the
+    columns are few, the product is made at once and not by the butterfly.
+    """
+    width, target = settings.feature_dim, settings.dimension_reduction_target or 0
+    rng = np.random.default_rng(SEED)
+    matrix: FloatArray
+    if settings.dimension_reduction_type != "fjlt":
+        matrix = rng.choice([-1.0, 1.0], (width, target)) / np.sqrt(max(target, 1))
+        return matrix
+    signs = rng.choice([-1.0, 1.0], (width, 1))
+    columns = rng.choice(1 << (width - 1).bit_length(), target, replace=False)
+    is_odd = np.bitwise_count(np.arange(width)[:, np.newaxis] & columns) % 2 == 1
+    matrix = signs * np.where(is_odd, -1.0, 1.0) / np.sqrt(target)
+    return matrix
+
+
+def report(hosts: Hosts, index: Index, table: Table) -> None:
+    predicted = index.decide(index.search(table.features)[0]) if len(table.labels) else table.labels
+    predicted, labels = hosts.gathered(predicted), hosts.gathered(table.labels)
+    name, score = ("accuracy", predicted == labels) if index.is_classifier else ("mse", (predicted - labels) ** 2)
+    if hosts.is_master:
+        print(f"#quality_metric: host={hosts.current}, test {name} <score>={np.mean(score):.9g}", flush=True)
