@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sagespec.state import DesiredJob, Launch, container_name
+from sagespec.state import DesiredChannel, DesiredJob, Launch, container_name
 
 MASTER_PORT = 7777  # what SageMaker's own drivers use for torchrun and alike
 INSTANCE_TYPE = "local"
 NETWORK_INTERFACE = "eth0"
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
+LOG_LEVEL = 20  # logging.INFO, what SageMaker's SDK asks for
+CODE_FOLDER = "code"  # where the toolkits expect the user's scripts
 
 STOP_GRACE_SECONDS = 120.0  # between SIGTERM and SIGKILL of a training container
 SERVE_GRACE_SECONDS = 30.0  # the same for a serving one
@@ -37,35 +39,60 @@ def training_job_name(job: DesiredJob) -> str:
 
 def hyperparameter_text(value: Any) -> str:
     """A hyperparameter as the string the container gets: strings as they are, all else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), sort_keys=True)
+    return value if isinstance(value, str) else _compact(value)
 
 
-def config_files(job: DesiredJob, host: str) -> Mapping[str, bytes]:
-    """hyperparameters.json, inputdataconfig.json and resourceconfig.json for one host, by path."""
-    documents = {
-        "input/config/hyperparameters.json": _hyperparameters(job),
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+
+
+def config_files(job: DesiredJob, host: str, base_dir: str) -> Mapping[str, bytes]:
+    """The documents of input/config for one host whose /opt/ml is at `base_dir`, by path: hyperparameters.json,
+    inputdataconfig.json, resourceconfig.json, and checkpointconfig.json for a job with checkpoints."""
+    documents: dict[str, Any] = {
+        "input/config/hyperparameters.json": hyperparameter_texts(job, base_dir),
         "input/config/inputdataconfig.json": _input_data_config(job),
         "input/config/resourceconfig.json": _resource_config(job, host),
     }
+    if job.checkpoints:
+        documents["input/config/checkpointconfig.json"] = {"LocalPath": f"{base_dir}/{job.checkpoints.path}"}
     return {path: json.dumps(document, indent=1).encode() for path, document in documents.items()}
 
 
-def _hyperparameters(job: DesiredJob) -> dict[str, str]:
-    return {name: hyperparameter_text(value) for name, value in sorted(job.hyperparameters.items())}
+def hyperparameter_texts(job: DesiredJob, base_dir: str) -> dict[str, str]:
+    """hyperparameters.json: name to string, sorted by name.
+
+    For a job with a script, values are JSON texts (strings keep their quotes) and the toolkit's own are added, as
+    SageMaker's SDK sends them.
+    """
+    if job.code is None:
+        return {name: hyperparameter_text(value) for name, value in sorted(job.hyperparameters.items())}
+    own: dict[str, Any] = {
+        "sagemaker_program": job.code.entry_point,
+        "sagemaker_submit_directory": f"{base_dir}/{CODE_FOLDER}",
+        "sagemaker_container_log_level": LOG_LEVEL,
+        "sagemaker_job_name": training_job_name(job),
+        "sagemaker_region": REGION,
+    }
+    if job.distribution:
+        own[f"sagemaker_{job.distribution}_enabled"] = True
+    return {name: _compact(value) for name, value in sorted((own | dict(job.hyperparameters)).items())}
+
+
+_INPUT_MODES = {"file": "File", "fastfile": "FastFile", "pipe": "Pipe"}
 
 
 def _input_data_config(job: DesiredJob) -> dict[str, dict[str, str]]:
-    config = {}
-    for channel in job.channels:
-        entry = {
-            "TrainingInputMode": "File",
-            "S3DistributionType": "ShardedByS3Key" if channel.sharded else "FullyReplicated",
-            "RecordWrapperType": "None",
-        }
-        if channel.content_type:
-            entry["ContentType"] = channel.content_type
-        config[channel.name] = entry
-    return config
+    return {channel.name: _channel_config(channel) for channel in job.channels}
+
+
+def _channel_config(channel: DesiredChannel) -> dict[str, str]:
+    config = {
+        "TrainingInputMode": _INPUT_MODES[channel.input_mode],
+        "S3DistributionType": "ShardedByS3Key" if channel.sharded else "FullyReplicated",
+        "RecordWrapperType": "RecordIO" if channel.recordio else "None",
+    }
+    return config | ({"ContentType": channel.content_type} if channel.content_type else {})
 
 
 def _resource_config(job: DesiredJob, host: str) -> dict[str, Any]:
@@ -98,6 +125,8 @@ def training_launches(project_name: str, job: DesiredJob) -> tuple[Launch, ...]:
             memory=job.memory,
             alias=host,
             hosts=names,
+            entrypoint=job.entrypoint,
+            arguments=job.arguments,
         )
         for name, address, host in zip(names, addresses, hosts, strict=True)
     )

@@ -22,6 +22,7 @@ from typing import Literal, Self
 from urllib.parse import quote, urlsplit
 
 from sagespec.apply import World
+from sagespec.builtins import ImageDescription, describe_images
 from sagespec.converge import Converged, converge
 from sagespec.errors import Problem, SpecError, WorldError, did_you_mean
 from sagespec.events import Event, EventKind, Report
@@ -34,7 +35,7 @@ from sagespec.plan import Plan
 from sagespec.reconcile import Options, reconcile
 from sagespec.reconcile.endpoints import live_revision
 from sagespec.records import Records
-from sagespec.resolve import ImageDescription, describe_images, empty_desired, resolve, wanted_manifests
+from sagespec.resolve import empty_desired, resolve, wanted_manifests
 from sagespec.runtimes import Check, ImageInfo, Runtime, choose, images_dir
 from sagespec.spec import Project as Settings
 from sagespec.state import (

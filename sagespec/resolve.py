@@ -7,22 +7,24 @@ archive of one's own), and the store's manifests for models whose job no spec de
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from sagespec.builtins import ImageDescription, objections
 from sagespec.contract import hyperparameter_text
 from sagespec.errors import Origin, Problem, SpecError, did_you_mean
 from sagespec.gateway import gateway_hash
 from sagespec.load import Loaded, LoadedSpec, unresolved_models
 from sagespec.manifest import JobStatus, Manifest
-from sagespec.spec import Endpoint, Project, TrainingJob, Variant, named_job
+from sagespec.sources import fingerprint_of
+from sagespec.spec import Build, Channel, Endpoint, Project, TrainingJob, Variant, named_job
 from sagespec.state import (
     Address,
     Desired,
     DesiredChannel,
+    DesiredCheckpoints,
+    DesiredCode,
     DesiredEndpoint,
     DesiredJob,
     Program,
@@ -32,28 +34,6 @@ from sagespec.state import (
 )
 
 Fingerprint = Callable[[str], str]  # s3://… -> ETag or the like
-
-
-class ImageDescription(BaseModel):
-    """image.json of a folder under images/: what core needs to know of a built-in."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    class Metric(BaseModel):
-        name: str
-        regex: str
-
-    kind: Literal["algorithm", "framework", "gateway", "test"]
-    description: str = ""
-    metrics: tuple[Metric, ...] = ()
-
-
-def describe_images(images: Path) -> dict[str, ImageDescription]:
-    """The built-ins by folder name."""
-    return {
-        file.parent.name: ImageDescription.model_validate_json(file.read_bytes())
-        for file in sorted(images.glob("*/image.json"))
-    }
 
 
 def model_address(text: str) -> Address | None:
@@ -95,7 +75,7 @@ def resolve(
     problems = [problem for problem, address in unresolved_models(loaded) if address not in trained]
     unresolved = bool(problems)
     jobs = [
-        _resolve_job(item.spec, item, root, images, problems)
+        _resolve_job(item.spec, item, root, images, manifests.get(item.address), fingerprint, problems)
         for item in loaded.specs
         if isinstance(item.spec, TrainingJob)
     ]
@@ -129,19 +109,21 @@ def _resolve_job(
     item: LoadedSpec,
     root: Path,
     images: Mapping[str, ImageDescription],
+    manifest: Manifest | None,
+    fingerprint: Fingerprint,
     problems: list[Problem],
 ) -> DesiredJob:
-    program = _program(spec.algorithm, spec.image, "algorithm", item, images, problems)
-    channels = tuple(
-        DesiredChannel(
-            name=name,
-            source=portable(channel.source, item, root),
-            content_type=channel.content_type,
-            sharded=channel.distribution == "sharded",
-        )
-        for name, channel in sorted(spec.channels.items())
-    )
-    key_fields = _key_fields(spec, channels)
+    trained = manifest if manifest and manifest.status is JobStatus.COMPLETED else None
+    if spec.build:
+        program = _build_program(spec.build, item, root, trained)
+    else:
+        field = "framework" if spec.framework else "algorithm"
+        program = _program(spec.framework or spec.algorithm, spec.image, field, item, images, problems)
+    if spec.algorithm and not trained:  # what is trained is beyond objection, also that of a later release
+        problems += _objections(spec, item, images)
+    channels = tuple(_channel(name, channel, spec, item, root) for name, channel in sorted(spec.channels.items()))
+    code = _code(spec, item, root, trained, fingerprint, problems)
+    key_fields = _key_fields(spec, program, channels, code)
     return DesiredJob(
         name=spec.name,
         version=spec.version,
@@ -159,25 +141,122 @@ def _resolve_job(
         spec=spec.model_dump(mode="json"),
         origin=item.origin,
         field_origins=item.origins,
+        code=code,
+        distribution=spec.distribution or "",
+        entrypoint=spec.entrypoint,
+        arguments=spec.arguments,
+        gpus=spec.resources.gpus,
+        metrics=tuple((metric.name, metric.regex) for metric in spec.metrics),
+        checkpoints=_checkpoints(spec, item, root),
+        max_wait=spec.stopping.max_wait,
+        retries=spec.retries,
     )
 
 
-def _key_fields(spec: TrainingJob, channels: tuple[DesiredChannel, ...]) -> dict[str, Any]:
+def _objections(spec: TrainingJob, item: LoadedSpec, images: Mapping[str, ImageDescription]) -> Iterator[Problem]:
+    description = images.get(spec.algorithm or "")
+    if description is None or description.kind != "algorithm":
+        return
+    content_types = {name: channel.content_type for name, channel in spec.channels.items()}
+    for objection in objections(spec.algorithm or "", description, spec.hyperparameters, content_types):
+        yield Problem(
+            what=objection.what,
+            about=str(item.address),
+            why=objection.why,
+            fix=objection.fix,
+            where=item.origin_of(objection.field),
+        )
+
+
+def _channel(name: str, channel: Channel, spec: TrainingJob, item: LoadedSpec, root: Path) -> DesiredChannel:
+    return DesiredChannel(
+        name=name,
+        source=portable(channel.source, item, root),
+        content_type=channel.content_type,
+        sharded=channel.distribution == "sharded",
+        input_mode=channel.input_mode or spec.input_mode,
+        is_manifest=channel.data_type == "manifest",
+        gzip=channel.compression == "gzip",
+        recordio=channel.record_wrapper == "recordio",
+        shuffle_seed=channel.shuffle_seed,
+        writable=channel.writable,
+    )
+
+
+def _checkpoints(spec: TrainingJob, item: LoadedSpec, root: Path) -> DesiredCheckpoints | None:
+    if spec.checkpoints is None:
+        return None
+    source = portable(spec.checkpoints.source, item, root) if spec.checkpoints.source else ""
+    return DesiredCheckpoints(spec.checkpoints.path.removeprefix("/opt/ml/"), source)
+
+
+def _code(
+    spec: TrainingJob,
+    item: LoadedSpec,
+    root: Path,
+    trained: Manifest | None,
+    fingerprint: Fingerprint,
+    problems: list[Problem],
+) -> DesiredCode | None:
+    """The job's script. Where its folder is gone, what a trained version was made with is taken for granted."""
+    if not spec.entry_point:
+        return None
+    source = portable(spec.source_dir or spec.entry_point, item, root)
+    entry_point = spec.entry_point if spec.source_dir else spec.entry_point.rpartition("/")[2]
+    if source.startswith("s3://"):
+        return DesiredCode(entry_point, source, fingerprint(source))
+    path = root / source
+    if trained and not path.exists():
+        return DesiredCode(entry_point, source, str(trained.key_fields.get("code", "")))
+    if path.is_dir() and not (path / entry_point).is_file():
+        problems.append(
+            Problem(
+                what=f"entry_point: there is no {entry_point} in {spec.source_dir}",
+                about=str(item.address),
+                fix="name a script inside source_dir",
+                where=item.origin_of("entry_point"),
+            )
+        )
+    return DesiredCode(entry_point, source, fingerprint_of(path) if path.exists() else "missing")
+
+
+def _key_fields(
+    spec: TrainingJob, program: Program, channels: tuple[DesiredChannel, ...], code: DesiredCode | None
+) -> dict[str, Any]:
     """What decides a job's result, by field path; `hash_of` this is the job's key.
 
     Hyperparameters count as the strings the container sees, so that 100 and "100" are one. Resources
-    and stopping are left out: they decide whether it ends, not what it gives.
+    and stopping are left out: they decide whether it ends, not what it gives. So are checkpoints, metrics and
+    retries, and whether data are copied or mounted. What was added in a later release counts only where it is used.
     """
-    fields: dict[str, Any] = {"algorithm": spec.algorithm} if spec.algorithm else {"image": spec.image}
+    fields: dict[str, Any] = {
+        name: value for name in ("algorithm", "framework", "image") if (value := getattr(spec, name))
+    }
+    if spec.build:
+        fields["build"] = program.context
+    if code:
+        fields |= {"entry_point": code.entry_point, "code": code.fingerprint}
+    fields |= {name: value for name in ("entrypoint", "arguments") if (value := list(getattr(spec, name)))}
+    fields |= {"distribution": spec.distribution} if spec.distribution else {}
     fields |= {f"hyperparameters.{name}": hyperparameter_text(v) for name, v in spec.hyperparameters.items()}
     fields |= {f"environment.{name}": value for name, value in spec.environment.items()}
     for channel in channels:
-        fields[f"channels.{channel.name}.source"] = channel.source
-        if channel.content_type:
-            fields[f"channels.{channel.name}.content_type"] = channel.content_type
-        if channel.sharded:
-            fields[f"channels.{channel.name}.distribution"] = "sharded"
+        fields |= {f"channels.{channel.name}.{name}": value for name, value in _channel_fields(channel).items()}
     return fields | {"instances": spec.instances}
+
+
+def _channel_fields(channel: DesiredChannel) -> dict[str, Any]:
+    given = {
+        "source": channel.source,
+        "content_type": channel.content_type,
+        "distribution": "sharded" if channel.sharded else None,
+        "input_mode": "pipe" if channel.input_mode == "pipe" else None,
+        "data_type": "manifest" if channel.is_manifest else None,
+        "compression": "gzip" if channel.gzip else None,
+        "record_wrapper": "recordio" if channel.recordio else None,
+        "shuffle_seed": channel.shuffle_seed,
+    }
+    return {name: value for name, value in given.items() if value not in (None, "")}
 
 
 def portable(source: str, item: LoadedSpec, root: Path) -> str:
@@ -196,19 +275,36 @@ def _program(
     images: Mapping[str, ImageDescription],
     problems: list[Problem],
 ) -> Program:
-    known = [name for name, description in images.items() if description.kind != "gateway"]
-    if builtin and builtin not in known:
+    if field.endswith("framework"):
+        known = [name for name, description in images.items() if description.runs_scripts]
+        offered = known
+    else:
+        known = [name for name, description in images.items() if description.kind in ("algorithm", "test")]
         offered = [name for name in known if images[name].kind == "algorithm"]
+    if builtin and builtin not in known:
+        word = "framework" if field.endswith("framework") else "built-in"
         problems.append(
             Problem(
-                what=f"there is no built-in named {builtin!r}",
+                what=f"there is no {word} named {builtin!r}",
                 about=field,
-                why=f"the built-ins are {', '.join(offered)}",
+                why=f"the {word}s are {', '.join(offered)}",
                 fix=did_you_mean(builtin, known) or "name one of them, or give a container with image:",
                 where=item.origin_of(field),
             )
         )
     return Program(builtin=builtin or "", image=image or "")
+
+
+def _build_program(build: Build, item: LoadedSpec, root: Path, trained: Manifest | None) -> Program:
+    """A container built from a folder; where the folder is gone, the one a trained version was made with."""
+    folder = portable(build.context, item, root)
+    path = root / folder
+    if trained and not path.is_dir():
+        context = str(trained.key_fields.get("build", ""))
+    else:
+        described = [fingerprint_of(path) if path.is_dir() else "missing", build.dockerfile, build.args]
+        context = hash_of(described)
+    return Program(build=folder, context=context, dockerfile=build.dockerfile, args=tuple(sorted(build.args.items())))
 
 
 # -- endpoints -------------------------------------------------------------------------------------
@@ -233,12 +329,13 @@ def _resolve_endpoint(
             {
                 "name": variant.name,
                 "model": model,
-                "program": {"builtin": program.builtin, "image": program.image},
+                "program": program.as_json(),
                 "weight": variant.weight,
                 "instances": variant.instances,
-                "environment": variant.environment,
+                "environment": {**_script(variant, model, jobs, manifests), **variant.environment},
                 "cpus": variant.resources.cpus,
                 "memory": variant.resources.memory,
+                **({"gpus": variant.resources.gpus} if variant.resources.gpus else {}),
             }
         )
     if len(problems) > before:
@@ -272,7 +369,9 @@ def _model(
     address = model_address(variant.model)
     if address is None:
         uri = portable(variant.model, item, root)
-        program = _program(variant.algorithm, variant.image, f"{field}.algorithm", item, images, problems)
+        which = "framework" if variant.framework else "algorithm"
+        builtin = variant.framework or variant.algorithm
+        program = _program(builtin, variant.image, f"{field}.{which}", item, images, problems)
         identity = f"{uri}:{_artifact_fingerprint(uri, root, fingerprint)}"
         return {"text": variant.model, "identity": identity, "job": "", "uri": uri}, program
     manifest, job = manifests.get(address), jobs.get(address)
@@ -287,7 +386,35 @@ def _model(
 
 
 def _program_of(manifest: Manifest) -> Program:
-    return Program(builtin=manifest.spec.get("algorithm") or "", image=manifest.spec.get("image") or "")
+    spec, key_fields = manifest.spec, manifest.key_fields
+    if build := spec.get("build"):
+        return Program.from_json(
+            {
+                "build": build["context"],
+                "context": key_fields.get("build", ""),
+                "dockerfile": build["dockerfile"],
+                "args": build["args"],
+            }
+        )
+    return Program(builtin=spec.get("algorithm") or spec.get("framework") or "", image=spec.get("image") or "")
+
+
+def _script(
+    variant: Variant,
+    model: Mapping[str, str],
+    jobs: Mapping[Address, DesiredJob],
+    manifests: Mapping[Address, Manifest],
+) -> dict[str, str]:
+    """What tells a serving container which script is in its model's code/, as SageMaker's SDK does; {} for none."""
+    entry_point = variant.entry_point or ""
+    if not entry_point and model.get("job"):
+        address = Address.parse(model["job"])
+        manifest, job = manifests.get(address), jobs.get(address)
+        if manifest and manifest.status is JobStatus.COMPLETED:
+            entry_point = str(manifest.key_fields.get("entry_point", ""))
+        elif job and job.code:
+            entry_point = job.code.entry_point
+    return {"SAGEMAKER_PROGRAM": entry_point} if entry_point else {}
 
 
 def _artifact_fingerprint(uri: str, root: Path, fingerprint: Fingerprint) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from sagespec import spec
-from sagespec.spec import API_VERSION, KINDS, Model, Update, update_class
+from sagespec.spec import API_VERSION, KINDS, Update, update_class
+from sagespec.spec.values import Model
 
 
 class _Quiet(GenerateJsonSchema):
@@ -69,6 +70,7 @@ channels:
   validation: s3://acme/churn/validation.csv    # a plain string is short for {source: …}
 instances: 2
 resources: {cpus: 1, memory: 2GiB}
+checkpoints: true
 stopping: {max_runtime: 1h}
 """,
     "Endpoint": """\
@@ -118,9 +120,10 @@ Editors complete and check specs with the schema that `sagespec schema` prints:
 
 ## What a change does
 
-A training job's version is immutable once it has been trained: another algorithm, image,
-hyperparameter, channel, environment or number of instances needs a higher `version`. Resources,
-`stopping` and `protect` may change at any time.
+A training job's version is immutable once it has been trained: another algorithm, script, image, content of a
+build folder, hyperparameter, channel, environment or number of instances needs a higher `version`. `resources`,
+`metrics`, `checkpoints`, `stopping`, `retries` and `protect` may change at any time, and so may whether data are
+copied or mounted.
 
 For endpoints, the column *change* says what a field's change does to what runs:
 

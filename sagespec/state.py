@@ -168,13 +168,36 @@ def container_name(project_name: str, address: Address, hash_text: str) -> str:
 
 @dataclass(frozen=True, order=True)
 class Program:
-    """What runs in a container: a folder of images/ (`builtin`) or a container image of the user's."""
+    """What runs in a container: a folder of images/ (`builtin`), a container image of the user's (`image`), or a
+    folder from which the engine builds one (`build`).
+
+    build: the folder as sources are held: relative to the project's root, or absolute. context: the hash of what is
+    in it, of the Dockerfile's name and of the arguments.
+    """
 
     builtin: str = ""
     image: str = ""
+    build: str = ""
+    context: str = ""
+    dockerfile: str = ""
+    args: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        return self.builtin or self.image
+        return self.builtin or self.image or f"{self.build}@{self.context}"
+
+    @property
+    def is_users_own(self) -> bool:
+        """Whether it was not made by us: no built-in."""
+        return not self.builtin
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, as revisions keep it; what is not set is left out, but for the two oldest fields."""
+        more = {"build": self.build, "context": self.context, "dockerfile": self.dockerfile, "args": dict(self.args)}
+        return {"builtin": self.builtin, "image": self.image} | {name: value for name, value in more.items() if value}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Program:
+        return Program(**{**value, "args": tuple(sorted(dict(value.get("args", ())).items()))})
 
 
 # -- desired ---------------------------------------------------------------------------------------
@@ -182,15 +205,49 @@ class Program:
 
 @dataclass(frozen=True)
 class DesiredChannel:
+    """One input of a job. `source` is s3://bucket/prefix, or a path: absolute, or relative to the project's root.
+
+    is_manifest: whether the source lists the data instead of being them. shuffle_seed: None leaves the order alone.
+    """
+
     name: str
-    source: str  # s3://bucket/prefix, or a path: absolute, or relative to the project's root
+    source: str
     content_type: str | None = None
     sharded: bool = False
+    input_mode: Literal["file", "fastfile", "pipe"] = "file"
+    is_manifest: bool = False
+    gzip: bool = False
+    recordio: bool = False
+    shuffle_seed: int | None = None
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class DesiredCode:
+    """The script of a job. `source` is a folder, a file, or s3://…/sourcedir.tar.gz, held as channels hold theirs;
+    `entry_point` the script's path inside it; `fingerprint` a hash of what is there."""
+
+    entry_point: str
+    source: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class DesiredCheckpoints:
+    """path: the folder under /opt/ml, e.g. `checkpoints`. source: where they are kept; '' for the job's place in
+    the store."""
+
+    path: str
+    source: str = ""
 
 
 @dataclass(frozen=True)
 class DesiredJob:
-    """One (name, version) to be trained. `key_fields` is what `key` hashes: field path -> value."""
+    """One (name, version) to be trained. `key_fields` is what `key` hashes: field path -> value.
+
+    metrics: (name, regex) pairs of the spec, beside those of a built-in. max_wait: seconds from the first moment it
+    could have run, waiting for its turn included; None without a limit.
+    """
 
     name: str
     version: int
@@ -208,6 +265,15 @@ class DesiredJob:
     spec: Mapping[str, Any]  # as written, for the manifest
     origin: Origin | None = None
     field_origins: Mapping[str, Origin] = field(default_factory=dict)  # field path -> place, for refusals
+    code: DesiredCode | None = None
+    distribution: str = ""
+    entrypoint: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    gpus: int = 0
+    metrics: tuple[tuple[str, str], ...] = ()
+    checkpoints: DesiredCheckpoints | None = None
+    max_wait: float | None = None
+    retries: int = 0
 
     @property
     def address(self) -> Address:
@@ -240,6 +306,7 @@ class DesiredVariant:
     memory: int | None
     hash: str  # over `replace_fields`
     replace_fields: Mapping[str, Any]  # those of update class REPLACE, so that a change can be named
+    gpus: int = 0
 
 
 @dataclass(frozen=True)
@@ -265,8 +332,8 @@ class DesiredEndpoint:
 def endpoint_from_asked(name: str, asked: Mapping[str, Any], origin: Origin | None = None) -> DesiredEndpoint:
     """The endpoint that `asked` describes: from a spec by `resolve`, or from a revision in the store.
 
-    asked: {variants: [{name, model: {text, identity, job, uri}, program: {builtin, image}, weight,
-    instances, environment, cpus, memory}], rollout: {healthy_within, min_healthy, drain_within,
+    asked: {variants: [{name, model: {text, identity, job, uri}, program: Program.as_json, weight,
+    instances, environment, cpus, memory, gpus if any}], rollout: {healthy_within, min_healthy, drain_within,
     replace}, protect}.
     """
     split = ", ".join(f"{variant['name']} {variant['weight']:g}" for variant in asked["variants"])
@@ -288,7 +355,7 @@ def endpoint_from_asked(name: str, asked: Mapping[str, Any], origin: Origin | No
 
 
 def _variant_from_asked(asked: Mapping[str, Any], split: str | None) -> DesiredVariant:
-    model, program = asked["model"], Program(**asked["program"])
+    model, program = asked["model"], Program.from_json(asked["program"])
     replace_fields = {
         "model": model["identity"],
         "program": str(program),
@@ -296,6 +363,8 @@ def _variant_from_asked(asked: Mapping[str, Any], split: str | None) -> DesiredV
         "cpus": asked["cpus"],
         "memory": asked["memory"],
     }
+    if asked.get("gpus"):
+        replace_fields["gpus"] = asked["gpus"]
     if split is not None:
         replace_fields["split"] = split
     return DesiredVariant(
@@ -312,6 +381,7 @@ def _variant_from_asked(asked: Mapping[str, Any], split: str | None) -> DesiredV
         environment=asked["environment"],
         cpus=asked["cpus"],
         memory=asked["memory"],
+        gpus=asked.get("gpus", 0),
         hash=hash_of(replace_fields),
         replace_fields=replace_fields,
     )
@@ -438,6 +508,8 @@ class Observed:
 class Launch:
     """One container to be created. `command` is the word it is run with: train or serve.
 
+    entrypoint: replaces the image's; arguments: replace the word. With either, the word is left out, as SageMaker
+    does for ContainerEntrypoint and ContainerArguments.
     hosts: for a job, the container names of all its hosts in order (algo-1 first), so that they can
     reach each other by those names; alias: this one's own host name, e.g. algo-1.
     keep_running: restarted by the engine when it dies (serving), or left exited (training).
@@ -456,3 +528,10 @@ class Launch:
     hosts: tuple[str, ...] = ()
     keep_running: bool = False
     publish: tuple[str, int] | None = None
+    entrypoint: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> list[str]:
+        """What the entrypoint is called with."""
+        return list(self.arguments) if self.entrypoint or self.arguments else [self.command]

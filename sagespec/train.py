@@ -22,8 +22,9 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from sagespec import __version__
-from sagespec.archive import UnfitMember, pack
+from sagespec.archive import UnfitMember, pack, unpack
 from sagespec.contract import (
+    CODE_FOLDER,
     FAILURE_REASON_LENGTH,
     STOP_GRACE_SECONDS,
     config_files,
@@ -36,11 +37,13 @@ from sagespec.events import Event, EventKind, Report
 from sagespec.manifest import Artifact, Git, Input, JobStatus, Manifest
 from sagespec.records import Records
 from sagespec.runtimes import Runtime
-from sagespec.state import Container, ContainerState, DesiredChannel, DesiredJob, Launch
+from sagespec.sources import copy_source
+from sagespec.state import Container, ContainerState, DesiredChannel, DesiredCode, DesiredJob, Launch
 from sagespec.stores import open_store
 
 STARTED_FILE = "input/config/sagespec.json"  # beside SageMaker's own: what the manifest must still know at the end
 LOOK_EVERY_SECONDS = 0.1
+MAX_CODE_BYTES = 2 * 2**30  # an unpacked sourcedir.tar.gz larger than this is taken for a bomb
 REASON_LOG_LINES = 5
 LOG_TRIES = 5  # in a row, when the engine breaks off a log
 LOG_PAUSE_SECONDS = 0.5
@@ -131,6 +134,8 @@ class Trainer:
         ]
         self.runtime.create(launches)
         inputs = {channel.name: self._put_channel(channel, launches, job, report) for channel in job.channels}
+        if job.code:
+            self._put_code(job.code, launches)
         started = Started(
             started_at=now,
             image_digest=digest,
@@ -139,7 +144,7 @@ class Trainer:
             downloading_seconds=time.monotonic() - begun,
         )
         for launch in launches:
-            files = dict(config_files(job, launch.alias))
+            files = dict(config_files(job, launch.alias, self.runtime.base_dir(launch.name)))
             files[STARTED_FILE] = started.model_dump_json().encode()
             self.runtime.write(launch.name, files)
         if cancelled.is_set():
@@ -183,6 +188,21 @@ class Trainer:
             content_type=channel.content_type,
         )
 
+    def _put_code(self, code: DesiredCode, launches: Sequence[Launch]) -> None:
+        """The script and what stands beside it into every host's code/."""
+        with tempfile.TemporaryDirectory(dir=self.scratch) as scratch:
+            folder = Path(scratch, "code")
+            folder.mkdir()
+            if code.source.startswith("s3://") or code.source.endswith(".tar.gz"):
+                archive = Path(scratch, "sourcedir.tar.gz")
+                above, _, name = code.source.rpartition("/")
+                open_store(above, root=self.root, create=False).download(name, archive)
+                unpack(archive, folder, max_bytes=MAX_CODE_BYTES)
+            else:
+                copy_source(self.root / code.source, folder)
+            for launch in launches:
+                self.runtime.put(launch.name, CODE_FOLDER, folder)
+
     def _read_started(self, launch: Launch, job: DesiredJob) -> Started:
         content = self.runtime.read(launch.name, STARTED_FILE)
         if content is None:
@@ -225,7 +245,7 @@ class Trainer:
         return followed, stopped
 
     def _follow_log(self, job: DesiredJob, launch: Launch, log: Path, followed: Followed, report: Report) -> None:
-        patterns = self.metrics.get(job.program.builtin, ())
+        patterns = [*self.metrics.get(job.program.builtin, ()), *((n, re.compile(r)) for n, r in job.metrics)]
         about = str(replace(job.address, instance=launch.address.instance if job.instances > 1 else None))
         try:
             with log.open("w", encoding="utf-8") as file:

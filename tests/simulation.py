@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, assert_never
 
+from sagespec.builtins import ImageDescription
 from sagespec.errors import Origin
 from sagespec.load import Loaded, LoadedSpec
 from sagespec.manifest import JobStatus, Manifest, Revision, RevisionStatus
@@ -29,7 +30,7 @@ from sagespec.plan import (
     StartInstance,
 )
 from sagespec.reconcile import Options, reconcile
-from sagespec.resolve import ImageDescription, resolve
+from sagespec.resolve import resolve
 from sagespec.spec import KINDS, Project
 from sagespec.state import (
     GATEWAY,

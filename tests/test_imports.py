@@ -23,7 +23,10 @@ ROWS = [
     ("project", "the verbs, for the command line and for notebooks alike"),
     ("converge watch show status doctor scaffold", "put stages together, or show what came of them"),
     ("load resolve observe reconcile apply train schema", "the stages: each does one thing to values"),
-    ("gateway lock records archive", "know what our things look like on an engine and in a store"),
+    (
+        "gateway lock records archive builtins sources",
+        "know what our things look like on an engine or on disk",
+    ),
     (
         "runtimes runtimes.docker runtimes.process runtimes.process_shim stores stores.directory stores.s3",
         "know an engine or a store, and nothing of jobs, endpoints or plans",
@@ -83,7 +86,7 @@ OUTSIDERS = {
     "flask": ("dashboard", "the serving programs of images/ bring their own"),
     "click": ("cli", "nothing else knows of options and arguments"),
     "rich": ("show", "nothing else knows of terminals"),
-    "pydantic": ("spec manifest load resolve records lock train schema", "at the border: what is read from files"),
+    "pydantic": ("spec manifest load builtins records lock train schema", "at the border: what is read from files"),
     "pydantic_core": ("spec load records", "at the border, where pydantic's own door is too slow or says too little"),
 }
 

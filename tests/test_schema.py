@@ -63,7 +63,6 @@ def _changed(number: int, **changes: Any) -> dict[str, Any]:
         _changed(0, name="a_b"),
         _changed(0, image="acme/train:1"),
         _changed(0, algorithm="dropped"),
-        _changed(0, channels={}),
         _changed(0, channels={"my channel": "x"}),
         _changed(0, channels={"train": 3}),
         _changed(0, environment={"MY-NAME": "x"}),

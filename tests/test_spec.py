@@ -18,10 +18,9 @@ from sagespec.spec import (
     Update,
     Variant,
     named_job,
-    parse_duration,
-    parse_size,
     update_class,
 )
+from sagespec.spec.values import parse_duration, parse_size
 
 
 def a_job(**changes: Any) -> TrainingJob:

@@ -159,7 +159,7 @@ def schema(docs: bool) -> int:
 
 def _seconds(_context: click.Context, _parameter: click.Parameter, text: str) -> float:
     """Durations as in the specs (30s, 10m); a bare number is seconds."""
-    from sagespec.spec import parse_duration
+    from sagespec.spec.values import parse_duration
 
     try:
         return parse_duration(float(text) if text.replace(".", "", 1).isdecimal() else text)

@@ -20,7 +20,8 @@ from sagespec.errors import Origin, Problem, SpecError, did_you_mean
 from sagespec.load.files import find_files, holds, read_text, shown_name
 from sagespec.load.reading import Document, LazyOrigins, Reading
 from sagespec.load.words import Objections, wrong_kind
-from sagespec.spec import API_VERSION, KINDS, Endpoint, Project, Spec, TrainingJob, named_job, quoted
+from sagespec.spec import API_VERSION, KINDS, Endpoint, Project, Spec, TrainingJob, named_job
+from sagespec.spec.values import quoted
 from sagespec.state import Address, endpoint_address, job_address
 
 PROJECT_FILE = "sagespec.yaml"
@@ -257,11 +258,32 @@ def missing_paths(item: LoadedSpec) -> Iterator[Problem]:
                 path = item.local_path(channel.source)
                 if path and not holds(path.exists):
                     yield _missing_path(item, f"channels.{name}.source", channel.source, path)
+            yield from _missing_programs(item, job)
         case Endpoint() as endpoint:
             for index, variant in enumerate(endpoint.variants):
                 path = None if named_job(variant.model) else item.local_path(variant.model)
                 if path and not holds(path.is_file):
                     yield _missing_path(item, f"variants.{index}.model", variant.model, path)
+
+
+def _missing_programs(item: LoadedSpec, job: TrainingJob) -> Iterator[Problem]:
+    field = "source_dir" if job.source_dir else "entry_point"
+    if script := job.source_dir or job.entry_point:
+        path = item.local_path(script)
+        if path and not holds(path.exists):
+            yield _missing_path(item, field, script, path)
+    if job.build:
+        path = item.local_path(job.build.context)
+        if path and not holds(path.is_dir):
+            yield _missing_path(item, "build.context", job.build.context, path)
+        elif path and not holds((path / job.build.dockerfile).is_file):
+            yield Problem(
+                f"build: there is no {job.build.dockerfile} in {job.build.context}",
+                about=str(item.address),
+                why="a container is built from the Dockerfile of its folder",
+                fix="write one, or name it with dockerfile:",
+                where=item.origin_of("build.dockerfile"),
+            )
 
 
 def _missing_path(item: LoadedSpec, field: str, source: str, path: Path) -> Problem:

@@ -19,7 +19,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sagespec.errors import Origin, Problem
 from sagespec.load.files import LINE_BREAK
-from sagespec.spec import cut, quoted
+from sagespec.spec.values import cut, quoted
 
 try:
     from yaml import CBaseLoader as _Loader
@@ -355,6 +355,7 @@ _SYNTAX = [
         "this does not go on with the document above",
         "put --- on a line of its own between documents",
     ),
+    ("maximum nesting depth", f"nests more than {DEEPEST} levels deep", "flatten it"),
     ("expected (the )?node content", "a value is missing here", "write one, or quote the text"),
     ("%YAML|%TAG|directive|YAML document", "a directive YAML does not know", "remove the line, or quote the text"),
     ("[tT]ag|'!'|'>'", "a tag YAML does not know", "remove it, or quote the text"),

@@ -12,8 +12,9 @@ from pydantic_core import ErrorDetails
 
 from sagespec.errors import Problem, did_you_mean
 from sagespec.load.reading import Document, FieldPath
-from sagespec.spec import API_VERSION, KINDS, Model, cut, quoted
+from sagespec.spec import API_VERSION, KINDS
 from sagespec.spec import Document as AnyKind
+from sagespec.spec.values import Model, cut, quoted
 from sagespec.state import Address
 
 MOST_PROBLEMS = 50  # told of one document; nobody mends more in one go

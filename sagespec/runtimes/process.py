@@ -86,7 +86,9 @@ class _Record:
         return f"{ID_VARIABLE}={self.id}"
 
     def as_json(self) -> str:
-        return json.dumps({**asdict(self), "launch": {**asdict(self.launch), "address": str(self.launch.address)}})
+        launch = self.launch
+        values = {"address": str(launch.address), "program": launch.program.as_json()}
+        return json.dumps({**asdict(self), "launch": {**asdict(launch), **values}})
 
     @staticmethod
     def from_json(text: bytes) -> _Record:
@@ -94,8 +96,9 @@ class _Record:
         # A field of another release is left out: what that release started must not become invisible.
         launch = {name: value for name, value in record["launch"].items() if name in _LAUNCH_FIELDS}
         launch["address"] = Address.parse(launch["address"])
-        launch["program"] = Program(**launch["program"])
-        launch["hosts"] = tuple(launch["hosts"])
+        launch["program"] = Program.from_json(launch["program"])
+        for name in ("hosts", "entrypoint", "arguments"):
+            launch[name] = tuple(launch.get(name, ()))
         launch["publish"] = tuple(launch["publish"]) if launch["publish"] else None
         return _Record(record["id"], record["project"], Launch(**launch), record["port"], record["master_port"])
 

@@ -24,7 +24,7 @@ def settings_of(
     engine: Any, launch: Launch, *, project_name: str, network_name: str, address: str, hosts: Mapping[str, str]
 ) -> dict[str, Any]:
     """All arguments of the SDK's create_container but the image. `hosts` are addresses by alias."""
-    is_users_own = bool(launch.program.image)
+    is_users_own = launch.program.is_users_own
     limits: dict[str, Any] = {}
     if launch.cpus is not None:
         limits["nano_cpus"] = int(launch.cpus * 1e9)
@@ -50,7 +50,8 @@ def settings_of(
     )
     networking = engine.create_networking_config({network_name: engine.create_endpoint_config(ipv4_address=address)})
     return {
-        "command": [launch.command],
+        "command": launch.words,
+        "entrypoint": list(launch.entrypoint) or None,
         "name": launch.name,
         "hostname": launch.alias or None,
         "user": "0:0" if is_users_own else None,  # SageMaker runs every image as root

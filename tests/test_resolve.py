@@ -1,0 +1,107 @@
+"""Specs to Desired: what algorithms object to, and what a job's key is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sagespec.builtins import describe_images
+from sagespec.errors import SpecError
+from sagespec.load import load
+from sagespec.resolve import resolve
+from sagespec.runtimes import images_dir
+from sagespec.state import DesiredJob
+
+PROJECT = "apiVersion: sagespec/v1\nkind: Project\nname: demo\n"
+
+
+def jobs(root: Path, *bodies: str) -> dict[str, DesiredJob]:
+    """The jobs of specs named a, b, … whose fields behind the version are `bodies`."""
+    (root / "sagespec.yaml").write_text(PROJECT)
+    text = "---\n".join(
+        f"apiVersion: sagespec/v1\nkind: TrainingJob\nname: {name}\nversion: 1\n{body}"
+        for name, body in zip("abcdefgh", bodies, strict=False)
+    )
+    (root / "specs.yaml").write_text(text)
+    loaded = load([Path("specs.yaml")], root)
+    images = describe_images(images_dir())
+    desired = resolve(loaded, root=root, images=images, manifests={}, fingerprint=lambda uri: f"etag of {uri}")
+    return {job.name: job for job in desired.jobs}
+
+
+def refusal(root: Path, body: str) -> str:
+    with pytest.raises(SpecError) as caught:
+        jobs(root, body)
+    return str(caught.value)
+
+
+def xgboost(hyperparameters: str, channels: str = "{train: s3://b/train}") -> str:
+    return f"algorithm: xgboost\nhyperparameters: {{{hyperparameters}}}\nchannels: {channels}\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (xgboost("num_rounds: 5"), "specs.yaml:6:31 job/a@1: hyperparameters.num_rounds is not one of xgboost"),
+        (xgboost("num_rounds: 5"), 'did you mean "num_round"?'),
+        (xgboost("eta: 0.1"), "specs.yaml:6:18 job/a@1: hyperparameters.num_round is missing"),
+        (xgboost("num_round: 1.5"), "hyperparameters.num_round is 1.5, but must be a whole number"),
+        (xgboost("num_round: 0"), "hyperparameters.num_round is 0, but must be at least 1"),
+        (xgboost("num_round: 1, eta: 2"), "hyperparameters.eta is 2, but must be at least 0 and at most 1"),
+        (xgboost("num_round: 1, booster: tree"), "booster is tree, but must be one of gbtree, gblinear, dart"),
+        (xgboost("num_round: 1", "{training: s3://b/t}"), "channels.training is not a channel of xgboost"),
+        (xgboost("num_round: 1", "{validation: s3://b/t}"), "specs.yaml:7:11 job/a@1: channels.train is missing"),
+        (
+            xgboost("num_round: 1", "{train: {source: s3://b/t, content_type: image/png}}"),
+            "channels.train.content_type is image/png, which xgboost does not read",
+        ),
+    ],
+)
+def test_what_an_algorithm_would_refuse_is_told_with_its_line(body: str, said: str, tmp_path: Path) -> None:
+    assert said in refusal(tmp_path, body)
+
+
+def test_what_an_algorithm_takes_is_let_through(tmp_path: Path) -> None:
+    accepted = xgboost('num_round: "10", eta: 0.1, sketch_eps: 0.1, _tuning_objective_metric: x')
+    assert jobs(tmp_path, accepted)["a"].hyperparameters["num_round"] == "10"
+
+
+def test_a_changed_script_is_another_job_and_a_changed_cache_is_not(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/train.py").write_text("print(1)\n")
+    body = "image: acme\nentry_point: train.py\nsource_dir: ./src\n"
+    before = jobs(tmp_path, body)["a"]
+    (tmp_path / "src/__pycache__").mkdir()
+    (tmp_path / "src/__pycache__/train.pyc").write_text("x")
+    assert jobs(tmp_path, body)["a"].key == before.key
+    (tmp_path / "src/train.py").write_text("print(2)\n")
+    after = jobs(tmp_path, body)["a"]
+    assert after.key != before.key
+    changed = [field for field in after.key_fields if after.key_fields[field] != before.key_fields[field]]
+    assert changed == ["code"]
+
+
+def test_a_changed_build_context_is_another_job(tmp_path: Path) -> None:
+    (tmp_path / "container").mkdir()
+    (tmp_path / "container/Dockerfile").write_text("FROM scratch\n")
+    plain, with_args = "build: ./container\n", "build: {context: ./container, args: {A: b}}\n"
+    first, second = jobs(tmp_path, plain, with_args).values()
+    assert first.key != second.key
+    (tmp_path / "container/Dockerfile").write_text("FROM debian\n")
+    assert jobs(tmp_path, plain)["a"].key != first.key
+
+
+def test_what_only_decides_whether_a_job_ends_is_not_in_its_key(tmp_path: Path) -> None:
+    plain = xgboost("num_round: 1")
+    settings = "checkpoints: true\nretries: 5\nstopping: {max_runtime: 1h, max_wait: 2h}\nresources: {gpus: 1}\n"
+    metrics = "metrics: [{name: auc, regex: 'auc=(.*)'}]\ninput_mode: fastfile\n"
+    first, second = jobs(tmp_path, plain, plain + settings + metrics).values()
+    assert first.key == second.key
+
+
+def test_a_pipe_is_another_job(tmp_path: Path) -> None:
+    plain = xgboost("num_round: 1")
+    first, second = jobs(tmp_path, plain, plain + "input_mode: pipe\n").values()
+    assert first.key != second.key
+    assert second.key_fields["channels.train.input_mode"] == "pipe"
