@@ -375,6 +375,7 @@ def load(image: str, module_name: str) -> Any:
         ("linear-learner", "linear_training"),
         ("xgboost", "xgboost_training"),
         ("knn", "knn_training"),
+        ("randomcutforest", "forest_training"),
     ],
 )
 def test_image_json_says_what_the_code_declares(image: Any, module_name: Any) -> None:
