@@ -4,7 +4,7 @@ A row's score in a tree is what it would add to the tree's complexity: the expec
 by its depth, over all random cuts with which it could be inserted. No tree is changed by it. Cuts
 and insertion: Guha, Mishra, Roy, Schrijvers, "Robust Random Cut Forest Based Anomaly Detection on
 Streams" (ICML 2016); the score of a place as in AWS's open random cut forest, where a usual row
-has about 1.
+has about 1 or less.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def test_anomalies_are_found(make_tree: Any) -> None:
     assert metrics["test:accuracy"] > 0.99
     assert metrics["test:f1"] == pytest.approx(2 / (1 + 1 / metrics["test:precision"])), "with a recall of 1"
     scores = forest_in(tree.model).scores(rows)
-    assert scores[:1000].mean() == pytest.approx(1.0, abs=0.3), "the usual score is about 1"
+    assert 0.5 < scores[:1000].mean() < 1.0 < scores[1000:].min()
 
 
 def test_tells_as_much_as_an_isolation_forest(make_tree: Any) -> None:
