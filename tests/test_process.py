@@ -410,6 +410,15 @@ def test_on_a_full_disk_the_program_goes_on_and_its_exit_code_is_known(runtime: 
 # -- programs and doctor ---------------------------------------------------------------------------
 
 
+def test_packages_that_are_not_installed_are_named_with_what_to_install(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    requires = {"modules": ["json", "no_such_package"], "extra": "pytorch"}
+    (tmp_path / "images" / "probe" / "image.json").write_text(json.dumps({"requires": requires}))
+    with pytest.raises(WorldError, match=r"probe needs no_such_package(.|\n)*pip install 'sagespec\[pytorch\]'"):
+        runtime.prepare(Program(builtin="probe"), lambda _: None)
+
+
 def test_an_image_of_ones_own_needs_docker_and_is_told_so(runtime: ProcessRuntime) -> None:
     program = Program(image="registry/mine:1")
     for ask in (lambda: runtime.prepare(program, print), lambda: runtime.create([a_launch(program=program)])):

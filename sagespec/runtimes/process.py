@@ -203,9 +203,11 @@ class ProcessRuntime:
     # -- programs ----------------------------------------------------------------------------------
 
     def prepare(self, program: Program, progress: Progress) -> str:
-        """The SHA-256 of the program's files; there is nothing to build."""
+        """The SHA-256 of the program's files; there is nothing to build, but its packages must be installed."""
+        folder = self._program_folder(program)
+        _check_packages(folder)
         progress(f"{program}: runs as a local process, not isolated")
-        return self._digest(self._program_folder(program).name)
+        return self._digest(folder.name)
 
     def images(self) -> tuple[ImageInfo, ...]:
         folders = sorted(path.parent for path in self._images.glob("*/serve"))
@@ -559,6 +561,19 @@ class ProcessRuntime:
 
 
 # -- processes -------------------------------------------------------------------------------------
+
+
+def _check_packages(folder: Path) -> None:
+    """WorldError when the built-in in `folder` needs packages that this Python does not have."""
+    description = folder / "image.json"
+    requires = json.loads(description.read_bytes()).get("requires", {}) if description.is_file() else {}
+    missing = [module for module in requires.get("modules", ()) if importlib.util.find_spec(module) is None]
+    if missing:
+        raise WorldError(
+            f"{folder.name} needs {', '.join(missing)}, which {sys.executable} does not have",
+            why="the process runtime runs programs with the packages of this Python",
+            fix=f"pip install 'sagespec[{requires['extra']}]', or run with --runtime docker",
+        )
 
 
 def _state(run: _Run | None) -> ContainerState:
