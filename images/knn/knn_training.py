@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from knn_model import Index, unit_length
-from toolkit.data import Table, TextFormat, check_width, load_tables
+from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Range
@@ -58,8 +58,7 @@ def train(job: Job[Hyperparameters]) -> None:
     """Leave the points with the master, and print how well they predict the test channel."""
     settings = job.hyperparameters
     check_settings(settings)
-    tables = load_tables(job, CHANNELS, TextFormat())
-    check_width(settings.feature_dim, tables["train"])
+    tables = load_tables(job, CHANNELS, InputFormat(), feature_dim=settings.feature_dim)
 
     sample = sampled(job.hosts, tables["train"], settings.sample_size)
     if settings.k > len(sample.labels):

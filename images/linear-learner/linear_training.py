@@ -16,7 +16,7 @@ import linear_metrics
 import numpy as np
 from linear_model import save
 from scipy.optimize import minimize
-from toolkit.data import Table, TextFormat, load_tables
+from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Range
@@ -79,7 +79,8 @@ def train(job: Job[Hyperparameters]) -> None:
     """Train, print metrics on every channel, and leave the model with the master."""
     settings = job.hyperparameters
     check_settings(settings)
-    tables = load_tables(job, CHANNELS, TextFormat())
+    feature_dim = None if settings.feature_dim == "auto" else settings.feature_dim
+    tables = load_tables(job, CHANNELS, InputFormat(), feature_dim=feature_dim)
     check_tables(job.hosts, settings, tables)
 
     scaling = Scaling.of(job.hosts, tables["train"], settings)
@@ -113,11 +114,8 @@ def check_settings(settings: Hyperparameters) -> None:
 
 
 def check_tables(hosts: Hosts, settings: Hyperparameters, tables: Mapping[str, Table]) -> None:
-    """Raise ClientError on all hosts for labels that do not fit, or a width other than promised."""
-    width = tables["train"].features.shape[1]
+    """Raise ClientError on all hosts for labels that do not fit."""
     problem = None
-    if settings.feature_dim not in ("auto", width):
-        problem = f"hyperparameters: feature_dim={settings.feature_dim}, but the data has {width} features"
     classes = {"binary_classifier": 2, "multiclass_classifier": settings.num_classes}.get(settings.predictor_type)
     for name, table in tables.items():
         wrong = table.labels[~np.isin(table.labels, np.arange(classes))] if classes else np.empty(0)

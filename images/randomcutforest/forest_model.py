@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from toolkit.formats import Prediction, encode_json
-from toolkit.media import JSON, MediaType
+from toolkit.formats import Prediction
 from toolkit.model import Model, Request
 from toolkit.rows import FloatArray
 
@@ -98,14 +97,11 @@ class Forest:
 class RandomCutForest(Model):
     """One column `score`, in JSON as `{"scores": [{"score": ...}]}`."""
 
+    json_name = "scores"
+
     def __init__(self, folder: Path) -> None:
         self.forest = Forest.load(folder)
         self.feature_count = self.forest.lows.shape[1]
 
     def predict(self, rows: FloatArray, request: Request) -> Prediction:  # noqa: ARG002
         return {"score": self.forest.scores(rows)}
-
-    def encode(self, prediction: Prediction, media: MediaType) -> bytes:
-        if media.name != JSON:
-            return super().encode(prediction, media)
-        return encode_json(prediction).replace(b'"predictions"', b'"scores"', 1)

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from forest_model import Floats, Forest
-from toolkit.data import Table, TextFormat, check_width, load_tables
+from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Range
@@ -45,8 +45,7 @@ def train(job: Job[Hyperparameters]) -> None:
     settings, hosts = job.hyperparameters, job.hosts
     metric_names = metrics_asked(settings.eval_metrics)
     check_channels(job)
-    tables = load_tables(job, CHANNELS, TextFormat(needs_labels=False))
-    check_width(settings.feature_dim, tables["train"])
+    tables = load_tables(job, CHANNELS, InputFormat(needs_labels=False), feature_dim=settings.feature_dim)
     check_labels(job, tables)
 
     samples = samples_of(hosts, tables["train"], settings)

