@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.metrics import roc_auc_score
 
@@ -131,6 +134,19 @@ def test_the_one_channel_of_the_hosted_container_is_taken_apart(make_tree: Any) 
     tree.write_channel("training", '{"cat_index_list": [0]}', file_name="categorical_index.json")
     assert tree.train()[0] == 1
     assert 'categorical_index.json: must hold {"cat_index_list": [column, ...]}, columns from 1 on' in tree.failure
+
+
+def test_parquet_is_read_as_csv_is(make_tree: Any) -> None:
+    features, labels = load_iris(return_X_y=True)
+    columns = {f"column {number}": values for number, values in enumerate(np.column_stack([labels, features]).T)}
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), file)
+    trees = [
+        make_tree(IMAGE, SMALL, {"train": rows}, content_type=content_type, host=content_type.partition("/")[0])
+        for rows, content_type in ((as_csv(features, labels), "text/csv"), (file.getvalue(), "application/x-parquet"))
+    ]
+    assert [tree.train()[0] for tree in trees] == [0, 0], trees[1].failure
+    assert booster_of(trees[0]).model_to_string() == booster_of(trees[1]).model_to_string()
 
 
 def test_sigterm_ends_training_early_and_keeps_the_model(make_tree: Any) -> None:
