@@ -142,8 +142,11 @@ def test_parquet_is_read_as_csv_is(make_tree: Any) -> None:
     file = io.BytesIO()
     parquet.write_table(pyarrow.table(columns), file)
     trees = [
-        make_tree(IMAGE, SMALL, {"train": rows}, content_type=content_type, host=content_type.partition("/")[0])
-        for rows, content_type in ((as_csv(features, labels), "text/csv"), (file.getvalue(), "application/x-parquet"))
+        make_tree(IMAGE, SMALL, {"train": rows}, content_type=content_type, host=host, hosts=(host,))
+        for host, rows, content_type in (
+            ("csv", as_csv(features, labels), "text/csv"),
+            ("parquet", file.getvalue(), "application/x-parquet"),
+        )
     ]
     assert [tree.train()[0] for tree in trees] == [0, 0], trees[1].failure
     assert booster_of(trees[0]).model_to_string() == booster_of(trees[1]).model_to_string()
