@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,29 +13,60 @@ from toolkit.rows import FloatArray
 FILE_NAME = "linear.npz"
 
 
-def save(folder: Path, *, predictor_type: str, weights: FloatArray, biases: FloatArray) -> None:
-    """`weights` has shape (features, outputs) and `biases` (outputs,), for rows as they come."""
-    np.savez(folder / FILE_NAME, predictor_type=np.array(predictor_type), weights=weights, biases=biases)
+@dataclass(frozen=True)
+class Linear:
+    """`weights` of shape (features, outputs) and `biases` (outputs,), for rows as they come.
+
+    A binary classifier's label is 1 where the margin is above `threshold`. Its score is the chance
+    of that label, or the bare margin where the loss knows no chances (hinge).
+    """
+
+    predictor_type: str
+    weights: FloatArray
+    biases: FloatArray
+    threshold: float = 0.0
+    scores_are_chances: bool = True
+
+    def save(self, folder: Path) -> None:
+        np.savez(
+            folder / FILE_NAME,
+            predictor_type=np.array(self.predictor_type),
+            weights=self.weights,
+            biases=self.biases,
+            threshold=np.array(self.threshold),
+            scores_are_chances=np.array(self.scores_are_chances),
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Linear:
+        with np.load(folder / FILE_NAME, allow_pickle=False) as arrays:
+            given = dict(arrays)
+        return cls(
+            predictor_type=str(given["predictor_type"]),
+            weights=given["weights"],
+            biases=given["biases"],
+            threshold=float(given.get("threshold", 0.0)),  # not in the files of the first release
+            scores_are_chances=bool(given.get("scores_are_chances", True)),
+        )
 
 
 class LinearModel(Model):
     """Scores, and for classifiers the predicted label, as the hosted linear learner answers."""
 
     def __init__(self, folder: Path) -> None:
-        with np.load(folder / FILE_NAME, allow_pickle=False) as arrays:
-            self.predictor_type = str(arrays["predictor_type"])
-            self.weights: FloatArray = arrays["weights"]
-            self.biases: FloatArray = arrays["biases"]
-        self.feature_count = self.weights.shape[0]
+        self.linear = Linear.load(folder)
+        self.feature_count = self.linear.weights.shape[0]
 
     def predict(self, rows: FloatArray, request: Request) -> Prediction:  # noqa: ARG002
-        margins = rows @ self.weights + self.biases
-        if self.predictor_type == "multiclass_classifier":
+        linear = self.linear
+        margins = rows @ linear.weights + linear.biases
+        if linear.predictor_type == "multiclass_classifier":
             return {"score": softmax(margins), "predicted_label": margins.argmax(axis=1)}
         margins = margins[:, 0]
-        if self.predictor_type == "regressor":
+        if linear.predictor_type == "regressor":
             return {"score": margins}
-        return {"score": sigmoid(margins), "predicted_label": (margins > 0).view(np.int8)}
+        scores = sigmoid(margins) if linear.scores_are_chances else margins
+        return {"score": scores, "predicted_label": (margins > linear.threshold).view(np.int8)}
 
 
 def sigmoid(margins: FloatArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 The master runs the solver. For each point it asks about, every host adds its rows' share of loss
 and gradient to a sum, so N hosts find the model one host would find; the other hosts only follow.
+Losses with a bend leave L-BFGS short of their minimum; a few steps of Newton's method end there.
 The model is written for rows as they come: normalisation is folded into the weights.
 """
 
@@ -14,7 +15,8 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 import linear_loss
 import linear_metrics
 import numpy as np
-from linear_model import save
+from linear_metrics import Measures
+from linear_model import Linear
 from scipy.optimize import minimize
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
@@ -28,6 +30,11 @@ Auto: TypeAlias = Literal["auto"]
 DEFAULT_WEIGHT_DECAY = 1e-4
 SOLVED_WHEN_LOSS_CHANGES_LESS_THAN = 1e-12  # relative, from one epoch to the next
 SOLVED_WHEN_GRADIENT_IS_BELOW = 1e-8
+NEWTON_STEPS = 50
+SETTLED_WHEN_STEP_IS_BELOW = 1e-11
+ROUNDING = 1e-14  # of a loss that is the mean of many
+NEWTON_FEATURES = 2000  # with more the matrix of curvatures costs more than it is worth
+LOSS, CURVATURES = 0.0, 1.0  # what the master asks the other hosts about a point
 BY_SOLVER = "the solver (L-BFGS over all rows) chooses its own steps"
 CHANNELS = ("train", "validation", "test")
 
@@ -45,10 +52,28 @@ class Hyperparameters:
     ] = None
     feature_dim: Annotated[int | Auto, Range(minimum=1), "Number of features; checked against the data"] = "auto"
     loss: Annotated[
-        Literal["auto", "logistic", "softmax_loss", "squared_loss", "huber_loss"],
-        "auto takes the one that fits predictor_type",
+        Literal[
+            "auto",
+            "logistic",
+            "hinge_loss",
+            "softmax_loss",
+            "squared_loss",
+            "absolute_loss",
+            "eps_insensitive_squared_loss",
+            "eps_insensitive_absolute_loss",
+            "quantile_loss",
+            "huber_loss",
+        ],
+        "auto takes the first that fits predictor_type: logistic, softmax_loss or squared_loss",
     ] = "auto"
-    huber_delta: Annotated[float, Range(above=0), "Where huber_loss turns from squared to linear"] = 1.0
+    margin: Annotated[float, Range(minimum=0), "How far from the border hinge_loss wants each row"] = 1.0
+    quantile: Annotated[float, Range(above=0, below=1), "Share of labels to lie below, for quantile_loss"] = 0.5
+    loss_insensitivity: Annotated[
+        float, Range(above=0), "Errors up to this cost nothing in eps_insensitive losses; for normalised labels"
+    ] = 0.01
+    huber_delta: Annotated[
+        float, Range(above=0), "Where huber_loss turns from squared to linear; for normalised labels"
+    ] = 1.0
     epochs: Annotated[int, Range(minimum=1), "Most steps of the solver, each over all rows"] = 100
     l1: Annotated[float | Auto, Range(minimum=0), "L1 penalty on the weights; auto is 0"] = "auto"
     wd: Annotated[float | Auto, Range(minimum=0), "L2 penalty on the weights (weight decay); auto is 0.0001"] = "auto"
@@ -63,6 +88,15 @@ class Hyperparameters:
         "Weight of rows with label 1; balanced makes both classes count the same",
     ] = 1.0
     balance_multiclass_weights: Annotated[bool, "Whether all classes count the same, for multiclass_classifier"] = False
+    binary_classifier_model_selection_criteria: Annotated[
+        Literal["accuracy", "f_beta", "precision_at_target_recall", "recall_at_target_precision", "loss_function"],
+        "What the threshold of a binary classifier is best at, on validation if given, else on train; "
+        "accuracy and loss_function leave it where both classes are as likely",
+    ] = "accuracy"
+    target_recall: Annotated[float, Range(above=0, maximum=1), "For precision_at_target_recall"] = 0.8
+    target_precision: Annotated[float, Range(above=0, maximum=1), "For recall_at_target_precision"] = 0.8
+    f_beta: Annotated[float, Range(above=0), "How much more recall counts than precision in F scores"] = 1.0
+    accuracy_top_k: Annotated[int, Range(minimum=1), "Classes a row may be among in multiclass_top_k_accuracy"] = 3
 
     IGNORED: ClassVar[Mapping[str, str]] = dict.fromkeys(
         (
@@ -70,6 +104,7 @@ class Hyperparameters:
             *("bias_lr_mult", "bias_wd_mult", "use_lr_scheduler", "lr_scheduler_step"),
             *("lr_scheduler_factor", "lr_scheduler_minimum_lr", "init_method", "init_scale", "init_sigma", "init_bias"),
             *("num_models", "early_stopping_patience", "early_stopping_tolerance", "num_point_for_scaler"),
+            *("num_calibration_samples", "unbias_data", "unbias_label"),
         ),
         BY_SOLVER,
     )
@@ -90,22 +125,31 @@ def train(job: Job[Hyperparameters]) -> None:
     job.stop.keep_model()
     weights, biases = scaling.unscaled(*solve(objective))
 
-    for name, table in tables.items():
-        margins = job.hosts.gathered(table.features @ weights + biases)
-        labels = job.hosts.gathered(table.labels)
-        if job.hosts.is_master:
-            linear_metrics.report(name, settings.predictor_type, labels, margins)
+    judged = {
+        name: (job.hosts.gathered(table.labels), job.hosts.gathered(table.features @ weights + biases))
+        for name, table in tables.items()
+    }
     if job.hosts.is_master:
-        save(job.model_folder, predictor_type=settings.predictor_type, weights=weights, biases=biases)
+        threshold = threshold_for(settings, *judged.get("validation", judged["train"]))
+        measures = Measures(settings.predictor_type, threshold, settings.f_beta, settings.accuracy_top_k)
+        for name, (labels, margins) in judged.items():
+            linear_metrics.report(name, measures, labels, margins)
+        scores_are_chances = settings.loss != "hinge_loss"
+        Linear(settings.predictor_type, weights, biases, threshold, scores_are_chances).save(job.model_folder)
+
+
+def threshold_for(settings: Hyperparameters, labels: FloatArray, margins: FloatArray) -> float:
+    """The margin above which a row is taken for 1."""
+    if settings.predictor_type != "binary_classifier":
+        return 0.0
+    criterion = settings.binary_classifier_model_selection_criteria
+    target = settings.target_recall if criterion.endswith("recall") else settings.target_precision
+    return linear_metrics.calibrated(criterion, target, settings.f_beta, labels, margins)
 
 
 def check_settings(settings: Hyperparameters) -> None:
-    fitting = {
-        "binary_classifier": ("auto", "logistic"),
-        "multiclass_classifier": ("auto", "softmax_loss"),
-        "regressor": ("auto", "squared_loss", "huber_loss"),
-    }[settings.predictor_type]
-    if settings.loss not in fitting:
+    fitting = linear_loss.FITTING[settings.predictor_type]
+    if settings.loss not in ("auto", *fitting):
         raise ClientError(
             f"hyperparameters: loss={settings.loss} does not fit {settings.predictor_type}; {', '.join(fitting)} do"
         )
@@ -179,7 +223,13 @@ class Objective:
         self.stop = stop
         self.train = tables["train"]
         self.validation = tables.get("validation")
-        self.loss = linear_loss.choose(settings.predictor_type, settings.loss, settings.huber_delta)
+        fitting = linear_loss.FITTING[settings.predictor_type]
+        name = fitting[0] if settings.loss == "auto" else settings.loss
+        self.loss = linear_loss.choose(
+            name,
+            linear_loss.Shape(settings.huber_delta, settings.quantile, settings.loss_insensitivity, settings.margin),
+        )
+        self.is_bent = name in linear_loss.BENT
         self.feature_count: int = self.train.features.shape[1]
         is_multiclass = settings.predictor_type == "multiclass_classifier"
         self.output_count = settings.num_classes if is_multiclass and settings.num_classes else 1
@@ -203,7 +253,7 @@ class Objective:
     def __call__(self, point: FloatArray) -> tuple[float, FloatArray]:
         """Penalised mean loss (without L1) and its gradient; `losses` and `must_stop` are set on the way."""
         weights, biases = self.split(point)
-        losses, slopes = self.loss(self.train.features @ weights + biases, self.train.labels)
+        losses, slopes, _ = self.loss(self.train.features @ weights + biases, self.train.labels)
         slopes *= self.row_weights[:, np.newaxis]
         gradient = np.vstack([self.train.features.T @ slopes, slopes.sum(axis=0)])
         sums = self.hosts.sum(
@@ -233,8 +283,17 @@ class Objective:
     def _validation_sums(self, weights: FloatArray, biases: FloatArray) -> list[float]:
         if self.validation is None:
             return [0.0, 0.0]
-        losses, _ = self.loss(self.validation.features @ weights + biases, self.validation.labels)
+        losses = self.loss(self.validation.features @ weights + biases, self.validation.labels).values
         return [float(losses.sum()), float(len(losses))]
+
+    def curvatures(self, point: FloatArray) -> FloatArray:
+        """The second derivatives of what a call gives, shape (size, size); of a model with one output."""
+        weights, biases = self.split(point)
+        bends = self.loss(self.train.features @ weights + biases, self.train.labels).curvatures * self.row_weights
+        columns = np.column_stack([self.train.features, np.full(len(bends), float(self.use_bias))])
+        matrix = self.hosts.sum(columns.T @ (bends[:, np.newaxis] * columns)) / self.total_weight
+        matrix[np.diag_indices(self.size - 1)] += self.l2
+        return matrix
 
     def _row_weights(self, settings: Hyperparameters) -> FloatArray:
         labels = self.train.labels
@@ -260,17 +319,49 @@ def solve(objective: Objective) -> tuple[FloatArray, FloatArray]:
     hosts, no_more = objective.hosts, np.empty(0)
     if hosts.is_master:
         solution = _minimise(objective)
+        if objective.is_bent and not objective.l1 and objective.feature_count <= NEWTON_FEATURES:
+            solution = _settled(objective, solution)
         hosts.from_master(no_more)
         return objective.split(hosts.from_master(solution))
-    while len(point := hosts.from_master(no_more)):
-        objective(point)
+    while len(question := hosts.from_master(no_more)):
+        if question[0] == CURVATURES:
+            objective.curvatures(question[1:])
+        else:
+            objective(question[1:])
     return objective.split(hosts.from_master(no_more))
+
+
+def _asked(objective: Objective, point: FloatArray) -> tuple[float, FloatArray]:
+    """Loss and gradient at `point`; the other hosts hear of it and add theirs."""
+    return objective(objective.hosts.from_master(np.append(LOSS, point))[1:])
+
+
+def _settled(objective: Objective, point: FloatArray) -> FloatArray:
+    """The minimum near `point`, to the last digits, by Newton's method with halved steps.
+
+    On a loss of parabolas and lines this ends in a few steps, and two runs that came here on
+    different ways end at the same point.
+    """
+    loss, gradient = _asked(objective, point)
+    for _ in range(NEWTON_STEPS):
+        question = objective.hosts.from_master(np.append(CURVATURES, point))
+        step = np.linalg.lstsq(objective.curvatures(question[1:]), gradient)[0]
+        for share in 0.5 ** np.arange(20):
+            new_loss, new_gradient = _asked(objective, point - share * step)
+            if new_loss <= loss + ROUNDING * abs(loss):
+                point, loss, gradient = point - share * step, new_loss, new_gradient
+                break
+        else:
+            return point
+        if objective.must_stop or np.abs(step).max() <= SETTLED_WHEN_STEP_IS_BELOW:
+            return point
+    return point
 
 
 def _minimise(objective: Objective) -> FloatArray:
     """The point of least penalised loss. With L1, weights are the difference of two arrays kept above 0,
     which makes the penalty a plain sum and the problem one with bounds."""
-    hosts, size = objective.hosts, objective.size
+    size = objective.size
     parts = 2 if objective.l1 else 1
     penalty = np.zeros((objective.feature_count + 1, objective.output_count))
     penalty[:-1] = objective.l1
@@ -279,7 +370,7 @@ def _minimise(objective: Objective) -> FloatArray:
         return variables[:size] - variables[size:] if objective.l1 else variables
 
     def loss_and_gradient(variables: FloatArray) -> tuple[float, FloatArray]:
-        loss, gradient = objective(hosts.from_master(point_of(variables)))
+        loss, gradient = _asked(objective, point_of(variables))
         if not objective.l1:
             return loss, gradient
         both = np.concatenate([gradient + penalty.ravel(), penalty.ravel() - gradient])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
-from sklearn.linear_model import Lasso, LogisticRegression, Ridge
-from sklearn.metrics import roc_auc_score
+from sklearn.linear_model import Lasso, LogisticRegression, QuantileRegressor, Ridge
+from sklearn.metrics import fbeta_score, precision_score, recall_score, roc_auc_score, top_k_accuracy_score
+from sklearn.svm import SVC
 
 from tests.images.record import framed, labels_in, record_of
 
@@ -39,6 +42,14 @@ def standardised(features: Any) -> Any:
 def weights_of(tree: Any) -> tuple[Any, Any]:
     with np.load(tree.model / "linear.npz", allow_pickle=False) as arrays:
         return arrays["weights"], arrays["biases"]
+
+
+def load(module_name: str) -> Any:
+    sys.path.insert(0, str(ROOT / "images" / IMAGE))
+    try:
+        return importlib.import_module(module_name)
+    finally:
+        sys.path.remove(str(ROOT / "images" / IMAGE))
 
 
 def metrics_in(printed: str) -> dict[str, float]:
@@ -96,6 +107,147 @@ def test_regressor_equals_scikit_learn(make_tree: Any, settings: Any, reference:
         features @ weights[:, 0] + biases[0], reference.predict(standardised(features)), atol=2e-4
     )
     assert metrics_in(printed)["train:mse"] < 0.6
+
+
+TEXTBOOK: dict[str, Any] = {
+    "logistic": lambda margin, label: np.log1p(np.exp(-margin if label else margin)),
+    "hinge_loss": lambda margin, label: max(0.0, 0.7 - margin if label else 0.7 + margin),
+    "squared_loss": lambda margin, label: (margin - label) ** 2,
+    "absolute_loss": lambda margin, label: abs(margin - label),
+    "eps_insensitive_squared_loss": lambda margin, label: max(0.0, abs(margin - label) - 0.3) ** 2,
+    "eps_insensitive_absolute_loss": lambda margin, label: max(0.0, abs(margin - label) - 0.3),
+    "quantile_loss": lambda margin, label: max(0.9 * (label - margin), 0.1 * (margin - label)),
+    "huber_loss": lambda margin, label: (
+        (margin - label) ** 2 / 2 if abs(margin - label) < 0.5 else abs(margin - label) / 2 - 0.125
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TEXTBOOK)
+def test_losses_are_those_of_the_textbook_with_their_slopes_and_curvatures(name: Any) -> None:
+    linear_loss = load("linear_loss")
+    shape = linear_loss.Shape(huber_delta=0.5, quantile=0.9, insensitivity=0.3, margin=0.7)
+    loss = linear_loss.choose(name, shape)
+    margins, labels, step = np.linspace(-3, 3, 1201)[:, np.newaxis], np.tile([0.0, 1.0, 0.0], 401)[:1201], 1e-7
+    values, slopes, curvatures = loss(margins, labels)
+    expected = [TEXTBOOK[name](margin, label) for margin, label in zip(margins[:, 0], labels, strict=True)]
+    np.testing.assert_allclose(values, expected, atol=linear_loss.SMOOTHED)
+    above, below = loss(margins + step, labels), loss(margins - step, labels)
+    np.testing.assert_allclose(slopes[:, 0], (above.values - below.values) / (2 * step), atol=1e-5)
+    bend = (above.slopes - below.slopes)[:, 0] / (2 * step)
+    corners = np.abs(above.curvatures - below.curvatures) > 1e-3
+    np.testing.assert_allclose(curvatures[~corners], bend[~corners], atol=1e-4)
+
+
+def test_quantile_loss_has_its_share_of_labels_below(make_tree: Any) -> None:
+    features, labels = load_diabetes(return_X_y=True)
+    settings = {"predictor_type": "regressor", "loss": "quantile_loss", "quantile": 0.9, "wd": 0}
+    tree = make_tree(IMAGE, settings, {"train": as_csv(features, labels)})
+    assert tree.train()[0] == 0
+    weights, biases = weights_of(tree)
+    reference = QuantileRegressor(quantile=0.9, alpha=0).fit(features, labels)
+
+    def mean_loss(predicted: Any) -> float:
+        return float(np.mean(np.maximum(0.9 * (labels - predicted), 0.1 * (predicted - labels))))
+
+    predicted = features @ weights[:, 0] + biases[0]
+    assert np.mean(labels < predicted) == pytest.approx(0.9, abs=0.02)
+    assert mean_loss(predicted) == pytest.approx(mean_loss(reference.predict(features)), rel=1e-3)
+
+
+def test_hinge_loss_draws_the_border_of_a_support_vector_machine(make_tree: Any, serve: Any) -> None:
+    features, labels = load_breast_cancer(return_X_y=True)
+    settings = {"predictor_type": "binary_classifier", "loss": "hinge_loss", "wd": 0.001}
+    tree = make_tree(IMAGE, settings, {"train": as_csv(features, labels)})
+    assert tree.train()[0] == 0
+    reference = SVC(kernel="linear", C=1000 / len(labels)).fit(standardised(features), labels)
+    margins = reference.decision_function(standardised(features))
+    with serve(tree) as server:
+        server.wait_until_it_answers()
+        rows = "\n".join(line.partition(",")[2] for line in as_csv(features, labels).splitlines())
+        predictions = server.invoke(rows, "text/csv").json["predictions"]
+    np.testing.assert_allclose([row["score"] for row in predictions], margins, atol=0.2)
+    assert np.mean([row["predicted_label"] for row in predictions] == reference.predict(standardised(features))) > 0.99
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"binary_classifier_model_selection_criteria": "precision_at_target_recall", "target_recall": 0.97},
+        {"binary_classifier_model_selection_criteria": "recall_at_target_precision", "target_precision": 0.97},
+        {"binary_classifier_model_selection_criteria": "f_beta", "f_beta": 2},
+    ],
+    ids=["precision", "recall", "f_beta"],
+)
+def test_threshold_is_best_by_the_criterion_on_validation(extra: Any) -> None:
+    metrics = load("linear_metrics")
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 500).astype(float)
+    margins = np.round(labels + rng.normal(size=500), 1)[:, np.newaxis]  # ties
+    criterion = extra["binary_classifier_model_selection_criteria"]
+
+    def merit(threshold: float) -> float:
+        chosen = margins[:, 0] > threshold
+        precision, recall = precision_score(labels, chosen, zero_division=0), recall_score(labels, chosen)
+        if criterion == "f_beta":
+            return float(fbeta_score(labels, chosen, beta=2))
+        if criterion == "precision_at_target_recall":
+            return float(1 + precision if recall >= 0.97 else recall)
+        return float(1 + recall if precision >= 0.97 else precision)
+
+    threshold = metrics.calibrated(criterion, 0.97, 2.0, labels, margins)
+    assert merit(threshold) == pytest.approx(max(merit(value) for value in np.arange(-3.95, 5, 0.1)))
+
+
+def test_calibrated_threshold_is_served_and_measured(make_tree: Any, serve: Any) -> None:
+    features, labels = load_breast_cancer(return_X_y=True)
+    settings = {
+        "predictor_type": "binary_classifier",
+        "binary_classifier_model_selection_criteria": "precision_at_target_recall",
+        "target_recall": 0.5,
+    }
+    rows = as_csv(features[:, :3], labels)
+    tree = make_tree(IMAGE, settings, {"train": rows})
+    reported = metrics_in(tree.train()[1])
+    with serve(tree) as server:
+        server.wait_until_it_answers()
+        body = "\n".join(line.partition(",")[2] for line in rows.splitlines())
+        predicted = [row["predicted_label"] for row in server.invoke(body, "text/csv").json["predictions"]]
+    assert recall_score(labels, predicted) == pytest.approx(reported["train:recall"])
+    assert precision_score(labels, predicted) == pytest.approx(reported["train:precision"])
+    assert 0.5 <= reported["train:recall"] < 0.9
+
+
+def test_multiclass_metrics_are_those_of_scikit_learn() -> None:
+    metrics = load("linear_metrics")
+    rng = np.random.default_rng(0)
+    labels, margins = rng.integers(0, 5, 200).astype(float), rng.normal(size=(200, 5))
+    found = metrics.metrics(metrics.Measures("multiclass_classifier", beta=2.0, top_k=2), labels, margins)
+    assert found["multiclass_top_k_accuracy"] == pytest.approx(top_k_accuracy_score(labels, margins, k=2))
+    assert found["macro_f_beta"] == pytest.approx(fbeta_score(labels, margins.argmax(axis=1), beta=2, average="macro"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"predictor_type": "regressor", "loss": "quantile_loss", "quantile": 0.3, "wd": 0.001},
+        {"predictor_type": "binary_classifier", "loss": "hinge_loss", "wd": 0.001},
+    ],
+    ids=["quantile", "hinge"],
+)
+def test_two_hosts_find_the_same_minimum_of_a_bent_loss(make_tree: Any, run_hosts: Any, settings: Any) -> None:
+    features, labels = load_breast_cancer(return_X_y=True)
+    rows = as_csv(features[:, :10], labels).splitlines()
+    hosts = ("algo-1", "algo-2")
+    parts = [
+        make_tree(IMAGE, settings, {"train": "\n".join(rows[part::2])}, host=host, hosts=hosts)
+        for part, host in enumerate(hosts)
+    ]
+    whole = make_tree(IMAGE, settings, {"train": "\n".join(rows)}, host="alone", hosts=("alone",))
+    assert [code for code, _ in run_hosts(parts)] == [0, 0]
+    assert whole.train()[0] == 0
+    for ours, theirs in zip(weights_of(parts[0]), weights_of(whole), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-9)
 
 
 def test_two_hosts_learn_the_model_of_one(make_tree: Any, run_hosts: Any) -> None:
