@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -38,15 +39,7 @@ from toolkit.rows import FloatArray  # noqa: E402
 DEFAULT_PORT = 8080
 DEFAULT_PAYLOAD_MIB = 25
 STOP_SECONDS = 28  # the platform sends SIGKILL 30 s after SIGTERM
-STATUS_LINES = {
-    200: "200 OK",
-    204: "204 No Content",
-    400: "400 Bad Request",
-    406: "406 Not Acceptable",
-    413: "413 Content Too Large",
-    415: "415 Unsupported Media Type",
-    500: "500 Internal Server Error",
-}
+STATUS_LINES = {int(status): f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 class Refusal(Exception):
@@ -64,6 +57,20 @@ class Answer:
     body: bytes
 
 
+def read_body(environ: WSGIEnvironment, limit_bytes: int) -> bytes:
+    """The request's body; Refusal 413 if it is longer than `limit_bytes`."""
+    # One byte more than allowed tells "too long" also where no length is announced.
+    stream = environ["wsgi.input"]
+    body: bytes = stream.read(limit_bytes + 1)
+    if len(body) <= limit_bytes:
+        return body
+    # Read on a while: a client that is cut off while sending never sees the answer.
+    for _ in range(16):
+        if not stream.read(limit_bytes):
+            break
+    raise Refusal(413, f"the body is larger than {limit_bytes} bytes (SAGEMAKER_MAX_PAYLOAD_IN_MB)")
+
+
 class Invocations:
     """POST /invocations: a WSGI environment to an Answer, statuses as in the hosted containers."""
 
@@ -74,24 +81,12 @@ class Invocations:
 
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         try:
-            body = self._body(environ)
+            body = read_body(environ, self.payload_bytes)
             if not body:
                 return Answer(204, [], b"")
             return self._predict(environ, body)
         except Refusal as refusal:
-            return _text(refusal.status, str(refusal))
-
-    def _body(self, environ: WSGIEnvironment) -> bytes:
-        # One byte more than allowed tells "too long" also where no length is announced.
-        stream = environ["wsgi.input"]
-        body: bytes = stream.read(self.payload_bytes + 1)
-        if len(body) <= self.payload_bytes:
-            return body
-        # Read on a while: a client that is cut off while sending never sees the answer.
-        for _ in range(16):
-            if not stream.read(self.payload_bytes):
-                break
-        raise Refusal(413, f"the body is larger than {self.payload_bytes} bytes (SAGEMAKER_MAX_PAYLOAD_IN_MB)")
+            return text_answer(refusal.status, str(refusal))
 
     def _predict(self, environ: WSGIEnvironment, body: bytes) -> Answer:
         model = self.model
@@ -140,12 +135,12 @@ def create_app(
     except Exception as error:
         traceback.print_exc()
         message = f"the model could not be loaded: {type(error).__name__}: {error}"
-        return _application(ping=lambda: _text(500, message), invoke=lambda _environ: _text(500, message))
+        return application(ping=lambda: text_answer(500, message), invoke=lambda _environ: text_answer(500, message))
     invoke = Invocations(model, default_accept=default_accept or model.writes[0], payload_bytes=payload_bytes)
-    return _application(ping=lambda: Answer(200, [], b""), invoke=invoke)
+    return application(ping=lambda: Answer(200, [], b""), invoke=invoke)
 
 
-def _application(*, ping: Callable[[], Answer], invoke: Callable[[WSGIEnvironment], Answer]) -> flask.Flask:
+def application(*, ping: Callable[[], Answer], invoke: Callable[[WSGIEnvironment], Answer]) -> flask.Flask:
     app = flask.Flask("toolkit", static_folder=None)
 
     def to_flask(answer: Answer) -> flask.Response:
@@ -164,13 +159,13 @@ def _in_front(invoke: Callable[[WSGIEnvironment], Answer], behind: WSGIApplicati
         if environ["PATH_INFO"] != "/invocations" or environ["REQUEST_METHOD"] != "POST":
             return behind(environ, start_response)
         answer = invoke(environ)
-        start_response(STATUS_LINES[answer.status], answer.headers)
+        start_response(STATUS_LINES.get(answer.status, f"{answer.status} Unknown"), answer.headers)
         return [answer.body]
 
     return front
 
 
-def _text(status: int, message: str) -> Answer:
+def text_answer(status: int, message: str) -> Answer:
     return Answer(status, [("content-type", "text/plain; charset=utf-8")], message.encode() + b"\n")
 
 

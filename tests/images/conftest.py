@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -210,3 +211,24 @@ def serve() -> Callable[..., contextlib.AbstractContextManager[Served]]:
 @pytest.fixture(scope="module")
 def serve_for_module() -> Callable[..., contextlib.AbstractContextManager[Served]]:
     return serving
+
+
+@pytest.fixture
+def make_wheel() -> Callable[[Path, str], Path]:
+    """A package that needs numpy and holds ANSWER, so that no test asks a package index."""
+    return wheel_of
+
+
+def wheel_of(folder: Path, name: str) -> Path:
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    info = f"{name}-1.0.dist-info"
+    files = {
+        f"{name}.py": "import sklearn\nANSWER = 42\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: numpy\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(path, "w") as archive:
+        for file, text in files.items():
+            archive.writestr(file, text)
+    return path

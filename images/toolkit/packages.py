@@ -1,0 +1,83 @@
+"""What a user's code needs beside the image: its requirements.txt, and the modules of its framework.
+
+Used by both sides, `script` and `handlers`. Requirements go into a folder of the container: what is
+installed already counts, and nothing outside of that folder is touched, so that plain local processes leave the
+environment they run in as it was.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import ClientError
+
+IMAGES = Path(__file__).parents[1]
+REQUIREMENTS = "requirements.txt"
+
+
+def require_modules(image_name: str) -> None:
+    """ClientError with what to install if a module that image.json's `requires` lists is missing."""
+    description: Mapping[str, Any] = json.loads((IMAGES / image_name / "image.json").read_text(encoding="utf-8"))
+    requires = description["requires"]
+    missing = [name for name in requires["modules"] if not is_installed(name)]
+    if missing and requires["extra"]:
+        raise ClientError(f"{', '.join(missing)} is not installed: pip install 'sagespec[{requires['extra']}]'")
+    if missing:
+        raise ClientError(f"{', '.join(missing)} is not installed, and no extra of sagespec brings it: use Docker")
+
+
+def is_installed(module_name: str) -> bool:
+    """Whether it can be imported. A folder of that name on the path, as ours of the images, is no module."""
+    spec = importlib.util.find_spec(module_name)
+    return spec is not None and spec.origin is not None
+
+
+def install(code: Path, folder: Path, *, with_code: bool = False) -> Path | None:
+    """Install requirements.txt of `code` (and with_code its setup.py) into `folder`; where the modules are.
+
+    None if there is nothing to install. Raises ClientError if pip cannot.
+    """
+    wanted = ["--requirement", str(code / REQUIREMENTS)] if (code / REQUIREMENTS).is_file() else []
+    wanted += [str(code)] if with_code else []
+    if not wanted:
+        return None
+    python = _environment(folder)
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--disable-pip-version-check", "--no-input"]
+    print("installing", *wanted, flush=True)
+    done = subprocess.run([*pip, *wanted], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    print(done.stdout, end="", flush=True)
+    if done.returncode:
+        said = [line for line in done.stdout.splitlines() if line.strip()]
+        reason = next((line for line in reversed(said) if line.startswith("ERROR:")), said[-1] if said else "")
+        raise ClientError(f"pip could not install {' '.join(wanted[-1:])}: {reason.removeprefix('ERROR: ')}")
+    return Path(_site_packages(folder))
+
+
+def python_path(*folders: Path | str | None) -> str:
+    """PYTHONPATH with `folders` in front and without the folder of the images, whose names are those of modules."""
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    kept = [path for path in inherited if path and Path(path).resolve() != IMAGES.resolve()]
+    return os.pathsep.join([*(str(folder) for folder in folders if folder), *kept])
+
+
+def _environment(folder: Path) -> Path:
+    """A virtual environment in `folder` that sees our packages too; its Python.
+
+    One more environment, as pip will neither take a package away from outside of it nor install what it sees.
+    """
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    ours = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    Path(_site_packages(folder), "outer.pth").write_text("\n".join(ours) + "\n", encoding="utf-8")
+    return folder / "bin" / "python"
+
+
+def _site_packages(folder: Path) -> str:
+    return sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)})

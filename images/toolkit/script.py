@@ -1,0 +1,170 @@
+"""Script mode: `train` of a framework runs the user's own script, as SageMaker's training toolkit does.
+
+The platform has unpacked the code to /opt/ml/code and named the entry point in the hyperparameters
+(`sagemaker_program`). Here the requirements are installed, the script is run with its arguments and variables
+(`script_variables`), and what it raises becomes output/failure. Facts: sagemaker-training 5.1 (entry_point.py,
+torch_distributed.py).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO, NoReturn
+
+from toolkit.errors import ClientError
+from toolkit.hosts import address_of
+from toolkit.packages import install, python_path, require_modules
+from toolkit.script_job import Script, base_folder, has_script, read_script
+from toolkit.script_variables import arguments, environment, gpu_count
+from toolkit.training import STOPPED_EXIT_CODE, fail
+
+__all__ = ["has_script", "main"]
+
+TORCH_DISTRIBUTED = "sagemaker_torch_distributed_enabled"
+KEPT_BYTES = 64 * 1024  # of what the script prints as errors
+SHOWN_LINES = 40  # of these in output/failure
+LEFT_OPEN_SECONDS = 2.0
+NOT_KEPT = shutil.ignore_patterns("__pycache__", "*.pyc", ".git")
+
+
+def main(framework: str) -> NoReturn:
+    """Run the script of the job under /opt/ml and exit as it does; `framework` names the image's folder."""
+    base, running = base_folder(), Running()
+    signal.signal(signal.SIGTERM, running.on_signal)
+    try:
+        require_modules(framework)
+        script = read_script(framework, base)
+        modules = install(script.code, base / "packages", with_code=script.is_package)
+        if len(script.hosts.names) > 1:
+            address_of(script.master[0])  # names may come late
+        variables = environment(script) | {"PYTHONPATH": python_path(modules, script.code), "PYTHONUNBUFFERED": "1"}
+        words = command(script)
+    except ClientError as error:
+        sys.exit(fail(base, f"ClientError: {error}"))
+    exit_code, printed = running.run(words, script.code, _outer_environment() | variables)
+    if exit_code and not running.stop_requested:
+        report_failure(script, words, exit_code, printed)
+    if script.hosts.is_master and (exit_code == 0 or running.stop_requested):
+        keep_code(script)
+    sys.exit(exit_code)
+
+
+def command(script: Script) -> list[str]:
+    """The words that run the script: Python for a .py, `python -m` for a package, the shell for anything else."""
+    words = arguments(script.hyperparameters)
+    is_python = script.entry_point.endswith(".py")
+    if script.settings.get(TORCH_DISTRIBUTED):
+        if script.is_package or not is_python:
+            raise ClientError(f"entry_point: torch_distributed needs a Python script, not {script.entry_point}")
+        return [*torchrun(script), script.entry_point, *words]
+    if script.is_package:
+        module_name = script.entry_point.removesuffix(".py").replace("/", ".")
+        return [sys.executable, "-m", module_name, *words]
+    if is_python:
+        return [sys.executable, script.entry_point, *words]
+    (script.code / script.entry_point).chmod(0o755)
+    return ["/bin/sh", "-c", 'exec "$0" "$@"', f"./{script.entry_point}", *words]
+
+
+def torchrun(script: Script) -> list[str]:
+    """One process a GPU, or one a host, on all hosts; the master keeps the store they meet at."""
+    address, port = script.master
+    return [
+        *(sys.executable, "-m", "torch.distributed.run"),
+        *("--nnodes", str(len(script.hosts.names)), "--nproc_per_node", str(gpu_count() or 1)),
+        *("--master_addr", address, "--master_port", str(port), "--node_rank", str(script.rank)),
+    ]
+
+
+def _outer_environment() -> dict[str, str]:
+    """Ours, less what the platform set of its own parameters and the script must not see."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SM_HP_SAGEMAKER_")}
+
+
+# -- running it ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Running:
+    """The script's process. SIGTERM is passed on to it; before it has begun, SIGTERM ends the job."""
+
+    stop_requested: bool = False
+    _process: subprocess.Popen[bytes] | None = field(default=None)
+
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.stop_requested = True
+        if self._process is None:
+            print("stopped before the script began", flush=True)
+            os._exit(STOPPED_EXIT_CODE)
+        self._process.send_signal(number)
+
+    def run(self, words: Sequence[str], folder: Path, variables: Mapping[str, str]) -> tuple[int, str]:
+        """Exit code (128 + signal for a killed script) and the end of what it printed as errors."""
+        print("running", *words, flush=True)
+        self._process = process = subprocess.Popen(words, cwd=folder, env=variables, stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        errors = bytearray()
+        reader = threading.Thread(target=_pass_on, args=(process.stderr, errors), daemon=True)
+        reader.start()
+        code = process.wait()
+        reader.join(LEFT_OPEN_SECONDS)  # somebody whom the script left behind may hold the pipe
+        return code if code >= 0 else 128 - code, errors.decode(errors="replace")
+
+
+def _pass_on(stream: IO[bytes], kept: bytearray) -> None:
+    """Print what comes as it comes, and keep its end."""
+    while block := os.read(stream.fileno(), 65536):
+        sys.stderr.buffer.write(block)
+        sys.stderr.buffer.flush()
+        kept += block
+        del kept[:-KEPT_BYTES]
+
+
+# -- what came of it -------------------------------------------------------------------------------
+
+
+def report_failure(script: Script, words: Sequence[str], exit_code: int, printed: str) -> None:
+    """Write output/failure, unless the script has."""
+    ended = f"{script.entry_point} ended with exit code {exit_code}"
+    reason = exception_in(printed) or ended
+    if (script.base / "output" / "failure").exists():
+        print(ended, file=sys.stderr, flush=True)
+        return
+    last_lines = "\n".join(printed.splitlines()[-SHOWN_LINES:])
+    fail(script.base, f"AlgorithmError: {reason}\n\n{ended}; it was run as {' '.join(words)}\n\n{last_lines}")
+
+
+def exception_in(printed: str) -> str:
+    """The exception that ended a script, as Python prints it (`ValueError: text`), or its last line; '' if silent.
+
+    torchrun adds a report of its own, which only says that a process has failed.
+    """
+    lines = [re.sub(r"^\[rank\d+\]: ?", "", line) for line in printed.splitlines()]
+    exceptions = []
+    in_traceback = False
+    for line in lines:
+        if line.startswith("Traceback (most recent call last)"):
+            in_traceback = True
+        elif in_traceback and line.strip() and not line.startswith((" ", "\t")):
+            in_traceback = False
+            exceptions.append(line)
+    own = [line for line in exceptions if "ChildFailedError" not in line]
+    said = own or [line for line in lines if line.strip()]
+    return said[-1].strip() if said else ""
+
+
+def keep_code(script: Script) -> None:
+    """Put the code into model/code, so that the archive serves itself; not where the script did, or left no model."""
+    model = script.base / "model"
+    if any(model.iterdir()) and not (model / "code").exists():
+        shutil.copytree(script.code, model / "code", ignore=NOT_KEPT)
