@@ -7,7 +7,7 @@ again. A revision says what was asked of an endpoint and what came of it.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -68,13 +68,27 @@ class Manifest(Record):
     runtime: str = ""
     images: dict[str, str] = Field(default_factory=dict)  # program -> digest
     inputs: dict[str, Input] = Field(default_factory=dict)
-    metrics: dict[str, float] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)  # what each ended with
+    series: dict[str, list[tuple[float, float]]] = Field(default_factory=dict)  # seconds after started_at, value
     exit_codes: dict[str, int] = Field(default_factory=dict)  # host -> code
     artifacts: dict[str, Artifact] = Field(default_factory=dict)  # model, output, logs/algo-1, …
     started_at: datetime
     ended_at: datetime
     seconds: dict[str, float] = Field(default_factory=dict)  # downloading, training, uploading
     protect: bool = False
+
+    @property
+    def final_metrics(self) -> list[dict[str, Any]]:
+        """SageMaker's FinalMetricDataList: MetricName, Value, and Timestamp, when it was printed last (for a
+        manifest of an earlier release, when the job ended)."""
+        return [
+            {"MetricName": name, "Value": value, "Timestamp": self._printed_at(name)}
+            for name, value in self.metrics.items()
+        ]
+
+    def _printed_at(self, metric_name: str) -> datetime:
+        points = self.series.get(metric_name)
+        return self.started_at + timedelta(seconds=points[-1][0]) if points else self.ended_at
 
 
 class RevisionStatus(StrEnum):

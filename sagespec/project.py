@@ -30,6 +30,7 @@ from sagespec.gateway import Gateway
 from sagespec.load import Loaded, find_root, load, missing_paths
 from sagespec.lock import ProjectLock, project_lock
 from sagespec.manifest import Git, JobStatus, Manifest, Revision, RevisionStatus
+from sagespec.metrics import FoundMetrics, Patterns, latest_values
 from sagespec.observe import observe
 from sagespec.plan import Plan
 from sagespec.reconcile import Options, reconcile
@@ -41,18 +42,21 @@ from sagespec.spec import Project as Settings
 from sagespec.state import (
     Address,
     Container,
+    ContainerState,
     Desired,
+    DesiredJob,
     Observed,
     Program,
     endpoint_from_asked,
 )
 from sagespec.status import Status, endpoint_states, job_state
 from sagespec.stores import Store, open_store
-from sagespec.train import Trainer
+from sagespec.train import Trainer, patterns_of
 
 RuntimeChoice = Literal["auto", "docker", "process"]
 LOCK_WAIT_OF_WATCH_SECONDS = 600.0  # somebody applies by hand: their turn first
 LARGEST_BODY_BYTES = 25 * 2**20  # what images/gateway lets requests be
+LINES_OF_STATUS = 1000  # of a running job's log, in which status looks for its latest metrics
 INVOKE_TIMEOUT_SECONDS = 70.0  # the gateway answers for a model that takes 60 s
 
 
@@ -133,6 +137,14 @@ class Project:
         return describe_images(images_dir())
 
     @cached_property
+    def _metrics_of_builtins(self) -> Mapping[str, Patterns]:
+        """What each built-in declares to print."""
+        return {
+            name: [(metric.name, re.compile(metric.regex)) for metric in description.metrics]
+            for name, description in self.images.items()
+        }
+
+    @cached_property
     def store(self) -> Store:
         return open_store(self.settings.store, root=self.root)
 
@@ -180,11 +192,7 @@ class Project:
     def world(self) -> World:
         """All that actions act on, as of now."""
         git = git_state(self.root)
-        metrics = {
-            name: [(metric.name, re.compile(metric.regex)) for metric in description.metrics]
-            for name, description in self.images.items()
-        }
-        trainer = Trainer(self.runtime, self.records, metrics, self.root, self.scratch, git)
+        trainer = Trainer(self.runtime, self.records, self._metrics_of_builtins, self.root, self.scratch, git)
         return World(self.runtime, self.gateway, self.records, trainer, self.root, self.scratch, git)
 
     # -- looking -----------------------------------------------------------------------------------
@@ -529,12 +537,24 @@ class Project:
         plan = reconcile(desired, observed, datetime.now(UTC))
         counters = self.gateway.counters() if observed.gateway.answers else {}
         return Status(
-            jobs=tuple(job_state(job.address, observed, plan) for job in desired.jobs),
+            jobs=tuple(
+                job_state(job.address, observed, plan, self._live_metrics(job, observed)) for job in desired.jobs
+            ),
             endpoints=endpoint_states(desired, observed, plan, counters, self.gateway_url),
             gateway=self.gateway_url if observed.gateway.answers else "",
             runtime=self.runtime.name,
             store=self.store.uri,
         )
+
+    def _live_metrics(self, job: DesiredJob, observed: Observed) -> Mapping[str, float]:
+        """What the containers of a running job have printed lately, whoever follows it."""
+        running = [c for c in observed.containers_of(job.address) if c.state is ContainerState.RUNNING]
+        patterns = patterns_of(job, self._metrics_of_builtins)
+        hosts = [FoundMetrics(patterns) for _ in running] if patterns else []
+        for container, host in zip(running, hosts, strict=False):
+            for at, line in self.runtime.timed_logs(container.name, tail=LINES_OF_STATUS):
+                host.read(at, line)
+        return latest_values(hosts)
 
     def image_infos(self) -> tuple[ImageInfo, ...]:
         """The built-in images, and whether the engine has them."""

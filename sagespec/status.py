@@ -79,14 +79,17 @@ class Status:
     store: str
 
 
-def job_state(address: Address, observed: Observed, plan: Plan) -> JobState:
-    """The row of one job."""
+def job_state(
+    address: Address, observed: Observed, plan: Plan, live_metrics: Mapping[str, float] | None = None
+) -> JobState:
+    """The row of one job. live_metrics: what a running one has printed so far."""
     manifest = observed.manifests.get(address)
     problem = next((p for p in plan.refused if p.about == str(address)), None)
     running = [c for c in observed.containers_of(address) if c.state is ContainerState.RUNNING]
     if running:
         since = min((c.started_at for c in running if c.started_at), default=None)
-        return JobState(address, "running", f"{len(running)} containers" if len(running) > 1 else "", ended_at=since)
+        detail = f"{len(running)} containers" if len(running) > 1 else ""
+        return JobState(address, "running", detail, live_metrics, ended_at=since)
     if manifest is None:
         return JobState(address, "waiting", "not trained yet")
     if manifest.status is JobStatus.COMPLETED:

@@ -154,12 +154,13 @@ class FakeContainer:
     state: ContainerState = ContainerState.CREATED
     started_at: datetime | None = None
     exit_code: int | None = None
-    lines: list[str] = field(default_factory=list)
+    lines: list[tuple[float, str]] = field(default_factory=list)  # with the seconds since 1970
     files: dict[str, bytes] = field(default_factory=dict)
     posts: list[str] = field(default_factory=list)  # paths of the POSTs it was sent
 
-    def print(self, lines: Iterable[str | bytes]) -> None:
-        self.lines += [line if isinstance(line, str) else line.decode(errors="replace") for line in lines]
+    def print(self, lines: Iterable[str | bytes], at: datetime) -> None:
+        texts = [line if isinstance(line, str) else line.decode(errors="replace") for line in lines]
+        self.lines += [(at.timestamp(), text) for text in texts]
 
     def is_healthy(self, now: datetime) -> bool:
         after = self.behaviour.healthy_after
@@ -214,9 +215,10 @@ class FakeEngine:
             now = self.clock.now()
             for container in list(self.all.values()):
                 lasts, started_at = container.behaviour.lasts, container.started_at
-                is_over = lasts is not None and started_at and now >= started_at + timedelta(seconds=lasts)
-                if container.state is ContainerState.RUNNING and is_over:
-                    container.print(container.behaviour.last_lines)
+                if container.state is not ContainerState.RUNNING or lasts is None or started_at is None:
+                    continue
+                if now >= started_at + timedelta(seconds=lasts):
+                    container.print(container.behaviour.last_lines, started_at + timedelta(seconds=lasts))
                     self.end(container, container.behaviour.exit_code)
 
     def end(self, container: FakeContainer, exit_code: int) -> None:
@@ -296,7 +298,7 @@ class FakeRuntime:
             if container.state is not ContainerState.RUNNING:
                 container.state, container.exit_code = ContainerState.RUNNING, None
                 container.started_at = self.engine.clock.now()
-                container.print(container.behaviour.lines)
+                container.print(container.behaviour.lines, container.started_at)
                 container.files |= container.behaviour.files
                 self.engine.note(container)
             return container.observed()
@@ -352,6 +354,9 @@ class FakeRuntime:
         yield stream.getvalue()
 
     def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
+        return (line for _, line in self.timed_logs(name, follow=follow, tail=tail))
+
+    def timed_logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[float, str]]:
         container = self.find(name)
         if container is None:
             return

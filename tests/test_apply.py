@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -231,6 +232,25 @@ def test_no_more_jobs_run_at_once_than_the_project_allows(place: Place) -> None:
     assert most == 2
 
 
+def test_metrics_are_kept_as_series_also_by_a_run_that_takes_the_job_up_later(place: Place) -> None:
+    metrics = [{"name": "loss", "regex": "loss=([0-9.]+)"}]
+    specs = place.job(1, metrics=metrics, instances=2)
+    saying = Behaviour(lines=("loss=0.9",), lasts=1.2, last_lines=("loss=0.1",), files=TRAINS.files)
+    place.engine.behave("job/model@1#0", saying)
+    place.engine.behave("job/model@1#1", replace(saying, lines=("loss=0.8",), lasts=0.9, last_lines=("loss=0.2",)))
+    cancelled = threading.Event()
+    threading.Timer(0.4, cancelled.set).start()
+    assert place.converge(specs, cancelled=cancelled).cancelled
+    time.sleep(1.2)  # ends unseen
+    assert place.converge(specs).ok
+    manifest = place.world().records.manifests([job_address("model", 1)])[job_address("model", 1)]
+    assert manifest.metrics == {"loss": 0.1}, "of all hosts' lines the last one counts"
+    points = manifest.series["loss"]
+    assert sorted(value for _, value in points[:2]) == [0.8, 0.9]
+    assert [value for _, value in points[2:]] == [0.2, 0.1]
+    assert [at for at, _ in points] == pytest.approx([0, 0, 0.9, 1.2], abs=0.2), "by when it was printed, not read"
+
+
 def test_a_lock_lost_while_a_job_runs_keeps_its_model_out_of_the_store(place: Place) -> None:
     from sagespec.errors import WorldError
 
@@ -323,11 +343,11 @@ class BrokenStreams(FakeRuntime):
 
     breaks = 0
 
-    def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
+    def timed_logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[float, str]]:
         from sagespec.errors import WorldError
 
         self.breaks -= 1
-        for number, line in enumerate(super().logs(name, follow=follow, tail=tail)):
+        for number, line in enumerate(super().timed_logs(name, follow=follow, tail=tail)):
             if self.breaks >= 0 and number >= 2 - self.breaks:
                 raise WorldError("the engine closed the connection")
             yield line

@@ -32,11 +32,12 @@ ROWS = [
         "know an engine or a store, and nothing of jobs, endpoints or plans",
     ),
     (
-        "runtimes.docker.commands runtimes.docker.files runtimes.docker.launches runtimes.docker.streams",
-        "parts of runtimes.docker that need no SDK: what an engine takes and gives, as bytes and settings",
+        "runtimes.docker.commands runtimes.docker.files runtimes.docker.launches runtimes.docker.streams "
+        "runtimes.process_logs",
+        "parts of the engines that need no SDK: what an engine takes and gives, as bytes and settings",
     ),
     ("runtimes.docker.engine", "the connection, and the one place that turns what the SDK raises into our errors"),
-    ("plan contract xds", "what will be done, what a container sees, what Envoy reads: data"),
+    ("plan contract xds metrics", "what will be done, what a container sees and says, what Envoy reads: data"),
     ("state", "the two sides that are compared"),
     ("manifest", "what the store keeps; `state` holds some of it"),
     ("spec events", "what users write and what happened: no other value is needed for them"),
@@ -70,6 +71,7 @@ PURE = {
     "plan": ("state manifest errors", VALUES, "printed, compared and carried out, never asked for more"),
     "state": ("manifest spec errors", f"{VALUES} hashlib json", "hashes are of values alone"),
     "xds": ("state errors", f"{VALUES} hashlib json", "the gateway writes and asks; this only says what"),
+    "metrics": ("", VALUES, "the same lines must give the same series, whoever reads them"),
     "contract": ("state errors", f"{VALUES} json", "SageMaker's contract as data, the same on every engine"),
 }
 IMPURE_CALLS = {"now", "utcnow", "today", "open", "print", "input", "eval", "exec", "__import__"}

@@ -247,6 +247,35 @@ for number in range(12):
     assert [line.split()[0] for line in runtime.logs(name, follow=True)] == [str(number) for number in range(12)]
 
 
+def test_times_are_right_over_a_rotation_and_another_start(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    script = """
+import time
+for number in range(6):
+    print("\\n".join([f"{time.time()} " + "x" * 999] * 3000))
+    time.sleep(0.25)
+"""
+    name = run(runtime, script)
+    ended(runtime, name)
+    runtime.start(name)  # goes on with the log there is
+    ended(runtime, name)
+    timed = list(runtime.timed_logs(name))
+    assert len(timed) > 10_000
+    assert [at for at, _ in timed] == pytest.approx([float(line.split()[0]) for _, line in timed], abs=0.2)
+    assert list(runtime.logs(name)) == [line for _, line in timed]
+    folder = tmp_path / "run" / name
+    logs = {f"times.{file.stat().st_ino}" for file in folder.glob("log*")}
+    assert {file.name for file in folder.glob("times.*")} == logs, "none is left of the logs that are gone"
+
+
+def test_a_line_without_a_noted_time_is_not_newer_than_its_log(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    name = run(runtime, "print('one')")
+    ended(runtime, name)
+    folder = tmp_path / "run" / name
+    for notes in folder.glob("times.*"):  # as a shim of an earlier release, or a full disk, leaves it
+        notes.unlink()
+    assert list(runtime.timed_logs(name)) == [((folder / "log").stat().st_mtime, "one")]
+
+
 # -- environment -----------------------------------------------------------------------------------
 
 

@@ -115,6 +115,11 @@ class Runtime(Protocol):
         """
         ...
 
+    def timed_logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[float, str]]:
+        """The lines of `logs`, each with the time at which it was printed: seconds since 1970 by the engine's
+        clock, right to a tenth of a second, whenever it is read."""
+        ...
+
     def fetch(self, name: str, port: int, paths: Sequence[str], *, post: bool = False) -> list[bytes]:
         """Bodies of HTTP GETs (or empty POSTs) to 127.0.0.1:port as seen by the *gateway* container itself.
 

@@ -16,7 +16,6 @@ import importlib.util
 import io
 import json
 import math
-import mmap
 import os
 import re
 import secrets
@@ -38,12 +37,13 @@ from typing import Literal, Self
 
 from sagespec.errors import InternalError, WorldError, did_you_mean
 from sagespec.runtimes import Check, ImageInfo, Progress, process_shim
+from sagespec.runtimes.process_logs import log_lines, timed_lines
 from sagespec.state import Address, Container, ContainerState, Launch, Program
 
 HOST = "127.0.0.1"
 # Below the range from which systems take the ports of outgoing connections (Linux 32768, macOS 49152).
 PORTS = range(20000, 32768)
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.01
 EVENTS_SECONDS = 0.25
 FETCH_SECONDS = 10.0
 KILL_SECONDS = 10.0
@@ -387,7 +387,7 @@ class ProcessRuntime:
                 return True
             if time.monotonic() >= give_up_at:
                 return False
-            time.sleep(POLL_SECONDS / 5)
+            time.sleep(POLL_SECONDS)
 
     # -- files -------------------------------------------------------------------------------------
 
@@ -439,37 +439,14 @@ class ProcessRuntime:
     def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
         if self._record(name) is None:
             return
-        rest = b""
-        for block in self._log_blocks(name, follow=follow, tail=tail):
-            *lines, rest = (rest + block).split(b"\n")
-            for line in lines:
-                yield line.decode(errors="replace").removesuffix("\r")
-        if rest:
-            yield rest.decode(errors="replace")
-
-    def _log_blocks(self, name: str, *, follow: bool, tail: int | None) -> Iterator[bytes]:
-        folder = self._folder / name
         with _explained(f"cannot read the log of {name}"):
-            try:
-                file = (folder / "log").open("rb")
-            except FileNotFoundError:
-                return
-            try:
-                yield from _older_lines(folder / "log.1", file, tail)
-                while True:
-                    # In this order: whoever has ended before the last look writes no more.
-                    ended = not follow or not self._is_running(name)
-                    while block := file.read(COPY_BYTES):
-                        yield block
-                    if _has_moved(file, folder / "log"):
-                        file.close()
-                        file = (folder / "log").open("rb")
-                    elif ended:
-                        return
-                    else:
-                        time.sleep(POLL_SECONDS)
-            finally:
-                file.close()
+            yield from log_lines(self._folder / name, runs_on=lambda: follow and self._is_running(name), tail=tail)
+
+    def timed_logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[float, str]]:
+        if self._record(name) is None:
+            return
+        with _explained(f"cannot read the log of {name}"):
+            yield from timed_lines(self._folder / name, runs_on=lambda: follow and self._is_running(name), tail=tail)
 
     def _is_running(self, name: str) -> bool:
         run = self._run(name)
@@ -752,49 +729,3 @@ def _delete(folder: Path) -> None:
                 if not inner.is_symlink():
                     inner.chmod(0o700)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-# -- logs ------------------------------------------------------------------------------------------
-
-
-def _older_lines(older: Path, file: io.BufferedReader, tail: int | None) -> Iterator[bytes]:
-    """What comes before the place `file` (the open newest log) is left at: all of `older`, or for a tail its end."""
-    missing = tail
-    if tail is not None:
-        missing = tail - _seek_to_tail(file, tail)
-    if missing is not None and missing <= 0:
-        return
-    try:
-        with older.open("rb") as before:
-            if os.path.sameopenfile(before.fileno(), file.fileno()):
-                return  # rotated since we opened it
-            if missing is not None:
-                _seek_to_tail(before, missing)
-            while block := before.read(COPY_BYTES):
-                yield block
-    except FileNotFoundError:
-        return
-
-
-def _seek_to_tail(file: io.BufferedReader, count: int) -> int:
-    """Go to the beginning of the last `count` lines; how many there are, at most `count`."""
-    size = os.fstat(file.fileno()).st_size
-    if not size or count <= 0:
-        file.seek(size)
-        return 0
-    with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
-        position = size - 1 if content[size - 1] == 10 else size
-        for found in range(count):
-            position = content.rfind(b"\n", 0, position)
-            if position < 0:
-                file.seek(0)
-                return found + 1
-        file.seek(position + 1)
-    return count
-
-
-def _has_moved(file: io.BufferedReader, path: Path) -> bool:
-    try:
-        return not os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False

@@ -35,6 +35,7 @@ from sagespec.contract import (
 from sagespec.errors import WorldError
 from sagespec.events import Event, EventKind, Report
 from sagespec.manifest import Artifact, Git, Input, JobStatus, Manifest
+from sagespec.metrics import FoundMetrics, Patterns, final_values, series_of
 from sagespec.records import Records
 from sagespec.runtimes import Runtime
 from sagespec.sources import copy_source
@@ -72,18 +73,17 @@ class Started(BaseModel):
 class Followed:
     """What the log of one host gave so far."""
 
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: FoundMetrics
     last_lines: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """metrics: for each built-in, the (name, pattern) pairs looked for in every log line; the pattern's first
-    group is the number. scratch: a folder for what may be lost."""
+    """metrics: the patterns that each built-in declares itself. scratch: a folder for what may be lost."""
 
     runtime: Runtime
     records: Records
-    metrics: Mapping[str, Sequence[tuple[str, re.Pattern[str]]]]
+    metrics: Mapping[str, Patterns]
     root: Path
     scratch: Path
     git: Git | None = None
@@ -227,7 +227,8 @@ class Trainer:
 
         One host failing stops the others, with the grace. Cancelled leaves them running.
         """
-        followed = {launch.alias: Followed() for launch in launches}
+        patterns = patterns_of(job, self.metrics)
+        followed = {launch.alias: Followed(FoundMetrics(patterns)) for launch in launches}
         threads = [
             threading.Thread(
                 target=self._follow_log,
@@ -245,14 +246,13 @@ class Trainer:
         return followed, stopped
 
     def _follow_log(self, job: DesiredJob, launch: Launch, log: Path, followed: Followed, report: Report) -> None:
-        patterns = [*self.metrics.get(job.program.builtin, ()), *((n, re.compile(r)) for n, r in job.metrics)]
         about = str(replace(job.address, instance=launch.address.instance if job.instances > 1 else None))
         try:
             with log.open("w", encoding="utf-8") as file:
-                for line in self._lines(launch.name):
+                for at, line in self._lines(launch.name):
                     file.write(line + "\n")
                     followed.last_lines = [*followed.last_lines[1 - REASON_LOG_LINES :], line]
-                    followed.metrics |= _metrics_in(line, patterns)
+                    followed.metrics.read(at, line)
                     report(Event(EventKind.LOG, about, line, action="run-job"))
         except FileNotFoundError:
             return  # the run had let go of the job, and of its folder, before this thread began
@@ -260,13 +260,13 @@ class Trainer:
             text = f"its log is not whole: {error.problems[0].what}"
             report(Event(EventKind.NOTE, about, text, action="run-job"))
 
-    def _lines(self, container_name: str) -> Iterator[str]:
-        """What the container prints until it ends. A stream that the engine breaks off is read again from its
-        beginning, and what was given is left out; WorldError when that does not help."""
+    def _lines(self, container_name: str) -> Iterator[tuple[float, str]]:
+        """What the container prints until it ends, each line with its time. A stream that the engine breaks off is
+        read again from its beginning, and what was given is left out; WorldError when that does not help."""
         given, tries = 0, LOG_TRIES
         while True:
             try:
-                for number, line in enumerate(self.runtime.logs(container_name, follow=True), start=1):
+                for number, line in enumerate(self.runtime.timed_logs(container_name, follow=True), start=1):
                     if number > given:
                         given, tries = number, LOG_TRIES
                         yield line
@@ -339,6 +339,7 @@ class Trainer:
                 artifacts["output"] = self._upload(job, "output.tar.gz", output, report)
         except UnfitMember as unfit:  # a verdict on what was made: to collect it again would end the same
             status, reason = JobStatus.FAILED, f"AlgorithmError: {unfit.problems[0].what}"
+        series = series_of((followed[launch.alias].metrics for launch in launches), started.started_at.timestamp())
         manifest = Manifest(
             project=self.records.project_name,
             name=job.name,
@@ -353,7 +354,8 @@ class Trainer:
             runtime=self.runtime.name,
             images={str(job.program): started.image_digest},
             inputs=started.inputs,
-            metrics=followed[launches[0].alias].metrics,
+            metrics=final_values(series),
+            series=series,
             exit_codes=exit_codes,
             artifacts=artifacts,
             started_at=started.started_at,
@@ -426,16 +428,9 @@ def _counting(report: Report, job: DesiredJob, text: str, total: int) -> Callabl
     return progress
 
 
-def _metrics_in(line: str, patterns: Sequence[tuple[str, re.Pattern[str]]]) -> dict[str, float]:
-    found = {}
-    for name, pattern in patterns:
-        match = pattern.search(line)
-        if match:
-            try:
-                found[name] = float(match.group(1))
-            except ValueError:
-                continue
-    return found
+def patterns_of(job: DesiredJob, of_builtins: Mapping[str, Patterns]) -> Patterns:
+    """What is looked for in the lines of a job: what its built-in declares, and what its spec does."""
+    return [*of_builtins.get(job.program.builtin, ()), *((name, re.compile(regex)) for name, regex in job.metrics)]
 
 
 def _sha256(file: Path) -> str:

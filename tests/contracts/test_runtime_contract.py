@@ -660,6 +660,32 @@ def test_followed_logs_come_as_they_are_printed_and_end_with_the_container(bench
 
 
 @on_every_engine
+@pytest.mark.parametrize("follow", [False, True])
+def test_lines_keep_the_time_at_which_they_were_printed(bench: Bench, follow: bool) -> None:
+    script = """
+import pathlib, sys, time
+(base / "begun").write_text(str(time.time()))
+print("first")
+time.sleep(0.7)
+sys.stdout.write("la")
+sys.stdout.flush()
+time.sleep(0.3)
+sys.stdout.write("st\\nno newline")
+"""
+    behaviour = Behaviour(lines=["first"], lasts=1.0, last_lines=["last", "no newline"])
+    name = bench.start(script, behaviour)
+    begun_at = time.time() if bench.engine else float(bench.file(name, "begun"))
+    if not follow:
+        bench.until(name, ContainerState.EXITED)
+        time.sleep(0.3)  # whenever it is read, the times are those of the printing
+    timed = list(bench.runtime.timed_logs(name, follow=follow))
+    assert [line for _, line in timed] == ["first", "last", "no newline"]
+    assert [at - begun_at for at, _ in timed] == pytest.approx([0.0, 1.0, 1.0], abs=0.25)
+    assert list(bench.runtime.timed_logs(name, tail=1)) == timed[-1:]
+    assert list(bench.runtime.timed_logs("sagespec_nobody")) == []
+
+
+@on_every_engine
 def test_following_ends_when_the_container_is_removed(bench: Bench) -> None:
     name = bench.start("import time; print('first'); time.sleep(600)", Behaviour(lines=["first"], lasts=None))
     lines = bench.runtime.logs(name, follow=True)

@@ -44,7 +44,7 @@ from sagespec.runtimes.docker.engine import connect, engine_address, explanation
 from sagespec.runtimes.docker.files import BASE, Entry, contents, inside, parents, rebased, tar, tree
 from sagespec.runtimes.docker.images import Images
 from sagespec.runtimes.docker.launches import settings_of
-from sagespec.runtimes.docker.streams import log_lines
+from sagespec.runtimes.docker.streams import log_lines, seconds_of
 from sagespec.state import LABEL_PROJECT, Container, Launch, Program
 
 __all__ = ["DockerRuntime"]
@@ -278,7 +278,16 @@ class DockerRuntime:
             details = self._containers.find(name)
             if details is None:
                 return
-            yield from log_lines(self._engine, details["Id"], follow=follow, tail=tail)
+            for _, line in log_lines(self._engine, details["Id"], follow=follow, tail=tail):
+                yield line
+
+    def timed_logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[float, str]]:
+        with refusals(f"read the logs of {name}"):
+            details = self._containers.find(name)
+            if details is None:
+                return
+            for at, line in log_lines(self._engine, details["Id"], follow=follow, tail=tail):
+                yield seconds_of(at), line
 
     def fetch(self, name: str, port: int, paths: Sequence[str], *, post: bool = False) -> list[bytes]:
         with refusals(f"ask the program in {name}"):

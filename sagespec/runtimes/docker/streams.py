@@ -15,10 +15,11 @@ from typing import Any
 from sagespec.runtimes.docker.engine import ANSWER_SECONDS, refused
 
 
-def log_lines(engine: Any, container_id: str, *, follow: bool, tail: int | None) -> Iterator[str]:
-    """All lines, or the last `tail`; with `follow`, also those to come, until the container has ended."""
+def log_lines(engine: Any, container_id: str, *, follow: bool, tail: int | None) -> Iterator[tuple[bytes, str]]:
+    """All lines, or the last `tail`, each with its time as the engine writes it; with `follow`, also those to come,
+    until the container has ended."""
     frames = _followed(engine, container_id, tail) if follow else _frames(engine, container_id, tail=tail)
-    yield from _lines((frame.stream, frame.data) for frame in frames)
+    yield from _lines(frames)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def _followed(engine: Any, container_id: str, tail: int | None) -> Iterator[_Fra
         yield frame
     if tail is not None and not latest:
         return
-    since = max(0, _seconds(max(latest.values())) - 5) if latest else 0
+    since = max(0, int(seconds_of(max(latest.values()))) - 5) if latest else 0
     for frame in _frames(engine, container_id, since=since):
         if frame.at > latest.get(frame.stream, b"" if tail is None else first):
             yield frame
@@ -96,21 +97,29 @@ def _read_frames(pieces: Iterable[bytes]) -> Iterator[_Frame]:
         held = held[begin:]
 
 
-def _seconds(at: bytes) -> int:
-    return int(datetime.fromisoformat(at[:19].decode() + "+00:00").timestamp())
+def seconds_of(at: bytes) -> float:
+    """A time as the engine writes it, in seconds since 1970.
+
+    >>> seconds_of(b"1970-01-01T00:00:10.500000000Z")
+    10.5
+    """
+    return datetime.fromisoformat(at[:26].rstrip(b"Z").decode() + "+00:00").timestamp()
 
 
-def _lines(pieces: Iterable[tuple[int, bytes]]) -> Iterator[str]:
-    """Whole lines, each as it ends: between the pieces of one there may be lines of the other stream.
+def _lines(frames: Iterable[_Frame]) -> Iterator[tuple[bytes, str]]:
+    """Whole lines, each when it ends: between the pieces of one there may be lines of the other stream.
 
-    >>> list(_lines([(1, b"ab"), (2, b"error\\n"), (1, b"c\\n"), (1, b"end")]))
+    >>> pieces = [(1, b"ab"), (2, b"error\\n"), (1, b"c\\n"), (1, b"end")]
+    >>> [line for _, line in _lines(_Frame(stream, b"", data) for stream, data in pieces)]
     ['error', 'abc', 'end']
     """
     begun: dict[int, bytes] = {}
-    for stream, data in pieces:
-        *whole, begun[stream] = (begun.get(stream, b"") + data).split(b"\n")
+    at = b""
+    for frame in frames:
+        at = frame.at
+        *whole, begun[frame.stream] = (begun.get(frame.stream, b"") + frame.data).split(b"\n")
         for line in whole:
-            yield line.decode(errors="replace").removesuffix("\r")
+            yield at, line.decode(errors="replace").removesuffix("\r")
     for rest in begun.values():
         if rest:
-            yield rest.decode(errors="replace")
+            yield at, rest.decode(errors="replace")
