@@ -42,6 +42,8 @@ bench: $(VENV)/.test data  ## the figures README and docs quote
 	$(BIN)/python benchmarks/plan_1000.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python -m benchmarks.gateway
+	$(BIN)/python -m benchmarks.distributed exact
+	$(BIN)/python -m benchmarks.distributed scaling
 
 docs: $(VENV)/.local  ## write docs/spec.md and docs/schema.json anew from the models
 	$(BIN)/sagespec schema --docs > docs/spec.md

@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from sagespec.errors import WorldError
-from sagespec.stores import CHUNK_BYTES, disk_problems, replacing
+from sagespec.errors import WorldError, disk_problems
+from sagespec.stores import CHUNK_BYTES, replacing
 
 MAX_MEMBERS = 100_000
 # On one core: float weights shrink to 93 % at any level, at 35 MB/s; a model of trees in JSON to 32 % at 120 MB/s

@@ -201,15 +201,17 @@ def _of_channels(
 
 
 # As images/toolkit/media.py reads them.
-_OTHER_SPELLINGS = {
+OTHER_SPELLINGS = {
     "csv": "text/csv",
     "libsvm": "text/libsvm",
     "text/x-libsvm": "text/libsvm",
     "application/x-jsonlines": "application/jsonlines",
     "application/json-lines": "application/jsonlines",
+    "parquet": "application/x-parquet",
+    "recordio-protobuf": "application/x-recordio-protobuf",
 }
 
 
 def _bare(content_type: str) -> str:
     name = content_type.partition(";")[0].strip().lower()
-    return _OTHER_SPELLINGS.get(name, name)
+    return OTHER_SPELLINGS.get(name, name)

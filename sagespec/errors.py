@@ -7,7 +7,10 @@ raised by every layer and shown by `cli` alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import errno
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -81,6 +84,33 @@ class WorldError(SagespecError):
 
 class InternalError(SagespecError):
     """sagespec broke one of its own rules; please report it."""
+
+
+_FIXES = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some space there, or have the quota raised",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), or use a file system that takes larger ones",
+    errno.EACCES: "give your user access to it",
+    errno.EPERM: "give your user access to it",
+    errno.EROFS: "it is mounted read-only: mount it writable or choose another place",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENAMETOOLONG: "use shorter names",
+}
+
+
+def disk_problem(error: OSError, what: str) -> WorldError:
+    """`what` (a clause such as 'cannot write /x') with the system's reason and the way out."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return WorldError(f"{what}: {reason[:1].lower()}{reason[1:]}", fix=_FIXES.get(error.errno or 0, ""))
+
+
+@contextmanager
+def disk_problems(what: str) -> Iterator[None]:
+    """Turns an OSError of the block into a WorldError that begins with `what`."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_problem(error, what) from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sagespec.buildfolder import BuildFolder
 from sagespec.builtins import ImageDescription, objections
 from sagespec.contract import hyperparameter_text
 from sagespec.errors import Origin, Problem, SpecError, did_you_mean
@@ -298,12 +299,10 @@ def _program(
 def _build_program(build: Build, item: LoadedSpec, root: Path, trained: Manifest | None) -> Program:
     """A container built from a folder; where the folder is gone, the one a trained version was made with."""
     folder = portable(build.context, item, root)
-    path = root / folder
-    if trained and not path.is_dir():
+    if trained and not (root / folder).is_dir():
         context = str(trained.key_fields.get("build", ""))
     else:
-        described = [fingerprint_of(path) if path.is_dir() else "missing", build.dockerfile, build.args]
-        context = hash_of(described)
+        context = BuildFolder(root / folder, build.dockerfile, build.args).hash()
     return Program(build=folder, context=context, dockerfile=build.dockerfile, args=tuple(sorted(build.args.items())))
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from sagespec.buildfolder import BuildFolder
 from sagespec.errors import WorldError
 from sagespec.runtimes import choose, images_dir
 from sagespec.runtimes.docker import DockerRuntime
@@ -776,6 +777,78 @@ def test_a_build_that_fails_shows_how_it_ended(runtime: DockerRuntime, images: P
         (images / "broken" / "Dockerfile").unlink()
     assert "the reason" in lines
     assert "       the reason\n" in str(failed.value)
+
+
+@pytest.fixture
+def a_folder(runtime: DockerRuntime, tmp_path: Path) -> Iterator[Path]:
+    """A folder to build, with a link and an argument; its images are removed afterwards."""
+    folder = tmp_path / "My container"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "Dockerfile").write_text(
+        f'FROM {reference(runtime)}\nARG SAID=nothing\nRUN echo "said $SAID"\nCOPY . /ctx/\nENTRYPOINT ["sh", "-c"]\n'
+    )
+    (folder / "sub/run.sh").write_text("cd /ctx; find . | sort; readlink link; test -x sub/run.sh && echo may run\n")
+    (folder / "sub/run.sh").chmod(0o755)
+    (folder / "link").symlink_to("sub/run.sh")
+    (folder / "secret").write_text("x")
+    (folder / ".dockerignore").write_text("secret\n")
+    yield folder
+    for image in runtime._engine.images(filters={"label": "sagespec.build"}):
+        if any(tag.startswith("sagespec-build/my-container:") for tag in image["RepoTags"] or ()):
+            runtime._engine.remove_image(image["Id"], force=True)
+
+
+def a_build(folder: Path, dockerfile: str = "Dockerfile", args: tuple[tuple[str, str], ...] = ()) -> Program:
+    context = BuildFolder(folder, dockerfile, dict(args)).hash()
+    return Program(build=str(folder), context=context, dockerfile=dockerfile, args=args)
+
+
+def test_a_folder_is_built_from_what_dockerignore_leaves(
+    runtime: DockerRuntime, a_folder: Path, a_job: Callable[..., list[Launch]]
+) -> None:
+    program = a_build(a_folder, args=(("SAID", "hello"),))
+    lines: list[str] = []
+    digest = runtime.prepare(program, lines.append)
+    assert digest.startswith("sha256:")
+    assert f"building sagespec-build/my-container:{program.context}" in lines
+    assert "said hello" in lines
+    launch = replace(a_job("")[0], program=program, arguments=("sh /ctx/link",))
+    run(runtime, launch)
+    assert list(runtime.logs(launch.name)) == [
+        *(".", "./.dockerignore", "./Dockerfile", "./link", "./sub", "./sub/run.sh"),
+        "sub/run.sh",
+        "may run",
+    ]
+    assert runtime.prepare(program, pytest.fail) == digest  # there: nothing is built, nothing is said
+
+
+def test_a_folder_is_built_by_a_dockerfile_from_elsewhere(
+    runtime: DockerRuntime, a_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").write_text(f"FROM {reference(runtime)}\nCOPY sub /sub\nRUN echo from elsewhere\n")
+    lines: list[str] = []
+    runtime.prepare(a_build(a_folder, "../other"), lines.append)
+    assert "from elsewhere" in lines
+
+
+def test_a_changed_folder_whose_image_is_gone_is_not_built_as_something_else(
+    runtime: DockerRuntime, a_folder: Path
+) -> None:
+    program = a_build(a_folder)
+    (a_folder / "sub/run.sh").write_text("exit 1\n")
+    with pytest.raises(WorldError, match="the folder has changed since") as gone:
+        runtime.prepare(program, silent)
+    assert "raise the job's version" in gone.value.problems[0].fix
+
+
+def test_a_folder_that_cannot_be_built_shows_how_it_ended(runtime: DockerRuntime, a_folder: Path) -> None:
+    (a_folder / "Dockerfile").write_text(f"FROM {reference(runtime)}\nRUN echo the reason && exit 9\n")
+    with pytest.raises(WorldError, match=r"sagespec-build/my-container:.* could not be built") as failed:
+        runtime.prepare(a_build(a_folder), silent)
+    assert "       the reason\n" in str(failed.value)
+    (a_folder / "Dockerfile").unlink()
+    with pytest.raises(WorldError, match="Dockerfile"):
+        runtime.prepare(a_build(a_folder), silent)
 
 
 def test_an_image_that_is_nowhere_says_what_to_do(runtime: DockerRuntime) -> None:

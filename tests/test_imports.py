@@ -24,7 +24,7 @@ ROWS = [
     ("converge watch show status doctor scaffold", "put stages together, or show what came of them"),
     ("load resolve observe reconcile apply train schema", "the stages: each does one thing to values"),
     (
-        "gateway lock records archive builtins sources",
+        "gateway lock records archive builtins",
         "know what our things look like on an engine or on disk",
     ),
     (
@@ -37,6 +37,9 @@ ROWS = [
         "parts of the engines that need no SDK: what an engine takes and gives, as bytes and settings",
     ),
     ("runtimes.docker.engine", "the connection, and the one place that turns what the SDK raises into our errors"),
+    ("buildfolder", "what a container is built from: `resolve` hashes it, the runtimes build and run it"),
+    ("sources", "what is in a folder of the user's, the same for all who read or ship it"),
+    ("plan contract xds", "what will be done, what a container sees, what Envoy reads: data"),
     ("plan contract xds metrics", "what will be done, what a container sees and says, what Envoy reads: data"),
     ("state", "the two sides that are compared"),
     ("manifest", "what the store keeps; `state` holds some of it"),

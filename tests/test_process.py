@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import pytest
 
+from sagespec.buildfolder import BuildFolder
 from sagespec.errors import InternalError, WorldError
 from sagespec.runtimes import process_shim
 from sagespec.runtimes.process import PORTS, ProcessRuntime
@@ -453,6 +454,46 @@ def test_an_image_of_ones_own_needs_docker_and_is_told_so(runtime: ProcessRuntim
     for ask in (lambda: runtime.prepare(program, print), lambda: runtime.create([a_launch(program=program)])):
         with pytest.raises(WorldError, match=r"registry/mine:1 cannot run without Docker[\s\S]*fix  start Docker"):
             ask()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder of the user's with a program: an executable script of no language of ours."""
+    folder = tmp_path / "container"
+    folder.mkdir()
+    (folder / "train").write_text('#!/bin/sh\necho "$0 $*"; echo "$SAGEMAKER_BASE_DIR"; echo "path=$PYTHONPATH"\n')
+    (folder / "train").chmod(0o755)
+    return folder
+
+
+def of_folder(folder: Path) -> Program:
+    return Program(build=str(folder), context=BuildFolder(folder).hash(), dockerfile="Dockerfile")
+
+
+def test_a_folder_of_ones_own_runs_by_itself_without_docker(runtime: ProcessRuntime, own: Path) -> None:
+    launch = a_launch(program=of_folder(own), arguments=("--fast",))
+    assert runtime.prepare(launch.program, print) == launch.program.context
+    runtime.create([launch])
+    runtime.start(launch.name)
+    lines = list(runtime.logs(launch.name, follow=True))
+    assert lines == [f"{own / 'train'} --fast", runtime.base_dir(launch.name), "path="]
+
+
+def test_a_folder_that_changed_is_not_run_as_what_it_was(runtime: ProcessRuntime, own: Path) -> None:
+    program = of_folder(own)
+    (own / "train").write_text("#!/bin/sh\n")
+    with pytest.raises(WorldError, match=r"is not what it was[\s\S]*raise the job's version"):
+        runtime.prepare(program, print)
+
+
+def test_a_folder_without_programs_needs_docker_and_is_told_so(runtime: ProcessRuntime, own: Path) -> None:
+    with pytest.raises(WorldError, match="there is no executable file `serve`"):
+        runtime.create([a_launch(program=of_folder(own), command="serve")])
+    with pytest.raises(WorldError, match="entrypoint sh cannot run without Docker"):
+        runtime.create([a_launch(program=of_folder(own), entrypoint=("sh",))])
+    (own / "train").chmod(0o644)
+    with pytest.raises(WorldError, match=r"cannot run without Docker: there is no executable file `train`"):
+        runtime.prepare(of_folder(own), print)
 
 
 def test_the_digest_follows_the_programs_files(runtime: ProcessRuntime, tmp_path: Path) -> None:

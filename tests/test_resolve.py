@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sagespec.builtins import describe_images
+from sagespec.builtins import OTHER_SPELLINGS, describe_images
 from sagespec.errors import SpecError
 from sagespec.load import load
 from sagespec.resolve import resolve
@@ -105,3 +105,10 @@ def test_a_pipe_is_another_job(tmp_path: Path) -> None:
     first, second = jobs(tmp_path, plain, plain + "input_mode: pipe\n").values()
     assert first.key != second.key
     assert second.key_fields["channels.train.input_mode"] == "pipe"
+
+
+def test_content_types_are_spelt_as_the_algorithms_read_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(images_dir())
+    from toolkit.media import OTHER_NAMES
+
+    assert OTHER_SPELLINGS == OTHER_NAMES

@@ -135,6 +135,18 @@ class Hosts:
         counts = self.sum(counts)
         return int(counts[: self.rank].sum()), int(counts.sum())
 
+    def endpoints(self) -> list[tuple[str, int]]:
+        """An IPv4 address of each host and a port free there, for a library that connects hosts by itself."""
+        master = _address_of(os.environ.get("SM_MASTER_ADDR") or self.names[0])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, socket.socket() as listener:
+            probe.connect((master, 1))  # sends nothing, but chooses the address the others see
+            listener.bind(("", 0))
+            own = [*socket.inet_aton(probe.getsockname()[0]), listener.getsockname()[1]]
+            numbers = np.zeros((len(self.names), 5), np.int64)
+            numbers[self.rank] = own
+            all_numbers = self.sum(numbers).tolist()
+        return [(".".join(map(str, address)), port) for *address, port in all_numbers]
+
     def fail_together(self, problem: str | None) -> None:
         """ClientError on every host if one of them has a problem, so that none waits in vain."""
         failed = self.largest(-1 if problem is None else self.rank)

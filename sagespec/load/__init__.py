@@ -276,11 +276,11 @@ def _missing_programs(item: LoadedSpec, job: TrainingJob) -> Iterator[Problem]:
         path = item.local_path(job.build.context)
         if path and not holds(path.is_dir):
             yield _missing_path(item, "build.context", job.build.context, path)
-        elif path and not holds((path / job.build.dockerfile).is_file):
+        elif path and not holds((path / job.build.dockerfile).is_file) and not holds((path / "train").is_file):
             yield Problem(
                 f"build: there is no {job.build.dockerfile} in {job.build.context}",
                 about=str(item.address),
-                why="a container is built from the Dockerfile of its folder",
+                why="a container is built from the Dockerfile of its folder; without Docker, its `train` is run",
                 fix="write one, or name it with dockerfile:",
                 where=item.origin_of("build.dockerfile"),
             )

@@ -58,7 +58,7 @@ class Runtime(Protocol):
         ...
 
     def prepare(self, program: Program, progress: Progress) -> str:
-        """Make `program` startable (build a missing built-in image) and return its digest.
+        """Make `program` startable (build or fetch a missing image) and return its digest.
 
         progress gets a line of text now and then. Repeats are cheap. WorldError says what to do when the
         image is missing and cannot be built, or when this engine cannot run images.
@@ -169,7 +169,7 @@ def choose(
 
         no_docker = DockerRuntime.answers() if wanted == "auto" else None
         if no_docker is None:
-            docker = DockerRuntime(project_name, images_dir())
+            docker = DockerRuntime(project_name, images_dir(), root)
             return docker, f"runtime docker: {docker.engine}"
         if last == "docker":
             raise WorldError(
@@ -186,5 +186,5 @@ def choose(
         reason = no_docker
     from sagespec.runtimes.process import ProcessRuntime
 
-    process = ProcessRuntime(project_name, root / ".sagespec" / "containers", images_dir())
+    process = ProcessRuntime(project_name, root / ".sagespec" / "containers", images_dir(), root)
     return process, f"runtime process (local programs, no isolation): {reason}"

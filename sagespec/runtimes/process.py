@@ -1,4 +1,5 @@
-"""The process runtime: the programs of images/ as supervised local processes, where no Docker answers.
+"""The process runtime: the programs of images/, and those of folders of the user's that have `train` and `serve` as
+executable files, as supervised local processes, where no Docker answers.
 
 A container is a folder: `container.json` (what it was created as, with its ports), `opt/ml` (its tree,
 named to the program by SAGEMAKER_BASE_DIR), `work` (its current directory), and the record and log
@@ -35,6 +36,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
 
+from sagespec.buildfolder import BuildFolder
 from sagespec.errors import InternalError, WorldError, did_you_mean
 from sagespec.runtimes import Check, ImageInfo, Progress, process_shim
 from sagespec.runtimes.process_logs import log_lines, timed_lines
@@ -114,12 +116,16 @@ class _Run:
 
 
 class ProcessRuntime:
-    """`folder` holds the containers, `images` the programs. See `Runtime` for what the methods owe."""
+    """`folder` holds the containers, `images` the programs; folders of users' own are relative to `root`.
+
+    See `Runtime` for what the methods owe.
+    """
 
     name: Literal["docker", "process", "fake"] = "process"
 
-    def __init__(self, project_name: str, folder: Path, images: Path) -> None:
+    def __init__(self, project_name: str, folder: Path, images: Path, root: Path = Path()) -> None:
         self._project_name = project_name
+        self._root = root.absolute()
         self._folder = folder.absolute()
         self._images = images.absolute()
         self._creating = threading.Lock()  # ports are chosen by one thread at a time
@@ -203,11 +209,23 @@ class ProcessRuntime:
     # -- programs ----------------------------------------------------------------------------------
 
     def prepare(self, program: Program, progress: Progress) -> str:
-        """The SHA-256 of the program's files; there is nothing to build, but its packages must be installed."""
+        """A hash of the program's files; there is nothing to build, but a built-in's packages must be installed."""
         folder = self._program_folder(program)
-        _check_packages(folder)
+        if program.build:
+            self._check_unchanged(folder, program)
+        else:
+            _check_packages(folder)
         progress(f"{program}: runs as a local process, not isolated")
-        return self._digest(folder.name)
+        return program.context or self._digest(folder.name)
+
+    def _check_unchanged(self, folder: Path, program: Program) -> None:
+        if BuildFolder(folder, program.dockerfile, dict(program.args)).hash() != program.context:
+            raise WorldError(
+                f"{program.build} is not what it was when {program} was asked for",
+                why="what was trained is served by the very program that trained it",
+                fix="check out the commit it was trained at (the manifest names it) and apply there; to use the folder "
+                "as it is now, raise the job's version",
+            )
 
     def images(self) -> tuple[ImageInfo, ...]:
         folders = sorted(path.parent for path in self._images.glob("*/serve"))
@@ -217,9 +235,18 @@ class ProcessRuntime:
         if program.image:
             raise WorldError(
                 f"image {program.image} cannot run without Docker",
-                why="the process runtime runs the built-ins alone",
+                why="the process runtime runs the built-ins, and folders (build:) with `train` and `serve` in them",
                 fix=NEEDS_DOCKER,
             )
+        if program.build:
+            folder = self._root / program.build
+            if not os.access(folder / "train", os.X_OK):
+                raise WorldError(
+                    f"{program.build} cannot run without Docker: there is no executable file `train` in it",
+                    why="without Docker nothing is built, so the folder itself has to hold the programs",
+                    fix=f"{NEEDS_DOCKER}; or put executables named train and serve there",
+                )
+            return folder
         folder = self._images / program.builtin
         if not program.builtin or not (folder / "serve").is_file():
             known = [image.name for image in self.images()]
@@ -229,6 +256,25 @@ class ProcessRuntime:
                 fix=did_you_mean(program.builtin, known) or "install sagespec again, or name a built-in",
             )
         return folder
+
+    def _command(self, launch: Launch) -> list[str]:
+        """What is run: a built-in by this Python, a program of the user's by itself."""
+        program = self._program_folder(launch.program) / launch.command
+        if not launch.program.build:
+            return [sys.executable, str(program)]
+        if launch.entrypoint:
+            raise WorldError(
+                f"entrypoint {' '.join(launch.entrypoint)} cannot run without Docker",
+                why="it names a program inside an image, and without Docker there is none",
+                fix=f"{NEEDS_DOCKER}; or remove entrypoint, and `train` is run",
+            )
+        if not os.access(program, os.X_OK):
+            raise WorldError(
+                f"there is no executable file `{launch.command}` in {launch.program.build}",
+                why="without Docker nothing is built, so the folder itself has to hold the programs",
+                fix=f"add it (chmod +x), or run with --runtime docker: {program}",
+            )
+        return [str(program), *launch.arguments]
 
     def _digest(self, builtin: str) -> str:
         digest = hashlib.sha256()
@@ -245,7 +291,7 @@ class ProcessRuntime:
         with self._creating:
             self._sweep()
             for launch in launches:
-                self._program_folder(launch.program)
+                self._command(launch)
                 if self._record(launch.name) is None:
                     self._create(launch)
 
@@ -284,12 +330,12 @@ class ProcessRuntime:
 
     def _start(self, record: _Record) -> None:
         launch = record.launch
-        program = self._program_folder(launch.program) / launch.command
+        command = self._command(launch)
         host = launch.publish[0] if launch.publish else HOST
         if launch.command == "serve":
             _check_port(host, record.port, fix="stop what listens there, or choose another port")
         shim = [sys.executable, "-I", "-S", "-c", START_SHIM, str(Path(__file__).parent)]
-        arguments = [str(self._folder / launch.name), str(launch.memory or 0), sys.executable, str(program)]
+        arguments = [str(self._folder / launch.name), str(launch.memory or 0), *command]
         with _explained(f"cannot start container {launch.name}"):
             starter = subprocess.Popen(
                 [*shim, *arguments],
@@ -311,7 +357,9 @@ class ProcessRuntime:
     def _environment(self, record: _Record, host: str) -> dict[str, str]:
         launch = record.launch
         environment = {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}
-        environment |= {"PYTHONPATH": str(self._images), "PYTHONUNBUFFERED": "1"}
+        environment["PYTHONUNBUFFERED"] = "1"
+        if launch.program.builtin:
+            environment["PYTHONPATH"] = str(self._images)
         if launch.cpus:
             names = THREADS if launch.command == "train" else WORKERS
             environment |= dict.fromkeys(names, str(math.ceil(launch.cpus)))

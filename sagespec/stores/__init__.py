@@ -10,9 +10,7 @@ naming the address and what to check.
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sagespec.errors import InternalError, WorldError
+from sagespec.errors import InternalError, WorldError, disk_problems
 
 Progress = Callable[[int], None]  # called with the number of further bytes moved
 
@@ -119,17 +117,6 @@ def open_store(uri: str, *, root: Path | None = None, create: bool = True) -> St
 # Control characters and halves of surrogate pairs: a name with these fits neither into JSON nor into a URL.
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
-_FIXES = {
-    errno.ENOSPC: "free some space there",
-    errno.EDQUOT: "free some space there, or have the quota raised",
-    errno.EFBIG: "raise the limit on the size of files (ulimit -f), or use a file system that takes larger ones",
-    errno.EACCES: "give your user access to it",
-    errno.EPERM: "give your user access to it",
-    errno.EROFS: "it is mounted read-only: mount it writable or choose another place",
-    errno.EMFILE: "raise the limit on open files (ulimit -n)",
-    errno.ENAMETOOLONG: "use shorter names",
-}
-
 
 def check_key(key: str, uri: str) -> str:
     """`key` itself when it is a relative path that stays inside the store; WorldError otherwise.
@@ -149,21 +136,6 @@ def check_key(key: str, uri: str) -> str:
 
 def input_only(uri: str) -> InternalError:
     return InternalError(f"{uri} was opened as an input and is written to")
-
-
-def disk_problem(error: OSError, what: str) -> WorldError:
-    """`what` (a clause such as 'cannot write /x') with the system's reason and the way out."""
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return WorldError(f"{what}: {reason[:1].lower()}{reason[1:]}", fix=_FIXES.get(error.errno or 0, ""))
-
-
-@contextmanager
-def disk_problems(what: str) -> Iterator[None]:
-    """Turns an OSError of the block into a WorldError that begins with `what`."""
-    try:
-        yield
-    except OSError as error:
-        raise disk_problem(error, what) from error
 
 
 def sha256_of(file: Path) -> str:

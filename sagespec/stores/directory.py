@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from sagespec.errors import WorldError
+from sagespec.errors import WorldError, disk_problems
 from sagespec.stores import (
     CHUNK_BYTES,
     OURS,
@@ -31,7 +31,6 @@ from sagespec.stores import (
     Stored,
     check_key,
     check_sha256,
-    disk_problems,
     input_only,
     missing,
     replacing,

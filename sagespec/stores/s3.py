@@ -34,7 +34,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore import exceptions as aws
 from botocore.config import Config
 
-from sagespec.errors import WorldError
+from sagespec.errors import WorldError, disk_problems
 from sagespec.stores import (
     Conflict,
     Entry,
@@ -42,7 +42,6 @@ from sagespec.stores import (
     Stored,
     check_key,
     check_sha256,
-    disk_problems,
     input_only,
     missing,
     replacing,

@@ -71,6 +71,18 @@ def tree(
         yield from tree(child, f"{at}/{child.name}", is_wanted=is_wanted, above=(*above, identity))
 
 
+def picked(folder: Path, paths: Iterable[str]) -> Iterator[Entry]:
+    """Files of a folder by their paths in it, and links as links: what a build is sent."""
+    for path in paths:
+        source = folder / path
+        if source.is_symlink():
+            link = _member(path, mode=0o777, kind=tarfile.SYMTYPE)
+            link.linkname = str(source.readlink())
+            yield link, None
+        else:
+            yield from tree(source, path)
+
+
 def contents(files: Mapping[str, bytes]) -> Iterator[Entry]:
     for name, data in files.items():
         yield from parents(name)

@@ -1,7 +1,8 @@
 """Images of programs: which one a program runs from, whether the engine has it, building and pulling it.
 
 `DockerRuntime` prepares a program with it before it creates containers, and `sagespec images` lists
-what is here. A built-in program is a folder of images/ and is built; a user's own image is pulled.
+what is here. A built-in program is a folder of images/ and is built; so is a folder of the user's with a
+Dockerfile. A user's own image is pulled, as the engine's own login allows (`docker login`).
 """
 
 from __future__ import annotations
@@ -10,28 +11,34 @@ import hashlib
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import docker
 from docker.errors import APIError, ImageNotFound
 
+from sagespec.buildfolder import BuildFolder
 from sagespec.errors import WorldError
 from sagespec.runtimes import ImageInfo, Progress
 from sagespec.runtimes.docker.engine import engine_address, explanation, refusals
-from sagespec.runtimes.docker.files import Entry, tar, tree
+from sagespec.runtimes.docker.files import Entry, picked, tar, tree
 from sagespec.state import Program
 
 LABEL_IMAGE = "sagespec.image"
 
 
-class Images:
-    """The programs of `folder`, and images of users' own, on one engine."""
+LABEL_BUILD = "sagespec.build"
 
-    def __init__(self, engine: Any, folder: Path) -> None:
+
+class Images:
+    """The programs of `folder`, and images of users' own, on one engine. `root`: where folders to build begin."""
+
+    def __init__(self, engine: Any, folder: Path, root: Path) -> None:
         self._engine = engine
         self._folder = folder
+        self._root = root
         self._preparing = threading.Lock()  # a program that two jobs need is built once
 
     def prepare(self, program: Program, progress: Progress) -> str:
@@ -41,7 +48,9 @@ class Images:
                 image = self._engine.inspect_image(reference)
             except ImageNotFound:
                 if program.builtin:
-                    self._build(program.builtin, reference, progress)
+                    self._build_builtin(program.builtin, reference, progress)
+                elif program.build:
+                    self._build_folder(program, reference, progress)
                 else:
                     self._pull(reference, progress)
                 image = self._engine.inspect_image(reference)
@@ -60,9 +69,13 @@ class Images:
         return tuple(found)
 
     def reference(self, program: Program) -> str:
-        """The image of `program`. A built-in's tag is a hash of its folders, so a new release builds anew."""
+        """The image of `program`. A built-in's tag is a hash of its folders, so a new release builds anew; so is
+        that of a folder of the user's, which is built once and serves what it trained."""
         if program.image:
             return program.image
+        if program.build:
+            name = re.sub("[^a-z0-9]+", "-", Path(program.build).name.lower()).strip("-")
+            return f"sagespec-build/{name or 'folder'}:{program.context}"
         digest = hashlib.sha256()
         for member, content in self._context(program.builtin):
             digest.update(f"{member.name}\0{member.size}\0".encode())
@@ -86,29 +99,59 @@ class Images:
             if (self._folder / folder).is_dir():
                 yield from tree(self._folder / folder, folder, is_wanted=_is_source)
 
-    def _build(self, builtin: str, reference: str, progress: Progress) -> None:
+    def _build_builtin(self, builtin: str, reference: str, progress: Progress) -> None:
+        self._build(
+            self._context(builtin),
+            reference,
+            progress,
+            fix="the engine needs the base image and a way to the package index: see `sagespec doctor`",
+            dockerfile=f"{builtin}/Dockerfile",
+            labels={LABEL_IMAGE: builtin},
+        )
+
+    def _build_folder(self, program: Program, reference: str, progress: Progress) -> None:
+        folder = BuildFolder(self._root / program.build, program.dockerfile, dict(program.args))
+        if folder.hash() != program.context:
+            raise WorldError(
+                f"the image of {program.build} that is wanted ({reference}) is not on the engine, and the folder has "
+                "changed since",
+                why="what was trained is served by the very image that trained it",
+                fix="check out the commit it was trained at (the manifest names it) and apply there, or load the image "
+                "from a copy (docker load); to use the folder as it is now, raise the job's version",
+            )
+        members = picked(folder.path, folder.files())
+        if outside := folder.outside_dockerfile:
+            members = chain(members, tree(outside, folder.dockerfile_in_build))
+        self._build(
+            members,
+            reference,
+            progress,
+            fix=f"mend {Path(program.build, program.dockerfile)}, or what it needs",
+            dockerfile=folder.dockerfile_in_build,
+            buildargs=dict(program.args),
+            labels={LABEL_BUILD: program.build},
+        )
+
+    def _build(self, members: Iterable[Entry], reference: str, progress: Progress, *, fix: str, **options: Any) -> None:
+        """Build `reference` from a stream of files; each line the engine prints is progress."""
         progress(f"building {reference}")
         last_lines: deque[str] = deque(maxlen=20)
-        for step in self._engine.build(
-            fileobj=tar(self._context(builtin)),
-            custom_context=True,
-            dockerfile=f"{builtin}/Dockerfile",
-            tag=reference,
-            labels={LABEL_IMAGE: builtin},
-            rm=True,
-            forcerm=True,
-            decode=True,
-        ):
+        refusal = ""
+        steps = self._engine.build(
+            fileobj=tar(members), custom_context=True, tag=reference, rm=True, forcerm=True, decode=True, **options
+        )
+        for step in steps:
             for line in str(step.get("stream", "")).splitlines():
                 if line.strip():
                     last_lines.append(line.rstrip())
                     progress(line.rstrip())
-            if "error" in step:
-                raise WorldError(
-                    f"the built-in image {reference} could not be built: {str(step['error']).strip()}",
-                    why="the build ended with\n" + "\n".join(f"       {line}" for line in last_lines),
-                    fix="the engine needs the base image and a way to the package index: see `sagespec doctor`",
-                )
+            refusal = refusal or str(step.get("error", "")).strip()
+        if refusal:  # said when the stream is read to its end, so that its connection is free
+            raise WorldError(
+                f"the image {reference} could not be built: {refusal}",
+                why="the build ended with\n" + "\n".join(f"       {line}" for line in last_lines),
+                fix=fix,
+            )
 
     def _pull(self, reference: str, progress: Progress) -> None:
         progress(f"pulling {reference}")

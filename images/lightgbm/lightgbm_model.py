@@ -1,0 +1,51 @@
+"""The model of lightgbm as it is served: LightGBM's own text, answering as the hosted container does."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import orjson
+from lean_lightgbm import lightgbm
+from toolkit.formats import Prediction
+from toolkit.media import JSON, MediaType
+from toolkit.model import Model, Request
+from toolkit.rows import FloatArray
+
+FILE_NAME = "lightgbm-model.txt"
+
+
+class LightGBMModel(Model):
+    """`probabilities` of the classes, or `prediction`; in JSON each is one member with all rows.
+
+    `Accept: application/json;verbose` adds the classes as `labels`, and `predicted_label`.
+    """
+
+    absent = math.nan
+    allow_missing = True
+
+    def __init__(self, folder: Path) -> None:
+        text = (folder / FILE_NAME).read_text()
+        self.booster = lightgbm.Booster(model_str=text)
+        self.feature_count = self.booster.num_feature()
+        objective = re.search(r"^objective=(\w+)", text, re.MULTILINE)
+        self.is_binary = objective is not None and objective[1] == "binary"
+        self.is_classifier = self.is_binary or self.booster.num_model_per_iteration() > 1
+
+    def predict(self, rows: FloatArray, request: Request) -> Prediction:  # noqa: ARG002
+        predicted = np.asarray(self.booster.predict(rows, num_threads=1))
+        if self.is_binary:
+            return {"probabilities": np.column_stack([1.0 - predicted, predicted])}
+        return {"probabilities" if self.is_classifier else "prediction": predicted}
+
+    def encode(self, prediction: Prediction, media: MediaType) -> bytes:
+        if media.name != JSON:
+            return super().encode(prediction, media)
+        members = dict(prediction)
+        if self.is_classifier and "verbose" in media.parameters:
+            probabilities = prediction["probabilities"]
+            members["labels"] = np.arange(probabilities.shape[1])
+            members["predicted_label"] = probabilities.argmax(axis=1)
+        return orjson.dumps({name: values.tolist() for name, values in members.items()})

@@ -1,0 +1,251 @@
+"""Training of lightgbm: the hosted algorithm's hyperparameters, handed on to LightGBM.
+
+Several hosts train by LightGBM's own protocol: each bins and counts its rows, and all end with the
+same trees. Every host measures on the validation rows of all, so that all stop at the same round.
+An empty CSV field is a missing value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from lean_lightgbm import lightgbm
+from lightgbm_model import FILE_NAME
+from toolkit.data import InputFormat, Table, load_tables
+from toolkit.errors import ClientError
+from toolkit.hosts import Hosts
+from toolkit.hyperparameters import Range
+from toolkit.rows import FloatArray
+from toolkit.training import Job, Stop
+
+SEED = 0
+HELD_OUT = 0.2  # share of the rows to measure on where there is no validation channel, as hosted
+MOST_CLASSES = 1000
+INPUT_FORMAT = InputFormat(absent=math.nan, allow_missing=True)
+
+NOT_NEGATIVE = Range(minimum=0)
+SHARE_ABOVE_0 = Range(above=0, maximum=1)
+METRICS = {
+    "regression": ("rmse", "l1", "l2", "huber", "fair"),
+    "binary": ("binary_logloss", "binary_error", "auc", "average_precision", "cross_entropy"),
+    "multiclass": ("multi_logloss", "multi_error", "auc_mu"),
+}
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Those of the hosted LightGBM, and what is learned, which it takes from the labels alone."""
+
+    num_boost_round: Annotated[int, Range(minimum=1), "Most rounds of boosting"] = 100
+    early_stopping_rounds: Annotated[int, "Stop when the metric has not improved for so long; 0 for never"] = 10
+    objective: Annotated[
+        Literal["auto", "regression", "regression_l1", "huber", "fair", "poisson", "tweedie", "binary", "multiclass"],
+        "auto: binary or multiclass if the labels are the whole numbers from 0 on without a gap, else regression",
+    ] = "auto"
+    num_class: Annotated[
+        int | None, Range(minimum=3), "Number of classes of multiclass; from the labels if not given"
+    ] = None
+    metric: Annotated[
+        Literal[
+            "auto", "rmse", "l1", "l2", "huber", "fair", "binary_logloss", "binary_error",
+            "auc", "average_precision", "multi_logloss", "multi_error", "auc_mu", "cross_entropy",
+        ],
+        "What is measured on validation; auto: rmse, binary_logloss or multi_logloss",
+    ] = "auto"  # fmt: skip
+    learning_rate: Annotated[float, SHARE_ABOVE_0, "Step size shrinkage"] = 0.1
+    num_leaves: Annotated[int, Range(minimum=2, maximum=131072), "Most leaves of a tree"] = 64
+    feature_fraction: Annotated[float, SHARE_ABOVE_0, "Share of features a tree sees"] = 0.9
+    feature_fraction_bynode: Annotated[float, SHARE_ABOVE_0, "Share of features a split sees"] = 1.0
+    bagging_fraction: Annotated[float, SHARE_ABOVE_0, "Share of rows a tree sees"] = 0.9
+    bagging_freq: Annotated[int, NOT_NEGATIVE, "Rounds between two draws of rows, 0 for no bagging"] = 1
+    max_depth: Annotated[int, "Depth of a tree, 0 or less for no limit"] = 6
+    min_data_in_leaf: Annotated[int, NOT_NEGATIVE, "Least rows of a leaf"] = 3
+    max_delta_step: Annotated[float, "Largest step of a leaf, 0 or less for no limit"] = 0.0
+    lambda_l1: Annotated[float, NOT_NEGATIVE, "L1 penalty on leaf values"] = 0.0
+    lambda_l2: Annotated[float, NOT_NEGATIVE, "L2 penalty on leaf values"] = 0.0
+    boosting: Annotated[
+        Literal["gbdt", "rf", "dart", "goss"], "Boosting, random forest, dropout, or one-side sampling"
+    ] = "gbdt"
+    min_gain_to_split: Annotated[float, NOT_NEGATIVE, "Least gain of a split"] = 0.0
+    scale_pos_weight: Annotated[float, Range(above=0), "Weight of rows with label 1, for binary"] = 1.0
+    is_unbalance: Annotated[bool, "Whether both classes count the same, for binary"] = False
+    tree_learner: Annotated[
+        Literal["serial", "feature", "data", "voting"], "How hosts share the work; serial is data on several hosts"
+    ] = "serial"
+    max_bin: Annotated[int, Range(minimum=2), "Bins of a feature's histogram"] = 255
+    tweedie_variance_power: Annotated[float, Range(minimum=1, below=2), "Variance power of objective tweedie"] = 1.5
+    num_threads: Annotated[int, NOT_NEGATIVE, "Threads; 0 for all processors"] = 0
+    verbosity: Annotated[int, "LightGBM's own log: below 0 errors, 0 warnings, 1 all, above 1 for debugging"] = 1
+
+
+NOT_FOR_LIGHTGBM = {"num_boost_round", "early_stopping_rounds", "objective", "num_class", "metric", "tree_learner"}
+
+
+def train(job: Job[Hyperparameters]) -> None:
+    """Train, print the metric on validation each round, and leave the model with the master."""
+    settings, hosts = job.hyperparameters, job.hosts
+    check_settings(settings)
+    job = with_parts_of_training(job)
+    tables = load_tables(job, ("train", "validation"), INPUT_FORMAT)
+    objective, class_count = objective_of(hosts, settings, tables["train"].labels)
+    check_labels(hosts, tables, objective, class_count)
+    fitted, measured = (
+        (tables["train"], tables["validation"]) if "validation" in tables else split(hosts, tables["train"])
+    )
+    check_every_host_has_rows(hosts, fitted)
+
+    parameters = parameters_of(settings, objective, class_count) | network_of(hosts, settings)
+    data = lightgbm.Dataset(fitted.features, fitted.labels, params=parameters, categorical_feature=categories_of(job))
+    validation = data.create_valid(
+        hosts.gathered(measured.features), hosts.gathered(measured.labels), params=parameters
+    )
+    callbacks: list[Any] = [Rounds(hosts, job.stop)]
+    if settings.early_stopping_rounds > 0:
+        callbacks.append(lightgbm.early_stopping(settings.early_stopping_rounds, verbose=False))
+    job.stop.keep_model()
+    booster = lightgbm.train(
+        parameters,
+        data,
+        num_boost_round=settings.num_boost_round,
+        valid_sets=[validation],
+        valid_names=["validation"],
+        callbacks=callbacks,
+    )
+    if hosts.is_master:
+        booster.save_model(job.model_folder / FILE_NAME)
+    booster.free_network()
+
+
+def check_settings(settings: Hyperparameters) -> None:
+    if settings.is_unbalance and settings.scale_pos_weight != 1.0:
+        raise ClientError("hyperparameters: is_unbalance and scale_pos_weight exclude each other; give one of them")
+    if settings.boosting == "rf" and not (settings.bagging_freq and settings.bagging_fraction < 1):
+        raise ClientError("hyperparameters: boosting=rf needs bagging_freq above 0 and bagging_fraction below 1")
+
+
+def with_parts_of_training(job: Job[Hyperparameters]) -> Job[Hyperparameters]:
+    """The hosted container's one channel `training` as two: its folders train/ and validation/."""
+    training = job.channels.get("training")
+    if training is None or "train" in job.channels:
+        return job
+    parts = {name: training.folder / name for name in ("train", "validation") if (training.folder / name).is_dir()}
+    parts.setdefault("train", training.folder)
+    channels = {name: dataclasses.replace(training, name=name, folder=folder) for name, folder in parts.items()}
+    return dataclasses.replace(job, channels={**channels, **job.channels})
+
+
+def categories_of(job: Job[Hyperparameters]) -> list[int]:
+    """Features that training/categorical_index.json names as categories, counted there with the label as 0."""
+    path = job.channels["training"].folder / "categorical_index.json" if "training" in job.channels else None
+    if path is None or not path.exists():
+        return []
+    try:
+        columns = json.loads(path.read_text())["cat_index_list"]
+        if min(columns) < 1:
+            raise ValueError("column 0 is the label")
+        return [column - 1 for column in columns]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ClientError(f'{path}: must hold {{"cat_index_list": [column, ...]}}, columns from 1 on') from error
+
+
+def objective_of(hosts: Hosts, settings: Hyperparameters, labels: FloatArray) -> tuple[str, int]:
+    """LightGBM's objective and the number of classes, 1 where there are none."""
+    largest = hosts.largest(int(labels.max(initial=0)))
+    if settings.objective == "multiclass":
+        return "multiclass", settings.num_class or largest + 1
+    if settings.objective != "auto":
+        return settings.objective, 1
+    if settings.num_class:
+        return "multiclass", settings.num_class
+    if largest >= MOST_CLASSES or hosts.any(not is_whole(labels)):
+        return "regression", 1
+    present = hosts.sum(np.bincount(labels.astype(np.int64), minlength=largest + 1).astype(np.int64)) > 0
+    if not present.all() or largest == 0:
+        return "regression", 1
+    return ("binary", 1) if largest == 1 else ("multiclass", largest + 1)
+
+
+def is_whole(labels: FloatArray) -> bool:
+    return bool(np.all((labels >= 0) & (labels == np.floor(labels))))
+
+
+def check_labels(hosts: Hosts, tables: Mapping[str, Table], objective: str, class_count: int) -> None:
+    allowed = 2 if objective == "binary" else class_count
+    problem = None
+    for name, table in tables.items():
+        wrong = table.labels[~np.isin(table.labels, np.arange(allowed))]
+        if allowed > 1 and len(wrong):
+            problem = f"channel {name}: label {wrong[0]:g} does not fit {objective}, it must be from 0 to {allowed - 1}"
+        elif objective in ("poisson", "tweedie") and (table.labels < 0).any():
+            problem = f"channel {name}: label {table.labels.min():g} does not fit {objective}, it must be 0 or more"
+    hosts.fail_together(problem)
+
+
+def check_every_host_has_rows(hosts: Hosts, table: Table) -> None:
+    hosts.fail_together(
+        None
+        if len(table.labels)
+        else "no rows to train on; LightGBM needs some on every host: give at least a file each"
+    )
+
+
+def split(hosts: Hosts, table: Table) -> tuple[Table, Table]:
+    """The rows to fit and those to measure on, by their place in the files of all hosts."""
+    before, total = hosts.numbered(len(table.labels))
+    held_out = np.random.default_rng(SEED).random(total)[before : before + len(table.labels)] < HELD_OUT
+    fitted, measured = (Table(table.labels[chosen], table.features[chosen]) for chosen in (~held_out, held_out))
+    return fitted, measured
+
+
+def parameters_of(settings: Hyperparameters, objective: str, class_count: int) -> dict[str, Any]:
+    """LightGBM's parameters, by its own names."""
+    kind = objective if objective in METRICS else "regression"
+    metric = METRICS[kind][0] if settings.metric == "auto" else settings.metric
+    if metric not in METRICS[kind]:
+        raise ClientError(
+            f"hyperparameters: metric={metric} does not fit objective {objective}; {', '.join(METRICS[kind])} do"
+        )
+    given = {name: value for name, value in dataclasses.asdict(settings).items() if name not in NOT_FOR_LIGHTGBM}
+    if objective != "binary":
+        given = {name: value for name, value in given.items() if name not in ("scale_pos_weight", "is_unbalance")}
+    return given | {
+        "objective": objective,
+        "num_class": class_count,
+        "metric": metric,
+        "deterministic": True,
+        "force_col_wise": True,  # else it is timed which way is faster, and sums differ in the last digit
+    }
+
+
+def network_of(hosts: Hosts, settings: Hyperparameters) -> dict[str, Any]:
+    if len(hosts.names) == 1:
+        return {"tree_learner": "serial"}
+    endpoints = hosts.endpoints()
+    return {
+        "tree_learner": "data" if settings.tree_learner == "serial" else settings.tree_learner,
+        "machines": ",".join(f"{address}:{port}" for address, port in endpoints),
+        "num_machines": len(endpoints),
+        "local_listen_port": endpoints[hosts.rank][1],
+        "pre_partition": True,
+    }
+
+
+class Rounds:
+    """Prints a round's metric as LightGBM does, and ends training when a host was stopped."""
+
+    def __init__(self, hosts: Hosts, stop: Stop) -> None:
+        self.hosts = hosts
+        self.stop = stop
+
+    def __call__(self, env: Any) -> None:
+        if self.hosts.is_master:
+            scores = [f"{channel}'s {metric}: {value:.9g}" for channel, metric, value, _ in env.evaluation_result_list]
+            print("\t".join([f"[{env.iteration + 1}]", *scores]), flush=True)
+        if self.hosts.any(self.stop.requested):
+            raise lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
