@@ -39,7 +39,6 @@ ROWS = [
     ("runtimes.docker.engine", "the connection, and the one place that turns what the SDK raises into our errors"),
     ("buildfolder", "what a container is built from: `resolve` hashes it, the runtimes build and run it"),
     ("sources", "what is in a folder of the user's, the same for all who read or ship it"),
-    ("plan contract xds", "what will be done, what a container sees, what Envoy reads: data"),
     ("plan contract xds metrics", "what will be done, what a container sees and says, what Envoy reads: data"),
     ("state", "the two sides that are compared"),
     ("manifest", "what the store keeps; `state` holds some of it"),

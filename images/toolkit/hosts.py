@@ -137,7 +137,7 @@ class Hosts:
 
     def endpoints(self) -> list[tuple[str, int]]:
         """An IPv4 address of each host and a port free there, for a library that connects hosts by itself."""
-        master = _address_of(os.environ.get("SM_MASTER_ADDR") or self.names[0])
+        master = address_of(os.environ.get("SM_MASTER_ADDR") or self.names[0])
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, socket.socket() as listener:
             probe.connect((master, 1))  # sends nothing, but chooses the address the others see
             listener.bind(("", 0))
