@@ -1,0 +1,240 @@
+"""Training of factorization-machines: the loss of all hosts' rows, brought down by L-BFGS.
+
+The master runs the solver from a random start. For each point it asks about, every host adds its
+rows' share of loss and gradient to a sum, so N hosts take the steps of one; the others only
+follow. Sparse rows stay sparse, and features that no host has met are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+from machine_model import Machine, Rows, margins, sigmoid, squares
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from toolkit.data import InputFormat, Table, load_tables
+from toolkit.errors import ClientError
+from toolkit.hosts import Hosts
+from toolkit.hyperparameters import Range
+from toolkit.rows import FloatArray
+from toolkit.training import Job, Stop
+
+SEED = 0
+CHANNELS = ("train", "test")
+INPUT_FORMAT = InputFormat(keep_sparse=True)
+SOLVED_WHEN_LOSS_CHANGES_LESS_THAN = 1e-12  # relative, from one epoch to the next
+SOLVED_WHEN_GRADIENT_IS_BELOW = 1e-8
+PAST_STEPS = 6  # that the solver remembers, each twice the size of the model
+BY_SOLVER = "the solver (L-BFGS over all rows) chooses its own steps"
+
+NOT_NEGATIVE = Range(minimum=0)
+Start: TypeAlias = Literal["normal", "uniform", "constant"]
+START_HELP = "How it is set at the start"
+SCALE_HELP = "uniform draws from -scale to scale"
+SIGMA_HELP = "Standard deviation of normal"
+VALUE_HELP = "Value of constant"
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Those of the hosted factorization machines that have a meaning here."""
+
+    feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]
+    num_factors: Annotated[int, Range(minimum=1), "Numbers a feature is described by when it meets another"]
+    predictor_type: Annotated[Literal["binary_classifier", "regressor"], "Whether the label is 0 or 1, or a quantity"]
+    epochs: Annotated[int, Range(minimum=1), "Most steps of the solver, each over all rows"] = 100
+    bias_wd: Annotated[float, NOT_NEGATIVE, "L2 penalty on the bias (weight decay)"] = 0.01
+    linear_wd: Annotated[float, NOT_NEGATIVE, "L2 penalty on the weights"] = 0.001
+    factors_wd: Annotated[float, NOT_NEGATIVE, "L2 penalty on the factors"] = 0.00001
+    bias_init_method: Annotated[Start, START_HELP] = "normal"
+    bias_init_scale: Annotated[float | None, NOT_NEGATIVE, SCALE_HELP] = None
+    bias_init_sigma: Annotated[float, NOT_NEGATIVE, SIGMA_HELP] = 0.01
+    bias_init_value: Annotated[float | None, VALUE_HELP] = None
+    linear_init_method: Annotated[Start, START_HELP] = "normal"
+    linear_init_scale: Annotated[float | None, NOT_NEGATIVE, SCALE_HELP] = None
+    linear_init_sigma: Annotated[float, NOT_NEGATIVE, SIGMA_HELP] = 0.01
+    linear_init_value: Annotated[float | None, VALUE_HELP] = None
+    factors_init_method: Annotated[Start, START_HELP] = "normal"
+    factors_init_scale: Annotated[float | None, NOT_NEGATIVE, SCALE_HELP] = None
+    factors_init_sigma: Annotated[float, NOT_NEGATIVE, SIGMA_HELP] = 0.001
+    factors_init_value: Annotated[float | None, VALUE_HELP] = None
+
+    IGNORED: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("mini_batch_size", "bias_lr", "linear_lr", "factors_lr", "clip_gradient", "eps", "rescale_grad"), BY_SOLVER
+    )
+
+
+def train(job: Job[Hyperparameters]) -> None:
+    """Train, print metrics on both channels, and leave the model with the master."""
+    settings, hosts = job.hyperparameters, job.hosts
+    check_settings(settings)
+    tables = load_tables(job, CHANNELS, INPUT_FORMAT, feature_dim=settings.feature_dim)
+    is_classifier = settings.predictor_type == "binary_classifier"
+    if is_classifier:
+        check_labels(hosts, tables)
+
+    columns = met(hosts, tables["train"].features)
+    kept = {name: Table(table.labels, narrowed(table.features, columns)) for name, table in tables.items()}
+    objective = Objective(hosts, settings, kept["train"], job.stop)
+    job.stop.keep_model()
+    bias, weights, factors = objective.split(solve(objective))
+    machine = Machine(is_classifier, settings.feature_dim, columns, float(bias), weights, factors)
+
+    for name, table in kept.items():
+        scores, labels = hosts.gathered(machine.margins(table.features)), hosts.gathered(table.labels)
+        if hosts.is_master:
+            for metric, value in metrics(scores, labels, is_classifier=is_classifier).items():
+                print(f"#quality_metric: host={hosts.current}, {name} {metric} <score>={value:.9g}", flush=True)
+    if hosts.is_master:
+        machine.save(job.model_folder)
+
+
+def check_settings(settings: Hyperparameters) -> None:
+    problems = []
+    for part in ("bias", "linear", "factors"):
+        for method, partner in (("uniform", f"{part}_init_scale"), ("constant", f"{part}_init_value")):
+            if getattr(settings, f"{part}_init_method") == method and getattr(settings, partner) is None:
+                problems.append(f"{part}_init_method={method} needs {partner}")
+    if problems:
+        raise ClientError("hyperparameters: " + "; ".join(problems))
+
+
+def check_labels(hosts: Hosts, tables: Mapping[str, Table]) -> None:
+    problem = None
+    for name, table in tables.items():
+        wrong = table.labels[~np.isin(table.labels, (0, 1))]
+        if len(wrong):
+            problem = f"channel {name}: label {wrong[0]:g} is neither 0 nor 1, as binary_classifier needs"
+    hosts.fail_together(problem)
+
+
+def met(hosts: Hosts, rows: Rows) -> NDArray[np.int64]:
+    """The features that are not zero in every row of all hosts."""
+    counts = np.count_nonzero(rows, axis=0) if isinstance(rows, np.ndarray) else rows.count_nonzero(axis=0)
+    return np.flatnonzero(hosts.sum(counts.astype(np.int64)))
+
+
+def narrowed(rows: Rows, columns: NDArray[np.int64]) -> Rows:
+    return rows if len(columns) == rows.shape[1] else rows[:, columns]
+
+
+class Objective:
+    """Loss and gradient over all hosts at a point, with the penalties.
+
+    A point is the flat array of the bias, the weights, and the factors feature by feature. All
+    hosts must evaluate the same points in the same order.
+    """
+
+    def __init__(self, hosts: Hosts, settings: Hyperparameters, table: Table, stop: Stop) -> None:
+        self.hosts = hosts
+        self.settings = settings
+        self.stop = stop
+        self.table = table
+        self.squares = squares(table.features)
+        self.width = table.features.shape[1]
+        self.is_classifier = settings.predictor_type == "binary_classifier"
+        self.row_count = hosts.numbered(len(table.labels))[1]
+        sizes = (1, self.width, self.width * settings.num_factors)
+        self.penalties = np.repeat((settings.bias_wd, settings.linear_wd, settings.factors_wd), sizes)
+        self.loss = math.nan
+        self.must_stop = False
+
+    def split(self, point: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        bias, weights, factors = np.split(point, [1, 1 + self.width])
+        return bias[0], weights, factors.reshape(self.width, self.settings.num_factors)
+
+    def start(self) -> FloatArray:
+        rng = np.random.default_rng(SEED)
+        sizes = {"bias": 1, "linear": self.width, "factors": self.width * self.settings.num_factors}
+        return np.concatenate([self._start_of(part, size, rng) for part, size in sizes.items()])
+
+    def _start_of(self, part: str, size: int, rng: np.random.Generator) -> FloatArray:
+        method, scale, sigma, value = (
+            getattr(self.settings, f"{part}_init_{name}") for name in ("method", "scale", "sigma", "value")
+        )
+        if method == "constant":
+            return np.full(size, value)
+        return rng.uniform(-scale, scale, size) if method == "uniform" else rng.normal(scale=sigma, size=size)
+
+    def __call__(self, point: FloatArray) -> tuple[float, FloatArray]:
+        """Penalised mean loss and its gradient; `loss` and `must_stop` are set on the way."""
+        bias, weights, factors = self.split(point)
+        rows, labels = self.table.features, self.table.labels
+        scores, sums = margins(rows, self.squares, float(bias), weights, factors)
+        if self.is_classifier:
+            losses, slopes = np.logaddexp(0.0, scores) - labels * scores, sigmoid(scores) - labels
+        else:
+            losses, slopes = (scores - labels) ** 2, 2.0 * (scores - labels)
+        by_factor = rows.T @ (slopes[:, np.newaxis] * sums) - (self.squares.T @ slopes)[:, np.newaxis] * factors
+        own = [[slopes.sum()], rows.T @ slopes, by_factor.ravel(), [losses.sum(), float(self.stop.requested)]]
+        total = self.hosts.sum(np.concatenate(own))
+        self.loss = float(total[-2]) / self.row_count
+        self.must_stop = bool(total[-1])
+        gradient = total[:-2] / self.row_count + self.penalties * point
+        return self.loss + 0.5 * float(self.penalties @ point**2), gradient
+
+
+def solve(objective: Objective) -> FloatArray:
+    """The point of least penalised loss that the master's solver finds, on every host.
+
+    Only one solver decides which point comes next: several might differ in the last bit, and hosts
+    that disagree on the number of steps would wait for ever.
+    """
+    hosts, no_more = objective.hosts, np.empty(0)
+    if hosts.is_master:
+        solution = _minimise(objective)
+        hosts.from_master(no_more)
+        return hosts.from_master(solution)
+    while len(point := hosts.from_master(no_more)):
+        objective(point)
+    return hosts.from_master(no_more)
+
+
+def _minimise(objective: Objective) -> FloatArray:
+    epoch = 0
+
+    def after_step(_: FloatArray) -> None:
+        nonlocal epoch
+        host = objective.hosts.current
+        print(
+            f"#quality_metric: host={host}, epoch={epoch}, train objective_loss <loss>={objective.loss:.9g}", flush=True
+        )
+        epoch += 1
+        if objective.must_stop:
+            raise StopIteration
+
+    result: Any = minimize(
+        lambda point: objective(objective.hosts.from_master(point)),
+        objective.start(),
+        jac=True,
+        method="L-BFGS-B",
+        callback=after_step,
+        options={
+            "maxiter": objective.settings.epochs,
+            "maxfun": 20 * objective.settings.epochs,
+            "maxcor": PAST_STEPS,
+            "ftol": SOLVED_WHEN_LOSS_CHANGES_LESS_THAN,
+            "gtol": SOLVED_WHEN_GRADIENT_IS_BELOW,
+        },
+    )
+    solution: FloatArray = result.x
+    return solution
+
+
+def metrics(scores: FloatArray, labels: FloatArray, *, is_classifier: bool) -> dict[str, float]:
+    """Named as the hosted algorithm names them."""
+    if not is_classifier:
+        errors = scores - labels
+        mse = float(np.mean(errors**2))
+        return {"mse": mse, "rmse": math.sqrt(mse), "absolute_loss": float(np.mean(np.abs(errors)))}
+    chosen, positive = scores > 0, labels == 1
+    hits = float(np.sum(chosen & positive))
+    return {
+        "binary_classification_accuracy": float(np.mean(chosen == positive)),
+        "binary_classification_cross_entropy": float(np.mean(np.logaddexp(0.0, scores) - labels * scores)),
+        "binary_f_beta": 2 * hits / max(1.0, float(np.sum(chosen) + np.sum(positive))),
+    }
