@@ -335,7 +335,11 @@ def test_the_hosts_of_a_job_share_a_port_however_they_are_created(runtime: Proce
     other = environment(runtime, "other", hosts=("other",))
     assert len({host["SM_MASTER_PORT"] for host in seen}) == 1
     assert {host["SM_MASTER_ADDR"] for host in seen} == {"127.0.0.1"}
-    assert other["SM_MASTER_PORT"] != seen[0]["SM_MASTER_PORT"]
+    assert {host["SM_NETWORK_INTERFACE_NAME"] for host in seen} <= {"lo", "lo0"}
+    of_the_job = range(int(seen[0]["SM_MASTER_PORT"]), int(seen[0]["SM_MASTER_PORT"]) + len(hosts))
+    assert int(other["SM_MASTER_PORT"]) not in of_the_job
+    kept = {container.port for container in runtime.containers()}
+    assert not kept & set(of_the_job), "a port for each host is kept free, from the master's on"
 
 
 def test_the_gateway_listens_where_it_is_published(runtime: ProcessRuntime) -> None:

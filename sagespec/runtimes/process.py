@@ -43,6 +43,7 @@ from sagespec.runtimes.process_logs import log_lines, timed_lines
 from sagespec.state import Address, Container, ContainerState, Launch, Program
 
 HOST = "127.0.0.1"
+LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 # Below the range from which systems take the ports of outgoing connections (Linux 32768, macOS 49152).
 PORTS = range(20000, 32768)
 POLL_SECONDS = 0.01
@@ -81,6 +82,11 @@ class _Record:
     launch: Launch
     port: int
     master_port: int
+
+    @property
+    def master_ports(self) -> range:
+        """One for each host of the job, as they share an address: that of rank r is the master's + r."""
+        return range(self.master_port, self.master_port + len(self.launch.hosts))
 
     @property
     def mark(self) -> str:
@@ -297,11 +303,11 @@ class ProcessRuntime:
 
     def _create(self, launch: Launch) -> None:
         others = [record for record in map(self._record, self._names()) if record]
-        taken = {port for record in others for port in (record.port, record.master_port)}
+        taken = {port for record in others for port in (record.port, *record.master_ports)}
 
-        def free_port(wish: str) -> int:
-            port = _free_port(wish, taken)
-            taken.add(port)
+        def free_port(wish: str, count: int = 1) -> int:
+            port = _free_port(wish, taken, count)
+            taken.update(range(port, port + count))
             return port
 
         siblings = (record.master_port for record in others if record.launch.name in launch.hosts)
@@ -310,7 +316,7 @@ class ProcessRuntime:
             self._project_name,
             launch,
             port=launch.publish[1] if launch.publish else free_port(launch.name),
-            master_port=(next(siblings, 0) or free_port(launch.hosts[0])) if launch.hosts else 0,
+            master_port=(next(siblings, 0) or free_port(launch.hosts[0], len(launch.hosts))) if launch.hosts else 0,
         )
         folder = self._folder / launch.name
         with _explained(f"cannot create container {launch.name} in {self._folder}"):
@@ -371,7 +377,11 @@ class ProcessRuntime:
             ID_VARIABLE: record.id,
         }
         if record.master_port:
-            environment |= {"SM_MASTER_ADDR": HOST, "SM_MASTER_PORT": str(record.master_port)}
+            environment |= {
+                "SM_MASTER_ADDR": HOST,
+                "SM_MASTER_PORT": str(record.master_port),
+                "SM_NETWORK_INTERFACE_NAME": LOOPBACK,
+            }
         return environment
 
     def stop(self, name: str, *, grace_seconds: float) -> None:
@@ -594,10 +604,11 @@ def _check_packages(folder: Path) -> None:
     requires = json.loads(description.read_bytes()).get("requires", {}) if description.is_file() else {}
     missing = [module for module in requires.get("modules", ()) if importlib.util.find_spec(module) is None]
     if missing:
+        install = f"pip install 'sagespec[{requires['extra']}]', or " if requires["extra"] else ""
         raise WorldError(
             f"{folder.name} needs {', '.join(missing)}, which {sys.executable} does not have",
             why="the process runtime runs programs with the packages of this Python",
-            fix=f"pip install 'sagespec[{requires['extra']}]', or run with --runtime docker",
+            fix=f"{install}run with --runtime docker",
         )
 
 
@@ -655,13 +666,15 @@ def _environment_of(process: Path) -> list[bytes]:
 # -- ports -----------------------------------------------------------------------------------------
 
 
-def _free_port(wish: str, taken: set[int]) -> int:
-    """A port nobody has; the search begins where `wish` says, so that projects seldom meet."""
+def _free_port(wish: str, taken: set[int], count: int = 1) -> int:
+    """The first of `count` ports in a row that nobody has; the search begins where `wish` says, so that projects
+    seldom meet."""
     begin = zlib.crc32(wish.encode()) % len(PORTS)
     for offset in range(len(PORTS)):
-        port = PORTS[(begin + offset) % len(PORTS)]
-        if port not in taken and _bind_error(HOST, port) is None:
-            return port
+        index = (begin + offset) % len(PORTS)
+        row = PORTS[index : index + count]
+        if len(row) == count and all(port not in taken and _bind_error(HOST, port) is None for port in row):
+            return row[0]
     raise WorldError(f"no free port from {PORTS[0]} to {PORTS[-1]}", fix="end programs that listen there")
 
 

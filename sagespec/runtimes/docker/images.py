@@ -8,6 +8,7 @@ Dockerfile. A user's own image is pulled, as the engine's own login allows (`doc
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import threading
 from collections import deque
@@ -27,6 +28,9 @@ from sagespec.runtimes.docker.files import Entry, picked, tar, tree
 from sagespec.state import Program
 
 LABEL_IMAGE = "sagespec.image"
+# Given on to the builds of built-ins, for a network with a package index of its own. What a Dockerfile does not
+# declare (ARG) the engine leaves out with a warning.
+PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")
 
 
 LABEL_BUILD = "sagespec.build"
@@ -106,6 +110,7 @@ class Images:
             progress,
             fix="the engine needs the base image and a way to the package index: see `sagespec doctor`",
             dockerfile=f"{builtin}/Dockerfile",
+            buildargs={name: value for name in PIP_SETTINGS if (value := os.environ.get(name))},
             labels={LABEL_IMAGE: builtin},
         )
 
