@@ -1,0 +1,111 @@
+"""Training of lda: scikit-learn's latent Dirichlet allocation over whole passes of the corpus.
+
+The hosted algorithm decomposes tensors and goes on from several starts; here several starts are
+tried for a few passes each, and the best one is followed until a pass changes little.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from sklearn.decomposition import LatentDirichletAllocation
+from toolkit.data import InputFormat, Table, load_tables
+from toolkit.errors import ClientError
+from toolkit.hyperparameters import Range
+from toolkit.training import Job
+from topics_model import save
+
+CHANNELS = ("train", "test")
+INPUT_FORMAT = InputFormat(needs_labels=False, keep_sparse=True)
+PASSES_TO_TRY_A_START = 5
+PASSES_BETWEEN_MEASURES = 5
+
+POSITIVE = Range(minimum=1)
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Those of the hosted LDA; the limits count passes of this solver, so their defaults differ."""
+
+    num_topics: Annotated[int, POSITIVE, "Number of topics"]
+    feature_dim: Annotated[int, POSITIVE, "Number of words of the vocabulary; checked against the data"]
+    mini_batch_size: Annotated[int, POSITIVE, "Number of documents of the corpus; all are used, whatever it says"]
+    alpha0: Annotated[float, Range(above=0), "Sum of the mixtures' Dirichlet prior; small: few topics a document"] = 1.0
+    max_restarts: Annotated[int, POSITIVE, "Starts to try, of which the best is followed"] = 10
+    max_iterations: Annotated[int, POSITIVE, "Most passes over all documents"] = 100
+    tol: Annotated[float, Range(above=0), "Stop when five passes change the log-likelihood a word by less"] = 1e-4
+
+    IGNORED: ClassVar[Mapping[str, str]] = {}
+
+
+def train(job: Job[Hyperparameters]) -> None:
+    """Leave the topics in the model folder, and print how likely they make the words of the test channel."""
+    settings = job.hyperparameters
+    if len(job.hosts.names) > 1:
+        raise ClientError("lda trains on one host, as the hosted algorithm does: set instances: 1")
+    tables = load_tables(job, CHANNELS, INPUT_FORMAT, feature_dim=settings.feature_dim)
+    for name, table in tables.items():
+        check_counts(name, table)
+
+    documents = tables["train"].features
+    topics = best_start(settings, documents)
+    job.stop.keep_model()
+    follow(job, topics, documents)
+    if "test" in tables:
+        test = tables["test"].features
+        print(
+            f"#quality_metric: host={job.hosts.current}, test pwll <score>={likelihood(topics, test):.9g}", flush=True
+        )
+    save(job.model_folder, topic_prior=topics.doc_topic_prior, word_counts=topics.components_)
+
+
+def check_counts(name: str, table: Table) -> None:
+    smallest, total = table.features.min(), table.features.sum()
+    if smallest < 0:
+        raise ClientError(f"channel {name}: a row has {smallest:g} of a word; rows are counts, 0 or more")
+    if total == 0:
+        raise ClientError(f"channel {name}: no row has a word")
+
+
+def best_start(settings: Hyperparameters, documents: Any) -> LatentDirichletAllocation:
+    starts = []
+    for seed in range(settings.max_restarts):
+        # With this decay and batch each partial_fit is one exact pass of variational Bayes.
+        topics = LatentDirichletAllocation(
+            settings.num_topics,
+            doc_topic_prior=settings.alpha0 / settings.num_topics,
+            learning_decay=0.0,
+            batch_size=documents.shape[0],
+            total_samples=documents.shape[0],
+            random_state=seed,
+        )
+        for _ in range(min(PASSES_TO_TRY_A_START, settings.max_iterations)):
+            topics.partial_fit(documents)
+        starts.append(topics)
+    return max(starts, key=lambda topics: likelihood(topics, documents)) if len(starts) > 1 else starts[0]
+
+
+def follow(job: Job[Hyperparameters], topics: LatentDirichletAllocation, documents: Any) -> None:
+    """Go on until five passes change little, the passes are used up, or the job is stopped."""
+    settings, last = job.hyperparameters, -math.inf
+    for number in range(PASSES_TO_TRY_A_START, settings.max_iterations + 1):
+        if number % PASSES_BETWEEN_MEASURES == 0:
+            now = likelihood(topics, documents)
+            print(
+                f"#quality_metric: host={job.hosts.current}, epoch={number}, train pwll <score>={now:.9g}", flush=True
+            )
+            if now - last < settings.tol:
+                return
+            last = now
+        if job.stop.requested or number == settings.max_iterations:
+            return
+        topics.partial_fit(documents)
+
+
+def likelihood(topics: LatentDirichletAllocation, documents: Any) -> float:
+    """scikit-learn's lower bound of the log-likelihood a word."""
+    return float(-np.log(topics.perplexity(documents)))
