@@ -7,6 +7,7 @@ Provides Training Information"; the SM_* names are those of sagemaker-training (
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,18 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 LOG_LEVEL = 20  # logging.INFO, what SageMaker's SDK asks for
 CODE_FOLDER = "code"  # where the toolkits expect the user's scripts
+FOLDERS = ("input/data", "model", "output/data")  # there before a program starts, so that it need not make them
+
+LONGEST_VARIABLE = 128 * 1024 - 1  # characters with the name; one more and Linux starts no program with it
+
+# Hyperparameters of the toolkit's own that it keeps from scripts and from SM_FRAMEWORK_PARAMS (its params.py).
+_TOOLKIT_OWN = frozenset(
+    {
+        *("sagemaker_program", "sagemaker_submit_directory", "sagemaker_enable_cloudwatch_metrics"),
+        *("sagemaker_region", "sagemaker_container_log_level", "sagemaker_job_name", "sagemaker_s3_output"),
+        *("default_user_module_name", "_tuning_objective_metric"),
+    }
+)
 
 STOP_GRACE_SECONDS = 120.0  # between SIGTERM and SIGKILL of a training container
 SERVE_GRACE_SECONDS = 30.0  # the same for a serving one
@@ -132,45 +145,138 @@ def training_launches(project_name: str, job: DesiredJob) -> tuple[Launch, ...]:
     )
 
 
-def training_environment(job: DesiredJob, host: str, base_dir: str) -> dict[str, str]:
+def training_environment(job: DesiredJob, host: str, base_dir: str, *, processors: int) -> dict[str, str]:
     """Variables of one training container whose /opt/ml is at `base_dir`; the job's own ones win.
 
-    TRAINING_JOB_* and the region are the platform's. The SM_* ones are what SageMaker's toolkit would set
-    for a script, given to every program here so that one without the toolkit has them too. The runtime
-    replaces SM_MASTER_ADDR where host names do not resolve. A hyperparameter that cannot name a variable (a=b)
-    is in SM_HPS alone.
+    TRAINING_JOB_* and the region are the platform's. The SM_* ones are what SageMaker's toolkit, and the drivers of
+    its SDK 3, would set for a script, spelt as they spell them; given to every program here, so that one without
+    them has them too. The runtime replaces SM_MASTER_ADDR where host names do not resolve. A hyperparameter that
+    cannot name a variable (a=b) is in SM_HPS alone. processors: of the engine's machine, where the job has no limit.
     """
-    hosts = host_names(job)
     name = training_job_name(job)
-    channels = sorted(channel.name for channel in job.channels)
-    values: dict[str, Any] = {
+    platform = {
         "TRAINING_JOB_NAME": name,
         "TRAINING_JOB_ARN": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name.lower()}",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        "SM_HOSTS": hosts,
-        "SM_CURRENT_HOST": host,
-        "SM_HOST_COUNT": str(len(hosts)),
-        "SM_CURRENT_HOST_RANK": str(hosts.index(host)),
-        "SM_MASTER_ADDR": hosts[0],
-        "SM_MASTER_PORT": str(MASTER_PORT),
-        "SM_NETWORK_INTERFACE_NAME": NETWORK_INTERFACE,
-        "SM_CURRENT_INSTANCE_TYPE": INSTANCE_TYPE,
-        "SM_HPS": dict(job.hyperparameters),
-        "SM_RESOURCE_CONFIG": _resource_config(job, host),
-        "SM_INPUT_DATA_CONFIG": _input_data_config(job),
-        "SM_INPUT_DIR": f"{base_dir}/input",
-        "SM_INPUT_CONFIG_DIR": f"{base_dir}/input/config",
-        "SM_OUTPUT_DIR": f"{base_dir}/output",
-        "SM_OUTPUT_DATA_DIR": f"{base_dir}/output/data",
-        "SM_OUTPUT_INTERMEDIATE_DIR": f"{base_dir}/output/intermediate",
-        "SM_MODEL_DIR": f"{base_dir}/model",
-        "SM_CHANNELS": channels,
     }
-    values |= {f"SM_CHANNEL_{channel.upper()}": f"{base_dir}/input/data/{channel}" for channel in channels}
-    nameable = {hp: value for hp, value in job.hyperparameters.items() if not {"=", "\0"} & set(hp)}
-    values |= {f"SM_HP_{hp.upper()}": value for hp, value in sorted(nameable.items())}
-    return {key: _variable(value) for key, value in values.items()} | dict(job.environment)
+    facts = _toolkit_facts(job, host, base_dir, processors)
+    toolkit = {variable: facts[variable] for variable in _TOOLKIT_VARIABLES}
+    toolkit["FRAMEWORK_PARAMS"] = facts["ADDITIONAL_FRAMEWORK_PARAMETERS"]
+    toolkit["CHANNELS"] = sorted(facts["CHANNEL_INPUT_DIRS"])
+    toolkit |= {f"CHANNEL_{channel.upper()}": path for channel, path in facts["CHANNEL_INPUT_DIRS"].items()}
+    nameable = {hp: value for hp, value in facts["HYPERPARAMETERS"].items() if not {"=", "\0"} & set(hp)}
+    toolkit |= {f"HP_{hp.upper().replace('-', '_')}": value for hp, value in nameable.items()}  # the drivers' spelling
+    toolkit |= {f"HP_{hp.upper()}": value for hp, value in nameable.items()}  # the toolkit's
+    toolkit["HPS"] = facts["HYPERPARAMETERS"]
+    toolkit["USER_ARGS"] = user_arguments(facts["HYPERPARAMETERS"])
+    toolkit["TRAINING_ENV"] = {fact.lower(): value for fact, value in facts.items()}
+    toolkit |= _driver_variables(job, host, base_dir)
+    spelt = {f"SM_{variable}": _variable(value) for variable, value in toolkit.items()}
+    passable = {variable: text for variable, text in spelt.items() if len(variable) + len(text) < LONGEST_VARIABLE}
+    return platform | passable | dict(job.environment)
+
+
+def user_arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
+    """The arguments a script is called with: sorted `--name value` pairs, as the toolkit spells them.
+
+    >>> user_arguments({"lr": 0.1, "k": 3, "layers": {"a": 1, "b": 2}, "none": None})
+    ['-k', '3', '--layers', 'a=1,b=2', '--lr', '0.1', '--none', '']
+    """
+    arguments = []
+    for name, value in sorted(hyperparameters.items()):
+        if isinstance(value, Mapping):
+            value = ",".join(f"{key}={item}" for key, item in sorted(value.items()))
+        arguments += [f"--{name}" if len(name) > 1 else f"-{name}", "" if value is None else str(value)]
+    return arguments
+
+
+_TOOLKIT_VARIABLES = (  # those that are in SM_TRAINING_ENV, too
+    *(
+        "CURRENT_HOST",
+        "HOSTS",
+        "NETWORK_INTERFACE_NAME",
+        "RESOURCE_CONFIG",
+        "INPUT_DATA_CONFIG",
+        "CURRENT_INSTANCE_TYPE",
+    ),
+    *("CURRENT_INSTANCE_GROUP", "CURRENT_INSTANCE_GROUP_HOSTS", "INSTANCE_GROUPS", "INSTANCE_GROUPS_DICT"),
+    *("DISTRIBUTION_INSTANCE_GROUPS", "IS_HETERO", "NUM_CPUS", "NUM_GPUS", "NUM_NEURONS", "LOG_LEVEL"),
+    *("MODULE_NAME", "MODULE_DIR", "USER_ENTRY_POINT", "FRAMEWORK_MODULE", "INPUT_DIR", "INPUT_CONFIG_DIR"),
+    *("OUTPUT_DIR", "OUTPUT_DATA_DIR", "OUTPUT_INTERMEDIATE_DIR", "MODEL_DIR"),
+)
+
+
+def _toolkit_facts(job: DesiredJob, host: str, base_dir: str, processors: int) -> dict[str, Any]:
+    """What sagemaker-training knows of a job (its environment.Environment), by the names of the variables."""
+    given = {name: _as_toolkit_reads(text) for name, text in hyperparameter_texts(job, base_dir).items()}
+    framework = {name: v for name, v in given.items() if name.startswith("sagemaker_") and name not in _TOOLKIT_OWN}
+    resources = _resource_config(job, host)
+    group = resources["instance_groups"][0]
+    is_distributed = any(value for name, value in framework.items() if name.endswith("_enabled"))
+    program = str(given.get("sagemaker_program") or "")
+    return {
+        "ADDITIONAL_FRAMEWORK_PARAMETERS": framework,
+        "CHANNEL_INPUT_DIRS": {channel.name: f"{base_dir}/input/data/{channel.name}" for channel in job.channels},
+        "CURRENT_HOST": host,
+        "CURRENT_INSTANCE_GROUP": group["instance_group_name"],
+        "CURRENT_INSTANCE_GROUP_HOSTS": resources["hosts"],
+        "CURRENT_INSTANCE_TYPE": INSTANCE_TYPE,
+        "DISTRIBUTION_HOSTS": resources["hosts"] if is_distributed else [],
+        "DISTRIBUTION_INSTANCE_GROUPS": [group["instance_group_name"]] if is_distributed else [],
+        "FRAMEWORK_MODULE": job.environment.get("SAGEMAKER_TRAINING_MODULE"),
+        "HOSTS": resources["hosts"],
+        "HYPERPARAMETERS": {n: v for n, v in given.items() if n not in framework and n not in _TOOLKIT_OWN},
+        "INPUT_CONFIG_DIR": f"{base_dir}/input/config",
+        "INPUT_DATA_CONFIG": _input_data_config(job),
+        "INPUT_DIR": f"{base_dir}/input",
+        "INSTANCE_GROUPS": [group["instance_group_name"]],
+        "INSTANCE_GROUPS_DICT": {group["instance_group_name"]: group},
+        "IS_HETERO": False,
+        "IS_MASTER": host == resources["hosts"][0],
+        "IS_MODELPARALLEL_ENABLED": None,
+        "IS_SMDDPMPRUN_INSTALLED": False,
+        "IS_SMDDPRUN_INSTALLED": False,
+        "JOB_NAME": training_job_name(job),
+        "LOG_LEVEL": given.get("sagemaker_container_log_level", LOG_LEVEL),
+        "MASTER_HOSTNAME": resources["hosts"][0],
+        "MODEL_DIR": f"{base_dir}/model",
+        "MODULE_DIR": given.get("sagemaker_submit_directory", f"{base_dir}/{CODE_FOLDER}"),
+        "MODULE_NAME": program.removesuffix(".py"),
+        "NETWORK_INTERFACE_NAME": NETWORK_INTERFACE,
+        "NUM_CPUS": max(1, math.ceil(job.cpus)) if job.cpus else processors,
+        "NUM_GPUS": job.gpus,
+        "NUM_NEURONS": 0,
+        "OUTPUT_DATA_DIR": f"{base_dir}/output/data",
+        "OUTPUT_DIR": f"{base_dir}/output",
+        "OUTPUT_INTERMEDIATE_DIR": f"{base_dir}/output/intermediate",
+        "RESOURCE_CONFIG": resources,
+        "TOPOLOGY": [],
+        "USER_ENTRY_POINT": program,
+    }
+
+
+def _driver_variables(job: DesiredJob, host: str, base_dir: str) -> dict[str, Any]:
+    """What the drivers of SageMaker's SDK 3 (container_drivers/scripts/environment.py) set beside the toolkit's."""
+    hosts = host_names(job)
+    script = {"SOURCE_DIR": f"{base_dir}/{CODE_FOLDER}", "ENTRY_SCRIPT": job.code.entry_point} if job.code else {}
+    return {
+        "INPUT_DATA_DIR": f"{base_dir}/input/data",
+        "OUTPUT_FAILURE": f"{base_dir}/output/failure",
+        "HOST_COUNT": len(hosts),
+        "CURRENT_HOST_RANK": hosts.index(host),
+        "MASTER_ADDR": hosts[0],
+        "MASTER_PORT": MASTER_PORT,
+        **script,
+    }
+
+
+def _as_toolkit_reads(text: str) -> Any:
+    """A value of hyperparameters.json: what it is as JSON, or the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _variable(value: Any) -> str:

@@ -280,6 +280,9 @@ class FakeRuntime:
             ImageInfo(name, name, self.prepare(Program(builtin=name), lambda _: None)) for name in self.engine.builtins
         )
 
+    def processors(self) -> int:
+        return 2
+
     def create(self, launches: Sequence[Launch]) -> None:
         for launch in launches:
             with self.faults.effect(f"create {launch.name}"), self.engine.changed:

@@ -65,6 +65,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def processors(self) -> int:
+        """How many processors a container without a limit sees."""
+        ...
+
     def create(self, launches: Sequence[Launch]) -> None:
         """Create the containers, not started; those of one call can reach each other by `alias`.
 

@@ -291,6 +291,9 @@ class ProcessRuntime:
                     digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
         return f"sha256:{digest.hexdigest()}"
 
+    def processors(self) -> int:
+        return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
     # -- life --------------------------------------------------------------------------------------
 
     def create(self, launches: Sequence[Launch]) -> None:

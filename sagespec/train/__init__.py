@@ -26,6 +26,7 @@ from sagespec.archive import UnfitMember, pack, unpack
 from sagespec.contract import (
     CODE_FOLDER,
     FAILURE_REASON_LENGTH,
+    FOLDERS,
     STOP_GRACE_SECONDS,
     config_files,
     shard,
@@ -128,11 +129,10 @@ class Trainer:
 
         digest = self.runtime.prepare(job.program, tell)
         begun, now = time.monotonic(), datetime.now(UTC)
-        launches = [
-            replace(launch, environment=training_environment(job, launch.alias, self.runtime.base_dir(launch.name)))
-            for launch in launches
-        ]
+        processors = self.runtime.processors()
+        launches = [replace(launch, environment=self._environment(job, launch, processors)) for launch in launches]
         self.runtime.create(launches)
+        self._make_folders(launches)
         inputs = {channel.name: self._put_channel(channel, launches, job, report) for channel in job.channels}
         if job.code:
             self._put_code(job.code, launches)
@@ -151,6 +151,17 @@ class Trainer:
             raise Cancelled("stopped before it was started")
         for launch in launches:
             self.runtime.start(launch.name)
+
+    def _environment(self, job: DesiredJob, launch: Launch, processors: int) -> dict[str, str]:
+        base_dir = self.runtime.base_dir(launch.name)
+        return training_environment(job, launch.alias, base_dir, processors=processors)
+
+    def _make_folders(self, launches: Sequence[Launch]) -> None:
+        with tempfile.TemporaryDirectory(dir=self.scratch) as scratch:
+            for folder in FOLDERS:
+                Path(scratch, folder).mkdir(parents=True)
+            for launch in launches:
+                self.runtime.put(launch.name, "", Path(scratch))
 
     def _put_channel(
         self, channel: DesiredChannel, launches: Sequence[Launch], job: DesiredJob, report: Report

@@ -244,6 +244,11 @@ def test_prepare_of_an_unknown_builtin_is_an_error_that_names_it(bench: Bench) -
 
 
 @on_every_engine
+def test_processors_are_those_of_the_engines_machine(bench: Bench) -> None:
+    assert bench.runtime.processors() >= 1
+
+
+@on_every_engine
 def test_images_names_the_builtins(bench: Bench) -> None:
     assert [image.name for image in bench.runtime.images() if image.digest] == ["probe"]
 

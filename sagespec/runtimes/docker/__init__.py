@@ -106,6 +106,10 @@ class DockerRuntime:
     def images(self) -> tuple[ImageInfo, ...]:
         return self._images.infos()
 
+    def processors(self) -> int:
+        with refusals("tell its processors"):
+            return int(self._engine.info()["NCPU"])
+
     # -- life of a container -----------------------------------------------------------------------
 
     def create(self, launches: Sequence[Launch]) -> None:

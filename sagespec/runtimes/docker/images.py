@@ -28,12 +28,10 @@ from sagespec.runtimes.docker.files import Entry, picked, tar, tree
 from sagespec.state import Program
 
 LABEL_IMAGE = "sagespec.image"
+LABEL_BUILD = "sagespec.build"
 # Given on to the builds of built-ins, for a network with a package index of its own. What a Dockerfile does not
 # declare (ARG) the engine leaves out with a warning.
 PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")
-
-
-LABEL_BUILD = "sagespec.build"
 
 
 class Images:
