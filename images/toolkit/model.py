@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from toolkit.formats import ENCODERS, Prediction, encode_json
+from toolkit.formats import DECODERS, ENCODERS, Prediction, encode_json
 from toolkit.media import CSV, JSON, JSON_LINES, RECORDIO, MediaType
 from toolkit.rows import FloatArray
 
@@ -29,11 +29,20 @@ class Model:
     absent: ClassVar[float] = 0.0  # what sparse input leaves out
     allow_missing: ClassVar[bool] = False  # whether a feature may be NaN
 
+    answers_in_kind: ClassVar[bool] = False  # whether an answer has the type of the request, whatever Accept says
+
     feature_count: int
 
     def __init__(self, folder: Path) -> None:
         """Load from `folder`, the unpacked model archive."""
         raise NotImplementedError
+
+    def decode(self, body: bytes, content_type: str) -> Any:
+        """What `predict` is given, of a body in one of `reads`; ValueError if it cannot be read.
+
+        Rows of numbers are checked afterwards; an algorithm that is asked something else checks it here.
+        """
+        return DECODERS[content_type](body, self.feature_count, self.absent)
 
     def predict(self, rows: FloatArray, request: Request) -> Prediction:
         """Output columns for rows of shape (rows, feature_count)."""

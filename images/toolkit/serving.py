@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -31,10 +31,9 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read once, when n
 import flask  # noqa: E402
 import numpy as np  # noqa: E402
 
-from toolkit.formats import DECODERS, WrongWidth  # noqa: E402
+from toolkit.formats import WrongWidth  # noqa: E402
 from toolkit.media import choose, media_type  # noqa: E402
 from toolkit.model import Model, Request  # noqa: E402
-from toolkit.rows import FloatArray  # noqa: E402
 
 DEFAULT_PORT = 8080
 DEFAULT_PAYLOAD_MIB = 25
@@ -90,11 +89,14 @@ class Invocations:
 
     def _predict(self, environ: WSGIEnvironment, body: bytes) -> Answer:
         model = self.model
-        accept = environ.get("HTTP_ACCEPT", "")
+        content_type = media_type(environ.get("CONTENT_TYPE") or model.reads[0]).name
+        if content_type not in model.reads:
+            raise Refusal(415, f"content type {content_type} is not among {', '.join(model.reads)}")
+        accept = content_type if model.answers_in_kind else environ.get("HTTP_ACCEPT", "")
         media = choose(self.default_accept if accept in ("", "*/*") else accept, model.writes)
         if media is None:
             raise Refusal(406, f"Accept {accept} is not among {', '.join(model.writes)}")
-        rows = self._rows(media_type(environ.get("CONTENT_TYPE") or model.reads[0]).name, body)
+        rows = self._rows(content_type, body)
         request = Request(media, environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES", ""))
         try:
             answer = model.encode(model.predict(rows, request), media)
@@ -106,16 +108,16 @@ class Invocations:
             headers.append(("x-amzn-sagemaker-custom-attributes", request.answer_attributes))
         return Answer(200, headers, answer)
 
-    def _rows(self, content_type: str, body: bytes) -> FloatArray:
+    def _rows(self, content_type: str, body: bytes) -> Any:
         model = self.model
-        if content_type not in model.reads:
-            raise Refusal(415, f"content type {content_type} is not among {', '.join(model.reads)}")
         try:
-            rows = DECODERS[content_type](body, model.feature_count, model.absent)
+            rows = model.decode(body, content_type)
         except WrongWidth as error:
             raise Refusal(400, str(error)) from error
         except (ValueError, RecursionError) as error:
             raise Refusal(415, f"the body is not {content_type} as expected: {error}") from error
+        if not isinstance(rows, np.ndarray):
+            return rows
         if rows.ndim != 2 or not rows.size:
             raise Refusal(415, f"the body has no rows of features for {content_type}")
         if rows.shape[1] != model.feature_count:

@@ -52,7 +52,19 @@ FETCH_SECONDS = 10.0
 KILL_SECONDS = 10.0
 ID_VARIABLE = "SAGESPEC_CONTAINER_ID"
 COPY_BYTES = 2**20
-MODULES = ("numpy", "scipy", "sklearn", "xgboost", "lightgbm", "pyarrow", "flask", "granian", "orjson", "envoy")
+MODULES = (
+    "numpy",
+    "scipy",
+    "sklearn",
+    "xgboost",
+    "lightgbm",
+    "fasttext",
+    "pyarrow",
+    "flask",
+    "granian",
+    "orjson",
+    "envoy",
+)
 
 # All that a program sees of our environment. No credentials; and not RUNNER_TRACKING_ID, by which a GitHub
 # Actions runner finds and kills what a job leaves running.

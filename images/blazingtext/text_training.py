@@ -1,0 +1,199 @@
+"""Training of blazingtext: text classification by fastText, which the hosted algorithm reimplements.
+
+A line is words and labels (`__label__x`), or in JSON lines `{"source": ..., "label": ...}`.
+fastText's threads take turns as they come, so two runs differ a little, as the hosted ones do.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+import fasttext
+import orjson
+from text_model import FILE_NAME
+from toolkit.errors import ClientError
+from toolkit.hyperparameters import Range
+from toolkit.media import JSON_LINES, media_type
+from toolkit.training import Channel, Job
+
+Auto: TypeAlias = Literal["auto"]
+
+LABEL = "__label__"
+END_OF_LINE = "</s>"  # which fastText counts as a word
+CHANNELS = ("train", "validation")
+# A thread gives a tenth of the vectors their random start; with fewer than these the last vectors begin with
+# whatever is in memory, and may end as NaN (DenseMatrix::uniformThread of fastText).
+LEAST_THREADS = 11
+MOST_BUCKETS = 2_000_000  # the hosted default
+POSITIVE = Range(minimum=1)
+FOR_WORD_VECTORS = "it is for word vectors, not for text classification"
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Those of the hosted BlazingText for text classification."""
+
+    mode: Annotated[
+        Literal["supervised", "batch_skipgram", "skipgram", "cbow"],
+        "supervised: text classification; the others, word vectors, are not here",
+    ]
+    epochs: Annotated[int, POSITIVE, "Passes over the sentences"] = 5
+    learning_rate: Annotated[float, Range(above=0), "Step size at the start; it falls to 0"] = 0.05
+    vector_dim: Annotated[int, POSITIVE, "Length of the vectors of words"] = 100
+    word_ngrams: Annotated[int, POSITIVE, "Most words that count together as one feature"] = 2
+    min_count: Annotated[int, Range(minimum=0), "Words that occur less often are left out"] = 5
+    buckets: Annotated[
+        int | Auto,
+        POSITIVE,
+        "Places for runs of words, vector_dim * 4 bytes each; auto is twice the runs there are, at most 2000000",
+    ] = "auto"
+    early_stopping: Annotated[
+        bool, "Whether to train anew with ever more epochs, and to keep the best by validation accuracy"
+    ] = False
+    patience: Annotated[int, POSITIVE, "Early stopping gives up after so many without a better one"] = 4
+    min_epochs: Annotated[int, POSITIVE, "Epochs early stopping begins with"] = 5
+
+    IGNORED: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        (
+            *("batch_size", "evaluation", "min_char", "max_char"),
+            *("negative_samples", "sampling_threshold", "subwords", "window_size"),
+        ),
+        FOR_WORD_VECTORS,
+    )
+
+
+def train(job: Job[Hyperparameters]) -> None:
+    """Leave the classifier in the model folder, and print its accuracy on both channels."""
+    settings = job.hyperparameters
+    check_settings(job)
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder) / name for name in CHANNELS if name in job.channels}
+        word_counts = {name: gather(job.channel(name), file) for name, file in files.items()}
+        arguments = arguments_of(settings, files["train"], word_counts["train"])
+        model = best(job, arguments, files["validation"]) if settings.early_stopping else fit(arguments)
+        if set(model.get_words()) <= {END_OF_LINE}:
+            raise ClientError(f"channel train: no word occurs min_count={settings.min_count} times; lower min_count")
+        for name, file in files.items():
+            print(f"#{name}_accuracy: {accuracy(model, file):.9g}", flush=True)
+        model.save_model(str(job.model_folder / FILE_NAME))
+
+
+def check_settings(job: Job[Hyperparameters]) -> None:
+    settings = job.hyperparameters
+    if settings.mode != "supervised":
+        raise ClientError(
+            f"hyperparameters: mode={settings.mode} makes word vectors, which are not here; "
+            "mode=supervised, text classification, is"
+        )
+    if len(job.hosts.names) > 1:
+        raise ClientError("blazingtext classifies text on one host, as the hosted algorithm does: set instances: 1")
+    job.channel("train")
+    if settings.early_stopping and "validation" not in job.channels:
+        raise ClientError("hyperparameters: early_stopping needs a validation channel")
+    if settings.early_stopping and settings.min_epochs > settings.epochs:
+        raise ClientError(
+            f"hyperparameters: min_epochs={settings.min_epochs} is more than epochs={settings.epochs}; raise epochs"
+        )
+
+
+def gather(channel: Channel, target: Path) -> int:
+    """Write the channel's sentences to one file as fastText reads it; the number of words."""
+    line_of = line_of_json if media_type(channel.content_type).name == JSON_LINES else line_of_text
+    word_count = 0
+    with target.open("w", encoding="utf-8") as file:
+        for path in channel.paths():
+            for number, text in numbered_lines(path):
+                try:
+                    words = line_of(text)
+                except ValueError as error:
+                    raise ClientError(f"{path}:{number}: {error}") from error
+                if not any(word.startswith(LABEL) for word in words):
+                    raise ClientError(f"{path}:{number}: the line has no label, a word that begins with {LABEL}")
+                word_count += len(words)
+                file.write(" ".join(words) + "\n")
+    if not word_count:
+        raise ClientError(f"channel {channel.name} has no sentences")
+    return word_count
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise ClientError(f"{path}:{number}: not UTF-8: {error.reason}") from error
+            if text.strip():
+                yield number, text
+
+
+def line_of_text(text: str) -> list[str]:
+    return text.split()
+
+
+def line_of_json(text: str) -> list[str]:
+    """Words of `{"source": "...", "label": 1}`, of which label may be a list."""
+    sample = orjson.loads(text)
+    if not isinstance(sample, dict) or not isinstance(sample.get("source"), str) or "label" not in sample:
+        raise ValueError('not {"source": "...", "label": ...}')
+    labels = sample["label"] if isinstance(sample["label"], list) else [sample["label"]]
+    return [*(LABEL + "_".join(str(label).split()) for label in labels), *sample["source"].split()]
+
+
+def arguments_of(settings: Hyperparameters, file: Path, word_count: int) -> dict[str, Any]:
+    """fastText's arguments, by its own names."""
+    run_count = word_count * (settings.word_ngrams - 1)
+    buckets = min(MOST_BUCKETS, max(1, 2 * run_count)) if settings.buckets == "auto" else settings.buckets
+    return {
+        "input": str(file),
+        "epoch": settings.epochs,
+        "lr": settings.learning_rate,
+        "dim": settings.vector_dim,
+        "wordNgrams": settings.word_ngrams,
+        "minCount": settings.min_count,
+        "bucket": buckets,
+        "thread": max(LEAST_THREADS, os.cpu_count() or 1),
+        "verbose": 0,
+    }
+
+
+def fit(arguments: Mapping[str, Any]) -> Any:
+    try:
+        return fasttext.train_supervised(**arguments)
+    except RuntimeError as error:
+        if "NaN" not in str(error):
+            raise
+        raise ClientError(
+            f"hyperparameters: learning_rate={arguments['lr']} is too high, the vectors grow without end; lower it"
+        ) from error
+
+
+def best(job: Job[Hyperparameters], arguments: Mapping[str, Any], validation: Path) -> Any:
+    """The model with the best number of epochs.
+
+    fastText's step size falls over all epochs, so that none of its models stands halfway: each
+    number of epochs is trained from the start.
+    """
+    settings, best_accuracy, best_model, tries = job.hyperparameters, -1.0, None, 0
+    for epochs in range(settings.min_epochs, settings.epochs + 1):
+        model = fit({**arguments, "epoch": epochs})
+        now = accuracy(model, validation)
+        print(f"epochs={epochs} #validation_accuracy: {now:.9g}", flush=True)
+        tries += 1
+        if now > best_accuracy:
+            best_accuracy, best_model, tries = now, model, 0
+        job.stop.keep_model()
+        if tries >= settings.patience or job.stop.requested:
+            break
+    return best_model
+
+
+def accuracy(model: Any, file: Path) -> float:
+    """The share of sentences whose likeliest label is one of theirs."""
+    _, precision, _ = model.test(str(file), k=1)
+    return float(precision)
