@@ -73,6 +73,11 @@ class Address:
         """The job, endpoint or gateway this is a part of."""
         return Address(self.kind, self.name, self.version)
 
+    @property
+    def is_companion(self) -> bool:
+        """Whether this is no host of its job, but runs beside one: job/churn@3/feeder#0."""
+        return self.kind == "job" and bool(self.variant)
+
 
 GATEWAY = Address("gateway")
 
@@ -486,7 +491,7 @@ class Observed:
     revisions: Mapping[str, tuple[Revision, ...]] = field(default_factory=dict)
 
     def containers_of(self, address: Address) -> tuple[Container, ...]:
-        """Containers that belong to the job, endpoint or gateway at `address`, sorted by name."""
+        """Containers that belong to the job, endpoint or gateway at `address`, companions too, sorted by name."""
         return self._by_whole.get(address, ())
 
     @property
@@ -502,6 +507,19 @@ class Observed:
 
 
 # -- what a runtime is asked to make -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, order=True)
+class Mount:
+    """What a container sees at `path` (below /opt/ml) that is not its own.
+
+    source: a folder of this machine, shown read-only. volume: a name instead; all containers that name it share one
+    folder and may write there, and it goes with the last of them.
+    """
+
+    path: str
+    source: str = ""
+    volume: str = ""
 
 
 @dataclass(frozen=True)
@@ -530,6 +548,7 @@ class Launch:
     publish: tuple[str, int] | None = None
     entrypoint: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
 
     @property
     def words(self) -> list[str]:

@@ -103,7 +103,7 @@ def _remove_docker(project_name: str) -> None:
 
 
 def _docker_leavings() -> set[str]:
-    """Projects that own a container or a network on the engine."""
+    """Projects that own a container, a network or a volume on the engine."""
     if _docker_missing():
         return set()
     import docker
@@ -112,6 +112,7 @@ def _docker_leavings() -> set[str]:
     filters = {"label": LABEL_PROJECT}
     try:
         owned = [*client.containers(all=True, filters=filters), *client.networks(filters=filters)]
+        owned += client.volumes(filters=filters)["Volumes"] or ()
     finally:
         client.close()
     return {thing["Labels"][LABEL_PROJECT] for thing in owned}

@@ -38,7 +38,7 @@ from sagespec.state import (
     Route,
     Target,
 )
-from sagespec.stores import Conflict, Entry, Progress, Stored, check_key, check_sha256, missing
+from sagespec.stores import Conflict, Entry, Progress, Stored, changed, check_key, check_sha256, missing
 from sagespec.xds import Addresses, Counters, Table, TargetKey
 
 # -- time and trouble ------------------------------------------------------------------------------
@@ -185,10 +185,13 @@ class FakeContainer:
 class FakeEngine:
     """All containers, of all projects. Safe to use from several threads."""
 
-    def __init__(self, clock: Clock | None = None, *, builtins: Sequence[str] = ("echo", "gateway", "xgboost")) -> None:
+    def __init__(
+        self, clock: Clock | None = None, *, builtins: Sequence[str] = ("echo", "feeder", "gateway", "xgboost")
+    ) -> None:
         self.clock: Clock = clock or RealClock()
         self.builtins = tuple(builtins)
         self.all: dict[str, FakeContainer] = {}
+        self.volumes: dict[str, dict[str, bytes]] = {}
         self.changed = threading.Condition(threading.RLock())
         self.history: list[tuple[str, str]] = []  # (project, container) of each start, death and removal
         self._behaviours: dict[str, Behaviour] = {}
@@ -292,6 +295,9 @@ class FakeRuntime:
                 behaviour = self.engine.behaviour_of(launch)
                 self.engine.all[launch.name] = FakeContainer(self._project_name, launch, port, behaviour)
 
+    def mounts(self, folder: Path, witness: str) -> Literal["read-only", "links", ""]:
+        return "read-only"
+
     def base_dir(self, name: str) -> str:
         return "/opt/ml"
 
@@ -302,7 +308,8 @@ class FakeRuntime:
                 container.state, container.exit_code = ContainerState.RUNNING, None
                 container.started_at = self.engine.clock.now()
                 container.print(container.behaviour.lines, container.started_at)
-                container.files |= container.behaviour.files
+                for path, content in container.behaviour.files.items():
+                    self._keep(container, path, content)
                 self.engine.note(container)
             return container.observed()
 
@@ -322,6 +329,9 @@ class FakeRuntime:
             container = self.find(name)
             if container:
                 del self.engine.all[name]
+                used = {mount.volume for other in self.engine.all.values() for mount in other.launch.mounts}
+                for volume in self.engine.volumes.keys() - used:
+                    del self.engine.volumes[volume]
                 self.engine.note(container)
 
     def destroy(self) -> None:
@@ -334,22 +344,41 @@ class FakeRuntime:
             try:
                 for file in _files(source):
                     inner = PurePosixPath(path, *file.relative_to(source).parts)
-                    container.files[str(inner)] = file.read_bytes()
+                    self._keep(container, str(inner), file.read_bytes())
             except OSError as error:
                 raise WorldError(f"cannot copy {source}: {error.strerror}") from error
 
     def write(self, name: str, files: Mapping[str, bytes]) -> None:
         for path, content in files.items():
             with self.faults.effect(f"write {name} {path}"):
-                self._existing(name).files[path] = content
+                self._keep(self._existing(name), path, content)
 
     def read(self, name: str, path: str) -> bytes | None:
-        return self._existing(name).files.get(path)
+        return self._seen_by(self._existing(name)).get(path)
+
+    def _seen_by(self, container: FakeContainer) -> dict[str, bytes]:
+        """All files of a container by path, those of its mounts included."""
+        seen: dict[str, bytes] = {}
+        for mount in container.launch.mounts:
+            found = dict(self.engine.volumes.get(mount.volume, {}))
+            if mount.source:
+                source = Path(mount.source)
+                found = {str(file.relative_to(source)): file.read_bytes() for file in _files(source)}
+            seen |= {f"{mount.path}/{path}": content for path, content in found.items()}
+        return seen | container.files
+
+    def _keep(self, container: FakeContainer, path: str, content: bytes) -> None:
+        """Write a file where the container has it: of its own, or in a volume."""
+        for mount in container.launch.mounts:
+            if mount.volume and path.startswith(f"{mount.path}/"):
+                self.engine.volumes.setdefault(mount.volume, {})[path.removeprefix(f"{mount.path}/")] = content
+                return
+        container.files[path] = content
 
     def get(self, name: str, path: str) -> Iterator[bytes]:
         stream = io.BytesIO()
         with tarfile.open(fileobj=stream, mode="w") as tar:
-            for inner, content in sorted(self._existing(name).files.items()):
+            for inner, content in sorted(self._seen_by(self._existing(name)).items()):
                 if inner.startswith(f"{path}/"):
                     member = tarfile.TarInfo(inner.removeprefix(f"{path}/"))
                     member.size = len(content)
@@ -540,6 +569,12 @@ class FakeStore:
         file.write_bytes(content[0])
         if progress and content[0]:
             progress(len(content[0]))
+
+    def read_part(self, key: str, start: int, size: int, *, if_match: str) -> bytes:
+        content = self.read(key)
+        if content is None or content[1] != if_match or len(content[0]) < start + size:
+            raise changed(key, self.uri)
+        return content[0][start : start + size]
 
     def entries(self, prefix: str = "") -> tuple[Entry, ...]:
         self.faults.look()

@@ -24,7 +24,7 @@ ROWS = [
     ("converge watch show status doctor scaffold", "put stages together, or show what came of them"),
     ("load resolve observe reconcile apply train schema", "the stages: each does one thing to values"),
     (
-        "gateway lock records archive builtins",
+        "gateway lock records archive builtins channels cache",
         "know what our things look like on an engine or on disk",
     ),
     (
@@ -57,6 +57,7 @@ NAMED = {
     ("apply", "train"): "one of its actions is so long that it has a file of its own",
     ("runtimes", "runtimes.docker"): "choose() imports the engine it has chosen, late",
     ("runtimes", "runtimes.process"): "choose() imports the engine it has chosen, late",
+    ("runtimes.docker.launches", "runtimes.docker.files"): "mounts are named for /opt/ml as files are",
     ("runtimes.docker", "runtimes"): "implements the protocol",
     ("runtimes.process", "runtimes"): "implements the protocol",
     ("runtimes.process", "runtimes.process_shim"): "starts it, as a program",

@@ -72,7 +72,16 @@ class Runtime(Protocol):
     def create(self, launches: Sequence[Launch]) -> None:
         """Create the containers, not started; those of one call can reach each other by `alias`.
 
-        One that exists under its name already is left as it is. Creates the project's network if needed.
+        One that exists under its name already is left as it is. Creates the project's network, and the volumes
+        that mounts name, if needed.
+        """
+        ...
+
+    def mounts(self, folder: Path, witness: str) -> Literal["read-only", "links", ""]:
+        """How a Mount of `folder` would be seen by containers: read-only; as links, through which a program could
+        write; or '' when the engine cannot reach it. Proved by the file `witness` in it, a path relative to it.
+
+        Asked after a `prepare`; repeats are cheap.
         """
         ...
 
@@ -109,7 +118,8 @@ class Runtime(Protocol):
         ...
 
     def remove(self, name: str) -> None:
-        """Remove a container (killing it if it runs) with its volumes and files. Not there is fine."""
+        """Remove a container (killing it if it runs) with its files, and volumes that no other container names.
+        What is mounted from this machine stays. Not there is fine."""
         ...
 
     def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:

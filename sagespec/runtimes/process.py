@@ -29,7 +29,7 @@ import tarfile
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ from sagespec.buildfolder import BuildFolder
 from sagespec.errors import InternalError, WorldError, did_you_mean
 from sagespec.runtimes import Check, ImageInfo, Progress, process_shim
 from sagespec.runtimes.process_logs import log_lines, timed_lines
-from sagespec.state import Address, Container, ContainerState, Launch, Program
+from sagespec.state import Address, Container, ContainerState, Launch, Mount, Program
 
 HOST = "127.0.0.1"
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
@@ -74,6 +74,7 @@ INHERITED = re.compile(
 )
 # What a number of CPUs means without cgroups: so many threads in training, so many processes in serving.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+WORDS = ("serve", "train")  # a built-in has one of these programs, or both
 WORKERS = ("SAGEMAKER_MODEL_SERVER_WORKERS",)
 
 # As a module it is compiled once; as a script it would be at every start.
@@ -119,6 +120,7 @@ class _Record:
         launch["program"] = Program.from_json(launch["program"])
         for name in ("hosts", "entrypoint", "arguments"):
             launch[name] = tuple(launch.get(name, ()))
+        launch["mounts"] = tuple(Mount(**mount) for mount in launch.get("mounts", ()))
         launch["publish"] = tuple(launch["publish"]) if launch["publish"] else None
         return _Record(record["id"], record["project"], Launch(**launch), record["port"], record["master_port"])
 
@@ -246,7 +248,7 @@ class ProcessRuntime:
             )
 
     def images(self) -> tuple[ImageInfo, ...]:
-        folders = sorted(path.parent for path in self._images.glob("*/serve"))
+        folders = sorted({path.parent for word in WORDS for path in self._images.glob(f"*/{word}")})
         return tuple(ImageInfo(folder.name, str(folder), self._digest(folder.name)) for folder in folders)
 
     def _program_folder(self, program: Program) -> Path:
@@ -266,7 +268,7 @@ class ProcessRuntime:
                 )
             return folder
         folder = self._images / program.builtin
-        if not program.builtin or not (folder / "serve").is_file():
+        if not program.builtin or not any((folder / word).is_file() for word in WORDS):
             known = [image.name for image in self.images()]
             raise WorldError(
                 f"there is no built-in {program.builtin!r}",
@@ -336,8 +338,33 @@ class ProcessRuntime:
         folder = self._folder / launch.name
         with _explained(f"cannot create container {launch.name} in {self._folder}"):
             (folder / "opt" / "ml").mkdir(parents=True, exist_ok=True)
+            for mount in launch.mounts:
+                self._mount(launch.name, mount)
             (folder / "work").mkdir(exist_ok=True)
             _write_whole(folder / "container.json", record.as_json().encode())  # last: from here on it exists
+
+    def mounts(self, folder: Path, witness: str) -> Literal["read-only", "links", ""]:  # noqa: ARG002  # the same disk
+        return "links"
+
+    def _mount(self, name: str, mount: Mount) -> None:
+        """Folders of links to each file, so that what a program adds beside them is its own; a volume is one link."""
+        target = self._inside(name, mount.path)
+        if mount.volume:
+            volume = self._volume(mount.volume)
+            volume.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.is_symlink():
+                target.symlink_to(volume, target_is_directory=True)
+            return
+        for file in _files_below(Path(mount.source), ()):
+            link = target / file.relative_to(mount.source)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(file)
+        target.mkdir(parents=True, exist_ok=True)  # of an empty one
+
+    def _volume(self, name: str) -> Path:
+        return self._folder / f".volume-{name}"
 
     def start(self, name: str) -> Container:
         record = self._existing(name)
@@ -413,14 +440,24 @@ class ProcessRuntime:
             return
         self._kill(record)
         with _explained(f"cannot remove container {name}"):
+            self._delete_volumes((mount.volume for mount in record.launch.mounts if mount.volume), leaving=name)
             # Renamed first: killed half way, it is a left-over that `_sweep` knows, never half a container.
             gone = self._folder / f".gone-{record.id}"
             with suppress(FileNotFoundError):  # somebody else removes it too
                 (self._folder / name).rename(gone)
             _delete(gone)
 
+    def _delete_volumes(self, names: Iterable[str], *, leaving: str = "") -> None:
+        """Those of `names` that no container names but the one that is `leaving`."""
+        records = [record for record in map(self._record, self._names()) if record]
+        used = {mount.volume for record in records if record.launch.name != leaving for mount in record.launch.mounts}
+        for name in set(names) - used:
+            _delete(self._volume(name))
+
     def destroy(self) -> None:
         self._sweep()
+        ours = self._folder.glob(f".volume-sagespec_{self._project_name}_*")
+        self._delete_volumes(path.name.removeprefix(".volume-") for path in ours)
         with suppress(OSError):  # not there, or another project's containers are
             self._folder.rmdir()
 
@@ -743,6 +780,19 @@ def _write_whole(target: Path, content: bytes) -> None:
     temporary = target.with_name(f".{target.name}.tmp")
     temporary.write_bytes(content)
     temporary.replace(target)
+
+
+def _files_below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+    """Links are followed. `above`: the folders we are in, to see loops."""
+    status = folder.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir():
+            yield from _files_below(entry, (*above, here))
+        elif entry.is_file():
+            yield entry.absolute()
 
 
 def _copy_folder(source: Path, target: Path, above: tuple[tuple[int, int], ...]) -> None:

@@ -78,6 +78,13 @@ class Store(Protocol):
         """
         ...
 
+    def read_part(self, key: str, start: int, size: int, *, if_match: str) -> bytes:
+        """`size` bytes (at least 1) of an object from the byte `start` on, all of them inside it.
+
+        Conflict when its ETag is no longer `if_match`: parts of two contents must never be put together.
+        """
+        ...
+
     def entries(self, prefix: str = "") -> tuple[Entry, ...]:
         """All objects whose key begins with `prefix`, sorted by key; the keys as `read` takes them.
 
@@ -141,6 +148,10 @@ def input_only(uri: str) -> InternalError:
 def sha256_of(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def changed(key: str, uri: str) -> Conflict:
+    return Conflict(f"{uri}/{key} was changed or removed while it was read", fix="run again when nobody writes to it")
 
 
 def check_sha256(found: str, expected: str | None, *, key: str, uri: str) -> None:

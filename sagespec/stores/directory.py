@@ -29,6 +29,7 @@ from sagespec.stores import (
     Entry,
     Progress,
     Stored,
+    changed,
     check_key,
     check_sha256,
     input_only,
@@ -79,6 +80,19 @@ class DirectoryStore:
             with temporary.open("wb") as target:
                 copied = _copy(source, target, progress)
             check_sha256(copied.sha256, sha256, key=key, uri=self.uri)
+
+    def read_part(self, key: str, start: int, size: int, *, if_match: str) -> bytes:
+        path = self._path(key)
+        with disk_problems(f"cannot read {path}"):
+            try:
+                with path.open("rb") as stream:
+                    part = os.pread(stream.fileno(), size, start)
+                    is_same = _etag(os.fstat(stream.fileno())) == if_match
+            except FileNotFoundError:
+                is_same = False
+        if not is_same or len(part) != size:
+            raise changed(key, self.uri)
+        return part
 
     def entries(self, prefix: str = "") -> tuple[Entry, ...]:
         with disk_problems(f"cannot list {self._root}"):

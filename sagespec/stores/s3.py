@@ -40,6 +40,7 @@ from sagespec.stores import (
     Entry,
     Progress,
     Stored,
+    changed,
     check_key,
     check_sha256,
     input_only,
@@ -138,6 +139,28 @@ class S3Store:
                     raise
             if sha256 is not None:
                 check_sha256(sha256_of(temporary), sha256, key=key, uri=self.uri)
+
+    def read_part(self, key: str, start: int, size: int, *, if_match: str) -> bytes:
+        where = self._where(key)
+        with self._problems(key):
+            try:
+                found = self._client.get_object(
+                    **where, Range=f"bytes={start}-{start + size - 1}", IfMatch=f'"{if_match}"'
+                )
+                if found["ETag"].strip('"') != if_match:  # some servers take the condition and ignore it
+                    raise changed(key, self.uri)
+                part = found["Body"].read()
+            except aws.ClientError as error:
+                if _status(error) in (404, 412, 416):
+                    raise changed(key, self.uri) from error
+                raise
+        if len(part) != size:
+            raise WorldError(
+                f"{self.uri}/{key}: {self._endpoint} gave {len(part)} bytes where {size} were asked for",
+                why="it does not read parts of objects (HTTP Range), or a proxy in between does not",
+                fix="use another server, or no proxy",
+            )
+        return part
 
     def entries(self, prefix: str = "") -> tuple[Entry, ...]:
         found: list[Entry] = []

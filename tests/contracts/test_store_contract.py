@@ -338,6 +338,25 @@ def test_a_download_of_another_checksum_is_refused_and_keeps_what_was_there(stor
     assert [file.name for file in target.parent.iterdir()] == ["back"]
 
 
+def test_parts_of_an_object_are_read_from_anywhere(store: Store) -> None:
+    etag = store.write("file", b"0123456789")
+
+    assert store.read_part("file", 0, 10, if_match=etag) == b"0123456789"
+    assert store.read_part("file", 3, 4, if_match=etag) == b"3456"
+    assert store.read_part("file", 9, 1, if_match=etag) == b"9"
+
+
+def test_a_part_of_what_has_changed_or_is_gone_is_a_conflict(store: Store) -> None:
+    etag = store.write("file", b"0123456789")
+    store.write("file", b"9876543210")
+    with pytest.raises(Conflict, match="was changed or removed while it was read"):
+        store.read_part("file", 0, 5, if_match=etag)
+
+    store.delete("file")
+    with pytest.raises(Conflict, match="was changed or removed while it was read"):
+        store.read_part("file", 0, 5, if_match=etag)
+
+
 # -- listing
 
 

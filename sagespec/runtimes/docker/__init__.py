@@ -1,8 +1,9 @@
 """The `docker` runtime: containers of a Docker engine, here or behind DOCKER_HOST.
 
 Called through the Runtime protocol alone. Containers are found by their labels and by nothing else;
-one without this project's label is never touched, whatever its name. Nothing is mounted from this
-machine: files travel as tar streams through the engine's API, so that a remote engine serves as well.
+one without this project's label is never touched, whatever its name. Files travel as tar streams through
+the engine's API, so that a remote engine serves as well; from this machine only what the engine is proved
+to see is mounted, and never for writing.
 The low-level client is used throughout, because the high-level one inspects each container it lists.
 Everything the SDK returns is Any, and ends as our own values in this folder.
 
@@ -12,6 +13,7 @@ DockerRuntime, here, has the protocol's methods and the life of a container; the
     containers.py  which containers are ours, as values
     launches.py    a Launch as the settings of a container
     addresses.py   the project's network, and an address in it for each container
+    mounts.py      folders of this machine that containers can be shown, and volumes
     images.py      references, builds and pulls
     files.py       files as tar streams, without the SDK
     streams.py     logs, followed to the last line
@@ -44,6 +46,7 @@ from sagespec.runtimes.docker.engine import connect, engine_address, explanation
 from sagespec.runtimes.docker.files import BASE, Entry, contents, inside, parents, rebased, tar, tree
 from sagespec.runtimes.docker.images import Images
 from sagespec.runtimes.docker.launches import settings_of
+from sagespec.runtimes.docker.mounts import Mounts
 from sagespec.runtimes.docker.streams import log_lines, seconds_of
 from sagespec.state import LABEL_PROJECT, Container, Launch, Program
 
@@ -69,6 +72,8 @@ class DockerRuntime:
         self.engine = f"the engine at {engine_address()} answers (API {self._engine.api_version})"
         self._images = Images(self._engine, images, root)
         self._containers = Containers(self._engine, project_name, self.network_name)
+        self._mounts = Mounts(self._engine, project_name)
+        self._prepared = ""  # an image that is on the engine
         self._network = Network(self._engine, project_name, self.network_name, self._containers)
 
     @staticmethod
@@ -101,7 +106,9 @@ class DockerRuntime:
     # -- programs ----------------------------------------------------------------------------------
 
     def prepare(self, program: Program, progress: Progress) -> str:
-        return self._images.prepare(program, progress)
+        digest = self._images.prepare(program, progress)
+        self._prepared = self._images.reference(program)
+        return digest
 
     def images(self) -> tuple[ImageInfo, ...]:
         return self._images.infos()
@@ -109,6 +116,10 @@ class DockerRuntime:
     def processors(self) -> int:
         with refusals("tell its processors"):
             return int(self._engine.info()["NCPU"])
+
+    def mounts(self, folder: Path, witness: str) -> Literal["read-only", "links", ""]:
+        with refusals(f"look at {folder}"):
+            return "read-only" if self._mounts.can_show(folder, witness, self._prepared) else ""
 
     # -- life of a container -----------------------------------------------------------------------
 
@@ -205,6 +216,7 @@ class DockerRuntime:
                 if error.status_code != 409:  # another removal is under way
                     raise
             self._wait_gone(name)
+            self._mounts.remove(self._mounts.volumes_of(details))
 
     def _wait_gone(self, name: str) -> None:
         give_up = time.monotonic() + _PATIENCE_SECONDS
@@ -219,6 +231,7 @@ class DockerRuntime:
     def destroy(self) -> None:
         with refusals(f"remove the network {self.network_name}"):
             self._network.remove()
+            self._mounts.remove_all()
 
     # -- files -------------------------------------------------------------------------------------
 

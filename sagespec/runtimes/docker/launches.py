@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sagespec.state import Launch, labels_of
+from sagespec.runtimes.docker.files import inside
+from sagespec.state import LABEL_PROJECT, Launch, Mount, labels_of
 
 PORT = 8080  # where SageMaker's contract has every container listen; the gateway's image keeps to it too
 
@@ -46,6 +47,7 @@ def settings_of(
         # As in SageMaker the entrypoint is process 1. An init before it would reap zombies, but some
         # entrypoints (s6) refuse to start as anything else.
         init=False,
+        mounts=[_mount(mount, project_name) for mount in launch.mounts],
         **limits,
     )
     networking = engine.create_networking_config({network_name: engine.create_endpoint_config(ipv4_address=address)})
@@ -63,3 +65,12 @@ def settings_of(
         "stop_signal": "SIGTERM",  # SageMaker's, whatever the image asks for (nginx: SIGQUIT)
         "healthcheck": {"test": ["NONE"]},  # /ping is what counts, and is the gateway's to ask
     }
+
+
+def _mount(mount: Mount, project_name: str) -> dict[str, Any]:
+    """As the engine's API has it. A folder of this machine is never mounted for writing."""
+    target = f"/{inside(mount.path)}"
+    if mount.volume:
+        labels = {"Labels": {LABEL_PROJECT: project_name}, "NoCopy": True}
+        return {"Target": target, "Source": mount.volume, "Type": "volume", "VolumeOptions": labels}
+    return {"Target": target, "Source": mount.source, "Type": "bind", "ReadOnly": True}

@@ -1,0 +1,104 @@
+"""What containers can be shown of this machine, and the volumes they share.
+
+`DockerRuntime` asks before folders are mounted: an engine behind a Unix socket may still live in a virtual machine
+or in a container, and see other files under the same names. So it is made to tell of a file that we know.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import posixpath
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from docker.errors import APIError, NotFound
+
+from sagespec.runtimes.docker.engine import engine_address
+from sagespec.state import LABEL_PROJECT
+
+LABEL_PROBE = "sagespec.probe"
+_CONFLICT = 409
+_SEEN_AT = "/probe"
+
+
+class Mounts:
+    """The mounts and volumes of one project on one engine."""
+
+    def __init__(self, engine: Any, project_name: str) -> None:
+        self._engine = engine
+        self._project_name = project_name
+        self._seen: dict[Path, bool] = {}
+        self._probing = threading.Lock()
+
+    def can_show(self, folder: Path, witness: str, image: str) -> bool:
+        """Whether the engine sees the same file `witness` in `folder`. image: any that is on the engine."""
+        if not engine_address().startswith(("unix://", "the default")) or not image:
+            return False
+        with self._probing:
+            if folder not in self._seen:
+                self._seen[folder] = self._is_same(folder, witness, image)
+            return self._seen[folder]
+
+    def _is_same(self, folder: Path, witness: str, image: str) -> bool:
+        mount = {"Target": _SEEN_AT, "Source": str(folder), "Type": "bind", "ReadOnly": True}
+        try:
+            probe = self._engine.create_container(
+                image,
+                name=f"sagespec_{self._project_name}_probe_{token_hex(4)}",
+                labels={LABEL_PROBE: self._project_name},
+                host_config=self._engine.create_host_config(mounts=[mount], network_mode="none"),
+            )
+        except APIError:  # there is no such folder on its side
+            return False
+        try:
+            known = self._facts(probe["Id"], posixpath.join(_SEEN_AT, witness))
+        finally:
+            self._engine.remove_container(probe["Id"], force=True)
+        ours = (folder / witness).stat()
+        return known == (ours.st_size, _microseconds(datetime.fromtimestamp(ours.st_mtime, UTC)))
+
+    def _facts(self, container_id: str, path: str) -> tuple[int, int] | None:
+        """Size and time of a file, as the container sees it; it need not run for that."""
+        response = self._engine.head(
+            f"{self._engine.base_url}/v{self._engine.api_version}/containers/{container_id}/archive",
+            params={"path": path},
+            timeout=self._engine.timeout,
+        )
+        if not response.ok:
+            return None
+        facts = json.loads(base64.b64decode(response.headers["X-Docker-Container-Path-Stat"]))
+        return facts["size"], _microseconds(datetime.fromisoformat(facts["mtime"]))
+
+    def volumes_of(self, details: dict[str, Any]) -> list[str]:
+        """The volumes that a container of ours names."""
+        mounts = details["HostConfig"].get("Mounts") or ()
+        return [mount["Source"] for mount in mounts if mount["Type"] == "volume"]
+
+    def remove(self, volumes: Iterable[str]) -> None:
+        """Those that no container names any more."""
+        for volume in volumes:
+            with suppress(NotFound):
+                try:
+                    self._engine.remove_volume(volume)
+                except APIError as error:
+                    if error.status_code != _CONFLICT:
+                        raise
+
+    def remove_all(self) -> None:
+        """What is left: volumes, and probes of killed runs."""
+        for probe in self._engine.containers(all=True, filters={"label": f"{LABEL_PROBE}={self._project_name}"}):
+            with suppress(NotFound):
+                self._engine.remove_container(probe["Id"], force=True)
+        left = self._engine.volumes(filters={"label": f"{LABEL_PROJECT}={self._project_name}"})["Volumes"] or ()
+        self.remove(volume["Name"] for volume in left)
+
+
+def _microseconds(at: datetime) -> int:
+    """Tens of them: of the digits beyond, the engine, Python and the disk keep different ones."""
+    return round(at.timestamp() * 1e5)
