@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 
 from sagespec.apply import World
 from sagespec.builtins import ImageDescription, describe_images
+from sagespec.cache import Cache
 from sagespec.converge import Converged, converge
 from sagespec.errors import Problem, SpecError, WorldError, did_you_mean
 from sagespec.events import Event, EventKind, Report
@@ -52,6 +53,7 @@ from sagespec.state import (
 from sagespec.status import Status, endpoint_states, job_state
 from sagespec.stores import Store, open_store
 from sagespec.train import Trainer, patterns_of
+from sagespec.train.inputs import Inputs
 
 RuntimeChoice = Literal["auto", "docker", "process"]
 LOCK_WAIT_OF_WATCH_SECONDS = 600.0  # somebody applies by hand: their turn first
@@ -189,10 +191,21 @@ class Project:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    @cached_property
+    def cache(self) -> Cache:
+        """What was fetched from S3."""
+        return Cache(self.root / ".sagespec" / "cache", self.settings.cache_size)
+
+    @cached_property
+    def _inputs(self) -> Inputs:
+        return Inputs(self.runtime, self.root, self.cache, self.root / ".sagespec" / "channels")
+
     def world(self) -> World:
         """All that actions act on, as of now."""
         git = git_state(self.root)
-        trainer = Trainer(self.runtime, self.records, self._metrics_of_builtins, self.root, self.scratch, git)
+        trainer = Trainer(
+            self.runtime, self.records, self._inputs, self._metrics_of_builtins, self.root, self.scratch, git
+        )
         return World(self.runtime, self.gateway, self.records, trainer, self.root, self.scratch, git)
 
     # -- looking -----------------------------------------------------------------------------------
@@ -438,6 +451,7 @@ class Project:
         """Throw away what a killed run left; nobody else uses the folder while the lock is held."""
         for left in self.scratch.iterdir():
             shutil.rmtree(left, ignore_errors=True)
+        self._inputs.sweep(self.settings.name)
 
     # -- asking ------------------------------------------------------------------------------------
 
@@ -633,7 +647,7 @@ def _is_within(container: Address, asked: Address) -> bool:
     """Whether a container's address is the one asked for, or a part of it."""
     return (
         container.whole == asked.whole
-        and asked.variant in ("", container.variant)
+        and (asked.variant == container.variant or (not asked.variant and not container.is_companion))
         and asked.instance in (None, container.instance)
     )
 

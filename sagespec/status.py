@@ -85,7 +85,8 @@ def job_state(
     """The row of one job. live_metrics: what a running one has printed so far."""
     manifest = observed.manifests.get(address)
     problem = next((p for p in plan.refused if p.about == str(address)), None)
-    running = [c for c in observed.containers_of(address) if c.state is ContainerState.RUNNING]
+    hosts = [c for c in observed.containers_of(address) if not c.address.is_companion]
+    running = [c for c in hosts if c.state is ContainerState.RUNNING]
     if running:
         since = min((c.started_at for c in running if c.started_at), default=None)
         detail = f"{len(running)} containers" if len(running) > 1 else ""

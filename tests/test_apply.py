@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sagespec.apply import World, apply
+from sagespec.cache import Cache
 from sagespec.converge import Converged, converge
 from sagespec.events import Event, EventKind, Result
 from sagespec.manifest import JobStatus, RevisionStatus
@@ -21,6 +22,7 @@ from sagespec.reconcile import Options, reconcile
 from sagespec.records import Records
 from sagespec.state import Desired, Observed, job_address
 from sagespec.train import Trainer
+from sagespec.train.inputs import Inputs
 from tests.fakes import SERVES, TRAINS, Behaviour, FakeEngine, FakeGateway, FakeRuntime, FakeStore, Faults, Killed
 from tests.simulation import PROJECT, START, desired_from
 
@@ -49,7 +51,8 @@ class Place:
     def world(self, runtime: FakeRuntime | None = None) -> World:
         runtime = runtime or FakeRuntime(PROJECT, self.engine, self.faults)
         records = Records(FakeStore(self.objects, self.faults), PROJECT)
-        trainer = Trainer(runtime, records, {}, self.folder, self.folder)
+        inputs = Inputs(runtime, self.folder, Cache(self.folder / "cache", 2**30), self.folder / "views")
+        trainer = Trainer(runtime, records, inputs, {}, self.folder, self.folder)
         return World(runtime, FakeGateway(runtime, PROJECT), records, trainer, self.folder, self.folder)
 
     def look(self, world: World, *documents: Mapping[str, Any]) -> tuple[Desired, Observed]:

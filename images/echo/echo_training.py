@@ -6,6 +6,7 @@ model/echo.json and the same in output/data/echo.json; it is written before anyt
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -25,6 +26,9 @@ HYPERPARAMETERS: dict[str, tuple[str, str, str]] = {
     "ignore_sigterm": ("boolean", "false", "Whether SIGTERM is ignored; else it ends the job at once with exit 0"),
     "on_host": ("string", "", "The host that fails and exits with exit_code; every host if not given"),
     "model_bytes": ("integer", "0", "Size of an extra file model/filler"),
+    "read_pipes": ("string", "", "Channels to read in pipe mode, with their number of epochs: train=3 validation=1"),
+    "first_bytes": ("integer", "0", "How much of each pipe's even epochs is read before it is closed; 0: all"),
+    "write_to": ("string", "", "A file below input/ to be written to; the record says what came of it"),
 }
 
 
@@ -36,6 +40,8 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, on_ignored_signal if ignores else on_signal)
 
     record = what_was_given(base)
+    record["pipes"] = read_pipes(base / "input/data", settings["read_pipes"], int(settings["first_bytes"]))
+    record["written"] = try_to_write(base / "input", settings["write_to"])
     write(base / "model", record, filler_bytes=int(settings["model_bytes"]))
     write(base / "output/data", record)
     for number in range(int(settings["lines"])):
@@ -66,8 +72,45 @@ def what_was_given(base: Path) -> dict[str, Any]:
     }
 
 
+def read_pipes(folder: Path, order: str, first_bytes: int) -> dict[str, list[dict[str, Any]]]:
+    """What each epoch of each channel gave: its length, its hash, and its beginning as base64."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for word in order.split():
+        channel, _, epochs = word.partition("=")
+        found[channel] = []
+        for epoch in range(int(epochs)):
+            pipe = folder / f"{channel}_{epoch}"
+            while not pipe.exists():  # as SageMaker's own examples wait for the next epoch
+                time.sleep(0.005)
+            with pipe.open("rb") as stream:
+                data = stream.read(first_bytes if first_bytes and epoch % 2 == 0 else -1)
+            found[channel].append(
+                {
+                    "bytes": len(data),
+                    "sha256": hashlib.sha256(data).hexdigest(),
+                    "begin": base64.b64encode(data[:256]).decode(),
+                    "is_fifo": not pipe.is_file(),
+                }
+            )
+            print(f"{channel} epoch {epoch}: {len(data)} bytes", flush=True)
+    return found
+
+
+def try_to_write(folder: Path, path: str) -> str:
+    """'written', or why not; '' when it was not asked for."""
+    if not path:
+        return ""
+    try:
+        (folder / path).write_text("written by the job", encoding="utf-8")
+    except OSError as error:
+        return os.strerror(error.errno or 0)
+    return "written"
+
+
 def files_under(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    """All files, those behind links to folders included."""
+    found = (Path(above, name) for above, _, names in os.walk(folder, followlinks=True) for name in names)
+    return sorted(path for path in found if path.is_file())
 
 
 def facts_of(path: Path) -> dict[str, Any]:

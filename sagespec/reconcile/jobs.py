@@ -72,10 +72,11 @@ def _to_be_run(job: DesiredJob, manifest: Manifest | None, containers: tuple[Con
     ours = tuple(c for c in containers if same_hash(job.key, c.hash))
     if manifest:
         ours = begun_after(manifest, ours)
-    whole = len(ours) == job.instances and all(c.state is not ContainerState.CREATED for c in ours)
+    hosts = [c for c in ours if not c.address.is_companion]
+    whole = len(hosts) == job.instances and all(c.state is not ContainerState.CREATED for c in ours)
     if whole:
         removals = tuple(_remove(c, "left over from another spec of this version") for c in containers if c not in ours)
-        cause = Cause(Reason.ADOPTED, note=_state_of(ours))
+        cause = Cause(Reason.ADOPTED, note=_state_of(hosts))
     else:
         removals = tuple(_remove(c, "left over from a run that was cut short") for c in containers)
         cause = _cause_to_run(job, manifest)

@@ -507,6 +507,8 @@ class Project(Document):
     """Where the endpoints are called: http://127.0.0.1:8080 unless told otherwise."""
     parallel_jobs: Annotated[int, Field(ge=1, le=64)] = 2
     """How many training jobs may run at once."""
+    cache_size: Bytes = 50 * 2**30
+    """How much of the data fetched from S3 is kept in .sagespec/cache; beyond it, what was used longest ago goes."""
 
 
 Spec = TrainingJob | Endpoint

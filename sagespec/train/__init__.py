@@ -7,7 +7,6 @@ store, and only then are the containers removed, so a model is never lost and ne
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tarfile
 import tempfile
@@ -29,7 +28,6 @@ from sagespec.contract import (
     FOLDERS,
     STOP_GRACE_SECONDS,
     config_files,
-    shard,
     training_environment,
     training_launches,
 )
@@ -40,8 +38,9 @@ from sagespec.metrics import FoundMetrics, Patterns, final_values, series_of
 from sagespec.records import Records
 from sagespec.runtimes import Runtime
 from sagespec.sources import copy_source
-from sagespec.state import Container, ContainerState, DesiredChannel, DesiredCode, DesiredJob, Launch
+from sagespec.state import Container, ContainerState, DesiredCode, DesiredJob, Launch
 from sagespec.stores import open_store
+from sagespec.train.inputs import FEEDER, Inputs, feeder_failure, feeder_launches
 
 STARTED_FILE = "input/config/sagespec.json"  # beside SageMaker's own: what the manifest must still know at the end
 LOOK_EVERY_SECONDS = 0.1
@@ -49,6 +48,7 @@ MAX_CODE_BYTES = 2 * 2**30  # an unpacked sourcedir.tar.gz larger than this is t
 REASON_LOG_LINES = 5
 LOG_TRIES = 5  # in a row, when the engine breaks off a log
 LOG_PAUSE_SECONDS = 0.5
+_FAULT = re.compile(r"\w+Error: ")  # begins a FailureReason
 STOPPED_CODES = (137, 143)  # of SIGKILL and SIGTERM
 
 
@@ -84,6 +84,7 @@ class Trainer:
 
     runtime: Runtime
     records: Records
+    inputs: Inputs
     metrics: Mapping[str, Patterns]
     root: Path
     scratch: Path
@@ -102,22 +103,24 @@ class Trainer:
         may have trained it meanwhile, and their model is not to be written over.
         """
         launches = training_launches(self.records.project_name, job)
+        feeders = feeder_launches(self.records.project_name, job, launches)
         containers = [self.runtime.inspect(launch.name) for launch in launches]
         if all(container is None for container in containers):  # one that is missing alone is told by `_wait`
             try:
                 self._start(job, launches, report, cancelled)
             except BaseException:
-                for launch in launches:  # what was not started whole is of no use to the next run
+                for launch in (*launches, *feeders):  # what was not started whole is of no use to the next run
                     self.runtime.remove(launch.name)
                 raise
         started = self._read_started(launches[0], job)
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
             logs = {launch.alias: Path(folder, f"{launch.alias}.log") for launch in launches}
-            followed, stopped = self._follow(job, launches, logs, started, report, cancelled)
+            followed, stopped = self._follow(job, launches, feeders, logs, started, report, cancelled)
             guard()
             manifest = self._collect(job, launches, logs, followed, stopped, started, Path(folder), report)
-        for launch in launches:
+        for launch in (*launches, *feeders):
             self.runtime.remove(launch.name)
+        self.inputs.sweep(self.records.project_name)
         if manifest.status is not JobStatus.COMPLETED:
             raise JobFailed(f"{manifest.status}: {manifest.reason}", fix=f"see `sagespec logs {job.address}`")
 
@@ -127,19 +130,26 @@ class Trainer:
         def tell(text: str) -> None:
             report(Event(EventKind.PROGRESS, str(job.address), text, action="run-job"))
 
+        def look() -> None:
+            if cancelled.is_set():
+                raise Cancelled("stopped before it was started")
+
         digest = self.runtime.prepare(job.program, tell)
         begun, now = time.monotonic(), datetime.now(UTC)
         processors = self.runtime.processors()
         launches = [replace(launch, environment=self._environment(job, launch, processors)) for launch in launches]
-        self.runtime.create(launches)
-        self._make_folders(launches)
-        inputs = {channel.name: self._put_channel(channel, launches, job, report) for channel in job.channels}
+        with self.inputs.delivery(job, launches, self.records.project_name, report, look) as delivery:
+            if delivery.feeders:
+                self.runtime.prepare(FEEDER, tell)
+            self.runtime.create([*delivery.hosts, *delivery.feeders])
+            self._make_folders(launches)
+            delivery.put()
         if job.code:
             self._put_code(job.code, launches)
         started = Started(
             started_at=now,
             image_digest=digest,
-            inputs=inputs,
+            inputs=delivery.inputs,
             git=self.git,
             downloading_seconds=time.monotonic() - begun,
         )
@@ -147,8 +157,8 @@ class Trainer:
             files = dict(config_files(job, launch.alias, self.runtime.base_dir(launch.name)))
             files[STARTED_FILE] = started.model_dump_json().encode()
             self.runtime.write(launch.name, files)
-        if cancelled.is_set():
-            raise Cancelled("stopped before it was started")
+        look()
+        delivery.start_feeders()
         for launch in launches:
             self.runtime.start(launch.name)
 
@@ -162,42 +172,6 @@ class Trainer:
                 Path(scratch, folder).mkdir(parents=True)
             for launch in launches:
                 self.runtime.put(launch.name, "", Path(scratch))
-
-    def _put_channel(
-        self, channel: DesiredChannel, launches: Sequence[Launch], job: DesiredJob, report: Report
-    ) -> Input:
-        """Copy a channel's objects into every host's input/data/<channel>; its fingerprint."""
-        source = open_store(channel.source, root=self.root, create=False)
-        entries = source.entries()
-        if not entries:
-            raise WorldError(
-                f"channel {channel.name} of {job.address}: there is nothing at {channel.source}",
-                why="SageMaker refuses a channel without objects, too",
-                fix="check the path, or put the data there",
-            )
-        total = sum(entry.size for entry in entries)
-        progress = _counting(report, job, f"reading {channel.name}", total)
-        digest = hashlib.sha256()
-        with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
-            for entry in entries:
-                file = Path(folder, "all", entry.key)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                source.download(entry.key, file, progress=progress)
-                etag = _sha256(file) if source.uri.startswith("file://") else entry.etag
-                digest.update(f"{entry.key}\0{entry.size}\0{etag}\n".encode())
-            for index, launch in enumerate(launches):
-                share = Path(folder, "all")
-                if channel.sharded and len(launches) > 1:
-                    share = Path(folder, launch.alias)
-                    _link(shard([e.key for e in entries], index, len(launches)), Path(folder, "all"), share)
-                self.runtime.put(launch.name, f"input/data/{channel.name}", share)
-        return Input(
-            source=channel.source,
-            fingerprint=digest.hexdigest(),
-            objects=len(entries),
-            bytes=total,
-            content_type=channel.content_type,
-        )
 
     def _put_code(self, code: DesiredCode, launches: Sequence[Launch]) -> None:
         """The script and what stands beside it into every host's code/."""
@@ -229,6 +203,7 @@ class Trainer:
         self,
         job: DesiredJob,
         launches: Sequence[Launch],
+        feeders: Sequence[Launch],
         logs: Mapping[str, Path],
         started: Started,
         report: Report,
@@ -251,7 +226,7 @@ class Trainer:
         ]
         for thread in threads:
             thread.start()
-        stopped = self._wait(job, launches, started, cancelled)
+        stopped = self._wait(job, launches, feeders, started, cancelled)
         for thread in threads:
             thread.join()
         return followed, stopped
@@ -288,11 +263,22 @@ class Trainer:
                     raise
                 time.sleep(LOG_PAUSE_SECONDS)
 
-    def _wait(self, job: DesiredJob, launches: Sequence[Launch], started: Started, cancelled: threading.Event) -> str:
+    def _wait(
+        self,
+        job: DesiredJob,
+        launches: Sequence[Launch],
+        feeders: Sequence[Launch],
+        started: Started,
+        cancelled: threading.Event,
+    ) -> str:
         deadline = started.started_at.timestamp() + started.downloading_seconds + job.max_runtime
         while True:
             containers = [self._still_there(launch, job) for launch in launches]
             ended = [c for c in containers if c.state is ContainerState.EXITED]
+            # Looked at last and told first: a host may end, even well, because its pipe broke off.
+            if fault := next(filter(None, (feeder_failure(self.runtime, feeder) for feeder in feeders)), ""):
+                self._stop([c for c in containers if c not in ended])
+                return fault
             if len(ended) == len(launches):
                 return ""
             if any(c.exit_code for c in ended):
@@ -384,7 +370,7 @@ class Trainer:
     @staticmethod
     def _status(exit_codes: Mapping[str, int], stopped: str) -> JobStatus:
         if stopped:
-            return JobStatus.STOPPED
+            return JobStatus.FAILED if _FAULT.match(stopped) else JobStatus.STOPPED
         return JobStatus.FAILED if any(exit_codes.values()) else JobStatus.COMPLETED
 
     def _failure_reason(
@@ -402,7 +388,7 @@ class Trainer:
         content = self.runtime.read(launch.name, "output/failure")
         if content and content.strip():
             text = content.decode(errors="replace").strip()[:FAILURE_REASON_LENGTH]
-            return text if re.match(r"^\w+Error: ", text) else f"AlgorithmError: {text}"
+            return text if _FAULT.match(text) else f"AlgorithmError: {text}"
         note = f" ({container.note})" if container.note else ""
         reason = f"AlgorithmError: {launch.alias} exited with code {container.exit_code}{note}"
         said = "\n".join(followed.last_lines)
@@ -442,19 +428,6 @@ def _counting(report: Report, job: DesiredJob, text: str, total: int) -> Callabl
 def patterns_of(job: DesiredJob, of_builtins: Mapping[str, Patterns]) -> Patterns:
     """What is looked for in the lines of a job: what its built-in declares, and what its spec does."""
     return [*of_builtins.get(job.program.builtin, ()), *((name, re.compile(regex)) for name, regex in job.metrics)]
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _link(keys: Sequence[str], source: Path, target: Path) -> None:
-    """Hard links of the files `keys` from one folder to another of the same disk."""
-    target.mkdir(parents=True, exist_ok=True)
-    for key in keys:
-        (target / key).parent.mkdir(parents=True, exist_ok=True)
-        (target / key).hardlink_to(source / key)
 
 
 def _has_members(archive: Path) -> bool:

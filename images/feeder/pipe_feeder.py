@@ -1,0 +1,180 @@
+"""Feeds the channels of one training container in pipe mode; runs beside it, and no longer than it.
+
+The container's input/data is our pipes/. There a channel has the FIFO `<channel>_<epoch>`: its objects one after the
+other, for one reader. When the reader has closed it, having read all or not, the FIFO of the next epoch appears and
+this one goes. What is fed lies in input/data/<channel>; input/config/feeder.json says in which order:
+
+  {"train": {"objects": ["a.csv", "b.csv"], "seed": null, "index": 0, "count": 1, "gzip": false, "recordio": false}}
+
+seed: the order is shuffled, anew each epoch. index, count: of the shuffled objects, each `count`-th is ours. gzip:
+objects are unpacked. recordio: each object becomes one RecordIO record.
+
+output/ready appears with the first FIFOs. We end on SIGTERM, or with 1 and the reason in output/failure.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import gzip
+import io
+import json
+import os
+import queue
+import random
+import signal
+import struct
+import sys
+import threading
+import time
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+PIPE_BYTES = 1 << 20  # what Linux lets anybody have
+LOOK_EVERY_SECONDS = 0.005
+RECORD_MAGIC = 0xCED7230A
+LONGEST_RECORD = (1 << 29) - 1  # the upper three bits of its length mean something else
+
+
+class Unfit(Exception):
+    """An object cannot be fed; the text is for the job's owner."""
+
+
+def main() -> NoReturn:
+    base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
+    pipes = base / "pipes"
+    signal.signal(signal.SIGTERM, lambda *_: end(pipes))
+    orders = json.loads((base / "input/config/feeder.json").read_text(encoding="utf-8"))
+    failures: queue.Queue[str] = queue.Queue()
+    for name in orders:
+        make_fifo(pipes / f"{name}_0")
+    for name, order in orders.items():
+        channel = Channel(name, order, base / "input/data" / name, pipes)
+        threading.Thread(target=feed, args=(channel, failures), daemon=True).start()
+    (base / "output").mkdir(exist_ok=True)
+    (base / "output/ready").touch()
+    reason = failures.get()
+    (base / "output/failure").write_text(reason, encoding="utf-8")
+    print(reason, flush=True)
+    sys.exit(1)
+
+
+def end(pipes: Path) -> NoReturn:
+    for fifo in pipes.iterdir():
+        if fifo.is_fifo():
+            fifo.unlink(missing_ok=True)
+    os._exit(0)
+
+
+def make_fifo(path: Path) -> None:
+    """Anybody in the other container may read it. One of an earlier life is replaced."""
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    path.chmod(0o666)
+
+
+def feed(channel: Channel, failures: queue.Queue[str]) -> None:
+    try:
+        channel.feed()
+    except Unfit as unfit:
+        failures.put(f"ClientError: channel {channel.name}: {unfit}")
+    except Exception as error:  # whoever reads would wait for ever
+        failures.put(f"InternalServerError: channel {channel.name} cannot be fed: {error}")
+
+
+class Channel:
+    def __init__(self, name: str, order: dict[str, Any], data: Path, pipes: Path) -> None:
+        self.name = name
+        self._order = order
+        self._data = data
+        self._pipes = pipes
+
+    def feed(self) -> NoReturn:
+        epoch = 0
+        while True:
+            fifo = self._pipes / f"{self.name}_{epoch}"
+            objects = self.objects_of(epoch)
+            with fifo.open("wb", buffering=0) as pipe:  # waits for a reader
+                enlarge(pipe)
+                whole = self._write(objects, pipe)
+            print(
+                f"{self.name} epoch {epoch}: {len(objects)} objects" + ("" if whole else ", not read whole"), flush=True
+            )
+            wait_closed(fifo)
+            epoch += 1
+            make_fifo(self._pipes / f"{self.name}_{epoch}")
+            fifo.unlink()
+
+    def objects_of(self, epoch: int) -> list[str]:
+        ordered = list(self._order["objects"])
+        if self._order["seed"] is not None:
+            random.Random(self._order["seed"] + epoch).shuffle(ordered)  # noqa: S311  # to be the same on all hosts
+        return ordered[self._order["index"] :: self._order["count"]]
+
+    def _write(self, objects: list[str], pipe: BinaryIO) -> bool:
+        """Whether the reader took all of it."""
+        try:
+            for path in objects:
+                self._write_object(path, pipe)
+        except BrokenPipeError:
+            return False
+        return True
+
+    def _write_object(self, path: str, pipe: BinaryIO) -> None:
+        with (self._data / path).open("rb") as file:
+            content: BinaryIO = file
+            size = os.fstat(file.fileno()).st_size
+            if self._order["gzip"]:
+                content = gzip.GzipFile(fileobj=file)  # type: ignore[assignment]  # it reads like one
+            try:
+                if self._order["recordio"]:
+                    if self._order["gzip"]:  # how long it is, is known at its end
+                        unpacked = content.read()
+                        content, size = io.BytesIO(unpacked), len(unpacked)
+                    write_all(pipe, record_head(path, size))
+                    copy(content, pipe)
+                    write_all(pipe, bytes(-size % 4))
+                else:
+                    copy(content, pipe)
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                raise Unfit(f"{path} cannot be unpacked: {error}") from error
+
+
+def record_head(path: str, size: int) -> bytes:
+    if size > LONGEST_RECORD:
+        raise Unfit(f"{path} has {size} bytes, and a RecordIO record holds at most {LONGEST_RECORD}")
+    return struct.pack("<II", RECORD_MAGIC, size)
+
+
+def copy(content: BinaryIO, pipe: BinaryIO) -> None:
+    while block := content.read(PIPE_BYTES):
+        write_all(pipe, block)
+
+
+def write_all(pipe: BinaryIO, block: bytes) -> None:
+    view = memoryview(block)
+    while view:
+        view = view[pipe.write(view) :]
+
+
+def enlarge(pipe: BinaryIO) -> None:
+    set_size = getattr(fcntl, "F_SETPIPE_SZ", None)
+    if set_size is not None:
+        with contextlib.suppress(OSError):  # this user has many pipes already; a small one serves, too
+            fcntl.fcntl(pipe, set_size, PIPE_BYTES)
+
+
+def wait_closed(fifo: Path) -> None:
+    """Return when nobody has the FIFO open for reading. Opening it for writing is how that is asked: it is closed
+    again at once, and who still reads sees the end that it was given before."""
+    while True:
+        try:
+            os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
+        time.sleep(LOOK_EVERY_SECONDS)
