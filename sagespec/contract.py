@@ -140,6 +140,7 @@ def training_launches(project_name: str, job: DesiredJob) -> tuple[Launch, ...]:
             hosts=names,
             entrypoint=job.entrypoint,
             arguments=job.arguments,
+            gpus=job.gpus,
         )
         for name, address, host in zip(names, addresses, hosts, strict=True)
     )

@@ -77,7 +77,15 @@ def converge(
         if not todo.actions or cancelled.is_set():
             return Converged(plan, tuple(outcomes), cancelled.is_set())
         report(Event(EventKind.PLANNED, text=todo.text(), total=len(todo.actions)))
-        ended = apply(todo, world, report, parallel_jobs=desired.parallel_jobs, cancelled=cancelled, guard=guard)
+        ended = apply(
+            todo,
+            world,
+            report,
+            parallel_jobs=desired.parallel_jobs,
+            capacity=observed.capacity,
+            cancelled=cancelled,
+            guard=guard,
+        )
         outcomes += ended
         failed |= {outcome.action_id for outcome in ended if outcome.result is Result.FAILED}
         options = replace(options, retry=False)

@@ -15,7 +15,14 @@ from sagespec.runtimes import Runtime
 from sagespec.state import Address, Observed
 
 
-def observe(runtime: Runtime, gateway: Gateway, records: Records, manifests: Mapping[Address, Manifest]) -> Observed:
+def observe(
+    runtime: Runtime,
+    gateway: Gateway,
+    records: Records,
+    manifests: Mapping[Address, Manifest],
+    *,
+    with_capacity: bool = False,
+) -> Observed:
     """The snapshot. `manifests` are those read already for `resolve`; those of stray job containers are added."""
     containers = runtime.containers()
     stray = {c.address.whole for c in containers if c.address.kind == "job"} - manifests.keys()
@@ -24,4 +31,5 @@ def observe(runtime: Runtime, gateway: Gateway, records: Records, manifests: Map
         gateway=gateway.observe(containers),
         manifests={**manifests, **records.manifests(stray)} if stray else manifests,
         revisions=records.revisions(),
+        capacity=runtime.capacity() if with_capacity else None,
     )

@@ -34,6 +34,7 @@ from sagespec.manifest import Git, JobStatus, Manifest, Revision, RevisionStatus
 from sagespec.metrics import FoundMetrics, Patterns, latest_values
 from sagespec.observe import observe
 from sagespec.plan import Plan
+from sagespec.queue import needs_of
 from sagespec.reconcile import Options, reconcile
 from sagespec.reconcile.endpoints import live_revision
 from sagespec.records import Records
@@ -50,7 +51,7 @@ from sagespec.state import (
     Program,
     endpoint_from_asked,
 )
-from sagespec.status import Status, endpoint_states, job_state
+from sagespec.status import Status, endpoint_states, job_state, what_jobs_wait_for
 from sagespec.stores import Store, open_store
 from sagespec.train import Trainer, patterns_of
 from sagespec.train.inputs import Inputs
@@ -234,7 +235,9 @@ class Project:
     def look(self, *, check_paths: bool = True) -> tuple[Desired, Observed]:
         """Both sides, as of now."""
         desired, manifests = self.desired(check_paths=check_paths)
-        return desired, observe(self.runtime, self.gateway, self.records, manifests)
+        done = {address for address, manifest in manifests.items() if manifest.status is JobStatus.COMPLETED}
+        needing = any(needs_of(job) for job in desired.jobs if job.address not in done)
+        return desired, observe(self.runtime, self.gateway, self.records, manifests, with_capacity=needing)
 
     @staticmethod
     def _fingerprint(uri: str) -> str:
@@ -550,9 +553,17 @@ class Project:
         desired, observed = self.look(check_paths=False)
         plan = reconcile(desired, observed, datetime.now(UTC))
         counters = self.gateway.counters() if observed.gateway.answers else {}
+        waits_for = what_jobs_wait_for(desired, observed, plan)
         return Status(
             jobs=tuple(
-                job_state(job.address, observed, plan, self._live_metrics(job, observed)) for job in desired.jobs
+                job_state(
+                    job.address,
+                    observed,
+                    plan,
+                    live_metrics=self._live_metrics(job, observed),
+                    waits_for=waits_for.get(job.address, ""),
+                )
+                for job in desired.jobs
             ),
             endpoints=endpoint_states(desired, observed, plan, counters, self.gateway_url),
             gateway=self.gateway_url if observed.gateway.answers else "",

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from sagespec.errors import Problem
 from sagespec.manifest import JobStatus
-from sagespec.plan import Plan
+from sagespec.plan import Plan, RunJob
+from sagespec.queue import Request, holders, needs_of, turns
 from sagespec.reconcile.endpoints import live_revision
 from sagespec.state import (
     Address,
@@ -80,9 +81,14 @@ class Status:
 
 
 def job_state(
-    address: Address, observed: Observed, plan: Plan, live_metrics: Mapping[str, float] | None = None
+    address: Address,
+    observed: Observed,
+    plan: Plan,
+    *,
+    live_metrics: Mapping[str, float] | None = None,
+    waits_for: str = "",
 ) -> JobState:
-    """The row of one job. live_metrics: what a running one has printed so far."""
+    """The row of one job. live_metrics: what a running one has printed so far. waits_for: of `what_jobs_wait_for`."""
     manifest = observed.manifests.get(address)
     problem = next((p for p in plan.refused if p.about == str(address)), None)
     hosts = [c for c in observed.containers_of(address) if not c.address.is_companion]
@@ -92,13 +98,33 @@ def job_state(
         detail = f"{len(running)} containers" if len(running) > 1 else ""
         return JobState(address, "running", detail, live_metrics, ended_at=since)
     if manifest is None:
-        return JobState(address, "waiting", "not trained yet")
+        if problem:
+            return JobState(address, "refused", problem.what)
+        return JobState(address, "waiting", waits_for or "not trained yet")
     if manifest.status is JobStatus.COMPLETED:
         state, detail = ("refused", problem.what) if problem else ("trained", "")
     else:
         state, detail = manifest.status.value, manifest.reason
     seconds = (manifest.ended_at - manifest.started_at).total_seconds()
     return JobState(address, state, detail, manifest.metrics, seconds, manifest.ended_at)
+
+
+def what_jobs_wait_for(desired: Desired, observed: Observed, plan: Plan) -> Mapping[Address, str]:
+    """Why jobs that could run do not, as far as it can be told from outside of the run that starts them: nothing
+    while no job runs."""
+    to_run = {action.about: action.job for action in plan.actions if isinstance(action, RunJob)}
+    held = {request.about: request for request in holders(observed.containers)}
+    live = {container.address.whole for container in observed.containers if container.address.kind == "job"}
+    if not live:
+        return {}
+    decided = turns(
+        [Request(about, needs_of(job)) for about, job in to_run.items() if about not in live],
+        [held.get(about, Request(about, {})) for about in sorted(live)],
+        [request for about, request in held.items() if about not in live],
+        capacity=observed.capacity,
+        parallel_jobs=desired.parallel_jobs,
+    )
+    return decided.waiting
 
 
 def endpoint_states(

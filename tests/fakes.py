@@ -26,9 +26,11 @@ from sagespec.events import Report
 from sagespec.gateway import Gateway
 from sagespec.runtimes import Check, ImageInfo
 from sagespec.runtimes import Progress as Tell
+from sagespec.runtimes.machine import choose_gpus
 from sagespec.spec import Gateway as Settings
 from sagespec.state import (
     GATEWAY,
+    Capacity,
     Container,
     ContainerState,
     Launch,
@@ -151,6 +153,7 @@ class FakeContainer:
     launch: Launch
     port: int
     behaviour: Behaviour
+    gpus: tuple[str, ...] = ()
     state: ContainerState = ContainerState.CREATED
     started_at: datetime | None = None
     exit_code: int | None = None
@@ -179,6 +182,9 @@ class FakeContainer:
             port=self.port,
             restarts=self.behaviour.restarts,
             started_at=self.started_at,
+            cpus=self.launch.cpus,
+            memory=self.launch.memory,
+            gpus=self.gpus,
         )
 
 
@@ -190,6 +196,7 @@ class FakeEngine:
     ) -> None:
         self.clock: Clock = clock or RealClock()
         self.builtins = tuple(builtins)
+        self.capacity = Capacity(cpus=4, memory=8 * 2**30)
         self.all: dict[str, FakeContainer] = {}
         self.volumes: dict[str, dict[str, bytes]] = {}
         self.changed = threading.Condition(threading.RLock())
@@ -207,6 +214,10 @@ class FakeEngine:
             if whom in self._behaviours:
                 return self._behaviours[whom]
         return TRAINS if launch.command == "train" else SERVES
+
+    def gpus_taken(self) -> dict[str, str]:
+        live = (c for c in self.all.values() if c.state is not ContainerState.EXITED or c.launch.command == "serve")
+        return {gpu: str(container.launch.address) for container in live for gpu in container.gpus}
 
     def free_port(self) -> int:
         self._next_port += 1
@@ -283,9 +294,6 @@ class FakeRuntime:
             ImageInfo(name, name, self.prepare(Program(builtin=name), lambda _: None)) for name in self.engine.builtins
         )
 
-    def processors(self) -> int:
-        return 2
-
     def create(self, launches: Sequence[Launch]) -> None:
         for launch in launches:
             with self.faults.effect(f"create {launch.name}"), self.engine.changed:
@@ -293,7 +301,14 @@ class FakeRuntime:
                     continue
                 port = launch.publish[1] if launch.publish else self.engine.free_port()
                 behaviour = self.engine.behaviour_of(launch)
-                self.engine.all[launch.name] = FakeContainer(self._project_name, launch, port, behaviour)
+                gpus = choose_gpus(
+                    launch.gpus, self.engine.capacity.gpus, self.engine.gpus_taken(), str(launch.address)
+                )
+                self.engine.all[launch.name] = FakeContainer(self._project_name, launch, port, behaviour, gpus)
+
+    def capacity(self) -> Capacity:
+        self.faults.look()
+        return self.engine.capacity
 
     def mounts(self, folder: Path, witness: str) -> Literal["read-only", "links", ""]:
         return "read-only"

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docker import from_env
 
 from sagespec.buildfolder import BuildFolder
 from sagespec.errors import WorldError
 from sagespec.runtimes import choose, images_dir
 from sagespec.runtimes.docker import DockerRuntime
 from sagespec.runtimes.docker.addresses import free_address, pool_of, subnet_of
-from sagespec.state import Address, ContainerState, Launch, Program, container_name
+from sagespec.state import Address, Capacity, ContainerState, Launch, Program, container_name
 
 pytestmark = pytest.mark.docker
 
@@ -186,6 +187,39 @@ def test_limits_and_hardening_are_what_the_engine_reads_back(
     assert (config["StopSignal"], config["Cmd"], config["User"]) == ("SIGTERM", ["serve"], "")
     assert config["Healthcheck"] == {"Test": ["NONE"]}
     assert list(details["NetworkSettings"]["Networks"]) == [runtime.network_name]
+
+
+class WithGpus(DockerRuntime):
+    """As on an engine with GPUs that this machine does not have: containers can be made there, and not started."""
+
+    def capacity(self) -> Capacity:
+        return Capacity(4, 2**33, ("GPU-a", "GPU-b"))
+
+
+def test_gpus_are_given_by_id_and_never_twice_whatever_the_project(
+    runtime: DockerRuntime,
+    project_name: str,
+    images: Path,
+    a_server: Callable[..., Launch],
+    a_job: Callable[..., list[Launch]],
+) -> None:
+    (job,) = a_job("exit 0")
+    with WithGpus(project_name, images) as mine, WithGpus(f"{project_name}-b", images) as theirs:
+        mine.create([replace(job, gpus=1, cpus=0.5)])
+        details = from_env().api.inspect_container(job.name)
+        (request,) = details["HostConfig"]["DeviceRequests"]
+        assert (request["Driver"], request["DeviceIDs"], request["Capabilities"]) == ("nvidia", ["GPU-a"], [["gpu"]])
+        server = replace(a_server(), name=f"sagespec_{project_name}-b_server", gpus=1)
+        try:
+            theirs.create([server])
+            assert [c.gpus for c in theirs.containers()] == [("GPU-b",)]
+            with pytest.raises(WorldError, match=rf"of 2 there are 0 free\n.*{job.name} has GPU-a"):
+                mine.create([replace(a_server(), gpus=1)])
+        finally:
+            theirs.remove(server.name)
+            theirs.destroy()
+        mine.create([replace(a_server(), gpus=1)])
+        assert sorted(c.gpus for c in mine.containers()) == [("GPU-a",), ("GPU-b",)]
 
 
 def test_a_job_is_not_restarted_and_keeps_its_exit_code(

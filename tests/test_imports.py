@@ -37,9 +37,10 @@ ROWS = [
         "parts of the engines that need no SDK: what an engine takes and gives, as bytes and settings",
     ),
     ("runtimes.docker.engine", "the connection, and the one place that turns what the SDK raises into our errors"),
+    ("runtimes.docker.gpus runtimes.machine", "what an engine or this machine says that it has"),
     ("buildfolder", "what a container is built from: `resolve` hashes it, the runtimes build and run it"),
     ("sources", "what is in a folder of the user's, the same for all who read or ship it"),
-    ("plan contract xds metrics", "what will be done, what a container sees and says, what Envoy reads: data"),
+    ("plan contract xds metrics queue", "what will be done, what a container sees and says, what Envoy reads: data"),
     ("state", "the two sides that are compared"),
     ("manifest", "what the store keeps; `state` holds some of it"),
     ("spec events", "what users write and what happened: no other value is needed for them"),
@@ -70,10 +71,11 @@ NAMED = {
 # What is decided or described without touching anything: these may import so much and no more.
 VALUES = "collections dataclasses datetime enum functools itertools math re typing"
 PURE = {
-    "reconcile": ("plan manifest state spec errors", VALUES, "the same snapshot must give the same plan"),
+    "reconcile": ("plan queue manifest state spec errors", VALUES, "the same snapshot must give the same plan"),
     "plan": ("state manifest errors", VALUES, "printed, compared and carried out, never asked for more"),
     "state": ("manifest spec errors", f"{VALUES} hashlib json", "hashes are of values alone"),
     "xds": ("state errors", f"{VALUES} hashlib json", "the gateway writes and asks; this only says what"),
+    "queue": ("state", VALUES, "who starts next follows from who came when, and from nothing else"),
     "metrics": ("", VALUES, "the same lines must give the same series, whoever reads them"),
     "contract": ("state errors", f"{VALUES} json", "SageMaker's contract as data, the same on every engine"),
 }

@@ -18,6 +18,7 @@ import pytest
 from sagespec.buildfolder import BuildFolder
 from sagespec.errors import InternalError, WorldError
 from sagespec.runtimes import process_shim
+from sagespec.runtimes.machine import capacity_here
 from sagespec.runtimes.process import PORTS, ProcessRuntime
 from sagespec.state import GATEWAY, Address, Container, ContainerState, Launch, Program
 
@@ -216,6 +217,70 @@ def test_memory_above_the_limit_ends_the_program(runtime: ProcessRuntime) -> Non
 def test_reserved_memory_is_not_used_memory(runtime: ProcessRuntime) -> None:
     script = "import mmap, time; held = mmap.mmap(-1, 10**9); time.sleep(1.3)"
     assert ended(runtime, run(runtime, script, memory=100 * 2**20)).exit_code == 0
+
+
+# -- what the machine has --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose nvidia-smi tells of two GPUs."""
+    folder = tmp_path / "driver"
+    folder.mkdir()
+    (folder / "nvidia-smi").write_text("#!/bin/sh\necho GPU-a1\necho GPU-b2\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_every_container_sees_gpus_of_its_own_alone(runtime: ProcessRuntime) -> None:
+    script = f"import os; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); {SLEEP}"
+    names = [run(runtime, script, name=name, gpus=1) for name in ("a", "b")]
+    assert [c.gpus for c in runtime.containers()] == [("GPU-a1",), ("GPU-b2",)]
+    assert [next(runtime.logs(name, follow=True)) for name in names] == ["GPU-a1", "GPU-b2"]
+    with pytest.raises(WorldError, match=r"of 2 there are 0 free\n.*has GPU-a1, .* has GPU-b2"):
+        run(runtime, script, name="c", gpus=1)
+    runtime.stop("a", grace_seconds=10)
+    run(runtime, script, name="c", gpus=1)
+    assert [c.gpus for c in runtime.containers()] == [("GPU-a1",), ("GPU-b2",), ("GPU-a1",)], "an ended job has none"
+
+
+def test_a_container_that_asks_for_no_gpu_is_told_nothing(runtime: ProcessRuntime) -> None:
+    name = run(runtime, "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES', 'not set'))")
+    ended(runtime, name)
+    assert list(runtime.logs(name)) == [os.environ.get("CUDA_VISIBLE_DEVICES", "not set")]
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "cpus", "memory"),
+    [
+        ("0::/user/job\n", {"user/job/cpu.max": "150000 100000\n", "user/memory.max": "1000000\n"}, 1.5, 1_000_000),
+        ("0::/\n", {"cpu.max": "max 100000\n", "memory.max": "max\n"}, None, None),
+        (
+            "4:memory:/job\n3:cpu:/job\n",
+            {
+                "memory/job/memory.limit_in_bytes": "2000000\n",
+                "cpu/job/cpu.cfs_quota_us": "50000\n",
+                "cpu/job/cpu.cfs_period_us": "100000\n",
+            },
+            0.5,
+            2_000_000,
+        ),
+        ("3:cpu:/job\n", {"cpu/job/cpu.cfs_quota_us": "-1\n", "cpu/job/cpu.cfs_period_us": "100000\n"}, None, None),
+    ],
+)
+def test_control_groups_limit_what_there_is(
+    tmp_path: Path, groups: str, files: dict[str, str], cpus: float | None, memory: int | None
+) -> None:
+    (tmp_path / "own").write_text(groups)
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    unlimited = capacity_here(tmp_path / "nothing", tmp_path / "nobody")
+    found = capacity_here(tmp_path, tmp_path / "own")
+    assert found.cpus == (cpus or unlimited.cpus)
+    assert found.memory == (memory or unlimited.memory)
 
 
 # -- logs ------------------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from typing import Any
 from sagespec.errors import Problem
 from sagespec.manifest import JobStatus, Manifest
 from sagespec.plan import Action, Cause, Change, Reason, RemoveContainer, RunJob
+from sagespec.queue import beyond
 from sagespec.reconcile.options import Options, Part
-from sagespec.state import Container, ContainerState, DesiredJob, Observed, same_hash
+from sagespec.state import Capacity, Container, ContainerState, DesiredJob, Observed, same_hash
 
 LONGEST_SHOWN = 60
 
@@ -28,7 +29,7 @@ def reconcile_job(job: DesiredJob, observed: Observed, options: Options) -> Part
         unfinished = begun_after(manifest, containers)
         if not unfinished:
             return _stays_failed(job, manifest, containers)
-    return _to_be_run(job, manifest, containers)
+    return _to_be_run(job, manifest, containers, observed.capacity)
 
 
 def _trained(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Part:
@@ -68,7 +69,9 @@ def _stays_failed(job: DesiredJob, manifest: Manifest, containers: tuple[Contain
     return Part(actions=leftovers, refused=(problem,))
 
 
-def _to_be_run(job: DesiredJob, manifest: Manifest | None, containers: tuple[Container, ...]) -> Part:
+def _to_be_run(
+    job: DesiredJob, manifest: Manifest | None, containers: tuple[Container, ...], capacity: Capacity | None
+) -> Part:
     ours = tuple(c for c in containers if same_hash(job.key, c.hash))
     if manifest:
         ours = begun_after(manifest, ours)
@@ -80,9 +83,28 @@ def _to_be_run(job: DesiredJob, manifest: Manifest | None, containers: tuple[Con
     else:
         removals = tuple(_remove(c, "left over from a run that was cut short") for c in containers)
         cause = _cause_to_run(job, manifest)
+        if problems := _beyond_the_engine(job, capacity):
+            return Part(actions=removals, refused=problems)
     after = tuple(removal.id for removal in removals)
     run = RunJob(about=job.address, cause=cause, after=after, job=job)
     return Part(actions=(*removals, run))
+
+
+def _beyond_the_engine(job: DesiredJob, capacity: Capacity | None) -> tuple[Problem, ...]:
+    """Why the job would wait for ever."""
+    found = beyond(job, capacity) if capacity else None
+    if found is None:
+        return ()
+    resource, what = found
+    return (
+        Problem(
+            what=f"resources.{resource}: {what}",
+            about=str(job.address),
+            why="it would wait for ever: all containers of a job run at the same time",
+            fix=f"lower resources.{resource} or instances, or use a larger engine",
+            where=job.field_origins.get(f"resources.{resource}", job.origin),
+        ),
+    )
 
 
 def _cause_to_run(job: DesiredJob, manifest: Manifest | None) -> Cause:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal, Protocol, Self
 
 from sagespec.errors import WorldError
-from sagespec.state import Container, Launch, Program
+from sagespec.state import Capacity, Container, Launch, Program
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,12 @@ class Runtime(Protocol):
         """
         ...
 
-    def processors(self) -> int:
-        """How many processors a container without a limit sees."""
-        ...
-
     def create(self, launches: Sequence[Launch]) -> None:
         """Create the containers, not started; those of one call can reach each other by `alias`.
 
         One that exists under its name already is left as it is. Creates the project's network, and the volumes
-        that mounts name, if needed.
+        that mounts name, if needed. Each gets GPUs of its own, and keeps them until it is removed or, as a job's,
+        has ended; WorldError when too few are free.
         """
         ...
 
@@ -83,6 +80,10 @@ class Runtime(Protocol):
 
         Asked after a `prepare`; repeats are cheap.
         """
+        ...
+
+    def capacity(self) -> Capacity:
+        """What this engine has for all containers, of whatever project. Asked once, and remembered."""
         ...
 
     def base_dir(self, name: str) -> str:

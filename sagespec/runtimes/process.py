@@ -39,8 +39,9 @@ from typing import Literal, Self
 from sagespec.buildfolder import BuildFolder
 from sagespec.errors import InternalError, WorldError, did_you_mean
 from sagespec.runtimes import Check, ImageInfo, Progress, process_shim
+from sagespec.runtimes.machine import capacity_here, choose_gpus
 from sagespec.runtimes.process_logs import log_lines, timed_lines
-from sagespec.state import Address, Container, ContainerState, Launch, Mount, Program
+from sagespec.state import Address, Capacity, Container, ContainerState, Launch, Mount, Program
 
 HOST = "127.0.0.1"
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
@@ -88,13 +89,15 @@ _LAUNCH_FIELDS = frozenset(field.name for field in fields(Launch))
 
 @dataclass(frozen=True)
 class _Record:
-    """container.json. `id` is in the environment of all its processes; a master_port of 0 is of no job."""
+    """container.json. `id` is in the environment of all its processes; a master_port of 0 is of no job; gpus are
+    the ids of those it has for itself."""
 
     id: str
     project: str
     launch: Launch
     port: int
     master_port: int
+    gpus: tuple[str, ...] = ()
 
     @property
     def master_ports(self) -> range:
@@ -122,7 +125,14 @@ class _Record:
             launch[name] = tuple(launch.get(name, ()))
         launch["mounts"] = tuple(Mount(**mount) for mount in launch.get("mounts", ()))
         launch["publish"] = tuple(launch["publish"]) if launch["publish"] else None
-        return _Record(record["id"], record["project"], Launch(**launch), record["port"], record["master_port"])
+        return _Record(
+            record["id"],
+            record["project"],
+            Launch(**launch),
+            record["port"],
+            record["master_port"],
+            tuple(record.get("gpus", ())),
+        )
 
 
 @dataclass(frozen=True)
@@ -148,7 +158,8 @@ class ProcessRuntime:
         self._root = root.absolute()
         self._folder = folder.absolute()
         self._images = images.absolute()
-        self._creating = threading.Lock()  # ports are chosen by one thread at a time
+        self._creating = threading.Lock()  # ports and GPUs are chosen by one thread at a time
+        self._capacity: Capacity | None = None
         self._records: dict[str, tuple[tuple[int, int], _Record]] = {}  # read before, by inode and time
 
     def __enter__(self) -> Self:
@@ -177,6 +188,9 @@ class ProcessRuntime:
             host=HOST,
             port=record.port,
             started_at=datetime.fromtimestamp(run.started_at, UTC) if run else None,
+            cpus=launch.cpus,
+            memory=launch.memory,
+            gpus=record.gpus,
         )
 
     def _names(self) -> list[str]:
@@ -305,8 +319,10 @@ class ProcessRuntime:
                     digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
         return f"sha256:{digest.hexdigest()}"
 
-    def processors(self) -> int:
-        return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    def capacity(self) -> Capacity:
+        if self._capacity is None:
+            self._capacity = capacity_here()
+        return self._capacity
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -334,6 +350,7 @@ class ProcessRuntime:
             launch,
             port=launch.publish[1] if launch.publish else free_port(launch.name),
             master_port=(next(siblings, 0) or free_port(launch.hosts[0], len(launch.hosts))) if launch.hosts else 0,
+            gpus=self._choose_gpus(launch, others),
         )
         folder = self._folder / launch.name
         with _explained(f"cannot create container {launch.name} in {self._folder}"):
@@ -365,6 +382,18 @@ class ProcessRuntime:
 
     def _volume(self, name: str) -> Path:
         return self._folder / f".volume-{name}"
+
+    def _choose_gpus(self, launch: Launch, others: Sequence[_Record]) -> tuple[str, ...]:
+        """GPUs that no other container of this project has: of other projects' on this machine nobody can know."""
+        if not launch.gpus:
+            return ()
+        taken = {
+            gpu: str(record.launch.address)
+            for record in others
+            if record.launch.command == "serve" or _state(self._run(record.launch.name)) is not ContainerState.EXITED
+            for gpu in record.gpus
+        }
+        return choose_gpus(launch.gpus, self.capacity().gpus, taken, str(launch.address))
 
     def start(self, name: str) -> Container:
         record = self._existing(name)
@@ -411,6 +440,8 @@ class ProcessRuntime:
         if launch.cpus:
             names = THREADS if launch.command == "train" else WORKERS
             environment |= dict.fromkeys(names, str(math.ceil(launch.cpus)))
+        if record.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(record.gpus)
         environment |= launch.environment
         environment |= {
             "SAGEMAKER_BASE_DIR": self.base_dir(launch.name),
@@ -638,6 +669,7 @@ class ProcessRuntime:
                 f"{free / 2**30:.1f} GiB free at {nearest}",
                 "" if free >= 2**30 else "make room: channels and models are copied there",
             ),
+            Check("capacity", True, str(self.capacity())),
             Check(
                 "isolation",
                 True,

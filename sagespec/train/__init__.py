@@ -7,6 +7,7 @@ store, and only then are the containers removed, so a model is never lost and ne
 
 from __future__ import annotations
 
+import math
 import re
 import tarfile
 import tempfile
@@ -136,7 +137,7 @@ class Trainer:
 
         digest = self.runtime.prepare(job.program, tell)
         begun, now = time.monotonic(), datetime.now(UTC)
-        processors = self.runtime.processors()
+        processors = math.ceil(self.runtime.capacity().cpus)
         launches = [replace(launch, environment=self._environment(job, launch, processors)) for launch in launches]
         with self.inputs.delivery(job, launches, self.records.project_name, report, look) as delivery:
             if delivery.feeders:

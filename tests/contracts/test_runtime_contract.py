@@ -244,11 +244,6 @@ def test_prepare_of_an_unknown_builtin_is_an_error_that_names_it(bench: Bench) -
 
 
 @on_every_engine
-def test_processors_are_those_of_the_engines_machine(bench: Bench) -> None:
-    assert bench.runtime.processors() >= 1
-
-
-@on_every_engine
 def test_images_names_the_builtins(bench: Bench) -> None:
     assert [image.name for image in bench.runtime.images() if image.digest] == ["probe"]
 
@@ -696,6 +691,35 @@ def members(stream: Iterator[bytes]) -> dict[str, bytes]:
     """Name and content of the files in a tar."""
     with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
         return {m.name: tar.extractfile(m).read() for m in tar if m.isreg()}  # type: ignore[union-attr]
+
+
+# -- what the engine has ---------------------------------------------------------------------------
+
+
+@on_every_engine
+def test_an_engine_knows_what_it_has(bench: Bench) -> None:
+    capacity = bench.runtime.capacity()
+    assert 0 < capacity.cpus <= 4096
+    assert capacity.memory > 64 * 2**20
+    assert bench.runtime.capacity() == capacity
+
+
+@on_every_engine
+def test_a_list_tells_what_containers_were_given(bench: Bench) -> None:
+    bench.create(name="a", cpus=0.5, memory=256 * 2**20)
+    bench.create(name="b")
+    assert [(c.cpus, c.memory, c.gpus) for c in bench.runtime.containers()] == [
+        (0.5, 256 * 2**20, ()),
+        (None, None, ()),
+    ]
+
+
+@on_every_engine
+def test_more_gpus_than_there_are_is_told_with_the_figures(bench: Bench) -> None:
+    beyond = len(bench.runtime.capacity().gpus) + 1
+    with pytest.raises(WorldError, match=rf"job/churn@1#0 needs {beyond} GPUs? of its own, and of {beyond - 1} there"):
+        bench.create(gpus=beyond)
+    assert bench.runtime.containers() == ()
 
 
 # -- logs ------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ DockerRuntime, here, has the protocol's methods and the life of a container; the
     addresses.py   the project's network, and an address in it for each container
     mounts.py      folders of this machine that containers can be shown, and volumes
     images.py      references, builds and pulls
+    gpus.py        GPUs by id
     files.py       files as tar streams, without the SDK
     streams.py     logs, followed to the last line
     commands.py    commands in a container, and HTTP through one
@@ -44,11 +45,13 @@ from sagespec.runtimes.docker.commands import bodies_of, requests_in_container, 
 from sagespec.runtimes.docker.containers import STATES, Containers
 from sagespec.runtimes.docker.engine import connect, engine_address, explanation, refusals
 from sagespec.runtimes.docker.files import BASE, Entry, contents, inside, parents, rebased, tar, tree
+from sagespec.runtimes.docker.gpus import gpu_ids
 from sagespec.runtimes.docker.images import Images
 from sagespec.runtimes.docker.launches import settings_of
 from sagespec.runtimes.docker.mounts import Mounts
 from sagespec.runtimes.docker.streams import log_lines, seconds_of
-from sagespec.state import LABEL_PROJECT, Container, Launch, Program
+from sagespec.runtimes.machine import choose_gpus, nvidia_gpus
+from sagespec.state import LABEL_PROJECT, Capacity, Container, Launch, Program
 
 __all__ = ["DockerRuntime"]
 
@@ -70,6 +73,7 @@ class DockerRuntime:
         self._creating = threading.Lock()  # addresses are chosen by one thread at a time
         self._engine = connect()
         self.engine = f"the engine at {engine_address()} answers (API {self._engine.api_version})"
+        self._capacity: Capacity | None = None
         self._images = Images(self._engine, images, root)
         self._containers = Containers(self._engine, project_name, self.network_name)
         self._mounts = Mounts(self._engine, project_name)
@@ -113,9 +117,14 @@ class DockerRuntime:
     def images(self) -> tuple[ImageInfo, ...]:
         return self._images.infos()
 
-    def processors(self) -> int:
-        with refusals("tell its processors"):
-            return int(self._engine.info()["NCPU"])
+    def capacity(self) -> Capacity:
+        if self._capacity is None:
+            with refusals("say what it has"):
+                info = self._engine.info()
+            # A virtual machine on this one has a socket here, too; it has no GPUs, and no NVIDIA runtime.
+            gpus = gpu_ids(info, nvidia_gpus if engine_address().startswith("unix://") else tuple)
+            self._capacity = Capacity(info["NCPU"], info["MemTotal"], gpus)
+        return self._capacity
 
     def mounts(self, folder: Path, witness: str) -> Literal["read-only", "links", ""]:
         with refusals(f"look at {folder}"):
@@ -133,6 +142,7 @@ class DockerRuntime:
                     addresses[launch.name] = self._network.promised(launch, there) or free_address(
                         launch.name, pool, set(addresses.values())
                     )
+            gpus = self._choose_gpus([launch for launch in launches if launch.name not in there])
             for launch in launches:
                 if launch.name not in there:
                     hosts = {
@@ -140,9 +150,21 @@ class DockerRuntime:
                         for other in launches
                         if other.name in launch.hosts and other.name != launch.name and other.alias
                     }
-                    self._create(launch, addresses[launch.name], hosts)
+                    self._create(launch, addresses[launch.name], hosts, gpus.get(launch.name, ()))
 
-    def _create(self, launch: Launch, address: str, hosts: Mapping[str, str]) -> None:
+    def _choose_gpus(self, launches: Sequence[Launch]) -> dict[str, tuple[str, ...]]:
+        """GPUs by container name, of those that no container of any project has."""
+        taken: dict[str, str] = {}
+        chosen: dict[str, tuple[str, ...]] = {}
+        wanting = [launch for launch in launches if launch.gpus]
+        if wanting:
+            taken = self._containers.gpus_taken()
+        for launch in wanting:
+            chosen[launch.name] = choose_gpus(launch.gpus, self.capacity().gpus, taken, str(launch.address))
+            taken |= dict.fromkeys(chosen[launch.name], str(launch.address))
+        return chosen
+
+    def _create(self, launch: Launch, address: str, hosts: Mapping[str, str], gpus: Sequence[str]) -> None:
         settings = settings_of(
             self._engine,
             launch,
@@ -150,6 +172,7 @@ class DockerRuntime:
             network_name=self.network_name,
             address=address,
             hosts=hosts,
+            gpus=gpus,
         )
         give_up = time.monotonic() + _PATIENCE_SECONDS
         while True:
@@ -336,4 +359,4 @@ class DockerRuntime:
     # -- doctor ------------------------------------------------------------------------------------
 
     def checks(self) -> tuple[Check, ...]:
-        return checks_of(self._engine, self._images)
+        return checks_of(self._engine, self._images, self.capacity())

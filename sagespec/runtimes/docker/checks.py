@@ -10,9 +10,10 @@ from typing import Any
 from sagespec.runtimes import Check
 from sagespec.runtimes.docker.engine import engine_address, refusals
 from sagespec.runtimes.docker.images import Images
+from sagespec.state import Capacity
 
 
-def checks_of(engine: Any, images: Images) -> tuple[Check, ...]:
+def checks_of(engine: Any, images: Images, capacity: Capacity) -> tuple[Check, ...]:
     with refusals("say how it is"):
         began = time.monotonic()
         info = engine.info()
@@ -24,7 +25,7 @@ def checks_of(engine: Any, images: Images) -> tuple[Check, ...]:
             "docker engine",
             True,
             f"{version['Version']} (API {version['ApiVersion']}) at {engine_address()}, "
-            f"answers in {took * 1000:.0f} ms; {info['NCPU']} CPUs, {info['MemTotal'] / 2**30:.1f} GiB",
+            f"answers in {took * 1000:.0f} ms; {capacity}",
         )
     ]
     if not info["MemoryLimit"]:

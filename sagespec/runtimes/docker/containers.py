@@ -16,7 +16,15 @@ from docker.errors import NotFound
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.launches import PORT
-from sagespec.state import LABEL_PROJECT, Container, ContainerState, address_from_labels
+from sagespec.state import (
+    LABEL_GPUS,
+    LABEL_KIND,
+    LABEL_PROJECT,
+    Container,
+    ContainerState,
+    address_from_labels,
+    resources_from_labels,
+)
 
 STATES = {
     "created": ContainerState.CREATED,
@@ -72,6 +80,16 @@ class Containers:
         """Pinned address by container name, of all that exist."""
         return {row["Names"][0].lstrip("/"): self._address(_networks(row)) for row in self.rows()}
 
+    def gpus_taken(self) -> dict[str, str]:
+        """Who has which GPU of the engine: the container's name by id, over all projects."""
+        rows = self._engine.containers(all=True, filters={"label": LABEL_GPUS})
+        return {
+            gpu: row["Names"][0].lstrip("/")
+            for row in rows
+            if row["State"] != "exited" or row["Labels"].get(LABEL_KIND) != "job"
+            for gpu in resources_from_labels(row["Labels"])[2]
+        }
+
     def from_row(self, row: Mapping[str, Any]) -> Container | None:
         ended = re.match(r"Exited \((-?\d+)\)", row["Status"])
         container = self._container(
@@ -99,6 +117,7 @@ class Containers:
         known, state = address_from_labels(labels), STATES.get(status)
         if known is None or state is None:
             return None
+        cpus, memory, gpus = resources_from_labels(labels)
         return Container(
             name=name.lstrip("/"),
             address=known[0],
@@ -107,6 +126,9 @@ class Containers:
             exit_code=exit_code if state is ContainerState.EXITED else None,
             host=self._address(networks),
             port=PORT,
+            cpus=cpus,
+            memory=memory,
+            gpus=gpus,
         )
 
     def _address(self, networks: Mapping[str, Any]) -> str:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagespec.runtimes.docker.files import inside
-from sagespec.state import LABEL_PROJECT, Launch, Mount, labels_of
+from sagespec.runtimes.docker.gpus import device_requests
+from sagespec.state import LABEL_PROJECT, Launch, Mount, labels_of, resource_labels
 
 PORT = 8080  # where SageMaker's contract has every container listen; the gateway's image keeps to it too
 
@@ -22,9 +23,16 @@ _CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID", 
 
 
 def settings_of(
-    engine: Any, launch: Launch, *, project_name: str, network_name: str, address: str, hosts: Mapping[str, str]
+    engine: Any,
+    launch: Launch,
+    *,
+    project_name: str,
+    network_name: str,
+    address: str,
+    hosts: Mapping[str, str],
+    gpus: Sequence[str],
 ) -> dict[str, Any]:
-    """All arguments of the SDK's create_container but the image. `hosts` are addresses by alias."""
+    """All arguments of the SDK's create_container but the image. `hosts` are addresses by alias, `gpus` ids."""
     is_users_own = launch.program.is_users_own
     limits: dict[str, Any] = {}
     if launch.cpus is not None:
@@ -48,6 +56,7 @@ def settings_of(
         # entrypoints (s6) refuse to start as anything else.
         init=False,
         mounts=[_mount(mount, project_name) for mount in launch.mounts],
+        device_requests=device_requests(gpus),
         **limits,
     )
     networking = engine.create_networking_config({network_name: engine.create_endpoint_config(ipv4_address=address)})
@@ -58,7 +67,8 @@ def settings_of(
         "hostname": launch.alias or None,
         "user": "0:0" if is_users_own else None,  # SageMaker runs every image as root
         "environment": dict(launch.environment),
-        "labels": labels_of(project_name, launch.address, launch.hash),
+        "labels": labels_of(project_name, launch.address, launch.hash)
+        | resource_labels(launch.cpus, launch.memory, gpus),
         "ports": [PORT] if launch.publish else None,
         "host_config": host_config,
         "networking_config": networking,
