@@ -1,0 +1,61 @@
+"""The model of kmeans as it is served: the centers of the clusters in one numpy file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from toolkit.formats import Prediction
+from toolkit.model import Model, Request
+from toolkit.rows import FloatArray
+
+FILE_NAME = "kmeans.npz"
+BLOCK_NUMBERS = 2**22  # of squared distances at a time, a center a column
+TIE = 1e-12  # relative: centers so nearly as close as the closest count as close
+
+
+class KMeansModel(Model):
+    """`closest_cluster`, counted from 0 and a float as the hosted algorithm has it, and `distance_to_cluster`."""
+
+    def __init__(self, folder: Path) -> None:
+        with np.load(folder / FILE_NAME, allow_pickle=False) as arrays:
+            self.centers: FloatArray = arrays["centers"]
+        self.feature_count = self.centers.shape[1]
+
+    def predict(self, rows: FloatArray, request: Request) -> Prediction:  # noqa: ARG002
+        closest, squares = closest_centers(rows, self.centers)
+        return {"closest_cluster": closest.astype(np.float64), "distance_to_cluster": np.sqrt(squares)}
+
+
+def save(folder: Path, centers: FloatArray) -> None:
+    """`centers` has shape (clusters, features)."""
+    np.savez(folder / FILE_NAME, centers=centers)
+
+
+def closest_centers(rows: FloatArray, centers: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
+    """The number of each row's closest center, and the square of its distance; (rows,) each.
+
+    Of several at the same distance it is the first. Rounding does not decide: rows that lie in the
+    middle, as rows of whole numbers often do, would else fall to one side here and to the other there.
+    """
+    parts = [_closest(block, centers) for block in blocks(rows, len(centers))]
+    closest = np.concatenate([numbers for numbers, _ in parts]) if parts else np.empty(0, np.int64)
+    return closest, np.concatenate([squares for _, squares in parts]) if parts else np.empty(0)
+
+
+def blocks(rows: FloatArray, numbers_a_row: int) -> Iterator[FloatArray]:
+    """The rows in blocks for which so many numbers a row fit in memory."""
+    size = max(1, BLOCK_NUMBERS // numbers_a_row)
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _closest(rows: FloatArray, centers: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
+    lengths = np.einsum("ij,ij->i", centers, centers)
+    scores = lengths - 2.0 * (rows @ centers.T)  # the square of the distance, less that of the row's length
+    band = TIE * (np.einsum("ij,ij->i", rows, rows) + lengths.max())
+    closest = (scores <= (scores.min(axis=1) + band)[:, np.newaxis]).argmax(axis=1)
+    differences = rows - centers[closest]  # anew for this one: the scores lose digits close to a center
+    return closest, np.einsum("ij,ij->i", differences, differences)

@@ -1,0 +1,219 @@
+"""Training of kmeans: Lloyd's algorithm over the rows of all hosts.
+
+As in the hosted algorithm more centers than asked for are placed first, moved over all rows, and
+joined to k by Lloyd's algorithm on the centers themselves. Instead of stopping there, the k centers
+are then moved over all rows until they settle, as scikit-learn does.
+
+Every host adds up its rows by center, so N hosts take the steps one host would take. The first
+centers come from a sample that is chosen by the rows' own bits, whatever file or host they are in.
+scikit-learn, slow to import, is loaded by those only who need it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+import numpy as np
+from kmeans_model import closest_centers, save
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from toolkit.data import InputFormat, load_tables
+from toolkit.errors import ClientError
+from toolkit.hosts import Hosts
+from toolkit.hyperparameters import Range
+from toolkit.rows import FloatArray
+from toolkit.training import Job, Stop
+
+Auto: TypeAlias = Literal["auto"]
+
+SEED = 0
+CHANNELS = ("train", "test")
+METRICS = ("msd", "ssd")
+LEAST_SAMPLE = 10_000
+EXTRA_CENTERS = 4  # for each that is asked for
+TRIALS = 10
+NO_BATCHES = "every step goes over all rows, there are no batches"
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Those of the hosted k-means that have a meaning here."""
+
+    k: Annotated[int, Range(minimum=1), "Number of clusters"]
+    feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]
+    init_method: Annotated[
+        Literal["random", "kmeans++"], "How the first centers, with the extra ones, are chosen from a sample"
+    ] = "random"
+    extra_center_factor: Annotated[
+        int | Auto, Range(minimum=1), "First centers for each cluster, joined to k later; auto is 4"
+    ] = "auto"
+    epochs: Annotated[int, Range(minimum=1), "Steps over all rows with the extra centers"] = 1
+    local_lloyd_init_method: Annotated[
+        Literal["random", "kmeans++"], "How the k are chosen among the first centers"
+    ] = "kmeans++"
+    local_lloyd_num_trials: Annotated[
+        int | Auto, Range(minimum=1), "Times the first centers are joined to k, the best counts; auto is 10"
+    ] = "auto"
+    local_lloyd_max_iter: Annotated[
+        int, Range(minimum=1), "Most steps of Lloyd's algorithm, on the first centers and then over all rows"
+    ] = 300
+    local_lloyd_tol: Annotated[
+        float, Range(minimum=0, maximum=1), "Centers that move less than this share of the variance are settled"
+    ] = 0.0001
+    eval_metrics: Annotated[
+        str, "JSON list of what to print: msd, the mean squared distance to the closest center, ssd, their sum"
+    ] = '["msd"]'
+
+    IGNORED: ClassVar[Mapping[str, str]] = {
+        "mini_batch_size": NO_BATCHES,
+        "half_life_time_size": NO_BATCHES,
+    }
+
+
+def train(job: Job[Hyperparameters]) -> None:
+    """Leave the centers with the master, and print how close the rows are to them."""
+    settings, hosts = job.hyperparameters, job.hosts
+    names = metrics_asked(settings.eval_metrics)
+    tables = load_tables(job, CHANNELS, InputFormat(needs_labels=False), feature_dim=settings.feature_dim)
+    rows = np.asarray(tables["train"].features)
+    means, variance = moments(hosts, rows)
+
+    steps = Steps(hosts, rows - means, job.stop)  # near 0 less is lost to rounding
+    centers = first_centers(hosts, rows, settings) - means
+    job.stop.keep_model()
+    for _ in range(settings.epochs):
+        centers = steps.moved(centers)
+        if steps.must_stop:
+            break
+    centers = joined(hosts, centers, steps.counts, settings)
+    for epoch in range(settings.local_lloyd_max_iter):
+        before, centers = centers, steps.moved(centers)
+        report(hosts, f"epoch={epoch}, train", names, steps.squares, steps.counts.sum())
+        if steps.must_stop or np.square(centers - before).sum() <= settings.local_lloyd_tol * variance:
+            break
+
+    for name, table in tables.items():
+        _, squares = closest_centers(np.asarray(table.features) - means, centers)
+        sums = hosts.sum(np.array([squares.sum(), float(len(squares))]))
+        report(hosts, name, names, *sums)
+    if hosts.is_master:
+        save(job.model_folder, centers + means)
+
+
+def metrics_asked(text: str) -> list[str]:
+    try:
+        asked = json.loads(text)
+        if not isinstance(asked, list) or not set(asked) <= set(METRICS):
+            raise ValueError
+    except (ValueError, TypeError):
+        raise ClientError(
+            f"hyperparameters: eval_metrics={text}: must be a JSON list of some of {', '.join(METRICS)}"
+        ) from None
+    return asked
+
+
+def moments(hosts: Hosts, rows: FloatArray) -> tuple[FloatArray, float]:
+    """The mean of each column over all hosts, and the mean of the columns' variances."""
+    count = hosts.sum(np.array([float(len(rows))]))
+    means = hosts.sum(rows.sum(axis=0)) / count
+    variances = hosts.sum(np.square(rows - means).sum(axis=0)) / count
+    return means, float(variances.mean())
+
+
+class Steps:
+    """Lloyd's steps over all hosts' rows; after each, what it found about the centers it was given."""
+
+    def __init__(self, hosts: Hosts, rows: FloatArray, stop: Stop) -> None:
+        self.hosts = hosts
+        self.rows = rows
+        self.stop = stop
+        self.counts: FloatArray = np.empty(0)  # rows of each center
+        self.squares = 0.0  # sum of the squared distances
+        self.must_stop = False
+
+    def moved(self, centers: FloatArray) -> FloatArray:
+        """Each center in the middle of the rows that are closest to it; one without rows stays."""
+        closest, squares = closest_centers(self.rows, centers)
+        of_center = csr_array(
+            (np.ones(len(closest)), closest, np.arange(len(closest) + 1)), shape=(len(closest), len(centers))
+        )
+        totals = np.column_stack([of_center.T @ self.rows, np.bincount(closest, minlength=len(centers))])
+        facts = [squares.sum(), float(self.stop.requested)]
+        sums = self.hosts.sum(np.concatenate([totals.ravel(), facts]))
+        totals = sums[: totals.size].reshape(totals.shape)
+        self.counts, self.squares, self.must_stop = totals[:, -1], float(sums[-2]), sums[-1] > 0
+        # All hosts go on from the master's centers: hosts that differ in a bit might not stop together.
+        filled = np.maximum(self.counts, 1.0)[:, np.newaxis]
+        middles = np.where(self.counts[:, np.newaxis] > 0, totals[:, :-1] / filled, centers)
+        return self.hosts.from_master(middles)
+
+
+def first_centers(hosts: Hosts, rows: FloatArray, settings: Hyperparameters) -> FloatArray:
+    """Centers for the first steps, the same on every host: rows of a sample, no two of them equal."""
+    factor = EXTRA_CENTERS if settings.extra_center_factor == "auto" else settings.extra_center_factor
+    wanted = settings.k * factor
+    sample = sampled(hosts, rows, max(LEAST_SAMPLE, 20 * wanted))
+    if len(sample) < settings.k:
+        raise ClientError(f"hyperparameters: k={settings.k}, but channel train has only {len(sample)} different rows")
+    if len(sample) <= wanted or settings.init_method == "random":
+        return sample[:wanted]
+    from sklearn.cluster import kmeans_plusplus
+
+    centers, _ = kmeans_plusplus(sample, wanted, random_state=SEED)
+    return hosts.from_master(np.asarray(centers))
+
+
+def sampled(hosts: Hosts, rows: FloatArray, size: int) -> FloatArray:
+    """At most `size` different rows of all hosts, in an order that is random and always the same."""
+    found = _smallest(rows, size)
+    return _smallest(hosts.gathered(found), size)
+
+
+def _smallest(rows: FloatArray, size: int) -> FloatArray:
+    keys = _scrambled(rows)
+    _, places = np.unique(keys, return_index=True)
+    return rows[places[:size]]
+
+
+def _scrambled(rows: FloatArray) -> NDArray[np.uint64]:
+    """A number that looks random for each row, and is the same for the same row; shape (rows,).
+
+    Mixes the bits as splitmix64 does, column after column.
+    """
+    bits = np.ascontiguousarray(rows + 0.0).view(np.uint64)  # -0.0 becomes 0.0
+    keys = np.zeros(len(rows), np.uint64)
+    for column in bits.T:
+        keys = (keys ^ column) + np.uint64(0x9E3779B97F4A7C15)
+        keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        keys ^= keys >> np.uint64(31)
+    return keys
+
+
+def joined(hosts: Hosts, centers: FloatArray, counts: FloatArray, settings: Hyperparameters) -> FloatArray:
+    """The first centers, each weighing as much as it has rows, become k."""
+    if len(centers) == settings.k:
+        return centers
+    if not hosts.is_master:
+        return hosts.from_master(centers)
+    from sklearn.cluster import KMeans
+
+    lloyd = KMeans(
+        settings.k,
+        init="k-means++" if settings.local_lloyd_init_method == "kmeans++" else "random",
+        n_init=TRIALS if settings.local_lloyd_num_trials == "auto" else settings.local_lloyd_num_trials,
+        max_iter=settings.local_lloyd_max_iter,
+        tol=settings.local_lloyd_tol,
+        random_state=SEED,
+    )
+    return hosts.from_master(np.asarray(lloyd.fit(centers, sample_weight=counts).cluster_centers_))
+
+
+def report(hosts: Hosts, place: str, names: Iterable[str], squares: float, count: float) -> None:
+    values = {"msd": squares / count, "ssd": squares}
+    if hosts.is_master:
+        for name in names:
+            print(f"#quality_metric: host={hosts.current}, {place} {name} <loss>={values[name]:.9g}", flush=True)

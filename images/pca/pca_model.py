@@ -1,0 +1,32 @@
+"""The model of pca as it is served: the mean row and the components in one numpy file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from toolkit.formats import Prediction
+from toolkit.model import Model, Request
+from toolkit.rows import FloatArray
+
+FILE_NAME = "pca.npz"
+
+
+class PCAModel(Model):
+    """One column `projection`, a list a row; in JSON as `{"projections": [{"projection": [...]}]}`."""
+
+    json_name = "projections"
+
+    def __init__(self, folder: Path) -> None:
+        with np.load(folder / FILE_NAME, allow_pickle=False) as arrays:
+            self.components: FloatArray = arrays["components"].T
+            self.mean: FloatArray = arrays["mean"]
+        self.feature_count = self.components.shape[0]
+
+    def predict(self, rows: FloatArray, request: Request) -> Prediction:  # noqa: ARG002
+        return {"projection": (rows - self.mean) @ self.components}
+
+
+def save(folder: Path, *, mean: FloatArray, components: FloatArray, variances: FloatArray) -> None:
+    """`components` has shape (components, features), the one that explains most first; `variances` (components,)."""
+    np.savez(folder / FILE_NAME, mean=mean, components=components, variances=variances)

@@ -1,0 +1,105 @@
+"""Training of pca: principal components from sums that every host adds its rows to.
+
+`regular` adds up the covariance of all features and takes it apart; `randomized` multiplies it,
+without ever writing it down, with a few random directions until these lie where the variance is
+(Halko, Martinsson and Tropp, arXiv:0909.4061, algorithm 4.4). Either way N hosts find the components
+of one. Components come in order of their variance, the largest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pca_model import save
+from toolkit.data import InputFormat, load_tables
+from toolkit.errors import ClientError
+from toolkit.hosts import Hosts
+from toolkit.hyperparameters import Range
+from toolkit.rows import FloatArray
+from toolkit.training import Job
+
+SEED = 0
+CHANNELS = ("train", "test")
+LEAST_EXTRA_COMPONENTS = 10
+POWER_STEPS = 7  # as scikit-learn for few components
+SAME_SIZE = 1e-9  # relative: numbers of a component that count as equally large
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Those of the hosted PCA that have a meaning here."""
+
+    feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]
+    num_components: Annotated[int, Range(minimum=1), "Number of components, at most feature_dim"]
+    algorithm_mode: Annotated[
+        Literal["regular", "randomized"], "All covariances at once, or an approximation for many features"
+    ] = "regular"
+    subtract_mean: Annotated[bool, "Whether features are brought to mean 0, in training and in serving"] = True
+    extra_components: Annotated[
+        int, Range(minimum=-1), "Directions beside num_components for randomized; -1: as many, at least 10"
+    ] = -1
+
+    IGNORED: ClassVar[Mapping[str, str]] = {"mini_batch_size": "sums go over all rows, there are no batches"}
+
+
+def train(job: Job[Hyperparameters]) -> None:
+    """Leave the components with the master, and print how much of the variance they explain."""
+    settings, hosts = job.hyperparameters, job.hosts
+    if settings.num_components > settings.feature_dim:
+        raise ClientError(
+            f"hyperparameters: num_components={settings.num_components} is more than feature_dim={settings.feature_dim}"
+        )
+    tables = load_tables(job, CHANNELS, InputFormat(needs_labels=False), feature_dim=settings.feature_dim)
+    rows = np.asarray(tables["train"].features)
+    count = float(hosts.sum(np.array([float(len(rows))]))[0])
+    mean = hosts.sum(rows.sum(axis=0)) / count
+    if not settings.subtract_mean:
+        mean = np.zeros_like(mean)
+
+    find = regular if settings.algorithm_mode == "regular" else randomized
+    components, squares = find(hosts, rows - mean, settings)
+    for name, table in tables.items():
+        share = explained(hosts, np.asarray(table.features) - mean, components)
+        if hosts.is_master and np.isfinite(share):
+            metric = f"{name} explained_variance_ratio <score>={share:.9g}"
+            print(f"#quality_metric: host={hosts.current}, {metric}", flush=True)
+    if hosts.is_master:
+        save(job.model_folder, mean=mean, components=components, variances=squares / max(count - 1.0, 1.0))
+
+
+def regular(hosts: Hosts, rows: FloatArray, settings: Hyperparameters) -> tuple[FloatArray, FloatArray]:
+    """Components of shape (components, features), and the sum of the squares along each."""
+    squares, directions = np.linalg.eigh(hosts.sum(rows.T @ rows))
+    return _largest(hosts, squares, directions, settings.num_components)
+
+
+def randomized(hosts: Hosts, rows: FloatArray, settings: Hyperparameters) -> tuple[FloatArray, FloatArray]:
+    """The same, nearly: exact if the directions are as many as the features."""
+    wanted = settings.num_components
+    extra = max(wanted, LEAST_EXTRA_COMPONENTS) if settings.extra_components == -1 else settings.extra_components
+    directions = np.random.default_rng(SEED).normal(
+        size=(settings.feature_dim, min(wanted + extra, settings.feature_dim))
+    )
+    for _ in range(POWER_STEPS):
+        directions = np.linalg.qr(hosts.sum(rows.T @ (rows @ directions)))[0]
+    projected = rows @ directions
+    squares, turns = np.linalg.eigh(hosts.sum(projected.T @ projected))
+    return _largest(hosts, squares, directions @ turns, wanted)
+
+
+def _largest(hosts: Hosts, squares: FloatArray, directions: FloatArray, wanted: int) -> tuple[FloatArray, FloatArray]:
+    """The last `wanted` columns, the last one first, pointing where their largest number is positive."""
+    components = directions[:, ::-1][:, :wanted].T
+    sizes = np.abs(components)
+    first_large = (sizes >= sizes.max(axis=1, keepdims=True) * (1.0 - SAME_SIZE)).argmax(axis=1)
+    signs = np.where(components[np.arange(wanted), first_large] < 0, -1.0, 1.0)
+    return hosts.from_master((components * signs[:, np.newaxis], np.maximum(squares[::-1][:wanted], 0.0)))
+
+
+def explained(hosts: Hosts, rows: FloatArray, components: FloatArray) -> float:
+    """The share of the rows' squared lengths that is left in their projections."""
+    kept, whole = hosts.sum(np.array([np.square(rows @ components.T).sum(), np.square(rows).sum()]))
+    return float(kept / whole) if whole else np.nan
