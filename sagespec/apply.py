@@ -29,6 +29,7 @@ from sagespec.plan import (
     AwaitHealthy,
     DrainInstance,
     Plan,
+    Reason,
     RecordRevision,
     RemoveContainer,
     RemoveInstance,
@@ -37,9 +38,10 @@ from sagespec.plan import (
     StartGateway,
     StartInstance,
 )
+from sagespec.queue import Request, holders, needs_of, turns
 from sagespec.records import Records
 from sagespec.runtimes import Runtime
-from sagespec.state import ContainerState, Launch, Program, Target
+from sagespec.state import Address, Capacity, ContainerState, Launch, Program, Target
 from sagespec.stores import open_store
 from sagespec.train import Cancelled, Trainer
 
@@ -49,6 +51,7 @@ LOG_LINES_SHOWN = 15
 CRASHES_ALLOWED = 2  # restarts by the engine while an instance is waited for, before it counts as failed
 PARALLEL_ACTIONS = 8
 SIGNALS_SEEN_EVERY_SECONDS = 0.5
+OTHERS_SEEN_EVERY_SECONDS = 2.0
 
 
 class Unhealthy(WorldError):
@@ -74,12 +77,14 @@ def apply(
     report: Report,
     *,
     parallel_jobs: int = 2,
+    capacity: Capacity | None = None,
     cancelled: threading.Event | None = None,
     guard: Callable[[], None] = lambda: None,
 ) -> tuple[Outcome, ...]:
     """Carry out every action of the plan; the outcomes in the order they ended.
 
-    An action runs when all it waits for are done; it is skipped when one of those was not. Setting
+    An action runs when all it waits for are done, a job also only when it is its turn (sagespec/queue.py); it is
+    skipped when one of those was not done. capacity: of the engine, where a job states what it needs. Setting
     `cancelled` stops new actions and lets go of running jobs, which a later apply takes up. `guard` is
     called before each action, and again before a job's results go to the store; what it raises ends that action,
     and so all that wait for it.
@@ -89,12 +94,14 @@ def apply(
     running: dict[Future[Outcome], Action] = {}
     results: dict[str, Result] = {}
     outcomes: list[Outcome] = []
+    queue = _Queue(plan, world, report, parallel_jobs=parallel_jobs, capacity=capacity)
     with (
-        ThreadPoolExecutor(PARALLEL_ACTIONS + parallel_jobs, thread_name_prefix="apply") as pool,
+        ThreadPoolExecutor(PARALLEL_ACTIONS + queue.most_at_once, thread_name_prefix="apply") as pool,
         _cancelling(cancelled),  # inside: the pool waits for what runs
     ):
         while waiting or running:
-            for action in _ready(waiting, running.values(), results, parallel_jobs):
+            ready = [action for action in waiting if results.keys() >= set(action.after)]
+            for action in queue.due(ready, running.values(), begin_nothing=cancelled.is_set()):
                 waiting.remove(action)
                 outcome = _not_begun(action, results, cancelled)
                 if outcome is None:
@@ -102,6 +109,8 @@ def apply(
                     continue
                 _settle(outcome, results, outcomes, report)
             if not running:
+                if queue.is_held_up:  # by jobs that are not ours to follow
+                    cancelled.wait(SIGNALS_SEEN_EVERY_SECONDS)
                 continue
             # Not without end: a signal that another thread received is handled when this one wakes.
             for future in wait(running, SIGNALS_SEEN_EVERY_SECONDS, FIRST_COMPLETED).done:
@@ -120,21 +129,69 @@ def _cancelling(cancelled: threading.Event) -> Iterator[None]:
         raise
 
 
-def _ready(
-    waiting: Iterable[Action], running: Iterable[Action], results: Mapping[str, Result], parallel_jobs: int
-) -> list[Action]:
-    """Actions all of whose prerequisites have ended, jobs only as many as may run at once."""
-    free = parallel_jobs - sum(isinstance(action, RunJob) for action in running)
-    ready: list[Action] = []
-    for action in waiting:
-        if not results.keys() >= set(action.after):
-            continue
-        if isinstance(action, RunJob):
-            if free <= 0:
-                continue
-            free -= 1
-        ready.append(action)
-    return ready
+class _Queue:
+    """The jobs of one plan in the order in which they came to be ready. Why one waits is told when it changes."""
+
+    def __init__(
+        self, plan: Plan, world: World, report: Report, *, parallel_jobs: int, capacity: Capacity | None
+    ) -> None:
+        jobs = [action for action in plan.actions if isinstance(action, RunJob)]
+        self._own = {action.about for action in jobs}
+        self._world, self._report = world, report
+        self._parallel_jobs, self._capacity = parallel_jobs, capacity
+        self._came: dict[Address, int] = {}
+        self._told: dict[Address, str] = {}
+        self._others: tuple[Request, ...] = ()
+        self._looked_at = float("-inf")
+        self.most_at_once = parallel_jobs + sum(map(_is_adopted, jobs))
+        self.is_held_up = False
+
+    def due(self, ready: Iterable[Action], running: Iterable[Action], *, begin_nothing: bool) -> list[Action]:
+        """Those of the ready actions that are to be begun now: all but the jobs whose turn it is not."""
+        others = [action for action in ready if not isinstance(action, RunJob)]
+        jobs = [action for action in ready if isinstance(action, RunJob)]
+        self.is_held_up = False
+        if begin_nothing:  # they are let go of, which needs no turn
+            return [*others, *jobs]
+        adopted = [action for action in jobs if _is_adopted(action)]
+        waiting = [action for action in jobs if not _is_adopted(action)]
+        for action in waiting:
+            self._came.setdefault(action.about, len(self._came))
+        waiting.sort(key=lambda action: self._came[action.about])
+        following = [*(action for action in running if isinstance(action, RunJob)), *adopted]
+        decided = turns(
+            [Request(action.about, needs_of(action.job)) for action in waiting],
+            [Request(action.about, needs_of(action.job)) for action in following],
+            self._what_others_hold(waiting),
+            capacity=self._capacity,
+            parallel_jobs=self._parallel_jobs,
+        )
+        self._tell(decided.waiting)
+        self.is_held_up = bool(decided.waiting)
+        start = set(decided.start)
+        return [*others, *adopted, *(action for action in waiting if action.about in start)]
+
+    def _what_others_hold(self, waiting: Iterable[RunJob]) -> tuple[Request, ...]:
+        """Jobs that run and are not of this plan, and the GPUs of endpoints. Looked at now and then while somebody
+        waits who could be held up by them."""
+        if self._capacity is None or not any(needs_of(action.job) for action in waiting):
+            return ()
+        if time.monotonic() - self._looked_at >= OTHERS_SEEN_EVERY_SECONDS:
+            held = holders(self._world.runtime.containers())
+            self._others = tuple(request for request in held if request.about not in self._own)
+            self._looked_at = time.monotonic()
+        return self._others
+
+    def _tell(self, waiting: Mapping[Address, str]) -> None:
+        for about, reason in waiting.items():
+            if self._told.get(about) != reason:
+                self._told[about] = reason
+                self._report(Event(EventKind.PROGRESS, str(about), reason, action=RunJob.verb))
+
+
+def _is_adopted(action: RunJob) -> bool:
+    """Whether its containers run, or have run, since an earlier sagespec: it needs no turn."""
+    return action.cause.reason is Reason.ADOPTED
 
 
 def _not_begun(action: Action, results: Mapping[str, Result], cancelled: threading.Event) -> Outcome | None:
@@ -239,6 +296,7 @@ def start_instance(action: StartInstance, world: World, report: Report) -> None:
         environment=serving_environment(variant.environment, variant.cpus),
         cpus=variant.cpus,
         memory=variant.memory,
+        gpus=variant.gpus,
         keep_running=True,
     )
     world.runtime.create([launch])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -100,6 +100,9 @@ LABEL_KEY = "sagespec.key"
 LABEL_VARIANT = "sagespec.variant"
 LABEL_INSTANCE = "sagespec.instance"
 LABEL_HASH = "sagespec.hash"
+LABEL_CPUS = "sagespec.cpus"
+LABEL_MEMORY = "sagespec.memory"
+LABEL_GPUS = "sagespec.gpus"
 
 HASH_FORMAT = 1
 
@@ -135,6 +138,26 @@ def labels_of(project_name: str, address: Address, hash_text: str) -> dict[str, 
         LABEL_KEY if address.kind == "job" else LABEL_HASH: hash_text,
     }
     return {label: text for label, text in labels.items() if text}
+
+
+def resource_labels(cpus: float | None, memory: int | None, gpus: Sequence[str]) -> dict[str, str]:
+    """What a container was given, as labels: a list of containers tells nothing else of it."""
+    labels = {
+        LABEL_CPUS: "" if cpus is None else f"{cpus:g}",
+        LABEL_MEMORY: "" if memory is None else str(memory),
+        LABEL_GPUS: ",".join(gpus),
+    }
+    return {label: text for label, text in labels.items() if text}
+
+
+def resources_from_labels(labels: Mapping[str, str]) -> tuple[float | None, int | None, tuple[str, ...]]:
+    """CPUs, bytes of memory and ids of GPUs; None and () where a label is missing or damaged."""
+    cpus, memory = labels.get(LABEL_CPUS, ""), labels.get(LABEL_MEMORY, "")
+    return (
+        float(cpus) if re.fullmatch(r"\d+(\.\d+)?", cpus) else None,
+        int(memory) if memory.isdecimal() else None,
+        tuple(gpu for gpu in labels.get(LABEL_GPUS, "").split(",") if gpu),
+    )
 
 
 def address_from_labels(labels: Mapping[str, str]) -> tuple[Address, str] | None:
@@ -424,6 +447,7 @@ class Container:
     `exit_code` is set when the state is EXITED; `restarts` counts the engine's restarts where the
     engine tells (0 otherwise). started_at: in a list of all, the time of creation may stand for it.
     note: what else the engine says of its end, e.g. that it ran out of memory; told by `inspect` alone.
+    cpus, memory and gpus: what it was given; of GPUs the ids, which nobody else has while it is there.
     """
 
     name: str
@@ -436,6 +460,22 @@ class Container:
     restarts: int = 0
     started_at: datetime | None = field(default=None, compare=False)  # told more or less exactly
     note: str = ""
+    cpus: float | None = field(default=None, compare=False)
+    memory: int | None = field(default=None, compare=False)
+    gpus: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What an engine has for all its containers: CPUs, bytes of memory, and its GPUs by id."""
+
+    cpus: float
+    memory: int
+    gpus: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        gpus = f"GPUs {', '.join(self.gpus)}" if self.gpus else "no GPUs"
+        return f"{self.cpus:g} CPUs, {self.memory / 2**30:.1f} GiB, {gpus}"
 
 
 @dataclass(frozen=True, order=True)
@@ -486,12 +526,14 @@ class ObservedGateway:
 @dataclass(frozen=True)
 class Observed:
     """One snapshot. manifests by job address; revisions by endpoint name, oldest first, ending in the newest
-    and reaching back at least to the newest live one."""
+    and reaching back at least to the newest live one. capacity: asked for only when a job that is to run states
+    what it needs; None otherwise."""
 
     containers: tuple[Container, ...] = ()
     gateway: ObservedGateway = ObservedGateway()
     manifests: Mapping[Address, Manifest] = field(default_factory=dict)
     revisions: Mapping[str, tuple[Revision, ...]] = field(default_factory=dict)
+    capacity: Capacity | None = None
 
     def containers_of(self, address: Address) -> tuple[Container, ...]:
         """Containers that belong to the job, endpoint or gateway at `address`, companions too, sorted by name."""
@@ -535,6 +577,7 @@ class Launch:
     reach each other by those names; alias: this one's own host name, e.g. algo-1.
     keep_running: restarted by the engine when it dies (serving), or left exited (training).
     publish: (address, port) on the engine's machine, for the gateway alone.
+    gpus: how many it gets for itself alone; the runtime chooses which.
     """
 
     name: str
@@ -552,6 +595,7 @@ class Launch:
     entrypoint: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
+    gpus: int = 0
 
     @property
     def words(self) -> list[str]:

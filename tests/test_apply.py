@@ -20,7 +20,7 @@ from sagespec.manifest import JobStatus, RevisionStatus
 from sagespec.observe import observe
 from sagespec.reconcile import Options, reconcile
 from sagespec.records import Records
-from sagespec.state import Desired, Observed, job_address
+from sagespec.state import Capacity, Desired, Observed, job_address
 from sagespec.train import Trainer
 from sagespec.train.inputs import Inputs
 from tests.fakes import SERVES, TRAINS, Behaviour, FakeEngine, FakeGateway, FakeRuntime, FakeStore, Faults, Killed
@@ -59,7 +59,7 @@ class Place:
         jobs = [job_address("model", version) for version in range(1, 5)]
         manifests = world.records.manifests(jobs)
         desired = desired_from(*documents, manifests=manifests)
-        return desired, observe(world.runtime, world.gateway, world.records, manifests)
+        return desired, observe(world.runtime, world.gateway, world.records, manifests, with_capacity=True)
 
     def converge(self, *documents: Mapping[str, Any], **options: Any) -> Converged:
         """One run of sagespec, from nothing in memory."""
@@ -252,6 +252,69 @@ def test_metrics_are_kept_as_series_also_by_a_run_that_takes_the_job_up_later(pl
     assert sorted(value for _, value in points[:2]) == [0.8, 0.9]
     assert [value for _, value in points[2:]] == [0.2, 0.1]
     assert [at for at, _ in points] == pytest.approx([0, 0, 0.9, 1.2], abs=0.2), "by when it was printed, not read"
+
+
+def told_waits(place: Place) -> list[tuple[str, str]]:
+    return [(event.about, event.text) for event in place.events if "waits for" in event.text]
+
+
+def test_a_job_waits_until_the_engine_has_what_it_asks_for(place: Place) -> None:
+    place.engine.behave("job/model@1", replace(TRAINS, lasts=0.7))
+    specs = [place.job(version, resources={"cpus": 3}) for version in (1, 2)]
+    assert place.converge(*specs).ok
+    reason = "waits for 3 CPUs: 1 of 4 is free; job/model@1 has 3"
+    assert told_waits(place) == [("job/model@2", reason)], "told once, not each time it is looked at"
+    told = [(event.kind, event.about) for event in place.events if event.action == "run-job"]
+    assert told.index((EventKind.FINISHED, "job/model@1")) < told.index((EventKind.STARTED, "job/model@2"))
+
+
+def test_a_job_waits_for_one_that_runs_and_is_in_no_spec(place: Place) -> None:
+    place.engine.behave("job/model@1", replace(TRAINS, lasts=1.5))
+    cancelled = threading.Event()
+    threading.Timer(0.3, cancelled.set).start()
+    place.converge(place.job(1, resources={"memory": "6GiB"}), cancelled=cancelled)
+    assert place.converge(place.job(2, resources={"memory": "4GiB"})).ok
+    assert told_waits(place) == [
+        ("job/model@2", "waits for 4 GiB of memory: 2 of 8 are free; job/model@1 has 6"),
+    ]
+
+
+def test_a_job_taken_up_needs_no_turn_and_counts_first(place: Place) -> None:
+    place.engine.behave("job/model@2", replace(TRAINS, lasts=1.0))
+    cancelled = threading.Event()
+    threading.Timer(0.3, cancelled.set).start()
+    specs = [place.job(version, resources={"cpus": 3}) for version in (1, 2)]
+    place.converge(specs[1], cancelled=cancelled)
+    assert place.converge(*specs).ok
+    assert told_waits(place) == [("job/model@1", "waits for 3 CPUs: 1 of 4 is free; job/model@2 has 3")]
+
+
+def test_whoever_waits_is_let_go_of_on_ctrl_c(place: Place) -> None:
+    place.engine.behave("job/model@1", Behaviour(lasts=None))
+    cancelled = threading.Event()
+    threading.Timer(0.3, cancelled.set).start()
+    result = place.converge(*(place.job(version, resources={"cpus": 3}) for version in (1, 2)), cancelled=cancelled)
+    assert result.cancelled
+    assert [outcome.result for outcome in result.outcomes] == [Result.CANCELLED, Result.CANCELLED]
+
+
+def test_each_container_of_a_job_has_gpus_of_its_own(place: Place) -> None:
+    place.engine.capacity = Capacity(4, 2**33, ("GPU-a", "GPU-b", "GPU-c"))
+    place.engine.behave("job/model@1", replace(TRAINS, lasts=0.6))
+    place.engine.behave("job/model@2", replace(TRAINS, lasts=0.1))
+    held: dict[str, tuple[str, ...]] = {}
+
+    def note(event: Event) -> None:
+        place.events.append(event)
+        held.update({str(c.launch.address): c.gpus for c in place.engine.all.values()})
+
+    world = place.world()
+    specs = [place.job(1, instances=2, resources={"gpus": 1}), place.job(2, resources={"gpus": 2})]
+    assert converge(lambda: place.look(world, *specs), world, note, Options()).ok
+    assert held["job/model@1#0"] == ("GPU-a",)
+    assert held["job/model@1#1"] == ("GPU-b",)
+    assert len(held["job/model@2#0"]) == 2
+    assert told_waits(place) == [("job/model@2", "waits for 2 GPUs: 1 of 3 is free; job/model@1 has 2")]
 
 
 def test_a_lock_lost_while_a_job_runs_keeps_its_model_out_of_the_store(place: Place) -> None:
