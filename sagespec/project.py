@@ -40,6 +40,7 @@ from sagespec.reconcile.endpoints import live_revision
 from sagespec.records import Records
 from sagespec.resolve import empty_desired, resolve, wanted_manifests
 from sagespec.runtimes import Check, ImageInfo, Runtime, choose, images_dir
+from sagespec.series import Series, followed_series, series_so_far
 from sagespec.spec import Project as Settings
 from sagespec.state import (
     Address,
@@ -53,7 +54,7 @@ from sagespec.state import (
 )
 from sagespec.status import Status, endpoint_states, job_state, what_jobs_wait_for
 from sagespec.stores import Store, open_store
-from sagespec.train import Trainer, patterns_of
+from sagespec.train import Trainer, began_at, patterns_of
 from sagespec.train.inputs import Inputs
 
 RuntimeChoice = Literal["auto", "docker", "process"]
@@ -489,6 +490,43 @@ class Project:
             content = self.store.read(self.records.job_key(address.whole, artifact.key))
             lines = content[0].decode(errors="replace").splitlines() if content else []
             yield from ((name.removeprefix("logs/"), line) for line in (lines[-tail:] if tail else lines))
+
+    def series(
+        self, address: Address, metric_names: Sequence[str] = (), *, follow: bool = False, every_seconds: float = 1.0
+    ) -> Iterator[Series]:
+        """The metrics of a job as series: once, or with `follow`, while it runs, again and again.
+
+        metric_names: only these. WorldError when the job has printed none of them.
+        """
+        if address.kind != "job":
+            raise WorldError(f"{address} is no job, and has no metrics", fix="name a job: job/NAME@VERSION")
+        for series in self._all_series(address.whole, follow, every_seconds):
+            yield self._chosen(address.whole, series, metric_names, may_come=follow)
+
+    def _all_series(self, address: Address, follow: bool, every_seconds: float) -> Iterator[Series]:
+        names = [c.name for c in self.runtime.containers() if c.address.whole == address]
+        job = self.desired(check_paths=False)[0].job(address) if names else None
+        since = began_at(self.runtime, names[0]) if names else None
+        if job is None or since is None:
+            yield self.manifest(address).series
+            return
+        patterns = patterns_of(job, self._metrics_of_builtins)
+        if follow:
+            yield from followed_series(self.runtime, names, patterns, since, every_seconds=every_seconds)
+        else:
+            yield series_so_far(self.runtime, names, patterns, since)
+
+    def _chosen(self, address: Address, series: Series, metric_names: Sequence[str], *, may_come: bool) -> Series:
+        chosen = {name: points for name, points in series.items() if name in metric_names or not metric_names}
+        missing = [name for name in metric_names if name not in series]
+        if may_come or (chosen and not missing):
+            return chosen
+        raise WorldError(
+            f"{address} has printed no {missing[0]}" if missing else f"{address} has printed no metrics",
+            why=f"it has {', '.join(series)}" if series else "metrics are found in its lines by regular expressions",
+            fix=(did_you_mean(missing[0], series) if missing else "")
+            or "declare what its program prints under `metrics` in the spec",
+        )
 
     def invoke(
         self,

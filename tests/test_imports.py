@@ -21,7 +21,7 @@ IMAGES = Path(__file__).parents[1] / "images"
 ROWS = [
     ("cli __main__ dashboard", "talk to people and browsers; nothing inside knows that they exist"),
     ("project", "the verbs, for the command line and for notebooks alike"),
-    ("converge watch show status doctor scaffold", "put stages together, or show what came of them"),
+    ("converge watch show status series doctor scaffold", "put stages together, or show what came of them"),
     ("load resolve observe reconcile apply train schema", "the stages: each does one thing to values"),
     (
         "gateway lock records archive builtins channels cache",
@@ -53,6 +53,7 @@ NAMED = {
     ("watch", "converge"): "reads the value a pass ends with",
     ("show", "converge"): "shows the value a run ends with",
     ("show", "status"): "shows its values",
+    ("show", "series"): "draws its values",
     ("doctor", "project"): "the type of what it examines; project imports doctor late",
     ("resolve", "load"): "its input is what load returns",
     ("apply", "train"): "one of its actions is so long that it has a file of its own",
@@ -93,6 +94,8 @@ OUTSIDERS = {
     "flask": ("dashboard", "the serving programs of images/ bring their own"),
     "click": ("cli", "nothing else knows of options and arguments"),
     "rich": ("show", "nothing else knows of terminals"),
+    "plotext": ("show", "nothing else draws"),
+    "matplotlib": ("show", "nothing else draws"),
     "pydantic": ("spec manifest load builtins records lock train schema", "at the border: what is read from files"),
     "pydantic_core": ("spec load records", "at the border, where pydantic's own door is too slow or says too little"),
 }

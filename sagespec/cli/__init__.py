@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sagespec.converge import Converged
     from sagespec.project import Answer, Project
     from sagespec.reconcile import Options
+    from sagespec.state import Address
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -335,18 +336,35 @@ def status(given: Shared, again: bool) -> int:
           sagespec logs churn@3                     a job, running or ended
           sagespec logs churn --follow              all instances of an endpoint
           sagespec logs churn/candidate --tail 20   one variant
+          sagespec logs churn@3 --plot              a job's metrics, drawn
+          sagespec logs churn@3 --png auc.png train:auc validation:auc
     """)
 )
 @click.argument("address", shell_complete=complete_address)
+@click.argument("metrics", metavar="[METRIC]...", nargs=-1)
 @click.option("-F", "--follow", is_flag=True, help="Go on as lines come.")
 @click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines of each container.")
+@click.option(
+    "--plot", is_flag=True, help="Draw a job's metrics (all, or those named) instead; --follow: anew as it runs."
+)
+@click.option(
+    "--png", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Draw them into a PNG file."
+)
 @shared()
-def logs(given: Shared, address: str, follow: bool, tail: int | None) -> int:
+def logs(
+    given: Shared, address: str, metrics: tuple[str, ...], follow: bool, tail: int | None, plot: bool, png: Path | None
+) -> int:
     """Show what a job or an endpoint has printed.
 
     ADDRESS is job/churn@3, endpoint/churn, endpoint/churn/candidate#0, gateway, or a short form of these:
     churn@3, churn, churn/candidate.
     """
+    if metrics and not plot and not png:
+        raise click.UsageError(f"{metrics[0]}: metrics are named with --plot or --png")
+    if png and follow:
+        raise click.UsageError("--png draws once; --plot --follow goes on")
+    if files := [name for name in metrics if name.endswith(".png")]:
+        raise click.UsageError(f"{files[0]} is no metric; to draw into a file, say --png {files[0]}")
     from sagespec.cli.addresses import host_of, known_addresses, resolve_address
 
     screen = given.screen
@@ -354,12 +372,29 @@ def logs(given: Shared, address: str, follow: bool, tail: int | None) -> int:
         found = resolve_address(address, known_addresses(project))
         if not str(found).endswith(address):
             screen.aside((str(found), "dim"))
+        if plot or png:
+            return _plot(given, project, found, metrics, follow=follow, png=png)
         for source, line in project.logs(found, follow=follow, tail=tail):
             host = host_of(source)
             if screen.format == "json":
                 screen.record({"source": host, "line": line})
             else:
                 screen.line((f"{host} | " if found.instance is None else "", "dim"), line)
+    return DONE
+
+
+def _plot(
+    given: Shared, project: Project, job: Address, metrics: Sequence[str], *, follow: bool, png: Path | None
+) -> int:
+    from sagespec.show import write_png, write_series
+
+    for series in project.series(job, metrics, follow=follow):
+        if png:
+            file = given.folder / png
+            write_png(file, str(job.whole), series)
+            given.screen.aside((f"{file}: {', '.join(series)}", "dim"))
+        else:
+            write_series(given.screen, str(job.whole), series, in_place=follow)
     return DONE
 
 

@@ -27,7 +27,7 @@ import sys
 import time
 
 LOG_BYTES = 10 * 2**20
-MARK_SECONDS = 0.1
+MARK_SECONDS = 0.01
 LOOK_EVERY_MS = 1000
 KILLED = 137  # 128 + SIGKILL, the exit code engines report
 CANNOT_RUN = 127

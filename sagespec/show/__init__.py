@@ -8,6 +8,7 @@ from sagespec.show.ending import write_converged
 from sagespec.show.history import write_history
 from sagespec.show.lists import write_checks, write_images, write_split, write_validated
 from sagespec.show.plan import write_plan
+from sagespec.show.plot import write_png, write_series
 from sagespec.show.problems import write_bug, write_problems
 from sagespec.show.progress import reporting
 from sagespec.show.screen import Cell, Format, Screen
@@ -24,7 +25,9 @@ __all__ = [
     "write_history",
     "write_images",
     "write_plan",
+    "write_png",
     "write_problems",
+    "write_series",
     "write_split",
     "write_status",
     "write_validated",

@@ -80,6 +80,10 @@ class Screen:
         """One line, or several where a text holds newlines, to standard output."""
         self._write(self.out, self.paint(*cells))
 
+    def drawing(self, text: str) -> None:
+        """Lines of our own making, with their colours in them; texts of others in it must be `clean`."""
+        self._write(self.out, text)
+
     def aside(self, *cells: Cell) -> None:
         """A line to standard error: not part of what was asked for."""
         self._write(self.err, self.paint(*cells))

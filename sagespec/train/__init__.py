@@ -426,6 +426,13 @@ def _counting(report: Report, job: DesiredJob, text: str, total: int) -> Callabl
     return progress
 
 
+def began_at(runtime: Runtime, container_name: str) -> float | None:
+    """When the job of this container began, in seconds since 1970, as its manifest will say; None while its data are
+    still fetched."""
+    content = runtime.read(container_name, STARTED_FILE)
+    return Started.model_validate_json(content).started_at.timestamp() if content else None
+
+
 def patterns_of(job: DesiredJob, of_builtins: Mapping[str, Patterns]) -> Patterns:
     """What is looked for in the lines of a job: what its built-in declares, and what its spec does."""
     return [*of_builtins.get(job.program.builtin, ()), *((name, re.compile(regex)) for name, regex in job.metrics)]

@@ -1,0 +1,125 @@
+"""Metrics as people see them: drawn in a terminal, plain in a log, as a picture, as JSON; of running jobs, too."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagespec.errors import WorldError
+from sagespec.show import Screen, write_png, write_series
+from tests.scenarios.specs import job
+from tests.scenarios.workspace import Workspace, wait_until
+
+SERIES = {
+    "train:auc": [(1.0, 0.5), (2.0, 0.75), (3.0, 0.875)],
+    "validation:auc": [(1.0, 0.5), (2.0, 0.625), (3.0, 0.5)],
+    "loss": [(2.0, 7.0)],
+}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, project_name: str) -> Workspace:
+    return Workspace(tmp_path / "project", project_name, "process")
+
+
+def drawn(series: dict[str, list[tuple[float, float]]] = SERIES, **settings: Any) -> str:
+    out = io.StringIO()
+    write_series(replace(Screen(out=out), **settings), "job/churn@3", series)
+    return out.getvalue()
+
+
+def test_what_measures_the_same_shares_a_drawing_and_every_line_has_its_figures() -> None:
+    text = drawn()
+    assert text.count("seconds since the start") == 2
+    assert re.findall(r"^ *(auc|loss)$", text, re.MULTILINE) == ["auc", "loss"]
+    assert "  * train:auc  now 0.875, least 0.5, most 0.875 of 3 points\n" in text
+    assert "  o validation:auc  now 0.5, least 0.5, most 0.625 of 3 points\n" in text
+    assert "  ⠤ loss  now 7, least 7, most 7 of 1 points\n" in text
+
+
+def test_a_drawing_is_as_wide_as_the_terminal_and_80_columns_in_a_log() -> None:
+    assert max(map(len, drawn().splitlines())) == 80
+    assert max(map(len, drawn({"loss": SERIES["loss"]}, width=60).splitlines())) == 60
+
+
+def test_there_are_colours_only_where_the_terminal_has_them() -> None:
+    assert "\x1b[" not in drawn()
+    coloured = drawn(colour=True)
+    assert len(set(re.findall(r"\x1b\[[0-9;]+m", coloured))) > 2
+    assert "⠤" in coloured
+
+
+def test_a_terminal_of_few_characters_gets_those() -> None:
+    assert drawn(unicode=False).isascii()
+
+
+def test_a_metric_that_does_not_change_and_one_without_points_yet_are_no_trouble() -> None:
+    assert "now 1, least 1, most 1 of 2 points" in drawn({"flat": [(0.0, 1.0), (0.0, 1.0)]})
+    assert drawn({}) == "job/churn@3 has printed no metrics yet\n"
+
+
+def test_names_cannot_steer_the_terminal() -> None:
+    assert "\x1b" not in drawn({"a\x1b[2Jb:\x1b]0;title\x07c": [(0.0, 1.0)]})
+
+
+def test_json_holds_every_point() -> None:
+    assert json.loads(drawn(format="json")) == {
+        "address": "job/churn@3",
+        "series": {name: [list(point) for point in points] for name, points in SERIES.items()},
+    }
+
+
+def test_a_png_is_written_where_it_was_asked_for(tmp_path: Path) -> None:
+    write_png(tmp_path / "metrics.png", "job/churn@3", SERIES)
+    assert (tmp_path / "metrics.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    with pytest.raises(WorldError, match="No such file or directory"):
+        write_png(tmp_path / "nowhere" / "metrics.png", "job/churn@3", SERIES)
+
+
+def test_without_matplotlib_one_line_says_what_to_install(tmp_path: Path) -> None:
+    script = f"""
+import sys
+sys.modules["matplotlib"] = sys.modules["matplotlib.figure"] = None
+from pathlib import Path
+from sagespec.show import write_png
+write_png(Path({str(tmp_path)!r}, "x.png"), "job/a@1", {{"loss": [(0.0, 1.0)]}})
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stderr.endswith("a PNG needs matplotlib, which is not there\n  fix  pip install 'sagespec[plot]'\n")
+
+
+def test_the_metrics_of_an_ended_job_are_drawn_from_the_store(workspace: Workspace) -> None:
+    workspace.write(job(1, hyperparameters="{lines: 5}"))
+    workspace.run("apply")
+    said = workspace.run("logs", "model@1", "--plot").stdout
+    assert "echo:value  now 0.4, least 0, most 0.4 of 5 points" in said
+    workspace.run("logs", "model@1", "--png", "value.png", "echo:value")
+    assert (workspace.root / "value.png").stat().st_size > 1000
+    found = json.loads(workspace.run("logs", "model@1", "--plot", "--output", "json").stdout)
+    assert [value for _, value in found["series"]["echo:value"]] == [0.0, 0.1, 0.2, 0.3, 0.4]
+    wrong = workspace.run("logs", "model@1", "--plot", "value", code=1).stderr
+    assert "job/model@1 has printed no value" in wrong
+    assert 'did you mean "echo:value"?' in wrong
+    assert "say --png out.png" in workspace.run("logs", "model@1", "--plot", "out.png", code=64).stderr
+
+
+def test_the_metrics_of_a_running_job_are_seen_by_another_command(workspace: Workspace) -> None:
+    workspace.write(job(1, hyperparameters="{lines: 3, sleep: 6}"))
+    with workspace.running("apply") as process:
+        wait_until(lambda: "line=2" in workspace.run("logs", "model", code=None).stdout)
+        (state,) = json.loads(workspace.run("status", "--output", "json").stdout)["jobs"]
+        assert (state["state"], state["metrics"]) == ("running", {"echo:value": 0.2})
+        followed = workspace.run("logs", "model@1", "--plot", "--follow", "--output", "json").stdout
+        process.communicate(timeout=60)
+    last = json.loads(followed.splitlines()[-1])
+    assert [value for _, value in last["series"]["echo:value"]] == [0.0, 0.1, 0.2]
+    stored = json.loads(workspace.run("logs", "model@1", "--plot", "--output", "json").stdout)
+    assert stored == last, "by when they were printed, whoever reads them and when"
