@@ -139,10 +139,18 @@ class Workspace:
     def records(self) -> Records:
         return Records(open_store(self.store, root=self.root), self.name)
 
-    def invoke(self, endpoint: str, body: str, variant: str | None = None) -> tuple[int, str, str]:
+    def invoke(
+        self,
+        endpoint: str,
+        body: str,
+        variant: str | None = None,
+        *,
+        content_type: str = "text/csv",
+        accept: str | None = None,
+    ) -> tuple[int, str, str]:
         """Status, text and variant of one request."""
         with self.project() as project:
-            answer = project.invoke(endpoint, body.encode(), variant=variant)
+            answer = project.invoke(endpoint, body.encode(), content_type=content_type, accept=accept, variant=variant)
             return answer.status, answer.body.decode(), answer.variant
 
 
