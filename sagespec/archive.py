@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from sagespec.errors import WorldError, disk_problems
 from sagespec.stores import CHUNK_BYTES, replacing
@@ -72,6 +72,18 @@ def _add(packed: tarfile.TarFile, stream: Iterator[bytes], taken: dict[str, bool
             if name not in taken and not below_a_file:
                 taken[name] = member.isdir()
                 packed.addfile(_plain(name, member), source.extractfile(member))
+
+
+def regular_files(tar_stream: Iterator[bytes], what: str) -> Iterator[tuple[str, IO[bytes]]]:
+    """Name and content of each regular file in a raw tar stream; a content is read before the next is asked for.
+
+    All else (links, sockets) is passed over. WorldError that begins with `what` when the stream is cut short.
+    """
+    with _damage(what), _opened(io.BufferedReader(_Joined(tar_stream))) as source:
+        for member in source:
+            content = source.extractfile(member) if member.isreg() else None
+            if content is not None:
+                yield member.name.removeprefix("./"), content
 
 
 def unpack(file: Path, folder: Path, *, max_bytes: int) -> None:

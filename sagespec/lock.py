@@ -279,7 +279,11 @@ def _is_neighbour(holder: Holder) -> bool:
     return holder.machine == _machine() and not is_this_process
 
 
-def _held(holder: Holder, now: datetime) -> WorldError:
+class Held(WorldError):
+    """Somebody alive holds the lock, and did not let go of it in time."""
+
+
+def _held(holder: Holder, now: datetime) -> Held:
     if _is_neighbour(holder):
         why = f"process {holder.pid} runs on this machine"
         fix = f"wait for it with `--wait 10m`, or end it with: kill {holder.pid}"
@@ -288,7 +292,7 @@ def _held(holder: Holder, now: datetime) -> WorldError:
         frees = round(holder.lease_seconds + _SKEW.total_seconds())
         why = f"its lease was renewed {silent} s ago; a dead holder's lock is free after {frees} s"
         fix = f"wait for it with `--wait 10m`; if you know that it is dead: sagespec unlock {holder.id}"
-    return WorldError(f"the project is locked by {holder}", why=why, fix=fix)
+    return Held(f"the project is locked by {holder}", why=why, fix=fix)
 
 
 # -- reading and writing lock.json -------------------------------------------------------------------
@@ -335,6 +339,11 @@ def _holder_here(command: str, lease_seconds: float, now: datetime) -> Holder:
         renewed_at=now,
         lease_seconds=lease_seconds,
     )
+
+
+def who_is_here() -> str:
+    """The user and the host, for people: `ada on build-7`."""
+    return f"{_user()} on {socket.gethostname()}"
 
 
 def _user() -> str:

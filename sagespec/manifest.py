@@ -2,7 +2,8 @@
 
 Both are pydantic models because they are read back by later releases and by people. A manifest is
 the commit of a training job: it is written last, and once it says `completed` the job is never run
-again. A revision says what was asked of an endpoint and what came of it.
+again. A revision says what was asked of an endpoint and what came of it. Until a job has its manifest,
+`Attempts` tells how often it was begun, and a `StopRequest` that somebody wants it to end.
 """
 
 from __future__ import annotations
@@ -53,6 +54,35 @@ class Artifact(Record):
     sha256: str
 
 
+class Attempt(Record):
+    """One time that a job's containers ran. reason: why the platform, not the algorithm, ended it; '' for the last.
+
+    logs: of the hosts, for an attempt that is not the last one.
+    """
+
+    number: int
+    started_at: datetime
+    ended_at: datetime | None = None
+    seconds: float = 0.0  # of training, which max_runtime limits over all attempts
+    reason: str = ""
+    logs: dict[str, Artifact] = Field(default_factory=dict)
+
+
+class Attempts(Record):
+    """What is to be remembered of a job that has no manifest yet. wanted_at: when it could first have run."""
+
+    key: str
+    wanted_at: datetime
+    attempts: tuple[Attempt, ...] = ()
+
+
+class StopRequest(Record):
+    """Somebody wants a job to end; kept until it has."""
+
+    by: str  # user on host
+    at: datetime
+
+
 class Manifest(Record):
     format: int = MANIFEST_FORMAT
     project: str
@@ -76,6 +106,13 @@ class Manifest(Record):
     ended_at: datetime
     seconds: dict[str, float] = Field(default_factory=dict)  # downloading, training, uploading
     protect: bool = False
+    attempts: tuple[Attempt, ...] = ()  # oldest first
+
+    @property
+    def verdict(self) -> str:
+        """How it ended and why, in a line or more."""
+        said = self.reason.lower().startswith(self.status)  # "Stopped: asked for by …"
+        return self.reason if said else f"{self.status}: {self.reason}"
 
     @property
     def final_metrics(self) -> list[dict[str, Any]]:

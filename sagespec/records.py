@@ -4,6 +4,7 @@
 outputs and logs come from here too. Bytes are the store's affair, meaning is `manifest`'s.
 
     <project>/jobs/<name>/<version>/model.tar.gz, output.tar.gz, logs/<host>.log, manifest.json
+    <project>/jobs/<name>/<version>/checkpoints/…; attempts.json and stop.json until there is a manifest
     <project>/endpoints/<name>/revisions/<n>.json
 """
 
@@ -16,13 +17,24 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from sagespec.errors import WorldError
-from sagespec.manifest import MANIFEST_FORMAT, REVISION_FORMAT, JobStatus, Manifest, Revision, RevisionStatus
+from sagespec.manifest import (
+    MANIFEST_FORMAT,
+    REVISION_FORMAT,
+    Attempts,
+    JobStatus,
+    Manifest,
+    Revision,
+    RevisionStatus,
+    StopRequest,
+)
 from sagespec.state import Address, job_address
 from sagespec.stores import Conflict, Store
 
 _Kept = TypeVar("_Kept", Manifest, Revision)
 
 _FORMATS: Mapping[type[Manifest] | type[Revision], int] = {Manifest: MANIFEST_FORMAT, Revision: REVISION_FORMAT}
+_Passing = TypeVar("_Passing", Attempts, StopRequest)
+
 _WITHOUT = {
     Manifest: "delete it: the job then counts as never run",
     Revision: "delete it: the endpoint then stands at its earlier revision",
@@ -70,6 +82,34 @@ class Records:
                 fix="nothing, if that one will do; otherwise raise the version",
             )
         self.store.write(key, _json(manifest), if_match=etag)
+
+    # -- jobs that have not ended
+
+    def attempts(self, address: Address) -> Attempts | None:
+        """How often the job was begun; None when it was not, or is forgotten."""
+        return self._passing(Attempts, self.job_key(address, "attempts.json"))
+
+    def write_attempts(self, address: Address, attempts: Attempts) -> None:
+        self.store.write(self.job_key(address, "attempts.json"), _json(attempts))
+
+    def stop_request(self, address: Address) -> StopRequest | None:
+        return self._passing(StopRequest, self.job_key(address, "stop.json"))
+
+    def write_stop_request(self, address: Address, request: StopRequest) -> None:
+        self.store.write(self.job_key(address, "stop.json"), _json(request))
+
+    def forget(self, address: Address) -> None:
+        """Remove what is of no use once the job has a manifest."""
+        for file in ("attempts.json", "stop.json"):
+            self.store.delete(self.job_key(address, file))
+
+    def _passing(self, kind: type[_Passing], key: str) -> _Passing | None:
+        """What is damaged counts as not there: it costs a count of attempts, and no model."""
+        found = self.store.read(key)
+        try:
+            return kind.model_validate_json(found[0]) if found else None
+        except ValidationError:
+            return None
 
     # -- endpoints
 
@@ -190,5 +230,5 @@ class Records:
         )
 
 
-def _json(record: Manifest | Revision) -> bytes:
+def _json(record: Manifest | Revision | Attempts | StopRequest) -> bytes:
     return (record.model_dump_json(indent=2) + "\n").encode()

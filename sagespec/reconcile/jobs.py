@@ -59,9 +59,9 @@ def _immutable(job: DesiredJob, manifest: Manifest) -> tuple[Problem, ...]:
 
 def _stays_failed(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Part:
     problem = Problem(
-        what=f"{manifest.status}: {manifest.reason}",
+        what=manifest.verdict,
         about=str(job.address),
-        why="a failed job is not run again by itself",
+        why=f"a {manifest.status} job is not run again by itself",
         fix=f"see `sagespec logs {job.address}`, then change the spec, or run `sagespec apply --retry`",
         where=job.origin,
     )

@@ -191,7 +191,15 @@ class ProcessRuntime:
             cpus=launch.cpus,
             memory=launch.memory,
             gpus=record.gpus,
+            note=self._note(name) if run and run.exit_code == process_shim.KILLED else "",
         )
+
+    def _note(self, name: str) -> str:
+        """Why its shim killed the program; '' when that was somebody else."""
+        try:
+            return (self._folder / name / "note").read_text()
+        except OSError:
+            return ""
 
     def _names(self) -> list[str]:
         with _explained(f"cannot list {self._folder}"):
@@ -859,7 +867,10 @@ def _tar_members(folder: Path) -> Iterator[bytes]:
         return
     tar = tarfile.TarFile(fileobj=io.BytesIO(), mode="w")  # for making headers alone
     for path in sorted(folder.rglob("*")):
-        member = tar.gettarinfo(path, path.relative_to(folder).as_posix())
+        try:
+            member = tar.gettarinfo(path, path.relative_to(folder).as_posix())
+        except FileNotFoundError:  # a running program may remove what was there just now
+            continue
         if member is None:  # a socket
             continue
         yield member.tobuf(tarfile.PAX_FORMAT)

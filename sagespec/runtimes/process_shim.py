@@ -2,7 +2,7 @@
 
 `process.py` starts it in an interpreter of its own, with the container's folder, the memory limit in
 bytes (0: none) and the program with its arguments. It imports nothing of sagespec and little else,
-because it stands in the way of every start. In the folder it keeps two things:
+because it stands in the way of every start. In the folder it keeps:
 
   process   one line `pid started_at exit_code`, locked (flock) for as long as this process lives.
             The lock is what "running" means: the kernel drops it on any death, and no reused pid
@@ -10,6 +10,7 @@ because it stands in the way of every start. In the folder it keeps two things:
   log       what the program prints: about LOG_BYTES of it, and as much again in log.1.
   times.N   when it was printed, for the file of inode N of these two: lines `offset time`, the offset being
             the first byte printed then. What came within MARK_SECONDS of it has no line of its own.
+  note      why the program was killed, where that was for its use of memory.
 
 SIGTERM is passed on to the program, as an engine passes it to PID 1; SIGUSR1 kills it. What the
 program leaves behind is killed with it.
@@ -150,6 +151,7 @@ def supervise(program: int, output: int, log: Log, memory_limit: int) -> int:
         exit_code = exit_code_of(program)
         if exit_code is None and (reason := reason_to_kill(program, memory_limit)):
             log.write(f"sagespec: killed, {reason}\n".encode())
+            note(reason)
             kill(program, SIGKILL)
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the pid may be another's from here on
@@ -161,6 +163,15 @@ def supervise(program: int, output: int, log: Log, memory_limit: int) -> int:
     except BlockingIOError:
         pass  # somebody who left the program's group still holds the pipe
     return exit_code
+
+
+def note(reason: str) -> None:
+    """Leave it beside the log, for whoever asks how the program ended. Nothing hangs on it."""
+    try:
+        with open("note", "w") as file:
+            file.write(reason)
+    except OSError:
+        pass
 
 
 def let_starter_go() -> None:
@@ -211,7 +222,7 @@ def reason_to_kill(program: int, memory_limit: int) -> str:
     if not os.path.exists("container.json"):  # deleted by hand, and so would be out of everybody's reach
         return "its folder was deleted"
     if memory_limit and (used := memory_of(program)) > memory_limit:
-        return f"it uses {used >> 20} MiB of memory and the limit is {memory_limit >> 20} MiB"
+        return f"out of memory: it uses {used >> 20} MiB and the limit is {memory_limit >> 20} MiB"
     return ""
 
 
@@ -248,6 +259,8 @@ def main() -> None:
         os.write(1, b"started")
         os._exit(0)
     log = Log()  # before it counts as running, so that followers find it
+    if os.path.exists("note"):
+        os.unlink("note")  # of an earlier run
     started_at = time.time()
     os.pwrite(record, record_line(os.getpid(), started_at), 0)
     if linux is not None:
