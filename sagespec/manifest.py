@@ -55,7 +55,7 @@ class Artifact(Record):
 
 
 class Attempt(Record):
-    """One time that a job's containers ran. reason: why the platform, not the algorithm, ended it; '' for the last.
+    """One time that a job's containers ran. reason: why it ended, if not well.
 
     logs: of the hosts, for an attempt that is not the last one.
     """

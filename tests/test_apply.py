@@ -52,7 +52,7 @@ class Place:
         runtime = runtime or FakeRuntime(PROJECT, self.engine, self.faults)
         records = Records(FakeStore(self.objects, self.faults), PROJECT)
         inputs = Inputs(runtime, self.folder, Cache(self.folder / "cache", 2**30), self.folder / "views")
-        trainer = Trainer(runtime, records, inputs, {}, self.folder, self.folder)
+        trainer = Trainer(runtime, records, inputs, {}, self.folder, self.folder, patience_seconds=0)
         return World(runtime, FakeGateway(runtime, PROJECT), records, trainer, self.folder, self.folder)
 
     def look(self, world: World, *documents: Mapping[str, Any]) -> tuple[Desired, Observed]:
@@ -385,23 +385,26 @@ def test_of_several_hosts_the_one_that_failed_is_named_not_those_stopped_after_i
     assert "no room on /dev/shm" in manifest.reason
 
 
-def test_a_host_that_vanishes_ends_the_run_and_the_next_one_trains_anew(place: Place) -> None:
+def test_a_host_that_vanishes_stops_the_others_and_all_are_begun_anew(place: Place) -> None:
     specs = place.job(1, instances=2)
     place.engine.behave("job/model@1", Behaviour(lasts=None))
     cancelled = threading.Event()
     threading.Timer(0.3, cancelled.set).start()
     place.converge(specs, cancelled=cancelled)
-    first, second = sorted(place.engine.all)
+    _, second = sorted(place.engine.all)
     world = place.world()
     desired, observed = place.look(world, specs)
     plan = reconcile(desired, observed, START)
     del place.engine.all[second]
-    (outcome,) = apply(plan, world, place.events.append)
-    assert outcome.result is Result.FAILED
-    assert "removed" in outcome.reason
-    assert list(place.engine.all) == [first], "no second half is started beside a first that is long under way"
     place.engine.behave("job/model@1", TRAINS)
-    assert place.converge(specs).ok
+    place.faults.calls.clear()
+    (outcome,) = apply(plan, world, place.events.append)
+    assert outcome.result is Result.DONE
+    order = [call.partition(" ")[0] for call in place.faults.calls if "remove" in call or "create" in call]
+    assert order == ["remove", "remove", "create", "create", "remove", "remove"], "no second half beside an old first"
+    first, last = place.world().records.manifests([job_address("model", 1)])[job_address("model", 1)].attempts
+    assert first.reason.startswith("InternalServerError: the container of algo-2 was removed")
+    assert last.reason == ""
 
 
 class BrokenStreams(FakeRuntime):

@@ -3,6 +3,13 @@
 Called by `apply` for a RunJob. Begins wherever the containers show that an earlier run stopped: none
 there, running, or ended and not collected. The manifest is written when everything else is in the
 store, and only then are the containers removed, so a model is never lost and never trained twice.
+What the platform ended is begun again, from its checkpoints. docs/jobs.md tells it to users.
+
+    attempts.py     how often it was begun, and whether it may be once more
+    checkpoints.py  a folder of the containers, kept in the store
+    faults.py       whose fault an end is
+    hosts.py        the containers, as they are seen to end
+    stops.py        requests to stop
 """
 
 from __future__ import annotations
@@ -14,10 +21,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel
 
@@ -25,7 +34,6 @@ from sagespec import __version__
 from sagespec.archive import UnfitMember, pack, unpack
 from sagespec.contract import (
     CODE_FOLDER,
-    FAILURE_REASON_LENGTH,
     FOLDERS,
     STOP_GRACE_SECONDS,
     config_files,
@@ -39,18 +47,26 @@ from sagespec.metrics import FoundMetrics, Patterns, final_values, series_of
 from sagespec.records import Records
 from sagespec.runtimes import Runtime
 from sagespec.sources import copy_source
-from sagespec.state import Container, ContainerState, DesiredCode, DesiredJob, Launch
-from sagespec.stores import open_store
-from sagespec.train.inputs import FEEDER, Inputs, feeder_failure, feeder_launches
+from sagespec.state import DesiredCode, DesiredJob, Launch, same_hash
+from sagespec.stores import Conflict, open_store
+from sagespec.train.attempts import Course
+from sagespec.train.checkpoints import Checkpoints
+from sagespec.train.faults import Ending, HostEnd, Verdict, judge
+from sagespec.train.hosts import Hosts
+from sagespec.train.inputs import FEEDER, Inputs, feeder_launches
+from sagespec.train.stops import Stop, StopAsked
 
 STARTED_FILE = "input/config/sagespec.json"  # beside SageMaker's own: what the manifest must still know at the end
 LOOK_EVERY_SECONDS = 0.1
 MAX_CODE_BYTES = 2 * 2**30  # an unpacked sourcedir.tar.gz larger than this is taken for a bomb
 REASON_LOG_LINES = 5
-LOG_TRIES = 5  # in a row, when the engine breaks off a log
-LOG_PAUSE_SECONDS = 0.5
-_FAULT = re.compile(r"\w+Error: ")  # begins a FailureReason
-STOPPED_CODES = (137, 143)  # of SIGKILL and SIGTERM
+LOG_TRIES = 8  # in a row, when the engine breaks off a log
+LOG_PAUSE_SECONDS = 0.5  # before the second, and twice as long before each further one
+PATIENCE_SECONDS = 120.0  # with an engine or a store that is away for a moment
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 15.0
+
+T = TypeVar("T")
+Upload = Callable[[str, Path], Artifact]  # key below the job's folder, file
 
 
 class Cancelled(Exception):
@@ -69,6 +85,12 @@ class Started(BaseModel):
     inputs: dict[str, Input]
     git: Git | None
     downloading_seconds: float
+    attempt: int = 1
+
+    @property
+    def training_from(self) -> float:
+        """When the program was started, in seconds since 1970."""
+        return self.started_at.timestamp() + self.downloading_seconds
 
 
 @dataclass
@@ -90,6 +112,7 @@ class Trainer:
     root: Path
     scratch: Path
     git: Git | None = None
+    patience_seconds: float = PATIENCE_SECONDS
 
     def run(
         self,
@@ -103,37 +126,202 @@ class Trainer:
         guard: raises when the project's lock is lost. Asked again after the hours a job may take: somebody else
         may have trained it meanwhile, and their model is not to be written over.
         """
+        course = Course(self.records, job)
+        stop = Stop(self.records, job.address, course.manifest)
+        stop.look()
+        with stop.watched():
+            manifest = None
+            while manifest is None:
+                manifest = self._run_once(job, course, stop, report, cancelled, guard)
+        if course.is_kept or stop.request:
+            with suppress(WorldError):  # what is older than the manifest counts for nothing
+                self.records.forget(job.address)
+        if manifest.status is not JobStatus.COMPLETED:
+            raise JobFailed(manifest.verdict, fix=f"see `sagespec logs {job.address}`")
+
+    def want(self, job: DesiredJob) -> None:
+        """Note that the job waits for its turn: max_wait counts from here."""
+        if job.max_wait is not None:
+            Course(self.records, job).want()
+
+    def is_over(self, job: DesiredJob) -> bool:
+        """Whether a job that waits for its turn needs none any more: it was stopped, or has waited too long.
+
+        `run` then ends it at once.
+        """
+        course = Course(self.records, job)
+        return Stop(self.records, job.address, course.manifest).look() or bool(course.overdue)
+
+    def _run_once(
+        self,
+        job: DesiredJob,
+        course: Course,
+        stop: Stop,
+        report: Report,
+        cancelled: threading.Event,
+        guard: Callable[[], None],
+    ) -> Manifest | None:
+        """One attempt, begun or taken up; None when the platform ended it and another one is due."""
         launches = training_launches(self.records.project_name, job)
+        checkpoints = self._checkpoints(job, launches)
         feeders = feeder_launches(self.records.project_name, job, launches)
-        containers = [self.runtime.inspect(launch.name) for launch in launches]
-        if all(container is None for container in containers):  # one that is missing alone is told by `_wait`
+        hosts = Hosts(self.runtime, launches, feeders, report, self.patience_seconds)
+        if not hosts.are_there():
+            if reason := stop.reason or course.overdue:
+                return self._never_started(job, course, reason)
+            if job.max_wait is not None:
+                course.want()
             try:
-                self._start(job, launches, report, cancelled)
-            except BaseException:
-                for launch in (*launches, *feeders):  # what was not started whole is of no use to the next run
-                    self.runtime.remove(launch.name)
+                self._begin(job, launches, course, checkpoints, stop, report, cancelled)
+            except BaseException as error:
+                hosts.remove()  # what was not started whole is of no use to the next run
+                if isinstance(error, StopAsked):
+                    return self._never_started(job, course, stop.reason)
                 raise
-        started = self._read_started(launches[0], job)
+        started = self._read_started(launches, job)
+        if course.has_ended(started.attempt):
+            hosts.remove()
+            return None
+        course.begin(started.started_at)
+        if checkpoints:
+            checkpoints.take_up()
+
+        def patiently(do: Callable[[], T]) -> T:
+            return self._patiently(do, hosts.tell, cancelled)
+
+        def upload(key: str, file: Path) -> Artifact:
+            return patiently(lambda: self._upload(job, key, file, report))
+
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
             logs = {launch.alias: Path(folder, f"{launch.alias}.log") for launch in launches}
-            followed, stopped = self._follow(job, launches, feeders, logs, started, report, cancelled)
+            deadline = self._deadline(job, course, started)
+            with checkpoints.synced(hosts.tell) if checkpoints else nullcontext():
+                followed, ending = self._follow(job, launches, hosts, logs, deadline, stop, report, cancelled)
             guard()
-            manifest = self._collect(job, launches, logs, followed, stopped, started, Path(folder), report)
-        for launch in (*launches, *feeders):
-            self.runtime.remove(launch.name)
+            if checkpoints:
+                patiently(checkpoints.sync_at_end)
+            ends = patiently(lambda: self._ends(launches, hosts, followed))
+            verdict = judge(ends, ending)
+            seconds = time.time() - started.training_from
+            if verdict.is_platforms and course.may_go_on(seconds):
+                kept = {host: upload(f"logs/{host}.{course.number}.log", log) for host, log in logs.items()}
+                patiently(lambda: course.end(verdict.reason, seconds, kept))
+                hosts.tell(f"attempt {started.attempt} of {job.retries + 1}: {verdict.reason}; it is run again")
+                hosts.remove()
+                return None
+            manifest = self._collect(
+                job, launches, logs, followed, ends, verdict, course, started, Path(folder), upload
+            )
+            patiently(lambda: self.records.write_manifest(manifest))
+        hosts.remove()
         self.inputs.sweep(self.records.project_name)
-        if manifest.status is not JobStatus.COMPLETED:
-            raise JobFailed(f"{manifest.status}: {manifest.reason}", fix=f"see `sagespec logs {job.address}`")
+        return manifest
+
+    def _checkpoints(self, job: DesiredJob, launches: Sequence[Launch]) -> Checkpoints | None:
+        if job.checkpoints is None:
+            return None
+        if job.checkpoints.source:
+            store, prefix = open_store(job.checkpoints.source, root=self.root), ""
+        else:
+            store, prefix = self.records.store, self.records.job_key(job.address, "checkpoints/")
+        return Checkpoints(self.runtime, launches, job.checkpoints.path, store, prefix, self.scratch)
+
+    def _never_started(self, job: DesiredJob, course: Course, reason: str) -> Manifest:
+        """The manifest of a job that ended while it waited, or while its data were fetched."""
+        now = datetime.now(UTC)
+        manifest = Manifest(
+            project=self.records.project_name,
+            name=job.name,
+            version=job.version,
+            key=job.key,
+            key_fields=dict(job.key_fields),
+            status=JobStatus.STOPPED,
+            reason=reason,
+            spec=dict(job.spec),
+            git=self.git,
+            sagespec_version=__version__,
+            runtime=self.runtime.name,
+            started_at=course.wanted_at,
+            ended_at=now,
+            protect=job.protect,
+            attempts=course.attempts,
+        )
+        self.records.write_manifest(manifest)
+        return manifest
+
+    def _patiently(self, do: Callable[[], T], tell: Callable[[str], None], cancelled: threading.Event) -> T:
+        """What `do` gives, tried for a while when the store or the engine does not do it; then the WorldError."""
+        give_up, pause = time.monotonic() + self.patience_seconds, FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return do()
+            except (Conflict, UnfitMember):
+                raise
+            except WorldError as error:
+                if time.monotonic() + pause > give_up:
+                    raise
+                tell(f"{error.problems[0].what}; trying again in {pause:g} s")
+            if cancelled.wait(pause):
+                raise Cancelled("stopped before its results were stored; `sagespec apply` goes on from here")
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     # -- start -------------------------------------------------------------------------------------
 
-    def _start(self, job: DesiredJob, launches: Sequence[Launch], report: Report, cancelled: threading.Event) -> None:
-        def tell(text: str) -> None:
-            report(Event(EventKind.PROGRESS, str(job.address), text, action="run-job"))
+    def _begin(
+        self,
+        job: DesiredJob,
+        launches: Sequence[Launch],
+        course: Course,
+        checkpoints: Checkpoints | None,
+        stop: Stop,
+        report: Report,
+        cancelled: threading.Event,
+    ) -> None:
+        """Create and start the hosts. An engine that does not start them is asked again, as often as there are
+        retries."""
 
-        def look() -> None:
+        def look() -> None:  # asked again and again by what may take hours
+            if stop.request:
+                raise StopAsked
             if cancelled.is_set():
                 raise Cancelled("stopped before it was started")
+
+        is_kept_by_us = job.checkpoints is not None and not job.checkpoints.source
+        if checkpoints and is_kept_by_us and course.earlier_key and not same_hash(job.key, course.earlier_key):
+            checkpoints.clear()  # they are of other hyperparameters or data
+        self._start(job, launches, course.number, checkpoints, report, look)
+
+    def _start_host(self, launch: Launch, job: DesiredJob, report: Report) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        for tries_left in reversed(range(job.retries + 1)):
+            try:
+                self.runtime.start(launch.name)
+            except WorldError as error:
+                problem = error.problems[0]
+                what = f"InternalServerError: {problem.what}"
+                if not tries_left:
+                    raise WorldError(what, why=problem.why, fix=problem.fix) from error
+                text = f"{what}; trying again in {pause:g} s"
+                report(Event(EventKind.NOTE, str(job.address), text, action="run-job"))
+            else:
+                return
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _start(
+        self,
+        job: DesiredJob,
+        launches: Sequence[Launch],
+        attempt: int,
+        checkpoints: Checkpoints | None,
+        report: Report,
+        look: Callable[[], None],
+    ) -> None:
+        """Create the hosts, put into them all that they are started with, and start them."""
+
+        def tell(text: str) -> None:
+            look()
+            report(Event(EventKind.PROGRESS, str(job.address), text, action="run-job"))
 
         digest = self.runtime.prepare(job.program, tell)
         begun, now = time.monotonic(), datetime.now(UTC)
@@ -147,12 +335,15 @@ class Trainer:
             delivery.put()
         if job.code:
             self._put_code(job.code, launches)
+        if checkpoints and (count := checkpoints.put_in()):
+            tell(f"goes on from {count} files of checkpoints")
         started = Started(
             started_at=now,
             image_digest=digest,
             inputs=delivery.inputs,
             git=self.git,
             downloading_seconds=time.monotonic() - begun,
+            attempt=attempt,
         )
         for launch in launches:
             files = dict(config_files(job, launch.alias, self.runtime.base_dir(launch.name)))
@@ -161,7 +352,7 @@ class Trainer:
         look()
         delivery.start_feeders()
         for launch in launches:
-            self.runtime.start(launch.name)
+            self._start_host(launch, job, report)
 
     def _environment(self, job: DesiredJob, launch: Launch, processors: int) -> dict[str, str]:
         base_dir = self.runtime.base_dir(launch.name)
@@ -189,7 +380,8 @@ class Trainer:
             for launch in launches:
                 self.runtime.put(launch.name, CODE_FOLDER, folder)
 
-    def _read_started(self, launch: Launch, job: DesiredJob) -> Started:
+    def _read_started(self, launches: Sequence[Launch], job: DesiredJob) -> Started:
+        launch = next((launch for launch in launches if self.runtime.inspect(launch.name)), launches[0])
         content = self.runtime.read(launch.name, STARTED_FILE)
         if content is None:
             raise WorldError(
@@ -204,13 +396,14 @@ class Trainer:
         self,
         job: DesiredJob,
         launches: Sequence[Launch],
-        feeders: Sequence[Launch],
+        hosts: Hosts,
         logs: Mapping[str, Path],
-        started: Started,
+        deadline: tuple[float, str],
+        stop: Stop,
         report: Report,
         cancelled: threading.Event,
-    ) -> tuple[dict[str, Followed], str]:
-        """Follow all hosts to their end; what their logs gave, and why they were stopped ('' if they were not).
+    ) -> tuple[dict[str, Followed], Ending | None]:
+        """Follow all hosts to their end; what their logs gave, and why they were stopped (None if they were not).
 
         One host failing stops the others, with the grace. Cancelled leaves them running.
         """
@@ -227,10 +420,10 @@ class Trainer:
         ]
         for thread in threads:
             thread.start()
-        stopped = self._wait(job, launches, feeders, started, cancelled)
+        ending = self._wait(hosts, deadline, stop, cancelled)
         for thread in threads:
             thread.join()
-        return followed, stopped
+        return followed, ending
 
     def _follow_log(self, job: DesiredJob, launch: Launch, log: Path, followed: Followed, report: Report) -> None:
         about = str(replace(job.address, instance=launch.address.instance if job.instances > 1 else None))
@@ -262,50 +455,58 @@ class Trainer:
                 tries -= 1
                 if not tries:
                     raise
-                time.sleep(LOG_PAUSE_SECONDS)
+                time.sleep(LOG_PAUSE_SECONDS * 2 ** (LOG_TRIES - 1 - tries))
 
-    def _wait(
-        self,
-        job: DesiredJob,
-        launches: Sequence[Launch],
-        feeders: Sequence[Launch],
-        started: Started,
-        cancelled: threading.Event,
-    ) -> str:
-        deadline = started.started_at.timestamp() + started.downloading_seconds + job.max_runtime
+    def _wait(self, hosts: Hosts, deadline: tuple[float, str], stop: Stop, cancelled: threading.Event) -> Ending | None:
+        """Until all hosts have ended, by themselves or because we stopped them; why we did."""
+        ending, is_first = None, True
         while True:
-            containers = [self._still_there(launch, job) for launch in launches]
-            ended = [c for c in containers if c.state is ContainerState.EXITED]
-            # Looked at last and told first: a host may end, even well, because its pipe broke off.
-            if fault := next(filter(None, (feeder_failure(self.runtime, feeder) for feeder in feeders)), ""):
-                self._stop([c for c in containers if c not in ended])
-                return fault
-            if len(ended) == len(launches):
-                return ""
-            if any(c.exit_code for c in ended):
-                self._stop([c for c in containers if c not in ended])
-                return ""
-            if time.time() > deadline:
-                self._stop(containers)
-                return f"MaxRuntimeExceeded: it ran longer than {job.max_runtime:g} s"
+            if hosts.look():
+                if is_first:  # an earlier run may have been killed in the grace
+                    ending, is_first = hosts.ending(), False
+                ending = ending or self._reason_to_stop(hosts, deadline, stop)
+                if hosts.have_all_ended:
+                    return ending
+                if ending:
+                    if ending.reason:
+                        hosts.tell(f"{ending.reason}; SIGTERM, then up to {STOP_GRACE_SECONDS:g} s")
+                    self._patiently(partial(hosts.stop, ending), hosts.tell, cancelled)
+                    continue
             if cancelled.wait(LOOK_EVERY_SECONDS):
-                raise Cancelled(f"{job.address} goes on without us; `sagespec apply` takes it up again")
+                raise Cancelled("it goes on without us; `sagespec apply` takes it up again")
 
-    def _still_there(self, launch: Launch, job: DesiredJob) -> Container:
-        container = self.runtime.inspect(launch.name)
-        if container is None:
-            raise WorldError(
-                f"container {launch.name} of {job.address} was removed while it ran",
-                why="somebody removed it, or the engine has lost it",
-                fix="apply again: the job is run anew",
-            )
-        return container
+    @staticmethod
+    def _reason_to_stop(hosts: Hosts, deadline: tuple[float, str], stop: Stop) -> Ending | None:
+        # The feeder's fault first: a host may end, even well, because its pipe broke off.
+        if hosts.feeders_fault:
+            return Ending(reason=hosts.feeders_fault, by_themselves=hosts.ended)
+        if hosts.have_all_ended:
+            return None
+        if reason := stop.reason or (deadline[1] if time.time() > deadline[0] else ""):
+            return Ending(reason=reason, by_themselves=hosts.ended)
+        return Ending(by_themselves=hosts.ended) if hosts.have_failed else None
 
-    def _stop(self, containers: Sequence[Container]) -> None:
-        with ThreadPoolExecutor(max(1, len(containers))) as pool:
-            list(pool.map(lambda c: self.runtime.stop(c.name, grace_seconds=STOP_GRACE_SECONDS), containers))
+    @staticmethod
+    def _deadline(job: DesiredJob, course: Course, started: Started) -> tuple[float, str]:
+        """When the job is to be stopped, in seconds since 1970, and the reason then."""
+        runs_until = started.training_from + job.max_runtime - course.spent_seconds
+        limits = [(runs_until, f"MaxRuntimeExceeded: it ran longer than {job.max_runtime:g} s")]
+        if course.give_up_at:
+            limits.append((course.give_up_at.timestamp(), course.overdue_text))
+        return min(limits)
 
     # -- collect -----------------------------------------------------------------------------------
+
+    def _ends(self, launches: Sequence[Launch], hosts: Hosts, followed: Mapping[str, Followed]) -> tuple[HostEnd, ...]:
+        """How each host ended, with what it left to say."""
+        ends = []
+        for launch in launches:
+            container = hosts.containers[launch.alias]
+            failure = self.runtime.read(launch.name, "output/failure") if container and container.exit_code else None
+            text = (failure or b"").decode(errors="replace")
+            said = followed[launch.alias].last_lines
+            ends.append(HostEnd(launch.alias, container, hosts.seen[launch.alias], text, said))
+        return tuple(ends)
 
     def _collect(
         self,
@@ -313,32 +514,31 @@ class Trainer:
         launches: Sequence[Launch],
         logs: Mapping[str, Path],
         followed: Mapping[str, Followed],
-        stopped: str,
+        ends: Sequence[HostEnd],
+        verdict: Verdict,
+        course: Course,
         started: Started,
         folder: Path,
-        report: Report,
+        upload: Upload,
     ) -> Manifest:
-        """Logs, output and model to the store, the manifest last. A model is kept only from hosts that all
-        ended well, or were stopped by us."""
+        """Logs, output and model to the store. A model is kept only from hosts that all ended well, or were stopped
+        by us."""
         ended_at = datetime.now(UTC)
-        ended = {launch.alias: self._still_there(launch, job) for launch in launches}
-        exit_codes = {host: container.exit_code or 0 for host, container in ended.items()}
-        status = self._status(exit_codes, stopped)
-        reason = stopped or ("" if status is JobStatus.COMPLETED else self._failure_reason(launches, ended, followed))
+        there = [launch for launch, end in zip(launches, ends, strict=True) if end.container]
+        status, reason = verdict.status, verdict.reason
         begun = time.monotonic()
-        artifacts = {}
-        for host, log in logs.items():
-            artifacts[f"logs/{host}"] = self._upload(job, f"logs/{host}.log", log, report)
+        artifacts = {f"logs/{host}": upload(f"logs/{host}.log", log) for host, log in logs.items()}
         try:
             if status is not JobStatus.FAILED:
-                artifacts["model"] = self._upload(job, "model.tar.gz", self._pack(launches, "model", folder), report)
-            output = self._pack(launches, "output/data", folder)
-            if _has_members(output):
-                artifacts["output"] = self._upload(job, "output.tar.gz", output, report)
+                artifacts["model"] = upload("model.tar.gz", self._pack(there, "model", folder))
+            output = self._pack(there, "output/data", folder) if there else None
+            if output and _has_members(output):
+                artifacts["output"] = upload("output.tar.gz", output)
         except UnfitMember as unfit:  # a verdict on what was made: to collect it again would end the same
             status, reason = JobStatus.FAILED, f"AlgorithmError: {unfit.problems[0].what}"
         series = series_of((followed[launch.alias].metrics for launch in launches), started.started_at.timestamp())
-        manifest = Manifest(
+        training = (ended_at - started.started_at).total_seconds() - started.downloading_seconds
+        return Manifest(
             project=self.records.project_name,
             name=job.name,
             version=job.version,
@@ -354,46 +554,18 @@ class Trainer:
             inputs=started.inputs,
             metrics=final_values(series),
             series=series,
-            exit_codes=exit_codes,
+            exit_codes={end.host: end.exit_code for end in ends if end.container},
             artifacts=artifacts,
             started_at=started.started_at,
             ended_at=ended_at,
             seconds={
                 "downloading": round(started.downloading_seconds, 3),
-                "training": round((ended_at - started.started_at).total_seconds() - started.downloading_seconds, 3),
+                "training": round(training, 3),
                 "uploading": round(time.monotonic() - begun, 3),
             },
             protect=job.protect,
+            attempts=course.told(ended_at, training, reason),
         )
-        self.records.write_manifest(manifest)
-        return manifest
-
-    @staticmethod
-    def _status(exit_codes: Mapping[str, int], stopped: str) -> JobStatus:
-        if stopped:
-            return JobStatus.FAILED if _FAULT.match(stopped) else JobStatus.STOPPED
-        return JobStatus.FAILED if any(exit_codes.values()) else JobStatus.COMPLETED
-
-    def _failure_reason(
-        self, launches: Sequence[Launch], ended: Mapping[str, Container], followed: Mapping[str, Followed]
-    ) -> str:
-        """What SageMaker calls the FailureReason: the first 1,024 characters of a host's output/failure, or its
-        exit code and last lines. Of several failed hosts a ClientError tells most, and one that was ended by
-        a signal least: the others are sent one when the first fails."""
-        failed = [launch for launch in launches if ended[launch.alias].exit_code]
-        failed.sort(key=lambda launch: _looks_stopped(ended[launch.alias]))
-        reasons = [self._host_failure(launch, ended[launch.alias], followed[launch.alias]) for launch in failed]
-        return next((reason for reason in reasons if reason.startswith("ClientError")), reasons[0])
-
-    def _host_failure(self, launch: Launch, container: Container, followed: Followed) -> str:
-        content = self.runtime.read(launch.name, "output/failure")
-        if content and content.strip():
-            text = content.decode(errors="replace").strip()[:FAILURE_REASON_LENGTH]
-            return text if _FAULT.match(text) else f"AlgorithmError: {text}"
-        note = f" ({container.note})" if container.note else ""
-        reason = f"AlgorithmError: {launch.alias} exited with code {container.exit_code}{note}"
-        said = "\n".join(followed.last_lines)
-        return f"{reason}; its last lines:\n{said}" if said else reason
 
     def _pack(self, launches: Sequence[Launch], path: str, folder: Path) -> Path:
         """The folders `path` of all hosts merged into one archive; of equal names the first host's wins."""
@@ -406,11 +578,6 @@ class Trainer:
         progress = _counting(report, job, f"storing {key}", file.stat().st_size)
         stored = self.records.store.upload(self.records.job_key(job.address, key), file, progress)
         return Artifact(key=key, size=stored.size, sha256=stored.sha256)
-
-
-def _looks_stopped(container: Container) -> bool:
-    """Whether a container seems to have been ended from outside, as `_wait` ends the others when one host fails."""
-    return container.exit_code in STOPPED_CODES and not container.note
 
 
 def _counting(report: Report, job: DesiredJob, text: str, total: int) -> Callable[[int], None]:

@@ -14,7 +14,7 @@ from sagespec.state import DesiredJob, same_hash
 
 
 class Course:
-    """The attempts at one job. Written to the store at each change."""
+    """The attempts at one job. is_kept: whether the store has a record of them."""
 
     def __init__(self, records: Records, job: DesiredJob) -> None:
         """Reads what there is. Attempts of another spec, or from before the manifest, are another course's."""
@@ -27,7 +27,7 @@ class Course:
             found = None
         if found and not same_hash(job.key, found.key):
             found = None
-        self._is_new = found is None
+        self.is_kept = found is not None
         self._kept = found or Attempts(key=job.key, wanted_at=datetime.now(UTC))
 
     @property
@@ -41,8 +41,7 @@ class Course:
 
     def may_go_on(self, seconds: float) -> bool:
         """Whether another attempt is allowed and has time after the present one, which took `seconds`."""
-        has_waited_too_long = self.give_up_at is not None and datetime.now(UTC) >= self.give_up_at
-        has_time = self.spent_seconds + seconds < self._job.max_runtime and not has_waited_too_long
+        has_time = self.spent_seconds + seconds < self._job.max_runtime and not self.overdue
         return self.number <= self._job.retries and has_time
 
     @property
@@ -57,29 +56,55 @@ class Course:
             return None
         return self._kept.wanted_at + timedelta(seconds=self._job.max_wait)
 
+    @property
+    def overdue_text(self) -> str:
+        return f"MaxWaitTimeExceeded: waiting and running took longer than {self._job.max_wait:g} s"
+
+    @property
+    def overdue(self) -> str:
+        """Why the job must not be begun any more; '' while it may."""
+        return self.overdue_text if self.give_up_at and datetime.now(UTC) >= self.give_up_at else ""
+
+    @property
+    def wanted_at(self) -> datetime:
+        """When it could first have run, as far as it was noted."""
+        return self._kept.wanted_at
+
     def has_ended(self, number: int) -> bool:
         """Whether this attempt was given up, so that its containers are only left over."""
         return number < self.number
 
     def want(self) -> None:
         """Note the moment from which max_wait counts."""
-        if self._is_new:
-            self._write(self.attempts)
+        if not self.is_kept:
+            self._write()
 
     def begin(self, started_at: datetime) -> None:
-        """The present attempt runs. Repeats are fine; one whose containers went unseen is begun anew."""
+        """The present attempt runs. Repeats are fine; one whose containers went unseen is begun anew.
+
+        Kept only where checkpoints must not be taken for those of another spec: others can be told when they end.
+        """
         ended = tuple(attempt for attempt in self.attempts if attempt.ended_at)
-        present = Attempt(number=len(ended) + 1, started_at=started_at)
-        if self.attempts != (*ended, present):
-            self._write((*ended, present))
+        before, self._kept = self._kept, self._with(*ended, Attempt(number=len(ended) + 1, started_at=started_at))
+        if self._job.checkpoints and self._kept != before:
+            self._write()
 
     def end(self, reason: str, seconds: float, logs: dict[str, Artifact]) -> None:
         """The present attempt has ended through the platform's fault."""
         *ended, present = self.attempts
         changes = {"ended_at": datetime.now(UTC), "reason": reason, "seconds": round(seconds, 3), "logs": logs}
-        self._write((*ended, present.model_copy(update=changes)))
+        self._kept = self._with(*ended, present.model_copy(update=changes))
+        self._write()
 
-    def _write(self, attempts: tuple[Attempt, ...]) -> None:
-        self._kept = self._kept.model_copy(update={"attempts": attempts})
+    def told(self, ended_at: datetime, seconds: float, reason: str) -> tuple[Attempt, ...]:
+        """All attempts, the present one being the last, for the manifest."""
+        *ended, present = self.attempts
+        last = {"ended_at": ended_at, "seconds": round(seconds, 3), "reason": reason}
+        return (*ended, present.model_copy(update=last))
+
+    def _with(self, *attempts: Attempt) -> Attempts:
+        return self._kept.model_copy(update={"attempts": attempts})
+
+    def _write(self) -> None:
         self._records.write_attempts(self._job.address, self._kept)
-        self._is_new = False
+        self.is_kept = True

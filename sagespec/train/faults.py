@@ -18,6 +18,7 @@ from sagespec.manifest import JobStatus
 from sagespec.state import Container
 
 FROM_OUTSIDE = {137: "SIGKILL", 143: "SIGTERM"}  # process 1 of a container cannot send itself the first
+_FAULT = re.compile(r"\w+Error: ")  # begins a FailureReason
 UNKNOWN_CODE = 255  # what Docker says of a container that ended while it was not looking
 
 
@@ -47,7 +48,8 @@ class HostEnd:
 class Ending(BaseModel):
     """Why we stopped a job's hosts, kept in its containers so that whoever comes next judges as we would have.
 
-    reason: of the stop; '' when one host's end was it. by_themselves: the hosts that had ended before.
+    reason: of the stop, or a FailureReason where the feeders failed; '' when one host's end was it. by_themselves: the
+    hosts that had ended before.
     """
 
     reason: str = ""
@@ -70,7 +72,9 @@ def judge(ends: Sequence[HostEnd], ending: Ending | None) -> Verdict:
     Of several failures a ClientError tells most.
     """
     if ending and ending.reason:
-        return Verdict(JobStatus.STOPPED, ending.reason)
+        is_fault = bool(_FAULT.match(ending.reason))
+        is_platforms = ending.reason.startswith("InternalServerError")
+        return Verdict(JobStatus.FAILED if is_fault else JobStatus.STOPPED, ending.reason, is_platforms)
     own = [end for end in ends if ending is None or end.host in ending.by_themselves]
     fault = next((fault for end in own if (fault := _platforms_fault(end))), "")
     if fault:
@@ -101,7 +105,7 @@ def _failure(end: HostEnd) -> str:
     """What SageMaker calls the FailureReason: the first 1,024 characters of output/failure, or the exit code with
     the last lines."""
     if text := end.failure.strip()[:FAILURE_REASON_LENGTH]:
-        return text if re.match(r"^\w+Error: ", text) else f"AlgorithmError: {text}"
+        return text if _FAULT.match(text) else f"AlgorithmError: {text}"
     note = f" ({end.container.note})" if end.container and end.container.note else ""
     reason = f"AlgorithmError: {end.host} exited with code {end.exit_code}{note}"
     said = "\n".join(end.last_lines)
