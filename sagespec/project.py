@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -29,7 +29,7 @@ from sagespec.errors import Problem, SpecError, WorldError, did_you_mean
 from sagespec.events import Event, EventKind, Report
 from sagespec.gateway import Gateway
 from sagespec.load import Loaded, find_root, load, missing_paths
-from sagespec.lock import ProjectLock, project_lock
+from sagespec.lock import Held, ProjectLock, project_lock, who_is_here
 from sagespec.manifest import Git, JobStatus, Manifest, Revision, RevisionStatus
 from sagespec.metrics import FoundMetrics, Patterns, latest_values
 from sagespec.observe import observe
@@ -37,6 +37,7 @@ from sagespec.plan import Plan
 from sagespec.queue import needs_of
 from sagespec.reconcile import Options, reconcile
 from sagespec.reconcile.endpoints import live_revision
+from sagespec.reconcile.jobs import begun_after
 from sagespec.records import Records
 from sagespec.resolve import empty_desired, resolve, wanted_manifests
 from sagespec.runtimes import Check, ImageInfo, Runtime, choose, images_dir
@@ -56,11 +57,13 @@ from sagespec.status import Status, endpoint_states, job_state, what_jobs_wait_f
 from sagespec.stores import Store, open_store
 from sagespec.train import Trainer, began_at, patterns_of
 from sagespec.train.inputs import Inputs
+from sagespec.train.stops import ask_to_stop
 
 RuntimeChoice = Literal["auto", "docker", "process"]
 LOCK_WAIT_OF_WATCH_SECONDS = 600.0  # somebody applies by hand: their turn first
 LARGEST_BODY_BYTES = 25 * 2**20  # what images/gateway lets requests be
 LINES_OF_STATUS = 1000  # of a running job's log, in which status looks for its latest metrics
+STOP_SEEN_EVERY_SECONDS = 0.5
 INVOKE_TIMEOUT_SECONDS = 70.0  # the gateway answers for a model that takes 60 s
 
 
@@ -372,6 +375,67 @@ class Project:
         observed = observe(self.runtime, self.gateway, self.records, {})
         options = Options(prune=True, allow_empty=True, destroy=True)
         return reconcile(empty_desired(self.settings), observed, datetime.now(UTC), options)
+
+    def stop(
+        self,
+        address: Address,
+        *,
+        reason: str = "",
+        report: Report = silent,
+        cancelled: threading.Event | None = None,
+    ) -> Manifest:
+        """End a job that runs, fetches its data or waits for its turn; its manifest, once it has ended.
+
+        SIGTERM, 120 s, SIGKILL; what lies in model/ then is kept. Whoever follows the job does it, and where nobody
+        does, this. The job is not run again until its spec changes or a retry is asked for. WorldError when there
+        is nothing to stop. Setting `cancelled` ends the waiting, and not the request.
+        """
+        desired, observed = self.look(check_paths=False)
+        job, before = desired.job(address), self.records.manifests([address]).get(address)
+        self._refuse_to_stop(address, desired, observed, before)
+        assert job is not None, "the refusals begin with what no spec names"
+        by = who_is_here() + (f" ({reason})" if reason else "")
+        request = ask_to_stop(self.records, address, by, before)
+        report(Event(EventKind.NOTE, str(address), f"asked to stop by {request.by}", action="stop"))
+        leave = cancelled or threading.Event()
+
+        only_it = replace(desired, jobs=(job,), endpoints=())
+
+        def look_at_it() -> tuple[Desired, Observed]:
+            return only_it, self.look(check_paths=False)[1]
+
+        while True:
+            manifest = self.records.manifests([address]).get(address)
+            if manifest and (before is None or manifest.ended_at != before.ended_at):
+                return manifest
+            try:
+                with self._locked("stop", report, 0.0, say_runtime=False) as lock:
+                    # What failed before is over, and is not to be asked about again.
+                    converge(look_at_it, self.world(), report, Options(retry=True), cancelled=leave, guard=lock.check)
+            except Held:
+                pass  # they see the request, too
+            if leave.wait(STOP_SEEN_EVERY_SECONDS):
+                raise WorldError(f"{address} has not ended yet", why="the request stays, and is carried out without us")
+
+    def _refuse_to_stop(
+        self, address: Address, desired: Desired, observed: Observed, manifest: Manifest | None
+    ) -> None:
+        """WorldError when there is nothing to stop."""
+        containers = observed.containers_of(address)
+        if desired.job(address) is None:
+            if containers:
+                raise WorldError(f"{address} is in no spec", fix="`sagespec apply --prune` ends and removes it")
+            known = [str(job) for job in {*(job.address for job in desired.jobs), *self.records.all_jobs()}]
+            if str(address) not in known:
+                fix = did_you_mean(str(address), known) or "see `sagespec status` for the jobs there are"
+                raise WorldError(f"there is no {address}", fix=fix)
+        if manifest and not begun_after(manifest, containers):
+            at = manifest.ended_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            raise WorldError(f"{address} does not run: it ended at {at} ({manifest.verdict.splitlines()[0]})")
+        if not containers:
+            with suppress(Held):  # by somebody who has it wait, or fetches its data
+                with project_lock(self.store, self.settings.name, command="stop"):
+                    raise WorldError(f"{address} does not run, and nobody is about to run it")
 
     def rollback(
         self,

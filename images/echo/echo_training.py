@@ -29,6 +29,8 @@ HYPERPARAMETERS: dict[str, tuple[str, str, str]] = {
     "read_pipes": ("string", "", "Channels to read in pipe mode, with their number of epochs: train=3 validation=1"),
     "first_bytes": ("integer", "0", "How much of each pipe's even epochs is read before it is closed; 0: all"),
     "write_to": ("string", "", "A file below input/ to be written to; the record says what came of it"),
+    "epochs": ("integer", "0", "Epochs to train, each with a line and a checkpoint, from which the next run goes on"),
+    "epoch_seconds": ("number", "0.1", "How long an epoch takes"),
 }
 
 
@@ -46,12 +48,26 @@ def main() -> NoReturn:
     write(base / "output/data", record)
     for number in range(int(settings["lines"])):
         print(f"line={number} echo:value={number / 10}", flush=True)
+    train_epochs(base, int(settings["epochs"]), float(settings["epoch_seconds"]))
     time.sleep(float(settings["sleep"]))
     if settings["on_host"] not in ("", record["current_host"]):
         sys.exit(0)
     if settings["failure"]:
         (base / "output/failure").write_text(settings["failure"], encoding="utf-8")
     sys.exit(int(settings["exit_code"]))
+
+
+def train_epochs(base: Path, epochs: int, seconds: float) -> None:
+    """Prints `epoch=N`; where there are checkpoints, goes on behind the last and keeps the last two."""
+    local_path = read_json(base / "input/config/checkpointconfig.json").get("LocalPath")
+    folder = Path(local_path) if local_path else None
+    done = max((int(path.suffix[1:]) for path in folder.glob("epoch.*")), default=0) if folder else 0
+    for epoch in range(done + 1, epochs + 1):
+        time.sleep(seconds)
+        print(f"epoch={epoch}", flush=True)
+        if folder:
+            (folder / f"epoch.{epoch}").write_text(f"all of epochs 1 to {epoch}\n", encoding="utf-8")
+            (folder / f"epoch.{epoch - 2}").unlink(missing_ok=True)
 
 
 def what_was_given(base: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from sagespec import __version__
-from sagespec.cli.addresses import complete_address, complete_builtin, complete_endpoint
+from sagespec.cli.addresses import complete_address, complete_builtin, complete_endpoint, complete_job
 from sagespec.cli.shared import CHANGES, DONE, FAILED, OPTIONS, STOPPED, WRONG_USAGE, Shared, reader_gone, shared
 from sagespec.errors import SagespecError, SpecError, WorldError, did_you_mean
 
@@ -536,6 +536,42 @@ def _without_its_own_refusal(converged: Converged, address: str) -> Converged:
     if refused != converged.plan.refused:
         notes += (f"{address}: its spec is not put back by apply until it changes (or with --retry)",)
     return replace(converged, plan=replace(converged.plan, refused=refused, notes=notes))
+
+
+@sagespec.command(
+    epilog=_as_written("""
+        Examples:
+          sagespec stop churn@3
+          sagespec stop job/churn@3 --reason "wrong data"
+    """)
+)
+@click.argument("address", shell_complete=complete_job)
+@click.option("--reason", default="", metavar="TEXT", help="Kept in the manifest.")
+@shared()
+def stop(given: Shared, address: str, reason: str) -> int:
+    """End a training job.
+
+    One that runs gets SIGTERM, 120 s, SIGKILL, and what lies in its model folder then is kept. One that waits or
+    fetches its data is ended as well. It is not run again until its spec changes, or by apply --retry. Ctrl-C ends
+    the waiting, not the stop.
+    """
+    from sagespec.cli.addresses import known_addresses, resolve_address
+    from sagespec.cli.stop import stoppable
+
+    with given.project() as project:
+        known = [known.whole for known in known_addresses(project) if known.kind == "job"]
+        found = resolve_address(address, known)
+        with stoppable(given.screen, "The request stays.", begun=True) as stop:
+            manifest = project.stop(found, reason=reason, report=stop.report, cancelled=stop.cancelled)
+    if given.screen.format == "json":
+        result = {"status": manifest.status.value, "reason": manifest.reason, "artifacts": sorted(manifest.artifacts)}
+        given.screen.record({"event": "result", "ok": True, "job": str(found)} | result)
+    elif manifest.status.value == "stopped":
+        kept = "what was in its model folder is kept" if "model" in manifest.artifacts else "it had no model"
+        given.screen.line(("stopped", "good"), f": {found}; {kept}")
+    else:
+        given.screen.line(("ended", "good"), f": {found} ended by itself before: {manifest.verdict}")
+    return DONE
 
 
 @sagespec.command(

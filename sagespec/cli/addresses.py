@@ -82,6 +82,11 @@ def complete_address(context: click.Context, _parameter: click.Parameter, incomp
     return [str(address) for address in _in_specs(context) if str(address).startswith(incomplete)]
 
 
+def complete_job(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """job/churn@3"""
+    return [text for text in complete_address(context, _parameter, incomplete) if text.startswith("job/")]
+
+
 def complete_endpoint(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """churn"""
     names = [address.name for address in _in_specs(context) if address.kind == "endpoint"]

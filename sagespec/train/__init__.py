@@ -202,6 +202,8 @@ class Trainer:
                 patiently(checkpoints.sync_at_end)
             ends = patiently(lambda: self._ends(launches, hosts, followed))
             verdict = judge(ends, ending)
+            if verdict.is_platforms and stop.reason:
+                verdict = Verdict(JobStatus.STOPPED, stop.reason)
             seconds = time.time() - started.training_from
             if verdict.is_platforms and course.may_go_on(seconds):
                 kept = {host: upload(f"logs/{host}.{course.number}.log", log) for host, log in logs.items()}

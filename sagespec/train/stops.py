@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 from sagespec.errors import WorldError
 from sagespec.manifest import Manifest, StopRequest
@@ -19,6 +20,19 @@ LOOK_EVERY_SECONDS = 1.0
 
 class StopAsked(Exception):
     """A job is to end that has not started yet."""
+
+
+def ask_to_stop(records: Records, address: Address, by: str, manifest: Manifest | None) -> StopRequest:
+    """The request to stop a job: a new one, or the one that is under way. manifest: of the job, if it has one."""
+    present = Stop(records, address, manifest)
+    if present.look() and present.request:
+        return present.request
+    at = datetime.now(UTC)
+    if manifest:  # by another clock
+        at = max(at, manifest.ended_at + timedelta(milliseconds=1))
+    request = StopRequest(by=by, at=at)
+    records.write_stop_request(address, request)
+    return request
 
 
 class Stop:
