@@ -336,7 +336,7 @@ def test_a_lock_lost_while_a_job_runs_keeps_its_model_out_of_the_store(place: Pl
 
 def test_an_exception_lets_go_of_a_running_job_instead_of_waiting_for_it(place: Place) -> None:
     place.engine.behave("job/model@1", Behaviour(lasts=None))
-    place.engine.behave("job/model@2", Behaviour(exit_code=1))
+    place.engine.behave("job/model@2", Behaviour(exit_code=1, lasts=0.5))
     world = place.world()
     desired, observed = place.look(world, place.job(1), place.job(2))
 
