@@ -6,8 +6,10 @@ libsvm, JSON lines, RecordIO-protobuf and Parquet.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -178,25 +180,39 @@ def _joined(blocks: Sequence[Rows]) -> tuple[FloatArray, FloatArray | SparseRows
 def _blocks(channel: Channel, file_format: FileFormat, label_size: int, input_format: InputFormat) -> Iterator[Rows]:
     """The channel's rows in blocks, each checked against those before and what the algorithm can take."""
     before: Rows | None = None
+    for path, stream in _streams(channel):
+        try:
+            for first_row, rows in file_format.read(stream, label_size):
+                place = f"{path}{file_format.before_row}"
+                if problem := _unlike(rows, before or rows, needs_labels=input_format.needs_labels):
+                    raise ClientError(f"{place}{first_row}: {problem}")
+                labels, features = before = rows
+                label_columns = label_size * file_format.label_is_column
+                if labels is not None:
+                    _refuse_missing(place, first_row, labels[:, np.newaxis], "column" if label_columns else "label")
+                if not isinstance(features, SparseRows) and not input_format.allow_missing:
+                    noun = "column" if file_format.label_is_column else "feature"
+                    _refuse_missing(place, first_row, features, noun, 1 + label_columns)
+                yield rows
+        except BadRow as error:
+            raise ClientError(f"{path}:{error.line_number}: {error.reason}") from error
+        except recordio.BadRecord as error:
+            raise ClientError(f"{path}: {error}") from error
+
+
+def _streams(channel: Channel) -> Iterator[tuple[Path, BinaryIO]]:
+    """The files of the channel, also those that come wrapped through a pipe."""
     for path in channel.paths():
         with path.open("rb") as stream:
+            if not (channel.is_pipe and channel.record_wrapped):
+                yield path, stream
+                continue
             try:
-                for first_row, rows in file_format.read(stream, label_size):
-                    place = f"{path}{file_format.before_row}"
-                    if problem := _unlike(rows, before or rows, needs_labels=input_format.needs_labels):
-                        raise ClientError(f"{place}{first_row}: {problem}")
-                    labels, features = before = rows
-                    label_columns = label_size * file_format.label_is_column
-                    if labels is not None:
-                        _refuse_missing(place, first_row, labels[:, np.newaxis], "column" if label_columns else "label")
-                    if not isinstance(features, SparseRows) and not input_format.allow_missing:
-                        noun = "column" if file_format.label_is_column else "feature"
-                        _refuse_missing(place, first_row, features, noun, 1 + label_columns)
-                    yield rows
-            except BadRow as error:
-                raise ClientError(f"{path}:{error.line_number}: {error.reason}") from error
+                files = recordio.whole(stream.read())
             except recordio.BadRecord as error:
                 raise ClientError(f"{path}: {error}") from error
+            for file in files:
+                yield path, io.BytesIO(file)
 
 
 def _unlike(rows: Rows, before: Rows, *, needs_labels: bool) -> str | None:

@@ -57,10 +57,15 @@ class _Tensor:
 
 def decode(body: bytes) -> tuple[FloatArray | None, FloatArray | SparseRows]:
     """Labels of shape (rows,), None where no record has one, and features. Raises BadRecord."""
+    return rows_of(whole(body))
+
+
+def whole(body: bytes) -> list[Bytes]:
+    """The records of a stream that has come to its end. Raises BadRecord."""
     records, end = split(body)
     if end < len(body):
         raise BadRecord(len(records) + 1, "ends too early")
-    return rows_of(records)
+    return records
 
 
 def split(data: bytes, first_record: int = 1) -> tuple[list[Bytes], int]:

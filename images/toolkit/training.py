@@ -40,6 +40,7 @@ class Channel:
     content_type: str
     input_mode: str = "File"
     replicated: bool = False  # every host has all of its files
+    record_wrapped: bool = False  # each file comes inside a RecordIO record
 
     @property
     def is_pipe(self) -> bool:
@@ -139,6 +140,7 @@ def read_job(declaration: type[H], base: Path, stop: Stop) -> Job[H]:
                 base / "input" / "data" / name,
                 settings.get("ContentType") or "",
                 input_mode=settings.get("TrainingInputMode") or "File",
+                record_wrapped=settings.get("RecordWrapperType") == "RecordIO",
                 replicated=settings.get("S3DistributionType") == "FullyReplicated",
             )
             for name, settings in sorted(inputs.items())

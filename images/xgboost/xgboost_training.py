@@ -8,7 +8,6 @@ missing values.
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from toolkit.training import Job, Stop
 from xgboost_model import FILE_NAME
 
 CHANNELS = ("train", "validation")
-INPUT_FORMAT = InputFormat(default_type=LIBSVM, absent=math.nan, allow_missing=True)
+INPUT_FORMAT = InputFormat(default_type=LIBSVM, allow_missing=True, keep_sparse=True)
 
 NOT_NEGATIVE = Range(minimum=0)
 SHARE = Range(minimum=0, maximum=1)

@@ -19,7 +19,7 @@ from toolkit.hosts import Hosts
 from toolkit.media import JSON_LINES, PARQUET, RECORDIO
 from toolkit.training import Channel, Job
 
-from tests.images.record import framed, record_of, rows_as_records
+from tests.images.record import frame, framed, record_of, rows_as_records
 
 LABELS = [1.0, 0.0, 1.0]
 ROWS = [[1.5, 2.0, 0.0], [0.0, 4.25, 5.0], [7.0, 0.0, 9.0]]
@@ -76,8 +76,10 @@ def load(tmp_path: Path) -> Any:
         input_format: InputFormat = InputFormat(),  # noqa: B008 (frozen)
         feature_dim: int | None = None,
         pipe: bool = False,
+        record_wrapped: bool = False,
     ) -> Table:
-        channel = Channel("train", tmp_path / "train", content_type, "Pipe" if pipe else "File")
+        mode = "Pipe" if pipe else "File"
+        channel = Channel("train", tmp_path / "train", content_type, mode, record_wrapped=record_wrapped)
         channel.folder.mkdir(exist_ok=True)
         if pipe:
             fifo = tmp_path / "train_0"
@@ -108,6 +110,19 @@ def test_pipe_is_read_as_the_files_one_after_the_other(load: Any, name: Any, mon
     table = load(content_type, content, content, pipe=True)
     np.testing.assert_array_equal(table.labels, LABELS * 2)
     np.testing.assert_array_equal(table.features, ROWS * 2)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "Parquet"])
+def test_files_may_come_through_a_pipe_each_in_a_record(load: Any, name: Any) -> None:
+    content_type, content = FILES[name]
+    table = load(content_type, frame(content.rstrip(b"\n")), frame(content), pipe=True, record_wrapped=True)
+    np.testing.assert_array_equal(table.labels, LABELS * 2)
+    np.testing.assert_array_equal(table.features, ROWS * 2)
+
+
+def test_pipe_that_ends_within_a_record_is_said(load: Any) -> None:
+    with pytest.raises(ClientError, match="train_0: record 1: ends too early"):
+        load("text/csv", frame(as_csv())[:-4], pipe=True, record_wrapped=True)
 
 
 @pytest.mark.parametrize(

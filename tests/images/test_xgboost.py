@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 import xgboost
+from pyarrow import parquet
 from sklearn.datasets import load_breast_cancer
+
+from tests.images.record import framed, labels_in, record_of, rows_as_records
 
 IMAGE = "xgboost"
 ROOT = Path(__file__).parents[2]
@@ -82,6 +89,49 @@ def test_libsvm_is_the_default_and_absent_is_missing(make_tree: Any) -> None:
     missing = np.where(features == 0, np.nan, features)
     reference = xgboost.train({"objective": "binary:logistic", "max_depth": 3}, xgboost.DMatrix(missing, labels), 8)
     np.testing.assert_array_equal(booster_of(tree).inplace_predict(missing), reference.inplace_predict(missing))
+
+
+def test_wide_sparse_rows_are_never_made_dense(make_tree: Any) -> None:
+    """Dense these would take 24 GB, and be refused for it."""
+    rows = "".join(f"{row % 2} {row}:1 {100_000 + row % 2}:{row % 2 + 1}\n" for row in range(30_000))
+    tree = make_tree(IMAGE, BINARY | {"num_round": 1}, {"train": rows}, content_type="text/libsvm")
+    code, printed = tree.train()
+    assert code == 0, printed
+    assert booster_of(tree).num_features() == 100_002
+
+
+@pytest.mark.parametrize("file_format", ["records", "sparse records", "Parquet", "JSON lines"])
+def test_other_formats_give_the_model_of_csv(make_tree: Any, file_format: Any) -> None:
+    features, labels = load_breast_cancer(return_X_y=True)
+    features, labels = features[:150, :6].astype(np.float32).astype(float), labels[:150]
+    sink = io.BytesIO()
+    columns = {"label": labels} | {str(number): column for number, column in enumerate(features.T)}
+    parquet.write_table(pyarrow.table(columns), sink)
+    content_type, content = {
+        "records": ("application/x-recordio-protobuf", rows_as_records(features, labels)),
+        "sparse records": (
+            "application/x-recordio-protobuf",
+            framed(
+                *(
+                    record_of(row, [label], keys=range(6), shape=[6])
+                    for row, label in zip(features, labels, strict=True)
+                )
+            ),
+        ),
+        "Parquet": ("application/x-parquet", sink.getvalue()),
+        "JSON lines": (
+            "application/jsonlines",
+            "".join(
+                json.dumps({"label": int(label), "features": row.tolist()}) + "\n"
+                for row, label in zip(features, labels, strict=True)
+            ),
+        ),
+    }[file_format]
+    tree = make_tree(IMAGE, BINARY, {"train": content}, content_type=content_type)
+    code, printed = tree.train()
+    assert code == 0, printed
+    reference = xgboost.train({"objective": "binary:logistic", "max_depth": 3}, xgboost.DMatrix(features, labels), 8)
+    np.testing.assert_array_equal(booster_of(tree).inplace_predict(features), reference.inplace_predict(features))
 
 
 def test_two_hosts_make_one_model_of_all_rows(make_tree: Any, run_hosts: Any) -> None:
@@ -210,3 +260,81 @@ def test_batch_transform_gets_a_line_a_row(model: Any, serve: Any) -> None:
         reply = server.invoke("17.99,10.38,122.8\n8,8,50", "text/csv")
         assert re.fullmatch(r"\S+\n\S+\n", reply.text)
         assert server.stop() == 0
+
+
+def test_records_in_and_out(served: Any, model: Any) -> None:
+    rows = np.array([[17.99, 10.38, 122.8], [8.0, np.nan, 50.0]])
+    expected = booster_of(model).inplace_predict(rows).tolist()
+    dense = framed(*(record_of(row, kind="float64") for row in rows))
+    sparse = framed(
+        record_of(rows[0], keys=[0, 1, 2], shape=[3], kind="float64"),
+        record_of([8.0, 50.0], keys=[0, 2], shape=[3], kind="float64"),
+    )
+    recordio = "application/x-recordio-protobuf"
+    for body in (dense, sparse):
+        reply = served.invoke(body, recordio, recordio)
+        assert [answer["score"] for answer in labels_in(reply.body)] == [[score] for score in expected]
+
+
+SOFTPROB = np.array([[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]])
+
+
+@pytest.mark.parametrize(
+    ("objective", "raw", "expected"),
+    [
+        ("reg:squarederror", [0.5, -7], {"predicted_score": [0.5, -7]}),
+        (
+            "binary:logistic",
+            [0.25, 0.75],
+            {
+                "predicted_label": [0, 1],
+                "labels": [[0, 1], [0, 1]],
+                "probability": [0.25, 0.75],
+                "probabilities": [[0.75, 0.25], [0.25, 0.75]],
+                "raw_score": [0.25, 0.75],
+                "raw_scores": [[0.75, 0.25], [0.25, 0.75]],
+            },
+        ),
+        ("binary:logitraw", [-0.5, 0.25], {"predicted_label": [0, 1], "raw_score": [-0.5, 0.25]}),
+        ("multi:softmax", [2, 0], {"predicted_label": [2, 0], "labels": [[0, 1, 2]] * 2, "raw_score": [2, 0]}),
+        (
+            "multi:softprob",
+            SOFTPROB,
+            {
+                "predicted_label": [1, 0],
+                "labels": [[0, 1, 2]] * 2,
+                "probability": [0.7, 0.5],
+                "probabilities": SOFTPROB.tolist(),
+                "raw_score": [0.7, 0.5],
+                "raw_scores": SOFTPROB.tolist(),
+            },
+        ),
+    ],
+)
+def test_columns_to_choose_from_by_objective(objective: Any, raw: Any, expected: Any) -> None:
+    sys.path.insert(0, str(ROOT / "images" / IMAGE))
+    try:
+        outputs = importlib.import_module("xgboost_outputs")
+    finally:
+        sys.path.remove(str(ROOT / "images" / IMAGE))
+    columns = outputs.choose(list(expected), objective, 2 if objective.startswith("binary") else 3)
+    assert {name: column(np.array(raw)).tolist() for name, column in columns.items()} == expected
+    with pytest.raises(ValueError, match=f"SAGEMAKER_INFERENCE_OUTPUT=score: {objective} does not give score, but pre"):
+        outputs.choose(["score"], objective, 2)
+
+
+def test_chosen_columns_are_answered(model: Any, serve: Any) -> None:
+    chance = float(booster_of(model).inplace_predict(np.array([[17.99, 10.38, 122.8]]))[0])
+    with serve(model, SAGEMAKER_INFERENCE_OUTPUT="predicted_label, probabilities") as server:
+        server.wait_until_it_answers()
+        reply = server.invoke("17.99,10.38,122.8", "text/csv", "application/json")
+        assert reply.json["predictions"][0]["predicted_label"] == 0
+        assert reply.json["predictions"][0]["probabilities"] == pytest.approx([1 - chance, chance])
+        assert re.fullmatch(r'0,"\[0\.\d+, 0\.\d+\]"\n', server.invoke("17.99,10.38,122.8", "text/csv").text)
+
+
+def test_column_that_the_objective_does_not_give_is_said(model: Any, serve: Any) -> None:
+    with serve(model, SAGEMAKER_INFERENCE_OUTPUT="predicted_score") as server:
+        ping = server.wait_until_it_answers()
+        assert ping.status == 500
+        assert "binary:logistic does not give predicted_score, but predicted_label, labels" in ping.text
