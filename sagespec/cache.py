@@ -27,7 +27,7 @@ from pathlib import Path
 from sagespec.errors import WorldError, disk_problems
 from sagespec.stores import Conflict, Entry, Progress, Store
 
-PART_BYTES = 8 << 20  # of a large object, fetched by itself
+PART_BYTES = 8 << 20
 FETCHERS = 16  # at once; each holds a part in memory
 TRIES = 3
 PAUSE_SECONDS = 0.5
@@ -45,12 +45,14 @@ class Wanted:
 
 
 class Cache:
-    """limit: bytes that may lie in `folder`. What a job still uses stays, even above it."""
+    """limit: bytes that may lie in `folder`; what a job still uses stays, even above it. part_bytes: of a large
+    object, fetched by themselves."""
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    def __init__(self, folder: Path, limit: int, *, part_bytes: int = PART_BYTES) -> None:
         self._objects = folder / "objects"
         self._partial = folder / "partial"
         self._limit = limit
+        self._part_bytes = part_bytes
 
     def bring(self, wanted: Sequence[Wanted], progress: Progress, look: Callable[[], None] = lambda: None) -> int:
         """Every object at its target, fetched if it is not here; how many bytes were missing.
@@ -105,8 +107,8 @@ class Cache:
     # -- fetching
 
     def _fetch_all(self, missing: Sequence[Wanted], progress: Progress, look: Callable[[], None]) -> None:
-        small = [one for one in missing if one.entry.size <= PART_BYTES]
-        large = [one for one in missing if one.entry.size > PART_BYTES]
+        small = [one for one in missing if one.entry.size <= self._part_bytes]
+        large = [one for one in missing if one.entry.size > self._part_bytes]
         with ThreadPoolExecutor(FETCHERS, thread_name_prefix="sagespec-fetch") as pool:
             try:
                 futures = [pool.submit(self._fetch, one, progress, look, _Inline()) for one in small]
@@ -133,7 +135,7 @@ class Cache:
                     return
                 if file is None:
                     continue
-                journal = partial.with_suffix(f".{PART_BYTES}")  # parts of another size are other parts
+                journal = partial.with_suffix(f".{self._part_bytes}")  # parts of another size are other parts
                 self._fetch_parts(one, file, journal, progress, look, pool)
                 is_md5 = _MD5.fullmatch(one.entry.etag) is not None and _md5(file) == one.entry.etag
                 place = by_content if is_md5 else by_place
@@ -157,14 +159,14 @@ class Cache:
         if os.fstat(file).st_size != size:
             journal.unlink(missing_ok=True)
             os.ftruncate(file, size)
-        starts = range(0, size, PART_BYTES)
+        starts = range(0, size, self._part_bytes)
         there = _noted(journal) & set(starts)
-        progress(sum(min(PART_BYTES, size - start) for start in there))
+        progress(sum(min(self._part_bytes, size - start) for start in there))
         notes = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
         def fetch(start: int) -> None:
             look()
-            part = _read(one, start, min(PART_BYTES, size - start))
+            part = _read(one, start, min(self._part_bytes, size - start))
             _write(file, part, start)
             os.fsync(file)  # a note must not outlive what it tells of
             os.write(notes, f"{start}\n".encode())

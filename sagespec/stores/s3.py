@@ -21,7 +21,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypedDict
@@ -147,9 +147,10 @@ class S3Store:
                 found = self._client.get_object(
                     **where, Range=f"bytes={start}-{start + size - 1}", IfMatch=f'"{if_match}"'
                 )
-                if found["ETag"].strip('"') != if_match:  # some servers take the condition and ignore it
-                    raise changed(key, self.uri)
-                part = found["Body"].read()
+                with closing(found["Body"]) as body:
+                    if found["ETag"].strip('"') != if_match:  # some servers take the condition and ignore it
+                        raise changed(key, self.uri)
+                    part = body.read()
             except aws.ClientError as error:
                 if _status(error) in (404, 412, 416):
                     raise changed(key, self.uri) from error

@@ -12,15 +12,19 @@ import os
 import re
 import shutil
 import signal
+import socket
+import socketserver
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -133,3 +137,67 @@ def _make_bucket(server: S3Server) -> None:
 
     session = boto3.session.Session(server.key, server.secret, region_name="us-east-1")
     session.client("s3", endpoint_url=server.endpoint).create_bucket(Bucket=server.bucket)
+
+
+class Meter:
+    """A way to a server that counts what comes back through it, and can be made slow."""
+
+    def __init__(self, server: S3Server) -> None:
+        parts = urlsplit(server.endpoint)
+        self._server = (parts.hostname or "", parts.port or 0)
+        self.bytes = 0
+        self.requests: list[str] = []  # their first lines, of those that begin a packet
+        self.pause_seconds = 0.0  # before each packet
+        meter = self
+
+        class Pass(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with socket.create_connection(meter._server) as onward:
+                    back = threading.Thread(target=meter._answers, args=(onward, self.request), daemon=True)
+                    back.start()
+                    meter._asks(self.request, onward)
+                    back.join()
+
+        self._listener = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Pass)
+        self._listener.daemon_threads = True
+        self._listener.block_on_close = False
+        self.server = replace(server, endpoint=f"http://127.0.0.1:{self._listener.server_address[1]}")
+        threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True).start()
+
+    def reset(self) -> None:
+        self.bytes = 0
+        self.requests = []
+
+    @property
+    def fetches(self) -> list[str]:
+        """The requests for the content of objects."""
+        return [line for line in self.requests if line.startswith("GET ") and "list-type" not in line]
+
+    def close(self) -> None:
+        self._listener.shutdown()
+        self._listener.server_close()
+
+    def _asks(self, client: socket.socket, onward: socket.socket) -> None:
+        with suppress(OSError):
+            while data := client.recv(1 << 16):
+                if re.match(rb"[A-Z]{3,7} /", data):
+                    self.requests.append(data.partition(b"\r\n")[0].decode())
+                onward.sendall(data)
+            onward.shutdown(socket.SHUT_WR)
+
+    def _answers(self, onward: socket.socket, client: socket.socket) -> None:
+        with suppress(OSError):
+            while data := onward.recv(1 << 16):
+                self.bytes += len(data)
+                time.sleep(self.pause_seconds)
+                client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def metered(server: S3Server) -> Iterator[Meter]:
+    meter = Meter(server)
+    try:
+        yield meter
+    finally:
+        meter.close()
