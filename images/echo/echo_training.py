@@ -28,6 +28,7 @@ HYPERPARAMETERS: dict[str, tuple[str, str, str]] = {
     "model_bytes": ("integer", "0", "Size of an extra file model/filler"),
     "read_pipes": ("string", "", "Channels to read in pipe mode, with their number of epochs: train=3 validation=1"),
     "first_bytes": ("integer", "0", "How much of each pipe's even epochs is read before it is closed; 0: all"),
+    "epoch_pause": ("number", "0", "Seconds to wait after each epoch that is read from a pipe"),
     "write_to": ("string", "", "A file below input/ to be written to; the record says what came of it"),
     "epochs": ("integer", "0", "Epochs to train, each with a line and a checkpoint, from which the next run goes on"),
     "epoch_seconds": ("number", "0.1", "How long an epoch takes"),
@@ -42,7 +43,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, on_ignored_signal if ignores else on_signal)
 
     record = what_was_given(base)
-    record["pipes"] = read_pipes(base / "input/data", settings["read_pipes"], int(settings["first_bytes"]))
+    record["pipes"] = read_pipes(base / "input/data", settings)
     record["written"] = try_to_write(base / "input", settings["write_to"])
     write(base / "model", record, filler_bytes=int(settings["model_bytes"]))
     write(base / "output/data", record)
@@ -88,10 +89,11 @@ def what_was_given(base: Path) -> dict[str, Any]:
     }
 
 
-def read_pipes(folder: Path, order: str, first_bytes: int) -> dict[str, list[dict[str, Any]]]:
+def read_pipes(folder: Path, settings: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
     """What each epoch of each channel gave: its length, its hash, and its beginning as base64."""
+    first_bytes, pause = int(settings["first_bytes"]), float(settings["epoch_pause"])
     found: dict[str, list[dict[str, Any]]] = {}
-    for word in order.split():
+    for word in settings["read_pipes"].split():
         channel, _, epochs = word.partition("=")
         found[channel] = []
         for epoch in range(int(epochs)):
@@ -109,6 +111,7 @@ def read_pipes(folder: Path, order: str, first_bytes: int) -> dict[str, list[dic
                 }
             )
             print(f"{channel} epoch {epoch}: {len(data)} bytes", flush=True)
+            time.sleep(pause)
     return found
 
 
