@@ -22,36 +22,36 @@ NPZ = "application/x-npz"
 TEXTS = (JSON, CSV)  # handlers get these as str
 
 
-class UnsupportedFormat(Exception):
-    """A content type that has no codec here; `input_fn` or `output_fn` of the script may know it."""
+class CodecError(Exception):
+    """What no codec here can do, and the status that says so. A script's own input_fn or output_fn may."""
 
-    def __init__(self, wanted: str, known: tuple[str, ...]) -> None:
-        super().__init__(f"{wanted or 'no content type'} is not among {', '.join(known)}")
-
-
-class Unreadable(Exception):
-    """A body that is not what its content type says."""
+    def __init__(self, status_code: int, message: str) -> None:
+        super().__init__(message)
+        self.status_code = status_code
 
 
 def decode(body: str | bytes, content_type: str) -> Any:
-    """The array (sparse matrix for NPZ) in `body`. Raises UnsupportedFormat, or Unreadable with the reason."""
+    """The array (sparse matrix for NPZ) in `body`. Raises CodecError 415."""
     name = media_type(content_type or JSON).name
     if name not in DECODERS:
-        raise UnsupportedFormat(content_type, tuple(DECODERS))
+        raise CodecError(415, f"content type {content_type} is not among {', '.join(DECODERS)}")
     try:
         return DECODERS[name](body.encode() if isinstance(body, str) else body)
     except (ValueError, KeyError, OSError, EOFError) as error:
-        raise Unreadable(f"the body is not {name} as expected: {error}") from error
+        raise CodecError(415, f"the body is not {name} as expected: {error}") from error
 
 
 def encode(prediction: Any, accept: str) -> tuple[bytes, str]:
-    """`prediction` (an array, or what JSON can hold) in the first type of `accept` that has a codec; and that type."""
+    """`prediction` (an array, or what JSON can hold) in the first type of `accept` that has a codec; and that type.
+
+    Raises CodecError 406.
+    """
     for wish in accept.split(","):
         name = media_type(wish).name
         name = JSON if name in ("*/*", "application/*") else name
         if name in ENCODERS:
             return ENCODERS[name](prediction), name
-    raise UnsupportedFormat(accept, tuple(ENCODERS))
+    raise CodecError(406, f"Accept {accept} is not among {', '.join(ENCODERS)}")
 
 
 def _decode_json(body: bytes) -> Any:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import flask
 
-from toolkit.codecs import TEXTS, Unreadable, UnsupportedFormat, decode, encode
+from toolkit.codecs import TEXTS, CodecError, decode, encode
 from toolkit.errors import ClientError
 from toolkit.media import JSON, media_type
 from toolkit.packages import IMAGES, install, require_modules
@@ -88,10 +88,7 @@ class Handlers:
             raise NotImplementedError("the script needs a predict_fn(data, model) that returns the prediction")
         decoded = _call(self._input_fn, data, content_type, context=context)
         prediction = _call(self._predict_fn, decoded, model, context=context)
-        try:
-            return _call(self._output_fn, prediction, accept, context=context)
-        except UnsupportedFormat as error:
-            raise Refusal(406, f"Accept {error}") from error
+        return _call(self._output_fn, prediction, accept, context=context)
 
 
 def _call(function: Callable[..., Any], *arguments: Any, context: Context) -> Any:
@@ -113,13 +110,9 @@ class Transformations:
             return self._transform(environ, read_body(environ, payload_bytes()))
         except Refusal as refusal:
             return text_answer(refusal.status, str(refusal))
-        except (UnsupportedFormat, Unreadable) as error:
-            traceback.print_exc()
-            return text_answer(415, f"content type {error}" if isinstance(error, UnsupportedFormat) else str(error))
         except Exception as error:
             traceback.print_exc()
-            # The toolkit's own errors, and a script's, may say which status they mean.
-            status = getattr(error, "status_code", 500)
+            status = getattr(error, "status_code", 500)  # which our codecs and the inference toolkit give their errors
             return text_answer(status if isinstance(status, int) else 500, f"{type(error).__name__}: {error}")
 
     def _transform(self, environ: WSGIEnvironment, body: bytes) -> Answer:
@@ -132,7 +125,7 @@ class Transformations:
             try:
                 data = body.decode()
             except UnicodeDecodeError as error:
-                raise Unreadable(f"the body is not {content_type} as expected: {error}") from error
+                raise CodecError(415, f"the body is not {content_type} as expected: {error}") from error
         context = Context({"model_dir": str(self._folder)}, _headers(environ))
         result = self._handlers.transform(self._model, data, content_type, accept, context)
         return _answer(result, accept)

@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from toolkit.codecs import Unreadable, decode
+from toolkit.codecs import CodecError, decode
 from toolkit.lean_xgboost import xgboost
 from toolkit.media import LIBSVM, media_type
 from toolkit.rows import SparseRows
@@ -31,7 +31,7 @@ def input_fn(data: str | bytes, content_type: str) -> Any:
     try:
         rows.add_libsvm(data if isinstance(data, bytes) else data.encode(), labelled=False)
     except ValueError as error:
-        raise Unreadable(f"the body is not {LIBSVM} as expected: {error}") from error
+        raise CodecError(415, f"the body is not {LIBSVM} as expected: {error}") from error
     return xgboost.DMatrix(rows.dense(width=rows.width, absent=math.nan))
 
 

@@ -170,6 +170,8 @@ def transform_fn(model, data, content_type, accept):
         assert server.wait_until_it_answers().status == 200
         assert server.invoke("21", "application/json").json == {"doubled": 42, "accept": "application/json"}
         assert server.invoke("busy", "text/csv").status == 429
+        refused = server.invoke("21", "application/json", "image/png")
+        assert (refused.status, "Accept image/png is not among" in refused.text) == (406, True)
 
 
 @pytest.mark.parametrize(
