@@ -35,6 +35,7 @@ from sagespec.spec import KINDS, Project
 from sagespec.state import (
     GATEWAY,
     Address,
+    Capacity,
     Container,
     ContainerState,
     Desired,
@@ -91,6 +92,7 @@ class Simulation:
     models: dict[str, str] = field(default_factory=dict)  # container -> model it serves, as written
     failing_jobs: set[Address] = field(default_factory=set)
     unhealthy: set[str] = field(default_factory=set)
+    capacity: Capacity | None = None
     now: datetime = START
     check: Callable[[Action], None] = lambda _action: None
     choose: Callable[[Sequence[Action]], Action] = lambda ready: ready[0]
@@ -109,6 +111,7 @@ class Simulation:
             gateway=ObservedGateway(True, dict(self.routes), probes) if answers else ObservedGateway(),
             manifests=dict(self.manifests),
             revisions={name: tuple(revisions) for name, revisions in self.revisions.items()},
+            capacity=self.capacity,
         )
 
     def is_healthy(self, name: str) -> bool:

@@ -6,6 +6,7 @@ trained: [documents]     jobs whose models are in the store, without a spec
 happened: [events]       gone ADDRESS | exited ADDRESS | created ADDRESS | unhealthy MODEL | failing JOB |
                          gateway gone | gateway exited | route lost ENDPOINT | rolled back ENDPOINT
 after: [documents]       left out: as before
+engine: {cpus: 4, memory: 8589934592}    what it has, when that is asked
 options: {retry: true}
 plan: |                  the plan's text
 refused: [texts]         parts of the problems, in order
@@ -24,7 +25,7 @@ import yaml
 from sagespec.manifest import RevisionStatus
 from sagespec.reconcile import Options, reconcile
 from sagespec.reconcile.endpoints import live_revision
-from sagespec.state import GATEWAY, Address, ContainerState, Route, container_name
+from sagespec.state import GATEWAY, Address, Capacity, ContainerState, Route, container_name
 from tests.simulation import PROJECT, Simulation, desired_from
 
 CASES = sorted((Path(__file__).parent / "cases" / "reconcile").glob("*.yaml"))
@@ -46,6 +47,7 @@ def test_case(file: Path) -> None:
         happen(world, event)
     after = desired_from(*case.get("after", case.get("before", [])), manifests=world.manifests)
 
+    world.capacity = Capacity(**case["engine"]) if "engine" in case else None
     plan = world.plan(after, Options(**case.get("options", {})))
 
     assert plan.text() == case.get("plan", "").rstrip("\n")
