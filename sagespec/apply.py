@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +52,7 @@ CRASHES_ALLOWED = 2  # restarts by the engine while an instance is waited for, b
 PARALLEL_ACTIONS = 8
 SIGNALS_SEEN_EVERY_SECONDS = 0.5
 OTHERS_SEEN_EVERY_SECONDS = 2.0
+STOPS_SEEN_EVERY_SECONDS = 2.0
 
 
 class Unhealthy(WorldError):
@@ -96,12 +97,12 @@ def apply(
     outcomes: list[Outcome] = []
     queue = _Queue(plan, world, report, parallel_jobs=parallel_jobs, capacity=capacity)
     with (
-        ThreadPoolExecutor(PARALLEL_ACTIONS + queue.most_at_once, thread_name_prefix="apply") as pool,
+        ThreadPoolExecutor(PARALLEL_ACTIONS + queue.most_at_once + 1, thread_name_prefix="apply") as pool,
         _cancelling(cancelled),  # inside: the pool waits for what runs
     ):
         while waiting or running:
             ready = [action for action in waiting if results.keys() >= set(action.after)]
-            for action in queue.due(ready, running.values(), begin_nothing=cancelled.is_set()):
+            for action in queue.due(ready, running.values(), pool, begin_nothing=cancelled.is_set()):
                 waiting.remove(action)
                 outcome = _not_begun(action, results, cancelled)
                 if outcome is None:
@@ -140,13 +141,18 @@ class _Queue:
         self._world, self._report = world, report
         self._parallel_jobs, self._capacity = parallel_jobs, capacity
         self._came: dict[Address, int] = {}
+        self._wanted: set[Address] = set()
+        self._sweep: Future[set[Address]] | None = None
+        self._swept_at = float("-inf")
         self._told: dict[Address, str] = {}
         self._others: tuple[Request, ...] = ()
         self._looked_at = float("-inf")
         self.most_at_once = parallel_jobs + sum(map(_is_adopted, jobs))
         self.is_held_up = False
 
-    def due(self, ready: Iterable[Action], running: Iterable[Action], *, begin_nothing: bool) -> list[Action]:
+    def due(
+        self, ready: Iterable[Action], running: Iterable[Action], pool: ThreadPoolExecutor, *, begin_nothing: bool
+    ) -> list[Action]:
         """Those of the ready actions that are to be begun now: all but the jobs whose turn it is not."""
         others = [action for action in ready if not isinstance(action, RunJob)]
         jobs = [action for action in ready if isinstance(action, RunJob)]
@@ -168,8 +174,31 @@ class _Queue:
         )
         self._tell(decided.waiting)
         self.is_held_up = bool(decided.waiting)
-        start = set(decided.start)
+        held_up = [action for action in waiting if action.about in decided.waiting]
+        start = {*decided.start, *self._need_no_turn(held_up, pool)}
         return [*others, *adopted, *(action for action in waiting if action.about in start)]
+
+    def _need_no_turn(self, waiting: Iterable[RunJob], pool: ThreadPoolExecutor) -> set[Address]:
+        """Those that somebody asked to stop, or whose max_wait is over: to begin them is to end them. The store is
+        asked now and then, beside all else that goes on."""
+        over: set[Address] = set()
+        if self._sweep and self._sweep.done():
+            over, self._sweep = self._sweep.result(), None
+        actions = [action for action in waiting if action.about not in over]
+        if self._sweep is None and actions and time.monotonic() - self._swept_at >= STOPS_SEEN_EVERY_SECONDS:
+            self._sweep, self._swept_at = pool.submit(self._look_for_stops, actions), time.monotonic()
+        return over
+
+    def _look_for_stops(self, waiting: Iterable[RunJob]) -> set[Address]:
+        over = set()
+        for action in waiting:
+            with suppress(WorldError):  # a store that is away for a moment: the next look tells
+                if action.about not in self._wanted:
+                    self._world.trainer.want(action.job)
+                    self._wanted.add(action.about)
+                if self._world.trainer.is_over(action.job):
+                    over.add(action.about)
+        return over
 
     def _what_others_hold(self, waiting: Iterable[RunJob]) -> tuple[Request, ...]:
         """Jobs that run and are not of this plan, and the GPUs of endpoints. Looked at now and then while somebody

@@ -289,6 +289,22 @@ def test_a_job_taken_up_needs_no_turn_and_counts_first(place: Place) -> None:
     assert told_waits(place) == [("job/model@1", "waits for 3 CPUs: 1 of 4 is free; job/model@2 has 3")]
 
 
+def test_max_wait_ends_a_job_that_still_waits(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sagespec.apply.STOPS_SEEN_EVERY_SECONDS", 0.2)
+    place.engine.behave("job/model@1", replace(TRAINS, lasts=3.0))
+    stopping = {"max_runtime": 1, "max_wait": 1}
+    specs = [place.job(1, resources={"cpus": 3}), place.job(2, resources={"cpus": 3}, stopping=stopping)]
+    result = place.converge(*specs)
+    assert [(outcome.about, outcome.result) for outcome in result.outcomes] == [
+        ("job/model@2", Result.FAILED),
+        ("job/model@1", Result.DONE),
+    ]
+    manifest = place.world().records.manifests([job_address("model", 2)])[job_address("model", 2)]
+    assert manifest.status is JobStatus.STOPPED
+    assert manifest.reason.startswith("MaxWaitTimeExceeded")
+    assert not any("job/model@2" in str(c.launch.address) for c in place.engine.all.values())
+
+
 def test_whoever_waits_is_let_go_of_on_ctrl_c(place: Place) -> None:
     place.engine.behave("job/model@1", Behaviour(lasts=None))
     cancelled = threading.Event()
