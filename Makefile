@@ -44,6 +44,7 @@ bench: $(VENV)/.test data  ## the figures README and docs quote
 	$(BIN)/python -m benchmarks.gateway
 	$(BIN)/python -m benchmarks.distributed exact
 	$(BIN)/python -m benchmarks.distributed scaling
+	$(BIN)/python -m benchmarks.quality
 
 docs: $(VENV)/.local  ## write docs/spec.md and docs/schema.json anew from the models
 	$(BIN)/sagespec schema --docs > docs/spec.md
