@@ -49,6 +49,7 @@ class Cache:
     object, fetched by themselves."""
 
     def __init__(self, folder: Path, limit: int, *, part_bytes: int = PART_BYTES) -> None:
+        self.folder = folder
         self._objects = folder / "objects"
         self._partial = folder / "partial"
         self._limit = limit
@@ -60,7 +61,7 @@ class Cache:
         progress counts all bytes, those that were here as well. look: called often; what it raises ends the work,
         and what arrived is kept for the next time. Conflict when an object is no longer what its entry says.
         """
-        with disk_problems(f"cannot write to {self._objects.parent}"):
+        with disk_problems(f"cannot write to {self.folder}"):
             missing = []
             for one in wanted:
                 if self._give(one):

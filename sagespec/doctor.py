@@ -40,13 +40,14 @@ def checks(project: Project) -> tuple[Check, ...]:
         ("specs", _specs),
         ("runtime", _runtime),
         ("store", _store),
+        ("cache", _cache),
         ("lock", _lock),
         ("gateway", _gateway_port),
         ("clock", _clock),
     ]
     found: list[Check] = []
     for name, look in looks:
-        needs_settings = look in (_specs, _store, _lock, _gateway_port, _clock)
+        needs_settings = look in (_specs, _store, _cache, _lock, _gateway_port, _clock)
         if needs_settings and any(check.name == "project" and not check.ok for check in found):
             continue  # said once, by "project"
         found += _guarded(name, look, project)
@@ -124,6 +125,11 @@ def _store(project: Project) -> Iterator[Check]:
         yield Check("store", False, lost, "use a server that knows conditional writes (S3, MinIO, a folder)")
     else:
         yield Check("store", True, f"{store.uri}: written, read and deleted a probe in {took}")
+
+
+def _cache(project: Project) -> Iterator[Check]:
+    used, limit = project.cache.size() / 2**30, project.settings.cache_size / 2**30
+    yield Check("cache", True, f"{used:.1f} of {limit:g} GiB in {project.cache.folder}; removed, it is fetched again")
 
 
 def _lock(project: Project) -> Iterator[Check]:

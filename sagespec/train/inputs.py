@@ -198,7 +198,7 @@ class Inputs:
 
     def sweep(self, project_name: str) -> None:
         """Throw away the views of jobs without containers; those of a job that is being started are locked."""
-        for view in self.views.iterdir() if self.views.is_dir() else ():
+        for view in self.views.glob(f"sagespec_{project_name}_*"):
             with suppress(FileNotFoundError, NotADirectoryError, BlockingIOError), _locked(view, fcntl.LOCK_NB):
                 whole = ((container.address.whole, container.hash) for container in self.runtime.containers())
                 if view.name not in {container_name(project_name, *job) for job in whole}:

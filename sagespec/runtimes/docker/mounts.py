@@ -33,14 +33,22 @@ class Mounts:
     def __init__(self, engine: Any, project_name: str) -> None:
         self._engine = engine
         self._project_name = project_name
+        self._has_selinux: bool | None = None
         self._seen: dict[Path, bool] = {}
         self._probing = threading.Lock()
 
     def can_show(self, folder: Path, witness: str, image: str) -> bool:
-        """Whether the engine sees the same file `witness` in `folder`. image: any that is on the engine."""
+        """Whether the engine sees the same file `witness` in `folder`. image: any that is on the engine.
+
+        Under SELinux containers may read only what is labelled for them, and a user's folder is not relabelled.
+        """
         if not engine_address().startswith(("unix://", "the default")) or not image:
             return False
         with self._probing:
+            if self._has_selinux is None:
+                self._has_selinux = any("selinux" in option for option in self._engine.info()["SecurityOptions"] or ())
+            if self._has_selinux:
+                return False
             if folder not in self._seen:
                 self._seen[folder] = self._is_same(folder, witness, image)
             return self._seen[folder]
