@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ NPY = "application/x-npy"
 GOOD = 0.8  # of the digits read rightly; by chance it is 0.1, and mixed up rows or pixels come near that
 CPU_TORCH = "torch==2.13.0+cpu"
 FIRST_BUILD_SECONDS = 900.0
+INDEX_PORT = 31997
 
 # Tells bad from good in three words; a model of a few kilobytes, since none can be fetched here.
 TRANSFORMER = """
@@ -91,10 +93,11 @@ def torch_for_cpu(tmp_path_factory: pytest.TempPathFactory, docker_client: Any) 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer((gateway, 0), partial(Quiet, directory=str(folder))) as server:
+    # The port is always the same, as the engine finds a layer again by its arguments.
+    with ThreadingHTTPServer((gateway, INDEX_PORT), partial(Quiet, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PIP_EXTRA_INDEX_URL", f"http://{gateway}:{server.server_port}/simple")
+            patch.setenv("PIP_EXTRA_INDEX_URL", f"http://{gateway}:{INDEX_PORT}/simple")
             patch.setenv("PIP_TRUSTED_HOST", gateway)
             yield
         server.shutdown()
@@ -118,10 +121,15 @@ def accuracy(scores: Any, digits: Any) -> float:
     return float((np.asarray(scores).argmax(1) == digits).mean())
 
 
+def path_of(workspace: Workspace, job: str) -> Path:
+    """A trained model in the store."""
+    (path,) = (workspace.root / ".sagespec/store").rglob(f"{job}/1/model.tar.gz")
+    return path
+
+
 def archive_of(workspace: Workspace, job: str) -> dict[str, bytes]:
     """The files of a trained model."""
-    (path,) = (workspace.root / ".sagespec/store").rglob(f"{job}/1/model.tar.gz")
-    with tarfile.open(path) as tar:
+    with tarfile.open(path_of(workspace, job)) as tar:
         return {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}  # type: ignore[union-attr]
 
 
@@ -181,6 +189,8 @@ def test_pytorch_on_two_hosts_finds_the_network_of_one(
 ) -> None:
     bring("pytorch")
     also_on_one_host(workspace, "pytorch")
+    saving = 'torch.jit.script(model).save(os.environ["SM_MODEL_DIR"] + "/model.pt")'
+    workspace.edit("(?m)^( +)(torch.save.*)$", rf"\1\2\n\1{saving}", "scripts/pytorch/train.py")
     workspace.run("apply", timeout=FIRST_BUILD_SECONDS)
     two, one = (
         tensors_in(archive_of(workspace, job)["digits.pt"]) for job in ("digits-pytorch", "digits-pytorch-alone")
@@ -194,6 +204,15 @@ def test_pytorch_on_two_hosts_finds_the_network_of_one(
         assert (
             accuracy(ask(workspace, "digits-pytorch", body, variant=variant, accept="application/json"), digits) > GOOD
         )
+
+    # An archive of one's own, without a script of its own: TorchScript by the framework's handlers.
+    shutil.copy(path_of(workspace, "digits-pytorch-alone"), workspace.root / "own.tar.gz")
+    own = "  - {name: own, model: ../own.tar.gz, framework: pytorch}"
+    workspace.edit(r"(  - \{name: one.*)\n", rf"\1\n{own}\n", "specs/pytorch.yaml")
+    workspace.run("apply")
+    logits = ask(workspace, "digits-pytorch", body, variant="own")
+    np.testing.assert_array_equal(logits.argmax(1), ask(workspace, "digits-pytorch", body, variant="one").argmax(1))
+    assert logits.min() < 0
 
 
 def tensors_in(checkpoint: bytes) -> list[Any]:
