@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from sagespec import contract, xds
 from sagespec.contract import config_files, training_environment, training_job_name, training_launches, user_arguments
+from sagespec.spec import Rollout, Stopping
 from sagespec.state import DesiredJob
 from tests.simulation import desired_from
 
@@ -194,6 +196,17 @@ def test_a_variable_too_long_for_any_program_is_left_out() -> None:
 
 def test_arguments_are_sorted_pairs() -> None:
     assert user_arguments({"b": True, "alpha": None, "c": 1.0}) == ["--alpha", "", "-b", "True", "-c", "1.0"]
+
+
+# -- limits ----------------------------------------------------------------------------------------
+
+
+def test_graces_and_limits_are_sagemakers() -> None:
+    assert (contract.STOP_GRACE_SECONDS, contract.SERVE_GRACE_SECONDS) == (120, 30)
+    assert contract.FAILURE_REASON_LENGTH == 1024
+    assert Stopping().max_runtime == 24 * 3600
+    assert Rollout().healthy_within == 8 * 60
+    assert (xds.PING_SECONDS, xds.INVOCATION_SECONDS) == (2, 60)
 
 
 # -- start -----------------------------------------------------------------------------------------

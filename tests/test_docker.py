@@ -1012,6 +1012,15 @@ def test_a_remote_engine_does_all_of_it_and_lists_in_one_request(
         runtime.destroy()
 
 
+def test_a_remote_engine_builds_a_folder_of_this_machine(
+    a_folder: Path, remote: Proxy, project_name: str, images: Path
+) -> None:
+    with DockerRuntime(project_name, images) as runtime:
+        assert "tcp://127.0.0.1" in runtime.engine
+        assert runtime.prepare(a_build(a_folder), silent).startswith("sha256:")
+    assert remote.requests
+
+
 def test_an_engine_that_does_not_answer_is_told_from_one_that_refuses(
     monkeypatch: pytest.MonkeyPatch, project_name: str, tmp_path: Path
 ) -> None:

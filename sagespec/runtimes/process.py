@@ -445,6 +445,9 @@ class ProcessRuntime:
         environment["PYTHONUNBUFFERED"] = "1"
         if launch.program.builtin:
             environment["PYTHONPATH"] = str(self._images)
+        else:
+            # sagemaker-training waits a quarter of an hour for the hosts' names, which here no one resolves.
+            environment["SM_STUDIO_LOCAL_MODE"] = "true"
         if launch.cpus:
             names = THREADS if launch.command == "train" else WORKERS
             environment |= dict.fromkeys(names, str(math.ceil(launch.cpus)))
