@@ -12,7 +12,7 @@ from toolkit.model import Model, Request
 from toolkit.rows import FloatArray
 
 FILE_NAME = "kmeans.npz"
-BLOCK_NUMBERS = 2**22  # of squared distances at a time, a center a column
+BLOCK_NUMBERS = 2**16  # distances at a time; so few stay in the processor's cache
 TIE = 1e-12  # relative: centers so nearly as close as the closest count as close
 
 
@@ -46,7 +46,7 @@ def closest_centers(rows: FloatArray, centers: FloatArray) -> tuple[NDArray[np.i
 
 
 def blocks(rows: FloatArray, numbers_a_row: int) -> Iterator[FloatArray]:
-    """The rows in blocks for which so many numbers a row fit in memory."""
+    """The rows in blocks of `BLOCK_NUMBERS`, if each gives rise to so many."""
     size = max(1, BLOCK_NUMBERS // numbers_a_row)
     for start in range(0, len(rows), size):
         yield rows[start : start + size]

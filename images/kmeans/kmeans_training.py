@@ -70,6 +70,7 @@ class Hyperparameters:
     IGNORED: ClassVar[Mapping[str, str]] = {
         "mini_batch_size": NO_BATCHES,
         "half_life_time_size": NO_BATCHES,
+        "force_dense": "rows are always dense here",  # sent by the SDK's KMeans
     }
 
 

@@ -394,13 +394,15 @@ def test_image_json_says_what_the_code_declares(image: Any) -> None:
 
 @pytest.mark.docker
 @pytest.mark.slow
-@pytest.mark.parametrize("image", ["linear-learner", "xgboost", "lightgbm"])
+@pytest.mark.parametrize("image", ["linear-learner", "xgboost", "lightgbm", "kmeans", "pca"])
 def test_image_trains_on_two_hosts_and_serves_without_any_privilege(image: Any, tmp_path: Any) -> None:
     """The real thing: built, trained on algo-1 and algo-2 in a network of their own, served, stopped."""
     settings = {
         "linear-learner": {"predictor_type": "binary_classifier"},
         "xgboost": {"num_round": "3", "objective": "binary:logistic"},
         "lightgbm": {"num_boost_round": "3", "objective": "binary"},
+        "kmeans": {"k": "2", "feature_dim": "2"},
+        "pca": {"num_components": "1", "feature_dim": "2"},
     }[image]
     with Containers(image, tmp_path) as containers:
         for host in ("algo-1", "algo-2"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from sklearn.datasets import load_iris
 
 from sagespec.builtins import describe_images
 from sagespec.runtimes import images_dir
+from sagespec.state import job_address
 from tests.scenarios.workspace import Workspace
 
 WITHOUT_LABELS = "text/csv;label_size=0"
@@ -75,6 +78,38 @@ def test_every_algorithm_trains_and_answers_as_hosted(workspace: Workspace) -> N
     workspace.run("apply", timeout=900)
     wrong = {name: got for name, example in EXAMPLES.items() if (got := answer(workspace, name)) != example.answer}
     assert not wrong
+
+
+def test_an_algorithm_learns_from_pipes_what_it_learns_from_files(workspace: Workspace) -> None:
+    write_data(workspace.root / "data")
+    (workspace.root / "data/parts").mkdir()
+    rows = (workspace.root / "data/bare.csv").read_text().splitlines(keepends=True)
+    for number in range(3):
+        (workspace.root / f"data/parts/{number}.csv").write_text("".join(rows[number::3]))
+    pca = EXAMPLES["pca"]
+    channels = ("input_mode: file", "input_mode: pipe", "input_mode: pipe, record_wrapper: recordio")
+    workspace.write(
+        "---\n".join(
+            f"apiVersion: sagespec/v1\nkind: TrainingJob\nname: pca\nversion: {version}\nalgorithm: pca\n"
+            f"instances: 2\nhyperparameters: {pca.hyperparameters}\nchannels:\n"
+            f"  train: {{source: ../data/parts, content_type: {pca.content_type}, distribution: sharded, {channel}}}\n"
+            for version, channel in enumerate(channels, 1)
+        )
+    )
+    workspace.run("apply", timeout=600)
+    files, *pipes = (components(workspace, version) for version in (1, 2, 3))
+    for found in pipes:
+        np.testing.assert_allclose(found, files, rtol=1e-6)
+
+
+def components(workspace: Workspace, version: int) -> Any:
+    """What the job pca has stored as its model."""
+    records, file = workspace.records(), workspace.root / f"model-{version}.tar.gz"
+    records.store.download(records.job_key(job_address("pca", version), "model.tar.gz"), file)
+    with tarfile.open(file) as archive:
+        model = archive.extractfile("pca.npz")
+        assert model
+        return np.load(io.BytesIO(model.read()), allow_pickle=False)["components"]
 
 
 def write_data(folder: Path) -> None:
