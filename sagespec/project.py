@@ -514,6 +514,7 @@ class Project:
             self._sweep_scratch()
             self._last_runtime.write_text(self.runtime.name + "\n")
             yield lock
+            self._inputs.sweep(self.settings.name)
 
     def _sweep_scratch(self) -> None:
         """Throw away what a killed run left; nobody else uses the folder while the lock is held."""

@@ -145,6 +145,7 @@ class Behaviour:
 
 TRAINS = Behaviour(lines=("trained",), files={"model/model.txt": b"a model\n"})
 SERVES = Behaviour(lasts=None, on_sigterm=0)
+FEEDS = Behaviour(lasts=None, on_sigterm=0, files={"output/ready": b""})
 
 
 @dataclass
@@ -211,8 +212,10 @@ class FakeEngine:
 
     def behaviour_of(self, launch: Launch) -> Behaviour:
         for whom in (launch.name, str(launch.address), str(launch.address.whole)):
-            if whom in self._behaviours:
+            if whom in self._behaviours and not (launch.address.is_companion and whom == str(launch.address.whole)):
                 return self._behaviours[whom]
+        if launch.address.is_companion:
+            return FEEDS
         return TRAINS if launch.command == "train" else SERVES
 
     def gpus_taken(self) -> dict[str, str]:

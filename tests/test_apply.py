@@ -119,6 +119,39 @@ def test_killed_before_any_effect_of_a_first_apply_the_next_reaches_the_same_end
     assert effects > 15
 
 
+def test_killed_before_any_effect_of_a_job_with_pipes_the_next_reaches_the_same_end(tmp_path: Path) -> None:
+    def new_place() -> Place:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        return Place(folder)
+
+    def specs(place: Place) -> dict[str, Any]:
+        return place.job(1, instances=2, input_mode="pipe")
+
+    def check(place: Place) -> None:
+        trained_before = place.world().records.manifests([job_address("model", 1)])
+        result = place.converge(specs(place))
+        assert result.ok, (result.failures, result.plan.text())
+        assert (place.addresses(), place.engine.volumes) == ([], {})
+        place.world().trainer.inputs.sweep(PROJECT)  # as each command does when it has the lock
+        assert list((place.folder / "views").glob("*")) == []
+        after = place.world().records.manifests([job_address("model", 1)])
+        assert not trained_before or trained_before == after
+
+    assert kill_at_every_effect(new_place, lambda place: place.converge(specs(place)), check) > 15
+
+
+def test_a_feeder_that_ends_fails_the_job_though_its_host_ended_well(place: Place) -> None:
+    place.engine.behave("job/model@1/feeder#0", Behaviour(exit_code=1, files={"output/ready": b""}, lines=("oh",)))
+    result = place.converge(place.job(1, input_mode="pipe", retries=0))
+    assert not result.ok
+    manifest = place.world().records.manifests([job_address("model", 1)])[job_address("model", 1)]
+    assert manifest.status is JobStatus.FAILED
+    assert manifest.reason.startswith("InternalServerError: job/model@1/feeder#0, which feeds the pipes, exited")
+    assert manifest.reason.endswith("its last lines:\noh")
+    assert place.addresses() == []
+
+
 def test_killed_before_any_effect_of_a_rollout_it_goes_on_serving(tmp_path: Path) -> None:
     def new_place() -> Place:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))

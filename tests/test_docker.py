@@ -1031,3 +1031,28 @@ def test_an_engine_that_does_not_answer_is_told_from_one_that_refuses(
         for wanted in ("auto", "docker"):  # who sets DOCKER_HOST means Docker
             with pytest.raises(WorldError, match="no Docker engine answers"):
                 choose(wanted, project_name, tmp_path)
+
+
+# -- mounts ----------------------------------------------------------------------------------------
+
+
+def test_what_the_engine_does_not_see_as_we_do_is_not_mounted(
+    runtime: DockerRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, docker_client: Any, project_name: str
+) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "witness").write_text("here")
+    monkeypatch.chdir(tmp_path)
+    here = Path("/proc/self/cwd")  # another folder for each process, and so for the engine
+    assert (here / "witness").read_text() == "here"
+    assert runtime.mounts(here, "witness") == ""
+    assert runtime.mounts(tmp_path, "witness") == "read-only"
+    assert runtime.mounts(tmp_path / "not there", "witness") == ""
+    assert docker_client.containers(all=True, filters={"name": f"sagespec_{project_name}_probe"}) == []
+
+
+def test_nothing_is_mounted_by_an_engine_elsewhere(
+    runtime: DockerRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "witness").write_text("here")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2375")
+    assert runtime.mounts(tmp_path, "witness") == ""

@@ -25,7 +25,7 @@ import yaml
 from sagespec.manifest import RevisionStatus
 from sagespec.reconcile import Options, reconcile
 from sagespec.reconcile.endpoints import live_revision
-from sagespec.state import GATEWAY, Address, Capacity, ContainerState, Route, container_name
+from sagespec.state import GATEWAY, Address, Capacity, Container, ContainerState, Route, container_name
 from tests.simulation import PROJECT, Simulation, desired_from
 
 CASES = sorted((Path(__file__).parent / "cases" / "reconcile").glob("*.yaml"))
@@ -152,6 +152,21 @@ def settled(*documents: dict[str, Any]) -> Simulation:
     world = Simulation(gateway_hash=desired_from().gateway_hash)
     world.settle(desired_from(*documents))
     return world
+
+
+def test_companions_are_no_hosts_but_go_with_their_job() -> None:
+    job = JOB | {"input_mode": "pipe", "channels": {"train": "s3://acme/train"}}
+    desired = desired_from(job)
+    (wanted,) = desired.jobs
+    host, feeder = Address("job", "churn", 1, instance=0), Address("job", "churn", 1, "feeder", 0)
+    running = [
+        Container(container_name(PROJECT, address, wanted.key), address, wanted.key, ContainerState.RUNNING)
+        for address in (host, feeder)
+    ]
+    world = Simulation(gateway_hash=desired.gateway_hash, containers={c.name: c for c in running})
+    assert world.plan(desired).text().strip() == "run-job  job/churn@1  taken up: it is running"
+    world.containers = {running[1].name: running[1]}
+    assert [action.verb for action in world.plan(desired).actions] == ["remove-container", "run-job"]
 
 
 def test_what_serves_stays_though_a_killed_run_recorded_nothing_and_the_new_spec_fails() -> None:
