@@ -16,13 +16,14 @@ from sagespec.apply import World, apply
 from sagespec.cache import Cache
 from sagespec.converge import Converged, converge
 from sagespec.events import Event, EventKind, Result
-from sagespec.manifest import JobStatus, RevisionStatus
+from sagespec.manifest import JobStatus, Manifest, RevisionStatus
 from sagespec.observe import observe
 from sagespec.reconcile import Options, reconcile
 from sagespec.records import Records
 from sagespec.state import Capacity, Desired, Observed, job_address
 from sagespec.train import Trainer
 from sagespec.train.inputs import Inputs
+from sagespec.train.stops import ask_to_stop
 from tests.fakes import SERVES, TRAINS, Behaviour, FakeEngine, FakeGateway, FakeRuntime, FakeStore, Faults, Killed
 from tests.simulation import PROJECT, START, desired_from
 
@@ -519,3 +520,67 @@ def test_an_image_that_trained_a_model_and_is_gone_is_told(place: Place) -> None
     (note,) = (event.text for event in place.events if event.kind is EventKind.NOTE)
     assert note.startswith("acme/churn:1 is sha256:")
     assert note.endswith("by now; sha256:old, which trained the model, is not to be had any more")
+
+
+def manifest_of(place: Place, version: int = 1) -> Manifest:
+    return place.world().records.manifests([job_address("model", version)])[job_address("model", version)]
+
+
+def test_a_job_that_waits_is_stopped_without_its_turn(place: Place) -> None:
+    place.engine.behave("job/model@1", replace(TRAINS, lasts=4.0))
+    specs = [place.job(version, resources={"cpus": 3}) for version in (1, 2)]
+    records = place.world().records
+    threading.Timer(0.3, ask_to_stop, (records, job_address("model", 2), "ada on build-7", None)).start()
+    result = place.converge(*specs)
+    outcomes = {outcome.about: outcome for outcome in result.outcomes}
+    assert outcomes["job/model@2"].reason.startswith("Stopped: asked for by ada on build-7")
+    assert [outcome.about for outcome in result.outcomes] == ["job/model@2", "job/model@1"], "it did not wait for 1"
+    assert manifest_of(place, 2).status is JobStatus.STOPPED
+    assert not [key for key in place.objects if key.endswith(("stop.json", "attempts.json"))]
+
+
+def test_max_wait_counts_while_a_job_waits_for_its_turn(place: Place) -> None:
+    place.engine.behave("job/model@1", replace(TRAINS, lasts=5.0))
+    limits = {"max_runtime": 1, "max_wait": 1}
+    result = place.converge(place.job(1, resources={"cpus": 3}), place.job(2, resources={"cpus": 3}, stopping=limits))
+    assert [outcome.about for outcome in result.outcomes] == ["job/model@2", "job/model@1"]
+    assert manifest_of(place, 2).reason == "MaxWaitTimeExceeded: waiting and running took longer than 1 s"
+
+
+def test_only_the_platforms_faults_are_tried_again(place: Place) -> None:
+    place.engine.behave("job/model@1", Behaviour(exit_code=137))
+    place.engine.behave("job/model@2", Behaviour(exit_code=1))
+    assert not place.converge(place.job(1, retries=1), place.job(2, retries=1)).ok
+    assert [attempt.number for attempt in manifest_of(place).attempts] == [1, 2]
+    assert manifest_of(place).reason.startswith("InternalServerError: algo-1 was ended from outside (SIGKILL)")
+    assert [attempt.number for attempt in manifest_of(place, 2).attempts] == [1]
+    assert f"{PROJECT}/jobs/model/1/logs/algo-1.1.log" in place.objects
+
+
+def test_attempts_are_counted_on_after_any_kill(tmp_path: Path) -> None:
+    """Killed before any effect, a job that the platform always ends is begun as often as it may be, and no oftener
+    than there were kills beside."""
+
+    def new_place() -> Place:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        place = Place(folder)
+        place.engine.behave("job/model@1", Behaviour(exit_code=137))
+        return place
+
+    def run(place: Place) -> Converged:
+        return place.converge(place.job(1, retries=2, checkpoints=True))
+
+    def check(place: Place) -> None:
+        run(place)
+        assert len(manifest_of(place).attempts) == 3
+        assert place.engine.all == {}
+
+    assert kill_at_every_effect(new_place, run, check) > 15
+
+
+def test_time_is_counted_over_all_attempts(place: Place) -> None:
+    place.engine.behave("job/model@1", Behaviour(exit_code=137, lasts=0.6))
+    place.converge(place.job(1, retries=9, stopping={"max_runtime": 1}))
+    assert len(manifest_of(place).attempts) == 2
+    assert manifest_of(place).status in (JobStatus.FAILED, JobStatus.STOPPED)
