@@ -84,6 +84,7 @@ class Job(Generic[H]):
     model_folder: Path
     output_folder: Path
     stop: Stop = field(default_factory=Stop)
+    checkpoint_folder: Path | None = None
 
     def channel(self, name: str) -> Channel:
         if name in self.channels:
@@ -132,6 +133,7 @@ def read_job(declaration: type[H], base: Path, stop: Stop) -> Job[H]:
     resources = read_json(config / "resourceconfig.json")
     current = resources.get("current_host", "algo-1")
     inputs = read_json(config / "inputdataconfig.json")
+    local_path = read_json(config / "checkpointconfig.json").get("LocalPath")
     job = Job(
         hyperparameters=read(declaration, read_json(config / "hyperparameters.json")),
         channels={
@@ -149,6 +151,7 @@ def read_job(declaration: type[H], base: Path, stop: Stop) -> Job[H]:
         model_folder=base / "model",
         output_folder=base / "output" / "data",
         stop=stop,
+        checkpoint_folder=Path(local_path) if local_path else None,
     )
     job.model_folder.mkdir(parents=True, exist_ok=True)
     job.output_folder.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from toolkit.checkpoints import Checkpoints
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
@@ -110,16 +111,20 @@ def train(job: Job[Hyperparameters]) -> None:
     check_labels(job.hosts, settings, tables)
     matrices = {name: matrix_of(table, has_weights=has_weights(job, name)) for name, table in tables.items()}
 
+    checkpoints = Checkpoints(job.checkpoint_folder, "xgboost-checkpoint")
+    latest = checkpoints.latest()
+    done = latest[0] + 1 if latest else 0
     job.stop.keep_model()
     try:
         booster = xgboost.train(
             booster_parameters(settings),
             matrices["train"],
-            num_boost_round=settings.num_round,
+            num_boost_round=max(0, settings.num_round - done),
+            xgb_model=latest[1] if latest else None,
             evals=[(matrix, name) for name, matrix in matrices.items()],
             early_stopping_rounds=settings.early_stopping_rounds,
             verbose_eval=False,
-            callbacks=[Rounds(job.hosts, job.stop)],
+            callbacks=[Rounds(job.hosts, job.stop, done, checkpoints)],
         )
     except xgboost.core.XGBoostError as error:
         if (problem := blame(error)) is None:
@@ -185,20 +190,24 @@ def booster_parameters(settings: Hyperparameters) -> dict[str, Any]:
 
 
 class Rounds(xgboost.callback.TrainingCallback):
-    """Prints a round's metrics as the hosted algorithm does, and ends training when a host was stopped."""
+    """Prints a round's metrics as the hosted algorithm does, has the master write a checkpoint, and ends training
+    when a host was stopped. done: the rounds that the checkpoint held from which training goes on."""
 
-    def __init__(self, hosts: Hosts, stop: Stop) -> None:
+    def __init__(self, hosts: Hosts, stop: Stop, done: int, checkpoints: Checkpoints) -> None:
         self.hosts = hosts
         self.stop = stop
+        self.done = done
+        self.checkpoints = checkpoints
 
-    def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, Any]]) -> bool:  # noqa: ARG002
+    def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, Any]]) -> bool:
         scores = [
             f"{channel}-{metric}:{values[-1]:.5f}"
             for channel, log in evals_log.items()
             for metric, values in log.items()
         ]
         if self.hosts.is_master:
-            print("\t".join([f"[{epoch}]", *scores]), flush=True)
+            print("\t".join([f"[{self.done + epoch}]", *scores]), flush=True)
+            self.checkpoints.save(self.done + epoch, lambda: bytes(model.save_raw("ubj")))
         return self.hosts.any(self.stop.requested)
 
 

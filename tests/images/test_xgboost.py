@@ -338,3 +338,25 @@ def test_column_that_the_objective_does_not_give_is_said(model: Any, serve: Any)
         ping = server.wait_until_it_answers()
         assert ping.status == 500
         assert "binary:logistic does not give predicted_score, but predicted_label, labels" in ping.text
+
+
+def test_a_resumed_job_does_only_the_remaining_rounds(make_tree: Any) -> None:
+    features, labels = load_breast_cancer(return_X_y=True)
+    train = as_csv(features, labels)
+    whole, cut = (make_tree(IMAGE, BINARY | {"num_round": rounds}, {"train": train}) for rounds in (8, 3))
+    assert whole.train()[0] == 0
+    folder = cut.base / "checkpoints"
+    folder.mkdir()
+    cut.write_config("checkpointconfig", {"LocalPath": str(folder)})
+    assert cut.train()[0] == 0
+    assert (folder / "xgboost-checkpoint.0").exists(), "the first round is kept"
+    (folder / "xgboost-checkpoint.2").write_bytes((cut.model / "xgboost-model").read_bytes())
+    cut.write_config("hyperparameters", {name: str(value) for name, value in (BINARY | {"num_round": 8}).items()})
+    code, printed = cut.train()
+    assert code == 0, printed
+    assert re.findall(r"^\[(\d+)\]", printed, re.MULTILINE) == ["3", "4", "5", "6", "7"]
+    matrix = xgboost.DMatrix(features)
+    assert np.allclose(booster_of(cut).predict(matrix), booster_of(whole).predict(matrix), atol=1e-6)
+    code, printed = cut.train()
+    assert code == 0, printed
+    assert booster_of(cut).num_boosted_rounds() == 8, "nothing is left to do, and the model is there"
