@@ -446,7 +446,8 @@ class Container:
 
     `exit_code` is set when the state is EXITED; `restarts` counts the engine's restarts where the
     engine tells (0 otherwise). started_at: in a list of all, the time of creation may stand for it.
-    note: what else the engine says of its end, e.g. that it ran out of memory; told by `inspect` alone.
+    note: what else the engine says of its end, e.g. that it ran out of memory; told by `inspect` alone, as are
+    signals: numbers of those it was sent through its engine before it ended, by us or by others.
     cpus, memory and gpus: what it was given; of GPUs the ids, which nobody else has while it is there.
     """
 
@@ -460,6 +461,7 @@ class Container:
     restarts: int = 0
     started_at: datetime | None = field(default=None, compare=False)  # told more or less exactly
     note: str = ""
+    signals: tuple[int, ...] = ()
     cpus: float | None = field(default=None, compare=False)
     memory: int | None = field(default=None, compare=False)
     gpus: tuple[str, ...] = ()

@@ -11,9 +11,18 @@ from sagespec.state import Container, ContainerState, job_address
 from sagespec.train.faults import Ending, HostEnd, Seen, Verdict, judge
 
 
-def ended(code: int | None, *, host: str = "algo-1", note: str = "", seen: Seen = Seen.WATCHED, **more: Any) -> HostEnd:
+def ended(
+    code: int | None,
+    *,
+    host: str = "algo-1",
+    note: str = "",
+    signals: tuple[int, ...] = (),
+    seen: Seen = Seen.WATCHED,
+    **more: Any,
+) -> HostEnd:
     """code: None for a container that vanished."""
-    container = Container(host, job_address("m", 1), "1-a", ContainerState.EXITED, exit_code=code, note=note)
+    address = job_address("m", 1)
+    container = Container(host, address, "1-a", ContainerState.EXITED, exit_code=code, note=note, signals=signals)
     return HostEnd(host, container if code is not None else None, seen, **more)
 
 
@@ -33,6 +42,13 @@ CASES = {
     "segmentation fault": ([ended(139)], None, FAILED, "AlgorithmError: algo-1 exited with code 139"),
     "killed": ([ended(137)], None, FAILED, "InternalServerError: algo-1 was ended from outside (SIGKILL)"),
     "asked to end": ([ended(143)], None, FAILED, "InternalServerError: algo-1 was ended from outside (SIGTERM)"),
+    "asked to end, and obeyed": (
+        [ended(0, signals=(15,))],
+        None,
+        FAILED,
+        "InternalServerError: algo-1 was sent SIGTERM from outside",
+    ),
+    "a signal of no consequence": ([ended(0, signals=(10,))], None, JobStatus.COMPLETED, ""),
     "vanished": ([ended(None)], None, FAILED, "InternalServerError: the container of algo-1 was removed"),
     "with its engine": ([ended(0, seen=Seen.AWAY)], None, FAILED, "InternalServerError: algo-1 ended while the engine"),
     "with its machine": ([ended(255, seen=Seen.UNWATCHED)], None, FAILED, "InternalServerError: algo-1 ended with its"),

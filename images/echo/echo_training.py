@@ -59,7 +59,7 @@ def main() -> NoReturn:
 
 
 def train_epochs(base: Path, epochs: int, seconds: float) -> None:
-    """Prints `epoch=N`; where there are checkpoints, goes on behind the last and keeps the last two."""
+    """Prints `epoch=N`; where there are checkpoints, goes on behind the last and keeps the last three."""
     local_path = read_json(base / "input/config/checkpointconfig.json").get("LocalPath")
     folder = Path(local_path) if local_path else None
     done = max((int(path.suffix[1:]) for path in folder.glob("epoch.*")), default=0) if folder else 0
@@ -68,7 +68,7 @@ def train_epochs(base: Path, epochs: int, seconds: float) -> None:
         print(f"epoch={epoch}", flush=True)
         if folder:
             (folder / f"epoch.{epoch}").write_text(f"all of epochs 1 to {epoch}\n", encoding="utf-8")
-            (folder / f"epoch.{epoch - 2}").unlink(missing_ok=True)
+            (folder / f"epoch.{epoch - 3}").unlink(missing_ok=True)
 
 
 def what_was_given(base: Path) -> dict[str, Any]:

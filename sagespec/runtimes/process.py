@@ -192,6 +192,7 @@ class ProcessRuntime:
             memory=launch.memory,
             gpus=record.gpus,
             note=self._note(name) if run and run.exit_code == process_shim.KILLED else "",
+            signals=(signal.SIGTERM,) if run and (self._folder / name / "terminated").exists() else (),
         )
 
     def _note(self, name: str) -> str:

@@ -11,6 +11,7 @@ because it stands in the way of every start. In the folder it keeps:
   times.N   when it was printed, for the file of inode N of these two: lines `offset time`, the offset being
             the first byte printed then. What came within MARK_SECONDS of it has no line of its own.
   note      why the program was killed, where that was for its use of memory.
+  terminated  is there when SIGTERM was passed on to the program.
 
 SIGTERM is passed on to the program, as an engine passes it to PID 1; SIGUSR1 kills it. What the
 program leaves behind is killed with it.
@@ -130,7 +131,7 @@ def supervise(program: int, output: int, log: Log, memory_limit: int) -> int:
     os.set_blocking(output, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGTERM, lambda *_: kill(program, signal.SIGTERM))
+    signal.signal(signal.SIGTERM, lambda *_: terminate(program))
     signal.signal(signal.SIGUSR1, lambda *_: kill(program, signal.SIGKILL))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -163,6 +164,15 @@ def supervise(program: int, output: int, log: Log, memory_limit: int) -> int:
     except BlockingIOError:
         pass  # somebody who left the program's group still holds the pipe
     return exit_code
+
+
+def terminate(program: int) -> None:
+    """Pass SIGTERM on, and leave a mark of it: a program that obeys may end as if it had been done."""
+    try:
+        os.close(os.open("terminated", os.O_WRONLY | os.O_CREAT, 0o644))
+    except OSError:
+        pass
+    kill(program, 15)
 
 
 def note(reason: str) -> None:
@@ -259,8 +269,9 @@ def main() -> None:
         os.write(1, b"started")
         os._exit(0)
     log = Log()  # before it counts as running, so that followers find it
-    if os.path.exists("note"):
-        os.unlink("note")  # of an earlier run
+    for mark in ("note", "terminated"):  # of an earlier run
+        if os.path.exists(mark):
+            os.unlink(mark)
     started_at = time.time()
     os.pwrite(record, record_line(os.getpid(), started_at), 0)
     if linux is not None:

@@ -62,7 +62,7 @@ MAX_CODE_BYTES = 2 * 2**30  # an unpacked sourcedir.tar.gz larger than this is t
 REASON_LOG_LINES = 5
 LOG_TRIES = 8  # in a row, when the engine breaks off a log
 LOG_PAUSE_SECONDS = 0.5  # before the second, and twice as long before each further one
-PATIENCE_SECONDS = 120.0  # with an engine or a store that is away for a moment
+PATIENCE_SECONDS = 60.0  # with an engine or a store that is away for a moment
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 15.0
 
 T = TypeVar("T")
@@ -187,7 +187,11 @@ class Trainer:
             checkpoints.take_up()
 
         def patiently(do: Callable[[], T]) -> T:
-            return self._patiently(do, hosts.tell, cancelled)
+            def do_if_still_ours() -> T:
+                guard()
+                return do()
+
+            return self._patiently(do_if_still_ours, hosts.tell, cancelled)
 
         def upload(key: str, file: Path) -> Artifact:
             return patiently(lambda: self._upload(job, key, file, report))
@@ -209,13 +213,13 @@ class Trainer:
                 kept = {host: upload(f"logs/{host}.{course.number}.log", log) for host, log in logs.items()}
                 patiently(lambda: course.end(verdict.reason, seconds, kept))
                 hosts.tell(f"attempt {started.attempt} of {job.retries + 1}: {verdict.reason}; it is run again")
-                hosts.remove()
+                patiently(hosts.remove)
                 return None
             manifest = self._collect(
                 job, launches, logs, followed, ends, verdict, course, started, Path(folder), upload
             )
             patiently(lambda: self.records.write_manifest(manifest))
-        hosts.remove()
+        patiently(hosts.remove)
         self.inputs.sweep(self.records.project_name)
         return manifest
 
@@ -264,7 +268,7 @@ class Trainer:
                     raise
                 tell(f"{error.problems[0].what}; trying again in {pause:g} s")
             if cancelled.wait(pause):
-                raise Cancelled("stopped before its results were stored; `sagespec apply` goes on from here")
+                raise Cancelled("stopped before all of it was done; `sagespec apply` goes on from here")
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     # -- start -------------------------------------------------------------------------------------

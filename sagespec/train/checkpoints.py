@@ -25,7 +25,7 @@ from sagespec.state import Launch
 from sagespec.stores import CHUNK_BYTES, Store, sha256_of
 
 SYNC_EVERY_SECONDS = 3.0
-HOLD_SECONDS = 0.5  # for so long a file must stay as it is
+HOLD_SECONDS = 0.2  # for so long a file must stay as it is
 SYNC_SHARE = 0.1  # of the time at most goes into looking and copying
 PUT_IN_FILE = "input/config/sagespec-checkpoints.json"  # name -> SHA-256 of what each host was started with
 

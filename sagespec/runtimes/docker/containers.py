@@ -108,7 +108,20 @@ class Containers:
             restarts=details["RestartCount"],
             started_at=started_at if started_at.year > 1 else None,
             note="out of memory" if state.get("OOMKilled") else "",
+            signals=self._signals(details) if container.exit_code is not None and started_at.year > 1 else (),
         )
+
+    def _signals(self, details: Mapping[str, Any]) -> tuple[int, ...]:
+        """What the engine sent it since it was started, as far as the engine remembers: it tells the last few
+        hundred events, and none from before its own start."""
+        since, until = (datetime.fromisoformat(details["State"][at]).timestamp() for at in ("StartedAt", "FinishedAt"))
+        events = self._engine.events(
+            since=f"{since:.6f}",
+            until=f"{until + 0.001:.6f}",  # by the engine's clock; for what is to come it would wait
+            filters={"container": details["Id"], "event": "kill"},
+            decode=True,
+        )
+        return tuple(int(event["Actor"]["Attributes"]["signal"]) for event in events)
 
     def _container(
         self, name: str, labels: Mapping[str, str], status: str, exit_code: int, networks: Mapping[str, Any]
