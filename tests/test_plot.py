@@ -112,14 +112,18 @@ def test_the_metrics_of_an_ended_job_are_drawn_from_the_store(workspace: Workspa
 
 
 def test_the_metrics_of_a_running_job_are_seen_by_another_command(workspace: Workspace) -> None:
-    workspace.write(job(1, hyperparameters="{lines: 3, sleep: 6}"))
+    workspace.write(job(1, hyperparameters="{lines: 3, sleep: 600}"))
     with workspace.running("apply") as process:
         wait_until(lambda: "line=2" in workspace.run("logs", "model", code=None).stdout)
         (state,) = json.loads(workspace.run("status", "--output", "json").stdout)["jobs"]
         assert (state["state"], state["metrics"]) == ("running", {"echo:value": 0.2})
-        followed = workspace.run("logs", "model@1", "--plot", "--follow", "--output", "json").stdout
+        with workspace.running("logs", "model@1", "--plot", "--follow", "--output", "json") as follower:
+            assert follower.stdout is not None
+            first = json.loads(follower.stdout.readline())
+            workspace.run("stop", "model@1")
+            followed, _ = follower.communicate(timeout=60)
         process.communicate(timeout=60)
-    last = json.loads(followed.splitlines()[-1])
-    assert [value for _, value in last["series"]["echo:value"]] == [0.0, 0.1, 0.2]
+    assert [value for _, value in first["series"]["echo:value"]] == [0.0, 0.1, 0.2]
+    assert json.loads(followed.splitlines()[-1]) == first, "it ends with the job"
     stored = json.loads(workspace.run("logs", "model@1", "--plot", "--output", "json").stdout)
-    assert stored == last, "by when they were printed, whoever reads them and when"
+    assert stored == first, "by when they were printed, whoever reads them and when"
