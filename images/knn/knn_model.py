@@ -115,7 +115,8 @@ def unit_length(rows: FloatArray) -> FloatArray:
 
 def majority(labels: FloatArray) -> FloatArray:
     """The label most of a row's neighbours have, the smallest of several; (rows, k) to (rows,)."""
-    counts = (labels[:, :, np.newaxis] == labels[:, np.newaxis, :]).sum(axis=2)
-    candidates = np.where(counts == counts.max(axis=1, keepdims=True), labels, np.inf)
-    smallest: FloatArray = candidates.min(axis=1)
-    return smallest
+    classes, codes = np.unique(labels, return_inverse=True)
+    places = np.arange(len(labels))[:, np.newaxis] * len(classes) + codes.reshape(labels.shape)
+    counts = np.bincount(places.ravel(), minlength=len(labels) * len(classes))
+    most: FloatArray = classes[counts.reshape(len(labels), len(classes)).argmax(axis=1)]
+    return most

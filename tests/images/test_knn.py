@@ -51,6 +51,14 @@ def test_regressor_equals_scikit_learn(make_tree: Any, metric: Any) -> None:
     assert metrics_in(IMAGE, printed)["test:mse"] == pytest.approx(np.mean((predicted - labels[300:]) ** 2), rel=1e-8)
 
 
+def test_of_several_labels_that_are_as_frequent_the_smallest_counts(make_tree: Any) -> None:
+    rows = "2,0\n1,0.1\n1,0.2\n2,0.3\n"
+    settings = {"k": 4, "feature_dim": 1, "predictor_type": "classifier", "sample_size": 4}
+    code, printed = make_tree(IMAGE, settings, {"train": rows, "test": "1,0\n2,0\n"}).train()
+    assert code == 0
+    assert metrics_in(IMAGE, printed) == {"test:accuracy": 0.5}
+
+
 def test_sample_is_of_the_size_asked_for(make_tree: Any) -> None:
     features, labels = load_iris(return_X_y=True)
     tree = make_tree(IMAGE, IRIS | {"sample_size": 40}, {"train": as_csv(features, labels)})
