@@ -28,5 +28,6 @@ class PCAModel(Model):
 
 
 def save(folder: Path, *, mean: FloatArray, components: FloatArray, variances: FloatArray) -> None:
-    """`components` has shape (components, features), the one that explains most first; `variances` (components,)."""
+    """`components` has shape (components, features), `variances` (components,); the one that explains most is last,
+    as the hosted algorithm has it."""
     np.savez(folder / FILE_NAME, mean=mean, components=components, variances=variances)

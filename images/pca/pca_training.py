@@ -91,12 +91,12 @@ def randomized(hosts: Hosts, rows: FloatArray, settings: Hyperparameters) -> tup
 
 
 def _largest(hosts: Hosts, squares: FloatArray, directions: FloatArray, wanted: int) -> tuple[FloatArray, FloatArray]:
-    """The last `wanted` columns, the last one first, pointing where their largest number is positive."""
-    components = directions[:, ::-1][:, :wanted].T
+    """The last `wanted` columns, in their order, pointing where their largest number is positive."""
+    components = directions[:, -wanted:].T
     sizes = np.abs(components)
     first_large = (sizes >= sizes.max(axis=1, keepdims=True) * (1.0 - SAME_SIZE)).argmax(axis=1)
     signs = np.where(components[np.arange(wanted), first_large] < 0, -1.0, 1.0)
-    return hosts.from_master((components * signs[:, np.newaxis], np.maximum(squares[::-1][:wanted], 0.0)))
+    return hosts.from_master((components * signs[:, np.newaxis], np.maximum(squares[-wanted:], 0.0)))
 
 
 def explained(hosts: Hosts, rows: FloatArray, components: FloatArray) -> float:
