@@ -100,7 +100,7 @@ def test_shuffled_shards_hold_all_once_and_change_hands() -> None:
 
 def test_the_feeder_shuffles_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "images" / "feeder")
-    from pipe_feeder import Channel  # type: ignore[import-not-found]  # a program of its own
+    from pipe_feeder import Channel
 
     paths = [f"{number:02}" for number in range(20)]
     for index in range(2):

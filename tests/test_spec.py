@@ -166,3 +166,17 @@ def test_required_fields_have_an_example_to_show() -> None:
     for model in (*KINDS.values(), Variant, spec.Channel):
         for name, field in model.model_fields.items():
             assert field.examples or not field.is_required(), f"{model.__name__}.{name}"
+
+
+def test_fields_of_a_channel_are_for_the_mode_it_has() -> None:
+    channels = {"train": {"source": "./train.csv", "writable": True}}
+    assert objections(input_mode="pipe", channels=channels) == [("", "is for input_mode file")]
+    channels = {"train": {"source": "./train.csv", "compression": "gzip"}}
+    assert objections(channels=channels) == [("", "is for input_mode pipe")]
+
+
+def test_no_channel_is_called_as_an_epoch_of_another() -> None:
+    channels = {"train": {"source": "./train.csv", "input_mode": "pipe"}, "train_0": "./other.csv"}
+    said = "is what an epoch of the channel train is called, which is in pipe mode"
+    assert objections(channels=channels) == [("", said)]
+    a_job(channels={"train": "./train.csv", "train_0": "./other.csv"})

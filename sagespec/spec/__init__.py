@@ -324,7 +324,15 @@ class TrainingJob(Document):
     @model_validator(mode="after")
     def _channels_fit(self) -> TrainingJob:
         for name, channel in self.channels.items():
-            if (channel.input_mode or self.input_mode) == "pipe":
+            mode = channel.input_mode or self.input_mode
+            if channel.writable and mode != "file":
+                fix = f"remove it, or set input_mode: file on this channel; the job's is {mode}"
+                raise wrong("is for input_mode file", fix, at=("channels", name, "writable"))
+            if mode == "pipe":
+                for other in self.channels:
+                    if re.fullmatch(rf"{re.escape(name)}_\d+", other):
+                        what = f"is what an epoch of the channel {name} is called, which is in pipe mode"
+                        raise wrong(what, "rename one of them", at=("channels", other))
                 continue
             for field in ("compression", "record_wrapper"):
                 if getattr(channel, field) != "none":
