@@ -2,8 +2,7 @@
 
 Needs a Docker engine on this machine. Both run the built-in image of xgboost on the data of `sagespec init`; for the
 bare run its /opt/ml is prepared by hand beforehand and is not timed. The pairs alternate, so that a busy machine slows
-both alike; and because training itself varies by seconds on one, each run is also counted without the time that the
-engine saw its container run. Prints medians and, by the jobs' own manifests, where a job's time goes.
+both alike. Prints medians and, by the jobs' own manifests, where a job's time goes.
 """
 
 from __future__ import annotations
@@ -15,13 +14,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import docker
 import yaml
 
 from sagespec.project import Project
@@ -86,41 +81,10 @@ def run_bare(root: Path, image: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder, "ml")
         prepare_by_hand(root, base)
-        took = timed(["docker", "run", "--rm", "-v", f"{base}:/opt/ml", image, "train"], root)
+        took = timed(["docker", "run", "--rm", "--volume", f"{base}:/opt/ml", image, "train"], root)
         if not any((base / "model").iterdir()):
             sys.exit("the bare run left no model")
         return took
-
-
-@contextmanager
-def container_seconds(image: str) -> Iterator[Callable[[], float]]:
-    """How long the containers of `image` ran that have ended since the last call, by the engine's events."""
-    client = docker.from_env()
-    stream = client.events(filters={"type": "container", "image": image, "event": ["start", "die"]}, decode=True)
-    started: dict[str, int] = {}
-    ran: list[float] = []
-    ended = threading.Condition()
-
-    def listen() -> None:
-        for event in stream:
-            if event["Action"] == "start":
-                started[event["id"]] = event["timeNano"]
-            else:
-                with ended:
-                    ran.append((event["timeNano"] - started[event["id"]]) / 1e9)
-                    ended.notify()
-
-    def take() -> float:
-        with ended:
-            ended.wait_for(lambda: ran, timeout=10)
-            total = sum(ran)
-            ran.clear()
-            return total
-
-    threading.Thread(target=listen, daemon=True).start()
-    yield take
-    stream.close()
-    client.close()
 
 
 def timed(command: list[str], folder: Path) -> float:
@@ -134,30 +98,21 @@ def timed(command: list[str], folder: Path) -> float:
 
 def main() -> None:
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 9
-    jobs: list[tuple[float, float]] = []  # seconds in all, and of the container
-    bare: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "project")
         image = make_project(root)
         try:
             run_bare(root, image)
-            with container_seconds(image) as ran:
-                for version in range(2, pairs + 2):
-                    jobs.append((train(root, version), ran()))
-                    bare.append((run_bare(root, image), ran()))
+            measured = [(train(root, version), run_bare(root, image)) for version in range(2, pairs + 2)]
             with Project.open(root) as project:
                 manifests = [project.manifest(job_address("churn", version)) for version in range(2, pairs + 2)]
         finally:
             timed([sys.executable, "-m", "sagespec", "destroy", "--yes"], root)
-    print(f"medians of {pairs}             in all  without the container's own time")
-    for name, runs in (("sagespec apply of a job", jobs), ("bare docker run", bare)):
-        alone = statistics.median(total - inside for total, inside in runs)
-        print(f"{name:<24} {statistics.median(total for total, _ in runs):6.2f} s  {alone:6.2f} s")
-    differences = [
-        ((job[0] - job[1]) - (run[0] - run[1]), job[0] - run[0]) for job, run in zip(jobs, bare, strict=True)
-    ]
-    without, in_all = (statistics.median(values) for values in zip(*differences, strict=True))
-    print(f"{'overhead, pair by pair':<24} {in_all:6.2f} s  {without:6.2f} s  (the bar is 1.5 s)")
+    jobs, bare = (statistics.median(seconds) for seconds in zip(*measured, strict=True))
+    overhead = statistics.median(job - run for job, run in measured)
+    print(f"{'sagespec apply of a job':<24} {jobs:6.2f} s  (median of {pairs})")
+    print(f"{'bare docker run':<24} {bare:6.2f} s")
+    print(f"{'overhead, pair by pair':<24} {overhead:6.2f} s  (the bar is 1.5 s)")
     for part in ("downloading", "training", "uploading"):
         print(f"  {part:<24} {statistics.median(m.seconds.get(part, 0.0) for m in manifests):6.2f} s")
 
