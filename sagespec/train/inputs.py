@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -207,15 +207,12 @@ class Inputs:
     @contextmanager
     def _empty_view(self, name: str) -> Iterator[Path]:
         view = self.views / name
-        while True:
-            view.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError), _locked(view) as is_same:
-                if not is_same:
-                    continue  # swept while we waited
-                for left in view.iterdir():  # by a start that was cut short
-                    shutil.rmtree(left)
-                yield view
-                return
+        with ExitStack() as held:
+            while not _take(view, held):
+                continue  # swept while we waited
+            for left in view.iterdir():  # by a start that was cut short
+                shutil.rmtree(left)
+            yield view
 
     def _bring(
         self, channel: DesiredChannel, view: Path, host_count: int, counter: _Counter, look: Callable[[], None]
@@ -240,7 +237,7 @@ class Inputs:
             return contents, [contents.root]
         folders = [view / str(number) / channel.name for number in range(len(shares))]
         targets = {path: folder / path for folder, paths in zip(folders, shares, strict=True) for path in paths}
-        with disk_problems(f"cannot write {view}"):
+        with disk_problems(f"cannot bring {channel.source} to {view}"):
             for folder in folders:
                 folder.mkdir(parents=True)
             if contents.root is None:
@@ -248,6 +245,7 @@ class Inputs:
                 self.cache.bring(wanted, counter.add, look)
             else:
                 for entry in contents.entries:
+                    look()
                     link_or_copy(contents.file(entry), targets[entry.key])
                     counter.add(entry.size)
             for above, _, _ in os.walk(view):  # whatever our umask: in a container another user reads it
@@ -305,6 +303,16 @@ class _Counter:
                     unit="bytes",
                 )
             )
+
+
+def _take(folder: Path, held: ExitStack) -> bool:
+    """Make a folder and be alone in it until `held` is closed; whether nobody removed it in between."""
+    with disk_problems(f"cannot write {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return held.enter_context(_locked(folder))
+        except FileNotFoundError:
+            return False
 
 
 @contextmanager
