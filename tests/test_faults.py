@@ -46,7 +46,7 @@ CASES = {
         [ended(0, signals=(15,))],
         None,
         FAILED,
-        "InternalServerError: algo-1 was sent SIGTERM from outside",
+        "InternalServerError: algo-1 was ended from outside (SIGTERM)",
     ),
     "a signal of no consequence": ([ended(0, signals=(10,))], None, JobStatus.COMPLETED, ""),
     "vanished": ([ended(None)], None, FAILED, "InternalServerError: the container of algo-1 was removed"),

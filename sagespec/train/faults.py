@@ -94,10 +94,9 @@ def _platforms_fault(end: HostEnd) -> str:
         return f"{end.host} ended while the engine did not answer"
     if end.container.note:  # out of memory
         return ""
-    if sent := [FROM_OUTSIDE[128 + number] for number in end.container.signals if 128 + number in FROM_OUTSIDE]:
-        return f"{end.host} was sent {sent[0]} from outside, and not by sagespec"
-    if end.exit_code in FROM_OUTSIDE:
-        return f"{end.host} was ended from outside ({FROM_OUTSIDE[end.exit_code]}), and not by sagespec"
+    codes = [128 + number for number in end.container.signals] + [end.exit_code]
+    if sent := next((FROM_OUTSIDE[code] for code in codes if code in FROM_OUTSIDE), ""):
+        return f"{end.host} was ended from outside ({sent}), and not by sagespec"
     if end.exit_code == UNKNOWN_CODE and end.seen is Seen.UNWATCHED:
         return f"{end.host} ended with its engine or machine"
     return ""
