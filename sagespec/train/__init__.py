@@ -182,9 +182,6 @@ class Trainer:
         if course.has_ended(started.attempt):
             hosts.remove()
             return None
-        course.begin(started.started_at)
-        if checkpoints:
-            checkpoints.take_up()
 
         def patiently(do: Callable[[], T]) -> T:
             def do_if_still_ours() -> T:
@@ -196,6 +193,9 @@ class Trainer:
         def upload(key: str, file: Path) -> Artifact:
             return patiently(lambda: self._upload(job, key, file, report))
 
+        patiently(lambda: course.begin(started.started_at))
+        if checkpoints:
+            patiently(checkpoints.take_up)
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
             logs = {launch.alias: Path(folder, f"{launch.alias}.log") for launch in launches}
             deadline = self._deadline(job, course, started)

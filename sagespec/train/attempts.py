@@ -86,7 +86,7 @@ class Course:
         """
         ended = tuple(attempt for attempt in self.attempts if attempt.ended_at)
         before, self._kept = self._kept, self._with(*ended, Attempt(number=len(ended) + 1, started_at=started_at))
-        if self._job.checkpoints and self._kept != before:
+        if self._job.checkpoints and (self._kept != before or not self.is_kept):
             self._write()
 
     def end(self, reason: str, seconds: float, logs: dict[str, Artifact]) -> None:
