@@ -23,10 +23,9 @@ UNLABELLED = "text/csv;label_size=0"
 
 @pytest.fixture(autouse=True, scope="module")
 def importable() -> Iterator[None]:
-    folders = [str(IMAGES), str(IMAGES / IMAGE)]
-    sys.path[:0] = folders
+    sys.path.insert(0, str(IMAGES / IMAGE))
     yield
-    sys.path[:] = [folder for folder in sys.path if folder not in folders]
+    sys.path.remove(str(IMAGES / IMAGE))
 
 
 def with_anomalies() -> tuple[Any, Any]:
