@@ -138,10 +138,9 @@ def also_on_one_host(workspace: Workspace, name: str) -> None:
     file = workspace.root / "specs" / f"{name}.yaml"
     job, endpoint = file.read_text().split("---\n")
     alone = re.sub(r"(?m)^(instances|distribution):.*\n", "", job).replace(f"digits-{name}", f"digits-{name}-alone")
-    both = (
-        endpoint.replace("{name: all", "{name: two").rstrip() + f"\n  - {{name: one, model: digits-{name}-alone@1}}\n"
-    )
-    file.write_text(f"{job}---\n{alone}---\n{both}")
+    two = endpoint.replace("name: all", "name: two")
+    one = two[two.index("  - name") :].replace("name: two", "name: one").replace(f"-{name}@", f"-{name}-alone@")
+    file.write_text(f"{job}---\n{alone}---\n{two}{one}")
 
 
 def test_scripts_train_and_their_models_are_served(workspace: Workspace, bring: BringExample) -> None:
@@ -208,7 +207,7 @@ def test_pytorch_on_two_hosts_finds_the_network_of_one(
     # An archive of one's own, without a script of its own: TorchScript by the framework's handlers.
     shutil.copy(path_of(workspace, "digits-pytorch-alone"), workspace.root / "own.tar.gz")
     own = "  - {name: own, model: ../own.tar.gz, framework: pytorch}"
-    workspace.edit(r"(  - \{name: one.*)\n", rf"\1\n{own}\n", "specs/pytorch.yaml")
+    workspace.edit("variants:", f"variants:\n{own}", "specs/pytorch.yaml")
     workspace.run("apply")
     logits = ask(workspace, "digits-pytorch", body, variant="own")
     np.testing.assert_array_equal(logits.argmax(1), ask(workspace, "digits-pytorch", body, variant="one").argmax(1))
