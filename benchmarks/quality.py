@@ -528,11 +528,11 @@ and deviation 1. The data are scikit-learn's own, and the texts that botocore ca
 only digits can be read as counts, so `lda` has it and the texts; `blazingtext` has the texts alone. No library that is
 kept up has factorization machines, so a linear model over all pairs of features stands in.
 
-What the table does not show: an isolation forest, which is another kind of model, tells outliers better than a random
-cut forest on two of these sets when both were tried (ROC AUC on wine 0.937 against 0.866, on digits 0.823 against 0.690).
-The factorization machine is behind all pairs on diabetes by more than 0.02, hence its wider tolerance. `kmeans` is measured
-on what it learned from, as with ten clusters of few rows the other rows tell of luck: other seeds of scikit-learn alone
-spread from 54.1 to 59.0 on digits.
+What the table does not show: an isolation forest, which is another kind of model, tells outliers better than a
+random cut forest on two of these sets when both were tried (ROC AUC on wine 0.937 against 0.866, on digits 0.823
+against 0.690). The factorization machine is behind all pairs on diabetes by more than 0.02, hence its wider
+tolerance. `kmeans` is measured on what it learned from, as with ten clusters of few rows the other rows tell of
+luck: other seeds of scikit-learn alone spread from 54.1 to 59.0 on digits.
 
 | algorithm | data set | metric | sagespec | library | behind by | tolerance | library by hand |
 |---|---|---|---|---|---|---|---|
