@@ -139,7 +139,7 @@ def _resolve_job(
         memory=spec.resources.memory,
         max_runtime=spec.stopping.max_runtime,
         protect=spec.protect,
-        spec=spec.model_dump(mode="json"),
+        spec=_spec_for_manifest(spec, program),
         origin=item.origin,
         field_origins=item.origins,
         code=code,
@@ -152,6 +152,15 @@ def _resolve_job(
         max_wait=spec.stopping.max_wait,
         retries=spec.retries,
     )
+
+
+def _spec_for_manifest(spec: TrainingJob, program: Program) -> dict[str, Any]:
+    """The spec as written, but the folder of a build from the project's root: a manifest knows of no spec's file, and
+    what it trained is served by the program in there."""
+    dumped = spec.model_dump(mode="json")
+    if spec.build:
+        dumped["build"]["context"] = program.build
+    return dumped
 
 
 def _objections(spec: TrainingJob, item: LoadedSpec, images: Mapping[str, ImageDescription]) -> Iterator[Problem]:

@@ -293,7 +293,7 @@ class DesiredJob:
     memory: int | None
     max_runtime: float
     protect: bool
-    spec: Mapping[str, Any]  # as written, for the manifest
+    spec: Mapping[str, Any]  # as written, but build.context from the project's root; for the manifest
     origin: Origin | None = None
     field_origins: Mapping[str, Origin] = field(default_factory=dict)  # field path -> place, for refusals
     code: DesiredCode | None = None

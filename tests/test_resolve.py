@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,10 @@ import pytest
 from sagespec.builtins import OTHER_SPELLINGS, describe_images
 from sagespec.errors import SpecError
 from sagespec.load import load
+from sagespec.manifest import JobStatus, Manifest
 from sagespec.resolve import resolve
 from sagespec.runtimes import images_dir
-from sagespec.state import DesiredJob
+from sagespec.state import Address, Desired, DesiredJob
 
 PROJECT = "apiVersion: sagespec/v1\nkind: Project\nname: demo\n"
 
@@ -90,6 +93,37 @@ def test_a_changed_build_context_is_another_job(tmp_path: Path) -> None:
     assert first.key != second.key
     (tmp_path / "container/Dockerfile").write_text("FROM debian\n")
     assert jobs(tmp_path, plain)["a"].key != first.key
+
+
+def test_a_built_container_serves_by_one_name_before_and_after_training(tmp_path: Path) -> None:
+    (tmp_path / "container").mkdir()
+    (tmp_path / "container/Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "sagespec.yaml").write_text(PROJECT)
+    (tmp_path / "specs/own.yaml").write_text(
+        "apiVersion: sagespec/v1\nkind: TrainingJob\nname: own\nversion: 1\nbuild: ../container\n---\n"
+        "apiVersion: sagespec/v1\nkind: Endpoint\nname: own\nvariants: [{name: one, model: own@1}]\n"
+    )
+    loaded = load([Path("specs")], tmp_path)
+
+    def resolved(manifests: Mapping[Address, Manifest]) -> Desired:
+        return resolve(loaded, root=tmp_path, images={}, manifests=manifests, fingerprint=str)
+
+    before = resolved({})
+    (job,) = before.jobs
+    now = datetime.now(UTC)
+    trained = Manifest(
+        project="demo",
+        name="own",
+        version=1,
+        key=job.key,
+        key_fields=dict(job.key_fields),
+        status=JobStatus.COMPLETED,
+        spec=dict(job.spec),
+        started_at=now,
+        ended_at=now,
+    )
+    assert resolved({job.address: trained}).endpoints == before.endpoints
 
 
 def test_what_only_decides_whether_a_job_ends_is_not_in_its_key(tmp_path: Path) -> None:
