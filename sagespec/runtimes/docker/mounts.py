@@ -58,6 +58,7 @@ class Mounts:
         try:
             probe = self._engine.create_container(
                 image,
+                "train",  # never run; some images name no command, and without one there is no container
                 name=f"sagespec_{self._project_name}_probe_{token_hex(4)}",
                 labels={LABEL_PROBE: self._project_name},
                 host_config=self._engine.create_host_config(mounts=[mount], network_mode="none"),
