@@ -404,12 +404,18 @@ class Project:
         def look_at_it() -> tuple[Desired, Observed]:
             return only_it, self.look(check_paths=False)[1]
 
-        while True:
+        def how_it_ended() -> Manifest | None:
             manifest = self.records.manifests([address]).get(address)
-            if manifest and (before is None or manifest.ended_at != before.ended_at):
+            return manifest if manifest and (before is None or manifest.ended_at != before.ended_at) else None
+
+        while True:
+            if manifest := how_it_ended():
                 return manifest
             try:
                 with self._locked("stop", report, 0.0, say_runtime=False) as lock:
+                    # Whoever had the lock may have ended it, and forgotten the request: it would be run once more.
+                    if how_it_ended():
+                        continue
                     # What failed before is over, and is not to be asked about again.
                     converge(look_at_it, self.world(), report, Options(retry=True), cancelled=leave, guard=lock.check)
             except Held:
@@ -569,7 +575,8 @@ class Project:
             yield self._chosen(address.whole, series, metric_names, may_come=follow)
 
     def _all_series(self, address: Address, follow: bool, every_seconds: float) -> Iterator[Series]:
-        names = [c.name for c in self.runtime.containers() if c.address.whole == address]
+        hosts = (c for c in self.runtime.containers() if c.address.whole == address and not c.address.is_companion)
+        names = [c.name for c in sorted(hosts, key=lambda host: host.address.instance or 0)]
         job = self.desired(check_paths=False)[0].job(address) if names else None
         since = began_at(self.runtime, names[0]) if names else None
         if job is None or since is None:
@@ -676,7 +683,8 @@ class Project:
 
     def _live_metrics(self, job: DesiredJob, observed: Observed) -> Mapping[str, float]:
         """What the containers of a running job have printed lately, whoever follows it."""
-        running = [c for c in observed.containers_of(job.address) if c.state is ContainerState.RUNNING]
+        containers = observed.containers_of(job.address)
+        running = [c for c in containers if c.state is ContainerState.RUNNING and not c.address.is_companion]
         patterns = patterns_of(job, self._metrics_of_builtins)
         hosts = [FoundMetrics(patterns) for _ in running] if patterns else []
         for container, host in zip(running, hosts, strict=False):

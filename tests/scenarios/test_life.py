@@ -7,12 +7,18 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sagespec.lock import ProjectLock
 from sagespec.manifest import JobStatus, Manifest
+from sagespec.project import Project
 from sagespec.state import ContainerState, job_address
 from tests.scenarios.specs import job
 from tests.scenarios.workspace import Workspace, wait_until
@@ -151,6 +157,27 @@ def test_stop_ends_a_job_and_keeps_its_model(workspace: Workspace, followed: boo
     assert "a stopped job is not run again by itself" in workspace.run("apply", code=1).stdout
     workspace.edit("sleep: 60", "sleep: 0")
     workspace.run("apply")
+
+
+@pytest.mark.parametrize("workspace", ["process"], indirect=True)
+def test_stop_does_not_run_anew_what_the_other_ended_just_before(workspace: Workspace) -> None:
+    workspace.write(job(1, hyperparameters="{sleep: 60}"))
+    with workspace.running("apply") as apply:
+
+        class LateForTheLock(Project):
+            @contextmanager
+            def _locked(self, *words: Any, **settings: Any) -> Iterator[ProjectLock]:
+                apply.wait()
+                with super()._locked(*words, **settings) as lock:
+                    yield lock
+
+        wait_until(lambda: any(c.state is ContainerState.RUNNING for c in workspace.containers()))
+        leave = threading.Event()
+        giving_up = threading.Timer(20, leave.set)
+        giving_up.start()
+        with LateForTheLock.open(workspace.root) as project:
+            assert project.stop(JOB, cancelled=leave).status is JobStatus.STOPPED
+        giving_up.cancel()
 
 
 def test_what_does_not_run_cannot_be_stopped(workspace: Workspace) -> None:
