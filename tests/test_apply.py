@@ -20,6 +20,7 @@ from sagespec.manifest import JobStatus, Manifest, RevisionStatus
 from sagespec.observe import observe
 from sagespec.reconcile import Options, reconcile
 from sagespec.records import Records
+from sagespec.runtimes import CannotStart
 from sagespec.state import Capacity, Desired, Observed, job_address
 from sagespec.train import Trainer
 from sagespec.train.inputs import Inputs
@@ -577,6 +578,30 @@ def test_attempts_are_counted_on_after_any_kill(tmp_path: Path) -> None:
         assert place.engine.all == {}
 
     assert kill_at_every_effect(new_place, run, check) > 15
+
+
+def test_an_image_without_the_program_is_not_tried_again(place: Place) -> None:
+    place.faults.fail = lambda text: CannotStart("no executable train") if text.startswith("start ") else None
+    (outcome,) = place.converge(place.job(1, retries=5)).outcomes
+    assert outcome.reason == "AlgorithmError: no executable train"
+    assert len([call for call in place.faults.calls if call.startswith("start ")]) == 1
+    assert place.addresses() == []
+
+
+def test_a_job_that_is_stopped_and_whose_container_is_removed_ends_without_a_model(place: Place) -> None:
+    place.engine.behave("job/model@1", Behaviour(lasts=None))
+    records = place.world().records
+    threading.Timer(0.3, ask_to_stop, (records, job_address("model", 1), "ada on build-7", None)).start()
+
+    def removed_in_the_grace(text: str) -> None:
+        if text.startswith("stop "):
+            place.engine.all.clear()
+
+    place.faults.fail = removed_in_the_grace
+    place.converge(place.job(1))
+    manifest = manifest_of(place)
+    assert (manifest.status, manifest.reason) == (JobStatus.STOPPED, "Stopped: asked for by ada on build-7")
+    assert list(manifest.artifacts) == ["logs/algo-1"]
 
 
 def test_time_is_counted_over_all_attempts(place: Place) -> None:

@@ -21,7 +21,7 @@ from docker import from_env
 
 from sagespec.buildfolder import BuildFolder
 from sagespec.errors import WorldError
-from sagespec.runtimes import choose, images_dir
+from sagespec.runtimes import CannotStart, choose, images_dir
 from sagespec.runtimes.docker import DockerRuntime
 from sagespec.runtimes.docker.addresses import free_address, pool_of, subnet_of
 from sagespec.state import Address, Capacity, ContainerState, Launch, Program, container_name
@@ -908,7 +908,7 @@ def test_an_image_without_the_word_says_what_is_missing(
     (launch,) = a_job("")
     wordless = replace(launch, program=Program(image="debian:bookworm-slim"))
     runtime.create([wordless])
-    with pytest.raises(WorldError, match="train") as refused:
+    with pytest.raises(CannotStart, match="train") as refused:
         runtime.start(wordless.name)
     assert "ENTRYPOINT" in refused.value.problems[0].fix
 
@@ -1048,6 +1048,20 @@ def test_what_the_engine_does_not_see_as_we_do_is_not_mounted(
     assert runtime.mounts(tmp_path, "witness") == "read-only"
     assert runtime.mounts(tmp_path / "not there", "witness") == ""
     assert docker_client.containers(all=True, filters={"name": f"sagespec_{project_name}_probe"}) == []
+
+
+def test_an_image_that_names_no_command_can_be_shown_folders_too(
+    runtime: DockerRuntime, tmp_path: Path, docker_client: Any, project_name: str
+) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "witness").write_text("here")
+    dockerfile = io.BytesIO(b"FROM debian:bookworm-slim\nCMD []\n")
+    list(docker_client.build(fileobj=dockerfile, tag=project_name, rm=True))
+    try:
+        runtime.prepare(Program(image=project_name), silent)
+        assert runtime.mounts(tmp_path, "witness") == "read-only"
+    finally:
+        docker_client.remove_image(project_name)
 
 
 def test_nothing_is_mounted_by_an_engine_elsewhere(

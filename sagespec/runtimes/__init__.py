@@ -20,6 +20,10 @@ from sagespec.errors import WorldError
 from sagespec.state import Capacity, Container, Launch, Program
 
 
+class CannotStart(WorldError):
+    """The image has not the program that its container is to run: to ask again helps nothing."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One line of `sagespec doctor`: what was looked at, whether it is well, and how to mend it."""
@@ -111,7 +115,7 @@ class Runtime(Protocol):
         ...
 
     def start(self, name: str) -> Container:
-        """Start a created container; one that runs already is left alone."""
+        """Start a created container; one that runs already is left alone. CannotStart when it has no such program."""
         ...
 
     def stop(self, name: str, *, grace_seconds: float) -> None:

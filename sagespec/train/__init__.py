@@ -45,7 +45,7 @@ from sagespec.events import Event, EventKind, Report
 from sagespec.manifest import Artifact, Git, Input, JobStatus, Manifest
 from sagespec.metrics import FoundMetrics, Patterns, final_values, series_of
 from sagespec.records import Records
-from sagespec.runtimes import Runtime
+from sagespec.runtimes import CannotStart, Runtime
 from sagespec.sources import copy_source
 from sagespec.state import DesiredCode, DesiredJob, Launch, same_hash
 from sagespec.stores import Conflict, open_store
@@ -302,6 +302,9 @@ class Trainer:
         for tries_left in reversed(range(job.retries + 1)):
             try:
                 self.runtime.start(launch.name)
+            except CannotStart as error:
+                problem = error.problems[0]
+                raise WorldError(f"AlgorithmError: {problem.what}", why=problem.why, fix=problem.fix) from error
             except WorldError as error:
                 problem = error.problems[0]
                 what = f"InternalServerError: {problem.what}"
@@ -535,7 +538,7 @@ class Trainer:
         begun = time.monotonic()
         artifacts = {f"logs/{host}": upload(f"logs/{host}.log", log) for host, log in logs.items()}
         try:
-            if status is not JobStatus.FAILED:
+            if there and status is not JobStatus.FAILED:
                 artifacts["model"] = upload("model.tar.gz", self._pack(there, "model", folder))
             output = self._pack(there, "output/data", folder) if there else None
             if output and _has_members(output):

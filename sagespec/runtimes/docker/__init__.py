@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import tarfile
 import threading
 import time
@@ -38,12 +39,12 @@ from typing import Literal, Self
 from docker.errors import APIError, DockerException, NotFound
 
 from sagespec.errors import WorldError
-from sagespec.runtimes import Check, ImageInfo, Progress
+from sagespec.runtimes import CannotStart, Check, ImageInfo, Progress
 from sagespec.runtimes.docker.addresses import Network, free_address, pool_of
 from sagespec.runtimes.docker.checks import checks_of
 from sagespec.runtimes.docker.commands import bodies_of, requests_in_container, run
 from sagespec.runtimes.docker.containers import STATES, Containers
-from sagespec.runtimes.docker.engine import connect, engine_address, explanation, refusals
+from sagespec.runtimes.docker.engine import NO_PROGRAM, connect, engine_address, explanation, refusals, refused
 from sagespec.runtimes.docker.files import BASE, Entry, contents, inside, parents, rebased, tar, tree
 from sagespec.runtimes.docker.gpus import gpu_ids
 from sagespec.runtimes.docker.images import Images
@@ -213,8 +214,11 @@ class DockerRuntime:
         try:
             self._engine.start(container_id)
         except APIError as error:
+            said = explanation(error)
+            if re.search(NO_PROGRAM, said, re.IGNORECASE):
+                raise CannotStart(refused(f"start {name}", said).problems) from error
             # Only a container of other hands, or one made by another process in the same moment, can hold it.
-            if "Address already in use" not in explanation(error):
+            if "Address already in use" not in said:
                 raise
             with self._creating:
                 self._network.move(name, container_id)

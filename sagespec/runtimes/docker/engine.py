@@ -112,6 +112,7 @@ def refused(doing: str, said: str) -> WorldError:
 
 
 # What engines say, and what to do about it.
+NO_PROGRAM = "executable file not found|exec: .*(no such file|permission denied|is a directory)"
 _WAYS_OUT = (
     (
         "no space left on device",
@@ -123,7 +124,7 @@ _WAYS_OUT = (
     ),
     ("range of cpus", "lower resources.cpus: the engine's machine has no more"),
     (
-        "executable file not found|exec: .*no such file",
+        NO_PROGRAM,
         "a container is run with the word train or serve, as SageMaker does: give the image an ENTRYPOINT that "
         "takes the word, or executables of these names on its PATH",
     ),
