@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
+from sagespec.errors import WorldError
 from sagespec.metrics import FoundMetrics, Patterns, Point, series_of
 from sagespec.runtimes import Runtime
 
@@ -27,12 +28,16 @@ def series_so_far(runtime: Runtime, container_names: Sequence[str], patterns: Pa
 def followed_series(
     runtime: Runtime, container_names: Sequence[str], patterns: Patterns, since: float, *, every_seconds: float
 ) -> Iterator[Series]:
-    """The same again every so often, and once more when all containers have ended."""
+    """The same again every so often, and once more when all containers have ended. WorldError when a log breaks off."""
     hosts = [FoundMetrics(patterns) for _ in container_names]
+    errors: list[WorldError] = []
 
     def read(name: str, host: FoundMetrics) -> None:
-        for at, line in runtime.timed_logs(name, follow=True):
-            host.read(at, line)
+        try:
+            for at, line in runtime.timed_logs(name, follow=True):
+                host.read(at, line)
+        except WorldError as error:
+            errors.append(error)
 
     readers = [
         threading.Thread(target=read, args=(name, host), name=f"metrics-{name}", daemon=True)
@@ -44,4 +49,6 @@ def followed_series(
     while any(reader.is_alive() for reader in readers):
         left.wait(every_seconds)
         yield series_of(hosts, since)
+    if errors:
+        raise errors[0]
     yield series_of(hosts, since)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 
+from sagespec.errors import WorldError
 from sagespec.manifest import Manifest
 from sagespec.metrics import MOST_POINTS, FoundMetrics, final_values, series_of, thinned
+from sagespec.series import followed_series
+from tests.fakes import FakeEngine, FakeRuntime, Faults
 
 LOSS = [("loss", re.compile(r"loss=(\S+)"))]
 
@@ -71,6 +75,18 @@ def test_a_long_series_is_thinned_evenly_and_keeps_both_ends(count: int) -> None
 def test_thinning_leaves_few_points_alone() -> None:
     points = [(random.random(), random.random()) for _ in range(10)]
     assert thinned(points) == points
+
+
+class BreaksOff(FakeRuntime):
+    def timed_logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[float, str]]:
+        yield 1.0, "loss=0.5"
+        raise WorldError("the engine closed the connection")
+
+
+def test_a_log_that_breaks_off_ends_what_follows_it_in_words() -> None:
+    series = followed_series(BreaksOff("p", FakeEngine(), Faults()), ["one"], LOSS, 0.0, every_seconds=0.01)
+    with pytest.raises(WorldError, match="closed the connection"):
+        list(series)
 
 
 def test_the_manifest_tells_the_final_metrics_as_sagemaker_does() -> None:
