@@ -15,6 +15,7 @@ import pytest
 from sagespec.apply import World, apply
 from sagespec.cache import Cache
 from sagespec.converge import Converged, converge
+from sagespec.errors import WorldError
 from sagespec.events import Event, EventKind, Result
 from sagespec.manifest import JobStatus, Manifest, RevisionStatus
 from sagespec.observe import observe
@@ -464,8 +465,6 @@ class BrokenStreams(FakeRuntime):
     breaks = 0
 
     def timed_logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[float, str]]:
-        from sagespec.errors import WorldError
-
         self.breaks -= 1
         for number, line in enumerate(super().timed_logs(name, follow=follow, tail=tail)):
             if self.breaks >= 0 and number >= 2 - self.breaks:
@@ -584,6 +583,15 @@ def test_an_image_without_the_program_is_not_tried_again(place: Place) -> None:
     place.faults.fail = lambda text: CannotStart("no executable train") if text.startswith("start ") else None
     (outcome,) = place.converge(place.job(1, retries=5)).outcomes
     assert outcome.reason == "AlgorithmError: no executable train"
+    assert len([call for call in place.faults.calls if call.startswith("start ")]) == 1
+    assert place.addresses() == []
+
+
+def test_a_job_that_the_engine_does_not_start_is_let_go_of_between_two_tries(place: Place) -> None:
+    place.faults.fail = lambda text: WorldError("no room") if text.startswith("start ") else None
+    cancelled = threading.Event()
+    threading.Timer(0.5, cancelled.set).start()
+    place.converge(place.job(1, retries=2), cancelled=cancelled)
     assert len([call for call in place.faults.calls if call.startswith("start ")]) == 1
     assert place.addresses() == []
 

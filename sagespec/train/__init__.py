@@ -297,9 +297,10 @@ class Trainer:
             checkpoints.clear()  # they are of other hyperparameters or data
         self._start(job, launches, course.number, checkpoints, report, look)
 
-    def _start_host(self, launch: Launch, job: DesiredJob, report: Report) -> None:
+    def _start_host(self, launch: Launch, job: DesiredJob, report: Report, look: Callable[[], None]) -> None:
         pause = FIRST_PAUSE_SECONDS
         for tries_left in reversed(range(job.retries + 1)):
+            look()
             try:
                 self.runtime.start(launch.name)
             except CannotStart as error:
@@ -361,7 +362,7 @@ class Trainer:
         look()
         delivery.start_feeders()
         for launch in launches:
-            self._start_host(launch, job, report)
+            self._start_host(launch, job, report, look)
 
     def _environment(self, job: DesiredJob, launch: Launch, processors: int) -> dict[str, str]:
         base_dir = self.runtime.base_dir(launch.name)
