@@ -175,6 +175,15 @@ def test_fields_of_a_channel_are_for_the_mode_it_has() -> None:
     assert objections(channels=channels) == [("", "is for input_mode pipe")]
 
 
+def test_a_seed_that_would_shuffle_nothing_is_told() -> None:
+    seeded = {"source": "s3://b/t", "shuffle_seed": 1}
+    assert objections(channels={"train": seeded}) == [
+        ("", "shuffles nothing: every container has all objects, as files")
+    ]
+    a_job(channels={"train": seeded | {"distribution": "sharded"}})
+    a_job(channels={"train": seeded}, input_mode="pipe")
+
+
 def test_no_channel_is_called_as_an_epoch_of_another() -> None:
     channels = {"train": {"source": "./train.csv", "input_mode": "pipe"}, "train_0": "./other.csv"}
     said = "is what an epoch of the channel train is called, which is in pipe mode"

@@ -79,7 +79,7 @@ class Channel(Model):
     record_wrapper: Literal["none", "recordio"] = "none"
     """Pipe mode alone: recordio puts each object into one RecordIO record."""
     shuffle_seed: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
-    """Shuffles the order of the objects (and so who gets which, where sharded); in pipe mode anew each epoch."""
+    """Pipe mode or sharded: shuffles the order of the objects (and so who gets which), in pipe mode anew each epoch."""
     writable: bool = False
     """File mode alone: give each container a copy it may write to, instead of a read-only view."""
 
@@ -328,6 +328,10 @@ class TrainingJob(Document):
             if channel.writable and mode != "file":
                 fix = f"remove it, or set input_mode: file on this channel; the job's is {mode}"
                 raise wrong("is for input_mode file", fix, at=("channels", name, "writable"))
+            if channel.shuffle_seed is not None and mode != "pipe" and channel.distribution != "sharded":
+                what = "shuffles nothing: every container has all objects, as files"
+                fix = "set input_mode: pipe or distribution: sharded, or remove it"
+                raise wrong(what, fix, at=("channels", name, "shuffle_seed"))
             if mode == "pipe":
                 for other in self.channels:
                     if re.fullmatch(rf"{re.escape(name)}_\d+", other):
