@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,8 +82,7 @@ class Cable:
     """A connection to a server that can be cut: from then on its address refuses."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self.server = (parts.hostname or "", parts.port or 0)
+        self.lead_to(url)
         self.address: tuple[str, int] = ("127.0.0.1", 0)
         self.open: set[socket.socket] = set()
         self.mend()
@@ -89,6 +90,10 @@ class Cable:
     @property
     def url(self) -> str:
         return f"http://{self.address[0]}:{self.address[1]}"
+
+    def lead_to(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.server = (parts.hostname or "", parts.port or 0)
 
     def mend(self) -> None:
         cable = self
@@ -160,6 +165,31 @@ def test_a_model_is_not_lost_when_the_store_is_gone_at_the_end(
         assert manifest.started_at < cut_at, "the model that was kept is the one that is stored"
         assert len(manifest.attempts) == 1
         assert workspace.containers() == ()
+        cable.cut()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_job_outlives_the_server_that_is_killed_while_it_trains(
+    runtime: str, tmp_path: Path, project_name: str
+) -> None:
+    with s3_server("rclone", folder=tmp_path / "s3") as first:
+        cable = Cable(first.endpoint)
+        environment = {**first.environment, "AWS_ENDPOINT_URL": cable.url}
+        workspace = Workspace(tmp_path / "project", project_name, runtime, f"{first.uri}/models", environment)
+        workspace.write(job(1, hyperparameters="{sleep: 12}") + "checkpoints: true\n")
+        with workspace.running("apply") as apply:
+            wait_until(lambda: any(c.state == "running" for c in workspace.containers()))
+            os.kill(first.pid, signal.SIGKILL)
+            time.sleep(4)  # the lock and the checkpoints ask for it meanwhile
+            with s3_server("rclone", folder=tmp_path / "s3") as second:
+                cable.lead_to(second.endpoint)
+                said, _ = apply.communicate(timeout=90)
+                assert apply.returncode == 0, said
+                with workspace.project() as project:
+                    manifest = project.manifest(job_address("model", 1))
+                assert manifest.status is JobStatus.COMPLETED
+                assert len(manifest.attempts) == 1
+                assert workspace.containers() == ()
         cable.cut()
 
 
