@@ -472,6 +472,21 @@ class BrokenStreams(FakeRuntime):
             yield line
 
 
+class DeadConnection(FakeRuntime):
+    """Gives all lines of a log that is followed, and not its end."""
+
+    def timed_logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[float, str]]:
+        yield from super().timed_logs(name, follow=follow, tail=tail)
+        threading.Event().wait()
+
+
+def test_a_log_without_an_end_costs_no_model(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sagespec.train.LOG_END_SECONDS", 0.5)
+    assert place.converge(place.job(1), runtime=DeadConnection(PROJECT, place.engine, place.faults)).ok
+    assert place.objects[f"{PROJECT}/jobs/model/1/logs/algo-1.log"] == b"trained\n"
+    assert "the log of algo-1 comes to no end; it is kept as far as it was read" in [e.text for e in place.events]
+
+
 @pytest.mark.parametrize(("breaks", "kept"), [(2, "one two three"), (99, "")])
 def test_a_broken_log_is_taken_up_again_and_costs_no_model(
     place: Place, breaks: int, kept: str, monkeypatch: pytest.MonkeyPatch

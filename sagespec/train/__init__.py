@@ -62,6 +62,7 @@ MAX_CODE_BYTES = 2 * 2**30  # an unpacked sourcedir.tar.gz larger than this is t
 REASON_LOG_LINES = 5
 LOG_TRIES = 8  # in a row, when the engine breaks off a log
 LOG_PAUSE_SECONDS = 0.5  # before the second, and twice as long before each further one
+LOG_END_SECONDS = 120.0  # without a line, after its container has ended; longer than all those pauses
 PATIENCE_SECONDS = 60.0  # with an engine or a store that is away for a moment
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 15.0
 
@@ -99,6 +100,7 @@ class Followed:
 
     metrics: FoundMetrics
     last_lines: list[str] = field(default_factory=list)
+    read_at: float = 0.0  # the last of them, by the monotonic clock
 
 
 @dataclass(frozen=True)
@@ -419,30 +421,49 @@ class Trainer:
         """
         patterns = patterns_of(job, self.metrics)
         followed = {launch.alias: Followed(FoundMetrics(patterns)) for launch in launches}
-        threads = [
-            threading.Thread(
+        threads = {
+            launch.alias: threading.Thread(
                 target=self._follow_log,
                 args=(job, launch, logs[launch.alias], followed[launch.alias], report),
                 name=f"log-{launch.name}",
                 daemon=True,
             )
             for launch in launches
-        ]
-        for thread in threads:
+        }
+        for thread in threads.values():
             thread.start()
         ending = self._wait(hosts, deadline, stop, cancelled)
-        for thread in threads:
-            thread.join()
+        self._wait_for_logs(threads, followed, hosts, cancelled)
         return followed, ending
+
+    @staticmethod
+    def _wait_for_logs(
+        threads: Mapping[str, threading.Thread],
+        followed: Mapping[str, Followed],
+        hosts: Hosts,
+        cancelled: threading.Event,
+    ) -> None:
+        """Until the logs have been read to their ends, or as far as they come: a connection to an engine elsewhere may
+        be dead without saying so."""
+        ended_at = time.monotonic()
+        for alias, thread in threads.items():
+            while thread.is_alive():
+                thread.join(LOOK_EVERY_SECONDS)
+                if cancelled.is_set():
+                    raise Cancelled("it has ended; `sagespec apply` collects what it made")
+                if time.monotonic() - max(ended_at, followed[alias].read_at) > LOG_END_SECONDS:
+                    hosts.tell(f"the log of {alias} comes to no end; it is kept as far as it was read")
+                    break
 
     def _follow_log(self, job: DesiredJob, launch: Launch, log: Path, followed: Followed, report: Report) -> None:
         about = str(replace(job.address, instance=launch.address.instance if job.instances > 1 else None))
         try:
-            with log.open("w", encoding="utf-8") as file:
+            with log.open("w", encoding="utf-8", buffering=1) as file:  # whole lines, for whoever stops waiting
                 for at, line in self._lines(launch.name):
                     file.write(line + "\n")
                     followed.last_lines = [*followed.last_lines[1 - REASON_LOG_LINES :], line]
                     followed.metrics.read(at, line)
+                    followed.read_at = time.monotonic()
                     report(Event(EventKind.LOG, about, line, action="run-job"))
         except FileNotFoundError:
             return  # the run had let go of the job, and of its folder, before this thread began
