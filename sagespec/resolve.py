@@ -14,7 +14,7 @@ from typing import Any
 from sagespec.buildfolder import BuildFolder
 from sagespec.builtins import ImageDescription, objections
 from sagespec.contract import hyperparameter_text
-from sagespec.errors import Origin, Problem, SpecError, did_you_mean
+from sagespec.errors import Origin, Problem, SpecError, WorldError, did_you_mean
 from sagespec.gateway import gateway_hash
 from sagespec.load import Loaded, LoadedSpec, unresolved_models
 from sagespec.manifest import JobStatus, Manifest
@@ -208,16 +208,31 @@ def _code(
     fingerprint: Fingerprint,
     problems: list[Problem],
 ) -> DesiredCode | None:
-    """The job's script. Where its folder is gone, what a trained version was made with is taken for granted."""
+    """The job's script. Where it is gone, what a trained version was made with is taken for granted."""
     if not spec.entry_point:
         return None
     source = portable(spec.source_dir or spec.entry_point, item, root)
     entry_point = spec.entry_point if spec.source_dir else spec.entry_point.rpartition("/")[2]
+    taken_for_granted = DesiredCode(entry_point, source, str(trained.key_fields.get("code", ""))) if trained else None
     if source.startswith("s3://"):
-        return DesiredCode(entry_point, source, fingerprint(source))
+        try:
+            return DesiredCode(entry_point, source, fingerprint(source))
+        except WorldError:
+            if taken_for_granted is None:
+                raise
+            return taken_for_granted
     path = root / source
-    if trained and not path.exists():
-        return DesiredCode(entry_point, source, str(trained.key_fields.get("code", "")))
+    if taken_for_granted and not path.exists():
+        return taken_for_granted
+    if spec.source_dir and path.is_file() and not source.endswith(".tar.gz"):
+        problems.append(
+            Problem(
+                what=f"source_dir: {spec.source_dir} is a file, and no .tar.gz",
+                about=str(item.address),
+                fix="name the folder of the script, or a sourcedir.tar.gz",
+                where=item.origin_of("source_dir"),
+            )
+        )
     if path.is_dir() and not (path / entry_point).is_file():
         problems.append(
             Problem(

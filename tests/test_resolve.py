@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from sagespec.builtins import OTHER_SPELLINGS, describe_images
-from sagespec.errors import SpecError
+from sagespec.errors import SpecError, WorldError
 from sagespec.load import load
 from sagespec.manifest import JobStatus, Manifest
 from sagespec.resolve import resolve
@@ -19,7 +19,12 @@ from sagespec.state import Address, Desired, DesiredJob
 PROJECT = "apiVersion: sagespec/v1\nkind: Project\nname: demo\n"
 
 
-def jobs(root: Path, *bodies: str) -> dict[str, DesiredJob]:
+def jobs(
+    root: Path,
+    *bodies: str,
+    manifests: Mapping[Address, Manifest] | None = None,
+    fingerprint: Callable[[str], str] = "etag of {}".format,
+) -> dict[str, DesiredJob]:
     """The jobs of specs named a, b, … whose fields behind the version are `bodies`."""
     (root / "sagespec.yaml").write_text(PROJECT)
     text = "---\n".join(
@@ -29,7 +34,7 @@ def jobs(root: Path, *bodies: str) -> dict[str, DesiredJob]:
     (root / "specs.yaml").write_text(text)
     loaded = load([Path("specs.yaml")], root)
     images = describe_images(images_dir())
-    desired = resolve(loaded, root=root, images=images, manifests={}, fingerprint=lambda uri: f"etag of {uri}")
+    desired = resolve(loaded, root=root, images=images, manifests=manifests or {}, fingerprint=fingerprint)
     return {job.name: job for job in desired.jobs}
 
 
@@ -37,6 +42,22 @@ def refusal(root: Path, body: str) -> str:
     with pytest.raises(SpecError) as caught:
         jobs(root, body)
     return str(caught.value)
+
+
+def manifest_of(job: DesiredJob) -> Manifest:
+    """What there is in the store once the job has been trained."""
+    now = datetime.now(UTC)
+    return Manifest(
+        project="demo",
+        name=job.name,
+        version=job.version,
+        key=job.key,
+        key_fields=dict(job.key_fields),
+        status=JobStatus.COMPLETED,
+        spec=dict(job.spec),
+        started_at=now,
+        ended_at=now,
+    )
 
 
 def xgboost(hyperparameters: str, channels: str = "{train: s3://b/train}") -> str:
@@ -111,19 +132,29 @@ def test_a_built_container_serves_by_one_name_before_and_after_training(tmp_path
 
     before = resolved({})
     (job,) = before.jobs
-    now = datetime.now(UTC)
-    trained = Manifest(
-        project="demo",
-        name="own",
-        version=1,
-        key=job.key,
-        key_fields=dict(job.key_fields),
-        status=JobStatus.COMPLETED,
-        spec=dict(job.spec),
-        started_at=now,
-        ended_at=now,
-    )
-    assert resolved({job.address: trained}).endpoints == before.endpoints
+    assert resolved({job.address: manifest_of(job)}).endpoints == before.endpoints
+
+
+def test_a_trained_jobs_script_in_s3_may_be_gone(tmp_path: Path) -> None:
+    body = "framework: sklearn\nentry_point: train.py\nsource_dir: s3://acme/sourcedir.tar.gz\n"
+    before = jobs(tmp_path, body)["a"]
+
+    def gone(uri: str) -> str:
+        raise WorldError(f"there is nothing at {uri}")
+
+    after = jobs(tmp_path, body, manifests={before.address: manifest_of(before)}, fingerprint=gone)["a"]
+    assert after.key == before.key
+    with pytest.raises(WorldError):
+        jobs(tmp_path, body, fingerprint=gone)
+
+
+def test_a_source_dir_is_a_folder_or_an_archive(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("print(1)\n")
+    script = "framework: sklearn\nentry_point: train.py\n"
+    file = refusal(tmp_path, script + "source_dir: ./train.py\n")
+    assert "specs.yaml:7:13 job/a@1: source_dir: ./train.py is a file, and no .tar.gz" in file
+    prefix = refusal(tmp_path, script + "source_dir: s3://acme/code/\n")
+    assert 'specs.yaml:7:13 job/a@1: source_dir: "s3://acme/code/" is no archive' in prefix
 
 
 def test_what_only_decides_whether_a_job_ends_is_not_in_its_key(tmp_path: Path) -> None:

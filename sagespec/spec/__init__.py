@@ -317,6 +317,9 @@ class TrainingJob(Document):
         for name in ("entrypoint", "arguments"):
             if getattr(self, name) and not (self.image or self.build):
                 raise wrong("is for containers of your own (image, build)", "remove it", at=(name,))
+        if self.source_dir and self.source_dir.startswith("s3://") and not self.source_dir.endswith(".tar.gz"):
+            what = f"{quoted(self.source_dir)} is no archive"
+            raise wrong(what, "name a sourcedir.tar.gz, or a folder of this machine", at=("source_dir",))
         if self.entry_point and self.source_dir and ".." in PurePosixPath(self.entry_point).parts:
             raise wrong("leads out of source_dir", "name a script inside it", at=("entry_point",))
         return self
