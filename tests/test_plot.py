@@ -127,3 +127,18 @@ def test_the_metrics_of_a_running_job_are_seen_by_another_command(workspace: Wor
     assert json.loads(followed.splitlines()[-1]) == first, "it ends with the job"
     stored = json.loads(workspace.run("logs", "model@1", "--plot", "--output", "json").stdout)
     assert stored == first, "by when they were printed, whoever reads them and when"
+
+
+def test_what_a_feeder_prints_of_a_running_job_is_no_metric(workspace: Workspace) -> None:
+    pipes = "input_mode: pipe\nmetrics: [{name: objects, regex: '([0-9]+) objects'}]\n"
+    workspace.write(job(1, hyperparameters="{read_pipes: 'train=2', lines: 1, sleep: 600}") + pipes)
+    with workspace.running("apply") as process:
+        feeder = "job/model@1/feeder#0"
+        wait_until(lambda: "epoch" in workspace.run("logs", feeder, code=None).stdout)
+        wait_until(lambda: "line=0" in workspace.run("logs", "model", code=None).stdout)
+        (state,) = json.loads(workspace.run("status", "--output", "json").stdout)["jobs"]
+        assert state["metrics"] == {"echo:value": 0.0}
+        found = json.loads(workspace.run("logs", "model@1", "--plot", "--output", "json").stdout)
+        assert list(found["series"]) == ["echo:value"]
+        workspace.run("stop", "model@1")
+        process.communicate(timeout=60)
