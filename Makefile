@@ -13,10 +13,10 @@ help:  ## show this list
 
 demo: $(VENV)/.local data  ## train two models, serve both behind one endpoint, ask each of them (no Docker, no account)
 	@$(BIN)/sagespec apply --runtime process
-	@$(BIN)/sagespec status --runtime process
 	@echo; echo "One real sample, answered by each variant:"
 	@head -1 specs/data/tumor/sample.csv | $(BIN)/sagespec invoke tumor --runtime process --file - --variant linear; echo
 	@head -1 specs/data/tumor/sample.csv | $(BIN)/sagespec invoke tumor --runtime process --file - --variant boosted; echo
+	@$(BIN)/sagespec status --runtime process
 	@echo; echo "Now edit a weight in specs/tumor.yaml and run: $(BIN)/sagespec plan --runtime process"
 	@echo "When you are done: $(BIN)/sagespec destroy --runtime process --yes"
 
