@@ -95,7 +95,7 @@ gateway: {port: 8080}
 _INTRODUCTION = f"""\
 # Specs
 
-<!-- Written by `sagespec schema --docs` from the models in sagespec/spec.py: change those, not this page. -->
+<!-- Written by `sagespec schema --docs` from the models in sagespec/spec: change those, not this page. -->
 
 A spec is a YAML document in a file `*.yaml` or `*.yml` under `specs/`; a file may hold several, with
 `---` between them. The project's own settings are the document in `sagespec.yaml` at its root. Each
@@ -168,7 +168,8 @@ def _table(name: str, definition: dict[str, Any]) -> str:
         update = (
             "see there" if inner and _declares_updates(getattr(spec, inner[1])) else update_class(model, field_name)
         )
-        cells = [f"`{field_name}`", type_text, default, *([str(update)] if has_updates else []), field["description"]]
+        meaning = " ".join(field["description"].split())  # a row of Markdown is one line
+        cells = [f"`{field_name}`", type_text, default, *([str(update)] if has_updates else []), meaning]
         rows.append(cells)
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
 
@@ -223,6 +224,8 @@ def _default(schema: dict[str, Any]) -> str:
             return ""
         case {"title": "duration", "default": seconds}:
             return f"`{_duration(seconds)}`"
+        case {"title": "size", "default": size}:
+            return f"`{_size(size)}`"
         case {"default": bool(value)}:
             return f"`{str(value).lower()}`"
         case {"default": int(value) | float(value)}:
@@ -237,3 +240,10 @@ def _duration(seconds: float) -> str:
     units = {"d": 86400, "h": 3600, "m": 60, "s": 1}
     unit, size = next(((unit, size) for unit, size in units.items() if not seconds % size), ("s", 1))
     return f"{seconds / size:g}{unit}"
+
+
+def _size(size: int) -> str:
+    """As a person writes it: the largest unit that leaves a whole number."""
+    units = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
+    unit, bytes_of_unit = next(((unit, of_unit) for unit, of_unit in units.items() if not size % of_unit), ("", 1))
+    return f"{size // bytes_of_unit}{unit}"
