@@ -154,7 +154,9 @@ def test_every_help_says_what_and_shows_an_example(name: str, command: click.Com
     assert all(parameter.help for parameter in command.params if isinstance(parameter, click.Option))
 
 
-def test_common_options_stand_before_or_after_the_command(workspace: Workspace) -> None:
+def test_common_options_stand_before_or_after_the_command(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
     workspace.write(job(1), "specs/one.yaml")
     workspace.write("nonsense: true\n", "specs/two.yaml")
     here = str(workspace.root)
@@ -162,6 +164,10 @@ def test_common_options_stand_before_or_after_the_command(workspace: Workspace) 
     assert main(["validate", "-C", here, "-f", "specs/one.yaml"]) == 0
     assert main(["-C", here, "-f", "specs/two.yaml", "validate", "-f", "specs/one.yaml"]) == 0
     assert main(["-C", here, "validate"]) == 1
+    capsys.readouterr()
+    assert main(["--output", "json", "-C", here, "-f", "specs/one.yaml", "validate"]) == 0
+    assert json.loads(capsys.readouterr().out)["jobs"] == 1
+    assert main(["--output", "markdown", "-C", here, "validate"]) == 64
     assert len(OPTIONS) == 4
 
 

@@ -17,7 +17,18 @@ import click
 
 from sagespec import __version__
 from sagespec.cli.addresses import complete_address, complete_builtin, complete_endpoint, complete_job
-from sagespec.cli.shared import CHANGES, DONE, FAILED, OPTIONS, STOPPED, WRONG_USAGE, Shared, reader_gone, shared
+from sagespec.cli.shared import (
+    CHANGES,
+    DONE,
+    FAILED,
+    OPTIONS,
+    STOPPED,
+    WRONG_USAGE,
+    Shared,
+    output_option,
+    reader_gone,
+    shared,
+)
 from sagespec.errors import SagespecError, SpecError, WorldError, did_you_mean
 
 if TYPE_CHECKING:
@@ -83,7 +94,8 @@ def sagespec(context: click.Context, /, **given: Any) -> None:
     context.default_map = dict.fromkeys(sagespec.commands, options) | {"images": of_images}
 
 
-for _option in reversed(OPTIONS):  # `sagespec -C dir plan` is `sagespec plan -C dir`
+_EVERY_OUTPUT = output_option("text", "plain", "json", "markdown")
+for _option in reversed((*OPTIONS, _EVERY_OUTPUT)):  # `sagespec -C dir plan` is `sagespec plan -C dir`
     sagespec = _option(sagespec)
 
 

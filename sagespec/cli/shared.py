@@ -52,6 +52,15 @@ OPTIONS = (
 )
 
 
+def output_option(*formats: str) -> Callable[[Any], Any]:
+    """`--output`, of commands that can show themselves in these formats."""
+    return click.option(
+        "--output",
+        type=click.Choice(formats),
+        help="plain is text without colours and moving lines; json is for programs.  [default: text]",
+    )
+
+
 @dataclass
 class Shared:
     """The common options as they were given. `root`: the project's folder, once it was found."""
@@ -85,20 +94,18 @@ def shared(*more_formats: str) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def run(
-            folder: Path | None, specs: tuple[Path, ...], runtime: Any, output: Output, debug: bool | None, **own: Any
+            folder: Path | None,
+            specs: tuple[Path, ...],
+            runtime: Any,
+            output: Output | None,
+            debug: bool | None,
+            **own: Any,
         ) -> int:
             wants_debug = bool(debug) or os.environ.get("SAGESPEC_DEBUG", "") not in ("", "0")
-            given = Shared((folder or Path.cwd()).absolute(), specs, runtime, output, wants_debug)
+            given = Shared((folder or Path.cwd()).absolute(), specs, runtime, output or "text", wants_debug)
             return _exit_code(given, functools.partial(command, given, **own))
 
-        formats = ["text", "plain", "json", *more_formats]
-        output = click.option(
-            "--output",
-            type=click.Choice(formats),
-            default="text",
-            help="plain is text without colours and moving lines; json is for programs.  [default: text]",
-        )
-        for option in reversed((*OPTIONS, output)):
+        for option in reversed((*OPTIONS, output_option("text", "plain", "json", *more_formats))):
             run = option(run)
         return run
 
