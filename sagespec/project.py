@@ -25,7 +25,7 @@ from sagespec.apply import World
 from sagespec.builtins import ImageDescription, describe_images
 from sagespec.cache import Cache
 from sagespec.converge import Converged, converge
-from sagespec.errors import Problem, SpecError, WorldError, did_you_mean
+from sagespec.errors import Origin, Problem, SpecError, WorldError, did_you_mean
 from sagespec.events import Event, EventKind, Report
 from sagespec.gateway import Gateway
 from sagespec.load import Loaded, find_root, load, missing_paths
@@ -231,10 +231,18 @@ class Project:
 
     def _resolved(self, loaded: Loaded, manifests: Mapping[Address, Manifest], *, check_paths: bool) -> Desired:
         done = {address for address, manifest in manifests.items() if manifest.status is JobStatus.COMPLETED}
-        missing = [p for item in loaded.specs if item.address not in done for p in missing_paths(item)]
-        if check_paths and missing:
+        read = [item for item in loaded.specs if check_paths and item.address not in done]
+        missing = [problem for item in read for problem in missing_paths(item)]
+        try:
+            desired = resolve(
+                loaded, root=self.root, images=self.images, manifests=manifests, fingerprint=self._fingerprint
+            )
+        except SpecError as wrong:
+            problems = {*missing, *wrong.problems}
+            raise SpecError(sorted(problems, key=lambda problem: problem.where or Origin(""))) from None
+        if missing:
             raise SpecError(missing)
-        return resolve(loaded, root=self.root, images=self.images, manifests=manifests, fingerprint=self._fingerprint)
+        return desired
 
     def look(self, *, check_paths: bool = True) -> tuple[Desired, Observed]:
         """Both sides, as of now."""
@@ -594,7 +602,7 @@ class Project:
         if may_come or (chosen and not missing):
             return chosen
         raise WorldError(
-            f"{address} has printed no {missing[0]}" if missing else f"{address} has printed no metrics",
+            f"{address} has printed no metric {missing[0]}" if missing else f"{address} has printed no metrics",
             why=f"it has {', '.join(series)}" if series else "metrics are found in its lines by regular expressions",
             fix=(did_you_mean(missing[0], series) if missing else "")
             or "declare what its program prints under `metrics` in the spec",

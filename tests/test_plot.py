@@ -106,7 +106,7 @@ def test_the_metrics_of_an_ended_job_are_drawn_from_the_store(workspace: Workspa
     found = json.loads(workspace.run("logs", "model@1", "--plot", "--output", "json").stdout)
     assert [value for _, value in found["series"]["echo:value"]] == [0.0, 0.1, 0.2, 0.3, 0.4]
     wrong = workspace.run("logs", "model@1", "--plot", "value", code=1).stderr
-    assert "job/model@1 has printed no value" in wrong
+    assert "job/model@1 has printed no metric value" in wrong
     assert 'did you mean "echo:value"?' in wrong
     assert "say --png out.png" in workspace.run("logs", "model@1", "--plot", "out.png", code=64).stderr
 

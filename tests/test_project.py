@@ -47,6 +47,17 @@ def test_apply_notes_its_runtime_and_destroy_forgets_it(workspace: Workspace) ->
     assert not note.exists()
 
 
+def test_missing_data_and_what_a_built_in_objects_to_are_told_in_one_run(workspace: Workspace) -> None:
+    workspace.write(job(1).replace("train.csv", "trian.csv"), "specs/one.yaml")
+    workspace.write(job(2).replace("algorithm: ", "algorithm: x"), "specs/two.yaml")
+    with workspace.project() as project, pytest.raises(SpecError) as wrong:
+        project.plan()
+    told = [str(problem) for problem in wrong.value.problems]
+    assert len(told) == 2
+    assert 'trian.csv" does not exist' in told[0]
+    assert "there is no built-in named" in told[1]
+
+
 def test_data_must_be_there_for_a_job_to_be_run_and_not_for_one_that_is_trained(workspace: Workspace) -> None:
     data = workspace.root / "data" / "train.csv"
     workspace.write(job(1))
