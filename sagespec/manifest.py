@@ -110,7 +110,9 @@ class Manifest(Record):
 
     @property
     def verdict(self) -> str:
-        """How it ended and why, in a line or more."""
+        """How it ended and why (nothing of a job that completed), in a line or more."""
+        if not self.reason:
+            return self.status.value
         said = self.reason.lower().startswith(self.status)  # "Stopped: asked for by …"
         return self.reason if said else f"{self.status}: {self.reason}"
 

@@ -59,7 +59,7 @@ def _immutable(job: DesiredJob, manifest: Manifest) -> tuple[Problem, ...]:
 
 def _stays_failed(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Part:
     problem = Problem(
-        what=manifest.verdict,
+        what=manifest.verdict.split("\n")[0],  # the rest, a traceback perhaps, was told when it failed
         about=str(job.address),
         why=f"a {manifest.status} job is not run again by itself",
         fix=f"see `sagespec logs {job.address}`, then change the spec, or run `sagespec apply --retry`",
