@@ -17,7 +17,7 @@ import pytest
 from sagespec.converge import Converged
 from sagespec.errors import Origin, Problem
 from sagespec.events import Event, EventKind, Outcome, Report, Result
-from sagespec.manifest import Git, Revision, RevisionStatus
+from sagespec.manifest import Attempt, Git, JobStatus, Manifest, Revision, RevisionStatus
 from sagespec.plan import Action, Cause, Change, Plan, Reason, RemoveInstance, SetRoutes, StartGateway
 from sagespec.runtimes import Check
 from sagespec.show import (
@@ -425,6 +425,15 @@ def test_a_bad_end_says_what_failed_once() -> None:
     assert ending(Converged(refused, (failed,))).count("it broke") == 1
 
 
+def test_a_bad_end_names_the_addresses_of_those_endpoints_alone_that_are_as_specified() -> None:
+    skipped = replace(RUN, about="endpoint/churn/stable#0", result=Result.SKIPPED, reason="it waits")
+    assert URLS["churn"] not in ending(Converged(Plan(), (replace(RUN, result=Result.FAILED), skipped)))
+    assert URLS["churn"] not in ending(Converged(Plan(), (replace(RUN, about="gateway", result=Result.FAILED),)))
+    assert URLS["churn"] not in ending(Converged(Plan(refused=(Problem("it waits", about="endpoint/churn"),))))
+    other = replace(RUN, about="endpoint/churn-2/stable", result=Result.FAILED)
+    assert URLS["churn"] in ending(Converged(Plan(), (other,)))
+
+
 def test_a_stopped_run_says_how_to_go_on() -> None:
     plan = Plan(actions=(routes(WEIGHT),))
     assert "stopped (1 done in 1.5 s); 1 left to do: `sagespec apply` goes on" in ending(Converged(plan, (RUN,), True))
@@ -532,6 +541,27 @@ def test_a_removed_endpoint_has_nothing_live() -> None:
     )
     rows = json.loads(out(screen))["endpoints"][0]["revisions"]
     assert [row["status"] for row in rows] == ["superseded", "removed"]
+
+
+def test_a_jobs_history_tells_how_its_earlier_attempts_ended() -> None:
+    first = Attempt(number=1, started_at=NOW, ended_at=NOW, seconds=20.8, reason="InternalServerError: killed")
+    last = Attempt(number=2, started_at=NOW, ended_at=NOW, seconds=3)
+    screen = a_screen()
+    manifest = Manifest(
+        project="acme",
+        name="churn",
+        version=3,
+        key="1-a",
+        key_fields={},
+        spec={},
+        status=JobStatus.COMPLETED,
+        started_at=NOW,
+        ended_at=NOW,
+        attempts=(first, last),
+    )
+    write_history(screen, {}, [manifest])
+    assert "  attempt 1        21 s, InternalServerError: killed\n" in out(screen)
+    assert "attempt 2" not in out(screen)
 
 
 # -- the screen ------------------------------------------------------------------------------------

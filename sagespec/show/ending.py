@@ -40,6 +40,7 @@ def write_converged(
                 if line.startswith(("  why  ", "  fix  ")):  # what it printed was shown when it failed
                     screen.line((line, "dim"))
     screen.line("\n", _ending(converged, seconds, done))
+    urls = _as_specified(urls, converged)
     if urls and not converged.cancelled:
         screen.line()
         screen.table([[(f"endpoint/{name}", "name"), url] for name, url in urls.items()])
@@ -47,6 +48,17 @@ def write_converged(
             name, url = next(iter(urls.items()))
             screen.line(("\ntry  ", "dim"), f"sagespec invoke {name} --file rows.csv")
             screen.line(f"     curl {url} -H 'Content-Type: text/csv' --data-binary @rows.csv")
+
+
+def _as_specified(urls: Mapping[str, str], converged: Converged) -> Mapping[str, str]:
+    """Those of endpoints that nothing is amiss with; whether the others answer is for `status` to say."""
+    amiss = [outcome.about for outcome in converged.outcomes if outcome.result is not Result.DONE]
+    amiss += [problem.about for problem in converged.plan.refused]
+    if "gateway" in amiss:
+        return {}
+    return {
+        name: url for name, url in urls.items() if not any(f"{of}/".startswith(f"endpoint/{name}/") for of in amiss)
+    }
 
 
 def _ending(converged: Converged, seconds: float, done: str) -> Cell:
