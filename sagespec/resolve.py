@@ -242,7 +242,7 @@ def _code(
                 where=item.origin_of("entry_point"),
             )
         )
-    return DesiredCode(entry_point, source, fingerprint_of(path) if path.exists() else "missing")
+    return DesiredCode(entry_point, source, fingerprint_of(path, through_links=True) if path.exists() else "missing")
 
 
 def _key_fields(

@@ -33,18 +33,19 @@ def files_of(folder: Path, is_wanted: Callable[[str], bool] = is_shipped) -> Ite
     return (path for path in sorted(found) if is_wanted(path))
 
 
-def fingerprint_of(source: Path, is_wanted: Callable[[str], bool] = is_shipped) -> str:
+def fingerprint_of(source: Path, is_wanted: Callable[[str], bool] = is_shipped, *, through_links: bool = False) -> str:
     """A hash over a file, or over the names, contents, links and execute bits below a folder; 16 hex digits.
 
-    The name of a single file does not count, those inside a folder do. WorldError when something cannot be read.
+    The name of a single file does not count, those inside a folder do. through_links: what a link leads to counts
+    instead of the link, for what is shipped by `copy_source`. WorldError when something cannot be read.
     """
     digest = hashlib.sha256()
     with disk_problems(f"cannot read {source}"):
         if source.is_file():
-            digest.update(_content(source))
+            digest.update(_content(source, through_links))
         else:
             for path in files_of(source, is_wanted):
-                digest.update(f"{path}\0".encode(errors="surrogateescape") + _content(source / path))
+                digest.update(f"{path}\0".encode(errors="surrogateescape") + _content(source / path, through_links))
     return digest.hexdigest()[:16]
 
 
@@ -63,8 +64,10 @@ def copy_source(source: Path, folder: Path) -> None:
                 shutil.copy2(source / path, target)
 
 
-def _content(file: Path) -> bytes:
-    if file.is_symlink():
+def _content(file: Path, through_links: bool) -> bytes:
+    if through_links and file.is_dir():
+        return fingerprint_of(file, through_links=True).encode()
+    if file.is_symlink() and not (through_links and file.exists()):
         return f"link {os.readlink(file)}\n".encode(errors="surrogateescape")  # noqa: PTH115  # as text, not resolved
     with file.open("rb") as stream:
         content = hashlib.file_digest(stream, "sha256").hexdigest()

@@ -106,6 +106,23 @@ def test_a_changed_script_is_another_job_and_a_changed_cache_is_not(tmp_path: Pa
     assert changed == ["code"]
 
 
+def test_what_a_link_among_the_scripts_leads_to_counts(tmp_path: Path) -> None:
+    for folder in ("src", "shared"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "src/train.py").write_text("import shared, tool\n")
+    (tmp_path / "tool.py").write_text("A = 1\n")
+    (tmp_path / "shared/__init__.py").write_text("A = 1\n")
+    (tmp_path / "src/shared").symlink_to("../shared")
+    (tmp_path / "src/tool.py").symlink_to("../tool.py")
+    (tmp_path / "src/broken").symlink_to("nowhere")
+    body = "image: acme\nentry_point: train.py\nsource_dir: ./src\n"
+    keys = [jobs(tmp_path, body)["a"].key]
+    for changed in ("tool.py", "shared/__init__.py"):
+        (tmp_path / changed).write_text("A = 2\n")
+        keys.append(jobs(tmp_path, body)["a"].key)
+    assert len(set(keys)) == 3
+
+
 def test_a_changed_build_context_is_another_job(tmp_path: Path) -> None:
     (tmp_path / "container").mkdir()
     (tmp_path / "container/Dockerfile").write_text("FROM scratch\n")
