@@ -175,6 +175,11 @@ def test_fields_of_a_channel_are_for_the_mode_it_has() -> None:
     assert objections(channels=channels) == [("", "is for input_mode pipe")]
 
 
+def test_checkpoints_are_not_kept_in_a_folder_called_tilde() -> None:
+    ((field, said),) = objections(checkpoints={"source": "~/checkpoints"})
+    assert (field, said) == ("checkpoints.source", '"~/checkpoints" starts in the home folder of whoever runs it')
+
+
 def test_a_seed_that_would_shuffle_nothing_is_told() -> None:
     seeded = {"source": "s3://b/t", "shuffle_seed": 1}
     assert objections(channels={"train": seeded}) == [

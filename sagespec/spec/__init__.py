@@ -147,7 +147,7 @@ class Checkpoints(Model):
 
     path: Annotated[str, AfterValidator(_check_checkpoint_path)] = "/opt/ml/checkpoints"
     """Folder in the container: filled before the start, copied out while the job runs."""
-    source: Place | None = None
+    source: Source | None = None
     """Where they are kept, a path from the spec's file or s3://bucket/prefix; in the store when left out."""
 
 
