@@ -175,6 +175,14 @@ def test_fields_of_a_channel_are_for_the_mode_it_has() -> None:
     assert objections(channels=channels) == [("", "is for input_mode pipe")]
 
 
+def test_torchrun_is_for_frameworks_that_have_it() -> None:
+    script = {"algorithm": None, "entry_point": "train.py", "distribution": "torch_distributed"}
+    said = "torch_distributed is for pytorch and huggingface: sklearn has no torchrun"
+    assert objections(framework="sklearn", **script) == [("", said)]
+    a_job(framework="pytorch", **script)
+    a_job(image="acme/torch", **script)
+
+
 def test_checkpoints_are_not_kept_in_a_folder_called_tilde() -> None:
     ((field, said),) = objections(checkpoints={"source": "~/checkpoints"})
     assert (field, said) == ("checkpoints.source", '"~/checkpoints" starts in the home folder of whoever runs it')

@@ -203,6 +203,7 @@ def _check_entry_point(value: str) -> str:
 EntryPoint = Annotated[str, AfterValidator(_check_entry_point), Field(min_length=1, max_length=1024)]
 Word = Annotated[str, Field(min_length=1, max_length=256)]
 
+_WITH_TORCHRUN = ("pytorch", "huggingface")
 # For editors, what the `_one_program` validators check.
 PROGRAMS = ("algorithm", "framework", "image", "build")
 PROGRAMS_OF_ARCHIVES = ("algorithm", "framework", "image")
@@ -314,6 +315,9 @@ class TrainingJob(Document):
                 f"write framework: {self.algorithm} if it is one, or remove it",
                 at=("entry_point",),
             )
+        if self.distribution == "torch_distributed" and self.framework and self.framework not in _WITH_TORCHRUN:
+            what = f"torch_distributed is for {' and '.join(_WITH_TORCHRUN)}: {self.framework} has no torchrun"
+            raise wrong(what, "remove it, or change the framework", at=("distribution",))
         for name in ("entrypoint", "arguments"):
             if getattr(self, name) and not (self.image or self.build):
                 raise wrong("is for containers of your own (image, build)", "remove it", at=(name,))
