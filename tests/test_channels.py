@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +100,28 @@ def test_shuffled_shards_hold_all_once_and_change_hands() -> None:
     ]
     assert all(sorted(first + second) == paths for first, second in epochs)
     assert set(epochs[0][0]) != set(epochs[1][0])
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_the_next_epoch_is_there_as_soon_as_one_is_read(tmp_path: Path, closes: bool) -> None:
+    """Though the reader opens it at once, and even before it has closed the one it has read."""
+    for folder in ("pipes", "input/config", "input/data/train"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "input/data/train/a").write_bytes(b"abc")
+    order = {"objects": ["a"], "seed": None, "index": 0, "count": 1, "gzip": False, "recordio": False}
+    (tmp_path / "input/config/feeder.json").write_text(json.dumps({"train": order}))
+    program = Path(__file__).parents[1] / "images" / "feeder" / "train"
+    with subprocess.Popen([sys.executable, program], env={"SAGEMAKER_BASE_DIR": str(tmp_path)}) as feeder:
+        while not (tmp_path / "output/ready").exists():
+            time.sleep(0.01)
+        with contextlib.ExitStack() as unclosed:
+            unclosed.callback(feeder.terminate)
+            for epoch in range(50):
+                pipe = unclosed.enter_context((tmp_path / f"pipes/train_{epoch}").open("rb"))
+                assert pipe.read() == b"abc"
+                if closes:
+                    pipe.close()
+    assert not list((tmp_path / "pipes").iterdir())
 
 
 def test_the_feeder_shuffles_alike(monkeypatch: pytest.MonkeyPatch) -> None:

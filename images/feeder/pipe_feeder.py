@@ -1,8 +1,9 @@
 """Feeds the channels of one training container in pipe mode; runs beside it, and no longer than it.
 
 The container's input/data is our pipes/. There a channel has the FIFO `<channel>_<epoch>`: its objects one after the
-other, for one reader. When the reader has closed it, having read all or not, the FIFO of the next epoch appears and
-this one goes. What is fed lies in input/data/<channel>; input/config/feeder.json says in which order:
+other, for one reader. While it reads, the FIFO of the next epoch is there already. When it has closed this one, having
+read all or not, or opens the next, this one goes and the next is fed. What is fed lies in input/data/<channel>;
+input/config/feeder.json says in which order:
 
   {"train": {"objects": ["a.csv", "b.csv"], "seed": null, "index": 0, "count": 1, "gzip": false, "recordio": false}}
 
@@ -94,18 +95,19 @@ class Channel:
 
     def feed(self) -> NoReturn:
         epoch = 0
+        opened: BinaryIO | None = None
         while True:
-            fifo = self._pipes / f"{self.name}_{epoch}"
+            fifo, following = (self._pipes / f"{self.name}_{number}" for number in (epoch, epoch + 1))
             objects = self.objects_of(epoch)
-            with fifo.open("wb", buffering=0) as pipe:  # waits for a reader
+            with opened or fifo.open("wb", buffering=0) as pipe:  # waits for a reader
                 enlarge(pipe)
+                make_fifo(following)  # before the reader can come to the end of this one and open it
                 whole = self._write(objects, pipe)
             print(
                 f"{self.name} epoch {epoch}: {len(objects)} objects" + ("" if whole else ", not read whole"), flush=True
             )
-            wait_closed(fifo)
+            opened = wait_passed(fifo, following)
             epoch += 1
-            make_fifo(self._pipes / f"{self.name}_{epoch}")
             fifo.unlink()
 
     def objects_of(self, epoch: int) -> list[str]:
@@ -167,14 +169,26 @@ def enlarge(pipe: BinaryIO) -> None:
             fcntl.fcntl(pipe, set_size, PIPE_BYTES)
 
 
-def wait_closed(fifo: Path) -> None:
-    """Return when nobody has the FIFO open for reading. Opening it for writing is how that is asked: it is closed
-    again at once, and who still reads sees the end that it was given before."""
+def wait_passed(fifo: Path, following: Path) -> BinaryIO | None:
+    """Return when nobody has `fifo` open for reading, or when somebody opens the following one, with that: a reader
+    may forget to close the first. Opening it for writing is how both are asked; of `fifo` it is closed again at once,
+    and who still reads sees the end that it was given before."""
     while True:
-        try:
-            os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            raise
+        if (asked := _opened_by_reader(following)) is not None:
+            return asked
+        if (asked := _opened_by_reader(fifo)) is None:
+            return None
+        asked.close()
         time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _opened_by_reader(fifo: Path) -> BinaryIO | None:
+    """The FIFO for writing, if somebody has it open for reading or waits to."""
+    try:
+        descriptor = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise
+    os.set_blocking(descriptor, True)
+    return os.fdopen(descriptor, "wb", buffering=0)
