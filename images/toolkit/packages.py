@@ -50,7 +50,18 @@ def install(code: Path, folder: Path, *, with_code: bool = False) -> Path | None
     if not wanted:
         return None
     python = _environment(folder)
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--disable-pip-version-check", "--no-input"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--progress-bar",
+        "off",
+    ]
     print("installing", *wanted, flush=True)
     done = subprocess.run([*pip, *wanted], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     print(done.stdout, end="", flush=True)
