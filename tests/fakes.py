@@ -286,6 +286,10 @@ class FakeRuntime:
             container = self.find(name)
             return container.observed() if container else None
 
+    def saw_end(self, name: str) -> bool:
+        container = self.inspect(name)
+        return container is not None and container.state is ContainerState.EXITED
+
     def prepare(self, program: Program, progress: Tell) -> str:
         self.faults.look()
         if program.builtin and program.builtin not in self.engine.builtins:

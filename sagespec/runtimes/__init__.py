@@ -61,6 +61,13 @@ class Runtime(Protocol):
         """The present state of one container of this project, with `restarts`; None when it is gone."""
         ...
 
+    def saw_end(self, name: str) -> bool:
+        """Whether the engine itself saw a container end that has ended: it was not down then, nor started anew since.
+
+        False when it does not remember, which it does only of the last few hundred events.
+        """
+        ...
+
     def prepare(self, program: Program, progress: Progress) -> str:
         """Make `program` startable (build or fetch a missing image) and return its digest.
 

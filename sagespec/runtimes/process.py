@@ -202,6 +202,11 @@ class ProcessRuntime:
         except OSError:
             return ""
 
+    def saw_end(self, name: str) -> bool:
+        """There is no engine that could have been away."""
+        run = self._run(name)
+        return run is not None and not run.alive
+
     def _names(self) -> list[str]:
         with _explained(f"cannot list {self._folder}"):
             try:

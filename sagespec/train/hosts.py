@@ -73,9 +73,17 @@ class Hosts:
             if container and container.state is not ContainerState.EXITED:
                 self._ran.add(alias)
             elif alias not in self.seen:
-                watched = Seen.WATCHED if alias in self._ran else Seen.UNWATCHED
-                self.seen[alias] = Seen.AWAY if now < self._unsure_until else watched
+                self.seen[alias] = self._how_seen(alias, container, is_unsure=now < self._unsure_until)
         return True
+
+    def _how_seen(self, alias: str, container: Container | None, *, is_unsure: bool) -> Seen:
+        """An engine that only did not answer for a moment has seen the end; one that was started anew has not."""
+        if is_unsure and container:
+            with suppress(WorldError):
+                is_unsure = not self._runtime.saw_end(container.name)
+        if is_unsure:
+            return Seen.AWAY
+        return Seen.WATCHED if alias in self._ran else Seen.UNWATCHED
 
     def _note_absence(self, error: WorldError) -> None:
         now = time.monotonic()

@@ -302,6 +302,7 @@ def test_starting_nothing_is_an_error(bench: Bench) -> None:
 def test_the_exit_code_is_kept(bench: Bench, code: int) -> None:
     name = bench.run(f"raise SystemExit({code})", Behaviour(exit_code=code))
     assert bench.inspect(name).exit_code == code
+    assert bench.runtime.saw_end(name)
 
 
 @on_every_engine

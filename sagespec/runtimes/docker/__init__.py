@@ -108,6 +108,11 @@ class DockerRuntime:
             details = self._containers.find(name)
             return self._containers.from_details(details) if details else None
 
+    def saw_end(self, name: str) -> bool:
+        with refusals(f"ask for the end of {name}"):
+            details = self._containers.find(name)
+            return details is not None and self._containers.saw_end(details)
+
     # -- programs ----------------------------------------------------------------------------------
 
     def prepare(self, program: Program, progress: Progress) -> str:

@@ -35,6 +35,8 @@ STATES = {
     "dead": ContainerState.EXITED,  # a removal failed half-way; it can only be removed again
 }  # "removing" is left out: such a container is as good as gone
 
+END_TOLD_WITHIN_SECONDS = 2.0
+
 
 class Containers:
     """The containers of one project, whose addresses are those in its network."""
@@ -114,14 +116,22 @@ class Containers:
     def _signals(self, details: Mapping[str, Any]) -> tuple[int, ...]:
         """What the engine sent it since it was started, as far as the engine remembers: it tells the last few
         hundred events, and none from before its own start."""
+        events = self._events(details, "kill", seconds_after_its_end=0.001)
+        return tuple(int(event["Actor"]["Attributes"]["signal"]) for event in events)
+
+    def saw_end(self, details: Mapping[str, Any]) -> bool:
+        """Whether the engine remembers that it ended: what it forgets at its own end it did not see, either."""
+        return bool(self._events(details, "die", seconds_after_its_end=END_TOLD_WITHIN_SECONDS))
+
+    def _events(self, details: Mapping[str, Any], kind: str, *, seconds_after_its_end: float) -> list[dict[str, Any]]:
         since, until = (datetime.fromisoformat(details["State"][at]).timestamp() for at in ("StartedAt", "FinishedAt"))
         events = self._engine.events(
             since=f"{since:.6f}",
-            until=f"{until + 0.001:.6f}",  # by the engine's clock; for what is to come it would wait
-            filters={"container": details["Id"], "event": "kill"},
+            until=f"{until + seconds_after_its_end:.6f}",  # by the engine's clock; for what is to come it waits
+            filters={"container": details["Id"], "event": kind},
             decode=True,
         )
-        return tuple(int(event["Actor"]["Attributes"]["signal"]) for event in events)
+        return list(events)
 
     def _container(
         self, name: str, labels: Mapping[str, str], status: str, exit_code: int, networks: Mapping[str, Any]
