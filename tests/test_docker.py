@@ -814,9 +814,9 @@ def test_a_build_that_fails_shows_how_it_ended(runtime: DockerRuntime, images: P
 
 
 @pytest.fixture
-def a_folder(runtime: DockerRuntime, tmp_path: Path) -> Iterator[Path]:
-    """A folder to build, with a link and an argument; its images are removed afterwards."""
-    folder = tmp_path / "My container"
+def a_folder(runtime: DockerRuntime, tmp_path: Path, project_name: str) -> Iterator[Path]:
+    """A folder to build, with a link and an argument; its images, which are its alone, are removed afterwards."""
+    folder = tmp_path / f"My {project_name}"
     (folder / "sub").mkdir(parents=True)
     (folder / "Dockerfile").write_text(
         f'FROM {reference(runtime)}\nARG SAID=nothing\nRUN echo "said $SAID"\nCOPY . /ctx/\nENTRYPOINT ["sh", "-c"]\n'
@@ -828,7 +828,7 @@ def a_folder(runtime: DockerRuntime, tmp_path: Path) -> Iterator[Path]:
     (folder / ".dockerignore").write_text("secret\n")
     yield folder
     for image in runtime._engine.images(filters={"label": "sagespec.build"}):
-        if any(tag.startswith("sagespec-build/my-container:") for tag in image["RepoTags"] or ()):
+        if any(tag.startswith(f"sagespec-build/my-{project_name}:") for tag in image["RepoTags"] or ()):
             runtime._engine.remove_image(image["Id"], force=True)
 
 
@@ -838,13 +838,13 @@ def a_build(folder: Path, dockerfile: str = "Dockerfile", args: tuple[tuple[str,
 
 
 def test_a_folder_is_built_from_what_dockerignore_leaves(
-    runtime: DockerRuntime, a_folder: Path, a_job: Callable[..., list[Launch]]
+    runtime: DockerRuntime, a_folder: Path, a_job: Callable[..., list[Launch]], project_name: str
 ) -> None:
     program = a_build(a_folder, args=(("SAID", "hello"),))
     lines: list[str] = []
     digest = runtime.prepare(program, lines.append)
     assert digest.startswith("sha256:")
-    assert f"building sagespec-build/my-container:{program.context}" in lines
+    assert f"building sagespec-build/my-{project_name}:{program.context}" in lines
     assert "said hello" in lines
     launch = replace(a_job("")[0], program=program, arguments=("sh /ctx/link",))
     run(runtime, launch)
@@ -877,7 +877,7 @@ def test_a_changed_folder_whose_image_is_gone_is_not_built_as_something_else(
 
 def test_a_folder_that_cannot_be_built_shows_how_it_ended(runtime: DockerRuntime, a_folder: Path) -> None:
     (a_folder / "Dockerfile").write_text(f"FROM {reference(runtime)}\nRUN echo the reason && exit 9\n")
-    with pytest.raises(WorldError, match=r"sagespec-build/my-container:.* could not be built") as failed:
+    with pytest.raises(WorldError, match=r"sagespec-build/my-.* could not be built") as failed:
         runtime.prepare(a_build(a_folder), silent)
     assert "       the reason\n" in str(failed.value)
     (a_folder / "Dockerfile").unlink()
