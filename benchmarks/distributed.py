@@ -1,7 +1,7 @@
 """Training on several containers: the model of one, and how the time falls from one to two.
 
     python -m benchmarks.distributed exact [--runtime process|docker]
-    python -m benchmarks.distributed scaling [--rows 1000000] [--algorithm xgboost linear-learner kmeans]
+    python -m benchmarks.distributed scaling [--rows 1200000] [--algorithm xgboost linear-learner kmeans]
 
 `exact` trains linear-learner, kmeans and pca on 1, 2 and 3 hosts, with data split between them and with all
 data on each, and prints the largest difference of any number in their models, relative to the largest
@@ -57,7 +57,7 @@ EXACT: Mapping[str, tuple[str, Any, str]] = {
 }
 
 SCALING: Mapping[str, tuple[str, str]] = {  # hyperparameters, content type
-    "xgboost": ("{objective: 'binary:logistic', num_round: 60, max_depth: 8, tree_method: hist}", "text/csv"),
+    "xgboost": ("{objective: 'binary:logistic', num_round: 150, max_depth: 6, tree_method: hist}", "text/csv"),
     "linear-learner": ("{predictor_type: binary_classifier, epochs: 300}", "text/csv"),
     "kmeans": (f"{{k: 50, feature_dim: {FEATURES}, local_lloyd_max_iter: 100}}", "text/csv;label_size=0"),
 }
@@ -68,7 +68,7 @@ PLAIN: Mapping[str, str] = {
 import sys, pandas, xgboost
 rows = pandas.concat([pandas.read_csv(name, header=None) for name in sys.argv[1:]]).to_numpy()
 data = xgboost.DMatrix(rows[:, 1:], rows[:, 0])
-xgboost.train(dict(objective="binary:logistic", max_depth=8, tree_method="hist", nthread=1), data, 60)
+xgboost.train(dict(objective="binary:logistic", max_depth=6, tree_method="hist", nthread=1), data, 150)
 """,
     "linear-learner": """
 import sys, pandas
@@ -93,7 +93,7 @@ def main() -> None:
     exact = commands.add_parser("exact")
     exact.add_argument("--runtime", choices=("process", "docker"), default="process")
     scaling = commands.add_parser("scaling")
-    scaling.add_argument("--rows", type=int, default=1_000_000)
+    scaling.add_argument("--rows", type=int, default=1_200_000)
     scaling.add_argument("--rounds", type=int, default=3)
     scaling.add_argument("--algorithm", nargs="+", choices=tuple(SCALING), default=list(SCALING))
     arguments = parser.parse_args()
