@@ -518,21 +518,23 @@ def page(outcomes: list[Outcome]) -> str:
     rows = "\n".join(row_of(outcome) for outcome in outcomes)
     return f"""# As good as the library
 
-Each built-in algorithm, trained as a local process and asked as it is served, beside its library run by
-hand on the same rows with the same settings. Written by `python -m benchmarks.quality`, which fails where an
-algorithm is further behind than its tolerance.
+Each built-in algorithm, trained as a local process and called the way it is served, compared with its library called by
+hand on the same rows with the same settings. Written by `python -m benchmarks.quality`, which fails if an algorithm is
+behind by more than its tolerance.
 
-Seven tenths of the rows are learned from, three tenths measured on (`kmeans` on the former); features have mean 0
-and deviation 1. The data are scikit-learn's own, and the texts that botocore carries about the operations of
-{len(SERVICES)} services: the first {WORDS_OF_A_TEXT} words of each, with the service as label. Of the five data sets
-only digits can be read as counts, so `lda` has it and the texts; `blazingtext` has the texts alone. No library that is
-kept up has factorization machines, so a linear model over all pairs of features stands in.
+Seven tenths of the rows are for training, three tenths for measuring (`kmeans` is measured on its training rows).
+Features have mean 0 and deviation 1. The data are scikit-learn's own sets, and the texts in botocore that describe the
+operations of {len(SERVICES)} services: the first {WORDS_OF_A_TEXT} words of each, with the service as label. Of the
+five data sets only digits can be read as counts, so `lda` gets digits and the texts; `blazingtext` gets the texts only.
+No maintained library has factorization machines, so a linear model over all pairs of features stands in for one.
 
-What the table does not show: an isolation forest, which is another kind of model, tells outliers better than a
-random cut forest on two of these sets when both were tried (ROC AUC on wine 0.937 against 0.866, on digits 0.823
-against 0.690). The factorization machine is behind all pairs on diabetes by more than 0.02, hence its wider
-tolerance. `kmeans` is measured on what it learned from, as with ten clusters of few rows the other rows tell of
-luck: other seeds of scikit-learn alone spread from 54.1 to 59.0 on digits.
+What the table does not show:
+
+- An isolation forest, a different kind of model, separates outliers better than a random cut forest on two of these
+  sets, where both were tried (ROC AUC on wine 0.937 against 0.866, on digits 0.823 against 0.690).
+- The factorization machine is behind all pairs on diabetes by more than 0.02, hence its wider tolerance.
+- `kmeans` is measured on its training rows because, with ten clusters of few rows each, other rows mostly measure luck:
+  different seeds of scikit-learn alone range from 54.1 to 59.0 on digits.
 
 | algorithm | data set | metric | sagespec | library | behind by | tolerance | library by hand |
 |---|---|---|---|---|---|---|---|

@@ -1,6 +1,6 @@
 """Writes the examples' data: scikit-learn's 1,797 handwritten digits as CSV, the digit, then 64 pixels from 0 to 1.
 
-Nothing is downloaded. 1,500 rows are for training; the others, for validation, no script is given.
+Nothing is downloaded. 1,500 rows are for training; the others are for validation and are given to no script.
 """
 
 from __future__ import annotations
