@@ -26,6 +26,7 @@ from toolkit.hosts import address_of
 from toolkit.packages import install, python_path, require_modules
 from toolkit.script_job import Script, base_folder, has_script, read_script
 from toolkit.script_variables import arguments, environment, gpu_count
+from toolkit.signals import beside_signals
 from toolkit.training import STOPPED_EXIT_CODE, fail
 
 __all__ = ["has_script", "main"]
@@ -51,7 +52,7 @@ def main(framework: str) -> NoReturn:
         words = command(script)
     except ClientError as error:
         sys.exit(fail(base, f"ClientError: {error}"))
-    exit_code, printed = running.run(words, script.code, _outer_environment() | variables)
+    exit_code, printed = beside_signals(lambda: running.run(words, script.code, _outer_environment() | variables))
     if exit_code and not running.stop_requested:
         report_failure(script, words, exit_code, printed)
     if script.hosts.is_master and (exit_code == 0 or running.stop_requested):

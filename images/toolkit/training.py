@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import H, read
+from toolkit.signals import beside_signals
 
 T = TypeVar("T")
 
@@ -98,14 +98,10 @@ def main(train: Callable[[Job[H]], None], declaration: type[H]) -> NoReturn:
     base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
     stop = Stop()
     signal.signal(signal.SIGTERM, stop.on_signal)
-    exit_codes: list[int] = []
-    # Python handles signals in the main thread between two byte codes; the algorithm may sit in C
-    # for as long as another host is silent, so it gets a thread of its own.
-    worker = threading.Thread(target=lambda: exit_codes.append(_run(train, declaration, base, stop)), daemon=True)
-    worker.start()
-    worker.join()
+    # The algorithm may wait in C code for as long as another host is silent.
+    exit_code = beside_signals(lambda: _run(train, declaration, base, stop))
     sys.stdout.flush()
-    os._exit(exit_codes[0])
+    os._exit(exit_code)
 
 
 def _run(train: Callable[[Job[H]], None], declaration: type[H], base: Path, stop: Stop) -> int:
