@@ -142,11 +142,13 @@ def evidence(tmp_path: Path) -> Path:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failed scenario adds its containers' state and logs to its evidence and says where that is."""
+    """A failed scenario adds its project's status and plan and its containers' logs to its evidence, and says where."""
     report = yield
     arguments = getattr(item, "funcargs", {})
     if report.when == "call" and report.failed and "scenarios" in item.path.parts and "evidence" in arguments:
         folder: Path = arguments["evidence"]
+        for place in (given for given in arguments.values() if hasattr(given, "explain")):
+            place.explain(folder)
         if "project_name" in arguments:
             _collect_docker(arguments["project_name"], folder)
         files = "\n".join(f"  {file.relative_to(folder)}" for file in sorted(folder.rglob("*")))

@@ -36,12 +36,9 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S3Server]
 @pytest.fixture(params=RUNTIMES)
 def workspace(
     request: pytest.FixtureRequest, tmp_path: Path, project_name: str, server: S3Server, evidence: Path
-) -> Iterator[Workspace]:
-    place = Workspace(
-        tmp_path / "project", project_name, request.param, f"{server.uri}/models", dict(server.environment)
-    )
-    yield place
-    place.run("destroy", "--yes", code=None)
+) -> Workspace:
+    store, environment = f"{server.uri}/models", dict(server.environment)
+    return Workspace(tmp_path / "project", project_name, request.param, store, environment)
 
 
 def put_input(workspace: Workspace, server: S3Server, parts: int) -> None:

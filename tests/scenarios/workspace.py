@@ -104,6 +104,12 @@ class Workspace:
         except json.JSONDecodeError:
             return json.loads(output.strip().splitlines()[-1])
 
+    def explain(self, folder: Path) -> None:
+        """Leave what the command says of the project in `folder`."""
+        for word in ("status", "plan"):
+            said = self.run(word, code=None)
+            (folder / f"{word}.txt").write_text(said.stdout + said.stderr)
+
     # -- what is there
 
     @contextmanager
