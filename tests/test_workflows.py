@@ -390,7 +390,7 @@ def test_a_changed_weight_is_told_in_outputs_summary_and_log(runner: Runner, app
         "unchanged": "3",
     }
     assert int(ended.outputs["actions"]) == len(ended.json()["actions"])
-    assert "### sagespec plan: 1 to change (2 actions), 3 as specified" in ended.summary
+    assert "### sagespec plan: 1 to change (2 actions), 3 up to date" in ended.summary
     assert "endpoint/churn  weight of stable 90 -> 70, weight of candidate 10 -> 30" in ended.summary
     assert "set-routes" in ended.summary
     assert HEAD in ended.summary
@@ -405,7 +405,7 @@ def test_nothing_to_do_is_no_change(runner: Runner, applied: Simulation) -> None
     ended = runner.run()
 
     assert (ended.outputs["exit_code"], ended.outputs["changes"]) == ("0", "false")
-    assert "### sagespec plan: nothing to do, 4 as specified" in ended.summary
+    assert "### sagespec plan: nothing to do, 4 up to date" in ended.summary
 
 
 def test_what_is_refused_comes_first_and_marks_the_line_of_the_spec(runner: Runner, applied: Simulation) -> None:
@@ -439,7 +439,7 @@ def test_elsewhere_only_what_the_specs_change_counts(runner: Runner, applied: Si
     assert "weight of candidate 10 -> 30" in ended.summary
     assert "set-routes" in ended.summary
     assert not re.search("endpoint/other|container is gone|start-", ended.summary)
-    assert "whether everything applied still runs is not told" in ended.summary
+    assert "it does not know whether everything that was applied is still running" in ended.summary
 
 
 def test_elsewhere_without_a_change_is_nothing_to_do(runner: Runner, applied: Simulation) -> None:
@@ -597,7 +597,7 @@ def test_apply_carries_out_the_approved_plan_and_no_other(runner: Runner, applie
     ended = runner.run(command="apply", expect_digest=approved)
     assert ended.outcome == "failure"
     assert [line.split()[0] for line in runner.arguments] == ["plan"]
-    assert "not the one that was approved" in ended.summary
+    assert "no longer the one that was approved" in ended.summary
 
 
 def test_apply_stops_where_the_approved_plan_cannot_be_made_again(runner: Runner) -> None:
@@ -719,7 +719,7 @@ def test_one_issue_is_opened_edited_and_closed(runner: Runner, api: Api, applied
     for _ in range(2):
         runner.run(issue="true")
     assert len(api.issues) == 1
-    assert api.issues[0]["title"] == "sagespec: what runs is not what the specs say"
+    assert api.issues[0]["title"] == "sagespec: what is running differs from the specs"
     assert "its container is gone" in api.issues[0]["body"]
 
     runner.sagespec({"error": [UNREACHABLE]}, exit_code=1)

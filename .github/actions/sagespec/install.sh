@@ -24,7 +24,7 @@ if [[ ! -f $environment/requirement || $(<"$environment/requirement") != "${requ
   printf '%s\n' "${requirement[*]}" >"$environment/requirement"
 fi
 
-# A folder with this command alone: the environment's python and pip are none of the later steps' business.
+# A folder with only this command: later steps must not see the environment's python and pip.
 mkdir -p "$RUNNER_TEMP/sagespec-bin"
 ln -sf "$environment/bin/sagespec" "$RUNNER_TEMP/sagespec-bin/sagespec"
 echo "$RUNNER_TEMP/sagespec-bin" >>"$GITHUB_PATH"

@@ -41,7 +41,7 @@ def comment(text: str, state: str) -> str:
     if not pull:
         return "no comment: this run belongs to no pull request"
     if (pull["head"]["repo"] or {}).get("full_name") != os.environ["GITHUB_REPOSITORY"]:
-        return "no comment: the token of a pull request from a fork may only read; see the job summary"
+        return "no comment: a pull request from a fork gets a read-only token; see the job summary"
     found = _find(f"issues/{pull['number']}/comments", text)
     if state == "ok" or (state == "clean" and not found):
         return "no comment: nothing to say"
@@ -56,7 +56,7 @@ def issue(text: str, state: str, title: str) -> str:
     if state == "changes" and found:
         return f"edited {_call('PATCH', 'issues/{}'.format(found['number']), {'body': text})['html_url']}"
     if state == "changes":
-        headline = "sagespec: what runs is not what the specs say" + (f" ({title})" if title else "")
+        headline = "sagespec: what is running differs from the specs" + (f" ({title})" if title else "")
         return f"opened {_call('POST', 'issues', {'title': headline, 'body': text})['html_url']}"
     if state == "clean" and found:
         closed = {"body": text, "state": "closed", "state_reason": "completed"}

@@ -1,10 +1,10 @@
-"""Tells what a sagespec command found or did: job summary, outputs, and the text for a comment or an issue.
+"""Reports what a sagespec command found or did: job summary, outputs, and the text for a comment or an issue.
 
     report.py                  COMMAND, FOLDER, OUTCOME, EXIT_CODE, ENGINE, TITLE, WORKING_DIRECTORY in the environment
     report.py --digest FILE    the digest of a plan
 
-A plan is told from its JSON, so that numbers and text come from one look at the world. Texts that a spec may
-have put together are shown in code blocks alone: there they cannot link, format or call for people.
+A plan is reported from its JSON, so that numbers and text come from one snapshot. Texts that a spec can influence are
+shown only in code blocks: there they cannot link, format or mention people.
 """
 
 from __future__ import annotations
@@ -94,16 +94,16 @@ class View:
         todo = f"{len(self.changed)} to change ({_count(len(self.actions), 'action')})" if self.changed else ""
         refused = f"{len(self.refused)} refused" if self.refused else ""
         parts = [part for part in (todo, refused) if part] or ["nothing to do"]
-        return ", ".join([*parts, f"{self.unchanged} as specified"])
+        return ", ".join([*parts, f"{self.unchanged} up to date"])
 
     def footnote(self) -> str:
         if not self.elsewhere:
             return f"`sagespec apply` would do exactly this. {self.runtime}".strip()
         if self.is_first and self.changed:
-            return "No apply has left a record in the store this job reads, so everything counts as new."
+            return "No apply has left a record in the store that this job reads, so everything counts as new."
         return (
-            "The specs against the records in the store. This job does not reach the engine that serves: "
-            "whether everything applied still runs is not told."
+            "The specs compared with the records in the store. This job cannot reach the engine that serves, "
+            "so it does not know whether everything that was applied is still running."
         )
 
     def text(self) -> str:

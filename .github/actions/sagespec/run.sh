@@ -35,10 +35,10 @@ case $COMMAND in
     ;;
   apply)
     if [[ -n $EXPECT_DIGEST ]]; then
-      ask plan "$@" || true # what is refused makes it fail, too; without a plan the next line ends this
+      ask plan "$@" || true # a refusal makes it fail, too; without a plan, the next line ends this
       digest=$(python3 "$GITHUB_ACTION_PATH/report.py" --digest "$folder/result.json")
       if [[ $digest != "$EXPECT_DIGEST" ]]; then
-        echo "The plan is not the one that was approved: something has changed since. Nothing was applied." \
+        echo "The plan is no longer the one that was approved: something has changed since. Nothing was applied." \
           "Run the workflow again and approve the new plan." | tee "$folder/log.txt"
         exit 1
       fi
