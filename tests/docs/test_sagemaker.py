@@ -1,4 +1,4 @@
-"""The pages of docs/: what they name is there."""
+"""docs/sagemaker.md: every line of SageMaker's contract names the tests that show it, or why it is left out."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import ast
 import re
 from pathlib import Path
 
-TESTS = Path(__file__).parent
-DOCS = TESTS.parent / "docs"
+from tests.docs.pages import ROOT, rows
+
+TESTS = ROOT / "tests"
+PAGE = ROOT / "docs" / "sagemaker.md"
 
 
 def names_of_tests(file: Path) -> set[str]:
@@ -17,7 +19,7 @@ def names_of_tests(file: Path) -> set[str]:
 
 
 def test_every_test_that_the_contracts_page_names_is_there() -> None:
-    named = re.findall(r"`([\w/]+\.py)::(\w+)`", (DOCS / "sagemaker.md").read_text())
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE.read_text())
     defined = {file: names_of_tests(TESTS / file) for file in {file for file, _ in named} if (TESTS / file).is_file()}
     missing = [f"{file}::{name}" for file, name in named if name not in defined.get(file, ())]
     assert not missing
@@ -25,8 +27,7 @@ def test_every_test_that_the_contracts_page_names_is_there() -> None:
 
 
 def test_every_line_of_the_contract_has_a_test_or_a_reason() -> None:
-    page, _, left_out = (DOCS / "sagemaker.md").read_text().partition("## What is left out")
-    rows = [row.strip("|").split("|") for row in page.splitlines() if row.startswith("| ") and "---" not in row]
-    untested = [row[0].strip() for row in rows if "::" not in row[2] and "Shown by" not in row[2]]
-    assert [row for row in untested if not re.search(rf"{re.escape(row)} \| left out: \w", page)] == []
-    assert left_out.count("\n| ") > 5
+    contract, _, left_out = PAGE.read_text().partition("## What is left out")
+    untested = [row for row in rows(contract) if "::" not in row[2]]
+    assert [row for row in untested if not re.match(r"left out: \w", row[1])] == []
+    assert len(rows(left_out)) > 5
