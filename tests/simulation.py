@@ -92,6 +92,7 @@ class Simulation:
     models: dict[str, str] = field(default_factory=dict)  # container -> model it serves, as written
     failing_jobs: set[Address] = field(default_factory=set)
     unhealthy: set[str] = field(default_factory=set)
+    gateway_answers: bool = True
     capacity: Capacity | None = None
     now: datetime = START
     check: Callable[[Action], None] = lambda _action: None
@@ -99,7 +100,7 @@ class Simulation:
 
     def observed(self) -> Observed:
         gateway = next((c for c in self.containers.values() if c.address == GATEWAY), None)
-        answers = gateway is not None and gateway.state is ContainerState.RUNNING
+        answers = gateway is not None and gateway.state is ContainerState.RUNNING and self.gateway_answers
         probes = {
             name: Probe(self.is_healthy(name), 0, "10.0.0.1", 8080)
             for route in self.routes.values()

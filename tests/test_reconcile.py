@@ -1,10 +1,13 @@
 """Every file in tests/cases/reconcile is one case: specs that are live, what happened, and the plan expected.
 
 about: one sentence
+earlier: [documents]     settled before `before`: models without a spec, earlier revisions
 before: [documents]      settled first, in a simulated world
-trained: [documents]     jobs whose models are in the store, without a spec
-happened: [events]       gone ADDRESS | exited ADDRESS | created ADDRESS | unhealthy MODEL | failing JOB |
-                         gateway gone | gateway exited | route lost ENDPOINT | rolled back ENDPOINT
+begun: [documents]       what an earlier run has started for these, and left running
+happened: [events]       gone ADDRESS | exited ADDRESS | created ADDRESS |
+                         unhealthy MODEL | silent MODEL | failing JOB |
+                         gateway gone | gateway exited | gateway silent | gateway changed |
+                         route lost ENDPOINT | route changed ENDPOINT | rolled back ENDPOINT
 after: [documents]       left out: as before
 engine: {cpus: 4, memory: 8589934592}    what it has, when that is asked
 options: {retry: true}
@@ -16,6 +19,7 @@ notes: [texts]
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +28,19 @@ import yaml
 
 from sagespec.manifest import RevisionStatus
 from sagespec.reconcile import Options, reconcile
-from sagespec.reconcile.endpoints import live_revision
-from sagespec.state import GATEWAY, Address, Capacity, Container, ContainerState, Route, container_name
-from tests.simulation import PROJECT, Simulation, desired_from
+from sagespec.reconcile.endpoints import UNHEALTHY_GRACE, live_revision
+from sagespec.state import (
+    GATEWAY,
+    Address,
+    Capacity,
+    Container,
+    ContainerState,
+    Desired,
+    Route,
+    container_name,
+    hash_of,
+)
+from tests.simulation import PROJECT, START, Simulation, desired_from
 
 CASES = sorted((Path(__file__).parent / "cases" / "reconcile").glob("*.yaml"))
 
@@ -35,14 +49,16 @@ CASES = sorted((Path(__file__).parent / "cases" / "reconcile").glob("*.yaml"))
 def test_case(file: Path) -> None:
     case = yaml.safe_load(file.read_text())
     world = Simulation()
-    if case.get("trained"):
-        trained = desired_from(*case["trained"])
-        world.settle(trained)
+    if case.get("earlier"):
+        earlier = desired_from(*case["earlier"])
+        world.gateway_hash = earlier.gateway_hash
+        world.settle(earlier)
     before = desired_from(*case.get("before", []), manifests=world.manifests)
     world.gateway_hash = before.gateway_hash
     for event in (e for e in case.get("happened", []) if e.startswith(("unhealthy", "failing"))):
         happen(world, event)
     world.settle(before)
+    begin(world, desired_from(*case.get("begun", []), manifests=world.manifests))
     for event in (e for e in case.get("happened", []) if not e.startswith(("unhealthy", "failing"))):
         happen(world, event)
     after = desired_from(*case.get("after", case.get("before", [])), manifests=world.manifests)
@@ -80,14 +96,42 @@ def happen(world: Simulation, event: str) -> None:
             if name == "gone":
                 del world.containers[container.name]
                 world.routes.clear()
+            elif name == "silent":
+                world.gateway_answers = False
+            elif name == "changed":
+                world.containers[container.name] = replace(container, hash=hash_of("another port"))
             else:
                 world.containers[container.name] = replace(container, state=ContainerState.EXITED)
+        case ["silent"]:
+            world.unhealthy.add(name)
+            world.now += UNHEALTHY_GRACE + timedelta(seconds=1)
+        case ["route", "changed"]:
+            targets = tuple(replace(target, weight=1.0) for target in world.routes[name].targets)
+            world.routes[name] = Route(name, targets)
         case ["route", "lost"]:
             del world.routes[name]
         case ["rolled", "back"]:
             roll_back(world, name)
         case _:
             raise AssertionError(f"the case says {event!r}, which means nothing")
+
+
+def begin(world: Simulation, desired: Desired) -> None:
+    """The containers of these jobs and endpoints, as they were started before all else; nobody followed them."""
+    hosts = [
+        (Address("job", job.name, job.version, instance=i), job.key)
+        for job in desired.jobs
+        for i in range(job.instances)
+    ]
+    instances = [
+        (Address("endpoint", endpoint.name, variant=variant.name, instance=i), variant.hash)
+        for endpoint in desired.endpoints
+        for variant in endpoint.variants
+        for i in range(variant.instances)
+    ]
+    for address, hash_text in (*hosts, *instances):
+        name = container_name(PROJECT, address, hash_text)
+        world.containers[name] = Container(name, address, hash_text, ContainerState.RUNNING, started_at=START)
 
 
 def container_at(world: Simulation, address: str) -> str:
