@@ -33,7 +33,7 @@ import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 
 from sagespec.project import Project
-from sagespec.state import job_address
+from sagespec.state.addresses import job_address
 
 BAR = 1e-6
 SHARDS = 6  # files, so that two and three hosts get as many each

@@ -25,11 +25,11 @@ from urllib.parse import urlsplit
 from sklearn.datasets import load_breast_cancer
 
 from benchmarks import serving
-from sagespec.gateway import Gateway
-from sagespec.runtimes import images_dir
-from sagespec.runtimes.process import ProcessRuntime
-from sagespec.spec import Gateway as Settings
-from sagespec.state import Route, Target
+from sagespec.gateway.gateway import Gateway
+from sagespec.runtimes.choose import images_dir
+from sagespec.runtimes.process.runtime import ProcessRuntime
+from sagespec.spec.project import Gateway as Settings
+from sagespec.state.observed import Route, Target
 
 BAR = 4.0  # through the gateway, against bring-your-own without one
 THROUGH, DIRECT, BASELINE = "through the gateway", "direct", "bring-your-own"

@@ -20,7 +20,7 @@ from pathlib import Path
 import yaml
 
 from sagespec.project import Project
-from sagespec.state import job_address
+from sagespec.state.addresses import job_address
 
 SPEC = {
     "apiVersion": "sagespec/v1",

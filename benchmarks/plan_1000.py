@@ -34,10 +34,14 @@ from urllib.parse import unquote
 
 import docker
 
-from sagespec.manifest import Revision, RevisionStatus
+from sagespec.gateway.table import Table, with_route
 from sagespec.project import Project
-from sagespec.state import Address, DesiredEndpoint, Launch, Route, Target, container_name
-from sagespec.xds import Table, with_route
+from sagespec.state.addresses import Address
+from sagespec.state.desired import DesiredEndpoint
+from sagespec.state.labels import container_name
+from sagespec.state.launches import Launch
+from sagespec.state.observed import Route, Target
+from sagespec.state.revision import Revision, RevisionStatus
 
 IMAGE = "sagespec-benchmark/ping"
 # perl is part of Debian's smallest base; one process of it takes 5 MB.

@@ -2,7 +2,7 @@
 
 import sys
 
-from sagespec.cli import main
+from sagespec.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,22 +8,37 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
-from sagespec.state import DesiredChannel, DesiredJob, Launch, container_name
+from sagespec.state.desired import DesiredChannel, DesiredJob
 
 MASTER_PORT = 7777  # what SageMaker's own drivers use for torchrun and alike
+
+
 INSTANCE_TYPE = "local"
+
+
 NETWORK_INTERFACE = "eth0"
+
+
 REGION = "us-east-1"
+
+
 ACCOUNT = "000000000000"
+
+
 LOG_LEVEL = 20  # logging.INFO, what SageMaker's SDK asks for
+
+
 CODE_FOLDER = "code"  # where the toolkits expect the user's scripts
+
+
 FOLDERS = ("input/data", "model", "output/data")  # there before a program starts, so that it need not make them
 
+
 LONGEST_VARIABLE = 128 * 1024 - 1  # characters with the name; one more and Linux starts no program with it
+
 
 # Hyperparameters of the toolkit's own that it keeps from scripts and from SM_FRAMEWORK_PARAMS (its params.py).
 _TOOLKIT_OWN = frozenset(
@@ -34,8 +49,13 @@ _TOOLKIT_OWN = frozenset(
     }
 )
 
+
 STOP_GRACE_SECONDS = 120.0  # between SIGTERM and SIGKILL of a training container
+
+
 SERVE_GRACE_SECONDS = 30.0  # the same for a serving one
+
+
 FAILURE_REASON_LENGTH = 1024  # characters of output/failure that become the FailureReason
 
 
@@ -119,31 +139,6 @@ def _resource_config(job: DesiredJob, host: str) -> dict[str, Any]:
         "instance_groups": [{"instance_group_name": group, "instance_type": INSTANCE_TYPE, "hosts": hosts}],
         "network_interface_name": NETWORK_INTERFACE,
     }
-
-
-def training_launches(project_name: str, job: DesiredJob) -> tuple[Launch, ...]:
-    """One launch for each host of the job, the master first; `environment` still without paths."""
-    hosts = host_names(job)
-    addresses = [replace(job.address, instance=index) for index in range(job.instances)]
-    names = tuple(container_name(project_name, address, job.key) for address in addresses)
-    return tuple(
-        Launch(
-            name=name,
-            address=address,
-            hash=job.key,
-            program=job.program,
-            command="train",
-            environment=dict(job.environment),
-            cpus=job.cpus,
-            memory=job.memory,
-            alias=host,
-            hosts=names,
-            entrypoint=job.entrypoint,
-            arguments=job.arguments,
-            gpus=job.gpus,
-        )
-        for name, address, host in zip(names, addresses, hosts, strict=True)
-    )
 
 
 def training_environment(job: DesiredJob, host: str, base_dir: str, *, processors: int) -> dict[str, str]:
@@ -282,11 +277,6 @@ def _as_toolkit_reads(text: str) -> Any:
 
 def _variable(value: Any) -> str:
     return "" if value is None else hyperparameter_text(value)
-
-
-def shard(objects: Sequence[str], host_index: int, host_count: int) -> list[str]:
-    """The objects of one host under ShardedByS3Key: about 1/n of them, every n-th in key order."""
-    return sorted(objects)[host_index::host_count]
 
 
 def serving_environment(environment: Mapping[str, str], cpus: float | None) -> dict[str, str]:

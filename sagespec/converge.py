@@ -11,11 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sagespec.apply import World, apply
+from sagespec.apply.apply import apply
 from sagespec.events import Event, EventKind, Outcome, Report, Result
 from sagespec.plan import Action, Plan
-from sagespec.reconcile import Options, reconcile
-from sagespec.state import Desired, Observed
+from sagespec.reconcile.options import Options
+from sagespec.reconcile.reconcile import reconcile
+from sagespec.state.desired import Desired
+from sagespec.state.observed import Observed
+from sagespec.world import World
 
 MAX_PASSES = 20
 

@@ -119,3 +119,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
     near = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f'did you mean "{near[0]}"?' if near else ""
+
+
+class Cancelled(Exception):
+    """Stopped on request; what runs is left running and the next apply takes it up."""

@@ -82,3 +82,7 @@ class Outcome:
             "reason": self.reason,
             "seconds": round(self.seconds, 3),
         }
+
+
+def silent(_event: Event) -> None:
+    """A report that shows nothing."""

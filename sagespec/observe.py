@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sagespec.gateway import Gateway
-from sagespec.manifest import Manifest
-from sagespec.records import Records
-from sagespec.runtimes import Runtime
-from sagespec.state import Address, Observed
+from sagespec.gateway.gateway import Gateway
+from sagespec.records.records import Records
+from sagespec.runtimes.protocol import Runtime
+from sagespec.state.addresses import Address
+from sagespec.state.manifest import Manifest
+from sagespec.state.observed import Observed
 
 
 def observe(

@@ -13,8 +13,10 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from sagespec.errors import InternalError, Problem
-from sagespec.manifest import RevisionStatus
-from sagespec.state import Address, DesiredEndpoint, DesiredJob, DesiredVariant, Route
+from sagespec.state.addresses import Address
+from sagespec.state.desired import DesiredEndpoint, DesiredJob, DesiredVariant
+from sagespec.state.observed import Route
+from sagespec.state.revision import RevisionStatus
 
 
 class Reason(StrEnum):

@@ -9,87 +9,63 @@ from __future__ import annotations
 import http.client
 import re
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import quote, urlsplit
 
-from sagespec.apply import World
-from sagespec.builtins import ImageDescription, describe_images
-from sagespec.cache import Cache
 from sagespec.converge import Converged, converge
-from sagespec.errors import Origin, Problem, SpecError, WorldError, did_you_mean
-from sagespec.events import Event, EventKind, Report
-from sagespec.gateway import Gateway
-from sagespec.load import Loaded, find_root, load, missing_paths
-from sagespec.lock import Held, ProjectLock, project_lock, who_is_here
-from sagespec.manifest import Git, JobStatus, Manifest, Revision, RevisionStatus
-from sagespec.metrics import FoundMetrics, Patterns, latest_values
+from sagespec.errors import Origin, SpecError, WorldError, did_you_mean
+from sagespec.events import Event, EventKind, Report, silent
+from sagespec.gateway.gateway import Gateway
+from sagespec.inputs.cache import Cache
+from sagespec.inputs.delivery import Inputs
+from sagespec.load.load import find_root, load
+from sagespec.load.loaded import Loaded
+from sagespec.load.references import missing_paths
 from sagespec.observe import observe
+from sagespec.parts import git_state
 from sagespec.plan import Plan
-from sagespec.queue import needs_of
-from sagespec.reconcile import Options, reconcile
-from sagespec.reconcile.endpoints import live_revision
-from sagespec.reconcile.jobs import begun_after
-from sagespec.records import Records
-from sagespec.resolve import empty_desired, resolve, wanted_manifests
-from sagespec.runtimes import Check, ImageInfo, Runtime, choose, images_dir
-from sagespec.series import Series, followed_series, series_so_far
-from sagespec.spec import Project as Settings
-from sagespec.state import (
-    Address,
-    Container,
-    ContainerState,
-    Desired,
-    DesiredJob,
-    Observed,
-    Program,
-    endpoint_from_asked,
-)
-from sagespec.status import Status, endpoint_states, job_state, what_jobs_wait_for
-from sagespec.stores import Store, open_store
-from sagespec.train import Trainer, began_at, patterns_of
-from sagespec.train.inputs import Inputs
-from sagespec.train.stops import ask_to_stop
+from sagespec.reconcile.options import Options
+from sagespec.reconcile.reconcile import reconcile
+from sagespec.reconcile.turns import needs_of
+from sagespec.records.holder import who_is_here
+from sagespec.records.lock import Held, ProjectLock, project_lock
+from sagespec.records.records import Records
+from sagespec.resolve.builtins import ImageDescription, describe_images
+from sagespec.resolve.resolve import empty_desired, resolve, wanted_manifests
+from sagespec.run.metrics import FoundMetrics, Patterns, latest_values, patterns_of
+from sagespec.run.run import Trainer
+from sagespec.run.start import began_at
+from sagespec.run.stops import ask_to_stop
+from sagespec.runtimes.choose import choose, images_dir
+from sagespec.runtimes.protocol import Check, ImageInfo, Runtime
+from sagespec.spec.project import Project as Settings
+from sagespec.state.addresses import Address
+from sagespec.state.desired import Desired, DesiredJob, endpoint_from_asked
+from sagespec.state.manifest import JobStatus, Manifest
+from sagespec.state.observed import ContainerState, Observed, begun_after
+from sagespec.state.programs import Program
+from sagespec.state.revision import Revision, RevisionStatus, live_revision
+from sagespec.stores.open import open_store
+from sagespec.stores.protocol import Store
+from sagespec.verbs.invoke import INVOKE_TIMEOUT_SECONDS, LARGEST_BODY_BYTES, Answer
+from sagespec.verbs.logs import is_within, merged
+from sagespec.verbs.metrics import LINES_OF_STATUS, Series, followed_series, series_so_far
+from sagespec.verbs.plan import Validated
+from sagespec.verbs.rollback import rollback_target
+from sagespec.verbs.status import Status, endpoint_states, job_state, what_jobs_wait_for
+from sagespec.verbs.stop import STOP_SEEN_EVERY_SECONDS
+from sagespec.verbs.watch import LOCK_WAIT_OF_WATCH_SECONDS
+from sagespec.world import World
 
 RuntimeChoice = Literal["auto", "docker", "process"]
-LOCK_WAIT_OF_WATCH_SECONDS = 600.0  # somebody applies by hand: their turn first
-LARGEST_BODY_BYTES = 25 * 2**20  # what images/gateway lets requests be
-LINES_OF_STATUS = 1000  # of a running job's log, in which status looks for its latest metrics
-STOP_SEEN_EVERY_SECONDS = 0.5
-INVOKE_TIMEOUT_SECONDS = 70.0  # the gateway answers for a model that takes 60 s
-
-
-def silent(_event: Event) -> None:
-    """A report that shows nothing."""
-
-
-@dataclass(frozen=True)
-class Validated:
-    """What `validate` found well."""
-
-    jobs: int
-    endpoints: int
-    files: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What an endpoint answered; `variant` is the InvokedProductionVariant."""
-
-    status: int
-    body: bytes
-    content_type: str
-    variant: str
-    headers: Mapping[str, str]
 
 
 class Project:
@@ -488,7 +464,7 @@ class Project:
         live = live_revision(history)
         if live is None:
             raise self._unknown_endpoint(endpoint_name, "has never been live")
-        target = _rollback_target(history, live, to)
+        target = rollback_target(history, live, to)
         now, git = datetime.now(UTC), git_state(self.root)
         # The new revision first: killed between the two, it is what counts, and the mark is for people.
         self.records.write_revision(
@@ -556,9 +532,9 @@ class Project:
     def logs(self, address: Address, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[str, str]]:
         """Pairs (address of the container, line). A job's come from its containers while it has some, from the
         store afterwards. WorldError when there is nothing of that name."""
-        containers = [c for c in self.runtime.containers() if _is_within(c.address, address)]
+        containers = [c for c in self.runtime.containers() if is_within(c.address, address)]
         if containers:
-            yield from _merged(self.runtime, containers, follow=follow, tail=tail)
+            yield from merged(self.runtime, containers, follow=follow, tail=tail)
             return
         if address.kind != "job":
             raise WorldError(f"{address} has no containers", fix="see `sagespec status` for what runs")
@@ -721,7 +697,7 @@ class Project:
 
     def checks(self) -> tuple[Check, ...]:
         """What `doctor` looks at, each with how to mend it; never raises for what it finds."""
-        from sagespec.doctor import checks
+        from sagespec.verbs.doctor import checks
 
         return checks(self)
 
@@ -731,83 +707,3 @@ class Project:
             f"endpoint/{name} {what} in {self.store.uri}",
             fix=did_you_mean(name, known) or "see `sagespec status` for the endpoints there are",
         )
-
-
-# -- what the verbs are made of --------------------------------------------------------------------
-
-
-def git_state(root: Path) -> Git | None:
-    """Commit of the repository at `root`, and whether its tree has changes; None outside git or without a commit."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        return Git(commit=git("rev-parse", "HEAD"), dirty=bool(git("status", "--porcelain", "--", ".")))
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _rollback_target(history: Sequence[Revision], live: Revision, to: int | None) -> Revision:
-    good = [
-        revision
-        for revision in history
-        if revision.status is RevisionStatus.LIVE
-        and revision.number < live.number
-        and revision.hash not in (live.hash, live.instead_of)
-    ]
-    if to is None and good:
-        return good[-1]
-    match = next((revision for revision in good if revision.number == to), None)
-    if match:
-        return match
-    numbers = ", ".join(str(revision.number) for revision in good)
-    raise SpecError(
-        Problem(
-            what=f"revision {to} was never live, or is what is live now" if to else "no earlier revision was live",
-            about=f"endpoint/{live.endpoint}",
-            fix=f"choose one of: {numbers}" if numbers else "there is nothing to go back to",
-        )
-    )
-
-
-def _is_within(container: Address, asked: Address) -> bool:
-    """Whether a container's address is the one asked for, or a part of it."""
-    return (
-        container.whole == asked.whole
-        and (asked.variant == container.variant or (not asked.variant and not container.is_companion))
-        and asked.instance in (None, container.instance)
-    )
-
-
-def _merged(
-    runtime: Runtime, containers: Sequence[Container], *, follow: bool, tail: int | None
-) -> Iterator[tuple[str, str]]:
-    """The lines of several containers as they come; one after the other when not followed."""
-    if not follow or len(containers) == 1:
-        for container in containers:
-            for line in runtime.logs(container.name, follow=follow, tail=tail):
-                yield str(container.address), line
-        return
-    from queue import SimpleQueue
-
-    lines: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
-
-    def pump(container: Container) -> None:
-        try:
-            for line in runtime.logs(container.name, follow=True, tail=tail):
-                lines.put((str(container.address), line))
-        finally:
-            lines.put(None)
-
-    for container in containers:
-        threading.Thread(target=pump, args=(container,), daemon=True).start()
-    open_streams = len(containers)
-    while open_streams:
-        item = lines.get()
-        if item is None:
-            open_streams -= 1
-        else:
-            yield item

@@ -20,7 +20,7 @@ from watchdog.observers import Observer
 from sagespec.converge import Converged
 from sagespec.errors import SagespecError, WorldError
 from sagespec.events import Event, EventKind, Report
-from sagespec.runtimes import Runtime
+from sagespec.runtimes.protocol import Runtime
 
 FILES, ENGINE, TIMER = "files", "engine", "timer"
 SPEC_SUFFIXES = (".yaml", ".yml")

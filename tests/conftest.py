@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from sagespec.runtimes import images_dir
-from sagespec.state import LABEL_PROJECT
+from sagespec.runtimes.choose import images_dir
+from sagespec.state.labels import LABEL_PROJECT
 
 _SESSION = f"test-{secrets.token_hex(4)}"  # every project of this run, of this worker, begins with it
 
@@ -29,7 +29,7 @@ _SESSION = f"test-{secrets.token_hex(4)}"  # every project of this run, of this 
 
 @functools.cache
 def _docker_missing() -> str | None:
-    from sagespec.runtimes.docker import DockerRuntime
+    from sagespec.runtimes.docker.runtime import DockerRuntime
 
     return DockerRuntime.answers()
 
@@ -90,7 +90,7 @@ def _nothing_left_behind() -> Iterator[None]:
 
 
 def _remove_processes(project_name: str, folder: Path) -> None:
-    from sagespec.runtimes.process import ProcessRuntime
+    from sagespec.runtimes.process.runtime import ProcessRuntime
 
     for record in list(folder.rglob("container.json")):
         container = record.parent
@@ -99,7 +99,7 @@ def _remove_processes(project_name: str, folder: Path) -> None:
 
 def _remove_docker(project_name: str) -> None:
     from sagespec.errors import WorldError
-    from sagespec.runtimes.docker import DockerRuntime
+    from sagespec.runtimes.docker.runtime import DockerRuntime
 
     if _docker_missing():
         return
@@ -158,7 +158,7 @@ def pytest_runtest_makereport(
 
 def _collect_docker(project_name: str, folder: Path) -> None:
     from sagespec.errors import WorldError
-    from sagespec.runtimes.docker import DockerRuntime
+    from sagespec.runtimes.docker.runtime import DockerRuntime
 
     if _docker_missing():
         return

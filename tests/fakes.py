@@ -23,25 +23,19 @@ from typing import Literal, Protocol, Self
 
 from sagespec.errors import WorldError
 from sagespec.events import Report
-from sagespec.gateway import Gateway
-from sagespec.runtimes import Check, ImageInfo
-from sagespec.runtimes import Progress as Tell
+from sagespec.gateway.answers import Counters
+from sagespec.gateway.gateway import Gateway
+from sagespec.gateway.table import Addresses, Table, TargetKey
 from sagespec.runtimes.machine import choose_gpus
-from sagespec.spec import Gateway as Settings
-from sagespec.state import (
-    GATEWAY,
-    Capacity,
-    Container,
-    ContainerState,
-    Launch,
-    ObservedGateway,
-    Probe,
-    Program,
-    Route,
-    Target,
-)
-from sagespec.stores import Conflict, Entry, Progress, Stored, changed, check_key, check_sha256, missing
-from sagespec.xds import Addresses, Counters, Table, TargetKey
+from sagespec.runtimes.protocol import Check, ImageInfo
+from sagespec.runtimes.protocol import Progress as Tell
+from sagespec.spec.project import Gateway as Settings
+from sagespec.state.addresses import GATEWAY
+from sagespec.state.launches import Launch
+from sagespec.state.observed import Capacity, Container, ContainerState, ObservedGateway, Probe, Route, Target
+from sagespec.state.programs import Program
+from sagespec.stores.keys import changed, check_key, check_sha256, missing
+from sagespec.stores.protocol import Conflict, Entry, Progress, Stored
 
 # -- time and trouble ------------------------------------------------------------------------------
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from sagespec.errors import SpecError
-from sagespec.load import load
 from sagespec.load.files import LINE_BREAK
-from sagespec.schema import EXAMPLES
+from sagespec.load.load import load
+from sagespec.spec.schema import EXAMPLES
 
 VALID = "---\n".join(text for kind, text in EXAMPLES.items() if kind != "Project")
 PROJECT = b"apiVersion: sagespec/v1\nkind: Project\nname: mutations\n"

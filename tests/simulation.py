@@ -12,10 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, assert_never
 
-from sagespec.builtins import ImageDescription
 from sagespec.errors import Origin
-from sagespec.load import Loaded, LoadedSpec
-from sagespec.manifest import JobStatus, Manifest, Revision, RevisionStatus
+from sagespec.load.loaded import Loaded, LoadedSpec
 from sagespec.plan import (
     Action,
     AwaitHealthy,
@@ -29,23 +27,18 @@ from sagespec.plan import (
     StartGateway,
     StartInstance,
 )
-from sagespec.reconcile import Options, reconcile
-from sagespec.resolve import resolve
-from sagespec.spec import KINDS, Project
-from sagespec.state import (
-    GATEWAY,
-    Address,
-    Capacity,
-    Container,
-    ContainerState,
-    Desired,
-    DesiredEndpoint,
-    Observed,
-    ObservedGateway,
-    Probe,
-    Route,
-    container_name,
-)
+from sagespec.reconcile.options import Options
+from sagespec.reconcile.reconcile import reconcile
+from sagespec.resolve.builtins import ImageDescription
+from sagespec.resolve.resolve import resolve
+from sagespec.spec.kinds import KINDS
+from sagespec.spec.project import Project
+from sagespec.state.addresses import GATEWAY, Address
+from sagespec.state.desired import Desired, DesiredEndpoint
+from sagespec.state.labels import container_name
+from sagespec.state.manifest import JobStatus, Manifest
+from sagespec.state.observed import Capacity, Container, ContainerState, Observed, ObservedGateway, Probe, Route
+from sagespec.state.revision import Revision, RevisionStatus
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 PROJECT = "acme"

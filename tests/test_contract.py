@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from sagespec import contract, xds
-from sagespec.contract import config_files, training_environment, training_job_name, training_launches, user_arguments
-from sagespec.spec import Rollout, Stopping
-from sagespec.state import DesiredJob
+from sagespec import contract
+from sagespec.contract import config_files, training_environment, training_job_name, user_arguments
+from sagespec.gateway.documents import INVOCATION_SECONDS, PING_SECONDS
+from sagespec.run.launches import training_launches
+from sagespec.spec.endpoint import Rollout
+from sagespec.spec.job import Stopping
+from sagespec.state.desired import DesiredJob
 from tests.simulation import desired_from
 
 SCRIPT = {"image": "acme", "entry_point": "src/train.py", "source_dir": "s3://acme/code.tar.gz"}
@@ -206,7 +209,7 @@ def test_graces_and_limits_are_sagemakers() -> None:
     assert contract.FAILURE_REASON_LENGTH == 1024
     assert Stopping().max_runtime == 24 * 3600
     assert Rollout().healthy_within == 8 * 60
-    assert (xds.PING_SECONDS, xds.INVOCATION_SECONDS) == (2, 60)
+    assert (PING_SECONDS, INVOCATION_SECONDS) == (2, 60)
 
 
 # -- start -----------------------------------------------------------------------------------------

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sagespec.errors import WorldError
-from sagespec.state import Address, ContainerState, Launch, Program, Route, Target
+from sagespec.state.addresses import Address
+from sagespec.state.launches import Launch
+from sagespec.state.observed import ContainerState, Route, Target
+from sagespec.state.programs import Program
 from tests.fakes import Behaviour, FakeEngine, FakeGateway, FakeRuntime, FakeStore, Faults, Killed, SettableClock
 
 SERVING = Launch("c0", Address.parse("endpoint/churn/v#0"), "1-a", Program(builtin="echo"), "serve")

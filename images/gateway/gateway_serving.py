@@ -15,7 +15,7 @@ from typing import Any
 ENVOY = "type.googleapis.com/envoy"
 HERE = Path(__file__).parent
 
-# Names of statistics that sagespec reads; Envoy keeps no others. See sagespec/xds.py.
+# Names of statistics that sagespec reads; Envoy keeps no others. See sagespec/gateway/answers.py.
 STATISTICS = (
     r"cluster\.[^.]+\.upstream_rq_(time|completed|active)",
     r".*lua\.[^.]+\.[45]xx",

@@ -8,14 +8,24 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from sagespec.cli.shared import DONE, FAILED
+import click
+
+from sagespec.cli.completing import complete_endpoint
+from sagespec.cli.ending import endpoint_urls
+from sagespec.cli.given import (
+    DONE,
+    FAILED,
+    Shared,
+    shared,
+)
+from sagespec.cli.group import as_written
 from sagespec.errors import Problem, WorldError, did_you_mean
 
 if TYPE_CHECKING:
-    from sagespec.project import Answer
     from sagespec.show import Screen
+    from sagespec.verbs.invoke import Answer
 
 Ask = Callable[[], "Answer"]
 
@@ -119,3 +129,57 @@ def _refusal(endpoint_name: str, answer: Answer, known: Callable[[], Iterable[st
         about=about,
         fix=did_you_mean(endpoint_name, others) or "see `sagespec status` for what is served",
     )
+
+
+@click.command(
+    epilog=as_written("""
+        Examples:
+          sagespec invoke churn --data 3,5,80.0,0
+          sagespec invoke churn --file rows.csv --variant candidate
+          echo '[[3, 5, 80.0, 0]]' | sagespec invoke churn -
+          sagespec invoke churn --data 3,5,80.0,0 --repeat 1000      how the variants split
+    """)
+)
+@click.argument("endpoint", shell_complete=complete_endpoint)
+@click.argument("source", metavar="[-]", required=False, type=click.Choice(["-"]))
+@click.option("--data", metavar="TEXT", help="What to send.")
+@click.option("--file", "body_file", metavar="PATH", type=click.File("rb"), help="A file to send; - is standard input.")
+@click.option("--content-type", metavar="TYPE", help="[default: by the file's suffix; else JSON or CSV, by its look]")
+@click.option("--accept", metavar="TYPE", help="In which form the answer is wanted.")
+@click.option("--variant", metavar="NAME", help="Ask this variant, whatever its weight (TargetVariant).")
+@click.option("--custom-attributes", metavar="TEXT", help="Passed on to the model (CustomAttributes).")
+@click.option("--inference-id", metavar="ID", help="Passed on to the model (InferenceId).")
+@click.option(
+    "--repeat", type=click.IntRange(min=1), default=1, metavar="N", help="Ask N times; show how the variants split."
+)
+@shared()
+def invoke(
+    given: Shared,
+    endpoint: str,
+    source: str | None,
+    data: str | None,
+    body_file: IO[bytes] | None,
+    content_type: str | None,
+    repeat: int,
+    **headers: str | None,
+) -> int:
+    """Call an endpoint, as SageMaker's InvokeEndpoint does.
+
+    The answer goes to standard output, which variant gave it and how fast to standard error. Any status but
+    2xx is a failure.
+    """
+
+    if sum(part is not None for part in (source, data, body_file)) != 1:
+        raise click.UsageError("give what to send, once: --data TEXT, --file PATH, or - for standard input")
+    stream = body_file or sys.stdin.buffer
+    body = stream.read() if data is None else data.encode()
+    kind = content_type or guess_content_type(str(getattr(body_file, "name", "")), body)
+    name = endpoint.removeprefix("endpoint/")
+    with given.project() as project:
+
+        def ask() -> Answer:
+            return project.invoke(name, body, content_type=kind, **headers)
+
+        if repeat > 1:
+            return ask_often(given.screen, ask, repeat)
+        return ask_once(given.screen, name, ask, known=lambda: endpoint_urls(project))

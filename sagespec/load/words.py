@@ -12,10 +12,11 @@ from pydantic_core import ErrorDetails
 
 from sagespec.errors import Problem, did_you_mean
 from sagespec.load.reading import Document, FieldPath
-from sagespec.spec import API_VERSION, KINDS
-from sagespec.spec import Document as AnyKind
+from sagespec.spec.document import API_VERSION
+from sagespec.spec.document import Document as AnyKind
+from sagespec.spec.kinds import KINDS
 from sagespec.spec.values import Model, cut, quoted
-from sagespec.state import Address
+from sagespec.state.addresses import Address
 
 MOST_PROBLEMS = 50  # told of one document; nobody mends more in one go
 

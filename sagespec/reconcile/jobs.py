@@ -6,17 +6,17 @@ manifest ends the matter for ever; a failed one until the spec changes or a retr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from sagespec.errors import Problem
-from sagespec.manifest import JobStatus, Manifest
-from sagespec.plan import Action, Cause, Change, Reason, RemoveContainer, RunJob
-from sagespec.queue import beyond
+from sagespec.plan import Action, Cause, Reason, RemoveContainer, RunJob
+from sagespec.reconcile.causes import changed_fields
 from sagespec.reconcile.options import Options, Part
-from sagespec.state import Capacity, Container, ContainerState, DesiredJob, Observed, same_hash
-
-LONGEST_SHOWN = 60
+from sagespec.reconcile.turns import beyond
+from sagespec.state.desired import DesiredJob
+from sagespec.state.hashes import same_hash
+from sagespec.state.manifest import JobStatus, Manifest
+from sagespec.state.observed import Capacity, Container, ContainerState, Observed, begun_after
 
 
 def reconcile_job(job: DesiredJob, observed: Observed, options: Options) -> Part:
@@ -120,24 +120,5 @@ def _state_of(containers: Iterable[Container]) -> str:
     return "taken up: it is running" if running else "taken up: it has ended and is not in the store yet"
 
 
-def begun_after(manifest: Manifest, containers: Iterable[Container]) -> tuple[Container, ...]:
-    """Containers of an attempt later than the one the manifest tells of."""
-    return tuple(c for c in containers if c.started_at and c.started_at > manifest.ended_at)
-
-
 def _remove(container: Container, note: str) -> Action:
     return RemoveContainer(about=container.address, container=container.name, cause=Cause(Reason.FOLLOWS, note=note))
-
-
-def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:
-    """The fields whose values differ, sorted by name; a missing one shows as ''."""
-    return tuple(
-        Change(field, _shown(old.get(field)), _shown(new.get(field)))
-        for field in sorted(old.keys() | new.keys())
-        if old.get(field) != new.get(field)
-    )
-
-
-def _shown(value: Any) -> str:
-    text = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"

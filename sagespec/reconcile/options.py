@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sagespec.errors import Problem
 from sagespec.plan import Action
-from sagespec.state import Address
+from sagespec.state.addresses import Address
 
 
 @dataclass(frozen=True)

@@ -9,21 +9,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from sagespec.errors import Problem
-from sagespec.manifest import JobStatus, RevisionStatus
 from sagespec.plan import Action, Cause, Reason, RecordRevision, RemoveContainer
-from sagespec.reconcile.endpoints import live_revision, remove_all
-from sagespec.reconcile.jobs import begun_after
+from sagespec.reconcile.leaving import remove_all
 from sagespec.reconcile.options import Options, Part
-from sagespec.state import (
-    GATEWAY,
-    Address,
-    Container,
-    Desired,
-    Observed,
-    endpoint_address,
-    endpoint_from_asked,
-    same_hash,
-)
+from sagespec.state.addresses import GATEWAY, Address, endpoint_address
+from sagespec.state.desired import Desired, endpoint_from_asked
+from sagespec.state.hashes import same_hash
+from sagespec.state.manifest import JobStatus
+from sagespec.state.observed import Container, Observed, begun_after
+from sagespec.state.revision import RevisionStatus, live_revision
 
 
 def reconcile_unwanted(desired: Desired, observed: Observed, now: datetime, options: Options) -> Part:

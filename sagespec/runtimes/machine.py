@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 from sagespec.errors import WorldError
-from sagespec.state import Capacity
+from sagespec.state.observed import Capacity
 
 _NVIDIA_SMI_SECONDS = 10.0
 _CGROUPS = Path("/sys/fs/cgroup")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sagespec.manifest import Git
+    from sagespec.state.manifest import Git
 
 
 def counted(number: int, unit: str) -> str:

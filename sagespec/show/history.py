@@ -11,8 +11,9 @@ from sagespec.show.screen import Cell, Screen
 from sagespec.show.secrets import without_secrets
 
 if TYPE_CHECKING:
-    from sagespec.manifest import Manifest, Revision
-    from sagespec.state import Address
+    from sagespec.state.addresses import Address
+    from sagespec.state.manifest import Manifest
+    from sagespec.state.revision import Revision
 
 
 def write_history(

@@ -9,7 +9,7 @@ from sagespec.show.figures import counted, milliseconds_text, percent_text, size
 from sagespec.show.screen import Cell, Screen
 
 if TYPE_CHECKING:
-    from sagespec.runtimes import Check, ImageInfo
+    from sagespec.runtimes.protocol import Check, ImageInfo
 
 
 def write_validated(screen: Screen, *, jobs: int, endpoints: int, files: Sequence[str], notes: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from sagespec.errors import WorldError
 from sagespec.show.screen import Screen, clean
 
 if TYPE_CHECKING:
-    from sagespec.series import Series
+    from sagespec.verbs.metrics import Series
 
 HEIGHT = 16  # lines of one drawing
 WIDTH = 80  # where nobody says how wide it may be

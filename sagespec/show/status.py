@@ -10,7 +10,7 @@ from sagespec.show.screen import Cell, Screen
 from sagespec.show.secrets import without_secrets
 
 if TYPE_CHECKING:
-    from sagespec.status import EndpointState, JobState, Status, VariantState
+    from sagespec.verbs.status import EndpointState, JobState, Status, VariantState
 
 _STATE_TONES = {
     "trained": "good",

@@ -9,9 +9,18 @@ from __future__ import annotations
 import json
 import math
 import re
+from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
@@ -246,3 +255,15 @@ class Model(BaseModel):
 
 
 NO_OTHER_NAMES: JsonDict = {"additionalProperties": False}  # for editors; ChannelName and the like check it here
+
+
+def _check_entry_point(value: str) -> str:
+    if value.startswith(("/", "~")) or "://" in value or (".." in PurePosixPath(value).parts and value.count("/") == 0):
+        raise wrong(
+            f"{quoted(value)} is not a script's path",
+            "name it relative to source_dir, or, without one, to the spec's file",
+        )
+    return value
+
+
+EntryPoint = Annotated[str, AfterValidator(_check_entry_point), Field(min_length=1, max_length=1024)]

@@ -22,13 +22,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sagespec.errors import WorldError, disk_problems
-from sagespec.stores import (
-    CHUNK_BYTES,
+from sagespec.stores.keys import (
     OURS,
-    Conflict,
-    Entry,
-    Progress,
-    Stored,
     changed,
     check_key,
     check_sha256,
@@ -38,6 +33,7 @@ from sagespec.stores import (
     sha256_of,
     temporary_beside,
 )
+from sagespec.stores.protocol import CHUNK_BYTES, Conflict, Entry, Progress, Stored
 
 _LOCK_FILE = f"{OURS}lock"
 # A temporary file exists for an instant before it is flocked; the sweep leaves young ones alone.

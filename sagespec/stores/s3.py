@@ -35,19 +35,8 @@ from botocore import exceptions as aws
 from botocore.config import Config
 
 from sagespec.errors import WorldError, disk_problems
-from sagespec.stores import (
-    Conflict,
-    Entry,
-    Progress,
-    Stored,
-    changed,
-    check_key,
-    check_sha256,
-    input_only,
-    missing,
-    replacing,
-    sha256_of,
-)
+from sagespec.stores.keys import changed, check_key, check_sha256, input_only, missing, replacing, sha256_of
+from sagespec.stores.protocol import Conflict, Entry, Progress, Stored
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

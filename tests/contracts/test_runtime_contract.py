@@ -28,9 +28,13 @@ from typing import Any, TypeVar
 import pytest
 
 from sagespec.errors import WorldError
-from sagespec.runtimes import Runtime
-from sagespec.runtimes.process import ProcessRuntime
-from sagespec.state import GATEWAY, Address, Container, ContainerState, Launch, Mount, Program, container_name
+from sagespec.runtimes.process.runtime import ProcessRuntime
+from sagespec.runtimes.protocol import Runtime
+from sagespec.state.addresses import GATEWAY, Address
+from sagespec.state.labels import container_name
+from sagespec.state.launches import Launch, Mount
+from sagespec.state.observed import Container, ContainerState
+from sagespec.state.programs import Program
 from tests.fakes import Behaviour, FakeEngine, FakeRuntime
 
 T = TypeVar("T")
@@ -153,7 +157,7 @@ def bench(request: pytest.FixtureRequest, project_name: str, images: Path, tmp_p
         case _:
 
             def open_runtime(project_name: str) -> Runtime:
-                from sagespec.runtimes.docker import DockerRuntime
+                from sagespec.runtimes.docker.runtime import DockerRuntime
 
                 return DockerRuntime(project_name, images)
 
@@ -385,10 +389,10 @@ import os, signal, sys
 from pathlib import Path
 kind, project_name, run, images, name = sys.argv[1:]
 if kind == "docker":
-    from sagespec.runtimes.docker import DockerRuntime
+    from sagespec.runtimes.docker.runtime import DockerRuntime
     runtime = DockerRuntime(project_name, Path(images))
 else:
-    from sagespec.runtimes.process import ProcessRuntime
+    from sagespec.runtimes.process.runtime import ProcessRuntime
     runtime = ProcessRuntime(project_name, Path(run), Path(images))
 runtime.start(name)
 os.killpg(os.getpgid(0), signal.SIGKILL)

@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 
 from sagespec.errors import InternalError, WorldError
-from sagespec.stores import Conflict, Entry, Store, open_store
+from sagespec.stores.open import open_store
+from sagespec.stores.protocol import Conflict, Entry, Store
 from tests.contracts.servers import S3Server, s3_server
 from tests.fakes import FakeStore
 
@@ -449,7 +450,7 @@ def test_an_input_that_is_not_there_is_an_error(real_bench: Bench) -> None:
 UPLOAD_AND_STALL = """
 import sys, time
 from pathlib import Path
-from sagespec.stores import open_store
+from sagespec.stores.open import open_store
 
 sent = 0
 
@@ -509,7 +510,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from sagespec.errors import WorldError
-from sagespec.stores import open_store
+from sagespec.stores.open import open_store
 
 store = open_store(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))

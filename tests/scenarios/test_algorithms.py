@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from sagespec.builtins import describe_images
-from sagespec.runtimes import images_dir
-from sagespec.state import job_address
+from sagespec.resolve.builtins import describe_images
+from sagespec.runtimes.choose import images_dir
+from sagespec.state.addresses import job_address
 from tests.scenarios.workspace import Workspace
 
 WITHOUT_LABELS = "text/csv;label_size=0"

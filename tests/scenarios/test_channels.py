@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
-from sagespec.manifest import JobStatus, Manifest
-from sagespec.state import job_address
-from sagespec.stores import open_store
+from sagespec.state.addresses import job_address
+from sagespec.state.manifest import JobStatus, Manifest
+from sagespec.stores.open import open_store
 from tests.contracts.servers import Kind, metered, s3_server
 from tests.scenarios.test_s3_store import pump
 from tests.scenarios.workspace import Workspace

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from sagespec.manifest import JobStatus
-from sagespec.runtimes import images_dir
-from sagespec.runtimes.docker import DockerRuntime
-from sagespec.state import Program, job_address
+from sagespec.runtimes.choose import images_dir
+from sagespec.runtimes.docker.runtime import DockerRuntime
+from sagespec.state.addresses import job_address
+from sagespec.state.manifest import JobStatus
+from sagespec.state.programs import Program
 from tests.scenarios.specs import job
 from tests.scenarios.workspace import Workspace, wait_until
 

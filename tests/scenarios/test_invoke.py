@@ -19,8 +19,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from sagespec.state import Route
-from tests.test_gateway import BODY, Stand, a_target, open_stand
+from sagespec.state.observed import Route
+from tests.gateway.test_gateway import BODY, Stand, a_target, open_stand
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sagespec.manifest import JobStatus
-from sagespec.state import ContainerState, job_address
+from sagespec.state.addresses import job_address
+from sagespec.state.manifest import JobStatus
+from sagespec.state.observed import ContainerState
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.workspace import REPOSITORY, Workspace
 

@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
-from sagespec.lock import ProjectLock
-from sagespec.manifest import JobStatus, Manifest
 from sagespec.project import Project
-from sagespec.state import ContainerState, job_address
+from sagespec.records.lock import ProjectLock
+from sagespec.state.addresses import job_address
+from sagespec.state.manifest import JobStatus, Manifest
+from sagespec.state.observed import ContainerState
 from tests.scenarios.specs import job
 from tests.scenarios.workspace import Workspace, wait_until
 

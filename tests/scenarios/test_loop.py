@@ -5,8 +5,10 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
-from sagespec.manifest import JobStatus, RevisionStatus
-from sagespec.state import ContainerState, job_address
+from sagespec.state.addresses import job_address
+from sagespec.state.manifest import JobStatus
+from sagespec.state.observed import ContainerState
+from sagespec.state.revision import RevisionStatus
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.workspace import Workspace
 

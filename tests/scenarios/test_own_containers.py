@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 from sklearn.datasets import load_iris
 
-from sagespec.manifest import JobStatus, Manifest
-from sagespec.state import job_address
+from sagespec.state.addresses import job_address
+from sagespec.state.manifest import JobStatus, Manifest
 from tests.scenarios.specs import endpoint
 from tests.scenarios.workspace import Workspace
 

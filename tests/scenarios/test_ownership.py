@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sagespec.manifest import JobStatus
-from sagespec.state import job_address
+from sagespec.state.addresses import job_address
+from sagespec.state.manifest import JobStatus
 from tests.scenarios.conftest import RUNTIMES
 from tests.scenarios.specs import job
 from tests.scenarios.workspace import Workspace

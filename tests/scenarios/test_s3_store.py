@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sagespec.manifest import JobStatus
-from sagespec.state import job_address
-from sagespec.stores import open_store
+from sagespec.state.addresses import job_address
+from sagespec.state.manifest import JobStatus
+from sagespec.stores.open import open_store
 from tests.contracts.servers import S3Server, s3_server
 from tests.scenarios.conftest import RUNTIMES
 from tests.scenarios.specs import endpoint, job

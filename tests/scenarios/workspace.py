@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from sagespec.project import Project
-from sagespec.records import Records
-from sagespec.runtimes import Runtime, images_dir
-from sagespec.state import Container
-from sagespec.stores import open_store
+from sagespec.records.records import Records
+from sagespec.runtimes.choose import images_dir
+from sagespec.runtimes.protocol import Runtime
+from sagespec.state.observed import Container
+from sagespec.stores.open import open_store
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -115,7 +116,7 @@ class Workspace:
     @contextmanager
     def engine(self) -> Iterator[Runtime]:
         if self.runtime == "docker":
-            from sagespec.runtimes.docker import DockerRuntime
+            from sagespec.runtimes.docker.runtime import DockerRuntime
 
             with DockerRuntime(self.name, images_dir()) as docker:
                 yield docker

@@ -18,7 +18,8 @@ from docker.errors import APIError, NotFound
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.containers import Containers
 from sagespec.runtimes.docker.engine import explanation
-from sagespec.state import LABEL_PROJECT, Launch
+from sagespec.state.labels import LABEL_PROJECT
+from sagespec.state.launches import Launch
 
 
 class Network:

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sagespec.runtimes import Check
 from sagespec.runtimes.docker.engine import engine_address, refusals
 from sagespec.runtimes.docker.images import Images
-from sagespec.state import Capacity
+from sagespec.runtimes.protocol import Check
+from sagespec.state.observed import Capacity
 
 
 def checks_of(engine: Any, images: Images, capacity: Capacity) -> tuple[Check, ...]:

@@ -16,15 +16,8 @@ from docker.errors import NotFound
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.launches import PORT
-from sagespec.state import (
-    LABEL_GPUS,
-    LABEL_KIND,
-    LABEL_PROJECT,
-    Container,
-    ContainerState,
-    address_from_labels,
-    resources_from_labels,
-)
+from sagespec.state.labels import LABEL_GPUS, LABEL_KIND, LABEL_PROJECT, address_from_labels, resources_from_labels
+from sagespec.state.observed import Container, ContainerState
 
 STATES = {
     "created": ContainerState.CREATED,

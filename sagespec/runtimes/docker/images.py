@@ -21,12 +21,12 @@ from typing import Any
 import docker
 from docker.errors import APIError, ImageNotFound
 
-from sagespec.buildfolder import BuildFolder
 from sagespec.errors import WorldError
-from sagespec.runtimes import ImageInfo, Progress
 from sagespec.runtimes.docker.engine import engine_address, explanation, refusals
 from sagespec.runtimes.docker.files import Entry, picked, tar, tree
-from sagespec.state import Program
+from sagespec.runtimes.protocol import ImageInfo, Progress
+from sagespec.sources.build import BuildFolder
+from sagespec.state.programs import Program
 
 LABEL_IMAGE = "sagespec.image"
 LABEL_BUILD = "sagespec.build"

@@ -10,7 +10,8 @@ from typing import Any
 
 from sagespec.runtimes.docker.files import inside
 from sagespec.runtimes.docker.gpus import device_requests
-from sagespec.state import LABEL_PROJECT, Launch, Mount, labels_of, resource_labels
+from sagespec.state.labels import LABEL_PROJECT, labels_of, resource_labels
+from sagespec.state.launches import Launch, Mount
 
 PORT = 8080  # where SageMaker's contract has every container listen; the gateway's image keeps to it too
 

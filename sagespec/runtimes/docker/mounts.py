@@ -20,7 +20,7 @@ from typing import Any
 from docker.errors import APIError, NotFound
 
 from sagespec.runtimes.docker.engine import engine_address
-from sagespec.state import LABEL_PROJECT
+from sagespec.state.labels import LABEL_PROJECT
 
 LABEL_PROBE = "sagespec.probe"
 _CONFLICT = 409

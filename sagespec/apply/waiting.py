@@ -1,0 +1,122 @@
+"""The jobs of a plan that wait for their turn, for as long as one `apply` lasts.
+
+`reconcile.turns` decides whose turn it is; this asks it again whenever the engine may have room.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+
+from sagespec.errors import WorldError
+from sagespec.events import Event, EventKind, Report
+from sagespec.plan import (
+    Action,
+    Plan,
+    Reason,
+    RunJob,
+)
+from sagespec.reconcile.turns import Request, holders, needs_of, turns
+from sagespec.state.addresses import Address
+from sagespec.state.observed import Capacity
+from sagespec.world import World
+
+OTHERS_SEEN_EVERY_SECONDS = 2.0
+
+
+STOPS_SEEN_EVERY_SECONDS = 2.0
+
+
+class Waiting:
+    """The jobs of one plan in the order in which they came to be ready. Why one waits is told when it changes."""
+
+    def __init__(
+        self, plan: Plan, world: World, report: Report, *, parallel_jobs: int, capacity: Capacity | None
+    ) -> None:
+        jobs = [action for action in plan.actions if isinstance(action, RunJob)]
+        self._own = {action.about for action in jobs}
+        self._world, self._report = world, report
+        self._parallel_jobs, self._capacity = parallel_jobs, capacity
+        self._came: dict[Address, int] = {}
+        self._wanted: set[Address] = set()
+        self._sweep: Future[set[Address]] | None = None
+        self._swept_at = float("-inf")
+        self._told: dict[Address, str] = {}
+        self._others: tuple[Request, ...] = ()
+        self._looked_at = float("-inf")
+        self.most_at_once = parallel_jobs + sum(map(_is_adopted, jobs))
+        self.is_held_up = False
+
+    def due(
+        self, ready: Iterable[Action], running: Iterable[Action], pool: ThreadPoolExecutor, *, begin_nothing: bool
+    ) -> list[Action]:
+        """Those of the ready actions that are to be begun now: all but the jobs whose turn it is not."""
+        others = [action for action in ready if not isinstance(action, RunJob)]
+        jobs = [action for action in ready if isinstance(action, RunJob)]
+        self.is_held_up = False
+        if begin_nothing:  # they are let go of, which needs no turn
+            return [*others, *jobs]
+        adopted = [action for action in jobs if _is_adopted(action)]
+        waiting = [action for action in jobs if not _is_adopted(action)]
+        for action in waiting:
+            self._came.setdefault(action.about, len(self._came))
+        waiting.sort(key=lambda action: self._came[action.about])
+        following = [*(action for action in running if isinstance(action, RunJob)), *adopted]
+        decided = turns(
+            [Request(action.about, needs_of(action.job)) for action in waiting],
+            [Request(action.about, needs_of(action.job)) for action in following],
+            self._what_others_hold(waiting),
+            capacity=self._capacity,
+            parallel_jobs=self._parallel_jobs,
+        )
+        self._tell(decided.waiting)
+        self.is_held_up = bool(decided.waiting)
+        held_up = [action for action in waiting if action.about in decided.waiting]
+        start = {*decided.start, *self._need_no_turn(held_up, pool)}
+        return [*others, *adopted, *(action for action in waiting if action.about in start)]
+
+    def _need_no_turn(self, waiting: Iterable[RunJob], pool: ThreadPoolExecutor) -> set[Address]:
+        """Those that somebody asked to stop, or whose max_wait is over: to begin them is to end them. The store is
+        asked now and then, beside all else that goes on."""
+        over: set[Address] = set()
+        if self._sweep and self._sweep.done():
+            over, self._sweep = self._sweep.result(), None
+        actions = [action for action in waiting if action.about not in over]
+        if self._sweep is None and actions and time.monotonic() - self._swept_at >= STOPS_SEEN_EVERY_SECONDS:
+            self._sweep, self._swept_at = pool.submit(self._look_for_stops, actions), time.monotonic()
+        return over
+
+    def _look_for_stops(self, waiting: Iterable[RunJob]) -> set[Address]:
+        over = set()
+        for action in waiting:
+            with suppress(WorldError):  # a store that is away for a moment: the next look tells
+                if action.about not in self._wanted:
+                    self._world.trainer.want(action.job)
+                    self._wanted.add(action.about)
+                if self._world.trainer.is_over(action.job):
+                    over.add(action.about)
+        return over
+
+    def _what_others_hold(self, waiting: Iterable[RunJob]) -> tuple[Request, ...]:
+        """Jobs that run and are not of this plan, and the GPUs of endpoints. Looked at now and then while somebody
+        waits who could be held up by them."""
+        if self._capacity is None or not any(needs_of(action.job) for action in waiting):
+            return ()
+        if time.monotonic() - self._looked_at >= OTHERS_SEEN_EVERY_SECONDS:
+            held = holders(self._world.runtime.containers())
+            self._others = tuple(request for request in held if request.about not in self._own)
+            self._looked_at = time.monotonic()
+        return self._others
+
+    def _tell(self, waiting: Mapping[Address, str]) -> None:
+        for about, reason in waiting.items():
+            if self._told.get(about) != reason:
+                self._told[about] = reason
+                self._report(Event(EventKind.PROGRESS, str(about), reason, action=RunJob.verb))
+
+
+def _is_adopted(action: RunJob) -> bool:
+    """Whether its containers run, or have run, since an earlier sagespec: it needs no turn."""
+    return action.cause.reason is Reason.ADOPTED

@@ -1,0 +1,119 @@
+"""Commands that make reality match the specs: plan, apply, watch."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from sagespec.cli.ending import end_with, endpoint_urls
+from sagespec.cli.given import (
+    CHANGES,
+    DONE,
+    FAILED,
+    Shared,
+    shared,
+)
+from sagespec.cli.group import as_written
+from sagespec.cli.options import ALLOW_EMPTY, PRUNE, RETRY, WAIT, options_of, parse_seconds
+
+
+@click.command(
+    epilog=as_written("""
+        Examples:
+          sagespec plan
+          sagespec plan --exit-code --output markdown >> "$GITHUB_STEP_SUMMARY"
+    """)
+)
+@RETRY
+@PRUNE
+@ALLOW_EMPTY
+@click.option("--exit-code", is_flag=True, help="End with 0: nothing to do, 2: changes, 1: errors or refusals.")
+@shared("markdown")
+def plan(given: Shared, retry: bool, prune: bool, allow_empty: bool, exit_code: bool) -> int:
+    """Show what apply would do, and why.
+
+    Looks at the specs, the engine and the store, and changes none of them. Fails when something that the specs
+    ask for is refused.
+    """
+    from sagespec.show import write_plan
+
+    with given.project() as project:
+        found = project.plan(options_of(retry, prune, allow_empty))
+        write_plan(given.screen, found, runtime=project.runtime_reason)
+    if found.refused:
+        return FAILED
+    return CHANGES if exit_code and found.actions else DONE
+
+
+@click.command(
+    epilog=as_written("""
+        Examples:
+          sagespec apply
+          sagespec apply --prune --wait 10m       in CI, behind another run
+
+        Then:
+          sagespec status
+          sagespec invoke ENDPOINT --file rows.csv
+    """)
+)
+@RETRY
+@PRUNE
+@ALLOW_EMPTY
+@WAIT
+@shared()
+def apply(given: Shared, retry: bool, prune: bool, allow_empty: bool, wait_seconds: float) -> int:
+    """Make what runs agree with the specs.
+
+    Ends when all is as specified or has failed. Safe to repeat, and to stop: Ctrl-C begins nothing new and
+    leaves what runs.
+    """
+    from sagespec.cli.signals import stoppable
+
+    begun = time.monotonic()
+    with given.project() as project:
+        with stoppable(given.screen) as stop:
+            converged = project.apply(
+                options_of(retry, prune, allow_empty),
+                report=stop.report,
+                cancelled=stop.cancelled,
+                wait_for_lock_seconds=wait_seconds,
+            )
+        return end_with(given, converged, begun, urls=endpoint_urls(project))
+
+
+@click.command(
+    epilog=as_written("""
+        Example:
+          sagespec watch --prune
+    """)
+)
+@RETRY
+@PRUNE
+@ALLOW_EMPTY
+@click.option(
+    "--every",
+    "every_seconds",
+    metavar="DURATION",
+    callback=parse_seconds,
+    default="30s",
+    help="Look at least this often, whatever has happened.  [default: 30s]",
+)
+@shared()
+def watch(given: Shared, retry: bool, prune: bool, allow_empty: bool, every_seconds: float) -> int:
+    """Apply whenever a spec changes or a container dies.
+
+    Ends on Ctrl-C or SIGTERM, with 0; what runs goes on.
+    """
+    from sagespec.cli.signals import stoppable
+
+    with given.project() as project, stoppable(given.screen, "What runs goes on.", begun=True) as stop:
+        project.watch(
+            options_of(retry, prune, allow_empty),
+            report=stop.report,
+            cancelled=stop.cancelled,
+            every_seconds=every_seconds,
+        )
+    if given.screen.format == "json":
+        given.screen.record({"event": "result", "ok": True, "stopped": True})
+    return DONE

@@ -1,0 +1,147 @@
+"""Commands that show what is there: status, logs, history."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sagespec.cli.completing import complete_address
+from sagespec.cli.given import (
+    DONE,
+    Shared,
+    shared,
+)
+from sagespec.cli.group import as_written
+from sagespec.errors import WorldError, did_you_mean
+
+if TYPE_CHECKING:
+    from sagespec.project import Project
+    from sagespec.state.addresses import Address
+
+
+@click.command(
+    epilog=as_written("""
+        Example:
+          sagespec status --watch
+    """)
+)
+@click.option("--watch", "again", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
+@shared()
+def status(given: Shared, again: bool) -> int:
+    """Show what is asked beside what is there."""
+    from sagespec.show import write_status
+
+    with given.project() as project:
+        write_status(given.screen, project.status(), in_place=again)
+        while again:
+            time.sleep(2)
+            write_status(given.screen, project.status(), in_place=True)
+    return DONE
+
+
+@click.command(
+    epilog=as_written("""
+        Examples:
+          sagespec logs churn@3                     a job, running or ended
+          sagespec logs churn --follow              all instances of an endpoint
+          sagespec logs churn/candidate --tail 20   one variant
+          sagespec logs churn@3 --plot              a job's metrics, drawn
+          sagespec logs churn@3 --png auc.png train:auc validation:auc
+    """)
+)
+@click.argument("address", shell_complete=complete_address)
+@click.argument("metrics", metavar="[METRIC]...", nargs=-1)
+@click.option("-F", "--follow", is_flag=True, help="Go on as lines come.")
+@click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines of each container.")
+@click.option(
+    "--plot", is_flag=True, help="Draw a job's metrics (all, or those named) instead; --follow: anew as it runs."
+)
+@click.option(
+    "--png", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Draw them into a PNG file."
+)
+@shared()
+def logs(
+    given: Shared, address: str, metrics: tuple[str, ...], follow: bool, tail: int | None, plot: bool, png: Path | None
+) -> int:
+    """Show what a job or an endpoint has printed.
+
+    ADDRESS is job/churn@3, endpoint/churn, endpoint/churn/candidate#0, gateway, or a short form of these:
+    churn@3, churn, churn/candidate.
+    """
+    if metrics and not plot and not png:
+        raise click.UsageError(f"{metrics[0]}: metrics are named with --plot or --png")
+    if png and follow:
+        raise click.UsageError("--png draws once; --plot --follow goes on")
+    if files := [name for name in metrics if name.endswith(".png")]:
+        raise click.UsageError(f"{files[0]} is no metric; to draw into a file, say --png {files[0]}")
+    from sagespec.verbs.addresses import host_of, known_addresses, resolve_address
+
+    screen = given.screen
+    with given.project() as project:
+        found = resolve_address(address, known_addresses(project))
+        if not str(found).endswith(address):
+            screen.aside((str(found), "dim"))
+        if plot or png:
+            return _plot(given, project, found, metrics, follow=follow, png=png)
+        for source, line in project.logs(found, follow=follow, tail=tail):
+            host = host_of(source)
+            if screen.format == "json":
+                screen.record({"source": host, "line": line})
+            else:
+                screen.line((f"{host} | " if found.instance is None else "", "dim"), line)
+    return DONE
+
+
+def _plot(
+    given: Shared, project: Project, job: Address, metrics: Sequence[str], *, follow: bool, png: Path | None
+) -> int:
+    from sagespec.show import write_png, write_series
+
+    for series in project.series(job, metrics, follow=follow):
+        if png:
+            file = given.folder / png
+            write_png(file, str(job.whole), series)
+            given.screen.aside((f"{file}: {', '.join(series)}", "dim"))
+        else:
+            write_series(given.screen, str(job.whole), series, in_place=follow)
+    return DONE
+
+
+@click.command(
+    epilog=as_written("""
+        Examples:
+          sagespec history
+          sagespec history churn        the endpoint's revisions, and the jobs of that name
+          sagespec history churn@3      one job: its data, its parameters, its model
+    """)
+)
+@click.argument("name", metavar="[ENDPOINT|JOB]", required=False, shell_complete=complete_address)
+@shared()
+def history(given: Shared, name: str | None) -> int:
+    """Show revisions of endpoints and what came of jobs.
+
+    What was asked, when, from which commit, what changed, and how it ended.
+    """
+    from sagespec.show import write_history
+    from sagespec.state.addresses import endpoint_address
+
+    with given.project() as project:
+        jobs, endpoints = project.records.all_jobs(), project.records.endpoint_names()
+        if name is not None:
+            kind, _, bare = name.rpartition("/")
+            known = [*endpoints, *(f"{job.name}@{job.version}" for job in jobs)]
+            jobs = tuple(a for a in jobs if kind in ("", "job") and bare in (a.name, f"{a.name}@{a.version}"))
+            endpoints = tuple(one for one in endpoints if kind in ("", "endpoint") and one == bare)
+            if not jobs and not endpoints:
+                raise WorldError(
+                    f"{name} has no history in {project.store.uri}",
+                    fix=did_you_mean(bare, known) or "`sagespec history` alone lists all there is",
+                )
+        manifests = project.records.manifests(jobs)
+        revisions = {endpoint_address(one): project.history(one) for one in endpoints}
+    write_history(given.screen, revisions, [manifests[job] for job in jobs if job in manifests])
+    return DONE

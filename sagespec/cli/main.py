@@ -1,0 +1,83 @@
+"""The commands: read arguments, call `Project`, show what came of it, end with an exit code.
+
+Nothing heavy is imported before a command needs it, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from sagespec import __version__
+from sagespec.cli.applying import apply, plan, watch
+from sagespec.cli.asking import invoke
+from sagespec.cli.given import (
+    DONE,
+    FAILED,
+    OPTIONS,
+    STOPPED,
+    WRONG_USAGE,
+    output_option,
+    reader_gone,
+)
+from sagespec.cli.group import InOrder, as_written
+from sagespec.cli.looking import history, logs, status
+from sagespec.cli.machine import completion, doctor, images, version
+from sagespec.cli.specs import init, schema, validate
+from sagespec.cli.undoing import destroy, rollback, stop, unlock
+
+# In the order in which one needs them.
+COMMANDS = (
+    init, validate, schema, plan, apply, watch, status, logs, invoke, history, rollback, stop, destroy, unlock, images,
+    doctor, completion, version,
+)  # fmt: skip
+
+
+def options_of_every_command(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`sagespec -C dir plan` is `sagespec plan -C dir`."""
+    options = (*OPTIONS, output_option("text", "plain", "json", "markdown"))
+    return functools.reduce(lambda decorated, option: option(decorated), options, command)
+
+
+@click.group(
+    cls=InOrder,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=as_written("""
+        Begin with:
+          sagespec init       a small working project in this folder
+          sagespec plan       what would be done, and why
+          sagespec apply      do it: train, serve, split the traffic
+          sagespec status     what runs
+
+        Exit codes: 0 done, 1 failed, 64 wrong usage, 130 stopped; plan --exit-code: 2 changes.
+    """),
+)
+@click.version_option(__version__, message="sagespec %(version)s")
+@options_of_every_command
+@click.pass_context
+def sagespec(context: click.Context, /, **given: Any) -> None:
+    """SageMaker's train and serve loop on your own machine: YAML specs in git are what runs."""
+    options = {name: value for name, value in given.items() if value not in (None, ())}
+    of_images = dict.fromkeys(images.commands, options)
+    context.default_map = dict.fromkeys(sagespec.commands, options) | {"images": of_images}
+
+
+for command in COMMANDS:
+    sagespec.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    try:
+        code = sagespec.main(arguments, prog_name="sagespec", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return WRONG_USAGE if isinstance(error, click.UsageError) else FAILED
+    except (click.Abort, KeyboardInterrupt):
+        return STOPPED
+    except BrokenPipeError:
+        return reader_gone()
+    return code if isinstance(code, int) else DONE

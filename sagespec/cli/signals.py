@@ -1,0 +1,70 @@
+"""What Ctrl-C and SIGTERM do while a command changes things."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+from sagespec.cli.given import STOPPED
+from sagespec.events import Event, EventKind, Report
+
+if TYPE_CHECKING:
+    from sagespec.show import Screen
+
+GO_ON = "Jobs that run go on; `sagespec apply` takes them up again."
+
+
+@contextmanager
+def stoppable(screen: Screen, how_to_go_on: str = GO_ON, *, begun: bool = False) -> Iterator[Stop]:
+    """A run whose events are shown and which a signal can end in good order."""
+    from sagespec.show import reporting
+
+    with reporting(screen) as report, Stop(report, how_to_go_on, begun=begun) as stop:
+        yield stop
+
+
+class Stop:
+    """The first signal asks the run to end, through `cancelled`; the second ends the program at once.
+
+    A CI runner sends SIGINT, and SIGTERM some seconds later. Before anything has begun (waiting for the lock,
+    looking) the first one ends the command as well: there is nothing to be left in order.
+    """
+
+    def __init__(self, report: Report, how_to_go_on: str, *, begun: bool = False) -> None:
+        self.cancelled = threading.Event()
+        self._begun = begun
+        self._report = report
+        self._how_to_go_on = how_to_go_on
+
+    def report(self, event: Event) -> None:
+        """Passes an event on, and learns from it when the work begins."""
+        self._begun = self._begun or event.kind is EventKind.PLANNED
+        self._report(event)
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, _number: int, _frame: object) -> None:
+        if self.cancelled.is_set():
+            if sys.stdout.isatty():
+                os.write(sys.stdout.fileno(), b"\x1b[?25h\n")  # the live lines had hidden the cursor
+            os._exit(STOPPED)  # threads that still work would keep any gentler exit waiting
+        self.cancelled.set()
+        if not self._begun:
+            raise KeyboardInterrupt
+        # Told by a thread: this handler may have interrupted a write to the very stream it would write to.
+        threading.Thread(target=self._tell).start()
+
+    def _tell(self) -> None:
+        text = f"stopping: nothing new is begun. {self._how_to_go_on} (Ctrl-C again: leave at once)"
+        self._report(Event(EventKind.NOTE, text=text))

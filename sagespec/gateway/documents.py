@@ -1,0 +1,230 @@
+"""Routes to Envoy's documents and back: what the gateway is told, and what it says of itself. Pure.
+
+Envoy follows two files. `cds.json` holds the pools: one Envoy cluster for each set of equal instances
+that is served from, probed or drained. `rds.json` holds the routes and, in its metadata, the whole table
+they were made from; so the live table is read back from Envoy alone, and taking up `rds.json` is the
+moment a change counts.
+
+A pool never changes. Other instances are another pool, which Envoy probes before the routes go over to
+it, while the old one lives on for the requests in flight. (Changing instances by endpoint discovery
+takes one inotify instance a cluster when it comes from files; Linux gives a user 128, and Envoy aborts
+at the next.) Statistics are kept by target, whatever pool serves it.
+
+Called by `gateway`, which does the writing and the asking.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sagespec.gateway.routes import (
+    TYPES,
+    endpoint_routes,
+    header_entry,
+    header_input,
+    length_limits,
+    match_first,
+    ping_route,
+    refusal,
+)
+from sagespec.gateway.table import Instance, Table, digest_of, key_of, table_as_json
+
+CDS, RDS = "gateway/cds.json", "gateway/rds.json"
+
+
+INVOCATION_SECONDS = 60.0
+
+
+PING_SECONDS = 2.0
+
+
+# What a client signs and traces with is none of the model's business.
+DROPPED_HEADERS = (
+    "authorization",
+    "cookie",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amz-user-agent",
+    "x-amzn-trace-id",
+    "amz-sdk-invocation-id",
+    "amz-sdk-request",
+)
+
+
+CONNECT_SECONDS = 1.5  # long enough for a SYN that was lost and is sent again after a second
+
+
+# Shorter than any common server keeps an idle connection (gunicorn: 2 s), so that no request meets one that is
+# just being closed. A new connection takes a tenth of a millisecond.
+IDLE_SECONDS = 1.5
+
+
+RETRIES = 2  # enough for two that die at once; a request that kills whoever reads it kills one more than this
+
+
+PICKS = 100  # tries to find an instance that has not failed this request; the idle dead one looks the best
+
+
+RESENDABLE_BYTES = 25 * 2**20  # kept until answered, to be sent again: as large as images/gateway lets requests be
+
+
+UNLIMITED = 2**30
+
+
+NAMESPACE = "sagespec"
+
+
+class Document(NamedTuple):
+    """A file Envoy follows; `version` is a hash of what it says."""
+
+    path: str
+    version: str
+    content: bytes
+
+
+def steps(old: Table, new: Table, *, invocation_seconds: float = INVOCATION_SECONDS) -> Iterator[Document]:
+    """What Envoy must take up, one after the other, to come from `old` to `new` without a route to nowhere."""
+    both = {**old.pools, **new.pools}
+    yield pools_document(both)
+    yield routes_document(new, invocation_seconds=invocation_seconds)
+    if both.keys() != new.pools.keys():
+        yield pools_document(new.pools)
+
+
+def pools_document(pools: Mapping[str, tuple[Instance, ...]]) -> Document:
+    return _document(CDS, [_cluster(name, pools[name]) for name in sorted(pools)])
+
+
+def routes_document(table: Table, *, invocation_seconds: float = INVOCATION_SECONDS) -> Document:
+    endpoints = {
+        f"/endpoints/{name}/": match_first(endpoint_routes(table, table.routes[name], f"{invocation_seconds:.3f}s"))
+        for name in sorted(table.routes)
+    }
+    by_path = {
+        "input": header_input("request-headers", ":path"),
+        "prefix_match_map": {"map": {"/ping": match_first([ping_route(), refusal("unknown")]), **endpoints}},
+    }
+    found = {"matcher_tree": by_path, "on_no_match": match_first([refusal("unknown")])}
+    routes = {
+        "@type": f"{TYPES}.config.route.v3.RouteConfiguration",
+        "name": "endpoints",
+        "metadata": {"filter_metadata": {NAMESPACE: table_as_json(table)}},
+        "request_headers_to_remove": DROPPED_HEADERS,
+        "response_headers_to_add": [header_entry("x-amzn-requestid", "%REQ(x-request-id)%")],
+        "response_headers_to_remove": ["x-amzn-errortype"],  # the gateway's own mark
+        "virtual_hosts": [
+            {
+                "name": "endpoints",
+                "domains": ["*"],
+                "retry_policy": _retry_policy(),
+                "request_body_buffer_limit": RESENDABLE_BYTES,
+                "matcher": {"matcher_list": {"matchers": length_limits()}, "on_no_match": {"matcher": found}},
+            }
+        ],
+    }
+    return _document(RDS, [routes])
+
+
+def _document(path: str, resources: Sequence[Mapping[str, Any]]) -> Document:
+    body = json.dumps(resources, separators=(",", ":"))
+    version = digest_of(body.encode())
+    return Document(path, version, f'{{"version_info":"{version}","resources":{body}}}\n'.encode())
+
+
+def _cluster(name: str, pool: Sequence[Instance]) -> dict[str, Any]:
+    return {
+        "@type": f"{TYPES}.config.cluster.v3.Cluster",
+        "name": name,
+        "alt_stat_name": str(key_of(name)),
+        "type": "STATIC",
+        "connect_timeout": f"{CONNECT_SECONDS}s",
+        "lb_policy": "LEAST_REQUEST",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [_lb_endpoint(instance) for instance in pool]}],
+        },
+        "health_checks": [_health_check()],
+        "outlier_detection": _outlier_detection(),
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
+        "circuit_breakers": {
+            "thresholds": [
+                dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), UNLIMITED)
+            ]
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": f"{TYPES}.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "common_http_protocol_options": {"idle_timeout": f"{IDLE_SECONDS}s"},
+                "explicit_http_config": {"http_protocol_options": {}},
+            }
+        },
+    }
+
+
+def _lb_endpoint(instance: Instance) -> dict[str, Any]:
+    address = {"socket_address": {"address": instance.host, "port_value": instance.port}}
+    return {"endpoint": {"hostname": instance.name, "address": address}}
+
+
+def _health_check() -> dict[str, Any]:
+    """GET /ping: often until the first success, calmly then; three failures in a row end it.
+
+    Envoy takes the no_traffic intervals while a pool has had no connections, as far as its statistics tell,
+    and we keep none of those: both kinds say the same.
+    """
+    soon, calm = "0.25s", "2s"
+    return {
+        "timeout": f"{PING_SECONDS}s",
+        "interval": calm,
+        "no_traffic_healthy_interval": calm,
+        "healthy_edge_interval": calm,
+        "unhealthy_interval": soon,
+        "unhealthy_edge_interval": soon,
+        "no_traffic_interval": soon,
+        "unhealthy_threshold": 3,
+        "healthy_threshold": 1,
+        "reuse_connection": False,  # an idle one would block a server that has a single thread
+        "http_health_check": {
+            "path": "/ping",
+            "host": "localhost",
+            "retriable_statuses": [{"start": 100, "end": 200}, {"start": 201, "end": 600}],
+        },
+    }
+
+
+def _outlier_detection() -> dict[str, Any]:
+    """An instance that refuses a connection is out until its next good /ping, unless it is the last one left.
+
+    What it answers is never held against it: a model's errors are the caller's to see.
+    """
+    return {
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": 1,
+        "enforcing_consecutive_local_origin_failure": 100,
+        "enforcing_consecutive_5xx": 0,
+        "enforcing_consecutive_gateway_failure": 0,
+        "enforcing_success_rate": 0,
+        "enforcing_local_origin_success_rate": 0,
+        "base_ejection_time": "30s",
+        "max_ejection_percent": 99,
+    }
+
+
+def _retry_policy() -> dict[str, Any]:
+    """Requests that got no answer at all are sent to another instance, so that one that is killed costs nobody
+    anything. A prediction changes nothing; an answer that has begun is never repeated."""
+    return {
+        "retry_on": "connect-failure,refused-stream,reset",
+        "num_retries": RETRIES,
+        "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.25s"},
+        "retry_host_predicate": [
+            {
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": {"@type": f"{TYPES}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
+            }
+        ],
+        "host_selection_retry_max_attempts": PICKS,
+    }

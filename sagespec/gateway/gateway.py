@@ -1,0 +1,329 @@
+"""The gateway: starts Envoy through the runtime, tells it the routes, and asks it what it sees.
+
+Called by `observe` (routes and probes), `apply` (every change) and `project` (counters). The table that
+is changed is the one Envoy runs, read back from it before the first change; `xds` knows what it looks
+like in Envoy's words. Every change returns when Envoy has taken it up.
+
+One lock keeps the changes of this process in line; between processes the project's lock does.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+from sagespec.errors import WorldError
+from sagespec.events import Event, EventKind, Report
+from sagespec.gateway.answers import (
+    COUNTERS_PATH,
+    POOLS_PATH,
+    TABLE_PATH,
+    VERSIONS_PATH,
+    Counters,
+    counters_from,
+    pools_from,
+    probes_from,
+    table_from,
+    versions_from,
+)
+from sagespec.gateway.documents import CDS, INVOCATION_SECONDS, RDS, Document, steps
+from sagespec.gateway.launch import PROGRAM, gateway_hash
+from sagespec.gateway.ports import is_taken, listener_on
+from sagespec.gateway.table import Addresses, Table, with_probed, with_route, without
+from sagespec.runtimes.protocol import Runtime
+from sagespec.spec.project import Gateway as Settings
+from sagespec.state.addresses import GATEWAY
+from sagespec.state.labels import container_name
+from sagespec.state.launches import Launch
+from sagespec.state.observed import Container, ContainerState, ObservedGateway, Probe, Route, Target
+
+__all__ = ["Counters", "Gateway", "gateway_hash"]
+
+
+ADMIN_ADDRESS = "gateway/admin.address"
+
+
+START_SECONDS = 30.0
+
+
+STOP_SECONDS = 10.0
+
+
+TAKE_UP_SECONDS = 15.0  # a new pool counts once each of its instances was probed, which may take PING_SECONDS
+
+
+POLL_SECONDS = 0.02
+
+
+LOG_DELAY_SECONDS = 0.25  # until a line has come through the engine
+
+
+LAST_LINES = 5  # of its log, shown when it does not start
+
+
+class Gateway:
+    """The project's gateway. `invocation_seconds` is how long a model may take to answer a request."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        project_name: str,
+        settings: Settings,
+        *,
+        invocation_seconds: float = INVOCATION_SECONDS,
+    ) -> None:
+        self._runtime = runtime
+        self._settings = settings
+        self._invocation_seconds = invocation_seconds
+        self._hash = gateway_hash(settings)
+        self._name = container_name(project_name, GATEWAY, self._hash)
+        self._lock = threading.RLock()
+        self._admin_port = 0  # 0: not known
+        self._live: Table | None = None  # None: to be read from Envoy
+
+    # -- its container -----------------------------------------------------------------------------
+
+    def launch(self) -> Launch:
+        return Launch(
+            name=self._name,
+            address=GATEWAY,
+            hash=self._hash,
+            program=PROGRAM,
+            command="serve",
+            keep_running=True,
+            publish=(self._settings.host, self._settings.port),
+        )
+
+    def start(self, report: Report) -> None:
+        """Start the gateway, replacing one that does not answer or was started with other settings.
+
+        Routes are kept in all cases. Returns when it answers; WorldError when it does not.
+        """
+
+        def tell(text: str) -> None:
+            report(Event(EventKind.PROGRESS, str(GATEWAY), text, action="start-gateway"))
+
+        with self._lock:
+            self._forget_envoy()
+            self._runtime.prepare(PROGRAM, tell)
+            documents: dict[str, bytes] = {}
+            for container in self._runtime.containers():
+                if container.address != GATEWAY:
+                    continue
+                if container.name != self._name:
+                    documents = self._documents_of(container.name)
+                    self._runtime.stop(container.name, grace_seconds=STOP_SECONDS)
+                    self._runtime.remove(container.name)
+                elif container.state is ContainerState.RUNNING and not self._answers():
+                    self._runtime.stop(container.name, grace_seconds=STOP_SECONDS)
+            self._runtime.create([self.launch()])
+            if not self._documents_of(self._name):
+                self._runtime.write(self._name, documents or _contents(self._steps(Table(), Table())))
+            try:
+                self._runtime.start(self._name)
+            except WorldError as error:
+                raise self._port_is_taken() or error from error
+            self._await_started()
+
+    def _documents_of(self, name: str) -> dict[str, bytes]:
+        """What a gateway was told, running or not; {} when it was not told all."""
+        documents = {path: self._runtime.read(name, path) for path in (CDS, RDS)}
+        return {path: content for path, content in documents.items() if content} if all(documents.values()) else {}
+
+    def _answers(self) -> bool:
+        try:
+            self._fetch("/ready")
+        except WorldError:
+            return False
+        return True
+
+    def _await_started(self) -> None:
+        give_up_at = time.monotonic() + START_SECONDS
+        while not self._answers():
+            container = self._runtime.inspect(self._name)
+            if container is None or container.state is ContainerState.EXITED:
+                raise self._port_is_taken() or self._does_not_start()
+            if time.monotonic() > give_up_at:
+                raise self._does_not_start()
+            time.sleep(POLL_SECONDS)
+
+    def _does_not_start(self) -> WorldError:
+        lines = "\n".join(f"    {line}" for line in self._runtime.logs(self._name, tail=LAST_LINES))
+        return WorldError(
+            "the gateway does not start" + (f"; its last lines:\n{lines}" if lines else ""),
+            fix="see sagespec logs gateway",
+        )
+
+    def _port_is_taken(self) -> WorldError | None:
+        """What to say when somebody on this machine has the port; None when nobody has."""
+        host, port = self._settings.host, self._settings.port
+        if not is_taken(host, port):
+            return None
+        holder = listener_on(port)
+        return WorldError(
+            f"the gateway cannot listen on {host}:{port}",
+            why=f"{holder} listens there" if holder else "another program listens there",
+            fix="stop it, or set gateway.port in sagespec.yaml",
+        )
+
+    # -- what it sees ------------------------------------------------------------------------------
+
+    def observe(self, containers: Collection[Container]) -> ObservedGateway:
+        """Routes and probes as Envoy has them; `answers` is False when it cannot be asked."""
+        if not any(c.name == self._name and c.state is ContainerState.RUNNING for c in containers):
+            return ObservedGateway()
+        self._live = None  # in `watch` another process may have changed it since the last pass
+        try:
+            live, pools = self._fetch(TABLE_PATH, POOLS_PATH)
+        except WorldError:
+            return ObservedGateway()
+        table = table_from(live)
+        routes = {name: route for name, route in table.routes.items() if route.targets}
+        return ObservedGateway(answers=True, routes=routes, probes=probes_from(pools, table))
+
+    def probes(self, container_names: Collection[str]) -> Mapping[str, Probe]:
+        """What Envoy knows of these containers; one that it was not told of is left out."""
+        with self._lock:
+            (pools,) = self._fetch(POOLS_PATH)
+            found = probes_from(pools, self._table())
+        return {name: found[name] for name in container_names if name in found}
+
+    def counters(self) -> Mapping[tuple[str, str, str], Counters]:
+        """Requests, errors and latencies by (endpoint, variant, hash) since the gateway started."""
+        (answer,) = self._fetch(COUNTERS_PATH)
+        return counters_from(answer)
+
+    # -- what it is told ---------------------------------------------------------------------------
+
+    def set_route(self, endpoint: str, route: Route | None, addresses: Addresses) -> None:
+        """Give the endpoint this route; None takes it off the gateway.
+
+        addresses: host and port by name of all containers that run. Draining instances get no more requests
+        and stay visible to `probes` until they are forgotten.
+        """
+        self._change(lambda table: with_route(table, endpoint, route, addresses))
+
+    def admit(self, endpoint: str, target: Target, addresses: Addresses) -> None:
+        """Probe the target's instances without giving them traffic, until a route names them.
+
+        Those that are in the live route (they died and were started again) get none meanwhile, unless they
+        are all that the target has.
+        """
+        self._change(lambda table: with_probed(table, endpoint, target, addresses))
+
+    def forget(self, endpoint: str, container_name: str) -> None:
+        """Take a container out of the gateway's sight: no requests, no probes. A gateway that does not run has
+        none; what its files still name is off the route it is given when it is started again."""
+        container = self._runtime.inspect(self._name)
+        if container is None or container.state is not ContainerState.RUNNING:
+            return
+        self._change(lambda table: without(table, endpoint, container_name))
+
+    def _change(self, change: Callable[[Table], Table]) -> None:
+        with self._lock:
+            old = self._table()
+            new = change(old)
+            self._live = None  # until Envoy has taken up all of it
+            versions, rejected = versions_from(*self._fetch(VERSIONS_PATH))
+            try:
+                for document in self._steps(old, new):
+                    if document.path == RDS:
+                        self._await_pools(frozenset(new.serving.values()) - frozenset(old.serving.values()))
+                    if versions[document.path] != document.version:
+                        self._runtime.write(self._name, {document.path: document.content})
+                        self._await_version(document, rejected)
+                        versions[document.path] = document.version
+            except _Rejected as error:
+                # Left in place, what Envoy rejects would keep it from its routes after a restart.
+                self._runtime.write(self._name, _contents(self._steps(old, old)))
+                raise WorldError(
+                    f"Envoy rejected {error.path}: {error.message}",
+                    why="the gateway goes on as before",
+                    fix="this should not happen: please report it with the message",
+                ) from None
+            self._live = new
+
+    def _steps(self, old: Table, new: Table) -> Iterator[Document]:
+        return steps(old, new, invocation_seconds=self._invocation_seconds)
+
+    def _await_version(self, document: Document, rejected_before: int) -> None:
+        """Wait until Envoy runs what was written."""
+
+        def is_taken_up() -> bool:
+            versions, rejected = versions_from(*self._fetch(VERSIONS_PATH))
+            if rejected > rejected_before:
+                raise _Rejected(document.path, self._rejection())
+            return versions[document.path] == document.version
+
+        self._await(is_taken_up, f"has not taken up {document.path}")
+
+    def _await_pools(self, names: frozenset[str]) -> None:
+        """Wait until each instance of these pools was probed once; Envoy has no use for a pool before."""
+        if names:
+            self._await(lambda: names <= pools_from(*self._fetch(POOLS_PATH)), "has not probed new instances")
+
+    def _await(self, is_so: Callable[[], bool], complaint: str) -> None:
+        give_up_at = time.monotonic() + TAKE_UP_SECONDS
+        while not is_so():
+            if time.monotonic() > give_up_at:
+                raise WorldError(
+                    f"the gateway {complaint} within {TAKE_UP_SECONDS:g} s",
+                    why="the machine may be overloaded, or /opt/ml/gateway in its container cannot be written",
+                    fix="see sagespec logs gateway; apply again",
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _rejection(self) -> str:
+        """The end of what Envoy logs, which may first repeat all that it was told."""
+        time.sleep(LOG_DELAY_SECONDS)
+        lines = list(self._runtime.logs(self._name, tail=1))
+        return lines[-1].rpartition("rejected: ")[2].removeprefix(": ") if lines else "it does not say why"
+
+    # -- asking Envoy ------------------------------------------------------------------------------
+
+    def _table(self) -> Table:
+        if self._live is None:
+            self._await_routes()
+            self._live = table_from(*self._fetch(TABLE_PATH))
+        return self._live
+
+    def _await_routes(self) -> None:
+        """Wait for an Envoy that was restarted just now to read its routes: what is taken for empty before would
+        be written over. One that cannot read them is told all of them anew."""
+        give_up_at = time.monotonic() + TAKE_UP_SECONDS
+        while not versions_from(*self._fetch(VERSIONS_PATH))[0][RDS]:
+            if time.monotonic() > give_up_at:
+                return
+            time.sleep(POLL_SECONDS)
+
+    def _fetch(self, *paths: str) -> list[bytes]:
+        """Answers of the admin port. A gateway that was restarted may have another one than before."""
+        with self._lock:
+            if self._admin_port:
+                try:
+                    return self._runtime.fetch(self._name, self._admin_port, paths)
+                except WorldError:
+                    self._forget_envoy()
+            self._admin_port = self._read_admin_port()
+            return self._runtime.fetch(self._name, self._admin_port, paths)
+
+    def _read_admin_port(self) -> int:
+        address = self._runtime.read(self._name, ADMIN_ADDRESS) or b""
+        try:
+            return int(address.rpartition(b":")[2])
+        except ValueError:
+            raise WorldError("the gateway does not answer", why="it has not started yet, or has ended") from None
+
+    def _forget_envoy(self) -> None:
+        self._admin_port, self._live = 0, None
+
+
+def _contents(documents: Iterable[Document]) -> dict[str, bytes]:
+    return {document.path: document.content for document in documents}
+
+
+class _Rejected(Exception):
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path, self.message = path, message

@@ -1,0 +1,226 @@
+"""The gateway's table: which endpoint goes to which instances, and its changes as values. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from sagespec.errors import WorldError
+from sagespec.state.observed import Route, Target
+
+FORMAT = 1  # of the table; a release that raises it must still read the one before
+
+
+class TargetKey(NamedTuple):
+    """What a target is known by, in Envoy's statistics too."""
+
+    endpoint: str
+    variant: str
+    hash: str
+
+    def __str__(self) -> str:
+        return "/".join(self)
+
+
+class Instance(NamedTuple):
+    """A container's name, and where the gateway reaches it."""
+
+    name: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """All that the gateway is told.
+
+    routes: by endpoint name; one without targets is of an endpoint whose first instances are being probed.
+    probed: instances that are watched and get no requests. pools: instances by pool name. serving: the pool
+    that a target's requests go to; one that has none gets no requests.
+    """
+
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    probed: Mapping[TargetKey, tuple[Instance, ...]] = field(default_factory=dict)
+    pools: Mapping[str, tuple[Instance, ...]] = field(default_factory=dict)
+    serving: Mapping[TargetKey, str] = field(default_factory=dict)
+
+    def names(self) -> frozenset[str]:
+        """The containers it knows, but for those that are only left over in a pool of others."""
+        routed = (name for r in self.routes.values() for t in r.targets for name in (*t.instances, *t.draining))
+        return frozenset(routed) | {instance.name for group in self.probed.values() for instance in group}
+
+
+Addresses = Mapping[str, tuple[str, int]]
+
+
+def with_route(table: Table, endpoint: str, route: Route | None, addresses: Addresses) -> Table:
+    """The table with `route` for `endpoint`; None takes it away.
+
+    addresses: host and port by name of all containers that run. An instance that was never among them gets
+    no requests; one that is probed and no longer among them is given up.
+    """
+    targets = route.targets if route else ()
+    known = _instances(table, endpoint) | {name: Instance(name, *address) for name, address in addresses.items()}
+    served = {
+        TargetKey(endpoint, target.variant, target.hash): [known[name] for name in target.instances if name in known]
+        for target in targets
+    }
+    named = {name for target in targets for name in (*target.instances, *target.draining)}
+    probed = {
+        key: [instance for instance in group if instance.name in addresses and instance.name not in named]
+        for key, group in table.probed.items()
+        if key.endpoint == endpoint
+    }
+    return _with_endpoint(table, endpoint, targets, served, probed)
+
+
+def with_probed(table: Table, endpoint: str, target: Target, addresses: Addresses) -> Table:
+    """The table in which the target's instances are probed and get no requests.
+
+    Those that the live route names (they died and were started again) are taken out of it, unless they are all
+    it has.
+    """
+    key = TargetKey(endpoint, target.variant, target.hash)
+    targets, served, probed = _endpoint(table, endpoint)
+    live = table.routes[endpoint].target(target.variant, target.hash) if endpoint in table.routes else None
+    staying = tuple(name for name in live.instances if name not in target.instances) if live else ()
+    if live and staying:
+        targets = tuple(replace(live, instances=staying) if other is live else other for other in targets)
+        served[key] = [instance for instance in served.get(key, []) if instance.name in staying]
+    serving = {instance.name for instance in served.get(key, [])}
+    others = [instance for instance in probed.get(key, []) if instance.name not in target.instances]
+    new = [Instance(name, *addresses[name]) for name in target.instances if name in addresses and name not in serving]
+    probed[key] = [*others, *new]
+    return _with_endpoint(table, endpoint, targets, served, probed)
+
+
+def without(table: Table, endpoint: str, container_name: str) -> Table:
+    """The table that knows nothing of a container. A target of no weight goes with its last one."""
+    targets, served, probed = _endpoint(table, endpoint)
+    rest = (
+        replace(
+            target,
+            instances=tuple(name for name in target.instances if name != container_name),
+            draining=tuple(name for name in target.draining if name != container_name),
+        )
+        for target in targets
+    )
+    return _with_endpoint(
+        table,
+        endpoint,
+        tuple(target for target in rest if target.instances or target.draining or target.weight),
+        {key: [instance for instance in group if instance.name != container_name] for key, group in served.items()},
+        {key: [instance for instance in group if instance.name != container_name] for key, group in probed.items()},
+    )
+
+
+Groups = dict[TargetKey, list[Instance]]
+
+
+def _endpoint(table: Table, endpoint: str) -> tuple[tuple[Target, ...], Groups, Groups]:
+    """What the table holds of an endpoint: its targets, whom it serves from, whom it probes."""
+    route = table.routes.get(endpoint)
+    served = {key: list(table.pools[pool]) for key, pool in table.serving.items() if key.endpoint == endpoint}
+    probed = {key: list(group) for key, group in table.probed.items() if key.endpoint == endpoint}
+    return (route.targets if route else (), served, probed)
+
+
+def _with_endpoint(table: Table, endpoint: str, targets: Iterable[Target], served: Groups, probed: Groups) -> Table:
+    """The table with all of an endpoint replaced.
+
+    An old pool lives on while it holds an instance that is draining or probed: Envoy counts the requests in
+    flight, and how long an instance has been healthy, by pool.
+    """
+    route = Route(endpoint, tuple(sorted(targets)))
+    keep = {
+        (TargetKey(endpoint, target.variant, target.hash), name) for target in route.targets for name in target.draining
+    }
+    before = _pools(table, endpoint)
+    pools = {
+        name: pool
+        for name, pool in before.items()
+        if any((key_of(name), instance.name) in keep or instance in probed.get(key_of(name), ()) for instance in pool)
+    }
+    serving = {key: _pool_name(key, group) for key, group in served.items() if group}
+    pools |= {pool: tuple(sorted(served[key])) for key, pool in serving.items()}
+    for key, group in probed.items():
+        there = {instance for name, pool in pools.items() if key_of(name) == key for instance in pool}
+        if missing := [instance for instance in group if instance not in there]:
+            pools[_pool_name(key, missing)] = tuple(sorted(missing))
+
+    others = {name: pool for name, pool in table.pools.items() if name not in before}
+    routes = {name: other for name, other in table.routes.items() if name != endpoint}
+    if route.targets or any(probed.values()):
+        routes[endpoint] = route
+    return Table(
+        routes=routes,
+        probed={key: group for key, group in table.probed.items() if key.endpoint != endpoint}
+        | {key: tuple(sorted(group)) for key, group in probed.items() if group},
+        pools=others | pools,
+        serving={key: pool for key, pool in table.serving.items() if key.endpoint != endpoint} | serving,
+    )
+
+
+def _pools(table: Table, endpoint: str) -> dict[str, tuple[Instance, ...]]:
+    return {name: pool for name, pool in table.pools.items() if name.startswith(f"{endpoint}/")}
+
+
+def _instances(table: Table, endpoint: str) -> dict[str, Instance]:
+    """Last known places of an endpoint's containers."""
+    _, served, probed = _endpoint(table, endpoint)
+    groups = (*_pools(table, endpoint).values(), *served.values(), *probed.values())
+    return {instance.name: instance for group in groups for instance in group}
+
+
+def _pool_name(key: TargetKey, instances: Iterable[Instance]) -> str:
+    return f"{key}/{digest_of(json.dumps(sorted(instances)).encode())[:8]}"
+
+
+def key_of(pool_name: str) -> TargetKey:
+    endpoint, variant, hash_text, _ = pool_name.split("/")
+    return TargetKey(endpoint, variant, hash_text)
+
+
+def digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def table_as_json(table: Table) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "routes": {
+            name: [[t.variant, t.hash, t.weight, t.instances, t.draining] for t in route.targets]
+            for name, route in sorted(table.routes.items())
+        },
+        "probed": [[*key, group] for key, group in sorted(table.probed.items())],
+        "pools": dict(sorted(table.pools.items())),
+        "serving": [table.serving[key] for key in sorted(table.serving)],
+    }
+
+
+def table_from_json(value: Mapping[str, Any]) -> Table:
+    if value["format"] != FORMAT:
+        raise WorldError(
+            "the gateway has its routes from another release of sagespec",
+            why=f"they are in format {value['format']:g}, and this release reads {FORMAT}",
+            fix="use that release, or have all set up again with sagespec destroy and apply",
+        )
+    routes = {
+        name: Route(
+            name, tuple(Target(v, h, float(weight), tuple(ready), tuple(old)) for v, h, weight, ready, old in targets)
+        )
+        for name, targets in value["routes"].items()
+    }
+
+    def instances(group: Iterable[Sequence[Any]]) -> tuple[Instance, ...]:
+        return tuple(Instance(name, host, int(port)) for name, host, port in group)
+
+    return Table(
+        routes=routes,
+        probed={TargetKey(*key): instances(group) for *key, group in value["probed"]},
+        pools={name: instances(pool) for name, pool in value["pools"].items()},
+        serving={key_of(pool): pool for pool in value["serving"]},
+    )

@@ -1,0 +1,3 @@
+"""Data to containers: `channels` (what is in one), `cache` (what was fetched), `delivery` (mounted, copied or
+fed), `pipes` (feeders), `views` (folders of links).
+"""

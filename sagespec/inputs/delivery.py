@@ -1,0 +1,239 @@
+"""Brings a job's channels to its containers: mounted where that will do, copied where not, or fed through pipes.
+
+`Trainer` opens it before it creates the containers. What a channel's hosts see is a folder on this machine: the
+user's own as it stands, or a view, a folder of hard links into the cache and to the user's files. A view stays as
+long as its job has containers; `sweep` throws away the others.
+
+In pipe mode each host has a companion, the program of images/feeder, which holds the data and a volume with the
+FIFOs that the host sees as its input/data. It is a container like the host, so it goes on when sagespec is killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sagespec.errors import WorldError, disk_problems
+from sagespec.events import Event, EventKind, Report
+from sagespec.inputs.cache import Cache, Wanted, link_or_copy
+from sagespec.inputs.channels import Contents, contents_of, input_of
+from sagespec.inputs.pipes import (
+    FEEDER_FILE,
+    READY_FILE,
+    READY_SECONDS,
+    feeder_failure,
+    feeder_launches,
+    orders_of,
+    shares_of,
+    volume_of,
+)
+from sagespec.inputs.views import lock_of, take_lock
+from sagespec.runtimes.protocol import Runtime
+from sagespec.state.desired import DesiredChannel, DesiredJob
+from sagespec.state.labels import container_name
+from sagespec.state.launches import Launch, Mount
+from sagespec.state.manifest import Input
+from sagespec.stores.protocol import Conflict
+
+DATA = "input/data"
+
+
+LOOK_EVERY_SECONDS = 0.02
+
+
+LISTINGS = 3  # of a channel that changes while it is fetched
+
+
+@dataclass
+class Delivery:
+    """hosts and feeders are to be created; then `put` fills them with what is not mounted."""
+
+    runtime: Runtime
+    hosts: list[Launch]
+    feeders: list[Launch]
+    inputs: dict[str, Input] = field(default_factory=dict)
+    _copies: list[tuple[str, str, Path]] = field(default_factory=list)  # container, path, source
+    _files: list[tuple[str, str, bytes]] = field(default_factory=list)
+    _fed: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)  # by channel, what each feeder is told
+
+    def add(self, channel: DesiredChannel, contents: Contents, folders: Sequence[Path], *, is_mounted: bool) -> None:
+        """folders: one for all hosts, or one for each."""
+        path = f"{DATA}/{channel.name}"
+        receivers = self.feeders if channel.input_mode == "pipe" else self.hosts
+        for index, receiver in enumerate(receivers):
+            folder = folders[index % len(folders)]
+            if is_mounted:
+                receivers[index] = replace(receiver, mounts=(*receiver.mounts, Mount(path, str(folder))))
+            else:
+                self._copies.append((receiver.name, path, folder))
+        if contents.manifest is not None:
+            self._files += ((host.name, f"{path}-manifest", contents.manifest) for host in self.hosts)
+        if channel.input_mode == "pipe":
+            self._fed[channel.name] = orders_of(channel, contents, len(self.hosts))
+
+    def note_feeders(self) -> None:
+        for index, feeder in enumerate(self.feeders):
+            orders = {name: orders[index] for name, orders in self._fed.items()}
+            self._files.append((feeder.name, FEEDER_FILE, json.dumps(orders).encode()))
+
+    def put(self) -> None:
+        for name, path, source in self._copies:
+            self.runtime.put(name, path, source)
+        for name, path, content in self._files:
+            self.runtime.write(name, {path: content})
+
+    def start_feeders(self) -> None:
+        """Start them and wait for their first FIFOs: a program may open these without looking whether they exist."""
+        for feeder in self.feeders:
+            self.runtime.start(feeder.name)
+        give_up_at = time.monotonic() + READY_SECONDS
+        for feeder in self.feeders:
+            while self.runtime.read(feeder.name, READY_FILE) is None:
+                if reason := feeder_failure(self.runtime, feeder):
+                    raise WorldError(reason, fix="apply again")
+                if time.monotonic() > give_up_at:
+                    raise WorldError(f"{feeder.address} made no FIFOs within {READY_SECONDS:g} s", fix="apply again")
+                time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _delivery(runtime: Runtime, job: DesiredJob, hosts: Sequence[Launch], project_name: str) -> Delivery:
+    feeders = feeder_launches(project_name, job, hosts)
+    if feeders:
+        # First, as other channels may be mounted below it.
+        hosts = [replace(host, mounts=(Mount(DATA, volume=volume_of(host)), *host.mounts)) for host in hosts]
+    return Delivery(runtime, list(hosts), list(feeders))
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """views: a folder for the views of jobs, on the disk of `cache`."""
+
+    runtime: Runtime
+    root: Path
+    cache: Cache
+    views: Path
+
+    @contextmanager
+    def delivery(
+        self, job: DesiredJob, hosts: Sequence[Launch], project_name: str, report: Report, look: Callable[[], None]
+    ) -> Iterator[Delivery]:
+        """Everything the channels hold, on this machine and ready to be mounted in or put into the containers.
+
+        Inside the block nobody sweeps the job's view; afterwards its containers protect it. look: called often
+        while data are fetched; what it raises ends that.
+        """
+        delivery = _delivery(self.runtime, job, hosts, project_name)
+        if not job.channels:
+            yield delivery
+            return
+        with self._empty_view(container_name(project_name, job.address, job.key)) as view:
+            for channel in job.channels:
+                contents, folders = self._bring(channel, view, len(hosts), _Counter(report, job, channel), look)
+                delivery.inputs[channel.name] = input_of(channel, contents)
+                is_mounted = not channel.writable and self._can_be_mounted(channel, contents, folders[0])
+                delivery.add(channel, contents, folders, is_mounted=is_mounted)
+            delivery.note_feeders()
+            yield delivery
+
+    def sweep(self, project_name: str) -> None:
+        """Throw away the views of jobs without containers; those of a job that is being started are locked."""
+        for view in self.views.glob(f"sagespec_{project_name}_*"):
+            with suppress(FileNotFoundError, NotADirectoryError, BlockingIOError), lock_of(view, fcntl.LOCK_NB):
+                whole = ((container.address.whole, container.hash) for container in self.runtime.containers())
+                if view.name not in {container_name(project_name, *job) for job in whole}:
+                    shutil.rmtree(view, ignore_errors=True)
+
+    @contextmanager
+    def _empty_view(self, name: str) -> Iterator[Path]:
+        view = self.views / name
+        with ExitStack() as held:
+            while not take_lock(view, held):
+                continue  # swept while we waited
+            for left in view.iterdir():  # by a start that was cut short
+                shutil.rmtree(left)
+            yield view
+
+    def _bring(
+        self, channel: DesiredChannel, view: Path, host_count: int, counter: _Counter, look: Callable[[], None]
+    ) -> tuple[Contents, list[Path]]:
+        """The channel's contents, and the folder of each share: one, or one for each host."""
+        for _ in range(LISTINGS - 1):
+            try:
+                return self._bring_once(channel, view, host_count, counter, look)
+            except Conflict:  # changed while it was fetched: what is there now counts
+                for share in view.iterdir():
+                    shutil.rmtree(share / channel.name, ignore_errors=True)
+        return self._bring_once(channel, view, host_count, counter, look)
+
+    def _bring_once(
+        self, channel: DesiredChannel, view: Path, host_count: int, counter: _Counter, look: Callable[[], None]
+    ) -> tuple[Contents, list[Path]]:
+        contents = contents_of(channel, self.root)
+        counter.begin(contents.bytes)
+        shares = shares_of(channel, contents, host_count)
+        if len(shares) == 1 and contents.root and contents.is_plain_folder:
+            counter.add(contents.bytes)
+            return contents, [contents.root]
+        folders = [view / str(number) / channel.name for number in range(len(shares))]
+        targets = {path: folder / path for folder, paths in zip(folders, shares, strict=True) for path in paths}
+        with disk_problems(f"cannot bring {channel.source} to {view}"):
+            for folder in folders:
+                folder.mkdir(parents=True)
+            if contents.root is None:
+                wanted = [Wanted(contents.store, entry, targets[entry.key]) for entry in contents.entries]
+                self.cache.bring(wanted, counter.add, look)
+            else:
+                for entry in contents.entries:
+                    look()
+                    link_or_copy(contents.file(entry), targets[entry.key])
+                    counter.add(entry.size)
+            for above, _, _ in os.walk(view):  # whatever our umask: in a container another user reads it
+                Path(above).chmod(0o755)
+        return contents, folders
+
+    def _can_be_mounted(self, channel: DesiredChannel, contents: Contents, folder: Path) -> bool:
+        """Where a mount is only a link, it is taken for fastfile alone: a program may write to its input files."""
+        if folder == contents.root:
+            how = self.runtime.mounts(folder, contents.entries[0].key)
+        else:
+            with tempfile.NamedTemporaryFile(dir=self.views, prefix=".probe-") as probe:
+                Path(probe.name).chmod(0o644)
+                how = self.runtime.mounts(self.views, Path(probe.name).name)
+        return how == "read-only" or (how == "links" and channel.input_mode == "fastfile")
+
+
+class _Counter:
+    """Reports how much of a channel is there; called from many threads."""
+
+    def __init__(self, report: Report, job: DesiredJob, channel: DesiredChannel) -> None:
+        self._report, self._about, self._text = report, str(job.address), f"reading {channel.name}"
+        self._lock = threading.Lock()
+        self._done = self._total = 0
+
+    def begin(self, total: int) -> None:
+        self._done, self._total = 0, total
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            self._done += count
+            self._report(
+                Event(
+                    EventKind.PROGRESS,
+                    self._about,
+                    self._text,
+                    action="run-job",
+                    done=self._done,
+                    total=self._total,
+                    unit="bytes",
+                )
+            )

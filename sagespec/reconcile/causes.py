@@ -1,0 +1,84 @@
+"""Why something changes: the fields that differ, old and new."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sagespec.plan import (
+    Cause,
+    Change,
+    Reason,
+)
+from sagespec.state.desired import DesiredEndpoint, DesiredVariant
+from sagespec.state.hashes import same_hash
+from sagespec.state.observed import Route
+
+
+def replace_changes(old: DesiredVariant, new: DesiredVariant) -> tuple[Change, ...]:
+    """The changed fields that ask for new containers, as a person would name them."""
+    changes = []
+    for change in changed_fields(old.replace_fields, new.replace_fields):
+        if change.field == "model" and old.model.text != new.model.text:
+            changes.append(Change("model", old.model.text, new.model.text))
+        else:
+            changes.append(change)
+    return tuple(changes)
+
+
+def route_cause(before: DesiredEndpoint | None, goal: DesiredEndpoint, route: Route | None, has_starts: bool) -> Cause:
+    changes = route_changes(before, goal) if before else ()
+    if changes:
+        return Cause(Reason.CHANGED, changes)
+    if before is None:
+        return Cause(Reason.NEW, note="first traffic")
+    if route is None:
+        return Cause(Reason.DRIFT, note="the gateway has no route for it")
+    return (
+        Cause(Reason.FOLLOWS, note="new instances") if has_starts else Cause(Reason.DRIFT, note="the route was changed")
+    )
+
+
+def route_changes(before: DesiredEndpoint, goal: DesiredEndpoint) -> tuple[Change, ...]:
+    """What changes for callers, variant by variant in the order of the spec, dropped ones last."""
+    changes = []
+    for variant in goal.variants:
+        old = before.variant(variant.name)
+        if old is None:
+            changes.append(Change(f"variant {variant.name}", "none", f"weight {variant.weight:g}"))
+            continue
+        if old.model.text != variant.model.text:
+            changes.append(Change(f"model of {variant.name}", old.model.text, variant.model.text))
+        elif not same_hash(variant.hash, old.hash):
+            fields = (c for c in replace_changes(old, variant) if c.field != "split")  # the weights say it
+            changes += (Change(f"{c.field} of {variant.name}", c.old, c.new) for c in fields)
+        if old.weight != variant.weight:
+            changes.append(Change(f"weight of {variant.name}", f"{old.weight:g}", f"{variant.weight:g}"))
+        if old.instances != variant.instances:
+            changes.append(Change(f"instances of {variant.name}", str(old.instances), str(variant.instances)))
+    gone = [variant for variant in before.variants if goal.variant(variant.name) is None]
+    return (*changes, *(Change(f"variant {v.name}", f"weight {v.weight:g}", "none") for v in gone))
+
+
+def setting_changes(before: DesiredEndpoint, goal: DesiredEndpoint) -> tuple[Change, ...]:
+    """Changed fields that touch nothing live: the rollout's settings and protection."""
+    old = {**before.asked["rollout"], "protect": before.protect}
+    new = {**goal.asked["rollout"], "protect": goal.protect}
+    return changed_fields(old, new)
+
+
+LONGEST_SHOWN = 60
+
+
+def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:
+    """The fields whose values differ, sorted by name; a missing one shows as ''."""
+    return tuple(
+        Change(field, _shown(old.get(field)), _shown(new.get(field)))
+        for field in sorted(old.keys() | new.keys())
+        if old.get(field) != new.get(field)
+    )
+
+
+def _shown(value: Any) -> str:
+    text = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"

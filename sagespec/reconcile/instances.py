@@ -1,0 +1,152 @@
+"""Which instances an endpoint should have, which of them start, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sagespec.plan import (
+    AwaitHealthy,
+    Cause,
+    Change,
+    Reason,
+    RunJob,
+    StartInstance,
+)
+from sagespec.reconcile.causes import replace_changes
+from sagespec.reconcile.goals import Goal, is_trained
+from sagespec.reconcile.options import Part
+from sagespec.state.addresses import Address
+from sagespec.state.desired import DesiredEndpoint, DesiredVariant
+from sagespec.state.hashes import same_hash
+from sagespec.state.labels import container_name
+from sagespec.state.observed import Container, ContainerState, Observed, Route
+
+# A running instance that does not answer /ping is given this long since its start before it is replaced.
+UNHEALTHY_GRACE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One wanted instance. start: why it must be started; proven: it has traffic already."""
+
+    address: Address
+    container: str
+    hash: str
+    variant: DesiredVariant
+    start: Cause | None
+    proven: bool
+
+
+def wanted_instances(
+    project_name: str,
+    endpoint: DesiredEndpoint,
+    before: DesiredEndpoint | None,
+    route: Route | None,
+    observed: Observed,
+    now: datetime,
+) -> tuple[Instance, ...]:
+    containers = {container.name: container for container in observed.containers_of(endpoint.address)}
+    result = []
+    for variant in endpoint.variants:
+        hash_text = _live_hash(variant, containers.values())
+        target = route.target(variant.name, hash_text) if route else None
+        for index in range(variant.instances):
+            address = Address("endpoint", endpoint.name, variant=variant.name, instance=index)
+            name = container_name(project_name, address, hash_text)
+            container = containers.get(name)
+            in_route = target is not None and name in target.instances
+            start = _why_start(variant, before, container, in_route, observed, now)
+            result.append(Instance(address, name, hash_text, variant, start, proven=in_route and start is None))
+    return tuple(result)
+
+
+def _live_hash(variant: DesiredVariant, containers: Iterable[Container]) -> str:
+    """The variant's hash as its containers carry it: where none has it, one of another format stands for it."""
+    hashes = sorted(container.hash for container in containers if container.address.variant == variant.name)
+    if variant.hash in hashes:
+        return variant.hash
+    return next((hash_text for hash_text in hashes if same_hash(variant.hash, hash_text)), variant.hash)
+
+
+def _why_start(
+    variant: DesiredVariant,
+    before: DesiredEndpoint | None,
+    container: Container | None,
+    in_route: bool,
+    observed: Observed,
+    now: datetime,
+) -> Cause | None:
+    """Why this instance must be started, or None when it stands."""
+    if container is None:
+        return _why_new(variant, before, in_route)
+    if container.state is ContainerState.CREATED:
+        return Cause(Reason.ADOPTED, note="an earlier run was cut short before it started")
+    if container.state is ContainerState.EXITED:
+        return Cause(Reason.DRIFT, note=f"it has exited with code {container.exit_code}")
+    probe = observed.gateway.probes.get(container.name)
+    silent = in_route and probe is not None and not probe.healthy
+    if silent and container.started_at and now - container.started_at > UNHEALTHY_GRACE:
+        return Cause(Reason.DRIFT, note="it does not answer /ping")
+    return None
+
+
+def _why_new(variant: DesiredVariant, before: DesiredEndpoint | None, in_route: bool) -> Cause:
+    old = before.variant(variant.name) if before else None
+    if old is None:
+        return Cause(Reason.NEW, note=f"new variant serving {variant.model.text}" if before else "")
+    if not same_hash(variant.hash, old.hash):
+        return Cause(Reason.CHANGED, replace_changes(old, variant))
+    if variant.instances != old.instances and not in_route:
+        return Cause(Reason.CHANGED, (Change("instances", str(old.instances), str(variant.instances)),))
+    return Cause(Reason.DRIFT, note="its container is gone")
+
+
+def start_action(
+    instance: Instance, gateway_ids: tuple[str, ...], jobs: Mapping[Address, Part], observed: Observed
+) -> StartInstance:
+    assert instance.start is not None
+    job = instance.variant.model.job
+    after = gateway_ids
+    if job and job in jobs and not is_trained(job, observed):  # a revision may name a job whose spec is gone
+        after += tuple(action.id for action in jobs[job].actions if isinstance(action, RunJob))
+    return StartInstance(
+        about=instance.address,
+        cause=instance.start,
+        after=after,
+        container=instance.container,
+        variant=replace(instance.variant, hash=instance.hash),  # another format's, where its siblings carry that
+    )
+
+
+def await_actions(
+    goal: Goal,
+    instances: tuple[Instance, ...],
+    starts: tuple[StartInstance, ...],
+    gateway_ids: tuple[str, ...],
+    number: int,
+) -> tuple[AwaitHealthy, ...]:
+    """One wait for each variant that has instances without traffic."""
+    assert goal.endpoint is not None
+    started = {action.container: action.id for action in starts}
+    result = []
+    for variant in goal.endpoint.variants:
+        new = [i for i in instances if i.variant.name == variant.name and not i.proven]
+        if not new:
+            continue
+        result.append(
+            AwaitHealthy(
+                about=Address("endpoint", goal.endpoint.name, variant=variant.name),
+                cause=Cause(Reason.FOLLOWS, note=f"{len(new)} of {variant.instances}, before they get traffic"),
+                after=(*gateway_ids, *(started[i.container] for i in new if i.container in started)),
+                variant=variant.name,
+                hash=new[0].hash,
+                containers=tuple(i.container for i in new),
+                within=goal.endpoint.healthy_within,
+                min_healthy=goal.endpoint.min_healthy,
+                endpoint=goal.endpoint,
+                revision=number if goal.pending else None,
+            )
+        )
+    return tuple(result)

@@ -1,0 +1,226 @@
+"""What is kept where: typed reads and writes of the manifests and revisions in a store.
+
+`observe` reads here what was done, `apply` and `train` write here what they did; the keys of models,
+outputs and logs come from here too. Bytes are the store's affair, meaning is `manifest`'s.
+
+    <project>/jobs/<name>/<version>/model.tar.gz, output.tar.gz, logs/<host>.log, manifest.json
+    <project>/jobs/<name>/<version>/checkpoints/…; attempts.json and stop.json until there is a manifest
+    <project>/endpoints/<name>/revisions/<n>.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from sagespec.errors import WorldError
+from sagespec.state.addresses import Address, job_address
+from sagespec.state.manifest import MANIFEST_FORMAT, Attempts, JobStatus, Manifest, StopRequest
+from sagespec.state.revision import REVISION_FORMAT, Revision, RevisionStatus
+from sagespec.stores.protocol import Conflict, Store
+
+_Kept = TypeVar("_Kept", Manifest, Revision)
+
+_FORMATS: Mapping[type[Manifest] | type[Revision], int] = {Manifest: MANIFEST_FORMAT, Revision: REVISION_FORMAT}
+_Passing = TypeVar("_Passing", Attempts, StopRequest)
+
+_WITHOUT = {
+    Manifest: "delete it: the job then counts as never run",
+    Revision: "delete it: the endpoint then stands at its earlier revision",
+}
+
+
+class Records:
+    """The records of one project in one store. Every method may raise WorldError, as the store does."""
+
+    def __init__(self, store: Store, project_name: str) -> None:
+        self.store = store
+        self.project_name = project_name
+
+    # -- jobs
+
+    def job_key(self, address: Address, file: str) -> str:
+        """Key of a job's file: `file` is model.tar.gz, output.tar.gz, logs/<host>.log or manifest.json."""
+        return f"{self.project_name}/jobs/{address.name}/{address.version}/{file}"
+
+    def manifests(self, addresses: Iterable[Address]) -> Mapping[Address, Manifest]:
+        """The manifests of those of `addresses` that have one."""
+        keys = {self.job_key(address, "manifest.json"): address for address in addresses}
+        return {keys[key]: self._parsed(Manifest, key, data) for key, data in self.store.read_many(keys).items()}
+
+    def all_jobs(self) -> tuple[Address, ...]:
+        """The jobs that have a manifest, sorted; one listing, nothing read."""
+        found = []
+        for parts in self._listed("jobs"):
+            match parts:
+                case [name, version, "manifest.json"] if version.isdecimal():
+                    found.append(job_address(name, int(version)))
+        return tuple(sorted(found))
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Commit a job. Over a failed or stopped run it may be repeated; a completed one is immutable: Conflict."""
+        key = self.job_key(job_address(manifest.name, manifest.version), "manifest.json")
+        present = self._write(key, manifest)
+        if present is None:
+            return
+        before, etag = present
+        if before.status is JobStatus.COMPLETED:
+            raise Conflict(
+                f"job/{manifest.name}@{manifest.version} is completed in {self.store.uri} already",
+                why="a version is immutable once it has been trained; another run was faster",
+                fix="nothing, if that one will do; otherwise raise the version",
+            )
+        self.store.write(key, _json(manifest), if_match=etag)
+
+    # -- jobs that have not ended
+
+    def attempts(self, address: Address) -> Attempts | None:
+        """How often the job was begun; None when it was not, or is forgotten."""
+        return self._passing(Attempts, self.job_key(address, "attempts.json"))
+
+    def write_attempts(self, address: Address, attempts: Attempts) -> None:
+        self.store.write(self.job_key(address, "attempts.json"), _json(attempts))
+
+    def stop_request(self, address: Address) -> StopRequest | None:
+        return self._passing(StopRequest, self.job_key(address, "stop.json"))
+
+    def write_stop_request(self, address: Address, request: StopRequest) -> None:
+        self.store.write(self.job_key(address, "stop.json"), _json(request))
+
+    def forget(self, address: Address) -> None:
+        """Remove what is of no use once the job has a manifest."""
+        for file in ("attempts.json", "stop.json"):
+            self.store.delete(self.job_key(address, file))
+
+    def _passing(self, kind: type[_Passing], key: str) -> _Passing | None:
+        """What is damaged counts as not there: it costs a count of attempts, and no model."""
+        found = self.store.read(key)
+        try:
+            return kind.model_validate_json(found[0]) if found else None
+        except ValidationError:
+            return None
+
+    # -- endpoints
+
+    def endpoint_names(self) -> tuple[str, ...]:
+        """The endpoints that have revisions, sorted."""
+        return tuple(sorted(self._revision_numbers()))
+
+    def revisions(self, endpoint_names: Collection[str] | None = None) -> Mapping[str, tuple[Revision, ...]]:
+        """Revisions by endpoint, oldest first, from the newest back at least to the newest live one.
+
+        All endpoints, or those named that have any. One listing, and for an endpoint whose newest revision
+        is live one small read.
+        """
+        unread = self._revision_numbers(endpoint_names)
+        found: dict[str, list[Revision]] = {name: [] for name in unread}
+        step = 1
+        while unread:
+            keys = {
+                self._revision_key(name, number): name for name, numbers in unread.items() for number in numbers[:step]
+            }
+            contents = self.store.read_many(keys)
+            for key, name in keys.items():
+                if key in contents:
+                    found[name].append(self._parsed(Revision, key, contents[key]))
+            unread = {
+                name: numbers[step:]
+                for name, numbers in unread.items()
+                if numbers[step:] and all(revision.status is not RevisionStatus.LIVE for revision in found[name])
+            }
+            step *= 4  # an endpoint with many failed attempts in a row takes few rounds
+        return {name: tuple(reversed(revisions)) for name, revisions in found.items() if revisions}
+
+    def history(self, endpoint_name: str) -> tuple[Revision, ...]:
+        """All revisions of an endpoint, oldest first."""
+        numbers = self._revision_numbers([endpoint_name]).get(endpoint_name, [])
+        keys = [self._revision_key(endpoint_name, number) for number in reversed(numbers)]
+        contents = self.store.read_many(keys)
+        return tuple(self._parsed(Revision, key, contents[key]) for key in keys if key in contents)
+
+    def write_revision(self, revision: Revision) -> None:
+        """Record an attempt, or what became of it: the same number again takes the place of the first.
+
+        Conflict when the number stands for something else that was asked.
+        """
+        key = self._revision_key(revision.endpoint, revision.number)
+        present = self._write(key, revision)
+        if present is None:
+            return
+        before, etag = present
+        if before.hash != revision.hash:
+            raise Conflict(
+                f"endpoint/{revision.endpoint} has another revision {revision.number} in {self.store.uri}",
+                why="somebody else recorded one meanwhile",
+                fix="run apply again: it starts from what is there",
+            )
+        self.store.write(key, _json(revision), if_match=etag)
+
+    # -- keys and JSON
+
+    def _revision_key(self, endpoint_name: str, number: int) -> str:
+        return f"{self.project_name}/endpoints/{endpoint_name}/revisions/{number}.json"
+
+    def _revision_numbers(self, endpoint_names: Collection[str] | None = None) -> dict[str, list[int]]:
+        """Numbers of the revisions there are, newest first, by endpoint."""
+        found: dict[str, list[int]] = {}
+        only = next(iter(endpoint_names)) if endpoint_names is not None and len(endpoint_names) == 1 else ""
+        for parts in self._listed("endpoints", only):
+            match parts:
+                case [name, "revisions", file] if file.removesuffix(".json").isdecimal():
+                    if endpoint_names is None or name in endpoint_names:
+                        found.setdefault(name, []).append(int(file.removesuffix(".json")))
+        return {name: sorted(numbers, reverse=True) for name, numbers in found.items()}
+
+    def _listed(self, folder: str, name: str = "") -> list[list[str]]:
+        """The keys under a folder of the project (or under one name in it), split, relative to the folder."""
+        prefix = f"{self.project_name}/{folder}/"
+        entries = self.store.entries(f"{prefix}{name}/" if name else prefix)
+        return [entry.key.removeprefix(prefix).split("/") for entry in entries]
+
+    def _write(self, key: str, record: _Kept) -> tuple[_Kept, str] | None:
+        """Write `record` where nothing is; what is there instead, with its ETag, when something else is."""
+        data = _json(record)
+        while True:
+            try:
+                self.store.write(key, data, if_absent=True)
+            except Conflict:
+                present = self.store.read(key)
+                if present is None:
+                    continue  # removed by hand between the two
+                if present[0] == data:
+                    return None  # written before, by us: the answer was lost, or this is a repeat
+                return self._parsed(type(record), key, present[0]), present[1]
+            return None
+
+    def _parsed(self, kind: type[_Kept], key: str, data: bytes) -> _Kept:
+        place = f"{self.store.uri}/{key}"
+        try:
+            value = from_json(data)
+            if isinstance(value, dict) and isinstance(form := value.get("format"), int) and form > _FORMATS[kind]:
+                raise WorldError(
+                    f"{place} has format {form}, and this sagespec knows formats up to {_FORMATS[kind]}",
+                    why="it was written by a newer release",
+                    fix="install that release: pip install --upgrade sagespec",
+                )
+            return kind.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise self._damaged(kind, place, f"{where}: {first['msg']}" if where else first["msg"]) from error
+        except ValueError as error:
+            raise self._damaged(kind, place, str(error)) from error
+
+    def _damaged(self, kind: type[_Kept], place: str, reason: str) -> WorldError:
+        return WorldError(
+            f"{place} is damaged ({reason})",
+            why=f"it should hold a {kind.__name__.lower()} as sagespec wrote it",
+            fix=f"restore it from a copy, or {_WITHOUT[kind]}",
+        )
+
+
+def _json(record: Manifest | Revision | Attempts | StopRequest) -> bytes:
+    return (record.model_dump_json(indent=2) + "\n").encode()

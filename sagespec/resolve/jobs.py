@@ -1,0 +1,164 @@
+"""One TrainingJob spec to a DesiredJob."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sagespec.errors import Problem, WorldError
+from sagespec.load.loaded import LoadedSpec
+from sagespec.resolve.builtins import ImageDescription, objections
+from sagespec.resolve.keys import Fingerprint, key_fields_of
+from sagespec.resolve.programs import build_program, named_program, portable
+from sagespec.sources.files import fingerprint_of
+from sagespec.spec.job import Channel, TrainingJob
+from sagespec.state.desired import (
+    DesiredChannel,
+    DesiredCheckpoints,
+    DesiredCode,
+    DesiredJob,
+)
+from sagespec.state.hashes import hash_of
+from sagespec.state.manifest import JobStatus, Manifest
+from sagespec.state.programs import Program
+
+
+def resolve_job(
+    spec: TrainingJob,
+    item: LoadedSpec,
+    root: Path,
+    images: Mapping[str, ImageDescription],
+    manifest: Manifest | None,
+    fingerprint: Fingerprint,
+    problems: list[Problem],
+) -> DesiredJob:
+    trained = manifest if manifest and manifest.status is JobStatus.COMPLETED else None
+    if spec.build:
+        program = build_program(spec.build, item, root, trained)
+    else:
+        field = "framework" if spec.framework else "algorithm"
+        program = named_program(spec.framework or spec.algorithm, spec.image, field, item, images, problems)
+    if spec.algorithm and not trained:  # what is trained is beyond objection, also that of a later release
+        problems += _objections(spec, item, images)
+    channels = tuple(_channel(name, channel, spec, item, root) for name, channel in sorted(spec.channels.items()))
+    code = _code(spec, item, root, trained, fingerprint, problems)
+    key_fields = key_fields_of(spec, program, channels, code)
+    return DesiredJob(
+        name=spec.name,
+        version=spec.version,
+        key=hash_of(key_fields),
+        key_fields=key_fields,
+        program=program,
+        hyperparameters=spec.hyperparameters,
+        channels=channels,
+        instances=spec.instances,
+        environment=spec.environment,
+        cpus=spec.resources.cpus,
+        memory=spec.resources.memory,
+        max_runtime=spec.stopping.max_runtime,
+        protect=spec.protect,
+        spec=_spec_for_manifest(spec, program),
+        origin=item.origin,
+        field_origins=item.origins,
+        code=code,
+        distribution=spec.distribution or "",
+        entrypoint=spec.entrypoint,
+        arguments=spec.arguments,
+        gpus=spec.resources.gpus,
+        metrics=tuple((metric.name, metric.regex) for metric in spec.metrics),
+        checkpoints=_checkpoints(spec, item, root),
+        max_wait=spec.stopping.max_wait,
+        retries=spec.retries,
+    )
+
+
+def _spec_for_manifest(spec: TrainingJob, program: Program) -> dict[str, Any]:
+    """The spec as written, but the folder of a build from the project's root: a manifest knows of no spec's file, and
+    what it trained is served by the program in there."""
+    dumped = spec.model_dump(mode="json")
+    if spec.build:
+        dumped["build"]["context"] = program.build
+    return dumped
+
+
+def _objections(spec: TrainingJob, item: LoadedSpec, images: Mapping[str, ImageDescription]) -> Iterator[Problem]:
+    description = images.get(spec.algorithm or "")
+    if description is None or description.kind != "algorithm":
+        return
+    content_types = {name: channel.content_type for name, channel in spec.channels.items()}
+    for objection in objections(spec.algorithm or "", description, spec.hyperparameters, content_types):
+        yield Problem(
+            what=objection.what,
+            about=str(item.address),
+            why=objection.why,
+            fix=objection.fix,
+            where=item.origin_of(objection.field),
+        )
+
+
+def _channel(name: str, channel: Channel, spec: TrainingJob, item: LoadedSpec, root: Path) -> DesiredChannel:
+    return DesiredChannel(
+        name=name,
+        source=portable(channel.source, item, root),
+        content_type=channel.content_type,
+        sharded=channel.distribution == "sharded",
+        input_mode=channel.input_mode or spec.input_mode,
+        is_manifest=channel.data_type == "manifest",
+        gzip=channel.compression == "gzip",
+        recordio=channel.record_wrapper == "recordio",
+        shuffle_seed=channel.shuffle_seed,
+        writable=channel.writable,
+    )
+
+
+def _checkpoints(spec: TrainingJob, item: LoadedSpec, root: Path) -> DesiredCheckpoints | None:
+    if spec.checkpoints is None:
+        return None
+    source = portable(spec.checkpoints.source, item, root) if spec.checkpoints.source else ""
+    return DesiredCheckpoints(spec.checkpoints.path.removeprefix("/opt/ml/"), source)
+
+
+def _code(
+    spec: TrainingJob,
+    item: LoadedSpec,
+    root: Path,
+    trained: Manifest | None,
+    fingerprint: Fingerprint,
+    problems: list[Problem],
+) -> DesiredCode | None:
+    """The job's script. Where it is gone, what a trained version was made with is taken for granted."""
+    if not spec.entry_point:
+        return None
+    source = portable(spec.source_dir or spec.entry_point, item, root)
+    entry_point = spec.entry_point if spec.source_dir else spec.entry_point.rpartition("/")[2]
+    taken_for_granted = DesiredCode(entry_point, source, str(trained.key_fields.get("code", ""))) if trained else None
+    if source.startswith("s3://"):
+        try:
+            return DesiredCode(entry_point, source, fingerprint(source))
+        except WorldError:
+            if taken_for_granted is None:
+                raise
+            return taken_for_granted
+    path = root / source
+    if taken_for_granted and not path.exists():
+        return taken_for_granted
+    if spec.source_dir and path.is_file() and not source.endswith(".tar.gz"):
+        problems.append(
+            Problem(
+                what=f"source_dir: {spec.source_dir} is a file, and no .tar.gz",
+                about=str(item.address),
+                fix="name the folder of the script, or a sourcedir.tar.gz",
+                where=item.origin_of("source_dir"),
+            )
+        )
+    if path.is_dir() and not (path / entry_point).is_file():
+        problems.append(
+            Problem(
+                what=f"entry_point: there is no {entry_point} in {spec.source_dir}",
+                about=str(item.address),
+                fix="name a script inside source_dir",
+                where=item.origin_of("entry_point"),
+            )
+        )
+    return DesiredCode(entry_point, source, fingerprint_of(path, through_links=True) if path.exists() else "missing")

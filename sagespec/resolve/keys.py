@@ -1,0 +1,66 @@
+"""What decides a job's result: the fields its key hashes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sagespec.contract import hyperparameter_text
+from sagespec.spec.job import TrainingJob
+from sagespec.state.desired import (
+    DesiredChannel,
+    DesiredCode,
+)
+from sagespec.state.programs import Program
+
+Fingerprint = Callable[[str], str]  # s3://… -> ETag or the like
+
+
+def key_fields_of(
+    spec: TrainingJob, program: Program, channels: tuple[DesiredChannel, ...], code: DesiredCode | None
+) -> dict[str, Any]:
+    """What decides a job's result, by field path; `hash_of` this is the job's key.
+
+    Hyperparameters count as the strings the container sees, so that 100 and "100" are one. Resources
+    and stopping are left out: they decide whether it ends, not what it gives. So are checkpoints, metrics and
+    retries, and whether data are copied or mounted. What was added in a later release counts only where it is used.
+    """
+    fields: dict[str, Any] = {
+        name: value for name in ("algorithm", "framework", "image") if (value := getattr(spec, name))
+    }
+    if spec.build:
+        fields["build"] = program.context
+    if code:
+        fields |= {"entry_point": code.entry_point, "code": code.fingerprint}
+    fields |= {name: value for name in ("entrypoint", "arguments") if (value := list(getattr(spec, name)))}
+    fields |= {"distribution": spec.distribution} if spec.distribution else {}
+    fields |= {f"hyperparameters.{name}": hyperparameter_text(v) for name, v in spec.hyperparameters.items()}
+    fields |= {f"environment.{name}": value for name, value in spec.environment.items()}
+    for channel in channels:
+        fields |= {f"channels.{channel.name}.{name}": value for name, value in _channel_fields(channel).items()}
+    return fields | {"instances": spec.instances}
+
+
+def _channel_fields(channel: DesiredChannel) -> dict[str, Any]:
+    given = {
+        "source": channel.source,
+        "content_type": channel.content_type,
+        "distribution": "sharded" if channel.sharded else None,
+        "input_mode": "pipe" if channel.input_mode == "pipe" else None,
+        "data_type": "manifest" if channel.is_manifest else None,
+        "compression": "gzip" if channel.gzip else None,
+        "record_wrapper": "recordio" if channel.recordio else None,
+        "shuffle_seed": channel.shuffle_seed,
+    }
+    return {name: value for name, value in given.items() if value not in (None, "")}
+
+
+def artifact_fingerprint(uri: str, root: Path, fingerprint: Fingerprint) -> str:
+    if uri.startswith("s3://"):
+        return fingerprint(uri)
+    if not (root / uri).is_file():
+        return "missing"  # `load.missing_paths` tells where it matters
+    with (root / uri).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,86 @@
+"""Which program a spec means: a built-in, an image or a folder to build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sagespec.errors import Problem, did_you_mean
+from sagespec.load.loaded import LoadedSpec
+from sagespec.resolve.builtins import ImageDescription
+from sagespec.sources.build import BuildFolder
+from sagespec.spec.endpoint import named_job
+from sagespec.spec.job import Build
+from sagespec.state.addresses import Address, job_address
+from sagespec.state.manifest import Manifest
+from sagespec.state.programs import Program
+
+
+def model_address(text: str) -> Address | None:
+    """The job a variant's `model:` names (churn@3), or None when it is an artifact's place.
+
+    >>> str(model_address("churn@3"))
+    'job/churn@3'
+    """
+    named = named_job(text)
+    return job_address(*named) if named else None
+
+
+def portable(source: str, item: LoadedSpec, root: Path) -> str:
+    """A source as keys hold it: s3:// as it is, a path under the root relative to the root, another absolute."""
+    path = item.local_path(source)
+    if path is None:
+        return source
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+
+def named_program(
+    builtin: str | None,
+    image: str | None,
+    field: str,
+    item: LoadedSpec,
+    images: Mapping[str, ImageDescription],
+    problems: list[Problem],
+) -> Program:
+    if field.endswith("framework"):
+        known = [name for name, description in images.items() if description.runs_scripts]
+        offered = known
+    else:
+        known = [name for name, description in images.items() if description.kind in ("algorithm", "test")]
+        offered = [name for name in known if images[name].kind == "algorithm"]
+    if builtin and builtin not in known:
+        word = "framework" if field.endswith("framework") else "built-in"
+        problems.append(
+            Problem(
+                what=f"there is no {word} named {builtin!r}",
+                about=field,
+                why=f"the {word}s are {', '.join(offered)}",
+                fix=did_you_mean(builtin, known) or "name one of them, or give a container with image:",
+                where=item.origin_of(field),
+            )
+        )
+    return Program(builtin=builtin or "", image=image or "")
+
+
+def build_program(build: Build, item: LoadedSpec, root: Path, trained: Manifest | None) -> Program:
+    """A container built from a folder; where the folder is gone, the one a trained version was made with."""
+    folder = portable(build.context, item, root)
+    if trained and not (root / folder).is_dir():
+        context = str(trained.key_fields.get("build", ""))
+    else:
+        context = BuildFolder(root / folder, build.dockerfile, build.args).hash()
+    return Program(build=folder, context=context, dockerfile=build.dockerfile, args=tuple(sorted(build.args.items())))
+
+
+def program_of(manifest: Manifest) -> Program:
+    spec, key_fields = manifest.spec, manifest.key_fields
+    if build := spec.get("build"):
+        return Program.from_json(
+            {
+                "build": build["context"],
+                "context": key_fields.get("build", ""),
+                "dockerfile": build["dockerfile"],
+                "args": build["args"],
+            }
+        )
+    return Program(builtin=spec.get("algorithm") or spec.get("framework") or "", image=spec.get("image") or "")

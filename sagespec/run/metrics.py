@@ -1,0 +1,123 @@
+"""Numbers found in what containers print: by regular expression, as series over time. Pure.
+
+`train` reads every line of every host of a job and keeps the series in the manifest; `project` reads those of a
+job that runs. As in CloudWatch the lines of all hosts count, and where two print the same metric, what was printed
+last is its value (of two at one time, the first host's).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from sagespec.state.desired import DesiredJob
+
+MOST_POINTS = 1000
+
+
+Point = tuple[float, float]  # seconds, value
+
+
+Patterns = Sequence[tuple[str, re.Pattern[str]]]  # metric name, and where its number is: the first group
+
+
+class FoundMetrics:
+    """The numbers in the lines of one container, in the order in which they were printed.
+
+    Of a metric that is printed very often points are left out evenly, so that any length of log fits in memory.
+    """
+
+    def __init__(self, patterns: Patterns) -> None:
+        self._patterns = patterns
+        self._samples: dict[str, _Sample] = {}
+
+    def read(self, at: float, line: str) -> None:
+        """Take what is in `line`, printed `at` seconds since 1970. What is no finite number is no metric: a manifest
+        could not hold it, and CloudWatch does not either."""
+        for name, pattern in self._patterns:
+            match = pattern.search(line)
+            if match and (value := _number(match.group(1))) is not None:
+                self._samples.setdefault(name, _Sample()).add((at, value))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics found, in the order of their declaration."""
+        return tuple(name for name in dict.fromkeys(name for name, _ in self._patterns) if name in self._samples)
+
+    def points(self, name: str) -> list[Point]:
+        sample = self._samples.get(name)
+        return sample.points if sample else []
+
+
+def series_of(hosts: Iterable[FoundMetrics], since: float) -> dict[str, list[Point]]:
+    """The points of all hosts (algo-1 first) by metric: (seconds after `since`, value), in the order of time.
+
+    At most MOST_POINTS each, evenly chosen, the first and the last always among them.
+    """
+    found = tuple(hosts)
+    names = dict.fromkeys(name for host in found for name in host.names)
+    series = {}
+    for name in names:
+        # The sort is stable, so of equal times the first host's comes last, and is the one that counts.
+        points = sorted((point for host in reversed(found) for point in host.points(name)), key=lambda point: point[0])
+        series[name] = [(round(at - since, 3), value) for at, value in thinned(points)]
+    return series
+
+
+def final_values(series: Mapping[str, Sequence[Point]]) -> dict[str, float]:
+    """What each metric ended with."""
+    return {name: points[-1][1] for name, points in series.items() if points}
+
+
+def latest_values(hosts: Iterable[FoundMetrics]) -> dict[str, float]:
+    """What each metric stands at now, over all hosts."""
+    return final_values(series_of(hosts, since=0.0))
+
+
+def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
+    """At most `most` of the points, evenly chosen.
+
+    >>> thinned([(0, 5), (1, 6), (2, 7), (3, 8), (4, 9)], 3)
+    [(0, 5), (2, 7), (4, 9)]
+    """
+    if len(points) <= most:
+        return list(points)
+    step = (len(points) - 1) / (most - 1)
+    return [points[round(index * step)] for index in range(most)]
+
+
+class _Sample:
+    """Every n-th of the points it was given, n doubling when they become many, and the last."""
+
+    def __init__(self) -> None:
+        self._kept: list[Point] = []
+        self._last: Point | None = None
+        self._count = 0
+        self._every = 1
+
+    def add(self, point: Point) -> None:
+        if self._count % self._every == 0:
+            self._kept.append(point)
+        if len(self._kept) > 4 * MOST_POINTS:
+            self._kept, self._every = self._kept[::2], self._every * 2
+        self._count += 1
+        self._last = point
+
+    @property
+    def points(self) -> list[Point]:
+        is_kept = (self._count - 1) % self._every == 0
+        return self._kept if is_kept or self._last is None else [*self._kept, self._last]
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def patterns_of(job: DesiredJob, of_builtins: Mapping[str, Patterns]) -> Patterns:
+    """What is looked for in the lines of a job: what its built-in declares, and what its spec does."""
+    return [*of_builtins.get(job.program.builtin, ()), *((name, re.compile(regex)) for name, regex in job.metrics)]

@@ -1,0 +1,56 @@
+"""The choice between engines. Each is imported only when it is chosen."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from sagespec.errors import WorldError
+from sagespec.runtimes.protocol import Runtime
+
+
+def images_dir() -> Path:
+    """The folder of the built-in programs: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "images"
+    return installed if installed.is_dir() else package.parent / "images"
+
+
+def choose(
+    wanted: Literal["auto", "docker", "process"], project_name: str, root: Path, *, last: str = ""
+) -> tuple[Runtime, str]:
+    """The runtime of the project at `root`, and a line for people that says which it is and why.
+
+    last: the runtime of the last apply. `auto` stays with it, so that an engine that comes or goes never has
+    one project run twice; where that one was docker and does not answer, WorldError. So it is when Docker is
+    wanted by name, or by DOCKER_HOST. The engines' modules are imported here, because the Docker SDK takes a
+    tenth of a second that the process runtime need not pay.
+    """
+    reason = "it was asked for"
+    if wanted == "auto" and last == "process":
+        wanted, reason = "process", "this project runs there; `sagespec destroy` lets it choose anew"
+    if wanted != "process":
+        from sagespec.runtimes.docker.runtime import DockerRuntime
+
+        no_docker = DockerRuntime.answers() if wanted == "auto" else None
+        if no_docker is None:
+            docker = DockerRuntime(project_name, images_dir(), root)
+            return docker, f"runtime docker: {docker.engine}"
+        if last == "docker":
+            raise WorldError(
+                no_docker,
+                why="this project runs on Docker, and a second copy of it as local processes is not wanted",
+                fix="start the engine; to move the project, destroy it there first",
+            )
+        if os.environ.get("DOCKER_HOST"):
+            raise WorldError(
+                no_docker,
+                why="DOCKER_HOST names an engine, so local processes are hardly what is wanted",
+                fix="start that engine, unset DOCKER_HOST, or say --runtime process",
+            )
+        reason = no_docker
+    from sagespec.runtimes.process.runtime import ProcessRuntime
+
+    process = ProcessRuntime(project_name, root / ".sagespec" / "containers", images_dir(), root)
+    return process, f"runtime process (local programs, no isolation): {reason}"

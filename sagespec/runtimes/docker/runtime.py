@@ -1,0 +1,374 @@
+"""The `docker` runtime: containers of a Docker engine, here or behind DOCKER_HOST.
+
+Called through the Runtime protocol alone. Containers are found by their labels and by nothing else;
+one without this project's label is never touched, whatever its name. Files travel as tar streams through
+the engine's API, so that a remote engine serves as well; from this machine only what the engine is proved
+to see is mounted, and never for writing.
+The low-level client is used throughout, because the high-level one inspects each container it lists.
+Everything the SDK returns is Any, and ends as our own values in this folder.
+
+DockerRuntime, here, has the protocol's methods and the life of a container; the rest is beside it:
+
+    engine.py      the connection, and refusals as errors that say what to do
+    containers.py  which containers are ours, as values
+    launches.py    a Launch as the settings of a container
+    addresses.py   the project's network, and an address in it for each container
+    mounts.py      folders of this machine that containers can be shown, and volumes
+    images.py      references, builds and pulls
+    gpus.py        GPUs by id
+    files.py       files as tar streams, without the SDK
+    streams.py     logs, followed to the last line
+    commands.py    commands in a container, and HTTP through one
+    checks.py      what doctor says of the engine
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import tarfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain
+from pathlib import Path
+from typing import Literal, Self
+
+from docker.errors import APIError, DockerException, NotFound
+
+from sagespec.errors import WorldError
+from sagespec.runtimes.docker.addresses import Network, free_address, pool_of
+from sagespec.runtimes.docker.checks import checks_of
+from sagespec.runtimes.docker.commands import bodies_of, requests_in_container, run
+from sagespec.runtimes.docker.containers import STATES, Containers
+from sagespec.runtimes.docker.engine import NO_PROGRAM, connect, engine_address, explanation, refusals, refused
+from sagespec.runtimes.docker.files import BASE, Entry, contents, inside, parents, rebased, tar, tree
+from sagespec.runtimes.docker.gpus import gpu_ids
+from sagespec.runtimes.docker.images import Images
+from sagespec.runtimes.docker.launches import settings_of
+from sagespec.runtimes.docker.mounts import Mounts
+from sagespec.runtimes.docker.streams import log_lines, seconds_of
+from sagespec.runtimes.machine import choose_gpus, nvidia_gpus
+from sagespec.runtimes.protocol import CannotStart, Check, ImageInfo, Progress
+from sagespec.state.labels import LABEL_PROJECT
+from sagespec.state.launches import Launch
+from sagespec.state.observed import Capacity, Container
+from sagespec.state.programs import Program
+
+__all__ = ["DockerRuntime"]
+
+_PATIENCE_SECONDS = 30.0  # with what another process is making or removing
+
+
+class DockerRuntime:
+    """Containers, files and logs of one project on one engine. Safe to use from several threads.
+
+    `images` is the folder with the built-in programs; folders to build are relative to `root`. The constructor
+    asks the engine for its version, so that one that does not answer is known at once.
+    """
+
+    name: Literal["docker", "process", "fake"] = "docker"
+
+    def __init__(self, project_name: str, images: Path, root: Path = Path()) -> None:
+        self._project_name = project_name
+        self.network_name = f"sagespec_{project_name}"
+        self._creating = threading.Lock()  # addresses are chosen by one thread at a time
+        self._engine = connect()
+        self.engine = f"the engine at {engine_address()} answers (API {self._engine.api_version})"
+        self._capacity: Capacity | None = None
+        self._images = Images(self._engine, images, root)
+        self._containers = Containers(self._engine, project_name, self.network_name)
+        self._mounts = Mounts(self._engine, project_name)
+        self._prepared = ""  # an image that is on the engine
+        self._network = Network(self._engine, project_name, self.network_name, self._containers)
+
+    @staticmethod
+    def answers() -> str | None:
+        """None when an engine answers; else why not, in a line. Takes a few seconds at most."""
+        try:
+            connect().close()
+        except WorldError as error:
+            return error.problems[0].what
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._engine.close()
+
+    # -- what is there -----------------------------------------------------------------------------
+
+    def containers(self) -> tuple[Container, ...]:
+        with refusals("list the containers"):
+            found = [self._containers.from_row(row) for row in self._containers.rows()]
+        return tuple(sorted((container for container in found if container), key=lambda container: container.name))
+
+    def inspect(self, name: str) -> Container | None:
+        with refusals(f"inspect {name}"):
+            details = self._containers.find(name)
+            return self._containers.from_details(details) if details else None
+
+    def saw_end(self, name: str) -> bool:
+        with refusals(f"ask for the end of {name}"):
+            details = self._containers.find(name)
+            return details is not None and self._containers.saw_end(details)
+
+    # -- programs ----------------------------------------------------------------------------------
+
+    def prepare(self, program: Program, progress: Progress) -> str:
+        digest = self._images.prepare(program, progress)
+        self._prepared = self._images.reference(program)
+        return digest
+
+    def images(self) -> tuple[ImageInfo, ...]:
+        return self._images.infos()
+
+    def capacity(self) -> Capacity:
+        if self._capacity is None:
+            with refusals("say what it has"):
+                info = self._engine.info()
+            # A virtual machine on this one has a socket here, too; it has no GPUs, and no NVIDIA runtime.
+            gpus = gpu_ids(info, nvidia_gpus if engine_address().startswith("unix://") else tuple)
+            self._capacity = Capacity(info["NCPU"], info["MemTotal"], gpus)
+        return self._capacity
+
+    def mounts(self, folder: Path, witness: str) -> Literal["read-only", "links", ""]:
+        with refusals(f"look at {folder}"):
+            return "read-only" if self._mounts.can_show(folder, witness, self._prepared) else ""
+
+    # -- life of a container -----------------------------------------------------------------------
+
+    def create(self, launches: Sequence[Launch]) -> None:
+        with self._creating, refusals(f"create {', '.join(launch.name for launch in launches)}"):
+            pool = pool_of(self._network.subnet())
+            addresses = self._containers.addresses()
+            there = set(addresses)
+            for launch in launches:
+                if launch.name not in addresses:
+                    addresses[launch.name] = self._network.promised(launch, there) or free_address(
+                        launch.name, pool, set(addresses.values())
+                    )
+            gpus = self._choose_gpus([launch for launch in launches if launch.name not in there])
+            for launch in launches:
+                if launch.name not in there:
+                    hosts = {
+                        other.alias: addresses[other.name]
+                        for other in launches
+                        if other.name in launch.hosts and other.name != launch.name and other.alias
+                    }
+                    self._create(launch, addresses[launch.name], hosts, gpus.get(launch.name, ()))
+
+    def _choose_gpus(self, launches: Sequence[Launch]) -> dict[str, tuple[str, ...]]:
+        """GPUs by container name, of those that no container of any project has."""
+        taken: dict[str, str] = {}
+        chosen: dict[str, tuple[str, ...]] = {}
+        wanting = [launch for launch in launches if launch.gpus]
+        if wanting:
+            taken = self._containers.gpus_taken()
+        for launch in wanting:
+            chosen[launch.name] = choose_gpus(launch.gpus, self.capacity().gpus, taken, str(launch.address))
+            taken |= dict.fromkeys(chosen[launch.name], str(launch.address))
+        return chosen
+
+    def _create(self, launch: Launch, address: str, hosts: Mapping[str, str], gpus: Sequence[str]) -> None:
+        settings = settings_of(
+            self._engine,
+            launch,
+            project_name=self._project_name,
+            network_name=self.network_name,
+            address=address,
+            hosts=hosts,
+            gpus=gpus,
+        )
+        give_up = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                self._engine.create_container(self._images.reference(launch.program), **settings)
+            except APIError as error:
+                if error.status_code != 409 or time.monotonic() > give_up:
+                    raise
+            else:
+                return
+            # The name is taken. Where nothing is to be seen under it, another process is making the container
+            # at this moment; where it is neither this nor that, it is being removed.
+            details = self._containers.find_any(launch.name)
+            if details and not self._containers.is_ours(details):
+                raise WorldError(
+                    f"the name {launch.name} is taken by a container that is not of project {self._project_name}",
+                    why="sagespec touches only containers with its own labels",
+                    fix=f"look at it with `docker inspect {launch.name}` and rename or remove it",
+                )
+            if details and details["State"]["Status"] in STATES:
+                return
+            time.sleep(0.05)
+
+    def start(self, name: str) -> Container:
+        with refusals(f"start {name}"):
+            details = self._containers.need(name)
+            container_id, state = details["Id"], details["State"]["Status"]
+            if state == "paused":
+                self._engine.unpause(container_id)
+            elif state != "running":
+                self._start(name, container_id)
+            container = self.inspect(name)
+        if container is None:
+            raise WorldError(f"container {name} went away while it was started", fix="run the command again")
+        return container
+
+    def _start(self, name: str, container_id: str) -> None:
+        try:
+            self._engine.start(container_id)
+        except APIError as error:
+            said = explanation(error)
+            if re.search(NO_PROGRAM, said, re.IGNORECASE):
+                raise CannotStart(refused(f"start {name}", said).problems) from error
+            # Only a container of other hands, or one made by another process in the same moment, can hold it.
+            if "Address already in use" not in said:
+                raise
+            with self._creating:
+                self._network.move(name, container_id)
+            self._engine.start(container_id)
+
+    def stop(self, name: str, *, grace_seconds: float) -> None:
+        with refusals(f"stop {name}"):
+            if details := self._containers.find(name):
+                with suppress(NotFound):
+                    self._engine.stop(details["Id"], timeout=math.ceil(grace_seconds))
+
+    def remove(self, name: str) -> None:
+        with refusals(f"remove {name}"):
+            details = self._containers.find(name)
+            if details is None:
+                return
+            try:
+                self._engine.remove_container(details["Id"], v=True, force=True)
+            except NotFound:
+                return
+            except APIError as error:
+                if error.status_code != 409:  # another removal is under way
+                    raise
+            self._wait_gone(name)
+            self._mounts.remove(self._mounts.volumes_of(details))
+
+    def _wait_gone(self, name: str) -> None:
+        give_up = time.monotonic() + _PATIENCE_SECONDS
+        while self._containers.find(name):
+            if time.monotonic() > give_up:
+                raise WorldError(
+                    f"container {name} is being removed for more than {_PATIENCE_SECONDS:g} s",
+                    fix=f"`docker inspect {name}` shows its state; restarting the engine frees it",
+                )
+            time.sleep(0.05)
+
+    def destroy(self) -> None:
+        with refusals(f"remove the network {self.network_name}"):
+            self._network.remove()
+            self._mounts.remove_all()
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def base_dir(self, name: str) -> str:  # noqa: ARG002  # the same in every container
+        return BASE
+
+    def put(self, name: str, path: str, source: Path) -> None:
+        at = inside(path)
+        with refusals(f"copy {source} into {name}"):
+            self._upload(self._containers.need(name)["Id"], chain(parents(at), tree(source, at)))
+
+    def write(self, name: str, files: Mapping[str, bytes]) -> None:
+        with refusals(f"write files in {name}"):
+            details = self._containers.need(name)
+            container_id = details["Id"]
+            if details["State"]["Status"] != "running":
+                self._upload(container_id, contents({inside(path): data for path, data in files.items()}))
+                return
+            # The engine's own copying writes into a file that is open to readers. So it makes a new file
+            # beside the old one, and a move by the container's own hand shows it to watchers as one event.
+            self._upload(container_id, contents({f"{inside(path)}.new": data for path, data in files.items()}))
+            moves = [argument for path in files for argument in (f"/{inside(path)}.new", f"/{inside(path)}")]
+            script = 'while [ $# -gt 0 ]; do mv -f "$1" "$2" || exit 1; shift 2; done'
+            _, complaint = run(self._engine, container_id, ["sh", "-c", script, "sh", *moves])
+            if complaint:
+                raise WorldError(f"files could not be moved into place in {name}: {complaint}")
+
+    def read(self, name: str, path: str) -> bytes | None:
+        with refusals(f"read {path} in {name}"):
+            container_id = self._containers.need(name)["Id"]
+            try:
+                stream, status = self._engine.get_archive(container_id, f"/{inside(path)}")
+                if status["linkTarget"]:
+                    stream, _ = self._engine.get_archive(container_id, status["linkTarget"])
+            except NotFound:
+                return None
+            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+                member = archive.next()
+                content = archive.extractfile(member) if member and member.isreg() else None
+                return content.read() if content else None
+
+    def get(self, name: str, path: str) -> Iterator[bytes]:
+        with refusals(f"copy {path} out of {name}"):
+            container_id = self._containers.need(name)["Id"]
+            try:
+                # The slash at the end has the engine follow a link to a folder.
+                stream, _ = self._engine.get_archive(container_id, f"/{inside(path)}/", chunk_size=1 << 16)
+            except NotFound:
+                yield from tar(())
+            else:
+                yield from tar(rebased(stream))
+
+    def _upload(self, container_id: str, members: Iterable[Entry]) -> None:
+        # To the root, with full names: a user's image need not have /opt/ml.
+        self._engine.put_archive(container_id, "/", tar(members))
+
+    # -- logs, requests, events --------------------------------------------------------------------
+
+    def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
+        with refusals(f"read the logs of {name}"):
+            details = self._containers.find(name)
+            if details is None:
+                return
+            for _, line in log_lines(self._engine, details["Id"], follow=follow, tail=tail):
+                yield line
+
+    def timed_logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[float, str]]:
+        with refusals(f"read the logs of {name}"):
+            details = self._containers.find(name)
+            if details is None:
+                return
+            for at, line in log_lines(self._engine, details["Id"], follow=follow, tail=tail):
+                yield seconds_of(at), line
+
+    def fetch(self, name: str, port: int, paths: Sequence[str], *, post: bool = False) -> list[bytes]:
+        with refusals(f"ask the program in {name}"):
+            command = requests_in_container(port, paths, post=post)
+            output, complaint = run(self._engine, self._containers.need(name)["Id"], command)
+        if complaint:
+            raise WorldError(
+                f"{name} does not answer on port {port}: {complaint}", fix=f"its own log says more: docker logs {name}"
+            )
+        return bodies_of(name, paths, output)
+
+    @contextmanager
+    def events(self) -> Iterator[Iterator[str]]:
+        with refusals("follow the events"):
+            stream = self._engine.events(
+                filters={
+                    "type": "container",
+                    "label": f"{LABEL_PROJECT}={self._project_name}",
+                    "event": ["start", "die", "destroy"],
+                },
+                decode=True,
+            )
+        try:
+            yield (str(event["Actor"]["Attributes"]["name"]) for event in stream)
+        finally:
+            with suppress(DockerException):  # over ssh it cannot be closed while somebody waits for it
+                stream.close()
+
+    # -- doctor ------------------------------------------------------------------------------------
+
+    def checks(self) -> tuple[Check, ...]:
+        return checks_of(self._engine, self._images, self.capacity())

@@ -1,0 +1,1 @@
+"""Local processes as containers, where no engine answers. `runtime` is the door."""

@@ -1,0 +1,120 @@
+"""Files in and out of a container's folder."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sagespec.errors import WorldError
+
+COPY_BYTES = 2**20
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """OSError as WorldError: `what`, the system's reason, and what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        fixes = {
+            errno.ENOSPC: "make room on the disk, then run again",
+            errno.EDQUOT: "make room within your quota, then run again",
+            errno.EACCES: "give yourself the right to that path (it may belong to another user)",
+            errno.EROFS: "the disk is read-only: put the project elsewhere",
+            errno.EMFILE: "raise the limit of open files (ulimit -n)",
+            errno.ELOOP: "remove the link that leads back into its own folder",
+            errno.EAGAIN: "raise the limit of processes (ulimit -u), or end some",
+            errno.ENOMEM: "end programs that use much memory",
+        }
+        place = f" ({error.filename})" if error.filename and str(error.filename) not in what else ""
+        raise WorldError(f"{what}: {error.strerror or error}{place}", fix=fixes.get(error.errno or 0, "")) from error
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(target)
+
+
+def files_below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+    """Links are followed. `above`: the folders we are in, to see loops."""
+    status = folder.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir():
+            yield from files_below(entry, (*above, here))
+        elif entry.is_file():
+            yield entry.absolute()
+
+
+def copy_folder(source: Path, target: Path, above: tuple[tuple[int, int], ...]) -> None:
+    """The content of `source` into `target`, beside what is there. `above`: the folders we are in, to see loops."""
+    status = source.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(source))
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in sorted(source.iterdir()):
+        if entry.is_dir():
+            copy_folder(entry, target / entry.name, (*above, here))
+        elif entry.is_file() or not entry.exists():  # a broken link is an error; sockets and FIFOs are no data
+            copy_file(entry, target / entry.name)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """A copy, never a link: training may write to its input in place. Shares blocks where the file system can."""
+    with source.open("rb") as reading, target.open("wb") as writing:
+        try:
+            while os.copy_file_range(reading.fileno(), writing.fileno(), 2**30):
+                pass
+        except (AttributeError, OSError) as error:  # not Linux; or two file systems, or one that cannot
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+        shutil.copyfileobj(reading, writing, COPY_BYTES)
+    target.chmod(source.stat().st_mode | 0o600)
+
+
+def tar_members(folder: Path) -> Iterator[bytes]:
+    if not folder.is_dir():
+        return
+    tar = tarfile.TarFile(fileobj=io.BytesIO(), mode="w")  # for making headers alone
+    for path in sorted(folder.rglob("*")):
+        try:
+            member = tar.gettarinfo(path, path.relative_to(folder).as_posix())
+        except FileNotFoundError:  # a running program may remove what was there just now
+            continue
+        if member is None:  # a socket
+            continue
+        yield member.tobuf(tarfile.PAX_FORMAT)
+        if member.isreg():
+            yield from _padded_content(path, member.size)
+
+
+def _padded_content(path: Path, size: int) -> Iterator[bytes]:
+    left = size
+    with path.open("rb") as file:
+        while left and (block := file.read(min(left, COPY_BYTES))):
+            left -= len(block)
+            yield block
+    if left:
+        raise OSError(errno.EIO, "the file became shorter while it was read", str(path))
+    yield bytes(-size % tarfile.BLOCKSIZE)
+
+
+def delete_folder(folder: Path) -> None:
+    """Delete a tree, also where the program left folders that may not be written to. Another may do the same."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        for above, names, _ in os.walk(folder):
+            for inner in (Path(above, name) for name in names):
+                if not inner.is_symlink():
+                    inner.chmod(0o700)
+        shutil.rmtree(folder, ignore_errors=True)

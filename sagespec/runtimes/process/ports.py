@@ -1,0 +1,50 @@
+"""Ports for local processes: free ones, and why one cannot be had."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import zlib
+
+from sagespec.errors import WorldError
+
+HOST = "127.0.0.1"
+
+
+# Below the range from which systems take the ports of outgoing connections (Linux 32768, macOS 49152).
+PORTS = range(20000, 32768)
+
+
+def choose_port(wish: str, taken: set[int], count: int = 1) -> int:
+    """The first of `count` ports in a row that nobody has; the search begins where `wish` says, so that projects
+    seldom meet."""
+    begin = zlib.crc32(wish.encode()) % len(PORTS)
+    for offset in range(len(PORTS)):
+        index = (begin + offset) % len(PORTS)
+        row = PORTS[index : index + count]
+        if len(row) == count and all(port not in taken and _bind_error(HOST, port) is None for port in row):
+            return row[0]
+    raise WorldError(f"no free port from {PORTS[0]} to {PORTS[-1]}", fix="end programs that listen there")
+
+
+def check_port(host: str, port: int, *, fix: str) -> None:
+    error = _bind_error(host, port)
+    if error is None:
+        return
+    if error.errno == errno.EADDRINUSE:
+        raise WorldError(f"port {port} on {host} is taken by another program", fix=fix) from error
+    if error.errno == errno.EACCES:
+        raise WorldError(
+            f"port {port} may not be opened", why="ports below 1024 are the system's", fix="choose one above 1023"
+        ) from error
+    raise WorldError(f"cannot listen on {host}:{port}: {error.strerror}", fix="choose another address") from error
+
+
+def _bind_error(host: str, port: int) -> OSError | None:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: old connections do not count
+            probe.bind((host, port))
+    except OSError as error:
+        return error
+    return None

@@ -1,0 +1,171 @@
+"""The Runtime protocol: what an engine must do, and the choice between engines.
+
+Called by `observe`, `apply`, `train` and `gateway`. `docker/` and `process.py` implement it, and
+the same contract suite (tests/contracts) holds for both and for the in-memory fake. A runtime knows
+containers, files and logs; it knows nothing of jobs, variants or routes beyond their labels.
+
+Every method may raise WorldError. Paths inside a container are relative to /opt/ml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, Self
+
+from sagespec.errors import WorldError
+from sagespec.state.launches import Launch
+from sagespec.state.observed import Capacity, Container
+from sagespec.state.programs import Program
+
+
+class CannotStart(WorldError):
+    """The image has not the program that its container is to run: to ask again helps nothing."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of `sagespec doctor`: what was looked at, whether it is well, and how to mend it."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """A built-in image as the engine has it; `digest` is '' when it is not there (or needs none)."""
+
+    name: str
+    reference: str
+    digest: str
+    size: int = 0
+
+
+Progress = Callable[[str], None]
+
+
+class Runtime(Protocol):
+    name: Literal["docker", "process", "fake"]
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+    def containers(self) -> tuple[Container, ...]:
+        """All containers of this project, any state, sorted by name: one list call to the engine."""
+        ...
+
+    def inspect(self, name: str) -> Container | None:
+        """The present state of one container of this project, with `restarts`; None when it is gone."""
+        ...
+
+    def saw_end(self, name: str) -> bool:
+        """Whether the engine itself saw a container end that has ended: it was not down then, nor started anew since.
+
+        False when it does not remember, which it does only of the last few hundred events.
+        """
+        ...
+
+    def prepare(self, program: Program, progress: Progress) -> str:
+        """Make `program` startable (build or fetch a missing image) and return its digest.
+
+        progress gets a line of text now and then. Repeats are cheap. WorldError says what to do when the
+        image is missing and cannot be built, or when this engine cannot run images.
+        """
+        ...
+
+    def create(self, launches: Sequence[Launch]) -> None:
+        """Create the containers, not started; those of one call can reach each other by `alias`.
+
+        One that exists under its name already is left as it is. Creates the project's network, and the volumes
+        that mounts name, if needed. Each gets GPUs of its own, and keeps them until it is removed or, as a job's,
+        has ended; WorldError when too few are free.
+        """
+        ...
+
+    def mounts(self, folder: Path, witness: str) -> Literal["read-only", "links", ""]:
+        """How a Mount of `folder` would be seen by containers: read-only; as links, through which a program could
+        write; or '' when the engine cannot reach it. Proved by the file `witness` in it, a path relative to it.
+
+        Asked after a `prepare`; repeats are cheap.
+        """
+        ...
+
+    def capacity(self) -> Capacity:
+        """What this engine has for all containers, of whatever project. Asked once, and remembered."""
+        ...
+
+    def base_dir(self, name: str) -> str:
+        """Where the container `name` sees its /opt/ml tree: '/opt/ml', or the folder that stands for it."""
+        ...
+
+    def put(self, name: str, path: str, source: Path) -> None:
+        """Copy a local file or folder to `path` in a created or running container (folders: the content).
+
+        Parents are made. Links in `source` are followed. Works against a remote engine.
+        """
+        ...
+
+    def write(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Write small files one after the other, each to a temporary name and renamed into place, so that a
+        watcher (Envoy) sees whole files only. Works in created and in running containers."""
+        ...
+
+    def read(self, name: str, path: str) -> bytes | None:
+        """A small file's content, in any state of the container; None when it is not there."""
+        ...
+
+    def get(self, name: str, path: str) -> Iterator[bytes]:
+        """The folder `path` as a tar stream whose members are relative to it; an empty tar when it is missing."""
+        ...
+
+    def start(self, name: str) -> Container:
+        """Start a created container; one that runs already is left alone. CannotStart when it has no such program."""
+        ...
+
+    def stop(self, name: str, *, grace_seconds: float) -> None:
+        """SIGTERM, then SIGKILL after the grace. Not running, or not there, is fine."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a container (killing it if it runs) with its files, and volumes that no other container names.
+        What is mounted from this machine stays. Not there is fine."""
+        ...
+
+    def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
+        """Lines of stdout and stderr in order, without their newlines, undecodable bytes replaced.
+
+        follow ends when the container has ended (all its lines given). Not there: no lines.
+        """
+        ...
+
+    def timed_logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[float, str]]:
+        """The lines of `logs`, each with the time at which it was printed: seconds since 1970 by the engine's
+        clock, right to a tenth of a second, whenever it is read."""
+        ...
+
+    def fetch(self, name: str, port: int, paths: Sequence[str], *, post: bool = False) -> list[bytes]:
+        """Bodies of HTTP GETs (or empty POSTs) to 127.0.0.1:port as seen by the *gateway* container itself.
+
+        One round trip to the engine for all paths. WorldError when it does not answer or not with 200.
+        """
+        ...
+
+    def events(self) -> AbstractContextManager[Iterator[str]]:
+        """Names of this project's containers as they start, die or go; blocking. Leaving ends the stream."""
+        ...
+
+    def images(self) -> tuple[ImageInfo, ...]:
+        """The built-in images and whether the engine has them."""
+        ...
+
+    def destroy(self) -> None:
+        """Remove what is left of the project once its containers are gone (the network, empty folders)."""
+        ...
+
+    def checks(self) -> tuple[Check, ...]:
+        """What `doctor` shows of this engine."""
+        ...

@@ -1,0 +1,105 @@
+"""Waits until new instances are healthy, and records a revision as failed when they never are.
+
+Called by `apply.effects` for an AwaitHealthy. The gateway probes; this only asks it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from sagespec.errors import Cancelled, WorldError
+from sagespec.plan import (
+    AwaitHealthy,
+)
+from sagespec.runtimes.protocol import Runtime
+from sagespec.state.observed import ContainerState, Target
+from sagespec.state.revision import Revision, RevisionStatus
+from sagespec.world import World
+
+PROBE_EVERY_SECONDS = 0.2
+
+
+LOG_LINES_SHOWN = 15
+
+
+CRASHES_ALLOWED = 2  # restarts by the engine while an instance is waited for, before it counts as failed
+
+
+class Unhealthy(WorldError):
+    """New instances did not become healthy: a verdict on what was asked, not a fault of the world."""
+
+
+def container_addresses(runtime: Runtime) -> dict[str, tuple[str, int]]:
+    return {container.name: (container.host, container.port) for container in runtime.containers() if container.host}
+
+
+def await_healthy(action: AwaitHealthy, world: World, cancelled: threading.Event) -> None:
+    """Wait until the gateway finds all new instances healthy, and for `min_healthy` seconds without a break.
+
+    Raises Unhealthy, after recording revision `action.revision` as failed, when that does not happen
+    within `action.within` seconds or a container gives up before.
+    """
+    target = Target(action.variant, action.hash, 0.0, instances=action.containers)
+    world.gateway.admit(action.about.name, target, container_addresses(world.runtime))
+    begun, healthy_since = time.monotonic(), None
+    restarts_before = {name: c.restarts for name in action.containers if (c := world.runtime.inspect(name))}
+    while True:
+        if cancelled.is_set():
+            raise Cancelled("stopped while waiting; `sagespec apply` goes on from here")
+        now = time.monotonic()
+        probes = world.gateway.probes(action.containers)
+        if all(name in probes and probes[name].healthy for name in action.containers):
+            healthy_since = healthy_since or now
+            if now - healthy_since >= action.min_healthy:
+                return
+        else:
+            healthy_since = None
+        reason = _why_given_up(action, world, restarts_before, seconds=now - begun)
+        if reason:
+            _record_failure(action, world, reason)
+            raise Unhealthy(reason)
+        time.sleep(PROBE_EVERY_SECONDS)
+
+
+def _why_given_up(action: AwaitHealthy, world: World, restarts_before: Mapping[str, int], *, seconds: float) -> str:
+    """Why waiting longer is useless, with the last lines the container said; '' while there is hope."""
+    for name in action.containers:
+        container = world.runtime.inspect(name)
+        if container is None:  # no verdict on what was asked: somebody removed it
+            raise WorldError(f"container {name} was removed while it was waited for", fix="apply again")
+        crashes = container.restarts - restarts_before.get(name, 0)  # it may have had some in a long life
+        if container.state is ContainerState.EXITED or crashes >= CRASHES_ALLOWED:
+            code = "" if container.exit_code is None else f" with code {container.exit_code}"
+            return f"{container.address} exited{code} before it was healthy{_last_lines(name, world.runtime)}"
+    if seconds < action.within:
+        return ""
+    probes = world.gateway.probes(action.containers)
+    name = next((n for n in action.containers if n not in probes or not probes[n].healthy), action.containers[0])
+    return f"{action.about} did not answer /ping with 200 within {action.within:g} s{_last_lines(name, world.runtime)}"
+
+
+def _last_lines(name: str, runtime: Runtime) -> str:
+    lines = list(runtime.logs(name, tail=LOG_LINES_SHOWN))
+    return "; its last lines:\n" + "\n".join(f"    {line}" for line in lines) if lines else "; it printed nothing"
+
+
+def _record_failure(action: AwaitHealthy, world: World, reason: str) -> None:
+    if action.revision is None:
+        return
+    now = datetime.now(UTC)
+    world.records.write_revision(
+        Revision(
+            endpoint=action.endpoint.name,
+            number=action.revision,
+            hash=action.endpoint.hash,
+            status=RevisionStatus.FAILED,
+            asked=dict(action.endpoint.asked),
+            reason=reason,
+            git=world.git,
+            started_at=now,
+            ended_at=now,
+        )
+    )

@@ -1,0 +1,42 @@
+"""Takes an instance out of service: drained first, then forgotten by the gateway, stopped and removed.
+
+Called by `apply.effects` for a DrainInstance and a RemoveInstance.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from sagespec.contract import SERVE_GRACE_SECONDS
+from sagespec.errors import Cancelled
+from sagespec.events import Event, EventKind, Report
+from sagespec.plan import (
+    DrainInstance,
+    RemoveInstance,
+)
+from sagespec.serve.health import PROBE_EVERY_SECONDS
+from sagespec.world import World
+
+
+def drain_instance(action: DrainInstance, world: World, report: Report, cancelled: threading.Event) -> None:
+    """Wait until the gateway counts no request in flight to this container; past the limit it goes on anyway,
+    and says how many were cut."""
+    deadline = time.monotonic() + action.within
+    while True:
+        probe = world.gateway.probes([action.container]).get(action.container)
+        if probe is None or probe.active_requests == 0:
+            return
+        if time.monotonic() > deadline:
+            text = f"{probe.active_requests} requests still ran after {action.within:g} s and are cut"
+            report(Event(EventKind.NOTE, str(action.about), text, action=action.verb))
+            return
+        if cancelled.wait(PROBE_EVERY_SECONDS):
+            raise Cancelled("stopped while requests still run; `sagespec apply` goes on from here")
+
+
+def remove_instance(action: RemoveInstance, world: World) -> None:
+    """Forgotten by the gateway first, so that it never probes or routes to an address someone else may get."""
+    world.gateway.forget(action.about.name, action.container)
+    world.runtime.stop(action.container, grace_seconds=SERVE_GRACE_SECONDS)
+    world.runtime.remove(action.container)

@@ -1,0 +1,175 @@
+"""The Endpoint document."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+
+from sagespec.spec.document import Document, Update
+from sagespec.spec.job import Resources
+from sagespec.spec.values import (
+    NAME_REGEX,
+    NO_OTHER_NAMES,
+    EntryPoint,
+    EnvironmentName,
+    Model,
+    Name,
+    Seconds,
+    Text,
+    check_source,
+    quoted,
+    wrong,
+)
+
+PROGRAMS_OF_ARCHIVES = ("algorithm", "framework", "image")
+
+
+_ONE_PROGRAM_FOR_ARCHIVES: JsonDict = {
+    "if": {"properties": {"model": {"pattern": r"\.tar\.gz$"}}},
+    "then": {
+        "oneOf": [
+            {"required": [name], "properties": {name: {"type": "string"}}}
+            for name in ("algorithm", "framework", "image")
+        ]
+    },
+    "else": {"properties": {"algorithm": {"type": "null"}, "framework": {"type": "null"}}},
+}
+
+
+_JOB_AT_VERSION = re.compile(r"([a-zA-Z0-9-]{1,63})@([1-9][0-9]{0,15})")
+
+
+def named_job(model: str) -> tuple[str, int] | None:
+    """Name and version of the job whose model a variant's `model` names; None when it is an archive's place.
+
+    >>> named_job("churn@3"), named_job("./churn/model.tar.gz")
+    (('churn', 3), None)
+    """
+    match = _JOB_AT_VERSION.fullmatch(model)
+    return (match[1], int(match[2])) if match and NAME_REGEX.fullmatch(match[1]) else None
+
+
+def _check_model(value: str) -> str:
+    if named_job(value):
+        return value
+    if value.startswith("s3://") or "/" in value or value.endswith(".gz"):
+        if not value.endswith(".tar.gz"):
+            raise wrong(f"{quoted(value)} is not a model archive", "name a file that ends in .tar.gz, or job@version")
+        return check_source(value)
+    name = value.partition("@")[0]
+    if not NAME_REGEX.fullmatch(name):
+        raise wrong(
+            f"{quoted(value)} names no model", "write job@version, e.g. churn@3, or the place of a model.tar.gz"
+        )
+    if "@" not in value:
+        raise wrong(f"{quoted(value)} names no version", f"write job@version: {name}@1")
+    raise wrong(f"{quoted(value)} ends in no version", f"a version is a whole number from 1: {name}@1")
+
+
+class Variant(Model):
+    """One model behind an endpoint, with its share of the traffic."""
+
+    model_config = ConfigDict(json_schema_extra=_ONE_PROGRAM_FOR_ARCHIVES)
+
+    name: Annotated[Name, Update.REPLACE] = Field(examples=["stable"])
+    """Name callers see as InvokedProductionVariant."""
+    model: Annotated[str, AfterValidator(_check_model), Field(max_length=1024), Update.REPLACE] = Field(
+        title="model",
+        examples=["churn@3", "./model.tar.gz", "s3://acme/churn/model.tar.gz"],
+        json_schema_extra={"pattern": r"(@[1-9][0-9]*|\.tar\.gz)$"},
+    )
+    """job@version, or a model.tar.gz of your own: a path (relative to the spec's file) or s3://…."""
+    weight: Annotated[float, Field(ge=0, le=1e9), Update.ROUTE] = 1.0
+    """Share of the traffic relative to the other variants."""
+    instances: Annotated[int, Field(ge=1, le=100), Update.SCALE] = 1
+    """Containers that serve this variant."""
+    algorithm: Annotated[Name | None, Update.REPLACE] = None
+    """The built-in that serves a model of your own; a job's model is served by what trained it."""
+    framework: Annotated[Name | None, Update.REPLACE] = None
+    """The framework that serves a model of your own, by the script in its code/ folder or by its defaults."""
+    image: Annotated[str | None, Update.REPLACE] = Field(default=None, max_length=255, min_length=1)
+    """A container image that serves the model instead of the one that trained it."""
+    entry_point: Annotated[EntryPoint | None, Update.REPLACE] = None
+    """The script in the model's code/ folder that serves it (model_fn, …); the training script when left out."""
+    environment: Annotated[dict[EnvironmentName, Annotated[Text, Field(max_length=1024)]], Update.REPLACE] = Field(
+        default_factory=dict, max_length=100, json_schema_extra=NO_OTHER_NAMES
+    )
+    """Environment variables of the containers."""
+    resources: Annotated[Resources, Update.REPLACE] = Resources()
+    """Limits of each container."""
+
+    @model_validator(mode="after")
+    def _one_program(self) -> Variant:
+        given = [name for name in PROGRAMS_OF_ARCHIVES if getattr(self, name)]
+        if named_job(self.model):
+            for name in ("algorithm", "framework"):
+                if name in given:
+                    raise wrong(
+                        f"does not go with model {self.model}, which is served by what trained it",
+                        f"remove {name}; a container of your own is named by image",
+                        at=(name,),
+                    )
+        elif len(given) != 1:
+            raise wrong(
+                f"{quoted(self.model)} needs exactly one of algorithm, framework and image to serve it, "
+                f"has {' and '.join(given) or 'none'}",
+                "name a built-in (algorithm: xgboost, framework: pytorch) or a container (image: …)",
+                at=("model",),
+            )
+        if self.entry_point and self.algorithm:
+            raise wrong("does not go with algorithm, which runs no script", "remove it", at=("entry_point",))
+        return self
+
+
+class Rollout(Model):
+    """How a change of model reaches the callers."""
+
+    strategy: Annotated[Literal["all_at_once"], Update.NONE] = "all_at_once"
+    """New containers, once healthy, take all of the variant's traffic in one step."""
+    healthy_within: Annotated[Seconds, Update.NONE] = 480.0
+    """New containers must answer /ping within this; SageMaker gives 8 minutes."""
+    min_healthy: Annotated[Seconds, Update.NONE] = 1.0
+    """… and stay healthy for this long before they get traffic."""
+    drain_within: Annotated[Seconds, Update.NONE] = 70.0
+    """Old containers may take this long to finish their requests; 60 s is the longest a request may run."""
+    replace: Annotated[Literal["changed", "always"], Update.NONE] = "changed"
+    """`always` gives every variant fresh containers whenever the split changes."""
+
+
+class Endpoint(Document):
+    """A name behind the gateway that answers predictions from one or several models."""
+
+    kind: Literal["Endpoint"] = Field(examples=["Endpoint"])
+    """What this document describes."""
+    name: Annotated[Name, Update.REPLACE] = Field(examples=["churn"])
+    """The name in POST /endpoints/<name>/invocations."""
+    variants: tuple[Variant, ...] = Field(
+        min_length=1, max_length=10, strict=False, examples=[[{"name": "stable", "model": "churn@1"}]]
+    )
+    """The models behind the endpoint and how traffic is split between them."""
+    rollout: Annotated[Rollout, Update.NONE] = Rollout()
+    """How a change reaches the callers."""
+    protect: Annotated[bool, Update.NONE] = False
+    """Never prune or destroy this, even when its spec is gone."""
+
+    @model_validator(mode="after")
+    def _variants_make_sense(self) -> Endpoint:
+        # Host names ignore case, so two variants may not differ in it alone.
+        names = [variant.name.lower() for variant in self.variants]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise wrong(
+                    f"an earlier variant is named {self.variants[names.index(name)].name}",
+                    "give each variant a name of its own",
+                    at=("variants", index, "name"),
+                )
+        if sum(variant.weight for variant in self.variants) <= 0:
+            raise wrong(
+                "all weights are 0, so nobody would be answered",
+                "give at least one variant a weight above 0",
+                at=("variants",),
+            )
+        return self

@@ -1,0 +1,311 @@
+"""The TrainingJob document."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+
+from sagespec.spec.document import Document
+from sagespec.spec.values import (
+    NO_OTHER_NAMES,
+    Bytes,
+    ChannelName,
+    EntryPoint,
+    EnvironmentName,
+    Hyperparameter,
+    HyperparameterName,
+    Model,
+    Name,
+    Seconds,
+    Source,
+    Text,
+    check_source,
+    quoted,
+    wrong,
+)
+
+
+class Resources(Model):
+    """Limits of one container."""
+
+    cpus: Annotated[float, Field(gt=0, le=1024)] | None = None
+    """CPUs one container may use; no limit when left out."""
+    memory: Bytes | None = None
+    """Memory one container may use; no limit when left out."""
+    gpus: Annotated[int, Field(ge=0, le=64)] = 0
+    """GPUs one container gets, by id and for itself alone."""
+
+
+InputMode = Literal["file", "fastfile", "pipe"]
+
+
+class Channel(Model):
+    """One named input of a training job, seen by the container as /opt/ml/input/data/<channel>."""
+
+    source: Source = Field(examples=["../data/train.csv", "s3://acme/churn/train/"])
+    """A file or folder (relative to the spec's file), file:///…, or s3://bucket/prefix."""
+    content_type: str | None = Field(default=None, max_length=256)
+    """MIME type given to the container, e.g. text/csv or text/libsvm."""
+    distribution: Literal["replicated", "sharded"] = "replicated"
+    """Whether every container gets all objects, or each its share of them (SageMaker's ShardedByS3Key)."""
+    input_mode: InputMode | None = None
+    """How this channel's data reach the container; as the job's input_mode when left out."""
+    data_type: Literal["prefix", "manifest"] = "prefix"
+    """Whether source is the data, or a manifest file that lists them (SageMaker's ManifestFile)."""
+    compression: Literal["none", "gzip"] = "none"
+    """Pipe mode alone: whether the objects are gzip files, to be unpacked on the way."""
+    record_wrapper: Literal["none", "recordio"] = "none"
+    """Pipe mode alone: recordio puts each object into one RecordIO record."""
+    shuffle_seed: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
+    """Pipe mode or sharded: shuffles the order of the objects (and so who gets which), in pipe mode anew each epoch."""
+    writable: bool = False
+    """File mode alone: give each container a copy it may write to, instead of a read-only view."""
+
+    @model_validator(mode="after")
+    def _modes_fit(self) -> Channel:
+        if self.writable and self.input_mode not in (None, "file"):
+            raise wrong("is for input_mode file", "remove it, or set input_mode: file", at=("writable",))
+        return self
+
+
+class Stopping(Model):
+    """When a job that has not ended by itself is stopped."""
+
+    max_runtime: Seconds = 86400.0
+    """After this the job is stopped: SIGTERM, 120 s, SIGKILL. Counts over all retries. SageMaker's default is one
+    day."""
+    max_wait: Seconds | None = None
+    """Waiting for its turn and running together may take this long; no limit when left out."""
+
+    @model_validator(mode="after")
+    def _wait_holds_the_run(self) -> Stopping:
+        if self.max_wait is not None and self.max_wait < self.max_runtime:
+            raise wrong(
+                "is shorter than max_runtime",
+                "waiting and running count together: make it at least as long as max_runtime",
+                at=("max_wait",),
+            )
+        return self
+
+
+def _check_regex(value: str) -> str:
+    try:
+        groups = re.compile(value).groups
+    except re.error as error:
+        raise wrong(
+            f"{quoted(value)} is not a regular expression: {error}", "write one as Python's re reads it"
+        ) from None
+    if not groups:
+        raise wrong(f"{quoted(value)} has no group", "put the number into parentheses: 'loss=([0-9.]+)'")
+    return value
+
+
+class Metric(Model):
+    """A number looked for in every line that the containers print."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255, examples=["validation:auc"])]
+    """Name it is shown by."""
+    regex: Annotated[str, AfterValidator(_check_regex), Field(max_length=500, examples=["auc=([0-9.]+)"])]
+    """Regular expression whose first group is the number."""
+
+
+_CHECKPOINT_PATH = re.compile(r"/opt/ml/(?!(?:input|model|output|code)(?:/|$))[^/\0]+(?:/[^/\0]+)*/?")
+
+
+def _check_checkpoint_path(value: str) -> str:
+    if not _CHECKPOINT_PATH.fullmatch(value) or {".", ".."} & set(value.split("/")):
+        raise wrong(
+            f"{quoted(value)} is not a folder for checkpoints", "name one under /opt/ml, as /opt/ml/checkpoints"
+        )
+    return value.rstrip("/")
+
+
+class Checkpoints(Model):
+    """Where a job keeps what it needs to go on after an interruption."""
+
+    path: Annotated[str, AfterValidator(_check_checkpoint_path)] = "/opt/ml/checkpoints"
+    """Folder in the container: filled before the start, copied out while the job runs."""
+    source: Source | None = None
+    """Where they are kept, a path from the spec's file or s3://bucket/prefix; in the store when left out."""
+
+
+def _checkpoints_short_form(value: Any) -> Any:
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
+def _channel_short_form(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"source": value}
+    if not isinstance(value, dict | Channel):
+        raise wrong("a channel is a source or a map with one", "write a path, s3://bucket/prefix, or {source: …}")
+    return value
+
+
+def _check_context(value: str) -> str:
+    if "://" in value and not value.startswith("file://"):
+        raise wrong(f"{quoted(value)} is not a folder", "name a folder with a Dockerfile, relative to the spec's file")
+    return check_source(value)
+
+
+class Build(Model):
+    """A folder from which the engine builds a container of your own."""
+
+    context: Annotated[
+        str, AfterValidator(_check_context), Field(min_length=1, max_length=1024, examples=["./container"])
+    ]
+    """The folder, relative to the spec's file; what its .dockerignore names is left out."""
+    dockerfile: Annotated[str, Field(min_length=1, max_length=1024)] = "Dockerfile"
+    """The Dockerfile, relative to the folder."""
+    args: dict[EnvironmentName, Annotated[Text, Field(max_length=1024)]] = Field(
+        default_factory=dict, max_length=100, json_schema_extra=NO_OTHER_NAMES
+    )
+    """Build arguments (ARG in the Dockerfile)."""
+
+
+def _build_short_form(value: Any) -> Any:
+    return {"context": value} if isinstance(value, str) else value
+
+
+BuildOrContext = Annotated[Build, BeforeValidator(_build_short_form, json_schema_input_type=str | Build)]
+
+
+Word = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+_WITH_TORCHRUN = ("pytorch", "huggingface")
+
+
+# For editors, what the `_one_program` validators check.
+PROGRAMS = ("algorithm", "framework", "image", "build")
+
+
+_ONE_PROGRAM: JsonDict = {
+    "oneOf": [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in PROGRAMS]
+}
+
+
+class TrainingJob(Document):
+    """A model to be trained once, known by its name and version."""
+
+    model_config = ConfigDict(json_schema_extra=_ONE_PROGRAM)
+
+    kind: Literal["TrainingJob"] = Field(examples=["TrainingJob"])
+    """What this document describes."""
+    name: Name = Field(examples=["churn"])
+    """Name of the job and of the model it makes."""
+    version: Annotated[int, Field(ge=1, le=2**53 - 1, examples=[1])]
+    """A version is immutable once it has been trained: to change the job, raise it."""
+    algorithm: Name | None = None
+    """A built-in algorithm, by the name of its folder under images/."""
+    framework: Name | None = None
+    """A framework that runs a script of yours: sklearn, xgboost, pytorch, tensorflow, …"""
+    image: str | None = Field(default=None, max_length=255, min_length=1)
+    """A container image of your own that answers to `train` (and `serve`)."""
+    build: BuildOrContext | None = None
+    """A folder with the Dockerfile of such a container; a plain string is short for {context: …}."""
+    entry_point: EntryPoint | None = None
+    """The script to run, relative to source_dir; without source_dir a file of its own, relative to the spec's file."""
+    source_dir: Source | None = None
+    """The folder of the script and what it imports (relative to the spec's file), or s3://…/sourcedir.tar.gz."""
+    distribution: Literal["torch_distributed", "multi_worker_mirrored_strategy"] | None = None
+    """How the script is started on several containers: by torchrun, or with TF_CONFIG."""
+    entrypoint: Annotated[tuple[Word, ...], Field(strict=False, max_length=100)] = ()
+    """Replaces the image's entrypoint (SageMaker's ContainerEntrypoint); the word `train` is then left out."""
+    arguments: Annotated[tuple[Word, ...], Field(strict=False, max_length=100)] = ()
+    """Arguments instead of the word `train` (SageMaker's ContainerArguments)."""
+    hyperparameters: dict[HyperparameterName, Hyperparameter] = Field(default_factory=dict, max_length=100)
+    """Passed to the container as strings, as SageMaker does."""
+    channels: dict[
+        ChannelName, Annotated[Channel, BeforeValidator(_channel_short_form, json_schema_input_type=str | Channel)]
+    ] = Field(
+        default_factory=dict, max_length=20, examples=[{"train": "../data/train.csv"}], json_schema_extra=NO_OTHER_NAMES
+    )
+    """Input data by channel name; a plain string is short for {source: …}."""
+    input_mode: InputMode = "file"
+    """How data reach the containers: file (all there before the start), fastfile (the same path, never copied where it
+    can be mounted), or pipe (a FIFO for each channel and epoch)."""
+    instances: Annotated[int, Field(ge=1, le=64)] = 1
+    """How many containers train together."""
+    resources: Resources = Resources()
+    """Limits of each container."""
+    environment: dict[EnvironmentName, Annotated[Text, Field(max_length=512)]] = Field(
+        default_factory=dict, max_length=100, json_schema_extra=NO_OTHER_NAMES
+    )
+    """Environment variables of the containers."""
+    metrics: Annotated[tuple[Metric, ...], Field(strict=False, max_length=40)] = ()
+    """Numbers to be found in what the containers print, beside those that a built-in declares itself."""
+    checkpoints: Annotated[
+        Checkpoints | None, BeforeValidator(_checkpoints_short_form, json_schema_input_type=bool | Checkpoints | None)
+    ] = None
+    """Keep a folder of checkpoints, from which a retried or killed job goes on; `true` is short for {}."""
+    stopping: Stopping = Stopping()
+    """When the job is stopped if it has not ended by itself."""
+    retries: Annotated[int, Field(ge=0, le=30)] = 2
+    """How often the job is begun again after a fault of the platform (never after one of the algorithm)."""
+    protect: bool = False
+    """Noted in the manifest. Trained models are never pruned, protected or not."""
+
+    @model_validator(mode="after")
+    def _one_program(self) -> TrainingJob:
+        given = [name for name in PROGRAMS if getattr(self, name)]
+        if len(given) != 1:
+            said = " and ".join(given) if given else "none"
+            raise wrong(
+                f"needs exactly one of algorithm, framework, image and build, has {said}",
+                "name a built-in (algorithm: xgboost), a framework for a script of yours (framework: pytorch), "
+                "or a container (image: …, build: ./folder)",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _script_fits(self) -> TrainingJob:
+        if self.framework and not self.entry_point:
+            raise wrong("is missing", "name the script: entry_point: train.py", at=("entry_point",))
+        for name in ("source_dir", "distribution"):
+            if getattr(self, name) and not self.entry_point:
+                raise wrong("needs entry_point", "name the script: entry_point: train.py", at=(name,))
+        if self.entry_point and self.algorithm:
+            raise wrong(
+                "does not go with algorithm, which runs no script",
+                f"write framework: {self.algorithm} if it is one, or remove it",
+                at=("entry_point",),
+            )
+        if self.distribution == "torch_distributed" and self.framework and self.framework not in _WITH_TORCHRUN:
+            what = f"torch_distributed is for {' and '.join(_WITH_TORCHRUN)}: {self.framework} has no torchrun"
+            raise wrong(what, "remove it, or change the framework", at=("distribution",))
+        for name in ("entrypoint", "arguments"):
+            if getattr(self, name) and not (self.image or self.build):
+                raise wrong("is for containers of your own (image, build)", "remove it", at=(name,))
+        if self.source_dir and self.source_dir.startswith("s3://") and not self.source_dir.endswith(".tar.gz"):
+            what = f"{quoted(self.source_dir)} is no archive"
+            raise wrong(what, "name a sourcedir.tar.gz, or a folder of this machine", at=("source_dir",))
+        if self.entry_point and self.source_dir and ".." in PurePosixPath(self.entry_point).parts:
+            raise wrong("leads out of source_dir", "name a script inside it", at=("entry_point",))
+        return self
+
+    @model_validator(mode="after")
+    def _channels_fit(self) -> TrainingJob:
+        for name, channel in self.channels.items():
+            mode = channel.input_mode or self.input_mode
+            if channel.writable and mode != "file":
+                fix = f"remove it, or set input_mode: file on this channel; the job's is {mode}"
+                raise wrong("is for input_mode file", fix, at=("channels", name, "writable"))
+            if channel.shuffle_seed is not None and mode != "pipe" and channel.distribution != "sharded":
+                what = "shuffles nothing: every container has all objects, as files"
+                fix = "set input_mode: pipe or distribution: sharded, or remove it"
+                raise wrong(what, fix, at=("channels", name, "shuffle_seed"))
+            if mode == "pipe":
+                for other in self.channels:
+                    if re.fullmatch(rf"{re.escape(name)}_\d+", other):
+                        what = f"is what an epoch of the channel {name} is called, which is in pipe mode"
+                        raise wrong(what, "rename one of them", at=("channels", other))
+                continue
+            for field in ("compression", "record_wrapper"):
+                if getattr(channel, field) != "none":
+                    fix = "set input_mode: pipe, or remove it: other modes give the files as they are"
+                    raise wrong("is for input_mode pipe", fix, at=("channels", name, field))
+        return self

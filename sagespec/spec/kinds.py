@@ -1,0 +1,16 @@
+"""Every kind of document. A new kind is one file beside this one, and one line here."""
+
+from __future__ import annotations
+
+from sagespec.spec.endpoint import Endpoint
+from sagespec.spec.job import TrainingJob
+from sagespec.spec.project import Project
+
+Spec = TrainingJob | Endpoint
+
+
+KINDS: dict[str, type[TrainingJob] | type[Endpoint] | type[Project]] = {
+    "TrainingJob": TrainingJob,
+    "Endpoint": Endpoint,
+    "Project": Project,
+}

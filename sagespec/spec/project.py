@@ -1,0 +1,60 @@
+"""The Project document: sagespec.yaml."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from sagespec.spec.document import Document
+from sagespec.spec.values import (
+    Bytes,
+    Model,
+    Name,
+    Place,
+    quoted,
+    wrong,
+)
+
+
+def _check_host(value: Any) -> Any:
+    """An IP address: engines publish ports on addresses, not on names."""
+    try:
+        return "127.0.0.1" if value == "localhost" else str(ip_address(value))
+    except ValueError:
+        raise wrong(f"{quoted(value)} is not an IP address", "write 127.0.0.1, or 0.0.0.0 for all of them") from None
+
+
+class Gateway(Model):
+    """Where the project's endpoints are called."""
+
+    host: Annotated[str, BeforeValidator(_check_host)] = "127.0.0.1"
+    """Address the gateway listens on. 0.0.0.0 opens it to the network: there is no authentication."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    """Port the gateway listens on."""
+
+    @property
+    def url(self) -> str:
+        """Where callers on this machine find it: http://127.0.0.1:8080."""
+        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{self.port}"
+
+
+class Project(Document):
+    """The settings of a repository: sagespec.yaml at its root."""
+
+    kind: Literal["Project"] = Field(examples=["Project"])
+    """What this document describes."""
+    name: Name = Field(examples=["acme-churn"])
+    """Marks what belongs to this project; two projects on one engine never touch each other."""
+    store: Place = "file://.sagespec/store"
+    """Where models, logs and history live: a path from this file, or s3://bucket/prefix."""
+    runtime: Literal["auto", "docker", "process"] = "auto"
+    """The engine: docker, process (plain local processes), or auto (docker if it answers)."""
+    gateway: Gateway = Gateway()
+    """Where the endpoints are called: http://127.0.0.1:8080 unless told otherwise."""
+    parallel_jobs: Annotated[int, Field(ge=1, le=64)] = 2
+    """How many training jobs may run at once."""
+    cache_size: Bytes = 50 * 2**30
+    """How much of the data fetched from S3 is kept in .sagespec/cache; beyond it, what was used longest ago goes."""

@@ -1,0 +1,258 @@
+"""The models of `spec` as a JSON Schema for editors and as the reference page docs/spec.md.
+
+Called by `sagespec schema` and `scaffold`. Both are made from the models alone, so what they say is what
+`load` checks; rules between fields that JSON Schema cannot put are left to `load`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, TypeGuard
+
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+
+from sagespec.spec import document, endpoint, job, project
+from sagespec.spec.document import API_VERSION, Update, update_class
+from sagespec.spec.kinds import KINDS
+from sagespec.spec.values import Model
+
+
+class _Quiet(GenerateJsonSchema):
+    """Without the titles pydantic makes of field names: an editor shows the name already."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
+        return False
+
+
+def json_schema() -> dict[str, Any]:
+    """One schema for every kind of document; editors apply it to each document of a file."""
+    _, schema = models_json_schema([(model, "validation") for model in KINDS.values()], schema_generator=_Quiet)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": API_VERSION,
+        "description": "A document of sagespec: a training job, an endpoint, or the project's settings.",
+        "type": "object",
+        "required": ["apiVersion", "kind"],
+        "properties": {
+            "apiVersion": {"const": API_VERSION, "description": "The format of this document."},
+            "kind": {"enum": list(KINDS), "description": "What this document describes."},
+        },
+        # if/then instead of oneOf: an editor then tells what is wrong with the kind at hand, not
+        # that the document is none of three.
+        "allOf": [
+            {
+                "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
+                "then": {"$ref": f"#/$defs/{kind}"},
+            }
+            for kind in KINDS
+        ],
+        "$defs": schema["$defs"],
+    }
+
+
+def json_schema_text() -> str:
+    """`json_schema` as it is written to files."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+# -- reference -------------------------------------------------------------------------------------
+
+EXAMPLES = {
+    "TrainingJob": """\
+apiVersion: sagespec/v1
+kind: TrainingJob
+name: churn
+version: 3
+algorithm: xgboost
+hyperparameters: {objective: "binary:logistic", num_round: 100, eta: 0.1}
+channels:
+  train: {source: s3://acme/churn/train/, content_type: text/csv, distribution: sharded}
+  validation: s3://acme/churn/validation.csv    # a plain string is short for {source: …}
+instances: 2
+resources: {cpus: 1, memory: 2GiB}
+checkpoints: true
+stopping: {max_runtime: 1h}
+""",
+    "Endpoint": """\
+apiVersion: sagespec/v1
+kind: Endpoint
+name: churn
+variants:
+  - {name: stable, model: churn@2, weight: 90, instances: 2}
+  - {name: candidate, model: churn@3, weight: 10}
+rollout: {healthy_within: 2m, min_healthy: 10s}
+""",
+    "Project": """\
+apiVersion: sagespec/v1
+kind: Project
+name: acme-churn
+store: s3://acme-models/sagespec
+runtime: docker
+gateway: {port: 8080}
+""",
+}
+
+_INTRODUCTION = f"""\
+# Specs
+
+<!-- Written by `sagespec schema --docs` from the models in sagespec/spec: change those, not this page. -->
+
+A spec is a YAML document in a file `*.yaml` or `*.yml` under `specs/`; a file may hold several, with
+`---` between them. The project's own settings are the document in `sagespec.yaml` at its root. Each
+starts with `apiVersion: {API_VERSION}` and its `kind`. A field that is not listed here is an error.
+
+Editors complete and check specs with the schema that `sagespec schema` prints:
+
+```yaml
+# yaml-language-server: $schema=../sagespec.schema.json
+```
+
+## Values
+
+- **text**: quote it where YAML would read something else (`"1.10"`, `"true"`). Words and numbers that
+  versions of YAML read differently (`no`, `on`, `010`, `1:30`, `2024-01-01`) have to be quoted or
+  written otherwise. Tags and merge keys (`<<`) are refused; anchors and aliases work.
+- **name**: 1 to 63 letters and digits, with hyphens inside. Names that differ in case alone clash.
+- **duration**: a number with a unit, `250ms`, `30s`, `10m`, `1.5h`, `2d`; without a unit, seconds. At most 28d.
+- **size**: a number with a unit, `512MiB`, `2GiB`, `1.5GB`; without a unit, bytes. At least 6MiB.
+- **source**: a file or folder, relative to the spec's file; `file:///…`; or `s3://bucket/prefix`.
+- **model**: `job@version`, or the source of a `model.tar.gz`.
+
+## What a change does
+
+A training job's version is immutable once it has been trained: another algorithm, script, image, content of a
+build folder, hyperparameter, channel, environment or number of instances needs a higher `version`. `resources`,
+`metrics`, `checkpoints`, `stopping`, `retries` and `protect` may change at any time, and so may whether data are
+copied or mounted.
+
+For endpoints, the column *change* says what a field's change does to what runs:
+
+- **route**: the gateway only; no container is touched.
+- **scale**: containers are added or removed; none is replaced.
+- **replace**: new containers are started, and take over when they are healthy.
+- **none**: nothing that runs changes; it counts from the next change on.
+"""
+
+
+def reference() -> str:
+    """docs/spec.md: every kind with an example, every field with type, default, update class and meaning."""
+    definitions = json_schema()["$defs"]
+    parts = [_INTRODUCTION]
+    for name in _in_reading_order(definitions):
+        heading = f"## {name}" if name in KINDS else f"### {name}"
+        example = f"```yaml\n{EXAMPLES[name]}```\n\n" if name in EXAMPLES else ""
+        parts.append(f"{heading}\n\n{definitions[name]['description']}\n\n{example}{_table(name, definitions[name])}")
+    return "\n".join(parts)
+
+
+def _in_reading_order(definitions: dict[str, Any]) -> list[str]:
+    """Every kind, followed by the models it is the first to use."""
+    order: dict[str, None] = {}
+    for kind in KINDS:
+        order[kind] = None
+        order |= dict.fromkeys(re.findall(r'"#/\$defs/(\w+)"', json.dumps(definitions[kind]["properties"])))
+    return list(order)
+
+
+def _models() -> dict[str, type[Model]]:
+    """Every model of the documents, by the name that the schema gives it."""
+    modules = (document, job, endpoint, project)
+    return {name: thing for module in modules for name, thing in vars(module).items() if _is_model(thing)}
+
+
+def _is_model(thing: object) -> TypeGuard[type[Model]]:
+    return isinstance(thing, type) and issubclass(thing, Model)
+
+
+def _table(name: str, definition: dict[str, Any]) -> str:
+    model = _models()[name]
+    has_updates = _declares_updates(model)
+    rows = [["field", "type", "default", *(["change"] if has_updates else []), "meaning"]]
+    rows.append(["---"] * len(rows[0]))
+    for field_name, field in definition["properties"].items():
+        if field_name in ("apiVersion", "kind"):
+            continue
+        default = "**required**" if field_name in definition.get("required", ()) else _default(field)
+        type_text = _type(field)
+        inner = re.search(r"\[(\w+)\]", type_text)
+        update = "see there" if inner and _declares_updates(_models()[inner[1]]) else update_class(model, field_name)
+        meaning = " ".join(field["description"].split())  # a row of Markdown is one line
+        cells = [f"`{field_name}`", type_text, default, *([str(update)] if has_updates else []), meaning]
+        rows.append(cells)
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+
+
+def _declares_updates(model: type[Model]) -> bool:
+    return any(isinstance(mark, Update) for field in model.model_fields.values() for mark in field.metadata)
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """What a field takes, in words, from its JSON Schema."""
+    match schema:
+        case {"anyOf": choices}:
+            return " or ".join(_type(choice) for choice in choices if choice != {"type": "null"})
+        case {"$ref": ref}:
+            name = ref.rpartition("/")[2]
+            return f"[{name}](#{name.lower()})"
+        case {"title": title}:
+            return str(title)
+        case {"const": value}:
+            return f"`{value}`"
+        case {"enum": values}:
+            return " or ".join(f"`{value}`" for value in values)
+        case {"type": "array", "items": items}:
+            return f"list of {_range(schema, 'minItems', 'maxItems')} {_type(items)}"
+        case {"type": "object"}:
+            values = next(iter(schema.get("patternProperties", {}).values()), {})
+            names = _range(schema, "minProperties", "maxProperties")
+            return f"map of {names} names to {_type(values) if values else 'plain data'}"
+        case {"type": "string", "maxLength": _}:
+            return f"text of {_range(schema, 'minLength', 'maxLength')} characters"
+        case {"type": "boolean"}:
+            return "true or false"
+        case {"type": "integer"}:
+            return f"whole number, {_range(schema, 'minimum', 'maximum')}"
+        case {"type": "number"}:
+            if "exclusiveMinimum" in schema:
+                return f"number, above {schema['exclusiveMinimum']:g}, up to {schema['maximum']:g}"
+            return f"number, {_range(schema, 'minimum', 'maximum')}"
+    return "text"
+
+
+def _range(schema: dict[str, Any], least: str, most: str) -> str:
+    low, high = schema.get(least, 0), schema.get(most)
+    if high is None or high >= 2**53 - 1:
+        return f"{low:,.15g} or more"
+    return f"{low:,.15g} to {high:,.15g}" if low else f"up to {high:,.15g}"
+
+
+def _default(schema: dict[str, Any]) -> str:
+    match schema:
+        case {"$ref": _} | {"default": {}} | {"default": None}:
+            return ""
+        case {"title": "duration", "default": seconds}:
+            return f"`{_duration(seconds)}`"
+        case {"title": "size", "default": size}:
+            return f"`{_size(size)}`"
+        case {"default": bool(value)}:
+            return f"`{str(value).lower()}`"
+        case {"default": int(value) | float(value)}:
+            return f"`{value:g}`"
+        case {"default": value}:
+            return f"`{value}`"
+    return ""
+
+
+def _duration(seconds: float) -> str:
+    """As a person writes it: the largest unit that leaves a whole number."""
+    units = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+    unit, size = next(((unit, size) for unit, size in units.items() if not seconds % size), ("s", 1))
+    return f"{seconds / size:g}{unit}"
+
+
+def _size(size: int) -> str:
+    """As a person writes it: the largest unit that leaves a whole number."""
+    units = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
+    unit, bytes_of_unit = next(((unit, of_unit) for unit, of_unit in units.items() if not size % of_unit), ("", 1))
+    return f"{size // bytes_of_unit}{unit}"

@@ -1,0 +1,212 @@
+"""The two sides that are compared: what is wanted (`Desired`) and what is there (`Observed`).
+
+Plain frozen values with the names, labels and hashes by which the two find each other. `resolve`
+makes the first, `observe` the second, `reconcile` reads both. Nothing here touches the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sagespec.errors import Origin
+from sagespec.state.addresses import Address, endpoint_address, job_address
+from sagespec.state.hashes import hash_of
+from sagespec.state.programs import Program
+
+
+@dataclass(frozen=True)
+class DesiredChannel:
+    """One input of a job. `source` is s3://bucket/prefix, or a path: absolute, or relative to the project's root.
+
+    is_manifest: whether the source lists the data instead of being them. shuffle_seed: None leaves the order alone.
+    """
+
+    name: str
+    source: str
+    content_type: str | None = None
+    sharded: bool = False
+    input_mode: Literal["file", "fastfile", "pipe"] = "file"
+    is_manifest: bool = False
+    gzip: bool = False
+    recordio: bool = False
+    shuffle_seed: int | None = None
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class DesiredCode:
+    """The script of a job. `source` is a folder, a file, or s3://…/sourcedir.tar.gz, held as channels hold theirs;
+    `entry_point` the script's path inside it; `fingerprint` a hash of what is there."""
+
+    entry_point: str
+    source: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class DesiredCheckpoints:
+    """path: the folder under /opt/ml, e.g. `checkpoints`. source: where they are kept; '' for the job's place in
+    the store."""
+
+    path: str
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class DesiredJob:
+    """One (name, version) to be trained. `key_fields` is what `key` hashes: field path -> value.
+
+    metrics: (name, regex) pairs of the spec, beside those of a built-in. max_wait: seconds from the first moment it
+    could have run, waiting for its turn included; None without a limit.
+    """
+
+    name: str
+    version: int
+    key: str
+    key_fields: Mapping[str, Any]
+    program: Program
+    hyperparameters: Mapping[str, Any]
+    channels: tuple[DesiredChannel, ...]
+    instances: int
+    environment: Mapping[str, str]
+    cpus: float | None
+    memory: int | None
+    max_runtime: float
+    protect: bool
+    spec: Mapping[str, Any]  # as written, but build.context from the project's root; for the manifest
+    origin: Origin | None = None
+    field_origins: Mapping[str, Origin] = field(default_factory=dict)  # field path -> place, for refusals
+    code: DesiredCode | None = None
+    distribution: str = ""
+    entrypoint: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    gpus: int = 0
+    metrics: tuple[tuple[str, str], ...] = ()
+    checkpoints: DesiredCheckpoints | None = None
+    max_wait: float | None = None
+    retries: int = 0
+
+    @property
+    def address(self) -> Address:
+        return job_address(self.name, self.version)
+
+
+@dataclass(frozen=True)
+class DesiredModel:
+    """What a variant serves: a job's model (`job` set) or an artifact (`uri` set), never both.
+
+    `identity` is what decides whether two are the same model: the job's address and key, or the
+    artifact's address and fingerprint.
+    """
+
+    text: str  # as written: churn@3, s3://…/model.tar.gz
+    identity: str
+    job: Address | None = None
+    uri: str = ""
+
+
+@dataclass(frozen=True)
+class DesiredVariant:
+    name: str
+    model: DesiredModel
+    program: Program
+    weight: float
+    instances: int
+    environment: Mapping[str, str]
+    cpus: float | None
+    memory: int | None
+    hash: str  # over `replace_fields`
+    replace_fields: Mapping[str, Any]  # those of update class REPLACE, so that a change can be named
+    gpus: int = 0
+
+
+@dataclass(frozen=True)
+class DesiredEndpoint:
+    name: str
+    variants: tuple[DesiredVariant, ...]
+    healthy_within: float
+    min_healthy: float
+    drain_within: float
+    protect: bool
+    hash: str  # over everything asked: what a revision is known by
+    asked: Mapping[str, Any]  # the same as JSON, kept in the revision; `endpoint_from_asked` reads it back
+    origin: Origin | None = None
+
+    @property
+    def address(self) -> Address:
+        return endpoint_address(self.name)
+
+    def variant(self, name: str) -> DesiredVariant | None:
+        return next((variant for variant in self.variants if variant.name == name), None)
+
+
+def endpoint_from_asked(name: str, asked: Mapping[str, Any], origin: Origin | None = None) -> DesiredEndpoint:
+    """The endpoint that `asked` describes: from a spec by `resolve`, or from a revision in the store.
+
+    asked: {variants: [{name, model: {text, identity, job, uri}, program: Program.as_json, weight,
+    instances, environment, cpus, memory, gpus if any}], rollout: {healthy_within, min_healthy, drain_within,
+    replace}, protect}.
+    """
+    split = ", ".join(f"{variant['name']} {variant['weight']:g}" for variant in asked["variants"])
+    rollout = asked["rollout"]
+    return DesiredEndpoint(
+        name=name,
+        variants=tuple(
+            _variant_from_asked(variant, split if rollout["replace"] == "always" else None)
+            for variant in asked["variants"]
+        ),
+        healthy_within=rollout["healthy_within"],
+        min_healthy=rollout["min_healthy"],
+        drain_within=rollout["drain_within"],
+        protect=asked["protect"],
+        hash=hash_of(asked),
+        asked=asked,
+        origin=origin,
+    )
+
+
+def _variant_from_asked(asked: Mapping[str, Any], split: str | None) -> DesiredVariant:
+    model, program = asked["model"], Program.from_json(asked["program"])
+    replace_fields = {
+        "model": model["identity"],
+        "program": str(program),
+        "environment": asked["environment"],
+        "cpus": asked["cpus"],
+        "memory": asked["memory"],
+    }
+    if asked.get("gpus"):
+        replace_fields["gpus"] = asked["gpus"]
+    if split is not None:
+        replace_fields["split"] = split
+    return DesiredVariant(
+        name=asked["name"],
+        model=DesiredModel(
+            text=model["text"],
+            identity=model["identity"],
+            job=Address.parse(model["job"]) if model["job"] else None,
+            uri=model["uri"],
+        ),
+        program=program,
+        weight=asked["weight"],
+        instances=asked["instances"],
+        environment=asked["environment"],
+        cpus=asked["cpus"],
+        memory=asked["memory"],
+        gpus=asked.get("gpus", 0),
+        hash=hash_of(replace_fields),
+        replace_fields=replace_fields,
+    )
+
+
+@dataclass(frozen=True)
+class Desired:
+    project_name: str
+    jobs: tuple[DesiredJob, ...] = ()
+    endpoints: tuple[DesiredEndpoint, ...] = ()
+    gateway_hash: str = ""
+    parallel_jobs: int = 2
+
+    def job(self, address: Address) -> DesiredJob | None:
+        return next((job for job in self.jobs if job.address == address), None)

@@ -1,0 +1,129 @@
+"""What the store keeps: the `Manifest` of a job and the `Revision`s of an endpoint.
+
+Both are pydantic models because they are read back by later releases and by people. A manifest is
+the commit of a training job: it is written last, and once it says `completed` the job is never run
+again. A revision says what was asked of an endpoint and what came of it. Until a job has its manifest,
+`Attempts` tells how often it was begun, and a `StopRequest` that somebody wants it to end.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MANIFEST_FORMAT = 1
+
+
+class Record(BaseModel):
+    # A record written by a newer release may hold fields this one does not know: they are kept, not refused.
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class JobStatus(StrEnum):
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class Git(Record):
+    """The commit the spec was read at; `dirty` when the tree had changes beside it."""
+
+    commit: str
+    dirty: bool
+
+
+class Input(Record):
+    """Fingerprint of a channel's data: SHA-256 over the sorted (name, size, ETag or SHA-256) of its objects."""
+
+    source: str
+    fingerprint: str
+    objects: int
+    bytes: int
+    content_type: str | None = None
+
+
+class Artifact(Record):
+    """One file of a job in the store; `key` is relative to the job's folder."""
+
+    key: str
+    size: int
+    sha256: str
+
+
+class Attempt(Record):
+    """One time that a job's containers ran. reason: why it ended, if not well.
+
+    logs: of the hosts, for an attempt that is not the last one.
+    """
+
+    number: int
+    started_at: datetime
+    ended_at: datetime | None = None
+    seconds: float = 0.0  # of training, which max_runtime limits over all attempts
+    reason: str = ""
+    logs: dict[str, Artifact] = Field(default_factory=dict)
+
+
+class Attempts(Record):
+    """What is to be remembered of a job that has no manifest yet. wanted_at: when it could first have run."""
+
+    key: str
+    wanted_at: datetime
+    attempts: tuple[Attempt, ...] = ()
+
+
+class StopRequest(Record):
+    """Somebody wants a job to end; kept until it has."""
+
+    by: str  # user on host
+    at: datetime
+
+
+class Manifest(Record):
+    format: int = MANIFEST_FORMAT
+    project: str
+    name: str
+    version: int
+    key: str
+    key_fields: dict[str, Any]
+    status: JobStatus
+    reason: str = ""
+    spec: dict[str, Any]
+    git: Git | None = None
+    sagespec_version: str = ""
+    runtime: str = ""
+    images: dict[str, str] = Field(default_factory=dict)  # program -> digest
+    inputs: dict[str, Input] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)  # what each ended with
+    series: dict[str, list[tuple[float, float]]] = Field(default_factory=dict)  # seconds after started_at, value
+    exit_codes: dict[str, int] = Field(default_factory=dict)  # host -> code
+    artifacts: dict[str, Artifact] = Field(default_factory=dict)  # model, output, logs/algo-1, …
+    started_at: datetime
+    ended_at: datetime
+    seconds: dict[str, float] = Field(default_factory=dict)  # downloading, training, uploading
+    protect: bool = False
+    attempts: tuple[Attempt, ...] = ()  # oldest first
+
+    @property
+    def verdict(self) -> str:
+        """How it ended and why (nothing of a job that completed), in a line or more."""
+        if not self.reason:
+            return self.status.value
+        said = self.reason.lower().startswith(self.status)  # "Stopped: asked for by …"
+        return self.reason if said else f"{self.status}: {self.reason}"
+
+    @property
+    def final_metrics(self) -> list[dict[str, Any]]:
+        """SageMaker's FinalMetricDataList: MetricName, Value, and Timestamp, when it was printed last (for a
+        manifest of an earlier release, when the job ended)."""
+        return [
+            {"MetricName": name, "Value": value, "Timestamp": self._printed_at(name)}
+            for name, value in self.metrics.items()
+        ]
+
+    def _printed_at(self, metric_name: str) -> datetime:
+        points = self.series.get(metric_name)
+        return self.started_at + timedelta(seconds=points[-1][0]) if points else self.ended_at

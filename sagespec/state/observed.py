@@ -1,0 +1,137 @@
+"""The observed side: containers, the gateway's routes and probes, manifests, revisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from sagespec.state.addresses import Address
+from sagespec.state.manifest import Manifest
+from sagespec.state.revision import Revision
+
+
+def begun_after(manifest: Manifest, containers: Iterable[Container]) -> tuple[Container, ...]:
+    """Containers of an attempt later than the one the manifest tells of."""
+    return tuple(c for c in containers if c.started_at and c.started_at > manifest.ended_at)
+
+
+class ContainerState(StrEnum):
+    CREATED = "created"  # made, never started
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, order=True)
+class Container:
+    """One container (or supervised process) of this project. `host:port` is where the gateway reaches it.
+
+    `exit_code` is set when the state is EXITED; `restarts` counts the engine's restarts where the
+    engine tells (0 otherwise). started_at: in a list of all, the time of creation may stand for it.
+    note: what else the engine says of its end, e.g. that it ran out of memory; told by `inspect` alone, as are
+    signals: numbers of those it was sent through its engine before it ended, by us or by others.
+    cpus, memory and gpus: what it was given; of GPUs the ids, which nobody else has while it is there.
+    """
+
+    name: str
+    address: Address
+    hash: str
+    state: ContainerState
+    exit_code: int | None = None
+    host: str = ""
+    port: int = 0
+    restarts: int = 0
+    started_at: datetime | None = field(default=None, compare=False)  # told more or less exactly
+    note: str = ""
+    signals: tuple[int, ...] = ()
+    cpus: float | None = field(default=None, compare=False)
+    memory: int | None = field(default=None, compare=False)
+    gpus: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What an engine has for all its containers: CPUs, bytes of memory, and its GPUs by id."""
+
+    cpus: float
+    memory: int
+    gpus: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        gpus = f"GPUs {', '.join(self.gpus)}" if self.gpus else "no GPUs"
+        return f"{self.cpus:g} CPUs, {self.memory / 2**30:.1f} GiB, {gpus}"
+
+
+@dataclass(frozen=True, order=True)
+class Target:
+    """One set of equal instances behind an endpoint: a variant at one hash. An Envoy cluster.
+
+    instances: names of containers that may take requests; draining: those that only finish theirs.
+    A target of weight 0 gets requests by TargetVariant alone.
+    """
+
+    variant: str
+    hash: str
+    weight: float
+    instances: tuple[str, ...] = ()
+    draining: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where an endpoint's requests go. `targets` is sorted."""
+
+    endpoint: str
+    targets: tuple[Target, ...]
+
+    def target(self, variant: str, hash_text: str) -> Target | None:
+        return next((t for t in self.targets if (t.variant, t.hash) == (variant, hash_text)), None)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the gateway knows of one container it was told about."""
+
+    healthy: bool
+    active_requests: int = 0
+    host: str = ""
+    port: int = 0
+
+
+@dataclass(frozen=True)
+class ObservedGateway:
+    """routes by endpoint name; probes by container name. `answers` is False when it could not be asked."""
+
+    answers: bool = False
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One snapshot. manifests by job address; revisions by endpoint name, oldest first, ending in the newest
+    and reaching back at least to the newest live one. capacity: asked for only when a job that is to run states
+    what it needs; None otherwise."""
+
+    containers: tuple[Container, ...] = ()
+    gateway: ObservedGateway = ObservedGateway()
+    manifests: Mapping[Address, Manifest] = field(default_factory=dict)
+    revisions: Mapping[str, tuple[Revision, ...]] = field(default_factory=dict)
+    capacity: Capacity | None = None
+
+    def containers_of(self, address: Address) -> tuple[Container, ...]:
+        """Containers that belong to the job, endpoint or gateway at `address`, companions too, sorted by name."""
+        return self._by_whole.get(address, ())
+
+    @property
+    def _by_whole(self) -> Mapping[Address, tuple[Container, ...]]:
+        cached: Mapping[Address, tuple[Container, ...]] | None = self.__dict__.get("_index")
+        if cached is None:
+            grouped: dict[Address, list[Container]] = {}
+            for container in self.containers:
+                grouped.setdefault(container.address.whole, []).append(container)
+            cached = {address: tuple(sorted(group, key=lambda c: c.name)) for address, group in grouped.items()}
+            object.__setattr__(self, "_index", cached)
+        return cached

@@ -1,0 +1,80 @@
+"""What all stores agree on: fit keys, checksums, temporary names, and the words of refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sagespec.errors import InternalError, WorldError, disk_problems
+from sagespec.stores.protocol import Conflict
+
+# Control characters and halves of surrogate pairs: a name with these fits neither into JSON nor into a URL.
+_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def check_key(key: str, uri: str) -> str:
+    """`key` itself when it is a relative path that stays inside the store; WorldError otherwise.
+
+    Names of inputs become files in a container, so what would leave its folder is refused here once, for
+    what is listed as well as for what is asked.
+    """
+    parts = key.split("/")
+    if _UNFIT.search(key) or any(part in ("", ".", "..") for part in parts):
+        raise WorldError(
+            f"{key!r} in {uri} cannot be used as a file name",
+            why="a key is a relative path without empty parts, '.', '..' and control characters",
+            fix="rename or remove it",
+        )
+    return key
+
+
+def input_only(uri: str) -> InternalError:
+    return InternalError(f"{uri} was opened as an input and is written to")
+
+
+def sha256_of(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def changed(key: str, uri: str) -> Conflict:
+    return Conflict(f"{uri}/{key} was changed or removed while it was read", fix="run again when nobody writes to it")
+
+
+def check_sha256(found: str, expected: str | None, *, key: str, uri: str) -> None:
+    """WorldError when an object's checksum is not the one that was recorded for it (None: nothing was)."""
+    if expected is not None and found != expected:
+        raise WorldError(
+            f"{uri}/{key} is damaged: its SHA-256 is {found}",
+            why=f"{expected} was recorded when it was stored",
+            fix="restore it from a copy, or train that version again under a new number",
+        )
+
+
+def missing(key: str, uri: str) -> WorldError:
+    return WorldError(f"{uri}/{key} is not there", fix="check the address; it may have been removed by hand")
+
+
+OURS = ".sagespec-"  # begins the names of files that are ours alone and are never listed as objects
+
+
+def temporary_beside(file: Path) -> Path:
+    """A name of ours in the folder of `file` that nobody else has."""
+    return file.with_name(f"{OURS}{secrets.token_hex(8)}")
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A temporary path beside `file` that takes its place when the block ends well, and goes when it does not."""
+    with disk_problems(f"cannot write {file}"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_beside(file)
+        try:
+            yield temporary
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,72 @@
+"""Addresses as people type them: short forms resolved against what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sagespec.errors import SagespecError, WorldError, did_you_mean
+
+if TYPE_CHECKING:
+    from sagespec.project import Project
+    from sagespec.state.addresses import Address
+
+
+def known_addresses(project: Project) -> list[Address]:
+    """Everything that may have printed something: in the specs, running, or in the store."""
+    from sagespec.state.addresses import GATEWAY, endpoint_address
+
+    known = {GATEWAY, *(container.address for container in project.runtime.containers())}
+    known.update(project.records.all_jobs(), map(endpoint_address, project.records.endpoint_names()))
+    with suppress(SagespecError):  # broken specs are no reason to hide the logs that may explain them
+        known.update(item.address for item in project.load().specs)
+    return sorted(known, key=lambda address: (address.whole, address.variant, address.instance or 0))
+
+
+def resolve_address(text: str, known: Sequence[Address]) -> Address:
+    """The address meant by `text`, which may leave out the kind and, of a job, the version (the newest then).
+
+    A bare name that is both an endpoint's and a job's means the endpoint while that has containers. WorldError
+    when nothing is near it.
+    """
+    exact = next((found for form in (text, f"endpoint/{text}", f"job/{text}") if (found := _find(form, known))), None)
+    job_name = text.removeprefix("job/")
+    jobs = [address.whole for address in known if (address.kind, address.name) == ("job", job_name)]
+    if exact and (exact != exact.whole or exact.kind != "endpoint" or text == str(exact) or not jobs):
+        return exact
+    if exact and any(address.whole == exact and address.instance is not None for address in known):
+        return exact
+    if jobs:
+        return max(jobs)
+    forms = [form for address in known for form in (str(address), str(address).partition("/")[2], address.name) if form]
+    raise WorldError(
+        f"there is nothing named {text}",
+        fix=did_you_mean(text, forms) or "see `sagespec status` for the jobs and endpoints there are",
+    )
+
+
+def _find(text: str, known: Sequence[Address]) -> Address | None:
+    """The address written as `text`, if it is one and stands for something known."""
+    from sagespec.state.addresses import Address
+
+    try:
+        address = Address.parse(text)
+    except ValueError:
+        return None
+    forms = {form for one in known for form in (one, one.whole, replace(one, instance=None))}
+    # A job's containers are gone when it has ended; its hosts may still be asked for.
+    return address if address in forms or (address.kind == "job" and address.whole in forms) else None
+
+
+def host_of(source: str) -> str:
+    """What tells the containers of one address apart: algo-1 of a job, stable#0 of an endpoint.
+
+    >>> host_of("job/churn@3#0"), host_of("endpoint/churn/stable#1"), host_of("algo-1")
+    ('algo-1', 'stable#1', 'algo-1')
+    """
+    kind, _, rest = source.partition("/")
+    if kind == "job":
+        return f"algo-{int(rest.partition('#')[2] or 0) + 1}"
+    return rest.partition("/")[2] or source

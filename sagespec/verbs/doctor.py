@@ -1,0 +1,177 @@
+"""What `sagespec doctor` looks at: everything a run needs, each with how to mend it.
+
+Called by `Project.checks`. Nothing found is raised: what cannot be looked at is a check that says so, and
+where the settings cannot be read, what does not need them is looked at all the same.
+"""
+
+from __future__ import annotations
+
+import platform
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagespec import __version__
+from sagespec.errors import SagespecError, WorldError
+from sagespec.gateway.ports import is_taken, listener_on
+from sagespec.records.holder import why_dead
+from sagespec.records.lock import read_lock
+from sagespec.runtimes.choose import choose
+from sagespec.runtimes.protocol import Check
+from sagespec.state.addresses import GATEWAY
+from sagespec.state.observed import ContainerState
+from sagespec.stores.protocol import Conflict
+
+if TYPE_CHECKING:
+    from sagespec.project import Project
+
+ROOM_BYTES = 2**30
+CLOCK_SECONDS = 60.0  # as far as two clocks may be apart before a lease counts as over too early
+
+Look = Callable[["Project"], Iterator[Check]]
+
+
+def checks(project: Project) -> tuple[Check, ...]:
+    """All checks, in the order in which to mend what is not well."""
+    looks: list[tuple[str, Look]] = [
+        ("sagespec", _sagespec),
+        ("project", _settings),
+        ("specs", _specs),
+        ("runtime", _runtime),
+        ("store", _store),
+        ("cache", _cache),
+        ("lock", _lock),
+        ("gateway", _gateway_port),
+        ("clock", _clock),
+    ]
+    found: list[Check] = []
+    for name, look in looks:
+        needs_settings = look in (_specs, _store, _cache, _lock, _gateway_port, _clock)
+        if needs_settings and any(check.name == "project" and not check.ok for check in found):
+            continue  # said once, by "project"
+        found += _guarded(name, look, project)
+    return tuple(found)
+
+
+def _guarded(name: str, look: Look, project: Project) -> list[Check]:
+    try:
+        return list(look(project))
+    except SagespecError as error:
+        first = error.problems[0]
+        place = f"{first.where}  " if first.where else ""
+        more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
+        return [Check(name, False, f"{place}{first.what}{more}", first.fix)]
+    except Exception as error:  # a doctor that dies of what it finds helps nobody
+        return [Check(name, False, f"could not be looked at: {type(error).__name__}: {error}", "please report this")]
+
+
+def _sagespec(_project: Project) -> Iterator[Check]:
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    yield Check("sagespec", True, f"{__version__}, Python {platform.python_version()} ({sys.executable}), {system}")
+
+
+def _settings(project: Project) -> Iterator[Check]:
+    from sagespec.load.load import find_root
+
+    find_root(project.root)  # says so when there is no sagespec.yaml
+    yield Check("project", True, f"{project.settings.name} in {project.root}")
+
+
+def _specs(project: Project) -> Iterator[Check]:
+    found = project.validate()
+    yield Check("specs", True, f"jobs: {found.jobs}, endpoints: {found.endpoints}, files: {len(found.files)}")
+
+
+def _runtime(project: Project) -> Iterator[Check]:
+    try:
+        engine, reason = project.runtime, project.runtime_reason
+    except WorldError:
+        raise  # the engine that was asked for is not there
+    except SagespecError:  # no settings: what would be chosen without any
+        engine, reason = choose("auto", "doctor", project.root)
+    yield Check("runtime", True, reason.removeprefix("runtime "))
+    found = engine.checks()
+    yield from found
+    if not any(check.name == "disk" for check in found):
+        yield _disk(project.root)
+
+
+def _disk(folder: Path) -> Check:
+    free = shutil.disk_usage(folder).free
+    room = "make room: channels and models pass through there"
+    return Check("disk", free >= ROOM_BYTES, f"{free / 2**30:.1f} GiB free at {folder}", room)
+
+
+def _store(project: Project) -> Iterator[Check]:
+    """Write, read back, write once more on a condition that does not hold, delete: all that is ever asked of it."""
+    store, key = project.store, f"{project.settings.name}/doctor-{secrets.token_hex(4)}"
+    begun = time.monotonic()
+    store.write(key, b"probe", if_absent=True)
+    try:
+        found = store.read(key)
+        try:
+            store.write(key, b"other", if_absent=True)
+            keeps_conditions = False
+        except Conflict:
+            keeps_conditions = True
+    finally:
+        store.delete(key)
+    took = f"{(time.monotonic() - begun) * 1000:.0f} ms"
+    if found is None or found[0] != b"probe":
+        yield Check("store", False, f"{store.uri} does not give back what was written", "use another store")
+    elif not keeps_conditions:
+        lost = f"{store.uri} ignores If-None-Match, so two runs at once would not notice each other"
+        yield Check("store", False, lost, "use a server that knows conditional writes (S3, MinIO, a folder)")
+    else:
+        yield Check("store", True, f"{store.uri}: written, read and deleted a probe in {took}")
+
+
+def _cache(project: Project) -> Iterator[Check]:
+    used, limit = project.cache.size() / 2**30, project.settings.cache_size / 2**30
+    yield Check("cache", True, f"{used:.1f} of {limit:g} GiB in {project.cache.folder}; removed, it is fetched again")
+
+
+def _lock(project: Project) -> Iterator[Check]:
+    holder = read_lock(project.store, project.settings.name)
+    if holder is None:
+        yield Check("lock", True, "free")
+        return
+    now = datetime.now(UTC)
+    dead_reason = why_dead(holder, now, now)
+    fate = f"dead ({dead_reason}): the next run takes it over" if dead_reason else "at work, as far as can be told"
+    yield Check("lock", True, f"held by {holder}, {fate}; id {holder.id}")
+    if (holder.renewed_at - now).total_seconds() > CLOCK_SECONDS:
+        fix = f"set the clocks of this machine and of {holder.host} by the same server (NTP)"
+        yield Check("clock", False, f"the lock was renewed at {holder.renewed_at:%H:%M:%S} UTC, which is to come", fix)
+
+
+def _gateway_port(project: Project) -> Iterator[Check]:
+    settings = project.settings.gateway
+    place = f"{settings.host}:{settings.port}"
+    ours = [c for c in project.runtime.containers() if c.address == GATEWAY and c.state is ContainerState.RUNNING]
+    if ours:
+        answers = project.gateway.observe(ours).answers
+        told = f"{place} is ours ({ours[0].name})" + ("" if answers else ", but it does not answer")
+        yield Check("gateway port", answers, told, "`sagespec apply` starts it anew; see `sagespec logs gateway`")
+    elif is_taken(settings.host, settings.port):
+        holder = listener_on(settings.port) or "another program (of another user, or in a container)"
+        fix = "stop it, or set gateway.port in sagespec.yaml"
+        yield Check("gateway port", False, f"{place} is held by {holder}", fix)
+    else:
+        yield Check("gateway port", True, f"{place} is free")
+
+
+def _clock(project: Project) -> Iterator[Check]:
+    """Leases and time limits compare times: ours must be one with that of the disk, which may be a server's."""
+    with tempfile.NamedTemporaryFile(dir=project.scratch) as file:
+        apart = abs(Path(file.name).stat().st_mtime - time.time())
+    told = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC" + (
+        f", {apart:.0f} s from that of the disk" if apart > 1 else ""
+    )
+    yield Check("clock", apart < CLOCK_SECONDS, told, "set the clock (NTP)")

@@ -1,0 +1,127 @@
+"""The files of a new project: what `sagespec init` writes.
+
+A model that predicts which customers leave, with data made on the spot, so that `sagespec apply` works
+before anything has been edited. Nothing that exists is overwritten.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from pathlib import Path
+
+from sagespec.errors import WorldError
+from sagespec.load.loaded import PROJECT_FILE
+from sagespec.spec.schema import json_schema_text
+
+SCHEMA_FILE = "sagespec.schema.json"
+IGNORED = ".sagespec/"
+
+_PROJECT = """\
+# yaml-language-server: $schema={schema}
+# The settings of this project; this file marks its root. Every field: `sagespec schema --docs`.
+apiVersion: sagespec/v1
+kind: Project
+name: "{name}"
+
+# store: s3://my-bucket/models    # where models, logs and history are kept; a folder .sagespec/store if left out
+# runtime: docker                 # or process (no Docker needed); auto, the default, takes Docker if it answers
+# gateway: {{port: 8080}}           # endpoints answer at http://127.0.0.1:8080/endpoints/<name>/invocations
+"""
+
+_SPECS = """\
+# yaml-language-server: $schema=../{schema}
+# Which customers will leave? The CSV files hold the answer (1 or 0) in their first column, then months as a
+# customer, calls to support, monthly bill, and whether there is a yearly contract.
+apiVersion: sagespec/v1
+kind: TrainingJob
+name: churn
+version: 1                        # a trained version never changes: to train with other settings, raise it
+algorithm: xgboost                # a built-in; `image:` runs a container of your own
+hyperparameters:
+  objective: "binary:logistic"
+  num_round: 40
+  max_depth: 3
+  eval_metric: auc
+channels:
+  train: {{source: ../data/churn/train.csv, content_type: text/csv}}         # relative to this file, or s3://…
+  validation: {{source: ../data/churn/validation.csv, content_type: text/csv}}
+stopping: {{max_runtime: 10m}}
+---
+# POST a CSV row without the answer, get the chance that this customer leaves:
+#   curl http://127.0.0.1:8080/endpoints/churn/invocations -H "Content-Type: text/csv" --data 3,5,80.0,0
+apiVersion: sagespec/v1
+kind: Endpoint
+name: churn
+variants:
+  - {{name: stable, model: churn@1, weight: 90}}
+  # To compare a second model on live traffic, train churn version 2 and give it one request in ten:
+  # - {{name: candidate, model: churn@2, weight: 10}}
+"""
+
+
+def init(folder: Path) -> list[Path]:
+    """Write a small working project into `folder`; the files written.
+
+    Of `files(folder)`, those that exist are left alone; .gitignore gets its line where it has it not.
+    """
+    written = []
+    try:
+        for path, text in files(folder).items():
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8", newline="\n")
+                written.append(path)
+        if _ignore(folder / ".gitignore"):
+            written.append(folder / ".gitignore")
+    except OSError as error:
+        raise WorldError(
+            f"cannot write {error.filename}: {error.strerror}", fix="check the folder and its permissions"
+        ) from error
+    return written
+
+
+def files(folder: Path) -> dict[Path, str]:
+    """What a new project in `folder` consists of, .gitignore aside."""
+    values = {"schema": SCHEMA_FILE, "name": project_name(folder)}
+    train, validation = _customers(rows=600, seed=1), _customers(rows=200, seed=2)
+    return {
+        folder / PROJECT_FILE: _PROJECT.format(**values),
+        folder / "specs" / "churn.yaml": _SPECS.format(**values),
+        folder / "data" / "churn" / "train.csv": train,
+        folder / "data" / "churn" / "validation.csv": validation,
+        folder / SCHEMA_FILE: json_schema_text(),
+    }
+
+
+def project_name(folder: Path) -> str:
+    """The folder's name as far as it can be one of ours.
+
+    >>> project_name(Path("/home/ada/Churn model_v2"))
+    'Churn-model-v2'
+    """
+    return re.sub(r"[^a-zA-Z0-9]+", "-", folder.resolve().name)[:63].strip("-") or "my-project"
+
+
+def _ignore(gitignore: Path) -> bool:
+    """Add our line to .gitignore unless it is there; whether it was added."""
+    text = gitignore.read_text(encoding="utf-8") if gitignore.exists() else ""
+    if {IGNORED, IGNORED.rstrip("/"), f"/{IGNORED}"} & {line.strip() for line in text.splitlines()}:
+        return False
+    with gitignore.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(("\n" if text and not text.endswith("\n") else "") + f"{IGNORED}\n")
+    return True
+
+
+def _customers(*, rows: int, seed: int) -> str:
+    """CSV rows of made-up customers; equal seeds give equal rows on every machine."""
+    chance = random.Random(seed)  # noqa: S311  # data for a demo
+    lines = []
+    for _ in range(rows):
+        months, calls = chance.randint(1, 72), min(int(chance.expovariate(0.7)), 9)
+        bill, yearly = round(chance.uniform(15, 120), 2), int(chance.random() < 0.4)
+        leaning = 0.6 * calls + 0.02 * (bill - 60) - 0.05 * (months - 24) - 1.5 * yearly - 1
+        leaves = int(chance.random() < 1 / (1 + math.exp(-leaning)))
+        lines.append(f"{leaves},{months},{calls},{bill},{yearly}\n")
+    return "".join(lines)

@@ -1,0 +1,28 @@
+"""What actions act on: the engine, the gateway, the store's records and the project's folders.
+
+Made by `parts`, handed to every effect by `apply`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sagespec.gateway.gateway import Gateway
+from sagespec.records.records import Records
+from sagespec.run.run import Trainer
+from sagespec.runtimes.protocol import Runtime
+from sagespec.state.manifest import Git
+
+
+@dataclass(frozen=True)
+class World:
+    """What actions act on. `root` is the project's folder, `scratch` a folder for what may be lost."""
+
+    runtime: Runtime
+    gateway: Gateway
+    records: Records
+    trainer: Trainer
+    root: Path
+    scratch: Path
+    git: Git | None = None

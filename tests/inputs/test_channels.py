@@ -1,0 +1,217 @@
+"""What is in a channel: prefixes, manifests, shuffling and shards, and the fingerprint that must never change."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagespec.errors import WorldError
+from sagespec.inputs.channels import contents_of, input_of, share_of
+from sagespec.state.desired import DesiredChannel
+from sagespec.stores.open import open_store
+from tests.contracts.servers import s3_server
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    for path in ("b.csv", "a/2.csv", "a/1.csv", "a/10.csv"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(path)
+    return folder
+
+
+def paths_of(root: Path, source: str, **fields: Any) -> list[str]:
+    return contents_of(DesiredChannel("train", source, **fields), root).paths
+
+
+def write_manifest(folder: Path, *elements: Any) -> str:
+    (folder / "listed.json").write_text(json.dumps(elements))
+    return str(folder / "listed.json")
+
+
+def test_a_folder_gives_its_files_by_key_and_a_file_itself(data: Path, tmp_path: Path) -> None:
+    assert paths_of(tmp_path, "data") == ["a/1.csv", "a/10.csv", "a/2.csv", "b.csv"]
+    assert paths_of(tmp_path, "data/a/2.csv") == ["2.csv"]
+
+
+def test_nothing_there_is_told_with_the_channel(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(WorldError, match="channel train: there is nothing at empty"):
+        paths_of(tmp_path, "empty")
+
+
+# -- fingerprints ----------------------------------------------------------------------------------
+
+
+def test_a_fingerprint_is_of_names_sizes_and_contents(data: Path, tmp_path: Path) -> None:
+    """As it always was: it stands in manifests of trained models."""
+    channel = DesiredChannel("train", "data", "text/csv")
+    found = input_of(channel, contents_of(channel, tmp_path))
+    digest = hashlib.sha256()
+    for path in ("a/1.csv", "a/10.csv", "a/2.csv", "b.csv"):
+        digest.update(f"{path}\0{len(path)}\0{hashlib.sha256(path.encode()).hexdigest()}\n".encode())
+    assert (found.fingerprint, found.objects, found.bytes) == (digest.hexdigest(), 4, 27)
+    assert (found.source, found.content_type) == ("data", "text/csv")
+
+
+@pytest.mark.s3
+def test_a_fingerprint_of_s3_is_of_names_sizes_and_etags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with s3_server("moto") as server:
+        server.activate(monkeypatch)
+        etag = open_store(f"{server.uri}/in").write("a.csv", b"1,2")
+        channel = DesiredChannel("train", f"{server.uri}/in/")
+        found = input_of(channel, contents_of(channel, tmp_path))
+    assert found.fingerprint == hashlib.sha256(f"a.csv\0{3}\0{etag}\n".encode()).hexdigest()
+
+
+# -- shares ----------------------------------------------------------------------------------------
+
+
+def test_shards_are_every_nth_and_hold_all_once() -> None:
+    paths = [f"{number:02}" for number in range(10)]
+    shares = [share_of(paths, seed=None, index=index, count=3, sharded=True) for index in range(3)]
+    assert shares == [["00", "03", "06", "09"], ["01", "04", "07"], ["02", "05", "08"]]
+    assert share_of(paths[:1], seed=None, index=1, count=3, sharded=True) == []
+    assert share_of(paths, seed=None, index=1, count=3) == paths
+
+
+def test_a_seed_gives_the_same_order_again_and_another_each_epoch() -> None:
+    paths = [f"{number:02}" for number in range(20)]
+    orders = [share_of(paths, seed=7, epoch=epoch) for epoch in range(3)]
+    assert orders == [share_of(paths, seed=7, epoch=epoch) for epoch in range(3)]
+    assert len({tuple(order) for order in [paths, *orders]}) == 4
+    assert all(sorted(order) == paths for order in orders)
+
+
+def test_shuffled_shards_hold_all_once_and_change_hands() -> None:
+    paths = [f"{number:02}" for number in range(20)]
+    epochs = [
+        [share_of(paths, seed=1, epoch=epoch, index=index, count=2, sharded=True) for index in range(2)]
+        for epoch in range(2)
+    ]
+    assert all(sorted(first + second) == paths for first, second in epochs)
+    assert set(epochs[0][0]) != set(epochs[1][0])
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_the_next_epoch_is_there_as_soon_as_one_is_read(tmp_path: Path, closes: bool) -> None:
+    """Though the reader opens it at once, and even before it has closed the one it has read."""
+    for folder in ("pipes", "input/config", "input/data/train"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "input/data/train/a").write_bytes(b"abc")
+    order = {"objects": ["a"], "seed": None, "index": 0, "count": 1, "gzip": False, "recordio": False}
+    (tmp_path / "input/config/feeder.json").write_text(json.dumps({"train": order}))
+    program = Path(__file__).parents[2] / "images" / "feeder" / "train"
+    with subprocess.Popen([sys.executable, program], env={"SAGEMAKER_BASE_DIR": str(tmp_path)}) as feeder:
+        while not (tmp_path / "output/ready").exists():
+            time.sleep(0.01)
+        with contextlib.ExitStack() as unclosed:
+            unclosed.callback(feeder.terminate)
+            for epoch in range(50):
+                pipe = unclosed.enter_context((tmp_path / f"pipes/train_{epoch}").open("rb"))
+                assert pipe.read() == b"abc"
+                if closes:
+                    pipe.close()
+    assert not list((tmp_path / "pipes").iterdir())
+
+
+def test_the_feeder_shuffles_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "images" / "feeder")
+    from pipe_feeder import Channel
+
+    paths = [f"{number:02}" for number in range(20)]
+    for index in range(2):
+        fed = Channel("train", {"objects": paths, "seed": 5, "index": index, "count": 2}, Path(), Path())
+        for epoch in range(3):
+            share = share_of(paths, seed=5, epoch=epoch, index=index, count=2, sharded=True)
+            assert fed.objects_of(epoch) == share
+
+
+# -- manifests -------------------------------------------------------------------------------------
+
+
+def test_a_manifest_names_objects_below_a_prefix_in_its_order(data: Path, tmp_path: Path) -> None:
+    listed = write_manifest(tmp_path, {"prefix": f"{data}/"}, "b.csv", "a/10.csv")
+    contents = contents_of(DesiredChannel("train", listed, is_manifest=True), tmp_path)
+    assert contents.paths == ["b.csv", "a/10.csv"]
+    assert [contents.file(entry).read_text() for entry in contents.entries] == ["b.csv", "a/10.csv"]
+    assert contents.manifest == Path(listed).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key"),
+    [("data/", "a/1.csv"), ("data/a/1", "0.csv"), ("file://{data}/a/", "1.csv"), ("./", "data/b.csv")],
+)
+def test_a_prefix_may_be_relative_to_the_manifest_or_end_inside_a_name(
+    data: Path, tmp_path: Path, prefix: str, key: str
+) -> None:
+    listed = write_manifest(tmp_path, {"prefix": prefix.format(data=data)}, key)
+    (path,) = paths_of(Path("/"), listed, is_manifest=True)
+    assert path in ("a/1.csv", "10.csv", "1.csv", "data/b.csv")
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("kind", ["rclone", "moto"])
+def test_a_manifest_in_s3(kind: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with s3_server(kind) as server:
+        server.activate(monkeypatch)
+        store = open_store(server.uri)
+        for key in ("data/part-1.csv", "data/part-2.csv", "data/part-10.csv", "other/x.csv"):
+            store.write(key, key.encode())
+        store.write("listed", json.dumps([{"prefix": f"{server.uri}/data/part-"}, "10.csv", "1.csv"]).encode())
+        assert paths_of(tmp_path, f"{server.uri}/listed", is_manifest=True) == ["part-10.csv", "part-1.csv"]
+        store.write("listed", json.dumps([{"prefix": "data/"}, "part-1.csv"]).encode())
+        with pytest.raises(WorldError, match="write the whole of it: s3://bucket/prefix/"):
+            paths_of(tmp_path, f"{server.uri}/listed", is_manifest=True)
+        with pytest.raises(WorldError, match="no manifest"):
+            paths_of(tmp_path, f"{server.uri}/data/", is_manifest=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("not json", "is not JSON: Expecting value: line 1 column 1"),
+        ("[]", "names no objects"),
+        ('[{"prefix": "data/"}]', "names no objects"),
+        ('{"prefix": "data/"}', "names no objects"),
+        ('["data/b.csv", "data/a/1.csv"]', 'first element is "data/b.csv"'),
+        ('[{"prefix": "data/", "x": 1}, "b.csv"]', 'first element is {"prefix": "data/", "x": 1}'),
+        ('[{"prefix": "data/"}, "b.csv", 3]', "element 3 is 3 and no key"),
+        ('[{"prefix": "data/"}, "b.csv", "b.csv"]', "element 3 names 'b.csv' once more"),
+        ('[{"prefix": "data/"}, "b.csv", "c.csv", "d.csv"]', r"element 3 is 'c.csv', but there is no .*and 1 more"),
+        ('[{"prefix": "data/"}, "../secret"]', "cannot be used as a file name"),
+        ('[{"prefix": "nowhere/"}, "b.csv"]', "nowhere does not exist"),
+    ],
+)
+def test_what_is_wrong_with_a_manifest_is_told_with_its_place(
+    data: Path, tmp_path: Path, content: str, said: str
+) -> None:
+    assert data.exists()
+    (tmp_path / "listed.json").write_text(content)
+    with pytest.raises(WorldError, match=said):
+        paths_of(tmp_path, "listed.json", is_manifest=True)
+
+
+# -- folders as they stand -------------------------------------------------------------------------
+
+
+def test_a_folder_is_used_as_it_stands_where_everybody_may_read_all_of_it(data: Path, tmp_path: Path) -> None:
+    channel = DesiredChannel("train", "data")
+    assert contents_of(channel, tmp_path).is_plain_folder
+    (data / "link.csv").symlink_to(data / "b.csv")
+    assert not contents_of(channel, tmp_path).is_plain_folder, "a link leads out of what a container sees"
+    (data / "link.csv").unlink()
+    (data / "b.csv").chmod(0o600)
+    assert not contents_of(channel, tmp_path).is_plain_folder
+    (data / "b.csv").chmod(0o644)
+    (data / "a").chmod(0o700)
+    assert not contents_of(channel, tmp_path).is_plain_folder

@@ -1,0 +1,200 @@
+"""What no plan may ever do, over random specs, random accidents and kills after any action.
+
+A simulated world takes a random series of specs. Each is applied up to a random action, as if killed
+there; containers die and vanish; models are unhealthy and jobs fail. Then all is let settle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sagespec.plan import Action
+from sagespec.reconcile.options import Options
+from sagespec.state.addresses import Address
+from sagespec.state.desired import Desired
+from sagespec.state.observed import ContainerState
+from tests.simulation import START, Simulation, desired_from
+
+RANDOMS = st.randoms(use_true_random=False)
+VERSIONS = st.integers(1, 4)
+WEIGHTS = st.sampled_from([0, 1, 10, 50, 90])
+
+
+@st.composite
+def endpoints(draw: st.DrawFn) -> dict[str, Any]:
+    names = draw(st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True))
+    variants = [
+        {
+            "name": name,
+            "model": f"churn@{draw(VERSIONS)}",
+            "weight": draw(WEIGHTS),
+            "instances": draw(st.integers(1, 3)),
+            "environment": draw(st.sampled_from([{}, {"MODE": "x"}])),
+        }
+        for name in names
+    ]
+    if not any(variant["weight"] for variant in variants):
+        variants[0]["weight"] = 1
+    return {
+        "kind": "Endpoint",
+        "name": draw(st.sampled_from(["churn", "fraud"])),
+        "variants": variants,
+        "rollout": {"replace": draw(st.sampled_from(["changed", "always"]))},
+        "protect": draw(st.sampled_from([False, False, True])),
+    }
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> Desired:
+    jobs = [{"kind": "TrainingJob", "name": "churn", "version": version} for version in range(1, 5)]
+    asked = draw(st.lists(endpoints(), max_size=2, unique_by=lambda endpoint: endpoint["name"]))
+    return desired_from(*jobs, *asked)
+
+
+@st.composite
+def accidents(draw: st.DrawFn) -> list[tuple[str, int]]:
+    kinds = st.sampled_from(["gone", "exited", "created", "route lost"])
+    return draw(st.lists(st.tuples(kinds, st.integers(0, 20)), max_size=3))
+
+
+def befall(world: Simulation, accident: tuple[str, int]) -> None:
+    kind, index = accident
+    if kind == "route lost":
+        names = sorted(world.routes)
+        if names:
+            del world.routes[names[index % len(names)]]
+        return
+    names = sorted(world.containers)
+    if not names:
+        return
+    name = names[index % len(names)]
+    if kind == "gone":
+        if world.containers.pop(name).address.kind == "gateway":
+            world.routes.clear()
+        return
+    state = ContainerState.EXITED if kind == "exited" else ContainerState.CREATED
+    world.containers[name] = replace(world.containers[name], state=state, exit_code=1)
+
+
+class Watcher:
+    """Checks the world after every single action. `prunes`: endpoints that no spec names may stop answering."""
+
+    def __init__(self, world: Simulation) -> None:
+        self.world = world
+        self.prunes = False
+        self.served: set[str] = set()
+        self.trained: dict[Address, int] = {}
+
+    def __call__(self, action: Action) -> None:
+        serving = self.serving()
+        for name in self.served - serving:
+            leaves = (self.prunes and action.cause.reason.value == "removed") or action.verb == "start-gateway"
+            assert leaves, f"{name} answered before {action.id} and nobody answers now"
+        self.served = serving
+        if action.verb == "run-job":
+            self.trained[action.about] = self.trained.get(action.about, 0) + 1
+
+    def serving(self) -> set[str]:
+        """Endpoints with at least one healthy instance that gets traffic."""
+        return {
+            name
+            for name, route in self.world.routes.items()
+            if any(self.world.is_healthy(n) for t in route.targets if t.weight > 0 for n in t.instances)
+        }
+
+
+def the_world(failing: set[int], unhealthy: set[int], rng: Random) -> tuple[Simulation, Watcher]:
+    world = Simulation(
+        failing_jobs={Address("job", "churn", version) for version in failing},
+        unhealthy={f"churn@{version}" for version in unhealthy},
+        gateway_hash=desired_from().gateway_hash,
+        now=START,
+        choose=rng.choice,
+    )
+    watcher = Watcher(world)
+    world.check = watcher
+    return world, watcher
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    series=st.lists(st.tuples(specs(), st.integers(0, 12), accidents()), min_size=1, max_size=4),
+    failing=st.sets(VERSIONS, max_size=1),
+    unhealthy=st.sets(VERSIONS, max_size=1),
+    rng=RANDOMS,
+)
+def test_any_history_of_edits_kills_and_accidents_settles(
+    series: list[tuple[Desired, int, list[tuple[str, int]]]], failing: set[int], unhealthy: set[int], rng: Random
+) -> None:
+    world, watcher = the_world(failing, unhealthy, rng)
+    for desired, killed_after, accidents_then in series:
+        watcher.served = watcher.serving()
+        world.carry_out(world.plan(desired), set(), limit=killed_after)
+        for accident in accidents_then:
+            befall(world, accident)
+    desired = series[-1][0]
+    watcher.served = watcher.serving()
+    world.settle(desired)
+    after = world.plan(desired)
+    # Only what can never succeed is left: instances of a live revision whose model has turned unhealthy.
+    left = [action for action in after if action.verb not in ("await-healthy", "set-routes", "start-instance")]
+    assert not left or unhealthy, after.text()
+    if not unhealthy:
+        assert not after.actions, after.text()
+        for endpoint in desired.endpoints:
+            if not after.refused:
+                shares = {t.variant: t.weight for t in world.routes[endpoint.name].targets}
+                assert shares == {v.name: v.weight for v in endpoint.variants}
+    assert all(times == 1 for job, times in watcher.trained.items() if job not in world.failing_jobs)
+    assert not [c for c in world.containers.values() if c.address.kind == "job"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(before=specs(), after=specs(), kills=st.lists(st.integers(0, 6), max_size=4), rng=RANDOMS)
+def test_pruning_leaves_exactly_what_is_asked_and_what_is_protected(
+    before: Desired, after: Desired, kills: list[int], rng: Random
+) -> None:
+    world, watcher = the_world(set(), set(), rng)
+    watcher.prunes = True
+    world.settle(before)
+    options = Options(prune=True, allow_empty=True)
+    for kill in kills:
+        watcher.served = watcher.serving()
+        world.carry_out(world.plan(after, options), set(), limit=kill)
+    watcher.served = watcher.serving()
+    world.settle(after, options)
+    protected = {endpoint.name for endpoint in before.endpoints if endpoint.protect}
+    wanted = {endpoint.name for endpoint in after.endpoints}
+    live = {c.address.name for c in world.containers.values() if c.address.kind == "endpoint"}
+    assert wanted <= live <= wanted | protected
+    assert protected <= live
+
+
+@settings(max_examples=60, deadline=None)
+@given(desired=specs(), others=specs(), rng=RANDOMS)
+def test_equal_worlds_give_equal_plans(desired: Desired, others: Desired, rng: Random) -> None:
+    world, _ = the_world(set(), set(), rng)
+    world.settle(others)
+    assert world.plan(desired) == world.plan(desired)
+    assert world.plan(desired).text() == world.plan(desired).text()
+
+
+@settings(max_examples=80, deadline=None)
+@given(before=specs(), after=specs(), rng=RANDOMS)
+def test_a_change_of_weights_alone_touches_no_container(before: Desired, after: Desired, rng: Random) -> None:
+    world, _ = the_world(set(), set(), rng)
+    world.settle(before)
+    for endpoint in after.endpoints:
+        live = next((e for e in before.endpoints if e.name == endpoint.name), None)
+        if live is None or {(v.name, v.hash, v.instances) for v in live.variants} != {
+            (v.name, v.hash, v.instances) for v in endpoint.variants
+        }:
+            continue
+        only = replace(after, endpoints=(endpoint,))
+        verbs = {action.verb for action in world.plan(only) if action.about.name == endpoint.name}
+        assert verbs <= {"set-routes", "record-revision"}

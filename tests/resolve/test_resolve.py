@@ -1,0 +1,197 @@
+"""Specs to Desired: what algorithms object to, and what a job's key is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sagespec.errors import SpecError, WorldError
+from sagespec.load.load import load
+from sagespec.resolve.builtins import OTHER_SPELLINGS, describe_images
+from sagespec.resolve.resolve import resolve
+from sagespec.runtimes.choose import images_dir
+from sagespec.state.addresses import Address
+from sagespec.state.desired import Desired, DesiredJob
+from sagespec.state.manifest import JobStatus, Manifest
+
+PROJECT = "apiVersion: sagespec/v1\nkind: Project\nname: demo\n"
+
+
+def jobs(
+    root: Path,
+    *bodies: str,
+    manifests: Mapping[Address, Manifest] | None = None,
+    fingerprint: Callable[[str], str] = "etag of {}".format,
+) -> dict[str, DesiredJob]:
+    """The jobs of specs named a, b, … whose fields behind the version are `bodies`."""
+    (root / "sagespec.yaml").write_text(PROJECT)
+    text = "---\n".join(
+        f"apiVersion: sagespec/v1\nkind: TrainingJob\nname: {name}\nversion: 1\n{body}"
+        for name, body in zip("abcdefgh", bodies, strict=False)
+    )
+    (root / "specs.yaml").write_text(text)
+    loaded = load([Path("specs.yaml")], root)
+    images = describe_images(images_dir())
+    desired = resolve(loaded, root=root, images=images, manifests=manifests or {}, fingerprint=fingerprint)
+    return {job.name: job for job in desired.jobs}
+
+
+def refusal(root: Path, body: str) -> str:
+    with pytest.raises(SpecError) as caught:
+        jobs(root, body)
+    return str(caught.value)
+
+
+def manifest_of(job: DesiredJob) -> Manifest:
+    """What there is in the store once the job has been trained."""
+    now = datetime.now(UTC)
+    return Manifest(
+        project="demo",
+        name=job.name,
+        version=job.version,
+        key=job.key,
+        key_fields=dict(job.key_fields),
+        status=JobStatus.COMPLETED,
+        spec=dict(job.spec),
+        started_at=now,
+        ended_at=now,
+    )
+
+
+def xgboost(hyperparameters: str, channels: str = "{train: s3://b/train}") -> str:
+    return f"algorithm: xgboost\nhyperparameters: {{{hyperparameters}}}\nchannels: {channels}\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (xgboost("num_rounds: 5"), "specs.yaml:6:31 job/a@1: hyperparameters.num_rounds is not one of xgboost"),
+        (xgboost("num_rounds: 5"), 'did you mean "num_round"?'),
+        (xgboost("eta: 0.1"), "specs.yaml:6:18 job/a@1: hyperparameters.num_round is missing"),
+        (xgboost("num_round: 1.5"), "hyperparameters.num_round is 1.5, but must be a whole number"),
+        (xgboost("num_round: 0"), "hyperparameters.num_round is 0, but must be at least 1"),
+        (xgboost("num_round: 1, eta: 2"), "hyperparameters.eta is 2, but must be at least 0 and at most 1"),
+        (xgboost("num_round: 1, booster: tree"), "booster is tree, but must be one of gbtree, gblinear, dart"),
+        (xgboost("num_round: 1", "{training: s3://b/t}"), "channels.training is not a channel of xgboost"),
+        (xgboost("num_round: 1", "{validation: s3://b/t}"), "specs.yaml:7:11 job/a@1: channels.train is missing"),
+        (
+            xgboost("num_round: 1", "{train: {source: s3://b/t, content_type: image/png}}"),
+            "channels.train.content_type is image/png, which xgboost does not read",
+        ),
+    ],
+)
+def test_what_an_algorithm_would_refuse_is_told_with_its_line(body: str, said: str, tmp_path: Path) -> None:
+    assert said in refusal(tmp_path, body)
+
+
+def test_what_an_algorithm_takes_is_let_through(tmp_path: Path) -> None:
+    accepted = xgboost('num_round: "10", eta: 0.1, sketch_eps: 0.1, _tuning_objective_metric: x')
+    assert jobs(tmp_path, accepted)["a"].hyperparameters["num_round"] == "10"
+
+
+def test_a_changed_script_is_another_job_and_a_changed_cache_is_not(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/train.py").write_text("print(1)\n")
+    body = "image: acme\nentry_point: train.py\nsource_dir: ./src\n"
+    before = jobs(tmp_path, body)["a"]
+    (tmp_path / "src/__pycache__").mkdir()
+    (tmp_path / "src/__pycache__/train.pyc").write_text("x")
+    assert jobs(tmp_path, body)["a"].key == before.key
+    (tmp_path / "src/train.py").write_text("print(2)\n")
+    after = jobs(tmp_path, body)["a"]
+    assert after.key != before.key
+    changed = [field for field in after.key_fields if after.key_fields[field] != before.key_fields[field]]
+    assert changed == ["code"]
+
+
+def test_what_a_link_among_the_scripts_leads_to_counts(tmp_path: Path) -> None:
+    for folder in ("src", "shared"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "src/train.py").write_text("import shared, tool\n")
+    (tmp_path / "tool.py").write_text("A = 1\n")
+    (tmp_path / "shared/__init__.py").write_text("A = 1\n")
+    (tmp_path / "src/shared").symlink_to("../shared")
+    (tmp_path / "src/tool.py").symlink_to("../tool.py")
+    (tmp_path / "src/broken").symlink_to("nowhere")
+    body = "image: acme\nentry_point: train.py\nsource_dir: ./src\n"
+    keys = [jobs(tmp_path, body)["a"].key]
+    for changed in ("tool.py", "shared/__init__.py"):
+        (tmp_path / changed).write_text("A = 2\n")
+        keys.append(jobs(tmp_path, body)["a"].key)
+    assert len(set(keys)) == 3
+
+
+def test_a_changed_build_context_is_another_job(tmp_path: Path) -> None:
+    (tmp_path / "container").mkdir()
+    (tmp_path / "container/Dockerfile").write_text("FROM scratch\n")
+    plain, with_args = "build: ./container\n", "build: {context: ./container, args: {A: b}}\n"
+    first, second = jobs(tmp_path, plain, with_args).values()
+    assert first.key != second.key
+    (tmp_path / "container/Dockerfile").write_text("FROM debian\n")
+    assert jobs(tmp_path, plain)["a"].key != first.key
+
+
+def test_a_built_container_serves_by_one_name_before_and_after_training(tmp_path: Path) -> None:
+    (tmp_path / "container").mkdir()
+    (tmp_path / "container/Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "sagespec.yaml").write_text(PROJECT)
+    (tmp_path / "specs/own.yaml").write_text(
+        "apiVersion: sagespec/v1\nkind: TrainingJob\nname: own\nversion: 1\nbuild: ../container\n---\n"
+        "apiVersion: sagespec/v1\nkind: Endpoint\nname: own\nvariants: [{name: one, model: own@1}]\n"
+    )
+    loaded = load([Path("specs")], tmp_path)
+
+    def resolved(manifests: Mapping[Address, Manifest]) -> Desired:
+        return resolve(loaded, root=tmp_path, images={}, manifests=manifests, fingerprint=str)
+
+    before = resolved({})
+    (job,) = before.jobs
+    assert resolved({job.address: manifest_of(job)}).endpoints == before.endpoints
+
+
+def test_a_trained_jobs_script_in_s3_may_be_gone(tmp_path: Path) -> None:
+    body = "framework: sklearn\nentry_point: train.py\nsource_dir: s3://acme/sourcedir.tar.gz\n"
+    before = jobs(tmp_path, body)["a"]
+
+    def gone(uri: str) -> str:
+        raise WorldError(f"there is nothing at {uri}")
+
+    after = jobs(tmp_path, body, manifests={before.address: manifest_of(before)}, fingerprint=gone)["a"]
+    assert after.key == before.key
+    with pytest.raises(WorldError):
+        jobs(tmp_path, body, fingerprint=gone)
+
+
+def test_a_source_dir_is_a_folder_or_an_archive(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("print(1)\n")
+    script = "framework: sklearn\nentry_point: train.py\n"
+    file = refusal(tmp_path, script + "source_dir: ./train.py\n")
+    assert "specs.yaml:7:13 job/a@1: source_dir: ./train.py is a file, and no .tar.gz" in file
+    prefix = refusal(tmp_path, script + "source_dir: s3://acme/code/\n")
+    assert 'specs.yaml:7:13 job/a@1: source_dir: "s3://acme/code/" is no archive' in prefix
+
+
+def test_what_only_decides_whether_a_job_ends_is_not_in_its_key(tmp_path: Path) -> None:
+    plain = xgboost("num_round: 1")
+    settings = "checkpoints: true\nretries: 5\nstopping: {max_runtime: 1h, max_wait: 2h}\nresources: {gpus: 1}\n"
+    metrics = "metrics: [{name: auc, regex: 'auc=(.*)'}]\ninput_mode: fastfile\n"
+    first, second = jobs(tmp_path, plain, plain + settings + metrics).values()
+    assert first.key == second.key
+
+
+def test_a_pipe_is_another_job(tmp_path: Path) -> None:
+    plain = xgboost("num_round: 1")
+    first, second = jobs(tmp_path, plain, plain + "input_mode: pipe\n").values()
+    assert first.key != second.key
+    assert second.key_fields["channels.train.input_mode"] == "pipe"
+
+
+def test_content_types_are_spelt_as_the_algorithms_read_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(images_dir())
+    from toolkit.media import OTHER_NAMES
+
+    assert OTHER_SPELLINGS == OTHER_NAMES

@@ -1,0 +1,84 @@
+"""Whose fault the end of a job is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sagespec.run.faults import Ending, HostEnd, Seen, Verdict, judge
+from sagespec.state.addresses import job_address
+from sagespec.state.manifest import JobStatus
+from sagespec.state.observed import Container, ContainerState
+
+
+def ended(
+    code: int | None,
+    *,
+    host: str = "algo-1",
+    note: str = "",
+    signals: tuple[int, ...] = (),
+    seen: Seen = Seen.WATCHED,
+    **more: Any,
+) -> HostEnd:
+    """code: None for a container that vanished."""
+    address = job_address("m", 1)
+    container = Container(host, address, "1-a", ContainerState.EXITED, exit_code=code, note=note, signals=signals)
+    return HostEnd(host, container if code is not None else None, seen, **more)
+
+
+FAILED = JobStatus.FAILED
+CASES = {
+    "well": ([ended(0)], None, JobStatus.COMPLETED, ""),
+    "its own code": ([ended(3, last_lines=["oops"])], None, FAILED, "AlgorithmError: algo-1 exited with code 3; its"),
+    "its own words": ([ended(1, failure="no labels")], None, FAILED, "AlgorithmError: no labels"),
+    "the input": ([ended(1, failure="ClientError: no labels\n")], None, FAILED, "ClientError: no labels"),
+    "the input, of several": (
+        [ended(1), ended(1, host="algo-2", failure="ClientError: x")],
+        None,
+        FAILED,
+        "ClientError: x",
+    ),
+    "out of memory": ([ended(137, note="out of memory")], None, FAILED, "AlgorithmError: algo-1 exited with code 137"),
+    "segmentation fault": ([ended(139)], None, FAILED, "AlgorithmError: algo-1 exited with code 139"),
+    "killed": ([ended(137)], None, FAILED, "InternalServerError: algo-1 was ended from outside (SIGKILL)"),
+    "asked to end": ([ended(143)], None, FAILED, "InternalServerError: algo-1 was ended from outside (SIGTERM)"),
+    "asked to end, and obeyed": (
+        [ended(0, signals=(15,))],
+        None,
+        FAILED,
+        "InternalServerError: algo-1 was ended from outside (SIGTERM)",
+    ),
+    "a signal of no consequence": ([ended(0, signals=(10,))], None, JobStatus.COMPLETED, ""),
+    "vanished": ([ended(None)], None, FAILED, "InternalServerError: the container of algo-1 was removed"),
+    "with its engine": ([ended(0, seen=Seen.AWAY)], None, FAILED, "InternalServerError: algo-1 ended while the engine"),
+    "with its machine": ([ended(255, seen=Seen.UNWATCHED)], None, FAILED, "InternalServerError: algo-1 ended with its"),
+    "255 of its own": ([ended(255)], None, FAILED, "AlgorithmError: algo-1 exited with code 255"),
+    "a loss the others cannot bear": (
+        [ended(1, failure="AlgorithmError: connection reset"), ended(137, host="algo-2")],
+        None,
+        FAILED,
+        "InternalServerError: algo-2 was ended from outside (SIGKILL)",
+    ),
+    "stopped after another failed": (
+        [ended(143), ended(2, host="algo-2")],
+        Ending(by_themselves=("algo-2",)),
+        FAILED,
+        "AlgorithmError: algo-2 exited with code 2",
+    ),
+    "stopped by us": ([ended(137)], Ending(reason="MaxRuntimeExceeded: x"), JobStatus.STOPPED, "MaxRuntimeExceeded: x"),
+    "its feeder": ([ended(0)], Ending(reason="InternalServerError: fed no more"), FAILED, "InternalServerError: fed"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_whose_fault_it_is(case: str) -> None:
+    ends, ending, status, begins = CASES[case]
+    verdict = judge(ends, ending)
+    assert verdict.status is status
+    assert verdict.reason.startswith(begins)
+    assert verdict.is_platforms == begins.startswith("InternalServerError")
+
+
+def test_no_more_than_1024_characters_of_a_failure_file() -> None:
+    assert judge([ended(1, failure="x" * 3000)], None) == Verdict(FAILED, "AlgorithmError: " + "x" * 1024)

@@ -1,0 +1,110 @@
+"""Numbers found in lines: which count, in what order, and how many are kept."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from sagespec.errors import WorldError
+from sagespec.run.metrics import MOST_POINTS, FoundMetrics, final_values, series_of, thinned
+from sagespec.state.manifest import Manifest
+from sagespec.verbs.metrics import followed_series
+from tests.fakes import FakeEngine, FakeRuntime, Faults
+
+LOSS = [("loss", re.compile(r"loss=(\S+)"))]
+
+
+def found(*lines: tuple[float, str]) -> FoundMetrics:
+    host = FoundMetrics(LOSS)
+    for at, line in lines:
+        host.read(at, line)
+    return host
+
+
+def test_numbers_are_kept_with_the_seconds_since_the_start() -> None:
+    host = found((100.5, "epoch 1 loss=0.5"), (101.25, "loss=1e-3 done"), (102, "no number"))
+    assert series_of([host], since=100.0) == {"loss": [(0.5, 0.5), (1.25, 0.001)]}
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "high", "1e999"])
+def test_what_is_no_finite_number_is_no_metric(text: str) -> None:
+    assert series_of([found((1, f"loss={text}"))], since=0) == {}
+
+
+def test_of_a_group_that_took_no_part_nothing_is_read() -> None:
+    host = FoundMetrics([("loss", re.compile(r"loss=(\d+)?"))])
+    host.read(1, "loss=")
+    assert host.names == ()
+
+
+def test_the_lines_of_all_hosts_count_and_the_last_printed_wins() -> None:
+    first, second = found((10, "loss=1"), (30, "loss=3")), found((20, "loss=2"), (40, "loss=4"))
+    series = series_of([first, second], since=10)
+    assert series == {"loss": [(0, 1), (10, 2), (20, 3), (30, 4)]}
+    assert final_values(series) == {"loss": 4}
+
+
+def test_of_two_hosts_at_one_time_the_first_wins() -> None:
+    hosts = [found((10, "loss=1")), found((10, "loss=2"))]
+    assert final_values(series_of(hosts, since=0)) == {"loss": 1}
+
+
+def test_several_patterns_may_give_one_metric() -> None:
+    host = FoundMetrics([*LOSS, ("loss", re.compile(r"error (\S+)")), ("auc", re.compile(r"auc (\S+)"))])
+    for at, line in enumerate(["loss=1", "error 2", "loss=3 auc 0.5"]):
+        host.read(at, line)
+    assert series_of([host], since=0) == {"loss": [(0, 1), (1, 2), (2, 3)], "auc": [(2, 0.5)]}
+
+
+@pytest.mark.parametrize("count", [1, 999, 1000, 1001, 4001, 12_345])
+def test_a_long_series_is_thinned_evenly_and_keeps_both_ends(count: int) -> None:
+    host = found(*((float(number), f"loss={number}") for number in range(count)))
+    points = series_of([host], since=0)["loss"]
+    assert len(points) == min(count, MOST_POINTS)
+    assert points[0] == (0, 0)
+    assert points[-1] == (count - 1, count - 1)
+    gaps = [later[0] - earlier[0] for earlier, later in pairwise(points)]
+    assert not gaps or max(gaps) <= count / MOST_POINTS * 2 + 1
+
+
+def test_thinning_leaves_few_points_alone() -> None:
+    points = [(random.random(), random.random()) for _ in range(10)]
+    assert thinned(points) == points
+
+
+class BreaksOff(FakeRuntime):
+    def timed_logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[float, str]]:
+        yield 1.0, "loss=0.5"
+        raise WorldError("the engine closed the connection")
+
+
+def test_a_log_that_breaks_off_ends_what_follows_it_in_words() -> None:
+    series = followed_series(BreaksOff("p", FakeEngine(), Faults()), ["one"], LOSS, 0.0, every_seconds=0.01)
+    with pytest.raises(WorldError, match="closed the connection"):
+        list(series)
+
+
+def test_the_manifest_tells_the_final_metrics_as_sagemaker_does() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    manifest = Manifest(
+        project="p",
+        name="churn",
+        version=1,
+        key="1-a",
+        key_fields={},
+        status="completed",  # type: ignore[arg-type]
+        spec={},
+        metrics={"loss": 0.5, "of an earlier release": 1.0},
+        series={"loss": [(1, 0.7), (2.5, 0.5)]},
+        started_at=start,
+        ended_at=start + timedelta(seconds=9),
+    )
+    assert Manifest.model_validate_json(manifest.model_dump_json()).final_metrics == [
+        {"MetricName": "loss", "Value": 0.5, "Timestamp": start + timedelta(seconds=2.5)},
+        {"MetricName": "of an earlier release", "Value": 1.0, "Timestamp": start + timedelta(seconds=9)},
+    ]

@@ -1,0 +1,180 @@
+"""The verbs, where no scenario covers them: which engine, which data must be there, what is remembered."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from sagespec import Project, SpecError, WorldError
+from sagespec.events import Event, EventKind
+from sagespec.reconcile.options import Options
+from sagespec.runtimes.choose import choose
+from tests.scenarios.specs import endpoint, job
+from tests.scenarios.workspace import Workspace, free_port, wait_until
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, project_name: str) -> Workspace:
+    return Workspace(tmp_path / "project", project_name, "process")
+
+
+def test_auto_stays_with_the_processes_of_the_last_apply(tmp_path: Path) -> None:
+    chosen, reason = choose("auto", "acme", tmp_path, last="process")
+    assert chosen.name == "process"
+    assert "runs there" in reason
+
+
+def test_auto_starts_no_second_copy_when_the_engine_of_the_last_apply_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    with pytest.raises(WorldError, match="second copy"):
+        choose("auto", "acme", tmp_path, last="docker")
+    with pytest.raises(WorldError, match="DOCKER_HOST names an engine"):
+        choose("auto", "acme", tmp_path)
+
+
+def test_apply_notes_its_runtime_and_destroy_forgets_it(workspace: Workspace) -> None:
+    note = workspace.root / ".sagespec" / "runtime"
+    workspace.write(job(1))
+    with workspace.project() as project:
+        assert project.apply().ok
+        assert note.read_text() == "process\n"
+        assert project.destroy().ok
+    assert not note.exists()
+
+
+def test_missing_data_and_what_a_built_in_objects_to_are_told_in_one_run(workspace: Workspace) -> None:
+    workspace.write(job(1).replace("train.csv", "trian.csv"), "specs/one.yaml")
+    workspace.write(job(2).replace("algorithm: ", "algorithm: x"), "specs/two.yaml")
+    with workspace.project() as project, pytest.raises(SpecError) as wrong:
+        project.plan()
+    told = [str(problem) for problem in wrong.value.problems]
+    assert len(told) == 2
+    assert 'trian.csv" does not exist' in told[0]
+    assert "there is no built-in named" in told[1]
+
+
+def test_data_must_be_there_for_a_job_to_be_run_and_not_for_one_that_is_trained(workspace: Workspace) -> None:
+    data = workspace.root / "data" / "train.csv"
+    workspace.write(job(1))
+    content = data.read_text()
+    data.unlink()
+    with workspace.project() as project:
+        with pytest.raises(SpecError, match="does not exist"):
+            project.plan()
+        with pytest.raises(SpecError, match="does not exist"):
+            project.validate()
+        assert project.status().jobs[0].state == "waiting"
+        data.write_text(content)
+        assert project.apply().ok
+        data.unlink()
+        assert not project.plan().actions
+        assert project.validate().jobs == 1
+
+
+def test_a_trained_job_without_a_spec_can_be_served(workspace: Workspace) -> None:
+    workspace.write(job(1))
+    with workspace.project() as project:
+        assert project.apply().ok
+    workspace.write(endpoint("only model@1 1"))
+    with workspace.project() as project:
+        assert project.validate().endpoints == 1
+        assert [action.verb for action in project.plan()][:2] == ["start-gateway", "start-instance"]
+    workspace.write(endpoint("only model@2 1"))
+    with workspace.project() as project, pytest.raises(SpecError, match="model@2"):
+        project.plan()
+
+
+def test_rolling_back_says_what_there_is_to_go_back_to(workspace: Workspace) -> None:
+    workspace.write(job(1) + endpoint("only model@1 1"))
+    with workspace.project() as project:
+        with pytest.raises(WorldError, match="has never been live"):
+            project.rollback("answers")
+        assert project.apply().ok
+        with pytest.raises(SpecError, match="nothing to go back to"):
+            project.rollback("answers")
+        assert project.destroy().ok
+
+
+def test_the_specs_may_be_anywhere_and_the_folder_below_the_root(workspace: Workspace) -> None:
+    elsewhere = workspace.root / "more"
+    elsewhere.mkdir()
+    (elsewhere / "job.yaml").write_text(job(7))
+    before = Path.cwd()
+    os.chdir(elsewhere)
+    try:
+        with Project.open(specs=[elsewhere]) as project:
+            assert project.root == workspace.root
+            assert [str(j.address) for j in project.desired()[0].jobs] == ["job/model@7"]
+    finally:
+        os.chdir(before)
+
+
+def test_a_roll_back_cut_short_is_carried_out_and_not_begun_again(workspace: Workspace) -> None:
+    jobs = job(1) + job(2) + job(3)
+    with workspace.project() as project:
+        for version in (1, 2, 3):
+            workspace.write(jobs + endpoint(f"only model@{version} 1"))
+            assert project.apply().ok
+        project._record_rollback("answers", None, "")  # and here it was killed
+        project.rollback("answers")
+        history = project.records.history("answers")
+        assert [revision.status.value for revision in history] == ["live", "live", "rolled_back", "live"]
+        assert history[-1].asked == history[1].asked, "one revision back, not two, and not what was given up"
+        (state,) = project.status().endpoints
+        assert [variant.instances_healthy for variant in state.variants] == [1]
+
+
+def test_pruning_by_a_single_file_is_refused(workspace: Workspace) -> None:
+    workspace.write(job(1))
+    file = workspace.root / "specs" / "all.yaml"
+    with Project.open(workspace.root, specs=[file]) as project, pytest.raises(SpecError, match="other files"):
+        project.plan(Options(prune=True))
+    with Project.open(workspace.root, specs=[file.parent]) as project:
+        assert project.plan(Options(prune=True)).actions
+
+
+def test_what_no_header_can_carry_is_told_in_words(workspace: Workspace) -> None:
+    with workspace.project() as project, pytest.raises(SpecError, match="header"):
+        project.invoke("answers", b"1", variant="a\nb")
+
+
+def test_watch_takes_up_edited_settings_and_refuses_another_name(workspace: Workspace) -> None:
+    workspace.write(job(1) + endpoint("only model@1 1"))
+    events: list[Event] = []
+    stop = threading.Event()
+    other_port = free_port()
+    with workspace.project() as project:
+        watcher = threading.Thread(
+            target=project.watch, kwargs={"report": events.append, "cancelled": stop, "every_seconds": 60.0}
+        )
+        watcher.start()
+        try:
+            wait_until(lambda: any(e.kind is EventKind.SETTLED for e in events))
+            workspace.edit(f"port: {workspace.port}", f"port: {other_port}", "sagespec.yaml")
+            wait_until(lambda: sum(e.kind is EventKind.SETTLED for e in events) > 1)
+            workspace.port = other_port
+            assert workspace.invoke("answers", "hello")[0] == 200
+            workspace.edit(f"name: {workspace.name}", "name: somebody-else", "sagespec.yaml")
+            wait_until(lambda: any("is called somebody-else now" in e.text for e in events))
+        finally:
+            stop.set()
+            watcher.join()
+
+
+def test_a_project_runs_under_one_runtime_at_a_time(workspace: Workspace) -> None:
+    workspace.write(job(1))
+    with workspace.project() as project:
+        assert project.apply().ok
+    (workspace.root / ".sagespec" / "runtime").write_text("docker\n")
+    with workspace.project() as project, pytest.raises(WorldError, match="destroy --runtime docker"):
+        project.apply()
+
+
+def test_a_body_over_the_limit_is_told_in_words(workspace: Workspace) -> None:
+    with workspace.project() as project, pytest.raises(SpecError, match="over the limit of 26214400"):
+        project.invoke("answers", bytes(25 * 2**20 + 1))

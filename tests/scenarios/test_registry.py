@@ -1,0 +1,164 @@
+"""Images of a private registry: pulled with the engine's own login, and served as they were when they trained."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagespec.errors import WorldError
+from sagespec.runtimes.choose import images_dir
+from sagespec.runtimes.docker.runtime import DockerRuntime
+from sagespec.state.programs import Program
+from tests.scenarios.workspace import free_port
+
+pytestmark = [pytest.mark.docker, pytest.mark.registry]
+
+LOGIN = {"username": "ada", "password": "s3cret"}
+HTPASSWD = "ada:$2a$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n"  # bcrypt of the password
+CONFIG = """\
+version: 0.1
+storage: {{filesystem: {{rootdirectory: {folder}/data}}}}
+http: {{addr: "127.0.0.1:{port}"}}
+auth: {{htpasswd: {{realm: private, path: {folder}/htpasswd}}}}
+"""
+
+
+@dataclass
+class Registry:
+    """A real registry that asks for a name and a password."""
+
+    address: str
+    client: Any
+
+    def push(self, said: str, name: str, tag: str = "1") -> str:
+        """Push an image that differs by what it says; its digest in the registry. None of it stays on the engine."""
+        repository = f"{self.address}/{name}"
+        self.client.import_image_from_data(tar_of(said), repository=repository, tag=tag)
+        lines = self.client.push(repository, tag=tag, auth_config=LOGIN, stream=True, decode=True)
+        digest = next(line["aux"]["Digest"] for line in lines if "Digest" in line.get("aux", {}))
+        self.client.remove_image(f"{repository}:{tag}", force=True)
+        return str(digest)
+
+
+def tar_of(text: str) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        member = tarfile.TarInfo("said")
+        member.size = len(text)
+        archive.addfile(member, io.BytesIO(text.encode()))
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory, docker_client: Any) -> Iterator[Registry]:
+    folder, port = tmp_path_factory.mktemp("registry"), free_port()
+    (folder / "config.yml").write_text(CONFIG.format(folder=folder, port=port))
+    (folder / "htpasswd").write_text(HTPASSWD)
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([shutil.which("docker-registry") or "", "serve", folder / "config.yml"], stderr=log)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/v2/")
+        registry = Registry(f"127.0.0.1:{port}", docker_client)
+        yield registry
+        for image in docker_client.images():
+            names = [*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())]
+            if any(name.startswith(registry.address) for name in names):
+                docker_client.remove_image(image["Id"], force=True)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def wait_for(url: str) -> None:
+    give_up_at = time.monotonic() + 10
+    while not asks_for_a_login(url):
+        assert time.monotonic() < give_up_at, f"nothing answers at {url}"
+        time.sleep(0.05)
+
+
+def asks_for_a_login(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except urllib.error.HTTPError as refused:
+        refused.close()
+        return refused.code == 401
+    except OSError:
+        return False
+    return False
+
+
+@pytest.fixture
+def logged_in(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, docker_client: Any) -> None:
+    """As after `docker login`."""
+    login = base64.b64encode(f"{LOGIN['username']}:{LOGIN['password']}".encode()).decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {registry.address: {"auth": login}}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+
+
+def prepare(program: Program) -> tuple[str, list[str]]:
+    lines: list[str] = []
+    with DockerRuntime("test-registry", images_dir()) as runtime:
+        return runtime.prepare(program, lines.append), lines
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_a_private_image_is_pulled_with_the_login_of_the_docker_command(registry: Registry) -> None:
+    digest = registry.push("one", "private")
+    program = Program(image=f"{registry.address}/private:1")
+    found, lines = prepare(program)
+    assert found == digest
+    assert lines[0] == f"pulling {program.image}"
+    assert prepare(program) == (digest, [])
+
+
+def test_without_a_login_the_error_says_to_log_in(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.push("two", "closed")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with pytest.raises(WorldError, match=r"closed:1 is not on the engine and could not be pulled") as refused:
+        prepare(Program(image=f"{registry.address}/closed:1"))
+    assert "docker login" in refused.value.problems[0].fix
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_what_trained_a_model_is_fetched_and_used_though_its_tag_has_moved(registry: Registry) -> None:
+    trained, moved = registry.push("three", "moving"), registry.push("four", "moving")
+    image = f"{registry.address}/moving:1"
+    assert prepare(Program(image=image))[0] == moved != trained
+    found, lines = prepare(Program(image=image, digest=trained))
+    assert found == trained
+    assert any(line.startswith(f"{image} is another image by now") for line in lines)
+    with DockerRuntime("test-registry", images_dir()) as runtime:
+        assert runtime._images.reference(Program(image=image, digest=trained)).endswith(f"/moving@{trained}")
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_where_what_trained_a_model_is_gone_its_tag_stands_in(registry: Registry) -> None:
+    digest = registry.push("five", "gone")
+    image = f"{registry.address}/gone:1"
+    assert prepare(Program(image=image, digest=f"sha256:{'0' * 64}"))[0] == digest
+
+
+def test_an_image_of_no_registry_is_known_by_its_id(docker_client: Any, registry: Registry) -> None:
+    for said in ("six", "seven"):
+        docker_client.import_image_from_data(tar_of(said), repository=f"{registry.address}/local", tag="1")
+        if said == "six":
+            trained = docker_client.inspect_image(f"{registry.address}/local:1")["Id"]
+            docker_client.tag(trained, f"{registry.address}/kept")
+    image = f"{registry.address}/local:1"
+    assert prepare(Program(image=image))[0] != trained
+    assert prepare(Program(image=image, digest=trained))[0] == trained

@@ -1,0 +1,113 @@
+"""The schema for editors agrees with the loader, and the reference page with the models."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+from sagespec.load.load import load
+from sagespec.spec.kinds import KINDS
+from sagespec.spec.schema import EXAMPLES, json_schema, json_schema_text, reference
+from tests.mutations import TREES
+
+ROOT = Path(__file__).parents[2]
+VALIDATOR = Draft202012Validator(json_schema())
+
+
+def test_the_schema_is_one() -> None:
+    Draft202012Validator.check_schema(json_schema())
+    assert json.loads(json_schema_text()) == json_schema()
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_the_examples_of_the_reference_are_valid(kind: str, tmp_path: Path) -> None:
+    VALIDATOR.validate(yaml.safe_load(EXAMPLES[kind]))
+    (tmp_path / "sagespec.yaml").write_text(EXAMPLES["Project"])
+    (tmp_path / "spec.yaml").write_text(EXAMPLES[kind] if kind != "Project" else "")
+    load([Path("spec.yaml")], tmp_path)
+
+
+@pytest.mark.parametrize("file", [*ROOT.glob("specs/*.yaml"), ROOT / "sagespec.yaml"], ids=lambda file: file.name)
+def test_this_repositorys_specs_are_valid(file: Path) -> None:
+    for document in yaml.safe_load_all(file.read_text()):
+        VALIDATOR.validate(document)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_an_error_names_the_field_not_the_three_kinds(kind: str) -> None:
+    document = yaml.safe_load(EXAMPLES[kind]) | {"colour": "blue"}
+    (error,) = VALIDATOR.iter_errors(document)
+    assert "'colour' was unexpected" in error.message
+
+
+def _changed(number: int, **changes: Any) -> dict[str, Any]:
+    return {name: value for name, value in (TREES[number] | changes).items() if value != "dropped"}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        [],
+        _changed(0, kind="trainingJob"),
+        _changed(0, apiVersion="v1"),
+        _changed(0, version="3"),
+        _changed(0, version=0),
+        _changed(0, name="a_b"),
+        _changed(0, image="acme/train:1"),
+        _changed(0, algorithm="dropped"),
+        _changed(0, channels={"my channel": "x"}),
+        _changed(0, channels={"train": 3}),
+        _changed(0, environment={"MY-NAME": "x"}),
+        _changed(0, environment={"A": 1.5}),
+        _changed(0, stopping={"max_runtime": "5 minutes"}),
+        _changed(0, resources={"memory": "2gb"}),
+        _changed(1, variants=[]),
+        _changed(1, variants=[{"name": "a", "model": "churn"}]),
+        _changed(1, variants=[{"name": "a", "model": "churn@1", "algorithm": "xgboost"}]),
+        _changed(1, variants=[{"name": "a", "model": "s3://acme/model.tar.gz"}]),
+        _changed(1, rollout={"replace": "never"}),
+    ],
+    ids=str,
+)
+def test_an_editor_marks_what_the_loader_refuses(document: Any) -> None:
+    assert not VALIDATOR.is_valid(document)
+
+
+def test_what_may_be_left_empty_may_be_null() -> None:
+    assert VALIDATOR.is_valid(_changed(0, image=None))
+    assert VALIDATOR.is_valid(_changed(0, algorithm=None, image="acme/train:1"))
+
+
+def test_check_jsonschema_accepts_schema_and_specs(tmp_path: Path) -> None:
+    schema, file = tmp_path / "schema.json", tmp_path / "spec.json"
+    schema.write_text(json_schema_text())
+    file.write_text(json.dumps(TREES[0]))
+    command = [sys.executable, "-m", "check_jsonschema"]
+    subprocess.run([*command, "--check-metaschema", str(schema)], check=True, capture_output=True)
+    subprocess.run([*command, "--schemafile", str(schema), str(file)], check=True, capture_output=True)
+
+
+def test_the_reference_page_is_up_to_date() -> None:
+    assert (ROOT / "docs" / "spec.md").read_text() == reference(), "run `make docs`"
+
+
+def test_the_schema_in_docs_is_up_to_date() -> None:
+    file = ROOT / "docs" / "schema.json"
+    if not file.exists():
+        pytest.skip("docs/schema.json has not been written")
+    assert file.read_text() == json_schema_text(), "run `sagespec schema > docs/schema.json`"
+
+
+def test_the_reference_names_every_field() -> None:
+    page = reference()
+    for definition in json_schema()["$defs"].values():
+        for name in definition["properties"]:
+            assert name in ("apiVersion", "kind") or f"| `{name}` |" in page

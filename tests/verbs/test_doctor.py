@@ -1,0 +1,149 @@
+"""The doctor: what it finds on machines that are well, and on those that are not."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sagespec.errors import WorldError
+from sagespec.project import Project
+from sagespec.records.lock import project_lock
+from sagespec.runtimes.choose import choose
+from sagespec.runtimes.protocol import Check
+from sagespec.verbs.doctor import checks
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "specs").mkdir()
+    port = _free_port()
+    (tmp_path / "sagespec.yaml").write_text(
+        f"apiVersion: sagespec/v1\nkind: Project\nname: sick\nruntime: process\ngateway: {{port: {port}}}\n"
+    )
+    return tmp_path
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def look(folder: Path) -> dict[str, Check]:
+    with Project(folder, (), None) as project:
+        return {check.name: check for check in checks(project)}
+
+
+@pytest.fixture
+def taken_port(folder: Path) -> Iterator[int]:
+    with Project.open(folder) as project, socket.create_server(("127.0.0.1", project.settings.gateway.port)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_well_project_has_nothing_to_mend(folder: Path) -> None:
+    found = look(folder)
+    assert [check for check in found.values() if not check.ok] == []
+    assert {"sagespec", "project", "specs", "runtime", "disk", "store", "lock", "gateway port", "clock"} <= found.keys()
+    assert found["lock"].detail == "free"
+
+
+def test_the_store_is_left_as_it_was(folder: Path) -> None:
+    look(folder)
+    with Project(folder, (), None) as project:
+        assert project.store.entries() == ()
+
+
+def test_without_a_project_the_rest_is_looked_at(tmp_path: Path) -> None:
+    found = look(tmp_path)
+    assert not found["project"].ok
+    assert "sagespec init" in found["project"].fix
+    assert "runtime" in found
+    assert "store" not in found
+
+
+def test_broken_settings_are_said_once_with_their_place(folder: Path) -> None:
+    (folder / "sagespec.yaml").write_text("apiVersion: sagespec/v1\nkind: Project\nname: sick\nruntme: process\n")
+    found = look(folder)
+    assert found["project"].detail.startswith("sagespec.yaml:4:1  ")
+    assert [name for name, check in found.items() if not check.ok] == ["project"]
+
+
+def test_broken_specs_do_not_hide_the_rest(folder: Path) -> None:
+    (folder / "specs" / "a.yaml").write_text("kind: Nothing\n---\nkind: Nothing\n")
+    found = look(folder)
+    assert "(and 1 more)" in found["specs"].detail
+    assert [name for name, check in found.items() if not check.ok] == ["specs"]
+
+
+def test_a_taken_port_names_its_holder(folder: Path, taken_port: int) -> None:
+    check = look(folder)["gateway port"]
+    assert not check.ok
+    assert str(taken_port) in check.detail
+    assert "gateway.port" in check.fix
+
+
+def test_a_store_that_refuses_is_said(folder: Path) -> None:
+    (folder / ".sagespec").mkdir()
+    (folder / ".sagespec" / "store").write_text("a file where the folder should be")
+    check = look(folder)["store"]
+    assert not check.ok
+    assert "store" in check.detail
+
+
+class _ForgetfulStore:
+    """Takes conditions for what they are not, as some S3 servers do."""
+
+    uri = "s3://forgetful"
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        self.objects.setdefault(key, data)
+        return "etag"
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        return (self.objects[key], "etag") if key in self.objects else None
+
+    def delete(self, key: str) -> None:
+        del self.objects[key]
+
+
+def test_a_store_without_conditional_writes_is_no_store(folder: Path) -> None:
+    with Project(folder, (), None) as project:
+        project.__dict__["store"] = _ForgetfulStore()
+        found = {check.name: check for check in checks(project)}
+    assert "If-None-Match" in found["store"].detail
+
+
+def test_the_holder_of_the_lock_is_named_with_its_id(folder: Path) -> None:
+    with Project(folder, (), None) as project, project_lock(project.store, "sick", command="apply") as lock:
+        check = {check.name: check for check in checks(project)}["lock"]
+        assert check.ok
+        assert "sagespec apply of" in check.detail
+        assert f"id {lock.holder.id}" in check.detail
+        assert "at work" in check.detail
+
+
+def test_a_lock_from_the_future_tells_of_a_wrong_clock(folder: Path) -> None:
+    with Project(folder, (), None) as project:
+        later = datetime.fromtimestamp(time.time() + 3600, UTC)
+        with project_lock(project.store, "sick", command="apply", clock=lambda: later):
+            found = [check for check in checks(project) if check.name == "clock"]
+    assert [check.ok for check in found] == [False, True]
+
+
+def test_an_engine_that_is_asked_for_and_not_there_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    with Project(folder, (), "docker") as project:
+        found = {check.name: check for check in checks(project)}
+    assert not found["runtime"].ok
+    assert "no Docker engine answers" in found["runtime"].detail
+    with pytest.raises(WorldError):
+        choose("docker", "sick", folder)
