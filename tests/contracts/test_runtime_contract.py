@@ -35,6 +35,7 @@ from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.observed import Container, ContainerState
 from sagespec.state.programs import Program
+from tests import built
 from tests.fakes import Behaviour, FakeEngine, FakeRuntime
 
 T = TypeVar("T")
@@ -50,12 +51,11 @@ import os, pathlib
 base = pathlib.Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
 exec((base / "script.py").read_text(), {"base": base})
 """
-# The engines at hand may have an image of that name with Python in it, which spares the download.
 DOCKERFILE = """\
-FROM debian:bookworm-slim
-RUN command -v python3 || (apt-get update && apt-get install -y --no-install-recommends python3)
+FROM {image}
 COPY probe/ /usr/local/bin/
-ENV PYTHONUNBUFFERED=1
+ENV PATH=/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1
+WORKDIR /
 """
 SLEEP = "import time; time.sleep(600)"
 
@@ -131,7 +131,6 @@ def wait_for(look: Callable[[], T | None]) -> T:
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("images")
     (folder / "probe").mkdir()
-    (folder / "probe" / "Dockerfile").write_text(DOCKERFILE)
     (folder / "probe" / "image.json").write_text('{"kind": "test"}')
     for word in ("train", "serve"):
         (folder / "probe" / word).write_text(PROBE)
@@ -155,6 +154,7 @@ def bench(request: pytest.FixtureRequest, project_name: str, images: Path, tmp_p
             def open_runtime(project_name: str) -> Runtime:
                 return ProcessRuntime(project_name, tmp_path / "run", images)
         case _:
+            (images / "probe" / "Dockerfile").write_text(DOCKERFILE.format(image=built.reference("echo")))
 
             def open_runtime(project_name: str) -> Runtime:
                 from sagespec.runtimes.docker.runtime import DockerRuntime
@@ -162,7 +162,8 @@ def bench(request: pytest.FixtureRequest, project_name: str, images: Path, tmp_p
                 return DockerRuntime(project_name, images)
 
     with open_runtime(project_name) as runtime:
-        runtime.prepare(Program(builtin="probe"), lambda _: None)
+        with built.turn("probe"):
+            runtime.prepare(Program(builtin="probe"), lambda _: None)
         yield Bench(runtime, open_runtime, project_name, engine)
         for container in runtime.containers():
             runtime.remove(container.name)

@@ -31,6 +31,8 @@ from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Route, Target
 from sagespec.state.programs import Program
+from tests import built
+from tests.ports import free_port
 
 WAIT_SECONDS = 20.0
 BODY = b"5.1,3.5,1.4,0.2"
@@ -181,13 +183,6 @@ def wait_for(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def a_target(variant: str, weight: float, instances: Sequence[str] = (), draining: Sequence[str] = ()) -> Target:
     return Target(variant, "1-aa", weight, tuple(instances), tuple(draining))
 
@@ -200,6 +195,8 @@ def open_stand(engine: str, project_name: str, folder: Path, **settings: Any) ->
         "process": lambda: ProcessRuntime(project_name, folder, images_dir()),
         "docker": lambda: DockerRuntime(project_name, images_dir()),
     }
+    if engine == "docker":
+        built.ready(*built.SMALL)
     with engines[engine]() as runtime:
         try:
             yield Stand(runtime, project_name, **settings)

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_port
 
 IMAGES = Path(__file__).parents[2] / "images"
 DEADLINE_SECONDS = 30
@@ -120,15 +121,9 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def serving(tree: Tree, *, workers: int = 1, **env: str) -> Iterator[Served]:
-    port = unused_port()
+    port = free_port()
     settings = {
         "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
         "SAGEMAKER_BIND_TO_PORT": str(port),
@@ -194,7 +189,7 @@ def run_hosts() -> Callable[[list[Tree]], list[tuple[int, str]]]:
     """Train on several hosts at once, as the process runtime does: exit code and print-out of each."""
 
     def run(trees: list[Tree]) -> list[tuple[int, str]]:
-        env = {"SM_MASTER_ADDR": "127.0.0.1", "SM_MASTER_PORT": str(unused_port()), "OMP_NUM_THREADS": "1"}
+        env = {"SM_MASTER_ADDR": "127.0.0.1", "SM_MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
         processes = [tree.start("train", **env) for tree in reversed(trees)]  # the master comes last
         printed = [process.communicate(timeout=DEADLINE_SECONDS)[0] for process in processes]
         codes = [process.returncode for process in processes]

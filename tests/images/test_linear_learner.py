@@ -6,7 +6,6 @@ import importlib
 import json
 import re
 import signal
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,15 +19,10 @@ from sklearn.metrics import fbeta_score, precision_score, recall_score, roc_auc_
 from sklearn.svm import SVC
 
 from tests.images.record import framed, labels_in, record_of
+from tests.ports import free_port
 
 IMAGE = "linear-learner"
 ROOT = Path(__file__).parents[2]
-
-
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def as_csv(features: Any, labels: Any) -> str:
@@ -303,7 +297,7 @@ def test_host_that_is_killed_fails_the_others(make_tree: Any) -> None:
     settings = {"predictor_type": "binary_classifier", "epochs": 1000000, "wd": 0, "l1": 1e-5}
     hosts = ("algo-1", "algo-2")
     trees = [make_tree(IMAGE, settings, {"train": as_csv(features, labels)}, host=host, hosts=hosts) for host in hosts]
-    env = {"SM_MASTER_ADDR": "127.0.0.1", "SM_MASTER_PORT": str(unused_port()), "OMP_NUM_THREADS": "1"}
+    env = {"SM_MASTER_ADDR": "127.0.0.1", "SM_MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
     with trees[0].start("train", **env) as master, trees[1].start("train", **env) as other:
         assert master.stdout is not None
         next(line for line in master.stdout if "epoch=5," in line)

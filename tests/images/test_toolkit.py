@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import built
 from tests.images.record import framed, record_of
 
 ROOT = Path(__file__).parents[2]
@@ -441,6 +442,7 @@ class Containers:
         self.names: list[str] = []
 
     def __enter__(self) -> Containers:
+        built.ready(self.image)  # its layers, which the build below finds
         docker("build", "--tag", self.tag, "--file", str(IMAGES / self.image / "Dockerfile"), str(IMAGES))
         docker("network", "create", self.network)
         return self

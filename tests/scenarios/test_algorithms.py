@@ -17,6 +17,7 @@ from sklearn.datasets import load_iris
 from sagespec.resolve.builtins import describe_images
 from sagespec.runtimes.choose import images_dir
 from sagespec.state.addresses import job_address
+from tests import built
 from tests.scenarios.workspace import Workspace
 
 WITHOUT_LABELS = "text/csv;label_size=0"
@@ -73,6 +74,8 @@ def test_every_algorithm_is_here() -> None:
 
 @pytest.mark.slow
 def test_every_algorithm_trains_and_answers_as_hosted(workspace: Workspace) -> None:
+    if workspace.runtime == "docker":
+        built.ready(*EXAMPLES)
     write_data(workspace.root / "data")
     workspace.write("---\n".join(spec(name, example) for name, example in EXAMPLES.items()))
     workspace.run("apply", timeout=900)
@@ -81,6 +84,8 @@ def test_every_algorithm_trains_and_answers_as_hosted(workspace: Workspace) -> N
 
 
 def test_an_algorithm_learns_from_pipes_what_it_learns_from_files(workspace: Workspace) -> None:
+    if workspace.runtime == "docker":
+        built.ready("pca")
     write_data(workspace.root / "data")
     (workspace.root / "data/parts").mkdir()
     rows = (workspace.root / "data/bare.csv").read_text().splitlines(keepends=True)

@@ -29,8 +29,9 @@ from sagespec.events import Event, EventKind
 from sagespec.records.lock import project_lock
 from sagespec.state.addresses import Address
 from sagespec.verbs.addresses import resolve_address
+from tests.ports import free_port
 from tests.scenarios.specs import endpoint, job
-from tests.scenarios.workspace import REPOSITORY, Workspace, free_port, wait_until
+from tests.scenarios.workspace import REPOSITORY, Workspace, wait_until
 
 CODE = [sys.executable, "-m", "sagespec"]
 

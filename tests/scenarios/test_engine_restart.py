@@ -14,11 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from sagespec.runtimes.choose import images_dir
-from sagespec.runtimes.docker.runtime import DockerRuntime
 from sagespec.state.addresses import job_address
 from sagespec.state.manifest import JobStatus
-from sagespec.state.programs import Program
+from tests import built
 from tests.scenarios.specs import job
 from tests.scenarios.workspace import Workspace, wait_until
 
@@ -81,10 +79,7 @@ def engine() -> Iterator[Engine]:
     second = Engine(folder, bridge)
     try:
         second.start()
-        with DockerRuntime("images", images_dir()) as first:
-            first.prepare(Program(builtin="echo"), lambda _: None)
-            (name,) = (info.reference for info in first.images() if info.name == "echo")
-        with subprocess.Popen(["docker", "save", name], stdout=subprocess.PIPE) as saved:
+        with subprocess.Popen(["docker", "save", built.reference("echo")], stdout=subprocess.PIPE) as saved:
             load = ["docker", "-H", second.address, "load"]
             subprocess.run(load, stdin=saved.stdout, check=True, capture_output=True)
         yield second

@@ -12,12 +12,15 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from tests import built
 from tests.scenarios.workspace import REPOSITORY, Workspace
 
 
 @pytest.fixture
 def examples(workspace: Workspace) -> Workspace:
     """specs/ of the repository, with its data, in the workspace."""
+    if workspace.runtime == "docker":
+        built.ready("linear-learner", "xgboost")
     shutil.copytree(
         REPOSITORY / "specs", workspace.root / "specs", dirs_exist_ok=True, ignore=shutil.ignore_patterns("data")
     )

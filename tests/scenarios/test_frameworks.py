@@ -1,38 +1,31 @@
 """Scripts in frameworks, as a person runs them: the examples trained, distributed, served, on real data.
 
-The images of PyTorch, TensorFlow, MXNet and transformers are built once by an engine and found again by later runs.
+Their images are built once by an engine (tests/built.py) and found again by later runs.
 """
 
 from __future__ import annotations
 
 import io
-import ipaddress
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
-import threading
 import zipfile
-from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests import built
 from tests.scenarios.workspace import REPOSITORY, Workspace
 
 EXAMPLES = REPOSITORY / "examples" / "frameworks"
 NPY = "application/x-npy"
 GOOD = 0.8  # of the digits read rightly; by chance it is 0.1, and mixed up rows or pixels come near that
-CPU_TORCH = "torch==2.13.0+cpu"
-FIRST_BUILD_SECONDS = 900.0
-INDEX_PORT = 31997
 
 # Tells bad from good in three words; a model of a few kilobytes, since none can be fetched here.
 TRANSFORMER = """
@@ -68,6 +61,8 @@ def bring(workspace: Workspace) -> BringExample:
     """`bring("sklearn", …)`: the examples' specs of these frameworks, with their scripts and data, in the workspace."""
 
     def copy(*names: str) -> None:
+        if workspace.runtime == "docker":
+            built.ready(*names)
         for name in names:
             shutil.copy(EXAMPLES / "specs" / f"{name}.yaml", workspace.root / "specs")
             shutil.copytree(EXAMPLES / "scripts" / name, workspace.root / "scripts" / name)
@@ -75,32 +70,6 @@ def bring(workspace: Workspace) -> BringExample:
         subprocess.run([sys.executable, str(workspace.root / "make_data.py")], check=True)
 
     return copy
-
-
-@pytest.fixture(scope="module")
-def torch_for_cpu(tmp_path_factory: pytest.TempPathFactory, docker_client: Any) -> Iterator[None]:
-    """PyTorch's own index has the wheels for CPUs. Where it is not reached, but pip here knows such a wheel, the
-    builds are given that by an index of our own; what PyPI has instead is gigabytes of CUDA."""
-    folder = tmp_path_factory.mktemp("index")
-    target = ("--only-binary", ":all:", "--python-version", "3.11", "--platform", "manylinux_2_28_x86_64")
-    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *target, "--dest", folder / "simple/torch")
-    if "PIP_EXTRA_INDEX_URL" in os.environ or subprocess.run([*pip, CPU_TORCH], capture_output=True).returncode:
-        yield
-        return
-    bridge = docker_client.inspect_network("bridge")["IPAM"]["Config"][0]
-    gateway = bridge.get("Gateway") or str(next(ipaddress.ip_network(bridge["Subnet"]).hosts()))
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None: ...
-
-    # The port is always the same, as the engine finds a layer again by its arguments.
-    with ThreadingHTTPServer((gateway, INDEX_PORT), partial(Quiet, directory=str(folder))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PIP_EXTRA_INDEX_URL", f"http://{gateway}:{INDEX_PORT}/simple")
-            patch.setenv("PIP_TRUSTED_HOST", gateway)
-            yield
-        server.shutdown()
 
 
 def validation(workspace: Workspace) -> tuple[str, Any]:
@@ -146,7 +115,7 @@ def also_on_one_host(workspace: Workspace, name: str) -> None:
 def test_scripts_train_and_their_models_are_served(workspace: Workspace, bring: BringExample) -> None:
     bring("sklearn", "xgboost")
     assert "2 jobs" in workspace.run("validate").stdout
-    workspace.run("apply", timeout=FIRST_BUILD_SECONDS)
+    workspace.run("apply")
     body, digits = validation(workspace)
     assert accuracy(ask(workspace, "digits-sklearn", body), digits) > GOOD
     assert accuracy(ask(workspace, "digits-xgboost", body, accept="application/json"), digits) > GOOD
@@ -156,7 +125,7 @@ def test_scripts_train_and_their_models_are_served(workspace: Workspace, bring: 
 def test_a_script_that_fails_says_why(workspace: Workspace, bring: BringExample) -> None:
     bring("sklearn")
     workspace.edit("inverse-penalty: 0.1", "inverse-penalty: much", "specs/sklearn.yaml")
-    failed = workspace.run("apply", code=None, timeout=FIRST_BUILD_SECONDS)
+    failed = workspace.run("apply", code=None)
     assert failed.returncode != 0
     assert "argument --inverse-penalty: invalid float value: 'much'" in failed.stdout + failed.stderr
 
@@ -181,16 +150,13 @@ def test_a_changed_script_is_a_new_model_and_needs_a_new_version(workspace: Work
 
 @pytest.mark.slow
 @pytest.mark.docker
-@pytest.mark.xdist_group("frameworks")
 @pytest.mark.parametrize("workspace", ["docker"], indirect=True)
-def test_pytorch_on_two_hosts_finds_the_network_of_one(
-    workspace: Workspace, bring: BringExample, torch_for_cpu: None
-) -> None:
+def test_pytorch_on_two_hosts_finds_the_network_of_one(workspace: Workspace, bring: BringExample) -> None:
     bring("pytorch")
     also_on_one_host(workspace, "pytorch")
     saving = 'torch.jit.script(model).save(os.environ["SM_MODEL_DIR"] + "/model.pt")'
     workspace.edit("(?m)^( +)(torch.save.*)$", rf"\1\2\n\1{saving}", "scripts/pytorch/train.py")
-    workspace.run("apply", timeout=FIRST_BUILD_SECONDS)
+    workspace.run("apply")
     two, one = (
         tensors_in(archive_of(workspace, job)["digits.pt"]) for job in ("digits-pytorch", "digits-pytorch-alone")
     )
@@ -223,12 +189,11 @@ def tensors_in(checkpoint: bytes) -> list[Any]:
 
 @pytest.mark.slow
 @pytest.mark.docker
-@pytest.mark.xdist_group("frameworks")
 @pytest.mark.parametrize("workspace", ["docker"], indirect=True)
 def test_tensorflow_on_two_hosts_finds_the_network_of_one(workspace: Workspace, bring: BringExample) -> None:
     bring("tensorflow")
     also_on_one_host(workspace, "tensorflow")
-    workspace.run("apply", timeout=FIRST_BUILD_SECONDS)
+    workspace.run("apply")
     body, digits = validation(workspace)
     two, one = (ask(workspace, "digits-tensorflow", body, variant=variant) for variant in ("two", "one"))
     np.testing.assert_allclose(two, one, atol=1e-5)
@@ -241,20 +206,19 @@ def test_tensorflow_on_two_hosts_finds_the_network_of_one(workspace: Workspace, 
 
 @pytest.mark.slow
 @pytest.mark.docker
-@pytest.mark.xdist_group("frameworks")
 @pytest.mark.parametrize("workspace", ["docker"], indirect=True)
 def test_mxnet_trains_and_serves_what_it_exported(workspace: Workspace, bring: BringExample) -> None:
     bring("mxnet")
-    workspace.run("apply", timeout=FIRST_BUILD_SECONDS)
+    workspace.run("apply")
     body, digits = validation(workspace)
     assert accuracy(ask(workspace, "digits-mxnet", body), digits) > GOOD
 
 
 @pytest.mark.slow
 @pytest.mark.docker
-@pytest.mark.xdist_group("frameworks")
 @pytest.mark.parametrize("workspace", ["docker"], indirect=True)
-def test_a_transformer_is_served_by_its_pipeline(workspace: Workspace, torch_for_cpu: None) -> None:
+def test_a_transformer_is_served_by_its_pipeline(workspace: Workspace) -> None:
+    built.ready("huggingface")
     (workspace.root / "train.py").write_text(TRANSFORMER)
     workspace.write("""
 apiVersion: sagespec/v1
@@ -269,7 +233,7 @@ kind: Endpoint
 name: mood
 variants: [{name: all, model: mood@1}]
 """)
-    workspace.run("apply", timeout=FIRST_BUILD_SECONDS)
+    workspace.run("apply")
     asked = json.dumps({"inputs": ["the day was good", "the day was bad"]})
     with workspace.project() as project:
         answer = project.invoke("mood", asked.encode(), content_type="application/json")

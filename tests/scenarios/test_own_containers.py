@@ -1,8 +1,7 @@
 """Containers of users' own, as they are written for SageMaker, trained and served on real engines.
 
-The folders of containers/ are built by the tests: images on SageMaker's own toolkits from PyPI, AWS's bring-your-own
-layout with nginx, and one that holds a binary and nothing else. Their layers are shared and kept, so that only
-the first run on a machine waits for them.
+The folders of containers/ are built once (tests/built.py): images on SageMaker's own toolkits from PyPI, AWS's
+bring-your-own layout with nginx, and one that holds a binary and nothing else.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from sklearn.datasets import load_iris
 
 from sagespec.state.addresses import job_address
 from sagespec.state.manifest import JobStatus, Manifest
+from tests import built
 from tests.scenarios.specs import endpoint
 from tests.scenarios.workspace import Workspace
 
@@ -32,12 +32,11 @@ NUMBERS = {"a.csv": "1\n2\n", "b.csv": "6\n"}  # their mean is 3
 
 docker = pytest.mark.docker
 slow = pytest.mark.slow
-# One worker builds what all share.
-pytestmark = pytest.mark.xdist_group("own-containers")
 
 
 @pytest.fixture
 def docker_workspace(tmp_path: Path, project_name: str, evidence: Path) -> Workspace:
+    built.own_ready()
     place = Workspace(tmp_path / "project", project_name, "docker")
     return _with_containers(place)
 

@@ -12,8 +12,9 @@ from sagespec import Project, SpecError, WorldError
 from sagespec.events import Event, EventKind
 from sagespec.reconcile.options import Options
 from sagespec.runtimes.choose import choose
+from tests.ports import free_port
 from tests.scenarios.specs import endpoint, job
-from tests.scenarios.workspace import Workspace, free_port, wait_until
+from tests.scenarios.workspace import Workspace, wait_until
 
 
 @pytest.fixture

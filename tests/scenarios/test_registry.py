@@ -22,7 +22,7 @@ from sagespec.errors import WorldError
 from sagespec.runtimes.choose import images_dir
 from sagespec.runtimes.docker.runtime import DockerRuntime
 from sagespec.state.programs import Program
-from tests.scenarios.workspace import free_port
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.registry]
 

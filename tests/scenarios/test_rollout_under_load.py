@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests import built
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.workspace import Workspace, wait_until
 
@@ -49,6 +50,8 @@ def assert_none_failed(result: dict[str, Any]) -> None:
 
 
 def regressor_data(workspace: Workspace) -> None:
+    if workspace.runtime == "docker":
+        built.ready("linear-learner")
     lines = [f"{0.3 * a + 0.1 * b:.3f},{a},{b}" for a in range(8) for b in range(8)]
     (workspace.root / "data" / "train.csv").write_text("\n".join(lines) + "\n")
 

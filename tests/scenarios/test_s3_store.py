@@ -20,6 +20,7 @@ from sagespec.state.addresses import job_address
 from sagespec.state.manifest import JobStatus
 from sagespec.stores.open import open_store
 from tests.contracts.servers import S3Server, s3_server
+from tests.ports import free_port
 from tests.scenarios.conftest import RUNTIMES
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.workspace import Workspace, wait_until
@@ -80,7 +81,7 @@ class Cable:
 
     def __init__(self, url: str) -> None:
         self.lead_to(url)
-        self.address: tuple[str, int] = ("127.0.0.1", 0)
+        self.address: tuple[str, int] = ("127.0.0.1", free_port())  # free again while it is cut
         self.open: set[socket.socket] = set()
         self.mend()
 

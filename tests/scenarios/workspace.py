@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -21,15 +20,10 @@ from sagespec.runtimes.choose import images_dir
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.observed import Container
 from sagespec.stores.open import open_store
+from tests import built
+from tests.ports import free_port
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -44,6 +38,8 @@ class Workspace:
     port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
+        if self.runtime == "docker":
+            built.ready(*built.SMALL)
         (self.root / "specs").mkdir(parents=True, exist_ok=True)
         (self.root / "sagespec.yaml").write_text(
             f"apiVersion: sagespec/v1\nkind: Project\nname: {self.name}\nstore: {self.store}\n"

@@ -20,7 +20,7 @@ import pytest
 from docker import from_env
 
 from sagespec.errors import WorldError
-from sagespec.runtimes.choose import choose, images_dir
+from sagespec.runtimes.choose import choose
 from sagespec.runtimes.docker.addresses import free_address, pool_of, subnet_of
 from sagespec.runtimes.docker.runtime import DockerRuntime
 from sagespec.runtimes.protocol import CannotStart
@@ -30,6 +30,7 @@ from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, ContainerState
 from sagespec.state.programs import Program
+from tests import built
 
 pytestmark = pytest.mark.docker
 
@@ -44,9 +45,7 @@ def silent(_line: str) -> None:
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like images/, with one program: it runs whatever the variable SCRIPT says."""
-    with DockerRuntime("test-images", images_dir()) as runtime:
-        runtime.prepare(Program(builtin="echo"), silent)
-        echo = next(image.reference for image in runtime.images() if image.name == "echo")
+    echo = built.reference("echo")
     folder = tmp_path_factory.mktemp("images")
     _write_program(folder, "probe", f'FROM {echo}\nCOPY probe/program /bin/program\nENTRYPOINT ["/bin/program"]\n')
     (folder / "probe" / "program").write_text('#!/bin/sh\necho "asked to $*"\neval "$SCRIPT"\n')
