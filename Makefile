@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit images bench docs clean
+.PHONY: help demo environment data test check unit images bench docs clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -24,7 +24,9 @@ demo: $(VENV)/.local data  ## train two models, serve both behind one endpoint, 
 data: $(VENV)/.local
 	@$(BIN)/python specs/make_data.py
 
-test: $(VENV)/.test data check unit  ## everything: lint, types, tests (those that need an engine are skipped where none answers)
+environment: $(VENV)/.test data  ## what `make test` needs
+
+test: environment check unit  ## everything: lint, types, tests (those that need an engine are skipped where none answers)
 
 check: $(VENV)/.test  ## ruff and mypy
 	$(BIN)/ruff check .

