@@ -54,7 +54,7 @@ IMPURE_CALLS = {"now", "utcnow", "today", "open", "print", "input", "eval", "exe
 # Everything from outside the standard library: who may import it, and why nobody else.
 OUTSIDERS = {
     "docker": (
-        "runtimes.docker.addresses runtimes.docker.containers runtimes.docker.engine runtimes.docker.images "
+        "runtimes.docker.network runtimes.docker.containers runtimes.docker.engine runtimes.docker.images "
         "runtimes.docker.mounts runtimes.docker.runtime",
         "another engine is another folder, not a rewrite",
     ),

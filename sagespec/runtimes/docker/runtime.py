@@ -12,12 +12,12 @@ DockerRuntime, here, has the protocol's methods and the life of a container; the
     engine.py      the connection, and refusals as errors that say what to do
     containers.py  which containers are ours, as values
     launches.py    a Launch as the settings of a container
-    addresses.py   the project's network, and an address in it for each container
+    network.py     the project's network, and an address in it for each container
     mounts.py      folders of this machine that containers can be shown, and volumes
     images.py      references, builds and pulls
     gpus.py        GPUs by id
     files.py       files as tar streams, without the SDK
-    streams.py     logs, followed to the last line
+    logs.py        logs, followed to the last line
     commands.py    commands in a container, and HTTP through one
     checks.py      what doctor says of the engine
 """
@@ -39,7 +39,7 @@ from typing import Literal, Self
 from docker.errors import APIError, DockerException, NotFound
 
 from sagespec.errors import WorldError
-from sagespec.runtimes.docker.addresses import Network, free_address, pool_of
+from sagespec.runtimes.docker.network import Network, free_address, pool_of
 from sagespec.runtimes.docker.checks import checks_of
 from sagespec.runtimes.docker.commands import bodies_of, requests_in_container, run
 from sagespec.runtimes.docker.containers import STATES, Containers
@@ -49,7 +49,7 @@ from sagespec.runtimes.docker.gpus import gpu_ids
 from sagespec.runtimes.docker.images import Images
 from sagespec.runtimes.docker.launches import settings_of
 from sagespec.runtimes.docker.mounts import Mounts
-from sagespec.runtimes.docker.streams import log_lines, seconds_of
+from sagespec.runtimes.docker.logs import log_lines, seconds_of
 from sagespec.runtimes.machine import choose_gpus, nvidia_gpus
 from sagespec.runtimes.protocol import CannotStart, Check, ImageInfo, Progress
 from sagespec.state.labels import LABEL_PROJECT

@@ -21,7 +21,7 @@ from docker import from_env
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.choose import choose
-from sagespec.runtimes.docker.addresses import free_address, pool_of, subnet_of
+from sagespec.runtimes.docker.network import free_address, pool_of, subnet_of
 from sagespec.runtimes.docker.runtime import DockerRuntime
 from sagespec.runtimes.protocol import CannotStart
 from sagespec.sources.build import BuildFolder
