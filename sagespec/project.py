@@ -36,7 +36,7 @@ from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.reconcile.turns import needs_of
 from sagespec.records.holder import who_is_here
-from sagespec.records.lock import Held, ProjectLock, project_lock
+from sagespec.records.lock import LockHeld, ProjectLock, project_lock
 from sagespec.records.records import Records
 from sagespec.resolve.builtins import ImageDescription, describe_images
 from sagespec.resolve.resolve import empty_desired, resolve, wanted_manifests
@@ -402,7 +402,7 @@ class Project:
                         continue
                     # What failed before is over, and is not to be asked about again.
                     converge(look_at_it, self.world(), report, Options(retry=True), cancelled=leave, guard=lock.check)
-            except Held:
+            except LockHeld:
                 pass  # they see the request, too
             if leave.wait(STOP_SEEN_EVERY_SECONDS):
                 raise WorldError(f"{address} has not ended yet", why="the request stays, and is carried out without us")
@@ -423,7 +423,7 @@ class Project:
             at = manifest.ended_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
             raise WorldError(f"{address} does not run: it ended at {at} ({manifest.verdict.splitlines()[0]})")
         if not containers:
-            with suppress(Held):  # by somebody who has it wait, or fetches its data
+            with suppress(LockHeld):  # by somebody who has it wait, or fetches its data
                 with project_lock(self.store, self.settings.name, command="stop"):
                     raise WorldError(f"{address} does not run, and nobody is about to run it")
 

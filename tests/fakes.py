@@ -27,15 +27,14 @@ from sagespec.gateway.answers import Counters
 from sagespec.gateway.gateway import Gateway
 from sagespec.gateway.table import Addresses, Table, TargetKey
 from sagespec.runtimes.machine import choose_gpus
-from sagespec.runtimes.protocol import Check, ImageInfo
-from sagespec.runtimes.protocol import Progress as Tell
+from sagespec.runtimes.protocol import Check, ImageInfo, Tell
 from sagespec.spec.project import Gateway as Settings
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container, ContainerState, ObservedGateway, Probe, Route, Target
 from sagespec.state.programs import Program
 from sagespec.stores.keys import changed, check_key, check_sha256, missing
-from sagespec.stores.protocol import Conflict, Entry, Progress, Stored
+from sagespec.stores.protocol import Conflict, CountBytes, Entry, Stored
 
 # -- time and trouble ------------------------------------------------------------------------------
 
@@ -564,7 +563,7 @@ class FakeStore:
             self.objects[key] = data
             return self._etag(key) or ""
 
-    def upload(self, key: str, file: Path, progress: Progress | None = None) -> Stored:
+    def upload(self, key: str, file: Path, progress: CountBytes | None = None) -> Stored:
         check_key(key, self.uri)
         try:
             data = file.read_bytes()
@@ -576,7 +575,7 @@ class FakeStore:
             progress(len(data))
         return Stored(len(data), hashlib.sha256(data).hexdigest())
 
-    def download(self, key: str, file: Path, *, sha256: str | None = None, progress: Progress | None = None) -> None:
+    def download(self, key: str, file: Path, *, sha256: str | None = None, progress: CountBytes | None = None) -> None:
         content = self.read(key)
         if content is None:
             raise missing(key, self.uri)

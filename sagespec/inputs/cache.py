@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagespec.errors import WorldError, disk_problems
-from sagespec.stores.protocol import Conflict, Entry, Progress, Store
+from sagespec.stores.protocol import Conflict, CountBytes, Entry, Store
 
 PART_BYTES = 8 << 20
 FETCHERS = 16  # at once; each holds a part in memory
@@ -55,7 +55,7 @@ class Cache:
         self._limit = limit
         self._part_bytes = part_bytes
 
-    def bring(self, wanted: Sequence[Wanted], progress: Progress, look: Callable[[], None] = lambda: None) -> int:
+    def bring(self, wanted: Sequence[Wanted], progress: CountBytes, look: Callable[[], None] = lambda: None) -> int:
         """Every object at its target, fetched if it is not here; how many bytes were missing.
 
         progress counts all bytes, those that were here as well. look: called often; what it raises ends the work,
@@ -107,7 +107,7 @@ class Cache:
 
     # -- fetching
 
-    def _fetch_all(self, missing: Sequence[Wanted], progress: Progress, look: Callable[[], None]) -> None:
+    def _fetch_all(self, missing: Sequence[Wanted], progress: CountBytes, look: Callable[[], None]) -> None:
         small = [one for one in missing if one.entry.size <= self._part_bytes]
         large = [one for one in missing if one.entry.size > self._part_bytes]
         with ThreadPoolExecutor(FETCHERS, thread_name_prefix="sagespec-fetch") as pool:
@@ -122,7 +122,7 @@ class Cache:
                 raise
 
     def _fetch(
-        self, one: Wanted, progress: Progress, look: Callable[[], None], pool: ThreadPoolExecutor | _Inline
+        self, one: Wanted, progress: CountBytes, look: Callable[[], None], pool: ThreadPoolExecutor | _Inline
     ) -> None:
         """Fetch one object, or wait until another run has."""
         by_content, by_place = self._places(one)
@@ -152,7 +152,7 @@ class Cache:
         one: Wanted,
         file: int,
         journal: Path,
-        progress: Progress,
+        progress: CountBytes,
         look: Callable[[], None],
         pool: ThreadPoolExecutor | _Inline,
     ) -> None:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from sagespec.errors import Origin, Problem, SpecError
 from sagespec.load.files import find_files, read_text, shown_name
 from sagespec.load.loaded import PROJECT_FILE, Loaded, LoadedSpec
-from sagespec.load.reading import Document, LazyOrigins, Reading
+from sagespec.load.reading import LazyOrigins, Reading, YamlDocument
 from sagespec.load.references import clashes, missing_paths
 from sagespec.load.words import Objections, wrong_kind
 from sagespec.spec.document import API_VERSION
@@ -110,14 +110,14 @@ def _load_file(file: Path, root: Path) -> tuple[list[LoadedSpec], list[Problem]]
     return specs, problems
 
 
-def _documents(file: Path, root: Path) -> tuple[list[tuple[Document, Spec | Project | None]], list[Problem]]:
+def _documents(file: Path, root: Path) -> tuple[list[tuple[YamlDocument, Spec | Project | None]], list[Problem]]:
     """The file's documents with what each describes (None where it is wrong), and all that is wrong."""
     name = shown_name(file, root)
     try:
         reading = Reading(read_text(file, name), name)
     except SpecError as error:
         return [], list(error.problems)
-    documents: list[tuple[Document, Spec | Project | None]] = []
+    documents: list[tuple[YamlDocument, Spec | Project | None]] = []
     problems: list[Problem] = []
     for document in reading.documents():
         described = _describe(document)
@@ -128,7 +128,7 @@ def _documents(file: Path, root: Path) -> tuple[list[tuple[Document, Spec | Proj
     return documents, reading.problems + [problem for problem in problems if problem.where not in unclear]
 
 
-def _describe(document: Document) -> Spec | Project | list[Problem]:
+def _describe(document: YamlDocument) -> Spec | Project | list[Problem]:
     kind = document.data.get("kind") if isinstance(document.data, dict) else None
     model = KINDS.get(kind) if isinstance(kind, str) else None
     if model is None:

@@ -37,7 +37,7 @@ FieldPath: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
-class Document:
+class YamlDocument:
     """One YAML document: plain data, and where each part of it stands."""
 
     file: str
@@ -83,9 +83,9 @@ class Document:
 
 
 class LazyOrigins(Mapping[str, Origin]):
-    """`Document.origins`, worked out when the first is asked for: of most documents none ever is."""
+    """`YamlDocument.origins`, worked out when the first is asked for: of most documents none ever is."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: YamlDocument) -> None:
         self._document = document
 
     def __getitem__(self, path: str) -> Origin:
@@ -181,7 +181,7 @@ class Reading:
         self._file = file
         self._nodes = 0
 
-    def documents(self) -> Iterator[Document]:
+    def documents(self) -> Iterator[YamlDocument]:
         """The documents up to where the file stops being YAML; empty ones are left out."""
         composer = _Composer(self._text)
         try:
@@ -190,7 +190,7 @@ class Reading:
                 assert node is not None, "check_node promised one"
                 data = self._plain(node, 0)
                 if data is not None:
-                    yield Document(self._file, data, node)
+                    yield YamlDocument(self._file, data, node)
         except _RefusedError as refused:
             self.problems.append(Problem(refused.what, fix=refused.fix, where=_origin(self._file, None, refused.node)))
         except yaml.YAMLError as error:

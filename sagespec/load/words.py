@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sagespec.errors import Problem, did_you_mean
-from sagespec.load.reading import Document, FieldPath
+from sagespec.load.reading import FieldPath, YamlDocument
 from sagespec.spec.document import API_VERSION
 from sagespec.spec.document import Document as AnyKind
 from sagespec.spec.kinds import KINDS
@@ -44,7 +44,7 @@ _LENGTHS = {
 }
 
 
-def wrong_kind(document: Document) -> Problem:
+def wrong_kind(document: YamlDocument) -> Problem:
     """Why a document has no model to be checked against: it is no map, or of no kind we know."""
     if not isinstance(document.data, dict):
         return Problem(
@@ -65,7 +65,7 @@ def wrong_kind(document: Document) -> Problem:
 class Objections:
     """pydantic's errors on one document of the kind that `model` describes."""
 
-    def __init__(self, document: Document, model: type[Model]) -> None:
+    def __init__(self, document: YamlDocument, model: type[Model]) -> None:
         self._document = document
         self._model = model
         self._about = _about(document.data)

@@ -227,11 +227,11 @@ def _try_to_take(store: Store, key: str, mine: Holder, present: _Present | None)
         return again.etag if again and again.holder.id == mine.id else None
 
 
-class Held(WorldError):
+class LockHeld(WorldError):
     """Somebody alive holds the lock, and did not let go of it in time."""
 
 
-def _held(holder: Holder, now: datetime) -> Held:
+def _held(holder: Holder, now: datetime) -> LockHeld:
     if is_neighbour(holder):
         why = f"process {holder.pid} runs on this machine"
         fix = f"wait for it with `--wait 10m`, or end it with: kill {holder.pid}"
@@ -240,7 +240,7 @@ def _held(holder: Holder, now: datetime) -> Held:
         frees = round(holder.lease_seconds + SKEW.total_seconds())
         why = f"its lease was renewed {silent} s ago; a dead holder's lock is free after {frees} s"
         fix = f"wait for it with `--wait 10m`; if you know that it is dead: sagespec unlock {holder.id}"
-    return Held(f"the project is locked by {holder}", why=why, fix=fix)
+    return LockHeld(f"the project is locked by {holder}", why=why, fix=fix)
 
 
 def _lock_key(project_name: str) -> str:

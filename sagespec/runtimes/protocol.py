@@ -45,7 +45,7 @@ class ImageInfo:
     size: int = 0
 
 
-Progress = Callable[[str], None]
+Tell = Callable[[str], None]
 
 
 class Runtime(Protocol):
@@ -69,10 +69,10 @@ class Runtime(Protocol):
         """
         ...
 
-    def prepare(self, program: Program, progress: Progress) -> str:
+    def prepare(self, program: Program, tell: Tell) -> str:
         """Make `program` startable (build or fetch a missing image) and return its digest.
 
-        progress gets a line of text now and then. Repeats are cheap. WorldError says what to do when the
+        `tell` gets a line of text now and then. Repeats are cheap. WorldError says what to do when the
         image is missing and cannot be built, or when this engine cannot run images.
         """
         ...

@@ -33,7 +33,7 @@ from sagespec.stores.keys import (
     sha256_of,
     temporary_beside,
 )
-from sagespec.stores.protocol import CHUNK_BYTES, Conflict, Entry, Progress, Stored
+from sagespec.stores.protocol import CHUNK_BYTES, Conflict, CountBytes, Entry, Stored
 
 _LOCK_FILE = f"{OURS}lock"
 # A temporary file exists for an instant before it is flocked; the sweep leaves young ones alone.
@@ -66,7 +66,7 @@ class DirectoryStore:
         found = ((key, self.read(key)) for key in keys)
         return {key: content[0] for key, content in found if content is not None}
 
-    def download(self, key: str, file: Path, *, sha256: str | None = None, progress: Progress | None = None) -> None:
+    def download(self, key: str, file: Path, *, sha256: str | None = None, progress: CountBytes | None = None) -> None:
         path = self._path(key)
         if not path.is_file():
             raise missing(key, self.uri)
@@ -111,7 +111,7 @@ class DirectoryStore:
             stream.write(data)
             return self._place(stream, temporary, key, if_absent=if_absent, if_match=if_match)
 
-    def upload(self, key: str, file: Path, progress: Progress | None = None) -> Stored:
+    def upload(self, key: str, file: Path, progress: CountBytes | None = None) -> Stored:
         with disk_problems(f"cannot read {file}"):
             source = file.open("rb")
         with source, self._incoming(key) as (stream, temporary):
@@ -183,12 +183,12 @@ class DirectoryStore:
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         """Alone among all writers of this store, on this machine and where the file system carries flock."""
-        handle = os.open(self._root / _LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(self._root / _LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(handle)
+            os.close(descriptor)
 
 
 def _etag(status: os.stat_result) -> str:
@@ -202,7 +202,7 @@ def _etag_at(path: Path) -> str | None:
         return None
 
 
-def _copy(source: BinaryIO, target: BinaryIO, progress: Progress | None) -> Stored:
+def _copy(source: BinaryIO, target: BinaryIO, progress: CountBytes | None) -> Stored:
     digest, size = hashlib.sha256(), 0
     while chunk := source.read(CHUNK_BYTES):
         target.write(chunk)
@@ -253,8 +253,8 @@ def _sweep(folder: Path) -> None:
 
 def _flush_folder(folder: Path) -> None:
     """Bring a rename to the disk: a manifest must not survive a power cut that its model did not."""
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(handle)
+        os.fsync(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)

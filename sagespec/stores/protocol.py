@@ -17,7 +17,7 @@ from typing import Protocol
 
 from sagespec.errors import WorldError
 
-Progress = Callable[[int], None]  # called with the number of further bytes moved
+CountBytes = Callable[[int], None]  # called with the number of further bytes moved
 
 
 CHUNK_BYTES = 1 << 20
@@ -64,11 +64,11 @@ class Store(Protocol):
         """
         ...
 
-    def upload(self, key: str, file: Path, progress: Progress | None = None) -> Stored:
+    def upload(self, key: str, file: Path, progress: CountBytes | None = None) -> Stored:
         """Store a file of any size: in parts, checksum verified, whole or not at all."""
         ...
 
-    def download(self, key: str, file: Path, *, sha256: str | None = None, progress: Progress | None = None) -> None:
+    def download(self, key: str, file: Path, *, sha256: str | None = None, progress: CountBytes | None = None) -> None:
         """Fetch an object to `file` (temporary name, then renamed), making its folder when it is not there.
 
         WorldError when the object is missing or its checksum differs.

@@ -36,7 +36,7 @@ from botocore.config import Config
 
 from sagespec.errors import WorldError, disk_problems
 from sagespec.stores.keys import changed, check_key, check_sha256, input_only, missing, replacing, sha256_of
-from sagespec.stores.protocol import Conflict, Entry, Progress, Stored
+from sagespec.stores.protocol import Conflict, CountBytes, Entry, Stored
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -113,7 +113,7 @@ class S3Store:
             found = zip(wanted, pool.map(self.read, wanted), strict=True)
             return {key: content[0] for key, content in found if content is not None}
 
-    def download(self, key: str, file: Path, *, sha256: str | None = None, progress: Progress | None = None) -> None:
+    def download(self, key: str, file: Path, *, sha256: str | None = None, progress: CountBytes | None = None) -> None:
         where = self._where(key)
         with replacing(file) as temporary:
             with self._problems(key):
@@ -191,7 +191,7 @@ class S3Store:
             self._look_again(key, etag)
         return etag
 
-    def upload(self, key: str, file: Path, progress: Progress | None = None) -> Stored:
+    def upload(self, key: str, file: Path, progress: CountBytes | None = None) -> Stored:
         where = self._where_to_write(key)
         with disk_problems(f"cannot read {file}"), file.open("rb") as source:
             part_bytes = max(_PART_BYTES, -(-file.stat().st_size // _MOST_PARTS))

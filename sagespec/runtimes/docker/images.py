@@ -24,7 +24,7 @@ from docker.errors import APIError, ImageNotFound
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.engine import engine_address, explanation, refusals
 from sagespec.runtimes.docker.files import Entry, picked, tar, tree
-from sagespec.runtimes.protocol import ImageInfo, Progress
+from sagespec.runtimes.protocol import ImageInfo, Tell
 from sagespec.sources.build import BuildFolder
 from sagespec.state.programs import Program
 
@@ -44,18 +44,18 @@ class Images:
         self._root = root
         self._preparing = threading.Lock()  # a program that two jobs need is built once
 
-    def prepare(self, program: Program, progress: Progress) -> str:
+    def prepare(self, program: Program, tell: Tell) -> str:
         with self._preparing, refusals(f"prepare the image of {program}"):
             if program.digest:
-                self._look_for(program, progress)
+                self._look_for(program, tell)
             reference = self.reference(program)
             if (image := self._inspect(reference)) is None:
                 if program.builtin:
-                    self._build_builtin(program.builtin, reference, progress)
+                    self._build_builtin(program.builtin, reference, tell)
                 elif program.build:
-                    self._build_folder(program, reference, progress)
+                    self._build_folder(program, reference, tell)
                 else:
-                    self._pull(reference, progress)
+                    self._pull(reference, tell)
                 image = self._engine.inspect_image(reference)
         return _digest(reference, image) if reference == program.image else program.digest or _digest(reference, image)
 
@@ -92,15 +92,15 @@ class Images:
         names = (f"{_repository(program.image)}@{program.digest}", program.digest) if program.digest else ()
         return next((name for name in names if self._inspect(name)), "")
 
-    def _look_for(self, program: Program, progress: Progress) -> None:
+    def _look_for(self, program: Program, tell: Tell) -> None:
         """Fetch the very image from its registry, if it is from one, and tell when its tag has moved on."""
         tagged = self._inspect(program.image)
         if not self._trained_with(program) and (tagged is None or tagged["RepoDigests"]):
             with suppress(WorldError):  # not there any more: the tag's image stands in for it, which `prepare` tells
-                self._pull(f"{_repository(program.image)}@{program.digest}", progress)
+                self._pull(f"{_repository(program.image)}@{program.digest}", tell)
         pinned = self._trained_with(program)
         if pinned and tagged and tagged["Id"] != self._engine.inspect_image(pinned)["Id"]:
-            progress(f"{program.image} is another image by now: the one that trained the model serves it, {pinned}")
+            tell(f"{program.image} is another image by now: the one that trained the model serves it, {pinned}")
 
     def _inspect(self, reference: str) -> Mapping[str, Any] | None:
         try:
@@ -125,18 +125,18 @@ class Images:
             if (self._folder / folder).is_dir():
                 yield from tree(self._folder / folder, folder, is_wanted=_is_source)
 
-    def _build_builtin(self, builtin: str, reference: str, progress: Progress) -> None:
+    def _build_builtin(self, builtin: str, reference: str, tell: Tell) -> None:
         self._build(
             self._context(builtin),
             reference,
-            progress,
+            tell,
             fix="the engine needs the base image and a way to the package index: see `sagespec doctor`",
             dockerfile=f"{builtin}/Dockerfile",
             buildargs={name: value for name in PIP_SETTINGS if (value := os.environ.get(name))},
             labels={LABEL_IMAGE: builtin},
         )
 
-    def _build_folder(self, program: Program, reference: str, progress: Progress) -> None:
+    def _build_folder(self, program: Program, reference: str, tell: Tell) -> None:
         folder = BuildFolder(self._root / program.build, program.dockerfile, dict(program.args))
         if folder.hash() != program.context:
             raise WorldError(
@@ -152,16 +152,16 @@ class Images:
         self._build(
             members,
             reference,
-            progress,
+            tell,
             fix=f"mend {Path(program.build, program.dockerfile)}, or what it needs",
             dockerfile=folder.dockerfile_in_build,
             buildargs=dict(program.args),
             labels={LABEL_BUILD: program.build},
         )
 
-    def _build(self, members: Iterable[Entry], reference: str, progress: Progress, *, fix: str, **options: Any) -> None:
-        """Build `reference` from a stream of files; each line the engine prints is progress."""
-        progress(f"building {reference}")
+    def _build(self, members: Iterable[Entry], reference: str, tell: Tell, *, fix: str, **options: Any) -> None:
+        """Build `reference` from a stream of files; each line that the engine prints goes to `tell`."""
+        tell(f"building {reference}")
         last_lines: deque[str] = deque(maxlen=20)
         refusal = ""
         steps = self._engine.build(
@@ -171,7 +171,7 @@ class Images:
             for line in str(step.get("stream", "")).splitlines():
                 if line.strip():
                     last_lines.append(line.rstrip())
-                    progress(line.rstrip())
+                    tell(line.rstrip())
             refusal = refusal or str(step.get("error", "")).strip()
         if refusal:  # said when the stream is read to its end, so that its connection is free
             raise WorldError(
@@ -180,8 +180,8 @@ class Images:
                 fix=fix,
             )
 
-    def _pull(self, reference: str, progress: Progress) -> None:
-        progress(f"pulling {reference}")
+    def _pull(self, reference: str, tell: Tell) -> None:
+        tell(f"pulling {reference}")
         repository, tag = docker.utils.parse_repository_tag(reference)
         told = set()
         try:
@@ -191,7 +191,7 @@ class Images:
                 line = ": ".join(str(step[field]) for field in ("id", "status") if field in step)
                 if line not in told:  # one line a layer and stage, not one a percent
                     told.add(line)
-                    progress(line)
+                    tell(line)
         except APIError as error:
             raise _image_missing(reference, explanation(error)) from error
 

@@ -39,7 +39,6 @@ from typing import Literal, Self
 from docker.errors import APIError, DockerException, NotFound
 
 from sagespec.errors import WorldError
-from sagespec.runtimes.docker.network import Network, free_address, pool_of
 from sagespec.runtimes.docker.checks import checks_of
 from sagespec.runtimes.docker.commands import bodies_of, requests_in_container, run
 from sagespec.runtimes.docker.containers import STATES, Containers
@@ -48,10 +47,11 @@ from sagespec.runtimes.docker.files import BASE, Entry, contents, inside, parent
 from sagespec.runtimes.docker.gpus import gpu_ids
 from sagespec.runtimes.docker.images import Images
 from sagespec.runtimes.docker.launches import settings_of
-from sagespec.runtimes.docker.mounts import Mounts
 from sagespec.runtimes.docker.logs import log_lines, seconds_of
+from sagespec.runtimes.docker.mounts import Mounts
+from sagespec.runtimes.docker.network import Network, free_address, pool_of
 from sagespec.runtimes.machine import choose_gpus, nvidia_gpus
-from sagespec.runtimes.protocol import CannotStart, Check, ImageInfo, Progress
+from sagespec.runtimes.protocol import CannotStart, Check, ImageInfo, Tell
 from sagespec.state.labels import LABEL_PROJECT
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container
@@ -118,8 +118,8 @@ class DockerRuntime:
 
     # -- programs ----------------------------------------------------------------------------------
 
-    def prepare(self, program: Program, progress: Progress) -> str:
-        digest = self._images.prepare(program, progress)
+    def prepare(self, program: Program, tell: Tell) -> str:
+        digest = self._images.prepare(program, tell)
         self._prepared = self._images.reference(program)
         return digest
 

@@ -47,7 +47,7 @@ from sagespec.runtimes.process.logs import log_lines, timed_lines
 from sagespec.runtimes.process.ports import HOST, check_port, choose_port
 from sagespec.runtimes.process.processes import KILL_SECONDS, POLL_SECONDS, START_SHIM, processes_with, signal_process
 from sagespec.runtimes.process.programs import MODULES, NEEDS_DOCKER, WORDS, check_packages
-from sagespec.runtimes.protocol import Check, ImageInfo, Progress
+from sagespec.runtimes.protocol import Check, ImageInfo, Tell
 from sagespec.sources.build import BuildFolder
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.observed import Capacity, Container, ContainerState
@@ -170,14 +170,14 @@ class ProcessRuntime:
 
     # -- programs ----------------------------------------------------------------------------------
 
-    def prepare(self, program: Program, progress: Progress) -> str:
+    def prepare(self, program: Program, tell: Tell) -> str:
         """A hash of the program's files; there is nothing to build, but a built-in's packages must be installed."""
         folder = self._program_folder(program)
         if program.build:
             self._check_unchanged(folder, program)
         else:
             check_packages(folder)
-        progress(f"{program}: runs as a local process, not isolated")
+        tell(f"{program}: runs as a local process, not isolated")
         return program.context or self._digest(folder.name)
 
     def _check_unchanged(self, folder: Path, program: Program) -> None:
