@@ -105,7 +105,7 @@ def make_live(project: Project) -> None:
                 number=1,
                 hash=endpoint.hash,
                 status=RevisionStatus.LIVE,
-                asked=dict(endpoint.asked),
+                asked=endpoint.record,
                 started_at=now,
             )
         )

@@ -16,7 +16,7 @@ from sagespec.errors import InternalError, Problem
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredEndpoint, DesiredJob, DesiredVariant
 from sagespec.state.observed import Route
-from sagespec.state.revision import RevisionStatus
+from sagespec.state.revision import EndpointRecord, RevisionStatus
 
 
 class Reason(StrEnum):
@@ -179,7 +179,7 @@ class RecordRevision(_Action):
     number: int
     status: RevisionStatus
     endpoint_hash: str
-    asked: dict[str, Any]
+    record: EndpointRecord
     started_at: datetime
 
     @property

@@ -48,7 +48,7 @@ from sagespec.runtimes.choose import choose, images_dir
 from sagespec.runtimes.protocol import Check, ImageInfo, Runtime
 from sagespec.spec.project import Project as Settings
 from sagespec.state.addresses import Address
-from sagespec.state.desired import Desired, DesiredJob, endpoint_from_asked
+from sagespec.state.desired import Desired, DesiredJob, desired_endpoint
 from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import ContainerState, Observed, begun_after
 from sagespec.state.programs import Program
@@ -456,7 +456,7 @@ class Project:
             return False
         route = self.gateway.observe(self.runtime.containers()).routes.get(endpoint_name)
         served = {(target.variant, target.hash) for target in route.targets if target.instances} if route else set()
-        wanted = {(variant.name, variant.hash) for variant in endpoint_from_asked(endpoint_name, live.asked).variants}
+        wanted = {(variant.name, variant.hash) for variant in desired_endpoint(endpoint_name, live.asked).variants}
         return not wanted <= served
 
     def _record_rollback(self, endpoint_name: str, to: int | None, reason: str) -> None:

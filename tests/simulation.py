@@ -38,7 +38,7 @@ from sagespec.state.desired import Desired, DesiredEndpoint
 from sagespec.state.labels import container_name
 from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import Capacity, Container, ContainerState, Observed, ObservedGateway, Probe, Route
-from sagespec.state.revision import Revision, RevisionStatus
+from sagespec.state.revision import EndpointRecord, Revision, RevisionStatus
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 PROJECT = "acme"
@@ -175,13 +175,13 @@ class Simulation:
                 self._forget(action.about.name, action.container)
                 self.containers.pop(action.container, None)
             case RecordRevision():
-                self.record(action.about.name, action.number, action.status, action.endpoint_hash, action.asked, "")
+                self.record(action.about.name, action.number, action.status, action.endpoint_hash, action.record, "")
             case _:
                 assert_never(action)
         return True
 
     def record(
-        self, name: str, number: int, status: RevisionStatus, hash_text: str, asked: Mapping[str, Any], reason: str
+        self, name: str, number: int, status: RevisionStatus, hash_text: str, asked: EndpointRecord, reason: str
     ) -> None:
         self.revisions.setdefault(name, []).append(
             Revision(
@@ -189,7 +189,7 @@ class Simulation:
                 number=number,
                 hash=hash_text,
                 status=status,
-                asked=dict(asked),
+                asked=asked,
                 reason=reason,
                 started_at=self.now,
             )
@@ -237,7 +237,7 @@ class Simulation:
                 action.revision,
                 RevisionStatus.FAILED,
                 endpoint.hash,
-                endpoint.asked,
+                endpoint.record,
                 "it did not answer /ping",
             )
         return False

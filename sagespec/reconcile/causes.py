@@ -62,8 +62,8 @@ def route_changes(before: DesiredEndpoint, goal: DesiredEndpoint) -> tuple[Chang
 
 def setting_changes(before: DesiredEndpoint, goal: DesiredEndpoint) -> tuple[Change, ...]:
     """Changed fields that touch nothing live: the rollout's settings and protection."""
-    old = {**before.asked["rollout"], "protect": before.protect}
-    new = {**goal.asked["rollout"], "protect": goal.protect}
+    old = {**before.record.rollout.model_dump(), "protect": before.protect}
+    new = {**goal.record.rollout.model_dump(), "protect": goal.protect}
     return changed_fields(old, new)
 
 

@@ -26,7 +26,7 @@ from sagespec.reconcile.leaving import removals, remove_idle
 from sagespec.reconcile.options import Options, Part
 from sagespec.reconcile.routes import route_is_off, routed_names, wanted_route, with_draining
 from sagespec.state.addresses import Address
-from sagespec.state.desired import DesiredEndpoint, endpoint_from_asked
+from sagespec.state.desired import DesiredEndpoint, desired_endpoint
 from sagespec.state.observed import Observed
 from sagespec.state.revision import RevisionStatus, live_revision
 
@@ -47,7 +47,7 @@ def reconcile_endpoint(
     problems = (goal.problem,) if goal.problem else ()
     if goal.endpoint is None:
         return Part(actions=remove_idle(desired.address, observed, desired.drain_within), refused=problems)
-    before = endpoint_from_asked(desired.name, live.asked) if live else None
+    before = desired_endpoint(desired.name, live.asked) if live else None
     number = revisions[-1].number + 1 if revisions else 1
     actions = _steps(project_name, goal, before, observed, jobs, gateway, number, now)
     unchanged = () if actions or problems else (desired.address,)
@@ -104,7 +104,7 @@ def _record(
             number=number,
             status=RevisionStatus.LIVE,
             endpoint_hash=goal.endpoint.hash,
-            asked=dict(goal.endpoint.asked),
+            record=goal.endpoint.record,
             started_at=now,
         ),
     )

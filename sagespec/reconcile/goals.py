@@ -11,7 +11,7 @@ from sagespec.plan import (
 )
 from sagespec.reconcile.options import Options, Part
 from sagespec.state.addresses import Address
-from sagespec.state.desired import DesiredEndpoint, endpoint_from_asked
+from sagespec.state.desired import DesiredEndpoint, desired_endpoint
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import Observed
@@ -36,11 +36,11 @@ def choose_goal(
     options: Options,
 ) -> Goal:
     if live and same_hash(desired.hash, live.hash):
-        return Goal(endpoint_from_asked(desired.name, live.asked, desired.origin), pending=False)
+        return Goal(desired_endpoint(desired.name, live.asked, desired.origin), pending=False)
     problem = _turned_down(desired, revisions, live, options) or _missing_model(desired, observed, jobs)
     if problem is None:
         return Goal(desired, pending=True)
-    return Goal(endpoint_from_asked(desired.name, live.asked) if live else None, pending=False, problem=problem)
+    return Goal(desired_endpoint(desired.name, live.asked) if live else None, pending=False, problem=problem)
 
 
 def _turned_down(

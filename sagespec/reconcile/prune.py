@@ -13,7 +13,7 @@ from sagespec.plan import Action, Cause, Reason, RecordRevision, RemoveContainer
 from sagespec.reconcile.leaving import remove_all
 from sagespec.reconcile.options import Options, Part
 from sagespec.state.addresses import GATEWAY, Address, endpoint_address
-from sagespec.state.desired import Desired, endpoint_from_asked
+from sagespec.state.desired import Desired, desired_endpoint
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import Container, Observed, begun_after
@@ -86,7 +86,7 @@ def _remove_unwanted(
     for address in endpoints:
         revisions = observed.revisions.get(address.name, ())
         live = live_revision(revisions)
-        asked = endpoint_from_asked(address.name, live.asked) if live else None
+        asked = desired_endpoint(address.name, live.asked) if live else None
         if asked and asked.protect:
             refused.append(_protected(address))
             continue
@@ -101,7 +101,7 @@ def _remove_unwanted(
                     number=revisions[-1].number + 1,
                     status=RevisionStatus.REMOVED,
                     endpoint_hash=live.hash,
-                    asked=dict(live.asked),
+                    record=live.asked,
                     started_at=now,
                 )
             )

@@ -96,7 +96,7 @@ def _record_failure(action: AwaitHealthy, world: World, reason: str) -> None:
             number=action.revision,
             hash=action.endpoint.hash,
             status=RevisionStatus.FAILED,
-            asked=dict(action.endpoint.asked),
+            asked=action.endpoint.record,
             reason=reason,
             git=world.git,
             started_at=now,

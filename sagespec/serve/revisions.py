@@ -21,7 +21,7 @@ def record_revision(action: RecordRevision, world: World) -> None:
             number=action.number,
             hash=action.endpoint_hash,
             status=action.status,
-            asked=action.asked,
+            asked=action.record,
             git=world.git,
             started_at=action.started_at,
             ended_at=datetime.now(UTC),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sagespec.show.figures import commit_text, counted, iso, metrics_text, seconds_text, size_text, when_text
@@ -12,8 +11,8 @@ from sagespec.show.secrets import without_secrets
 
 if TYPE_CHECKING:
     from sagespec.state.addresses import Address
-    from sagespec.state.manifest import Manifest
-    from sagespec.state.revision import Revision
+    from sagespec.state.manifest import Manifest, Record
+    from sagespec.state.revision import EndpointRecord, Revision, VariantRecord
 
 
 def write_history(
@@ -53,47 +52,56 @@ def revision_statuses(revisions: Sequence[Revision]) -> list[str]:
 
 def _changes_by_revision(revisions: Sequence[Revision]) -> list[list[str]]:
     """What each revision asked for that the one before did not; a removal asks for nothing new."""
-    before: Mapping[str, str] = {}
+    before: EndpointRecord | None = None
     changes = []
     for revision in revisions:
-        asked = _asked_fields(revision.asked)
-        names = dict.fromkeys([*before, *asked])
-        changed = [_field_change(name, before.get(name), asked.get(name)) for name in names] if before else ["first"]
-        changes.append([text for text in changed if text] if revision.status.value != "removed" else [])
-        before = asked
+        changed = record_changes(before, revision.asked) if before else ["first"]
+        changes.append(changed if revision.status.value != "removed" else [])
+        before = revision.asked
     return changes
 
 
-def _asked_fields(asked: Mapping[str, Any]) -> dict[str, str]:
-    """The fields a person may have changed, as text; environments only as a mark of their content."""
-    fields = {}
-    for variant in asked.get("variants", ()):
-        of = f"of {variant['name']}"
-        fields[f"model {of}"] = variant["model"]["text"]
-        fields[f"weight {of}"] = f"{variant['weight']:g}"
-        for name in ("instances", "cpus", "memory"):
-            fields[f"{name} {of}"] = "" if variant.get(name) is None else str(variant[name])
-        program = variant.get("program") or {}
-        fields[f"image {of}"] = program.get("image") or ""
-        fields[f"environment {of}"] = json.dumps(variant.get("environment") or {}, sort_keys=True)
-        fields[f"content of the model {of}"] = variant["model"].get("identity", "")
-    fields |= {f"rollout.{name}": str(value) for name, value in (asked.get("rollout") or {}).items()}
-    return fields | {"protect": str(asked.get("protect", False)).lower()}
+def record_changes(before: EndpointRecord, after: EndpointRecord) -> list[str]:
+    """What a person would say changed, field by field: 'weight of stable 90 -> 80'."""
+    old, new = ({variant.name: variant for variant in record.variants} for record in (before, after))
+    changes = []
+    for name in dict.fromkeys([*old, *new]):
+        if name not in new:
+            changes.append(f"no variant {name}")
+        elif name not in old:
+            changes.append(f"new variant {name} serving {new[name].model.text}")
+        else:
+            changes += _variant_changes(old[name], new[name])
+    changes += _field_changes("rollout.{}", before.rollout, after.rollout)
+    return changes + _field_changes("{}", before, after, without=("variants", "rollout"))
 
 
-def _field_change(name: str, old: str | None, new: str | None) -> str:
-    """'weight of stable 90 -> 80'; '' for what did not change or follows from another change."""
-    field_name, _, variant = name.partition(" of ")
-    if old == new:
-        return ""
-    if old is None or new is None:  # a variant came or went: said once, by its model
-        added = "new" if old is None else "no"
-        return f"{added} variant {variant}" + (f" serving {new}" if new else "") if field_name == "model" else ""
-    if field_name == "content":
-        return ""
-    if field_name == "environment":
-        return f"{name} changed"
-    return f"{name} {old or 'unset'} -> {new or 'unset'}"
+def _variant_changes(old: VariantRecord, new: VariantRecord) -> list[str]:
+    changes = _field_changes(f"{{}} of {new.name}", old, new, without=("model", "environment"))
+    if old.environment != new.environment:  # its values may be secrets
+        changes.append(f"environment of {new.name} changed")
+    if old.model.text != new.model.text:
+        return [f"model of {new.name} {old.model.text} -> {new.model.text}", *changes]
+    if old.model.identity != new.model.identity:
+        return [f"content of the model of {new.name} changed", *changes]
+    return changes
+
+
+def _field_changes(label: str, old: Record, new: Record, *, without: Collection[str] = ()) -> list[str]:
+    """One text for each field that differs, in the order of the record."""
+    pairs = ((name, getattr(old, name), getattr(new, name)) for name in type(new).model_fields if name not in without)
+    return [f"{label.format(name)} {_value_text(a)} -> {_value_text(b)}" for name, a, b in pairs if a != b]
+
+
+def _value_text(value: object) -> str:
+    match value:
+        case None | "":
+            return "unset"
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+    return str(value)
 
 
 def _revisions_json(revisions: Sequence[Revision]) -> list[dict[str, Any]]:

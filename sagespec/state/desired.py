@@ -14,6 +14,7 @@ from sagespec.errors import Origin
 from sagespec.state.addresses import Address, endpoint_address, job_address
 from sagespec.state.hashes import hash_of
 from sagespec.state.programs import Program
+from sagespec.state.revision import EndpointRecord, VariantRecord
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,8 @@ class DesiredEndpoint:
     min_healthy: float
     drain_within: float
     protect: bool
-    hash: str  # over everything asked: what a revision is known by
-    asked: Mapping[str, Any]  # the same as JSON, kept in the revision; `endpoint_from_asked` reads it back
+    hash: str  # over `record`: what a revision is known by
+    record: EndpointRecord  # all of the above, as a revision keeps it
     origin: Origin | None = None
 
     @property
@@ -142,59 +143,52 @@ class DesiredEndpoint:
         return next((variant for variant in self.variants if variant.name == name), None)
 
 
-def endpoint_from_asked(name: str, asked: Mapping[str, Any], origin: Origin | None = None) -> DesiredEndpoint:
-    """The endpoint that `asked` describes: from a spec by `resolve`, or from a revision in the store.
-
-    asked: {variants: [{name, model: {text, identity, job, uri}, program: Program.as_json, weight,
-    instances, environment, cpus, memory, gpus if any}], rollout: {healthy_within, min_healthy, drain_within,
-    replace}, protect}.
-    """
-    split = ", ".join(f"{variant['name']} {variant['weight']:g}" for variant in asked["variants"])
-    rollout = asked["rollout"]
+def desired_endpoint(name: str, record: EndpointRecord, origin: Origin | None = None) -> DesiredEndpoint:
+    """The endpoint that `record` describes: from a spec by `resolve`, or from a revision in the store."""
+    split = ", ".join(f"{variant.name} {variant.weight:g}" for variant in record.variants)
+    rollout = record.rollout
     return DesiredEndpoint(
         name=name,
         variants=tuple(
-            _variant_from_asked(variant, split if rollout["replace"] == "always" else None)
-            for variant in asked["variants"]
+            _desired_variant(variant, split if rollout.replace == "always" else None) for variant in record.variants
         ),
-        healthy_within=rollout["healthy_within"],
-        min_healthy=rollout["min_healthy"],
-        drain_within=rollout["drain_within"],
-        protect=asked["protect"],
-        hash=hash_of(asked),
-        asked=asked,
+        healthy_within=rollout.healthy_within,
+        min_healthy=rollout.min_healthy,
+        drain_within=rollout.drain_within,
+        protect=record.protect,
+        hash=hash_of(record.as_json()),
+        record=record,
         origin=origin,
     )
 
 
-def _variant_from_asked(asked: Mapping[str, Any], split: str | None) -> DesiredVariant:
-    model, program = asked["model"], Program.from_json(asked["program"])
-    replace_fields = {
-        "model": model["identity"],
-        "program": str(program),
-        "environment": asked["environment"],
-        "cpus": asked["cpus"],
-        "memory": asked["memory"],
+def _desired_variant(record: VariantRecord, split: str | None) -> DesiredVariant:
+    replace_fields: dict[str, Any] = {
+        "model": record.model.identity,
+        "program": str(record.program),
+        "environment": record.environment,
+        "cpus": record.cpus,
+        "memory": record.memory,
     }
-    if asked.get("gpus"):
-        replace_fields["gpus"] = asked["gpus"]
+    if record.gpus:
+        replace_fields["gpus"] = record.gpus
     if split is not None:
         replace_fields["split"] = split
     return DesiredVariant(
-        name=asked["name"],
+        name=record.name,
         model=DesiredModel(
-            text=model["text"],
-            identity=model["identity"],
-            job=Address.parse(model["job"]) if model["job"] else None,
-            uri=model["uri"],
+            text=record.model.text,
+            identity=record.model.identity,
+            job=Address.parse(record.model.job) if record.model.job else None,
+            uri=record.model.uri,
         ),
-        program=program,
-        weight=asked["weight"],
-        instances=asked["instances"],
-        environment=asked["environment"],
-        cpus=asked["cpus"],
-        memory=asked["memory"],
-        gpus=asked.get("gpus", 0),
+        program=record.program,
+        weight=record.weight,
+        instances=record.instances,
+        environment=record.environment,
+        cpus=record.cpus,
+        memory=record.memory,
+        gpus=record.gpus,
         hash=hash_of(replace_fields),
         replace_fields=replace_fields,
     )

@@ -1,12 +1,19 @@
-"""One attempt at making an endpoint match its spec, as the store keeps it."""
+"""One attempt at making an endpoint match its spec, as the store keeps it, and the record of what it asked for.
+
+`resolve` builds an `EndpointRecord` from a spec, `state.desired` turns one into a `DesiredEndpoint`, and a `Revision`
+keeps it so that the endpoint can be served again. `sagespec history` compares two of them field by field.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, PlainSerializer, PlainValidator, SerializerFunctionWrapHandler, model_serializer
 
 from sagespec.state.manifest import Git, Record
+from sagespec.state.programs import Program
 
 REVISION_FORMAT = 1
 
@@ -18,12 +25,65 @@ class RevisionStatus(StrEnum):
     REMOVED = "removed"
 
 
+class _AsGiven(Record):
+    """Written with the fields it was given, so that a record of an earlier or later release keeps its bytes."""
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if name in self.model_fields_set}
+
+
+class ModelRecord(_AsGiven):
+    """The model of a variant: `job` or `uri` is set, the other is ''. identity: what tells two models apart."""
+
+    text: str = ""  # as written: churn@3, s3://…/model.tar.gz
+    identity: str = ""
+    job: str = ""  # job/churn@3
+    uri: str = ""
+
+
+def _program(value: Any) -> Program:
+    return value if isinstance(value, Program) else Program.from_json(value)
+
+
+class VariantRecord(_AsGiven):
+    name: str
+    model: ModelRecord = ModelRecord()
+    program: Annotated[Program, PlainValidator(_program), PlainSerializer(Program.as_json)] = Program()
+    weight: float = 1.0
+    instances: int = 1
+    environment: dict[str, str] = Field(default_factory=dict)
+    cpus: float | None = None
+    memory: int | None = None  # bytes
+    gpus: int = 0  # given only where it is not 0
+
+
+class RolloutRecord(_AsGiven):
+    """How a change reaches the callers; times in seconds."""
+
+    healthy_within: float = 480.0
+    min_healthy: float = 1.0
+    drain_within: float = 70.0
+    replace: str = "changed"
+
+
+class EndpointRecord(_AsGiven):
+    """All that an endpoint's spec asks for, with models and programs found: enough to serve it again."""
+
+    variants: tuple[VariantRecord, ...] = ()
+    rollout: RolloutRecord = RolloutRecord()
+    protect: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The plain data that the store keeps, and that the endpoint's hash is over."""
+        return self.model_dump(mode="json")
+
+
 class Revision(Record):
-    """One attempt at making an endpoint what was asked.
+    """One attempt at making an endpoint match its spec.
 
     A `live` revision that is followed by another live one is superseded; that is derived, never written.
-    `asked` is `DesiredEndpoint.asked`, enough to serve it again. `instead_of` is set by a roll-back: the
-    hash of what was live before, which is not put back until its spec changes.
+    `instead_of` is set by a rollback: the hash of what was live before, which is not put back until its spec changes.
     """
 
     format: int = REVISION_FORMAT
@@ -31,7 +91,7 @@ class Revision(Record):
     number: int
     hash: str
     status: RevisionStatus
-    asked: dict[str, Any]
+    asked: EndpointRecord
     reason: str = ""
     instead_of: str = ""
     git: Git | None = None

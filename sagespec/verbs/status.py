@@ -14,7 +14,7 @@ from sagespec.gateway.answers import Counters
 from sagespec.plan import Plan, RunJob
 from sagespec.reconcile.turns import Request, holders, needs_of, turns
 from sagespec.state.addresses import Address, endpoint_address
-from sagespec.state.desired import Desired, DesiredEndpoint, endpoint_from_asked
+from sagespec.state.desired import Desired, DesiredEndpoint, desired_endpoint
 from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import ContainerState, Observed, Route
 from sagespec.state.revision import live_revision
@@ -139,7 +139,7 @@ def _endpoint_state(
     address = endpoint_address(name)
     asked = next((endpoint for endpoint in desired.endpoints if endpoint.name == name), None)
     live = live_revision(observed.revisions.get(name, ()))
-    shown = asked or (endpoint_from_asked(name, live.asked) if live else None)
+    shown = asked or (desired_endpoint(name, live.asked) if live else None)
     route = observed.gateway.routes.get(name)
     problem = next((problem for problem in plan.refused if problem.about == str(address)), None)
     pending = any(action.about.whole == address for action in plan.actions)

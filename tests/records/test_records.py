@@ -14,7 +14,7 @@ from sagespec.errors import WorldError
 from sagespec.records.records import Records
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.manifest import Artifact, JobStatus, Manifest
-from sagespec.state.revision import Revision, RevisionStatus
+from sagespec.state.revision import EndpointRecord, Revision, RevisionStatus
 from sagespec.stores.directory import DirectoryStore
 from sagespec.stores.protocol import Conflict, Entry
 
@@ -69,7 +69,7 @@ def _manifest(
 def _revision(
     number: int, status: RevisionStatus = RevisionStatus.LIVE, endpoint: str = "churn", hash: str = "1-a"
 ) -> Revision:
-    return Revision(endpoint=endpoint, number=number, hash=hash, status=status, asked={"variants": []}, started_at=NOON)
+    return Revision(endpoint=endpoint, number=number, hash=hash, status=status, asked=EndpointRecord(), started_at=NOON)
 
 
 LIVE, FAILED, ROLLED_BACK = (

@@ -36,7 +36,7 @@ from sagespec.show.secrets import without_secrets
 from sagespec.show.verbs import VERBS
 from sagespec.state.addresses import GATEWAY, Address, endpoint_address, job_address
 from sagespec.state.manifest import Attempt, Git, JobStatus, Manifest
-from sagespec.state.revision import Revision, RevisionStatus
+from sagespec.state.revision import EndpointRecord, Revision, RevisionStatus
 from sagespec.verbs.status import EndpointState, JobState, Status, VariantState
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -507,7 +507,8 @@ def a_revision(number: int, status: RevisionStatus, weight: float, **fields: Any
         "cpus": None,
         "memory": None,
     }
-    asked = {"variants": [variant], "rollout": {"replace": "changed"}, "protect": False}
+    rollout = {"replace": "changed"}
+    asked = EndpointRecord.model_validate({"variants": [variant], "rollout": rollout, "protect": False})
     return Revision(
         endpoint="churn", number=number, hash=str(number), status=status, asked=asked, started_at=NOW, **fields
     )

@@ -1,0 +1,40 @@
+"""Every file in tests/cases/history is one case: two records of an endpoint, and what `history` says changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sagespec.show.history import record_changes
+from sagespec.state.revision import EndpointRecord, VariantRecord
+
+CASES = sorted((Path(__file__).parents[1] / "cases" / "history").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
+def test_case(file: Path) -> None:
+    case = yaml.safe_load(file.read_text())
+    before, after = (EndpointRecord.model_validate(case[side]) for side in ("before", "after"))
+    assert record_changes(before, after) == case["changed"]
+
+
+OTHER_VALUES = {
+    "model": {"text": "churn@2", "identity": "b"},
+    "program": {"builtin": "echo", "image": ""},
+    "weight": 7.0,
+    "instances": 7,
+    "environment": {"A": "b"},
+    "cpus": 7.0,
+    "memory": 7,
+    "gpus": 7,
+}
+
+
+@pytest.mark.parametrize("field", [name for name in VariantRecord.model_fields if name != "name"])
+def test_no_field_of_a_variant_changes_unseen(field: str) -> None:
+    before = EndpointRecord.model_validate({"variants": [{"name": "stable"}]})
+    after = EndpointRecord.model_validate({"variants": [{"name": "stable", field: OTHER_VALUES[field]}]})
+    (change,) = record_changes(before, after)
+    assert change.startswith(f"{field} of stable")
