@@ -30,6 +30,8 @@ from sagespec.state.programs import Program
 
 LABEL_IMAGE = "sagespec.image"
 LABEL_BUILD = "sagespec.build"
+SHARED = "Dockerfile"  # beside the built-ins' folders: builds each that has none of its own, by the argument NAME
+BUILT_IN = ("*/Dockerfile", "*/image.json")
 # Given on to the builds of built-ins, for a network with a package index of its own. What a Dockerfile does not
 # declare (ARG) the engine leaves out with a warning.
 PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")
@@ -60,7 +62,7 @@ class Images:
         return _digest(reference, image) if reference == program.image else program.digest or _digest(reference, image)
 
     def infos(self) -> tuple[ImageInfo, ...]:
-        names = sorted(file.parent.name for file in self._folder.glob("*/Dockerfile"))
+        names = sorted({file.parent.name for pattern in BUILT_IN for file in self._folder.glob(pattern)})
         with refusals("list the images"):
             rows = self._engine.images(filters={"label": LABEL_IMAGE})
         present = {tag: row for row in rows for tag in row["RepoTags"] or ()}
@@ -111,28 +113,38 @@ class Images:
 
     def bases(self) -> set[str]:
         """The images that Dockerfiles of built-in programs start from."""
-        files = self._folder.glob("*/Dockerfile")
+        files = self._folder.rglob("Dockerfile")
         return {base for file in files for base in re.findall(r"^FROM\s+(\S+:\S+)", file.read_text(), re.MULTILINE)}
 
     def _context(self, builtin: str) -> Iterator[Entry]:
         """What the Dockerfile of a built-in may copy from: its own folder and the toolkit."""
-        if not (self._folder / builtin / "Dockerfile").is_file():
-            raise WorldError(
-                f"there is no built-in program {builtin!r}: {self._folder / builtin / 'Dockerfile'} is missing",
-                fix="`sagespec images` lists the built-in programs",
-            )
-        for folder in sorted({"toolkit", builtin}):
-            if (self._folder / folder).is_dir():
-                yield from tree(self._folder / folder, folder, is_wanted=_is_source)
+        shared = {SHARED} if self._dockerfile(builtin) == SHARED else set()
+        for name in sorted({"toolkit", builtin} | shared):
+            if (self._folder / name).exists():
+                yield from tree(self._folder / name, name, is_wanted=_is_source)
+
+    def _dockerfile(self, builtin: str) -> str:
+        """Its own, or the shared one; relative to the folder of images."""
+        own = f"{builtin}/Dockerfile"
+        if (self._folder / own).is_file():
+            return own
+        if (self._folder / builtin / "image.json").is_file() and (self._folder / SHARED).is_file():
+            return SHARED
+        raise WorldError(
+            f"there is no built-in program {builtin!r}: {self._folder / own} is missing",
+            fix="`sagespec images` lists the built-in programs",
+        )
 
     def _build_builtin(self, builtin: str, reference: str, tell: Tell) -> None:
+        dockerfile = self._dockerfile(builtin)
+        named = {"NAME": builtin} if dockerfile == SHARED else {}
         self._build(
             self._context(builtin),
             reference,
             tell,
             fix="the engine needs the base image and a way to the package index: see `sagespec doctor`",
-            dockerfile=f"{builtin}/Dockerfile",
-            buildargs={name: value for name in PIP_SETTINGS if (value := os.environ.get(name))},
+            dockerfile=dockerfile,
+            buildargs=named | {name: value for name in PIP_SETTINGS if (value := os.environ.get(name))},
             labels={LABEL_IMAGE: builtin},
         )
 

@@ -805,6 +805,29 @@ def test_a_builtin_is_known_by_its_content_alone(images: Path, tmp_path: Path, p
         assert reference(copy) != reference(one)
 
 
+def test_builtins_without_a_dockerfile_are_built_from_the_shared_one(
+    runtime: DockerRuntime, tmp_path: Path, project_name: str
+) -> None:
+    folder = tmp_path / "images"
+    names = [f"{word}-{project_name}" for word in ("one", "two")]
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "image.json").write_text('{"kind": "test"}')
+    (folder / "Dockerfile").write_text(f"FROM {reference(runtime)}\nRUN echo shared\nARG NAME\nCOPY $NAME/ /program/\n")
+    with DockerRuntime(project_name, folder) as shared:
+        for name in names:
+            shared.prepare(Program(builtin=name), silent)
+        built = [info.reference for info in shared.images() if info.digest]
+        assert [tag.split(":")[0] for tag in built] == [f"sagespec/{name}" for name in names]
+        one, two = ([*shared._engine.inspect_image(tag)["RootFS"]["Layers"]] for tag in built)
+        (folder / "Dockerfile").write_text("FROM scratch\n")
+        rebuilt = [info.reference for info in shared.images()]
+        for name in built:
+            shared._engine.remove_image(name, force=True)
+    assert (one[:-1], one[-1] == two[-1]) == (two[:-1], False), "all layers but the last are shared"
+    assert not {*rebuilt} & {*built}, "an image is known by the Dockerfile it is built from"
+
+
 def test_a_build_that_fails_shows_how_it_ended(runtime: DockerRuntime, images: Path) -> None:
     _write_program(images, "broken", f"FROM {reference(runtime)}\nRUN echo the reason && exit 9\n")
     lines: list[str] = []
