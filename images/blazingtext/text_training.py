@@ -11,17 +11,15 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal
 
 import fasttext
 import orjson
 from text_model import FILE_NAME
 from toolkit.errors import ClientError
-from toolkit.hyperparameters import Range
+from toolkit.hyperparameters import Auto, Declaration, Range
 from toolkit.media import JSON_LINES, media_type
 from toolkit.training import Channel, Job
-
-Auto: TypeAlias = Literal["auto"]
 
 LABEL = "__label__"
 END_OF_LINE = "</s>"  # which fastText counts as a word
@@ -35,7 +33,7 @@ FOR_WORD_VECTORS = "it is for word vectors, not for text classification"
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(Declaration):
     """Those of the hosted BlazingText for text classification."""
 
     mode: Annotated[

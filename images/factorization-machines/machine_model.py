@@ -5,14 +5,16 @@ Only features that training has met are kept; all others count for nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from toolkit import arrays
 from toolkit.formats import Prediction
 from toolkit.model import Model, Request
+from toolkit.probabilities import sigmoid
 from toolkit.rows import FloatArray
 
 if TYPE_CHECKING:
@@ -39,19 +41,10 @@ class Machine:
 
     @classmethod
     def load(cls, folder: Path) -> Machine:
-        with np.load(folder / FILE_NAME, allow_pickle=False) as arrays:
-            return cls(
-                is_classifier=bool(arrays["is_classifier"]),
-                feature_dim=int(arrays["feature_dim"]),
-                columns=arrays["columns"],
-                bias=float(arrays["bias"]),
-                weights=arrays["weights"],
-                factors=arrays["factors"],
-            )
+        return cls(**arrays.load(folder / FILE_NAME))
 
     def save(self, folder: Path) -> None:
-        arrays: dict[str, Any] = {part.name: np.asarray(getattr(self, part.name)) for part in fields(self)}
-        np.savez(folder / FILE_NAME, **arrays)
+        arrays.save_fields(folder / FILE_NAME, self)
 
     def margins(self, rows: Rows) -> FloatArray:
         """For rows of the kept features, shape (rows,)."""
@@ -87,8 +80,3 @@ class FactorizationMachine(Model):
         if not self.machine.is_classifier:
             return {"score": scores}
         return {"score": sigmoid(scores), "predicted_label": (scores > 0).view(np.int8)}
-
-
-def sigmoid(values: FloatArray) -> FloatArray:
-    """1 / (1 + exp(-values)), by way of tanh, which does not overflow."""
-    return 0.5 * (1.0 + np.tanh(0.5 * values))

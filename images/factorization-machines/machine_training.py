@@ -1,8 +1,7 @@
 """Training of factorization-machines: the loss of all hosts' rows, brought down by L-BFGS.
 
-The master runs the solver from a random start. For each point it asks about, every host adds its
-rows' share of loss and gradient to a sum, so N hosts take the steps of one; the others only
-follow. Sparse rows stay sparse, and features that no host has met are left out.
+The solver starts at a random point, and N hosts take the steps that one would take (`toolkit.solving`).
+Sparse rows stay sparse, and features that are zero in all rows of all hosts are left out.
 """
 
 from __future__ import annotations
@@ -10,26 +9,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import numpy as np
-from machine_model import Machine, Rows, margins, sigmoid, squares
+from machine_model import Machine, Rows, margins, squares
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
-from toolkit.hyperparameters import Range
+from toolkit.hyperparameters import Declaration, Range
+from toolkit.metrics import report
+from toolkit.probabilities import sigmoid
 from toolkit.rows import FloatArray
+from toolkit.solving import BY_SOLVER, Ask, minimise, solve_on_master
 from toolkit.training import Job, Stop
 
 SEED = 0
 CHANNELS = ("train", "test")
 INPUT_FORMAT = InputFormat(keep_sparse=True)
-SOLVED_WHEN_LOSS_CHANGES_LESS_THAN = 1e-12  # relative, from one epoch to the next
-SOLVED_WHEN_GRADIENT_IS_BELOW = 1e-8
-PAST_STEPS = 6  # that the solver remembers, each twice the size of the model
-BY_SOLVER = "the solver (L-BFGS over all rows) chooses its own steps"
+PAST_STEPS = 6  # that the solver remembers
 
 NOT_NEGATIVE = Range(minimum=0)
 Start: TypeAlias = Literal["normal", "uniform", "constant"]
@@ -40,7 +38,7 @@ VALUE_HELP = "Value of constant"
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(Declaration):
     """Those of the hosted factorization machines that have a meaning here."""
 
     feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]
@@ -86,9 +84,8 @@ def train(job: Job[Hyperparameters]) -> None:
 
     for name, table in kept.items():
         scores, labels = hosts.gathered(machine.margins(table.features)), hosts.gathered(table.labels)
-        if hosts.is_master:
-            for metric, value in metrics(scores, labels, is_classifier=is_classifier).items():
-                print(f"#quality_metric: host={hosts.current}, {name} {metric} <score>={value:.9g}", flush=True)
+        for metric, value in metrics(scores, labels, is_classifier=is_classifier).items():
+            report(hosts, name, metric, value)
     if hosts.is_master:
         machine.save(job.model_folder)
 
@@ -179,50 +176,23 @@ class Objective:
 
 
 def solve(objective: Objective) -> FloatArray:
-    """The point of least penalised loss that the master's solver finds, on every host.
+    """The point of least penalised loss that the master's solver finds, on every host."""
+    hosts = objective.hosts
 
-    Only one solver decides which point comes next: several might differ in the last bit, and hosts
-    that disagree on the number of steps would wait for ever.
-    """
-    hosts, no_more = objective.hosts, np.empty(0)
-    if hosts.is_master:
-        solution = _minimise(objective)
-        hosts.from_master(no_more)
-        return hosts.from_master(solution)
-    while len(point := hosts.from_master(no_more)):
-        objective(point)
-    return hosts.from_master(no_more)
+    def after_epoch(epoch: int) -> bool:
+        report(hosts, f"epoch={epoch}, train", "objective_loss", objective.loss, kind="loss")
+        return objective.must_stop
 
-
-def _minimise(objective: Objective) -> FloatArray:
-    epoch = 0
-
-    def after_step(_: FloatArray) -> None:
-        nonlocal epoch
-        host = objective.hosts.current
-        print(
-            f"#quality_metric: host={host}, epoch={epoch}, train objective_loss <loss>={objective.loss:.9g}", flush=True
+    def solver(ask: Ask) -> FloatArray:
+        return minimise(
+            lambda point: ask(objective, point),
+            objective.start(),
+            epochs=objective.settings.epochs,
+            after_epoch=after_epoch,
+            past_steps=PAST_STEPS,
         )
-        epoch += 1
-        if objective.must_stop:
-            raise StopIteration
 
-    result: Any = minimize(
-        lambda point: objective(objective.hosts.from_master(point)),
-        objective.start(),
-        jac=True,
-        method="L-BFGS-B",
-        callback=after_step,
-        options={
-            "maxiter": objective.settings.epochs,
-            "maxfun": 20 * objective.settings.epochs,
-            "maxcor": PAST_STEPS,
-            "ftol": SOLVED_WHEN_LOSS_CHANGES_LESS_THAN,
-            "gtol": SOLVED_WHEN_GRADIENT_IS_BELOW,
-        },
-    )
-    solution: FloatArray = result.x
-    return solution
+    return solve_on_master(hosts, (objective,), solver)
 
 
 def metrics(scores: FloatArray, labels: FloatArray, *, is_classifier: bool) -> dict[str, float]:

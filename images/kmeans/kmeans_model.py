@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from toolkit import arrays
 from toolkit.formats import Prediction
 from toolkit.model import Model, Request
 from toolkit.rows import FloatArray
@@ -20,8 +21,7 @@ class KMeansModel(Model):
     """`closest_cluster`, counted from 0 and a float as the hosted algorithm has it, and `distance_to_cluster`."""
 
     def __init__(self, folder: Path) -> None:
-        with np.load(folder / FILE_NAME, allow_pickle=False) as arrays:
-            self.centers: FloatArray = arrays["centers"]
+        self.centers: FloatArray = arrays.load(folder / FILE_NAME)["centers"]
         self.feature_count = self.centers.shape[1]
 
     def predict(self, rows: FloatArray, request: Request) -> Prediction:  # noqa: ARG002
@@ -31,7 +31,7 @@ class KMeansModel(Model):
 
 def save(folder: Path, centers: FloatArray) -> None:
     """`centers` has shape (clusters, features)."""
-    np.savez(folder / FILE_NAME, centers=centers)
+    arrays.save(folder / FILE_NAME, centers=centers)
 
 
 def closest_centers(rows: FloatArray, centers: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:

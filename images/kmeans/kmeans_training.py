@@ -11,10 +11,9 @@ scikit-learn, slow to import, is loaded by those only who need it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from kmeans_model import closest_centers, save
@@ -23,11 +22,11 @@ from scipy.sparse import csr_array
 from toolkit.data import InputFormat, load_tables
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
-from toolkit.hyperparameters import Range
+from toolkit.hyperparameters import Auto, Declaration, Range
+from toolkit.metrics import metrics_asked, report
+from toolkit.moments import moments_of
 from toolkit.rows import FloatArray
 from toolkit.training import Job, Stop
-
-Auto: TypeAlias = Literal["auto"]
 
 SEED = 0
 CHANNELS = ("train", "test")
@@ -39,7 +38,7 @@ NO_BATCHES = "every step goes over all rows, there are no batches"
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(Declaration):
     """Those of the hosted k-means that have a meaning here."""
 
     k: Annotated[int, Range(minimum=1), "Number of clusters"]
@@ -77,10 +76,10 @@ class Hyperparameters:
 def train(job: Job[Hyperparameters]) -> None:
     """Leave the centers with the master, and print how close the rows are to them."""
     settings, hosts = job.hyperparameters, job.hosts
-    names = metrics_asked(settings.eval_metrics)
+    names = metrics_asked(settings.eval_metrics, METRICS)
     tables = load_tables(job, CHANNELS, InputFormat(needs_labels=False), feature_dim=settings.feature_dim)
     rows = np.asarray(tables["train"].features)
-    means, variance = moments(hosts, rows)
+    means, variances = moments_of(hosts, rows)
 
     steps = Steps(hosts, rows - means, job.stop)  # near 0 less is lost to rounding
     centers = first_centers(hosts, rows, settings) - means
@@ -89,39 +88,19 @@ def train(job: Job[Hyperparameters]) -> None:
         centers = steps.moved(centers)
         if steps.must_stop:
             break
-    centers = joined(hosts, centers, steps.counts, settings)
+    centers = reduced_to_k(hosts, centers, steps.counts, settings)
     for epoch in range(settings.local_lloyd_max_iter):
         before, centers = centers, steps.moved(centers)
-        report(hosts, f"epoch={epoch}, train", names, steps.squares, steps.counts.sum())
-        if steps.must_stop or np.square(centers - before).sum() <= settings.local_lloyd_tol * variance:
+        report_distances(hosts, f"epoch={epoch}, train", names, squares=steps.squares, count=steps.counts.sum())
+        if steps.must_stop or np.square(centers - before).sum() <= settings.local_lloyd_tol * variances.mean():
             break
 
     for name, table in tables.items():
         _, squares = closest_centers(np.asarray(table.features) - means, centers)
-        sums = hosts.sum(np.array([squares.sum(), float(len(squares))]))
-        report(hosts, name, names, *sums)
+        total, count = hosts.sum(np.array([squares.sum(), float(len(squares))]))
+        report_distances(hosts, name, names, squares=total, count=count)
     if hosts.is_master:
         save(job.model_folder, centers + means)
-
-
-def metrics_asked(text: str) -> list[str]:
-    try:
-        asked = json.loads(text)
-        if not isinstance(asked, list) or not set(asked) <= set(METRICS):
-            raise ValueError
-    except (ValueError, TypeError):
-        raise ClientError(
-            f"hyperparameters: eval_metrics={text}: must be a JSON list of some of {', '.join(METRICS)}"
-        ) from None
-    return asked
-
-
-def moments(hosts: Hosts, rows: FloatArray) -> tuple[FloatArray, float]:
-    """The mean of each column over all hosts, and the mean of the columns' variances."""
-    count = hosts.sum(np.array([float(len(rows))]))
-    means = hosts.sum(rows.sum(axis=0)) / count
-    variances = hosts.sum(np.square(rows - means).sum(axis=0)) / count
-    return means, float(variances.mean())
 
 
 class Steps:
@@ -156,7 +135,7 @@ def first_centers(hosts: Hosts, rows: FloatArray, settings: Hyperparameters) -> 
     """Centers for the first steps, the same on every host: rows of a sample, no two of them equal."""
     factor = EXTRA_CENTERS if settings.extra_center_factor == "auto" else settings.extra_center_factor
     wanted = settings.k * factor
-    sample = sampled(hosts, rows, max(LEAST_SAMPLE, 20 * wanted))
+    sample = different_rows(hosts, rows, max(LEAST_SAMPLE, 20 * wanted))
     if len(sample) < settings.k:
         raise ClientError(f"hyperparameters: k={settings.k}, but channel train has only {len(sample)} different rows")
     if len(sample) <= wanted or settings.init_method == "random":
@@ -167,7 +146,7 @@ def first_centers(hosts: Hosts, rows: FloatArray, settings: Hyperparameters) -> 
     return hosts.from_master(np.asarray(centers))
 
 
-def sampled(hosts: Hosts, rows: FloatArray, size: int) -> FloatArray:
+def different_rows(hosts: Hosts, rows: FloatArray, size: int) -> FloatArray:
     """At most `size` different rows of all hosts, in an order that is random and always the same."""
     found = _smallest(rows, size)
     return _smallest(hosts.gathered(found), size)
@@ -194,8 +173,8 @@ def _scrambled(rows: FloatArray) -> NDArray[np.uint64]:
     return keys
 
 
-def joined(hosts: Hosts, centers: FloatArray, counts: FloatArray, settings: Hyperparameters) -> FloatArray:
-    """The first centers, each weighing as much as it has rows, become k."""
+def reduced_to_k(hosts: Hosts, centers: FloatArray, counts: FloatArray, settings: Hyperparameters) -> FloatArray:
+    """k centers of the first ones, each of which weighs as much as it has rows."""
     if len(centers) == settings.k:
         return centers
     if not hosts.is_master:
@@ -213,8 +192,7 @@ def joined(hosts: Hosts, centers: FloatArray, counts: FloatArray, settings: Hype
     return hosts.from_master(np.asarray(lloyd.fit(centers, sample_weight=counts).cluster_centers_))
 
 
-def report(hosts: Hosts, place: str, names: Iterable[str], squares: float, count: float) -> None:
+def report_distances(hosts: Hosts, place: str, names: Iterable[str], *, squares: float, count: float) -> None:
     values = {"msd": squares / count, "ssd": squares}
-    if hosts.is_master:
-        for name in names:
-            print(f"#quality_metric: host={hosts.current}, {place} {name} <loss>={values[name]:.9g}", flush=True)
+    for name in names:
+        report(hosts, place, name, values[name], kind="loss")

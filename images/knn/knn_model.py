@@ -6,13 +6,13 @@ matrix product is as fast as an index, and there is nothing to tune.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from toolkit import arrays
 from toolkit.formats import Prediction
 from toolkit.model import Model, Request
 from toolkit.rows import FloatArray
@@ -37,19 +37,10 @@ class Index:
 
     @classmethod
     def load(cls, folder: Path) -> Index:
-        with np.load(folder / FILE_NAME, allow_pickle=False) as arrays:
-            return cls(
-                k=int(arrays["k"]),
-                is_classifier=bool(arrays["is_classifier"]),
-                metric=str(arrays["metric"]),
-                projection=arrays["projection"],
-                points=arrays["points"],
-                labels=arrays["labels"],
-            )
+        return cls(**arrays.load(folder / FILE_NAME))
 
     def save(self, folder: Path) -> None:
-        arrays: dict[str, Any] = {part.name: np.asarray(getattr(self, part.name)) for part in fields(self)}
-        np.savez(folder / FILE_NAME, **arrays)
+        arrays.save_fields(folder / FILE_NAME, self)
 
     @cached_property
     def squares(self) -> FloatArray:

@@ -15,8 +15,10 @@ from knn_model import Index, unit_length
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
-from toolkit.hyperparameters import Range
+from toolkit.hyperparameters import Declaration, Range
+from toolkit.metrics import report
 from toolkit.rows import FloatArray
+from toolkit.sampling import draw_rows
 from toolkit.training import Job
 
 SEED = 0
@@ -25,7 +27,7 @@ EXACT = "the search here is exact, whatever the index"
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(Declaration):
     """Those of the hosted k-NN."""
 
     k: Annotated[int, Range(minimum=1), "Number of nearest neighbours"]
@@ -60,12 +62,12 @@ def train(job: Job[Hyperparameters]) -> None:
     check_settings(settings)
     tables = load_tables(job, CHANNELS, InputFormat(), feature_dim=settings.feature_dim)
 
-    sample = sampled(job.hosts, tables["train"], settings.sample_size)
+    sample = sample_of(job.hosts, tables["train"], settings.sample_size)
     if settings.k > len(sample.labels):
         raise ClientError(f"hyperparameters: k={settings.k}, but the sample has only {len(sample.labels)} rows")
     index = index_of(settings, sample)
     if "test" in tables:
-        report(job.hosts, index, tables["test"])
+        report_quality(job.hosts, index, tables["test"])
     if job.hosts.is_master:
         index.save(job.model_folder)
 
@@ -88,12 +90,9 @@ def check_settings(settings: Hyperparameters) -> None:
         print(f"hyperparameter index_type={settings.index_type} acts as faiss.Flat: {EXACT}", flush=True)
 
 
-def sampled(hosts: Hosts, table: Table, size: int) -> Table:
-    """`size` of all hosts' rows in their order, the same on every host; all if there are not more."""
-    before, total = hosts.numbered(len(table.labels))
-    chosen = np.sort(np.random.default_rng(SEED).choice(total, min(size, total), replace=False))
-    own = chosen[(chosen >= before) & (chosen < before + len(table.labels))] - before
-    rows = hosts.gathered(np.column_stack([table.labels, table.features])[own])
+def sample_of(hosts: Hosts, table: Table, size: int) -> Table:
+    rows = np.column_stack([table.labels, table.features])
+    rows = draw_rows(hosts, rows, size, place=hosts.numbered(len(rows)), seed=SEED)
     return Table(rows[:, 0], rows[:, 1:])
 
 
@@ -130,9 +129,8 @@ def projection_of(settings: Hyperparameters) -> FloatArray:
     return matrix
 
 
-def report(hosts: Hosts, index: Index, table: Table) -> None:
+def report_quality(hosts: Hosts, index: Index, table: Table) -> None:
     predicted = index.decide(index.search(table.features)[0]) if len(table.labels) else table.labels
     predicted, labels = hosts.gathered(predicted), hosts.gathered(table.labels)
     name, score = ("accuracy", predicted == labels) if index.is_classifier else ("mse", (predicted - labels) ** 2)
-    if hosts.is_master:
-        print(f"#quality_metric: host={hosts.current}, test {name} <score>={np.mean(score):.9g}", flush=True)
+    report(hosts, "test", name, float(np.mean(score)))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import psi
+from toolkit import arrays
 from toolkit.formats import Prediction
 from toolkit.model import Model, Request
 from toolkit.rows import FloatArray
@@ -18,7 +19,7 @@ SMALLEST = np.finfo(np.float64).eps
 
 def save(folder: Path, *, topic_prior: float, word_counts: FloatArray) -> None:
     """`word_counts`, of shape (topics, words), says how often each topic gave each word, priors included."""
-    np.savez(folder / FILE_NAME, topic_prior=np.array(topic_prior), words=expected_shares(word_counts))
+    arrays.save(folder / FILE_NAME, topic_prior=topic_prior, words=expected_shares(word_counts))
 
 
 def expected_shares(counts: FloatArray) -> FloatArray:
@@ -31,9 +32,9 @@ class TopicModel(Model):
     """One column `topic_mixture`, a list of shares a row."""
 
     def __init__(self, folder: Path) -> None:
-        with np.load(folder / FILE_NAME, allow_pickle=False) as arrays:
-            self.topic_prior = float(arrays["topic_prior"])
-            self.words: FloatArray = arrays["words"]
+        given = arrays.load(folder / FILE_NAME)
+        self.topic_prior: float = given["topic_prior"]
+        self.words: FloatArray = given["words"]
         self.feature_count = self.words.shape[1]
 
     def predict(self, rows: FloatArray, request: Request) -> Prediction:  # noqa: ARG002

@@ -7,15 +7,15 @@ tried for a few passes each, and the best one is followed until a pass changes l
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 from sklearn.decomposition import LatentDirichletAllocation
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
-from toolkit.hyperparameters import Range
+from toolkit.hyperparameters import Declaration, Range
+from toolkit.metrics import report
 from toolkit.training import Job
 from topics_model import save
 
@@ -28,7 +28,7 @@ POSITIVE = Range(minimum=1)
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(Declaration):
     """Those of the hosted LDA; the limits count passes of this solver, so their defaults differ."""
 
     num_topics: Annotated[int, POSITIVE, "Number of topics"]
@@ -38,8 +38,6 @@ class Hyperparameters:
     max_restarts: Annotated[int, POSITIVE, "Starts to try, of which the best is followed"] = 10
     max_iterations: Annotated[int, POSITIVE, "Most passes over all documents"] = 100
     tol: Annotated[float, Range(above=0), "Stop when five passes change the log-likelihood a word by less"] = 1e-4
-
-    IGNORED: ClassVar[Mapping[str, str]] = {}
 
 
 def train(job: Job[Hyperparameters]) -> None:
@@ -57,9 +55,7 @@ def train(job: Job[Hyperparameters]) -> None:
     follow(job, topics, documents)
     if "test" in tables:
         test = tables["test"].features
-        print(
-            f"#quality_metric: host={job.hosts.current}, test pwll <score>={likelihood(topics, test):.9g}", flush=True
-        )
+        report(job.hosts, "test", "pwll", likelihood(topics, test))
     save(job.model_folder, topic_prior=topics.doc_topic_prior, word_counts=topics.components_)
 
 
@@ -95,9 +91,7 @@ def follow(job: Job[Hyperparameters], topics: LatentDirichletAllocation, documen
     for number in range(PASSES_TO_TRY_A_START, settings.max_iterations + 1):
         if number % PASSES_BETWEEN_MEASURES == 0:
             now = likelihood(topics, documents)
-            print(
-                f"#quality_metric: host={job.hosts.current}, epoch={number}, train pwll <score>={now:.9g}", flush=True
-            )
+            report(job.hosts, f"epoch={number}, train", "pwll", now)
             if now - last < settings.tol:
                 return
             last = now

@@ -20,7 +20,7 @@ from lightgbm_model import FILE_NAME
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
-from toolkit.hyperparameters import Range
+from toolkit.hyperparameters import Declaration, Range
 from toolkit.rows import FloatArray
 from toolkit.training import Job, Stop
 
@@ -39,7 +39,7 @@ METRICS = {
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(Declaration):
     """Those of the hosted LightGBM, and what is learned, which it takes from the labels alone."""
 
     num_boost_round: Annotated[int, Range(minimum=1), "Most rounds of boosting"] = 100

@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from linear_model import sigmoid, softmax
+from toolkit.probabilities import sigmoid, softmax
 from toolkit.rows import FloatArray
 
 SMOOTHED = 0.01  # in units of the margin, for a regressor with normalised labels their deviation

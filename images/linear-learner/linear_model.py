@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from toolkit import arrays
 from toolkit.formats import Prediction
 from toolkit.model import Model, Request
+from toolkit.probabilities import sigmoid, softmax
 from toolkit.rows import FloatArray
 
 FILE_NAME = "linear.npz"
@@ -28,26 +30,12 @@ class Linear:
     scores_are_chances: bool = True
 
     def save(self, folder: Path) -> None:
-        np.savez(
-            folder / FILE_NAME,
-            predictor_type=np.array(self.predictor_type),
-            weights=self.weights,
-            biases=self.biases,
-            threshold=np.array(self.threshold),
-            scores_are_chances=np.array(self.scores_are_chances),
-        )
+        arrays.save_fields(folder / FILE_NAME, self)
 
     @classmethod
     def load(cls, folder: Path) -> Linear:
-        with np.load(folder / FILE_NAME, allow_pickle=False) as arrays:
-            given = dict(arrays)
-        return cls(
-            predictor_type=str(given["predictor_type"]),
-            weights=given["weights"],
-            biases=given["biases"],
-            threshold=float(given.get("threshold", 0.0)),  # not in the files of the first release
-            scores_are_chances=bool(given.get("scores_are_chances", True)),
-        )
+        """Files of the first release lack the last two fields."""
+        return cls(**arrays.load(folder / FILE_NAME))
 
 
 class LinearModel(Model):
@@ -67,14 +55,3 @@ class LinearModel(Model):
             return {"score": margins}
         scores = sigmoid(margins) if linear.scores_are_chances else margins
         return {"score": scores, "predicted_label": (margins > linear.threshold).view(np.int8)}
-
-
-def sigmoid(margins: FloatArray) -> FloatArray:
-    """1 / (1 + exp(-margins)), by way of tanh, which does not overflow."""
-    return 0.5 * (1.0 + np.tanh(0.5 * margins))
-
-
-def softmax(margins: FloatArray) -> FloatArray:
-    powers = np.exp(margins - margins.max(axis=1, keepdims=True))
-    shares: FloatArray = powers / powers.sum(axis=1, keepdims=True)
-    return shares

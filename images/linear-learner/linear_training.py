@@ -1,46 +1,39 @@
 """Training of linear-learner: one convex loss, minimised by L-BFGS over all hosts' rows.
 
-The master runs the solver. For each point it asks about, every host adds its rows' share of loss
-and gradient to a sum, so N hosts find the model one host would find; the other hosts only follow.
-Losses with a bend leave L-BFGS short of their minimum; a few steps of Newton's method end there.
-The model is written for rows as they come: normalisation is folded into the weights.
+N hosts find the model that one would find (`toolkit.solving`). Losses with a bend leave L-BFGS short of their minimum;
+a few steps of Newton's method reach it. The model is written for raw rows: normalisation is folded into the weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal
 
 import linear_loss
 import linear_metrics
 import numpy as np
 from linear_metrics import Measures
 from linear_model import Linear
-from scipy.optimize import minimize
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
-from toolkit.hyperparameters import Range
+from toolkit.hyperparameters import Auto, Declaration, Range
+from toolkit.moments import moments_of
 from toolkit.rows import FloatArray
+from toolkit.solving import BY_SOLVER, Ask, minimise, solve_on_master
 from toolkit.training import Job, Stop
 
-Auto: TypeAlias = Literal["auto"]
-
 DEFAULT_WEIGHT_DECAY = 1e-4
-SOLVED_WHEN_LOSS_CHANGES_LESS_THAN = 1e-12  # relative, from one epoch to the next
-SOLVED_WHEN_GRADIENT_IS_BELOW = 1e-8
 NEWTON_STEPS = 50
 SETTLED_WHEN_STEP_IS_BELOW = 1e-11
 ROUNDING = 1e-14  # of a loss that is the mean of many
 NEWTON_FEATURES = 2000  # with more the matrix of curvatures costs more than it is worth
-LOSS, CURVATURES = 0.0, 1.0  # what the master asks the other hosts about a point
-BY_SOLVER = "the solver (L-BFGS over all rows) chooses its own steps"
 CHANNELS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(Declaration):
     """Those of the hosted linear learner that have a meaning here."""
 
     predictor_type: Annotated[
@@ -181,7 +174,7 @@ class Scaling:
     def of(cls, hosts: Hosts, table: Table, settings: Hyperparameters) -> Scaling:
         is_regressor = settings.predictor_type == "regressor"
         columns = np.column_stack([table.features, table.labels])
-        means, deviations = _moments(hosts, columns)
+        means, deviations = _means_and_deviations(hosts, columns)
         if settings.normalize_data is False:
             means[:-1], deviations[:-1] = 0.0, 1.0
         if not settings.use_bias:
@@ -202,11 +195,10 @@ class Scaling:
         return weights, biases - self.means @ weights
 
 
-def _moments(hosts: Hosts, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _means_and_deviations(hosts: Hosts, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mean and deviation of each column over all hosts; the deviation of a constant column is 1."""
-    count = hosts.sum(np.array([float(len(columns))]))
-    means = hosts.sum(columns.sum(axis=0)) / count
-    deviations = np.sqrt(hosts.sum(np.square(columns - means).sum(axis=0)) / count)
+    means, variances = moments_of(hosts, columns)
+    deviations = np.sqrt(variances)
     constant = deviations <= 1e-12 * np.abs(means)
     return means, np.where(constant, 1.0, deviations)
 
@@ -311,43 +303,28 @@ class Objective:
 
 
 def solve(objective: Objective) -> tuple[FloatArray, FloatArray]:
-    """Weights and biases at the minimum, on every host.
+    """Weights and biases at the minimum, on every host."""
 
-    Only the master's solver decides which point comes next: solvers on different processors may
-    differ in the last bit, and hosts that disagree on the number of steps would wait for ever.
-    """
-    hosts, no_more = objective.hosts, np.empty(0)
-    if hosts.is_master:
-        solution = _minimise(objective)
+    def solver(ask: Ask) -> FloatArray:
+        point = _lbfgs(objective, ask)
         if objective.is_bent and not objective.l1 and objective.feature_count <= NEWTON_FEATURES:
-            solution = _settled(objective, solution)
-        hosts.from_master(no_more)
-        return objective.split(hosts.from_master(solution))
-    while len(question := hosts.from_master(no_more)):
-        if question[0] == CURVATURES:
-            objective.curvatures(question[1:])
-        else:
-            objective(question[1:])
-    return objective.split(hosts.from_master(no_more))
+            return _newton(objective, ask, point)
+        return point
+
+    return objective.split(solve_on_master(objective.hosts, (objective, objective.curvatures), solver))
 
 
-def _asked(objective: Objective, point: FloatArray) -> tuple[float, FloatArray]:
-    """Loss and gradient at `point`; the other hosts hear of it and add theirs."""
-    return objective(objective.hosts.from_master(np.append(LOSS, point))[1:])
-
-
-def _settled(objective: Objective, point: FloatArray) -> FloatArray:
+def _newton(objective: Objective, ask: Ask, point: FloatArray) -> FloatArray:
     """The minimum near `point`, to the last digits, by Newton's method with halved steps.
 
-    On a loss of parabolas and lines this ends in a few steps, and two runs that came here on
-    different ways end at the same point.
+    On a loss of parabolas and lines this takes a few steps, and two runs that arrive by different paths end at the
+    same point.
     """
-    loss, gradient = _asked(objective, point)
+    loss, gradient = ask(objective, point)
     for _ in range(NEWTON_STEPS):
-        question = objective.hosts.from_master(np.append(CURVATURES, point))
-        step = np.linalg.lstsq(objective.curvatures(question[1:]), gradient)[0]
+        step = np.linalg.lstsq(ask(objective.curvatures, point), gradient)[0]
         for share in 0.5 ** np.arange(20):
-            new_loss, new_gradient = _asked(objective, point - share * step)
+            new_loss, new_gradient = ask(objective, point - share * step)
             if new_loss <= loss + ROUNDING * abs(loss):
                 point, loss, gradient = point - share * step, new_loss, new_gradient
                 break
@@ -358,11 +335,10 @@ def _settled(objective: Objective, point: FloatArray) -> FloatArray:
     return point
 
 
-def _minimise(objective: Objective) -> FloatArray:
+def _lbfgs(objective: Objective, ask: Ask) -> FloatArray:
     """The point of least penalised loss. With L1, weights are the difference of two arrays kept above 0,
     which makes the penalty a plain sum and the problem one with bounds."""
     size = objective.size
-    parts = 2 if objective.l1 else 1
     penalty = np.zeros((objective.feature_count + 1, objective.output_count))
     penalty[:-1] = objective.l1
 
@@ -370,33 +346,21 @@ def _minimise(objective: Objective) -> FloatArray:
         return variables[:size] - variables[size:] if objective.l1 else variables
 
     def loss_and_gradient(variables: FloatArray) -> tuple[float, FloatArray]:
-        loss, gradient = _asked(objective, point_of(variables))
+        loss, gradient = ask(objective, point_of(variables))
         if not objective.l1:
             return loss, gradient
         both = np.concatenate([gradient + penalty.ravel(), penalty.ravel() - gradient])
         return loss + float(np.tile(penalty.ravel(), 2) @ variables), both
 
-    epoch = 0
-
-    def after_step(_: FloatArray) -> None:
-        nonlocal epoch
+    def after_epoch(epoch: int) -> bool:
         print(linear_metrics.epoch_line(epoch, objective.losses), flush=True)
-        epoch += 1
-        if objective.must_stop:
-            raise StopIteration
+        return objective.must_stop
 
-    result = minimize(
+    variables = minimise(
         loss_and_gradient,
-        np.zeros(size * parts),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(0.0, None)] * (size * parts) if objective.l1 else None,
-        callback=after_step,
-        options={
-            "maxiter": objective.epochs,
-            "maxfun": 20 * objective.epochs,
-            "ftol": SOLVED_WHEN_LOSS_CHANGES_LESS_THAN,
-            "gtol": SOLVED_WHEN_GRADIENT_IS_BELOW,
-        },
+        np.zeros(2 * size if objective.l1 else size),
+        epochs=objective.epochs,
+        after_epoch=after_epoch,
+        is_positive=bool(objective.l1),
     )
-    return point_of(result.x)
+    return point_of(variables)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
+from toolkit import arrays
 from toolkit.formats import Prediction
 from toolkit.model import Model, Request
 from toolkit.rows import FloatArray
@@ -18,9 +18,9 @@ class PCAModel(Model):
     json_name = "projections"
 
     def __init__(self, folder: Path) -> None:
-        with np.load(folder / FILE_NAME, allow_pickle=False) as arrays:
-            self.components: FloatArray = arrays["components"].T
-            self.mean: FloatArray = arrays["mean"]
+        given = arrays.load(folder / FILE_NAME)
+        self.components: FloatArray = given["components"].T
+        self.mean: FloatArray = given["mean"]
         self.feature_count = self.components.shape[0]
 
     def predict(self, rows: FloatArray, request: Request) -> Prediction:  # noqa: ARG002
@@ -30,4 +30,4 @@ class PCAModel(Model):
 def save(folder: Path, *, mean: FloatArray, components: FloatArray, variances: FloatArray) -> None:
     """`components` has shape (components, features), `variances` (components,); the one that explains most is last,
     as the hosted algorithm has it."""
-    np.savez(folder / FILE_NAME, mean=mean, components=components, variances=variances)
+    arrays.save(folder / FILE_NAME, mean=mean, components=components, variances=variances)

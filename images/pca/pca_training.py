@@ -17,7 +17,9 @@ from pca_model import save
 from toolkit.data import InputFormat, load_tables
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
-from toolkit.hyperparameters import Range
+from toolkit.hyperparameters import Declaration, Range
+from toolkit.metrics import report
+from toolkit.moments import means_of
 from toolkit.rows import FloatArray
 from toolkit.training import Job
 
@@ -29,7 +31,7 @@ SAME_SIZE = 1e-9  # relative: numbers of a component that count as equally large
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(Declaration):
     """Those of the hosted PCA that have a meaning here."""
 
     feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]
@@ -54,8 +56,7 @@ def train(job: Job[Hyperparameters]) -> None:
         )
     tables = load_tables(job, CHANNELS, InputFormat(needs_labels=False), feature_dim=settings.feature_dim)
     rows = np.asarray(tables["train"].features)
-    count = float(hosts.sum(np.array([float(len(rows))]))[0])
-    mean = hosts.sum(rows.sum(axis=0)) / count
+    count, mean = means_of(hosts, rows)
     if not settings.subtract_mean:
         mean = np.zeros_like(mean)
 
@@ -63,11 +64,10 @@ def train(job: Job[Hyperparameters]) -> None:
     components, squares = find(hosts, rows - mean, settings)
     for name, table in tables.items():
         share = explained(hosts, np.asarray(table.features) - mean, components)
-        if hosts.is_master and np.isfinite(share):
-            metric = f"{name} explained_variance_ratio <score>={share:.9g}"
-            print(f"#quality_metric: host={hosts.current}, {metric}", flush=True)
+        if np.isfinite(share):
+            report(hosts, name, "explained_variance_ratio", share)
     if hosts.is_master:
-        save(job.model_folder, mean=mean, components=components, variances=squares / max(count - 1.0, 1.0))
+        save(job.model_folder, mean=mean, components=components, variances=squares / np.maximum(count - 1.0, 1.0))
 
 
 def regular(hosts: Hosts, rows: FloatArray, settings: Hyperparameters) -> tuple[FloatArray, FloatArray]:

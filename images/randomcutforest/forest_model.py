@@ -9,12 +9,12 @@ has about 1 or less.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from toolkit import arrays
 from toolkit.formats import Prediction
 from toolkit.model import Model, Request
 from toolkit.rows import FloatArray
@@ -46,12 +46,10 @@ class Forest:
 
     @classmethod
     def load(cls, folder: Path) -> Forest:
-        with np.load(folder / FILE_NAME, allow_pickle=False) as arrays:
-            return cls(**arrays)
+        return cls(**arrays.load(folder / FILE_NAME))
 
     def save(self, folder: Path) -> None:
-        arrays: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
-        np.savez(folder / FILE_NAME, **arrays)
+        arrays.save_fields(folder / FILE_NAME, self)
 
     def scores(self, rows: FloatArray) -> FloatArray:
         """Anomaly scores, shape (rows,); the higher, the stranger."""

@@ -6,7 +6,6 @@ make the forest that one host would make. Rows are taken as float32, as the host
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -16,8 +15,10 @@ from forest_model import Floats, Forest
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
-from toolkit.hyperparameters import Range
+from toolkit.hyperparameters import Declaration, Range
+from toolkit.metrics import metrics_asked, report
 from toolkit.rows import FloatArray
+from toolkit.sampling import draw_rows
 from toolkit.training import Job
 
 SEED = 0
@@ -27,7 +28,7 @@ STRANGE_FROM_DEVIATIONS = 3.0  # above the mean score: the hosted algorithm's ru
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(Declaration):
     """Those of the hosted random cut forest."""
 
     feature_dim: Annotated[int, Range(minimum=1, maximum=10000), "Number of features; checked against the data"]
@@ -43,27 +44,17 @@ class Hyperparameters:
 def train(job: Job[Hyperparameters]) -> None:
     """Leave the forest with the master, and print how well its scores tell the test channel's labels."""
     settings, hosts = job.hyperparameters, job.hosts
-    metric_names = metrics_asked(settings.eval_metrics)
+    metric_names = [name for group in metrics_asked(settings.eval_metrics, METRICS) for name in METRICS[group]]
     check_channels(job)
     tables = load_tables(job, CHANNELS, InputFormat(needs_labels=False), feature_dim=settings.feature_dim)
     check_labels(job, tables)
 
     samples = samples_of(hosts, tables["train"], settings)
-    forest = joined(hosts, grown(job, samples), settings.feature_dim)
+    forest = forest_of(hosts, grown(job, samples), settings.feature_dim)
     if "test" in tables:
-        report(hosts, forest, tables["test"], metric_names)
+        report_quality(hosts, forest, tables["test"], metric_names)
     if hosts.is_master:
         forest.save(job.model_folder)
-
-
-def metrics_asked(text: str) -> list[str]:
-    try:
-        asked = json.loads(text)
-        return [name for group in asked for name in METRICS[group]]
-    except (ValueError, TypeError, KeyError):
-        raise ClientError(
-            f"hyperparameters: eval_metrics={text}: must be a JSON list of some of {', '.join(METRICS)}"
-        ) from None
 
 
 def check_channels(job: Job[Hyperparameters]) -> None:
@@ -88,18 +79,16 @@ def check_labels(job: Job[Hyperparameters], tables: Mapping[str, Table]) -> None
 
 def samples_of(hosts: Hosts, table: Table, settings: Hyperparameters) -> dict[int, Floats]:
     """The samples of the trees that grow on this host, by the number of the tree."""
-    before, total = hosts.numbered(len(table.features))
-    size = min(settings.num_samples_per_tree, total)
+    rows, size = np.asarray(table.features), settings.num_samples_per_tree
+    place = hosts.numbered(len(rows))
     own_trees = range(
         settings.num_trees * hosts.rank // len(hosts.names), settings.num_trees * (hosts.rank + 1) // len(hosts.names)
     )
     samples = {}
     for tree in range(settings.num_trees):
-        chosen = np.sort(np.random.default_rng((SEED, tree, 0)).choice(total, size, replace=False))
-        own = chosen[(chosen >= before) & (chosen < before + len(table.features))] - before
-        sample = hosts.gathered(table.features[own])
+        drawn = draw_rows(hosts, rows, size, place=place, seed=(SEED, tree, 0))
         if tree in own_trees:
-            samples[tree] = sample.astype(np.float32)
+            samples[tree] = drawn.astype(np.float32)
     return samples
 
 
@@ -154,7 +143,7 @@ def grow(sample: Floats, rng: np.random.Generator) -> Forest:
     )
 
 
-def joined(hosts: Hosts, trees: Iterable[Forest], width: int) -> Forest:
+def forest_of(hosts: Hosts, trees: Iterable[Forest], width: int) -> Forest:
     """All hosts' trees as one forest, the same on every host."""
     parts, roots = [np.empty((0, 5 + 2 * width))], [0]
     for tree in trees:
@@ -185,7 +174,7 @@ def moved(nodes: FloatArray, places: int) -> FloatArray:
     return np.column_stack([np.where(children < 0, -1, children + places), nodes[:, 2:]])
 
 
-def report(hosts: Hosts, forest: Forest, table: Table, metric_names: list[str]) -> None:
+def report_quality(hosts: Hosts, forest: Forest, table: Table, metric_names: list[str]) -> None:
     scores = hosts.gathered(forest.scores(table.features))
     is_strange = hosts.gathered(table.labels) == 1
     found = scores > scores.mean() + STRANGE_FROM_DEVIATIONS * scores.std()
@@ -197,6 +186,5 @@ def report(hosts: Hosts, forest: Forest, table: Table, metric_names: list[str]) 
         "recall": recall,
         "f1": 2 * precision * recall / (precision + recall) if hits else 0.0,
     }
-    if hosts.is_master:
-        for name in metric_names:
-            print(f"#quality_metric: host={hosts.current}, test {name} <score>={values[name]:.9g}", flush=True)
+    for name in metric_names:
+        report(hosts, "test", name, values[name])

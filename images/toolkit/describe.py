@@ -10,14 +10,15 @@ import json
 import sys
 from typing import Any
 
-from toolkit.hyperparameters import describe
+from toolkit.hyperparameters import Declaration, describe
+from toolkit.model import Model
 
 
-def parts_of(declaration: type[Any]) -> dict[str, Any]:
-    """Of a Model what it reads and writes, of other declarations the hyperparameters."""
-    if hasattr(declaration, "reads"):
-        return {"content_types": declaration.reads, "accepts": declaration.writes}
-    return {"hyperparameters": describe(declaration), "ignored_hyperparameters": getattr(declaration, "IGNORED", {})}
+def parts_of(described: type[Model | Declaration]) -> dict[str, Any]:
+    """What a Model reads and writes, or the hyperparameters of a Declaration."""
+    if issubclass(described, Model):
+        return {"content_types": described.reads, "accepts": described.writes}
+    return {"hyperparameters": describe(described), "ignored_hyperparameters": described.IGNORED}
 
 
 if __name__ == "__main__":

@@ -17,13 +17,27 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from toolkit.errors import ClientError
 
-H = TypeVar("H")  # a declaration
+Auto: TypeAlias = Literal["auto"]  # beside a number's type: the algorithm chooses
 
 PLATFORM_NAMES = ("sagemaker_", "_tuning_")  # added by the platform and its clients, not by the user
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """The base of all declarations.
+
+    IGNORED: hyperparameters of the hosted algorithm that are accepted without effect, each with the reason. Their use
+    is printed, so that a hosted job's settings run unchanged and nobody is misled.
+    """
+
+    IGNORED: ClassVar[Mapping[str, str]] = {}
+
+
+H = TypeVar("H", bound=Declaration)
 
 
 @dataclass(frozen=True)
@@ -102,12 +116,9 @@ class Field:
 def read(declaration: type[H], given: Mapping[str, str]) -> H:
     """`declaration` filled with the values `given`.
 
-    Raises ClientError with a line for every unknown name, missing name and bad value.
-    A class attribute `IGNORED` (name to reason) lists what is accepted without effect; each use
-    is printed, so that a hosted job's settings run unchanged and nobody is misled.
+    Raises ClientError that names every unknown name, missing name and bad value.
     """
     fields = {field.name: field for field in fields_of(declaration)}
-    ignored: Mapping[str, str] = getattr(declaration, "IGNORED", {})
     values: dict[str, Any] = {}
     problems: list[str] = []
     for name, text in sorted(given.items()):
@@ -116,8 +127,8 @@ def read(declaration: type[H], given: Mapping[str, str]) -> H:
                 values[fields[name].attribute] = fields[name].parse(text)
             except ValueError as error:
                 problems.append(f"{name}={text}: {error}")
-        elif name in ignored:
-            print(f"hyperparameter {name} has no effect: {ignored[name]}", flush=True)
+        elif name in declaration.IGNORED:
+            print(f"hyperparameter {name} has no effect: {declaration.IGNORED[name]}", flush=True)
         elif not name.startswith(PLATFORM_NAMES):
             problems.append(f"{name} is unknown; {_suggestion(name, fields)}")
     problems += [
@@ -130,12 +141,12 @@ def read(declaration: type[H], given: Mapping[str, str]) -> H:
     return declaration(**values)
 
 
-def describe(declaration: type[Any]) -> dict[str, dict[str, Any]]:
+def describe(declaration: type[Declaration]) -> dict[str, dict[str, Any]]:
     """The declaration as JSON data: name to type, required, default, limits, choices, description."""
     return {field.name: dict(_facts(field)) for field in fields_of(declaration)}
 
 
-def fields_of(declaration: type[Any]) -> list[Field]:
+def fields_of(declaration: type[Declaration]) -> list[Field]:
     hints = get_type_hints(declaration, include_extras=True)
     return [_field(field, hints[field.name]) for field in dataclasses.fields(declaration)]
 

@@ -18,7 +18,7 @@ from toolkit.checkpoints import Checkpoints
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
-from toolkit.hyperparameters import Range
+from toolkit.hyperparameters import Declaration, Range
 from toolkit.lean_xgboost import xgboost
 from toolkit.media import LIBSVM
 from toolkit.rows import FloatArray
@@ -39,7 +39,7 @@ Objective = Literal[
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(Declaration):
     """The hosted algorithm's; one that is not given keeps XGBoost's own default."""
 
     num_round: Annotated[int, Range(minimum=1), "Rounds of boosting"]

@@ -61,13 +61,13 @@ def score_by_definition(forest: Any, tree: int, row: Any) -> Any:
 
 
 def test_scores_follow_their_definition() -> None:
-    from forest_training import grow, joined
+    from forest_training import forest_of, grow
     from toolkit.hosts import Hosts
 
     rng = np.random.default_rng(1)
     sample = rng.integers(0, 4, (40, 3)).astype(np.float32)  # with rows that are equal
     trees = [grow(sample, np.random.default_rng(number)) for number in range(5)]
-    forest = joined(Hosts(("algo-1",), "algo-1"), trees, 3)
+    forest = forest_of(Hosts(("algo-1",), "algo-1"), trees, 3)
     rows = np.concatenate([sample[:6], rng.integers(-2, 6, (6, 3)) + 0.5])
     expected = [np.mean([score_by_definition(forest, tree, row) for tree in range(5)]) for row in rows]
     np.testing.assert_allclose(forest.scores(rows), expected, rtol=1e-6)

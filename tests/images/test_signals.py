@@ -13,10 +13,11 @@ import pytest
 TRAIN = """
 import signal, threading, time
 from dataclasses import dataclass
+from toolkit.hyperparameters import Declaration
 from toolkit.training import main
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(Declaration):
     has_model: bool = False
 
 def train(job):
