@@ -6,13 +6,12 @@ a fresh snapshot, so what went wrong in one (a revision that failed) is cleared 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sagespec.apply.apply import apply
-from sagespec.events import Event, EventKind, Outcome, Report, Result
+from sagespec.events import Caller, Event, EventKind, Outcome, Result
 from sagespec.plan import Action, Plan
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
@@ -60,39 +59,33 @@ class Converged:
 def converge(
     look: Look,
     world: World,
-    report: Report,
     options: Options,
-    *,
-    cancelled: threading.Event | None = None,
-    guard: Callable[[], None] = lambda: None,
+    caller: Caller,
 ) -> Converged:
-    """Make the world agree with the specs. `guard` is called before each action and raises when the lock is lost.
+    """Make the world agree with the specs.
 
     An action that failed is not tried again in the same run, nor what waits for it.
     """
-    cancelled = cancelled or threading.Event()
     outcomes: list[Outcome] = []
     failed: set[str] = set()
     for _ in range(MAX_PASSES):
         desired, observed = look()
         plan = reconcile(desired, observed, datetime.now(UTC), options)
         todo = without(plan, failed)
-        if not todo.actions or cancelled.is_set():
-            return Converged(plan, tuple(outcomes), cancelled.is_set())
-        report(Event(EventKind.PLANNED, text=todo.text(), total=len(todo.actions)))
+        if not todo.actions or caller.cancelled.is_set():
+            return Converged(plan, tuple(outcomes), caller.cancelled.is_set())
+        caller.report(Event(EventKind.PLANNED, text=todo.text(), total=len(todo.actions)))
         ended = apply(
             todo,
             world,
-            report,
+            caller,
             parallel_jobs=desired.parallel_jobs,
             capacity=observed.capacity,
-            cancelled=cancelled,
-            guard=guard,
         )
         outcomes += ended
         failed |= {outcome.action_id for outcome in ended if outcome.result is Result.FAILED}
         options = replace(options, retry=False)
-    return Converged(plan, tuple(outcomes), cancelled.is_set())
+    return Converged(plan, tuple(outcomes), caller.cancelled.is_set())
 
 
 def without(plan: Plan, failed: set[str]) -> Plan:

@@ -5,8 +5,9 @@ An `Event` is something to tell while work goes on; an `Outcome` is how one acti
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -86,3 +87,20 @@ class Outcome:
 
 def silent(_event: Event) -> None:
     """A report that shows nothing."""
+
+
+def _go_ahead() -> None:
+    """A guard that guards nothing."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whoever asked for work, as the work sees them.
+
+    report: takes each event. cancelled: set when they want it to end soon; what runs keeps running. guard: raises
+    WorldError when the lock under which the work is done is lost.
+    """
+
+    report: Report = silent
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    guard: Callable[[], None] = _go_ahead

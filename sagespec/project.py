@@ -22,7 +22,7 @@ from urllib.parse import quote, urlsplit
 
 from sagespec.converge import Converged, converge
 from sagespec.errors import Origin, SpecError, WorldError, did_you_mean
-from sagespec.events import Event, EventKind, Report, silent
+from sagespec.events import Caller, Event, EventKind, Report, silent
 from sagespec.gateway.gateway import Gateway
 from sagespec.inputs.cache import Cache
 from sagespec.inputs.delivery import Inputs
@@ -280,9 +280,8 @@ class Project:
         self.desired()  # wrong specs are told before anything is locked or touched
         self._refuse_partial_prune(options)
         with self._locked("apply", report, wait_for_lock_seconds) as lock:
-            return converge(
-                self.look, self.world(), report, options or Options(), cancelled=cancelled, guard=lock.check
-            )
+            caller = Caller(report, cancelled or threading.Event(), lock.check)
+            return converge(self.look, self.world(), options or Options(), caller)
 
     def watch(
         self,
@@ -314,7 +313,7 @@ class Project:
                 return Converged(plan)  # nothing to do needs no lock: it is written to the store each time
             with self._locked("watch", report, LOCK_WAIT_OF_WATCH_SECONDS, pause=pause, say_runtime=False) as lock:
                 this_time, asked = asked, replace(asked, retry=False)  # a retry is one try
-                return converge(self.look, self.world(), report, this_time, cancelled=stop, guard=lock.check)
+                return converge(self.look, self.world(), this_time, Caller(report, stop, lock.check))
 
         paths = [*self._specs, self.root / "sagespec.yaml"]
         watch(converge_once, self.runtime, paths, report, stop, every_seconds=every_seconds)
@@ -348,7 +347,8 @@ class Project:
 
         options = Options(prune=True, allow_empty=True, destroy=True)
         with self._locked("destroy", report, wait_for_lock_seconds) as lock:
-            result = converge(look, self.world(), report, options, cancelled=cancelled, guard=lock.check)
+            caller = Caller(report, cancelled or threading.Event(), lock.check)
+            result = converge(look, self.world(), options, caller)
             if result.ok:
                 self.runtime.destroy()
                 self._last_runtime.unlink(missing_ok=True)
@@ -401,7 +401,7 @@ class Project:
                     if how_it_ended():
                         continue
                     # What failed before is over, and is not to be asked about again.
-                    converge(look_at_it, self.world(), report, Options(retry=True), cancelled=leave, guard=lock.check)
+                    converge(look_at_it, self.world(), Options(retry=True), Caller(report, leave, lock.check))
             except LockHeld:
                 pass  # they see the request, too
             if leave.wait(STOP_SEEN_EVERY_SECONDS):
@@ -447,7 +447,8 @@ class Project:
                 report(Event(EventKind.NOTE, f"endpoint/{endpoint_name}", "an earlier roll-back is carried out"))
             else:
                 self._record_rollback(endpoint_name, to, reason)
-            return converge(self.look, self.world(), report, Options(), cancelled=cancelled, guard=lock.check)
+            caller = Caller(report, cancelled or threading.Event(), lock.check)
+            return converge(self.look, self.world(), Options(), caller)
 
     def _is_being_rolled_back(self, endpoint_name: str) -> bool:
         """Whether a roll-back was recorded and its models do not have the traffic yet: it was cut short."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from typing import assert_never
 
-from sagespec.events import Report
+from sagespec.events import Caller
 from sagespec.plan import (
     Action,
     AwaitHealthy,
@@ -26,24 +24,22 @@ from sagespec.serve.start import start_instance
 from sagespec.world import World
 
 
-def carry_out(
-    action: Action, world: World, report: Report, cancelled: threading.Event, guard: Callable[[], None]
-) -> None:
+def carry_out(action: Action, world: World, caller: Caller) -> None:
     match action:
         case StartGateway():
-            world.gateway.start(report)
+            world.gateway.start(caller.report)
         case RunJob():
-            world.trainer.run(action.job, report, cancelled, guard)
+            world.trainer.run(action.job, caller)
         case RemoveContainer():
             world.runtime.remove(action.container)
         case StartInstance():
-            start_instance(action, world, report)
+            start_instance(action, world, caller.report)
         case AwaitHealthy():
-            await_healthy(action, world, cancelled)
+            await_healthy(action, world, caller.cancelled)
         case SetRoutes():
             world.gateway.set_route(action.about.name, action.route, container_addresses(world.runtime))
         case DrainInstance():
-            drain_instance(action, world, report, cancelled)
+            drain_instance(action, world, caller)
         case RemoveInstance():
             remove_instance(action, world)
         case RecordRevision():

@@ -28,7 +28,7 @@ from pathlib import Path
 from sagespec import __version__
 from sagespec.contract import CODE_FOLDER, FOLDERS, STOP_GRACE_SECONDS, config_files, training_environment
 from sagespec.errors import Cancelled, WorldError
-from sagespec.events import Event, EventKind, Report
+from sagespec.events import Caller, Event, EventKind, Report
 from sagespec.inputs.delivery import Inputs
 from sagespec.inputs.pipes import FEEDER, feeder_launches
 from sagespec.records.archive import UnfitMember, pack, unpack
@@ -78,18 +78,13 @@ class Trainer:
     git: Git | None = None
     patience_seconds: float = PATIENCE_SECONDS
 
-    def run(
-        self,
-        job: DesiredJob,
-        report: Report,
-        cancelled: threading.Event,
-        guard: Callable[[], None] = lambda: None,
-    ) -> None:
+    def run(self, job: DesiredJob, caller: Caller) -> None:
         """Train `job`, or take it up where it stands. JobFailed when it ended without a model.
 
-        guard: raises when the project's lock is lost. Asked again after the hours a job may take: somebody else
-        may have trained it meanwhile, and their model is not to be written over.
+        The caller's guard is asked again after the hours a job may take: somebody else may have trained it
+        meanwhile, and their model is not to be written over.
         """
+        report, cancelled, guard = caller.report, caller.cancelled, caller.guard
         course = Course(self.records, job)
         stop = Stop(self.records, job.address, course.manifest)
         stop.look()

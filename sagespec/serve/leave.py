@@ -5,12 +5,11 @@ Called by `apply.effects` for a DrainInstance and a RemoveInstance.
 
 from __future__ import annotations
 
-import threading
 import time
 
 from sagespec.contract import SERVE_GRACE_SECONDS
 from sagespec.errors import Cancelled
-from sagespec.events import Event, EventKind, Report
+from sagespec.events import Caller, Event, EventKind
 from sagespec.plan import (
     DrainInstance,
     RemoveInstance,
@@ -19,7 +18,7 @@ from sagespec.serve.health import PROBE_EVERY_SECONDS
 from sagespec.world import World
 
 
-def drain_instance(action: DrainInstance, world: World, report: Report, cancelled: threading.Event) -> None:
+def drain_instance(action: DrainInstance, world: World, caller: Caller) -> None:
     """Wait until the gateway counts no request in flight to this container; past the limit it goes on anyway,
     and says how many were cut."""
     deadline = time.monotonic() + action.within
@@ -29,9 +28,9 @@ def drain_instance(action: DrainInstance, world: World, report: Report, cancelle
             return
         if time.monotonic() > deadline:
             text = f"{probe.active_requests} requests still ran after {action.within:g} s and are cut"
-            report(Event(EventKind.NOTE, str(action.about), text, action=action.verb))
+            caller.report(Event(EventKind.NOTE, str(action.about), text, action=action.verb))
             return
-        if cancelled.wait(PROBE_EVERY_SECONDS):
+        if caller.cancelled.wait(PROBE_EVERY_SECONDS):
             raise Cancelled("stopped while requests still run; `sagespec apply` goes on from here")
 
 

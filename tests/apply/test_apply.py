@@ -15,7 +15,7 @@ import pytest
 from sagespec.apply.apply import apply
 from sagespec.converge import Converged, converge
 from sagespec.errors import WorldError
-from sagespec.events import Event, EventKind, Result
+from sagespec.events import Caller, Event, EventKind, Result
 from sagespec.inputs.cache import Cache
 from sagespec.inputs.delivery import Inputs
 from sagespec.observe import observe
@@ -72,10 +72,8 @@ class Place:
     def converge(self, *documents: Mapping[str, Any], **options: Any) -> Converged:
         """One run of sagespec, from nothing in memory."""
         world = self.world(options.pop("runtime", None))
-        cancelled = options.pop("cancelled", None)
-        return converge(
-            lambda: self.look(world, *documents), world, self.events.append, Options(**options), cancelled=cancelled
-        )
+        caller = Caller(self.events.append, options.pop("cancelled", threading.Event()))
+        return converge(lambda: self.look(world, *documents), world, Options(**options), caller)
 
     def addresses(self) -> list[str]:
         return sorted(str(c.launch.address) for c in self.engine.all.values())
@@ -252,7 +250,7 @@ def test_a_lost_lock_ends_every_action_before_it_begins(place: Place) -> None:
 
     world = place.world()
     desired, observed = place.look(world, place.job(1))
-    outcomes = apply(reconcile(desired, observed, START), world, place.events.append, guard=guard)
+    outcomes = apply(reconcile(desired, observed, START), world, Caller(place.events.append, guard=guard))
     assert [outcome.result for outcome in outcomes] == [Result.FAILED]
     assert place.engine.all == {}
 
@@ -367,7 +365,7 @@ def test_each_container_of_a_job_has_gpus_of_its_own(place: Place) -> None:
 
     world = place.world()
     specs = [place.job(1, instances=2, resources={"gpus": 1}), place.job(2, resources={"gpus": 2})]
-    assert converge(lambda: place.look(world, *specs), world, note, Options()).ok
+    assert converge(lambda: place.look(world, *specs), world, Options(), Caller(note)).ok
     assert held["job/model@1#0"] == ("GPU-a",)
     assert held["job/model@1#1"] == ("GPU-b",)
     assert len(held["job/model@2#0"]) == 2
@@ -384,7 +382,7 @@ def test_a_lock_lost_while_a_job_runs_keeps_its_model_out_of_the_store(place: Pl
         if place.engine.all:  # others have taken over since it began
             raise WorldError("the lock was taken over")
 
-    (outcome,) = apply(reconcile(desired, observed, START), world, place.events.append, guard=guard)
+    (outcome,) = apply(reconcile(desired, observed, START), world, Caller(place.events.append, guard=guard))
     assert "the lock was taken over" in outcome.reason
     assert place.objects == {}
     assert place.addresses() == ["job/model@1#0"], "who holds the lock next takes it up"
@@ -402,7 +400,7 @@ def test_an_exception_lets_go_of_a_running_job_instead_of_waiting_for_it(place: 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        apply(reconcile(desired, observed, START), world, interrupted)
+        apply(reconcile(desired, observed, START), world, Caller(interrupted))
     assert "job/model@1#0" in place.addresses()
 
 
@@ -455,7 +453,7 @@ def test_a_host_that_vanishes_stops_the_others_and_all_are_begun_anew(place: Pla
     del place.engine.all[second]
     place.engine.behave("job/model@1", TRAINS)
     place.faults.calls.clear()
-    (outcome,) = apply(plan, world, place.events.append)
+    (outcome,) = apply(plan, world, Caller(place.events.append))
     assert outcome.result is Result.DONE
     order = [call.partition(" ")[0] for call in place.faults.calls if "remove" in call or "create" in call]
     assert order == ["remove", "remove", "create", "create", "remove", "remove"], "no second half beside an old first"
