@@ -6,14 +6,11 @@ after every single action. Real engines are tested in tests/scenarios.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, assert_never
+from typing import assert_never
 
-from sagespec.errors import Origin
-from sagespec.load.loaded import Loaded, LoadedSpec
 from sagespec.plan import (
     Action,
     AwaitHealthy,
@@ -29,46 +26,15 @@ from sagespec.plan import (
 )
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
-from sagespec.resolve.builtins import ImageDescription
-from sagespec.resolve.resolve import resolve
-from sagespec.spec.kinds import KINDS
-from sagespec.spec.project import Project
 from sagespec.state.addresses import GATEWAY, Address
 from sagespec.state.desired import Desired, DesiredEndpoint
 from sagespec.state.labels import container_name
 from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import Capacity, Container, ContainerState, Observed, ObservedGateway, Probe, Route
 from sagespec.state.revision import EndpointRecord, Revision, RevisionStatus
+from tests.fakes.specs import PROJECT
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-PROJECT = "acme"
-IMAGES = {
-    "xgboost": ImageDescription(kind="algorithm"),
-    "linear-learner": ImageDescription(kind="algorithm"),
-    "echo": ImageDescription(kind="test"),
-}
-
-
-def desired_from(*documents: Mapping[str, Any], manifests: Mapping[Address, Manifest] | None = None) -> Desired:
-    """What specs given as plain values ask for; apiVersion and, for jobs, channels and algorithm may be left out."""
-    loaded = []
-    for number, document in enumerate(documents):
-        fields = {"apiVersion": "sagespec/v1"} | dict(document)
-        if fields["kind"] == "TrainingJob":
-            fields = {"channels": {"train": "s3://acme/train/"}, "algorithm": "xgboost"} | fields
-            if "image" in fields:
-                del fields["algorithm"]
-        spec = KINDS[fields["kind"]].model_validate(fields)
-        assert not isinstance(spec, Project)
-        loaded.append(LoadedSpec(spec, Origin("specs/test.yaml", number + 1), {}, Path("/repo/specs")))
-    project = Project(apiVersion="sagespec/v1", kind="Project", name=PROJECT)
-    return resolve(
-        Loaded(Path("/repo"), project, {}, tuple(loaded)),
-        root=Path("/repo"),
-        images=IMAGES,
-        manifests=manifests or {},
-        fingerprint=lambda uri: f"etag-of-{uri}",
-    )
 
 
 @dataclass

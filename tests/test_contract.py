@@ -14,7 +14,7 @@ from sagespec.run.launches import training_launches
 from sagespec.spec.endpoint import Rollout
 from sagespec.spec.job import Stopping
 from sagespec.state.desired import DesiredJob
-from tests.simulation import desired_from
+from tests.fakes.specs import desired_from
 
 SCRIPT = {"image": "acme", "entry_point": "src/train.py", "source_dir": "s3://acme/code.tar.gz"}
 

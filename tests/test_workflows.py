@@ -28,7 +28,8 @@ import pytest
 import yaml
 
 from sagespec.plan import Plan
-from tests.simulation import Simulation, desired_from
+from tests.fakes.specs import desired_from
+from tests.simulation import Simulation
 
 ROOT = Path(__file__).parents[1]
 ACTION = ROOT / ".github" / "actions" / "sagespec"

@@ -32,7 +32,8 @@ from sagespec.state.observed import Capacity, Observed
 from sagespec.state.revision import RevisionStatus
 from sagespec.world import World
 from tests.fakes import SERVES, TRAINS, Behaviour, FakeEngine, FakeGateway, FakeRuntime, FakeStore, Faults, Killed
-from tests.simulation import PROJECT, START, desired_from
+from tests.fakes.specs import PROJECT, desired_from
+from tests.simulation import START
 
 
 @dataclass

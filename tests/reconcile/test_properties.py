@@ -18,7 +18,8 @@ from sagespec.reconcile.options import Options
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
 from sagespec.state.observed import ContainerState
-from tests.simulation import START, Simulation, desired_from
+from tests.fakes.specs import desired_from
+from tests.simulation import START, Simulation
 
 RANDOMS = st.randoms(use_true_random=False)
 VERSIONS = st.integers(1, 4)

@@ -35,7 +35,8 @@ from sagespec.state.hashes import hash_of
 from sagespec.state.labels import container_name
 from sagespec.state.observed import Capacity, Container, ContainerState, Route
 from sagespec.state.revision import RevisionStatus, live_revision
-from tests.simulation import PROJECT, START, Simulation, desired_from
+from tests.fakes.specs import PROJECT, desired_from
+from tests.simulation import START, Simulation
 
 CASES = sorted((Path(__file__).parents[1] / "cases" / "reconcile").glob("*.yaml"))
 

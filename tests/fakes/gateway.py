@@ -1,0 +1,82 @@
+"""A gateway without Envoy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from sagespec.errors import WorldError
+from sagespec.events import Report
+from sagespec.gateway.answers import Counters
+from sagespec.gateway.gateway import Gateway
+from sagespec.gateway.table import Addresses, Table, TargetKey
+from sagespec.spec.project import Gateway as Settings
+from sagespec.state.addresses import GATEWAY
+from sagespec.state.observed import Container, ContainerState, ObservedGateway, Probe, Route, Target
+from tests.fakes.runtime import FakeRuntime
+
+
+class FakeGateway(Gateway):
+    """The real changes of the real table, but no Envoy: health is that of the `FakeEngine`'s containers."""
+
+    def __init__(self, runtime: FakeRuntime, project_name: str, settings: Settings | None = None) -> None:
+        super().__init__(runtime, project_name, settings or Settings())
+        self._engine, self._faults, self._project_name = runtime.engine, runtime.faults, project_name
+
+    def start(self, report: Report) -> None:
+        for container in self._runtime.containers():
+            if container.address == GATEWAY and container.name != self._name:
+                self._runtime.remove(container.name)
+        self._runtime.create([self.launch()])
+        self._runtime.start(self._name)
+
+    def observe(self, containers: Collection[Container]) -> ObservedGateway:
+        if not any(c.name == self._name and c.state is ContainerState.RUNNING for c in containers):
+            return ObservedGateway()
+        table = self._table()
+        routes = {name: route for name, route in table.routes.items() if route.targets}
+        return ObservedGateway(answers=True, routes=routes, probes=self.probes(table.names()))
+
+    def probes(self, container_names: Collection[str]) -> Mapping[str, Probe]:
+        known = self._table().names()
+        return {name: self._probe(name) for name in sorted(container_names) if name in known}
+
+    def counters(self) -> Mapping[tuple[str, str, str], Counters]:
+        return {key: Counters() for key in self._table().serving}
+
+    def set_route(self, endpoint: str, route: Route | None, addresses: Addresses) -> None:
+        with self._faults.effect(f"route {endpoint}"):
+            super().set_route(endpoint, route, addresses)
+
+    def admit(self, endpoint: str, target: Target, addresses: Addresses) -> None:
+        with self._faults.effect(f"admit {endpoint} {' '.join(target.instances)}"):
+            super().admit(endpoint, target, addresses)
+
+    def forget(self, endpoint: str, container_name: str) -> None:
+        with self._faults.effect(f"forget {endpoint} {container_name}"):
+            super().forget(endpoint, container_name)
+
+    def answers(self, endpoint: str) -> bool:
+        """Whether any request to the endpoint would be answered now: each target with a weight has a healthy one."""
+        table = self._table()
+        route = table.routes.get(endpoint)
+        keys = [TargetKey(endpoint, t.variant, t.hash) for t in route.targets if t.weight] if route else []
+        pools = [table.pools[table.serving[key]] if key in table.serving else () for key in keys]
+        return bool(pools) and all(any(self._probe(instance.name).healthy for instance in pool) for pool in pools)
+
+    def _probe(self, name: str) -> Probe:
+        self._engine.settle()
+        container = self._engine.all.get(name)
+        if container is None:
+            return Probe(healthy=False)
+        healthy = container.is_healthy(self._engine.clock.now())
+        return Probe(healthy, container.behaviour.active_requests if healthy else 0, "127.0.0.1", container.port)
+
+    def _table(self) -> Table:
+        container = self._runtime.inspect(self._name)
+        if container is None or container.state is not ContainerState.RUNNING:
+            raise WorldError("the gateway does not answer")
+        return self._engine.tables.get(self._project_name, Table())
+
+    def _change(self, change: Callable[[Table], Table]) -> None:
+        with self._lock:
+            self._engine.tables[self._project_name] = change(self._table())

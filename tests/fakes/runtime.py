@@ -1,0 +1,231 @@
+"""A `Runtime` on an engine in memory; passes the contract suite of the real ones."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Literal, Self
+
+from sagespec.errors import WorldError
+from sagespec.runtimes.machine import choose_gpus
+from sagespec.runtimes.protocol import Check, ImageInfo, Tell
+from sagespec.state.launches import Launch
+from sagespec.state.observed import Capacity, Container, ContainerState
+from sagespec.state.programs import Program
+from tests.fakes.engine import FakeContainer, FakeEngine
+from tests.fakes.faults import Faults
+
+
+class FakeRuntime:
+    name: Literal["docker", "process", "fake"] = "fake"
+
+    def __init__(self, project_name: str, engine: FakeEngine, faults: Faults | None = None) -> None:
+        self._project_name = project_name
+        self.engine = engine
+        self.faults = faults or Faults()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+    def find(self, name: str) -> FakeContainer | None:
+        self.faults.look()
+        self.engine.settle()
+        container = self.engine.all.get(name)
+        return container if container and container.project_name == self._project_name else None
+
+    def _existing(self, name: str) -> FakeContainer:
+        container = self.find(name)
+        if container is None:
+            raise WorldError(f"there is no container {name}")
+        return container
+
+    def containers(self) -> tuple[Container, ...]:
+        self.faults.look()
+        with self.engine.changed:
+            found = (self.find(name) for name in sorted(self.engine.all))
+            return tuple(container.observed() for container in found if container)
+
+    def inspect(self, name: str) -> Container | None:
+        with self.engine.changed:
+            container = self.find(name)
+            return container.observed() if container else None
+
+    def saw_end(self, name: str) -> bool:
+        container = self.inspect(name)
+        return container is not None and container.state is ContainerState.EXITED
+
+    def prepare(self, program: Program, progress: Tell) -> str:
+        self.faults.look()
+        if program.builtin and program.builtin not in self.engine.builtins:
+            raise WorldError(f"there is no built-in {program.builtin!r}")
+        return f"sha256:{hashlib.sha256(str(program).encode()).hexdigest()}"
+
+    def images(self) -> tuple[ImageInfo, ...]:
+        return tuple(
+            ImageInfo(name, name, self.prepare(Program(builtin=name), lambda _: None)) for name in self.engine.builtins
+        )
+
+    def create(self, launches: Sequence[Launch]) -> None:
+        for launch in launches:
+            with self.faults.effect(f"create {launch.name}"), self.engine.changed:
+                if launch.name in self.engine.all:
+                    continue
+                port = launch.publish[1] if launch.publish else self.engine.free_port()
+                behaviour = self.engine.behaviour_of(launch)
+                gpus = choose_gpus(
+                    launch.gpus, self.engine.capacity.gpus, self.engine.gpus_taken(), str(launch.address)
+                )
+                self.engine.all[launch.name] = FakeContainer(self._project_name, launch, port, behaviour, gpus)
+
+    def capacity(self) -> Capacity:
+        self.faults.look()
+        return self.engine.capacity
+
+    def mounts(self, folder: Path, witness: str) -> Literal["read-only", "links", ""]:
+        return "read-only"
+
+    def base_dir(self, name: str) -> str:
+        return "/opt/ml"
+
+    def start(self, name: str) -> Container:
+        with self.faults.effect(f"start {name}"), self.engine.changed:
+            container = self._existing(name)
+            if container.state is not ContainerState.RUNNING:
+                container.state, container.exit_code = ContainerState.RUNNING, None
+                container.started_at = self.engine.clock.now()
+                container.print(container.behaviour.lines, container.started_at)
+                for path, content in container.behaviour.files.items():
+                    self._keep(container, path, content)
+                self.engine.note(container)
+            return container.observed()
+
+    def stop(self, name: str, *, grace_seconds: float) -> None:
+        with self.faults.effect(f"stop {name}"):
+            container = self.find(name)
+            if container is None or container.state is not ContainerState.RUNNING:
+                return
+            if container.behaviour.on_sigterm is None:
+                self.engine.clock.sleep(grace_seconds)
+            self.engine.end(
+                container, 137 if container.behaviour.on_sigterm is None else container.behaviour.on_sigterm
+            )
+
+    def remove(self, name: str) -> None:
+        with self.faults.effect(f"remove {name}"), self.engine.changed:
+            container = self.find(name)
+            if container:
+                del self.engine.all[name]
+                used = {mount.volume for other in self.engine.all.values() for mount in other.launch.mounts}
+                for volume in self.engine.volumes.keys() - used:
+                    del self.engine.volumes[volume]
+                self.engine.note(container)
+
+    def destroy(self) -> None:
+        with self.faults.effect("destroy"):
+            pass
+
+    def put(self, name: str, path: str, source: Path) -> None:
+        with self.faults.effect(f"put {name} {path}"):
+            container = self._existing(name)
+            try:
+                for file in _files(source):
+                    inner = PurePosixPath(path, *file.relative_to(source).parts)
+                    self._keep(container, str(inner), file.read_bytes())
+            except OSError as error:
+                raise WorldError(f"cannot copy {source}: {error.strerror}") from error
+
+    def write(self, name: str, files: Mapping[str, bytes]) -> None:
+        for path, content in files.items():
+            with self.faults.effect(f"write {name} {path}"):
+                self._keep(self._existing(name), path, content)
+
+    def read(self, name: str, path: str) -> bytes | None:
+        return self._seen_by(self._existing(name)).get(path)
+
+    def _seen_by(self, container: FakeContainer) -> dict[str, bytes]:
+        """All files of a container by path, those of its mounts included."""
+        seen: dict[str, bytes] = {}
+        for mount in container.launch.mounts:
+            found = dict(self.engine.volumes.get(mount.volume, {}))
+            if mount.source:
+                source = Path(mount.source)
+                found = {str(file.relative_to(source)): file.read_bytes() for file in _files(source)}
+            seen |= {f"{mount.path}/{path}": content for path, content in found.items()}
+        return seen | container.files
+
+    def _keep(self, container: FakeContainer, path: str, content: bytes) -> None:
+        """Write a file where the container has it: of its own, or in a volume."""
+        for mount in container.launch.mounts:
+            if mount.volume and path.startswith(f"{mount.path}/"):
+                self.engine.volumes.setdefault(mount.volume, {})[path.removeprefix(f"{mount.path}/")] = content
+                return
+        container.files[path] = content
+
+    def get(self, name: str, path: str) -> Iterator[bytes]:
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w") as tar:
+            for inner, content in sorted(self._seen_by(self._existing(name)).items()):
+                if inner.startswith(f"{path}/"):
+                    member = tarfile.TarInfo(inner.removeprefix(f"{path}/"))
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+        yield stream.getvalue()
+
+    def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
+        return (line for _, line in self.timed_logs(name, follow=follow, tail=tail))
+
+    def timed_logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[float, str]]:
+        container = self.find(name)
+        if container is None:
+            return
+        given = 0 if tail is None else max(0, len(container.lines) - tail)
+        while True:
+            ended = not follow or self.find(name) is not container or container.state is not ContainerState.RUNNING
+            yield from container.lines[given:]
+            given = len(container.lines)
+            if ended:
+                return
+            self.engine.clock.sleep(0.01)
+
+    def fetch(self, name: str, port: int, paths: Sequence[str], *, post: bool = False) -> list[bytes]:
+        container = self._existing(name)
+        unknown = [path for path in paths if path not in container.behaviour.answers]
+        if container.state is not ContainerState.RUNNING or unknown:
+            raise WorldError(f"{name} does not answer {unknown or list(paths)}")
+        container.posts += paths if post else ()
+        return [container.behaviour.answers[path] for path in paths]
+
+    @contextmanager
+    def events(self) -> Iterator[Iterator[str]]:
+        left = threading.Event()
+        try:
+            yield self._events_since(len(self.engine.history), left)
+        finally:
+            left.set()
+
+    def _events_since(self, seen: int, left: threading.Event) -> Iterator[str]:
+        while not left.is_set():
+            self.engine.settle()
+            with self.engine.changed:
+                if len(self.engine.history) == seen:
+                    self.engine.changed.wait(0.02)
+                new, seen = self.engine.history[seen:], len(self.engine.history)
+            yield from (name for project_name, name in new if project_name == self._project_name)
+
+    def checks(self) -> tuple[Check, ...]:
+        return (Check("fake", True, "in memory"),)
+
+
+def _files(source: Path) -> list[Path]:
+    """`source` itself when it is a file, else all files below it, links followed."""
+    if not source.is_dir():
+        return [source]
+    return [file for entry in sorted(source.iterdir()) for file in _files(entry)]

@@ -1,0 +1,46 @@
+"""Specs as plain values, resolved without files, engine or store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sagespec.errors import Origin
+from sagespec.load.loaded import Loaded, LoadedSpec
+from sagespec.resolve.builtins import ImageDescription
+from sagespec.resolve.resolve import resolve
+from sagespec.spec.kinds import KINDS
+from sagespec.spec.project import Project
+from sagespec.state.addresses import Address
+from sagespec.state.desired import Desired
+from sagespec.state.manifest import Manifest
+
+PROJECT = "acme"
+IMAGES = {
+    "xgboost": ImageDescription(kind="algorithm"),
+    "linear-learner": ImageDescription(kind="algorithm"),
+    "echo": ImageDescription(kind="test"),
+}
+
+
+def desired_from(*documents: Mapping[str, Any], manifests: Mapping[Address, Manifest] | None = None) -> Desired:
+    """What specs given as plain values ask for; apiVersion and, for jobs, channels and algorithm may be left out."""
+    loaded = []
+    for number, document in enumerate(documents):
+        fields = {"apiVersion": "sagespec/v1"} | dict(document)
+        if fields["kind"] == "TrainingJob":
+            fields = {"channels": {"train": "s3://acme/train/"}, "algorithm": "xgboost"} | fields
+            if "image" in fields:
+                del fields["algorithm"]
+        spec = KINDS[fields["kind"]].model_validate(fields)
+        assert not isinstance(spec, Project)
+        loaded.append(LoadedSpec(spec, Origin("specs/test.yaml", number + 1), {}, Path("/repo/specs")))
+    project = Project(apiVersion="sagespec/v1", kind="Project", name=PROJECT)
+    return resolve(
+        Loaded(Path("/repo"), project, {}, tuple(loaded)),
+        root=Path("/repo"),
+        images=IMAGES,
+        manifests=manifests or {},
+        fingerprint=lambda uri: f"etag-of-{uri}",
+    )
