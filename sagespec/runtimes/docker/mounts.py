@@ -12,7 +12,7 @@ import posixpath
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -25,6 +25,7 @@ from sagespec.state.labels import LABEL_PROJECT
 LABEL_PROBE = "sagespec.probe"
 _CONFLICT = 409
 _SEEN_AT = "/probe"
+_NEAR = 20  # microseconds by which the times of the same file may differ: engine, Python and disk round differently
 
 
 class Mounts:
@@ -70,10 +71,10 @@ class Mounts:
         finally:
             self._engine.remove_container(probe["Id"], force=True)
         ours = (folder / witness).stat()
-        return known == (ours.st_size, _microseconds(datetime.fromtimestamp(ours.st_mtime, UTC)))
+        return known is not None and known[0] == ours.st_size and abs(known[1] - ours.st_mtime_ns // 1000) <= _NEAR
 
     def _facts(self, container_id: str, path: str) -> tuple[int, int] | None:
-        """Size and time of a file, as the container sees it; it need not run for that."""
+        """Size and time in microseconds of a file, as the container sees it; it need not run for that."""
         response = self._engine.head(
             f"{self._engine.base_url}/v{self._engine.api_version}/containers/{container_id}/archive",
             params={"path": path},
@@ -82,7 +83,7 @@ class Mounts:
         if not response.ok:
             return None
         facts = json.loads(base64.b64decode(response.headers["X-Docker-Container-Path-Stat"]))
-        return facts["size"], _microseconds(datetime.fromisoformat(facts["mtime"]))
+        return facts["size"], round(datetime.fromisoformat(facts["mtime"]).timestamp() * 1e6)
 
     def volumes_of(self, details: dict[str, Any]) -> list[str]:
         """The volumes that a container of ours names."""
@@ -106,8 +107,3 @@ class Mounts:
                 self._engine.remove_container(probe["Id"], force=True)
         left = self._engine.volumes(filters={"label": f"{LABEL_PROJECT}={self._project_name}"})["Volumes"] or ()
         self.remove(volume["Name"] for volume in left)
-
-
-def _microseconds(at: datetime) -> int:
-    """Tens of them: of the digits beyond, the engine, Python and the disk keep different ones."""
-    return round(at.timestamp() * 1e5)

@@ -1077,6 +1077,16 @@ def test_what_the_engine_does_not_see_as_we_do_is_not_mounted(
     assert docker_client.containers(all=True, filters={"name": f"sagespec_{project_name}_probe"}) == []
 
 
+@pytest.mark.parametrize("nanoseconds", [5_600, 34_600, 999_999_600])
+def test_a_time_that_engine_and_python_round_differently_is_the_same(
+    runtime: DockerRuntime, tmp_path: Path, nanoseconds: int
+) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "witness").write_text("here")
+    os.utime(tmp_path / "witness", ns=(0, 1_700_000_000_000_000_000 + nanoseconds))
+    assert runtime.mounts(tmp_path, "witness") == "read-only"
+
+
 def test_an_image_that_names_no_command_can_be_shown_folders_too(
     runtime: DockerRuntime, tmp_path: Path, docker_client: Any, project_name: str
 ) -> None:
