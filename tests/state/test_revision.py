@@ -10,7 +10,7 @@ import pytest
 
 from sagespec.state.desired import desired_endpoint
 from sagespec.state.revision import EndpointRecord, Revision, RevisionStatus
-from tests.simulation import desired_from
+from tests.fakes.specs import desired_from
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 VARIANT = {
