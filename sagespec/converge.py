@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from sagespec.apply.apply import apply
 from sagespec.events import Caller, Event, EventKind, Outcome, Result
@@ -70,7 +69,7 @@ def converge(
     failed: set[str] = set()
     for _ in range(MAX_PASSES):
         desired, observed = look()
-        plan = reconcile(desired, observed, datetime.now(UTC), options)
+        plan = reconcile(desired, observed, world.clock.now(), options)
         todo = without(plan, failed)
         if not todo.actions or caller.cancelled.is_set():
             return Converged(plan, tuple(outcomes), caller.cancelled.is_set())

@@ -5,9 +5,10 @@ Made by `parts`, handed to every effect by `apply`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from sagespec.clock import Clock, RealClock
 from sagespec.gateway.gateway import Gateway
 from sagespec.records.records import Records
 from sagespec.run.run import Trainer
@@ -26,3 +27,4 @@ class World:
     root: Path
     scratch: Path
     git: Git | None = None
+    clock: Clock = field(default_factory=RealClock)

@@ -30,7 +30,7 @@ BANDS = [
         "engines",
         "know an engine or a store, and nothing of plans",
         "gateway | runtimes.choose | runtimes.docker runtimes.process | runtimes.machine | runtimes.protocol"
-        " | records | stores.open | stores.directory stores.s3 | stores.keys | stores.protocol | sources",
+        " | records | stores.open | stores.directory stores.s3 | stores.keys | stores.protocol | sources clock",
     ),
     ("values", "data; imports no SDK, clock, logger or os", "plan contract | state | spec | events | errors"),
 ]

@@ -6,9 +6,7 @@ Called by `apply.effects` for an AwaitHealthy. The gateway probes; this only ask
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from sagespec.errors import Cancelled, WorldError
 from sagespec.plan import (
@@ -44,12 +42,12 @@ def await_healthy(action: AwaitHealthy, world: World, cancelled: threading.Event
     """
     target = Target(action.variant, action.hash, 0.0, instances=action.containers)
     world.gateway.admit(action.about.name, target, container_addresses(world.runtime))
-    begun, healthy_since = time.monotonic(), None
+    begun, healthy_since = world.clock.monotonic(), None
     restarts_before = {name: c.restarts for name in action.containers if (c := world.runtime.inspect(name))}
     while True:
         if cancelled.is_set():
             raise Cancelled("stopped while waiting; `sagespec apply` goes on from here")
-        now = time.monotonic()
+        now = world.clock.monotonic()
         probes = world.gateway.probes(action.containers)
         if all(name in probes and probes[name].healthy for name in action.containers):
             healthy_since = healthy_since or now
@@ -61,7 +59,7 @@ def await_healthy(action: AwaitHealthy, world: World, cancelled: threading.Event
         if reason:
             _record_failure(action, world, reason)
             raise Unhealthy(reason)
-        time.sleep(PROBE_EVERY_SECONDS)
+        world.clock.sleep(PROBE_EVERY_SECONDS, cancelled)
 
 
 def _why_given_up(action: AwaitHealthy, world: World, restarts_before: Mapping[str, int], *, seconds: float) -> str:
@@ -89,7 +87,7 @@ def _last_lines(name: str, runtime: Runtime) -> str:
 def _record_failure(action: AwaitHealthy, world: World, reason: str) -> None:
     if action.revision is None:
         return
-    now = datetime.now(UTC)
+    now = world.clock.now()
     world.records.write_revision(
         Revision(
             endpoint=action.endpoint.name,

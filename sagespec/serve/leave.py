@@ -5,8 +5,6 @@ Called by `apply.effects` for a DrainInstance and a RemoveInstance.
 
 from __future__ import annotations
 
-import time
-
 from sagespec.contract import SERVE_GRACE_SECONDS
 from sagespec.errors import Cancelled
 from sagespec.events import Caller, Event, EventKind
@@ -21,16 +19,16 @@ from sagespec.world import World
 def drain_instance(action: DrainInstance, world: World, caller: Caller) -> None:
     """Wait until the gateway counts no request in flight to this container; past the limit it goes on anyway,
     and says how many were cut."""
-    deadline = time.monotonic() + action.within
+    deadline = world.clock.monotonic() + action.within
     while True:
         probe = world.gateway.probes([action.container]).get(action.container)
         if probe is None or probe.active_requests == 0:
             return
-        if time.monotonic() > deadline:
+        if world.clock.monotonic() > deadline:
             text = f"{probe.active_requests} requests still ran after {action.within:g} s and are cut"
             caller.report(Event(EventKind.NOTE, str(action.about), text, action=action.verb))
             return
-        if caller.cancelled.wait(PROBE_EVERY_SECONDS):
+        if world.clock.sleep(PROBE_EVERY_SECONDS, caller.cancelled):
             raise Cancelled("stopped while requests still run; `sagespec apply` goes on from here")
 
 

@@ -5,8 +5,6 @@ Called by `apply.effects` for a RecordRevision.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from sagespec.plan import (
     RecordRevision,
 )
@@ -24,6 +22,6 @@ def record_revision(action: RecordRevision, world: World) -> None:
             asked=action.record,
             git=world.git,
             started_at=action.started_at,
-            ended_at=datetime.now(UTC),
+            ended_at=world.clock.now(),
         )
     )

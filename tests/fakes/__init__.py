@@ -1,6 +1,6 @@
 """An engine, a store and a gateway in memory, for tests of what is built on them.
 
-clock.py      time: the real one, or one that is set
+clock.py      time that stands still until it is set
 faults.py     counts effects, and kills or fails any one of them
 engine.py     the containers, which outlive every `FakeRuntime` opened on them, as Docker's outlive sagespec
 runtime.py    the Runtime on it     } both pass the contract
@@ -9,7 +9,7 @@ gateway.py    the real routing table, without Envoy
 specs.py      specs as plain values -> Desired
 """
 
-from tests.fakes.clock import RealClock, SettableClock
+from tests.fakes.clock import START, SettableClock
 from tests.fakes.engine import FEEDS, SERVES, TRAINS, Behaviour, FakeEngine
 from tests.fakes.faults import Faults, Killed
 from tests.fakes.gateway import FakeGateway
@@ -19,6 +19,7 @@ from tests.fakes.store import FakeStore
 __all__ = [
     "FEEDS",
     "SERVES",
+    "START",
     "TRAINS",
     "Behaviour",
     "FakeEngine",
@@ -27,6 +28,5 @@ __all__ = [
     "FakeStore",
     "Faults",
     "Killed",
-    "RealClock",
     "SettableClock",
 ]

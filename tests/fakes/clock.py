@@ -1,34 +1,25 @@
-"""Time as the fakes see it: the real one, or one that stands still until it is set."""
+"""Time that stands still until it is set."""
 
 from __future__ import annotations
 
-import time
+import threading
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
-
-class Clock(Protocol):
-    def now(self) -> datetime: ...
-
-    def sleep(self, seconds: float) -> None: ...
-
-
-class RealClock:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 
 class SettableClock:
-    """Stands still until it is moved; whoever sleeps moves it."""
+    """A `Clock` that stands still until it is moved; whoever sleeps moves it."""
 
-    def __init__(self, now: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+    def __init__(self, now: datetime = START) -> None:
         self._now = now
 
     def now(self) -> datetime:
         return self._now
 
-    def sleep(self, seconds: float) -> None:
+    def monotonic(self) -> float:
+        return self._now.timestamp()
+
+    def sleep(self, seconds: float, cancelled: threading.Event | None = None) -> bool:
         self._now += timedelta(seconds=seconds)
+        return cancelled is not None and cancelled.is_set()

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from sagespec.clock import Clock, RealClock
 from sagespec.gateway.table import Table
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container, ContainerState
-from tests.fakes.clock import Clock, RealClock
 
 
 @dataclass(frozen=True)
