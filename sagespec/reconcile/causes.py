@@ -10,15 +10,17 @@ from sagespec.plan import (
     Change,
     Reason,
 )
+from sagespec.spec.document import Update
 from sagespec.state.desired import DesiredEndpoint, DesiredVariant
 from sagespec.state.hashes import same_hash
 from sagespec.state.observed import Route
+from sagespec.state.revision import settings_of
 
 
 def replace_changes(old: DesiredVariant, new: DesiredVariant) -> tuple[Change, ...]:
     """The changed fields that ask for new containers, as a person would name them."""
     changes = []
-    for change in changed_fields(old.replace_fields, new.replace_fields):
+    for change in changed_by_update(old, new, Update.REPLACE):
         if change.field == "model" and old.model.text != new.model.text:
             changes.append(Change("model", old.model.text, new.model.text))
         else:
@@ -52,19 +54,21 @@ def route_changes(before: DesiredEndpoint, goal: DesiredEndpoint) -> tuple[Chang
         elif not same_hash(variant.hash, old.hash):
             fields = (c for c in replace_changes(old, variant) if c.field != "split")  # the weights say it
             changes += (Change(f"{c.field} of {variant.name}", c.old, c.new) for c in fields)
-        if old.weight != variant.weight:
-            changes.append(Change(f"weight of {variant.name}", f"{old.weight:g}", f"{variant.weight:g}"))
-        if old.instances != variant.instances:
-            changes.append(Change(f"instances of {variant.name}", str(old.instances), str(variant.instances)))
+        for update in (Update.ROUTE, Update.SCALE):
+            changed = changed_by_update(old, variant, update)
+            changes += (Change(f"{c.field} of {variant.name}", c.old, c.new) for c in changed)
     gone = [variant for variant in before.variants if goal.variant(variant.name) is None]
     return (*changes, *(Change(f"variant {v.name}", f"weight {v.weight:g}", "none") for v in gone))
 
 
 def setting_changes(before: DesiredEndpoint, goal: DesiredEndpoint) -> tuple[Change, ...]:
     """Changed fields that touch nothing live: the rollout's settings and protection."""
-    old = {**before.record.rollout.model_dump(), "protect": before.protect}
-    new = {**goal.record.rollout.model_dump(), "protect": goal.protect}
-    return changed_fields(old, new)
+    return changed_fields(settings_of(before.record), settings_of(goal.record))
+
+
+def changed_by_update(old: DesiredVariant, new: DesiredVariant, update: Update) -> tuple[Change, ...]:
+    """The changed fields of one update class."""
+    return changed_fields(old.fields[update], new.fields[update])
 
 
 LONGEST_SHOWN = 60

@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from sagespec.plan import (
     AwaitHealthy,
     Cause,
-    Change,
     Reason,
     RunJob,
     StartInstance,
 )
-from sagespec.reconcile.causes import replace_changes
+from sagespec.reconcile.causes import changed_by_update, replace_changes
 from sagespec.reconcile.goals import Goal, is_trained
 from sagespec.reconcile.options import Part
+from sagespec.spec.document import Update
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredEndpoint, DesiredVariant
 from sagespec.state.hashes import same_hash
@@ -98,8 +98,9 @@ def _why_new(variant: DesiredVariant, before: DesiredEndpoint | None, in_route: 
         return Cause(Reason.NEW, note=f"new variant serving {variant.model.text}" if before else "")
     if not same_hash(variant.hash, old.hash):
         return Cause(Reason.CHANGED, replace_changes(old, variant))
-    if variant.instances != old.instances and not in_route:
-        return Cause(Reason.CHANGED, (Change("instances", str(old.instances), str(variant.instances)),))
+    scaled = changed_by_update(old, variant, Update.SCALE)
+    if scaled and not in_route:
+        return Cause(Reason.CHANGED, scaled)
     return Cause(Reason.DRIFT, note="its container is gone")
 
 

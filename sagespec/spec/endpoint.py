@@ -135,7 +135,7 @@ class Rollout(Model):
     """… and stay healthy for this long before they get traffic."""
     drain_within: Annotated[Seconds, Update.NONE] = 70.0
     """Old containers may take this long to finish their requests; 60 s is the longest a request may run."""
-    replace: Annotated[Literal["changed", "always"], Update.NONE] = "changed"
+    replace: Annotated[Literal["changed", "always"], Update.REPLACE] = "changed"
     """`always` gives every variant fresh containers whenever the split changes."""
 
 

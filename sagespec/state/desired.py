@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sagespec.errors import Origin
+from sagespec.spec.document import Update
 from sagespec.state.addresses import Address, endpoint_address, job_address
 from sagespec.state.hashes import hash_of
 from sagespec.state.programs import Program
-from sagespec.state.revision import EndpointRecord, VariantRecord
+from sagespec.state.revision import EndpointRecord, VariantRecord, fields_by_update
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,8 @@ class DesiredVariant:
     environment: Mapping[str, str]
     cpus: float | None
     memory: int | None
-    hash: str  # over `replace_fields`
-    replace_fields: Mapping[str, Any]  # those of update class REPLACE, so that a change can be named
+    hash: str  # over the fields of update class REPLACE
+    fields: Mapping[Update, Mapping[str, Any]]  # what is asked for, by what a change of it does
     gpus: int = 0
 
 
@@ -163,17 +164,9 @@ def desired_endpoint(name: str, record: EndpointRecord, origin: Origin | None = 
 
 
 def _desired_variant(record: VariantRecord, split: str | None) -> DesiredVariant:
-    replace_fields: dict[str, Any] = {
-        "model": record.model.identity,
-        "program": str(record.program),
-        "environment": record.environment,
-        "cpus": record.cpus,
-        "memory": record.memory,
-    }
-    if record.gpus:
-        replace_fields["gpus"] = record.gpus
+    fields = fields_by_update(record)
     if split is not None:
-        replace_fields["split"] = split
+        fields[Update.REPLACE]["split"] = split
     return DesiredVariant(
         name=record.name,
         model=DesiredModel(
@@ -189,8 +182,8 @@ def _desired_variant(record: VariantRecord, split: str | None) -> DesiredVariant
         cpus=record.cpus,
         memory=record.memory,
         gpus=record.gpus,
-        hash=hash_of(replace_fields),
-        replace_fields=replace_fields,
+        hash=hash_of(fields[Update.REPLACE]),
+        fields=fields,
     )
 
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainSerializer, PlainValidator, SerializerFunctionWrapHandler, model_serializer
 
+from sagespec.spec.document import Update, update_class
+from sagespec.spec.endpoint import Endpoint, Rollout, Variant
 from sagespec.state.manifest import Git, Record
 from sagespec.state.programs import Program
 
@@ -56,6 +58,32 @@ class VariantRecord(_AsGiven):
     cpus: float | None = None
     memory: int | None = None  # bytes
     gpus: int = 0  # given only where it is not 0
+
+
+# What a field of the record stands for in the spec, where the two differ in name: the update class is declared there.
+_DECLARED_AT = {"program": "image", "cpus": "resources", "memory": "resources", "gpus": "resources"}
+_COUNTS_WHERE_USED = frozenset({"gpus"})  # came in a later release, whose hashes are those of the earlier ones
+
+
+def fields_by_update(record: VariantRecord) -> dict[Update, dict[str, Any]]:
+    """What the variant asks for, by what a change of it does to what runs, as plain data.
+
+    Its name is left out: a variant by another name is another variant.
+    """
+    values: dict[str, Any] = {name: getattr(record, name) for name in VariantRecord.model_fields if name != "name"}
+    values |= {"model": record.model.identity, "program": str(record.program)}
+    found: dict[Update, dict[str, Any]] = {update: {} for update in Update}
+    for name, value in values.items():
+        if value or name not in _COUNTS_WHERE_USED:
+            found[update_class(Variant, _DECLARED_AT.get(name, name))][name] = value
+    return found
+
+
+def settings_of(record: EndpointRecord) -> dict[str, Any]:
+    """The fields of an endpoint whose change touches nothing that runs, as plain data."""
+    rollout = {name: getattr(record.rollout, name) for name in RolloutRecord.model_fields}
+    found = {name: value for name, value in rollout.items() if update_class(Rollout, name) is Update.NONE}
+    return found | ({"protect": record.protect} if update_class(Endpoint, "protect") is Update.NONE else {})
 
 
 class RolloutRecord(_AsGiven):

@@ -20,6 +20,7 @@ PROJECT = "acme"
 IMAGES = {
     "xgboost": ImageDescription(kind="algorithm"),
     "linear-learner": ImageDescription(kind="algorithm"),
+    "sklearn": ImageDescription(kind="framework"),
     "echo": ImageDescription(kind="test"),
 }
 
