@@ -29,13 +29,24 @@ class Reason(StrEnum):
     FOLLOWS = "follows"  # needed by another action of this plan
 
 
+MASK = "changed"  # in place of a secret value
+
+
 @dataclass(frozen=True)
 class Change:
-    """One field of a spec that differs from what is live; `old` is '' for what was not there."""
+    """One field of a spec that differs from what is live; `old` is '' for what was not there.
+
+    secret: the values must not be shown, so they are not kept either: `new` is MASK then.
+    """
 
     field: str
     old: str
     new: str
+    secret: bool = False
+
+    def __post_init__(self) -> None:
+        if self.secret and (self.old, self.new) != ("", MASK):
+            raise InternalError(f"the plan would hold the value of {self.field}, which is secret")
 
     def __str__(self) -> str:
         return f"{self.field} {self.old} -> {self.new}" if self.old else f"{self.field} {self.new}"
@@ -215,6 +226,9 @@ class Plan:
 
     def __iter__(self) -> Iterator[Action]:
         return iter(self.actions)
+
+    def __str__(self) -> str:
+        return self.text()
 
     def text(self) -> str:
         """One line an action: verb, address, cause; columns aligned. Ends without a newline."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sagespec.plan import (
+    MASK,
     Cause,
     Change,
     Reason,
@@ -15,6 +17,7 @@ from sagespec.state.desired import DesiredEndpoint, DesiredVariant
 from sagespec.state.hashes import same_hash
 from sagespec.state.observed import Route
 from sagespec.state.revision import settings_of
+from sagespec.state.secrets import is_secret_field
 
 
 def replace_changes(old: DesiredVariant, new: DesiredVariant) -> tuple[Change, ...]:
@@ -53,10 +56,10 @@ def route_changes(before: DesiredEndpoint, goal: DesiredEndpoint) -> tuple[Chang
             changes.append(Change(f"model of {variant.name}", old.model.text, variant.model.text))
         elif not same_hash(variant.hash, old.hash):
             fields = (c for c in replace_changes(old, variant) if c.field != "split")  # the weights say it
-            changes += (Change(f"{c.field} of {variant.name}", c.old, c.new) for c in fields)
+            changes += (replace(c, field=f"{c.field} of {variant.name}") for c in fields)
         for update in (Update.ROUTE, Update.SCALE):
             changed = changed_by_update(old, variant, update)
-            changes += (Change(f"{c.field} of {variant.name}", c.old, c.new) for c in changed)
+            changes += (replace(c, field=f"{c.field} of {variant.name}") for c in changed)
     gone = [variant for variant in before.variants if goal.variant(variant.name) is None]
     return (*changes, *(Change(f"variant {v.name}", f"weight {v.weight:g}", "none") for v in gone))
 
@@ -75,14 +78,21 @@ LONGEST_SHOWN = 60
 
 
 def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:
-    """The fields whose values differ, sorted by name; a missing one shows as ''."""
-    return tuple(
-        Change(field, _shown(old.get(field)), _shown(new.get(field)))
-        for field in sorted(old.keys() | new.keys())
-        if old.get(field) != new.get(field)
-    )
+    """The fields whose values differ, sorted by name; a missing one shows as '', a secret one as changed."""
+    fields = sorted(old.keys() | new.keys())
+    return tuple(_change(field, old.get(field), new.get(field)) for field in fields if old.get(field) != new.get(field))
+
+
+def _change(field: str, old: Any, new: Any) -> Change:
+    if is_secret_field(field, _text(old), _text(new)):
+        return Change(field, "", MASK, secret=True)
+    return Change(field, _shown(old), _shown(new))
 
 
 def _shown(value: Any) -> str:
-    text = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    text = _text(value)
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sagespec.errors import Problem
-from sagespec.plan import Action, Cause, Reason, RemoveContainer, RunJob
+from sagespec.plan import Action, Cause, Change, Reason, RemoveContainer, RunJob
 from sagespec.reconcile.causes import changed_fields
 from sagespec.reconcile.options import Options, Part
 from sagespec.reconcile.turns import beyond
@@ -46,8 +46,7 @@ def _immutable(job: DesiredJob, manifest: Manifest) -> tuple[Problem, ...]:
     changes = changed_fields(manifest.key_fields, job.key_fields)
     return tuple(
         Problem(
-            what=f"{change.field} is {change.new or 'not set'}, but version {job.version} was trained with "
-            f"{change.old or 'none'}",
+            what=_differs(change, job.version),
             about=str(job.address),
             why=why,
             fix=fix,
@@ -55,6 +54,12 @@ def _immutable(job: DesiredJob, manifest: Manifest) -> tuple[Problem, ...]:
         )
         for change in changes
     )
+
+
+def _differs(change: Change, version: int) -> str:
+    if change.secret:
+        return f"{change.field} changed since version {version} was trained"
+    return f"{change.field} is {change.new or 'not set'}, but version {version} was trained with {change.old or 'none'}"
 
 
 def _stays_failed(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Part:

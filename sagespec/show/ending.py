@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sagespec.events import Result
@@ -12,7 +11,6 @@ from sagespec.show.figures import seconds_text
 from sagespec.show.plan import write_refused_and_notes
 from sagespec.show.problems import annotate
 from sagespec.show.screen import Cell, Screen
-from sagespec.show.secrets import masked, without_secrets
 
 if TYPE_CHECKING:
     from sagespec.converge import Converged
@@ -22,19 +20,17 @@ def write_converged(
     screen: Screen, converged: Converged, seconds: float, *, urls: Mapping[str, str], done: str = "all is as specified"
 ) -> None:
     """The end of apply, destroy or rollback. urls: of the endpoints by name; `done` is said when all went well."""
-    plan = masked(converged.plan)
+    plan = converged.plan
     if screen.format == "json":
-        result = replace(converged, plan=plan).as_json()
-        outcomes = [outcome.as_json() | {"reason": without_secrets(outcome.reason)} for outcome in converged.outcomes]
         endpoints = [{"address": f"endpoint/{name}", "url": url} for name, url in urls.items()]
-        screen.record({"event": "result"} | result | {"outcomes": outcomes, "endpoints": endpoints})
+        screen.record({"event": "result"} | converged.as_json() | {"endpoints": endpoints})
         return
     annotate(screen, plan.refused)
     write_refused_and_notes(screen, plan.refused, plan.notes)
     refused = {problem.about for problem in plan.refused}
     for outcome in converged.failures:
         if outcome.about.partition("#")[0] not in refused and outcome.about not in refused:
-            first, *rest = without_secrets(outcome.reason).split("\n")
+            first, *rest = outcome.reason.split("\n")
             screen.line("\n", ("failed  ", "bad"), (outcome.about, "name"), f": {first}")
             for line in rest:
                 if line.startswith(("  why  ", "  fix  ")):  # what it printed was shown when it failed

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from sagespec.show.figures import commit_text, counted, iso, metrics_text, seconds_text, size_text, when_text
 from sagespec.show.screen import Cell, Screen
-from sagespec.show.secrets import without_secrets
 
 if TYPE_CHECKING:
     from sagespec.state.addresses import Address
@@ -111,7 +110,7 @@ def _revisions_json(revisions: Sequence[Revision]) -> list[dict[str, Any]]:
             "number": revision.number,
             "status": status,
             "changes": changes,
-            "reason": without_secrets(revision.reason),
+            "reason": revision.reason,
             "git": revision.git.model_dump(mode="json", include={"commit", "dirty"}) if revision.git else None,
             "started_at": iso(revision.started_at),
             "ended_at": iso(revision.ended_at),
@@ -128,7 +127,7 @@ def _revision_rows(revisions: Sequence[Revision]) -> list[list[Cell]]:
     for revision, status, changes in zip(
         revisions, revision_statuses(revisions), _changes_by_revision(revisions), strict=True
     ):
-        reason = without_secrets(revision.reason).split("\n")[0]
+        reason = revision.reason.split("\n")[0]
         told = ", ".join(changes) + (f"; {reason}" if changes and reason else reason)
         rows.append(
             [

@@ -9,7 +9,6 @@ from sagespec.errors import Problem
 from sagespec.show.markdown import plan_markdown
 from sagespec.show.problems import annotate, problem_cells
 from sagespec.show.screen import Cell, Screen
-from sagespec.show.secrets import masked
 from sagespec.show.verbs import VERBS, counts, counts_text
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 def write_plan(screen: Screen, plan: Plan, *, runtime: str, title: str = "plan") -> None:
     """The plan as a list with causes, what is refused, notes, and the counts last (first in Markdown)."""
-    plan = masked(plan)
     if screen.format == "json":
         screen.document(plan.as_json() | {"counts": counts(plan), "runtime": runtime})
         return

@@ -11,12 +11,10 @@ from sagespec.errors import Origin, Problem
 from sagespec.show.figures import counted
 from sagespec.show.markdown import problems_markdown
 from sagespec.show.screen import Cell, Screen, clean, hanging
-from sagespec.show.secrets import without_secrets
 
 
 def write_problems(screen: Screen, problems: Sequence[Problem]) -> None:
     """What went wrong, to standard error; as {"error": […]} to standard output in JSON."""
-    problems = [replace(problem, what=without_secrets(problem.what)) for problem in problems]
     if screen.format == "json":
         screen.record({"error": [problem.as_json() for problem in problems]})
     elif screen.format == "markdown":

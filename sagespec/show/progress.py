@@ -15,7 +15,6 @@ from typing import Any
 from sagespec.events import Event, EventKind, Report
 from sagespec.show.figures import seconds_text, size_text
 from sagespec.show.screen import Cell, Screen, hanging
-from sagespec.show.secrets import without_secrets
 from sagespec.show.verbs import VERBS, verbs_text
 
 _PROGRESS_SECONDS = 5.0  # at most so long between two plain lines of one action
@@ -40,7 +39,7 @@ def reporting(screen: Screen) -> Iterator[Report]:
             if gone:
                 return
             try:
-                report.tell(event if event.kind is EventKind.LOG else replace(event, text=without_secrets(event.text)))
+                report.tell(event)
             except BrokenPipeError:
                 gone = True
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from sagespec.show.figures import iso, metrics_text, milliseconds_text, percent_text, seconds_text
 from sagespec.show.screen import Cell, Screen
-from sagespec.show.secrets import without_secrets
 
 if TYPE_CHECKING:
     from sagespec.verbs.status import EndpointState, JobState, Status, VariantState
@@ -65,7 +64,7 @@ def status_json(status: Status) -> dict[str, Any]:
             {
                 "address": str(endpoint.address),
                 "state": endpoint.state,
-                "detail": without_secrets(endpoint.detail),
+                "detail": endpoint.detail,
                 "url": endpoint.url,
                 "revision": endpoint.revision,
                 "variants": [_variant_json(variant) for variant in endpoint.variants],
@@ -96,7 +95,7 @@ def _job_row(job: JobState) -> list[Cell]:
     if job.state == "running" and job.ended_at:
         seconds = (datetime.now(UTC) - job.ended_at).total_seconds()
     took = "" if seconds is None else seconds_text(seconds)
-    detail = without_secrets(job.detail).split("\n")[0]
+    detail = job.detail.split("\n")[0]
     return [str(job.address), (job.state, _STATE_TONES[job.state]), took, "; ".join(p for p in (shown, detail) if p)]
 
 
@@ -105,7 +104,7 @@ def _write_endpoint(screen: Screen, endpoint: EndpointState) -> None:
     state = (endpoint.state, _STATE_TONES[endpoint.state])
     screen.line("\n", (str(endpoint.address), "bold"), "  ", state, "  ", f"{revision}  ", (endpoint.url, "name"))
     if endpoint.detail:
-        screen.line("  ", (without_secrets(endpoint.detail), "bad"))
+        screen.line("  ", (endpoint.detail, "bad"))
     head = ("VARIANT", "MODEL", "WEIGHT", "HEALTHY", "REQUESTS", "ERRORS", "P50", "P99")
     screen.table([_variant_row(variant) for variant in endpoint.variants], head=head, indent="  ")
 

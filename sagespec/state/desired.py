@@ -67,23 +67,23 @@ class DesiredJob:
     name: str
     version: int
     key: str
-    key_fields: Mapping[str, Any]
+    key_fields: Mapping[str, Any] = field(repr=False)  # may hold secrets, as all that is not in the repr
     program: Program
-    hyperparameters: Mapping[str, Any]
+    hyperparameters: Mapping[str, Any] = field(repr=False)
     channels: tuple[DesiredChannel, ...]
     instances: int
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     cpus: float | None
     memory: int | None
     max_runtime: float
     protect: bool
-    spec: Mapping[str, Any]  # as written, but build.context from the project's root; for the manifest
+    spec: Mapping[str, Any] = field(repr=False)  # as written, but build.context from the root; for the manifest
     origin: Origin | None = None
     field_origins: Mapping[str, Origin] = field(default_factory=dict)  # field path -> place, for refusals
     code: DesiredCode | None = None
     distribution: str = ""
     entrypoint: tuple[str, ...] = ()
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = field(default=(), repr=False)
     gpus: int = 0
     metrics: tuple[tuple[str, str], ...] = ()
     checkpoints: DesiredCheckpoints | None = None
@@ -116,11 +116,11 @@ class DesiredVariant:
     program: Program
     weight: float
     instances: int
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     cpus: float | None
     memory: int | None
     hash: str  # over the fields of update class REPLACE
-    fields: Mapping[Update, Mapping[str, Any]]  # what is asked for, by what a change of it does
+    fields: Mapping[Update, Mapping[str, Any]] = field(repr=False)  # what is asked for, by what a change of it does
     gpus: int = 0
 
 

@@ -41,7 +41,7 @@ class Launch:
     hash: str
     program: Program
     command: Literal["train", "serve"]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
     cpus: float | None = None
     memory: int | None = None
     alias: str = ""

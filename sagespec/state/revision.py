@@ -54,7 +54,7 @@ class VariantRecord(_AsGiven):
     program: Annotated[Program, PlainValidator(_program), PlainSerializer(Program.as_json)] = Program()
     weight: float = 1.0
     instances: int = 1
-    environment: dict[str, str] = Field(default_factory=dict)
+    environment: dict[str, str] = Field(default_factory=dict, repr=False)  # may hold secrets
     cpus: float | None = None
     memory: int | None = None  # bytes
     gpus: int = 0  # given only where it is not 0

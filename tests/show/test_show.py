@@ -32,7 +32,6 @@ from sagespec.show import (
 )
 from sagespec.show.markdown import MARKDOWN_LIMIT
 from sagespec.show.screen import clean, hanging
-from sagespec.show.secrets import without_secrets
 from sagespec.show.verbs import VERBS
 from sagespec.state.addresses import GATEWAY, Address, endpoint_address, job_address
 from sagespec.state.manifest import Attempt, Git, JobStatus, Manifest
@@ -179,55 +178,6 @@ def test_words_of_a_spec_do_nothing_in_markdown() -> None:
     rows = [line for line in out(screen).splitlines() if line.startswith("| `endpoint/churn`")]
     assert rows == [r"| `endpoint/churn` | 1 to route | `environment.NAME a\|b</details>@here 'x'`<br>`~~~~` |"]
     assert [line for line in out(screen).splitlines() if line.startswith("~~~~")] == ["~~~~text", "~~~~"]
-
-
-# -- secrets ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("form", ["text", "json", "markdown"])
-@pytest.mark.parametrize(
-    "change",
-    [
-        Change("environment.API_TOKEN", "hunter2", "hunter3"),
-        Change("environment.DATABASE", "", "postgres://ada:hunter2@db/x"),
-        Change("environment of stable", "{'DB_PASSWORD': 'hunter2'}", "{'DB_PASSWORD': 'hunter3'}"),
-    ],
-)
-def test_secret_values_are_in_no_plan(form: Any, change: Change) -> None:
-    screen = a_screen(format=form)
-    write_plan(screen, Plan(actions=(routes(change),)), runtime="")
-    assert "hunter" not in out(screen)
-    assert f"{change.field}" in out(screen)
-
-
-def test_other_variables_are_shown() -> None:
-    screen = a_screen()
-    write_plan(screen, Plan(actions=(routes(Change("environment.LOG_LEVEL", "info", "debug")),)), runtime="")
-    assert "environment.LOG_LEVEL info -> debug" in out(screen)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("environment.TOKEN is a, b, but version 3 was trained with c", "environment.TOKEN changed"),
-        ("environment {'A': 'x'} -> {'A': 'y'}, memory 1 -> 2", "environment changed"),
-        (
-            "run-job  job/a@1  environment.API_KEY a\nb -> c\nset-routes  endpoint/a  weight 1 -> 2",
-            "run-job  job/a@1  environment.API_KEY changed\nset-routes  endpoint/a  weight 1 -> 2",
-        ),
-        ("cannot read environment variables from file", "cannot read environment variables from file"),
-    ],
-)
-def test_secret_values_are_taken_out_of_texts(text: str, shown: str) -> None:
-    assert without_secrets(text) == shown
-
-
-def test_secret_values_are_in_no_event_and_no_problem() -> None:
-    screen = a_screen(format="json")
-    with reporting(screen) as report:
-        report(Event(EventKind.STARTED, "job/a@1", "environment.TOKEN hunter2 -> hunter3", action="run-job"))
-    write_problems(screen, [Problem("environment.TOKEN is hunter2, but version 1 was trained with hunter3")])
-    assert "hunter" not in out(screen) + err(screen)
 
 
 # -- what containers print -------------------------------------------------------------------------
