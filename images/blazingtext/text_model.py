@@ -18,7 +18,7 @@ FILE_NAME = "model.bin"
 
 @dataclass(frozen=True)
 class Sentence:
-    """A text, and how many of its likeliest labels are asked for."""
+    """A text, and how many of its likeliest labels are wanted."""
 
     text: str
     k: int

@@ -1,7 +1,7 @@
 """Training of blazingtext: text classification by fastText, which the hosted algorithm reimplements.
 
 A line is words and labels (`__label__x`), or in JSON lines `{"source": ..., "label": ...}`.
-fastText's threads take turns as they come, so two runs differ a little, as the hosted ones do.
+fastText's threads run in no fixed order, so two runs differ a little, as the hosted ones do.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Hyperparameters(Declaration):
 
     mode: Annotated[
         Literal["supervised", "batch_skipgram", "skipgram", "cbow"],
-        "supervised: text classification; the others, word vectors, are not here",
+        "supervised: text classification; the others make word vectors, which are not supported",
     ]
     epochs: Annotated[int, POSITIVE, "Passes over the sentences"] = 5
     learning_rate: Annotated[float, Range(above=0), "Step size at the start; it falls to 0"] = 0.05
@@ -51,7 +51,7 @@ class Hyperparameters(Declaration):
         "Places for runs of words, vector_dim * 4 bytes each; auto is twice the runs there are, at most 2000000",
     ] = "auto"
     early_stopping: Annotated[
-        bool, "Whether to train anew with ever more epochs, and to keep the best by validation accuracy"
+        bool, "Whether to train from scratch with more and more epochs and keep the best by validation accuracy"
     ] = False
     patience: Annotated[int, POSITIVE, "Early stopping gives up after so many without a better one"] = 4
     min_epochs: Annotated[int, POSITIVE, "Epochs early stopping begins with"] = 5
@@ -85,8 +85,8 @@ def check_settings(job: Job[Hyperparameters]) -> None:
     settings = job.hyperparameters
     if settings.mode != "supervised":
         raise ClientError(
-            f"hyperparameters: mode={settings.mode} makes word vectors, which are not here; "
-            "mode=supervised, text classification, is"
+            f"hyperparameters: mode={settings.mode} makes word vectors, which are not supported; "
+            "use mode=supervised, text classification"
         )
     if len(job.hosts.names) > 1:
         raise ClientError("blazingtext classifies text on one host, as the hosted algorithm does: set instances: 1")
@@ -174,8 +174,8 @@ def fit(arguments: Mapping[str, Any]) -> Any:
 def best(job: Job[Hyperparameters], arguments: Mapping[str, Any], validation: Path) -> Any:
     """The model with the best number of epochs.
 
-    fastText's step size falls over all epochs, so that none of its models stands halfway: each
-    number of epochs is trained from the start.
+    fastText's step size falls over all epochs, so it has no usable model halfway: each number of epochs is trained
+    from scratch.
     """
     settings, best_accuracy, best_model, tries = job.hyperparameters, -1.0, None, 0
     for epochs in range(settings.min_epochs, settings.epochs + 1):

@@ -1,4 +1,4 @@
-"""Serving of the test image: says back what it is asked, and misbehaves on request.
+"""Serving of the test image: echoes requests, and misbehaves on request.
 
 POST /invocations answers the request's headers and body, the environment and the model's files
 as JSON. X-Amzn-SageMaker-Custom-Attributes may hold `status=500;delay=2;size=1000;crash=3`: the

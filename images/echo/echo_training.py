@@ -1,4 +1,4 @@
-"""Training of the test image: writes down all it was given, then does as its hyperparameters say.
+"""Training of the test image: records everything it was given, then does what its hyperparameters say.
 
 Standard library only, and free of the toolkit that it helps to test. The record is
 model/echo.json and the same in output/data/echo.json; it is written before anything else happens.
@@ -30,7 +30,7 @@ HYPERPARAMETERS: dict[str, tuple[str, str, str]] = {
     "first_bytes": ("integer", "0", "How much of each pipe's even epochs is read before it is closed; 0: all"),
     "epoch_pause": ("number", "0", "Seconds to wait after each epoch that is read from a pipe"),
     "write_to": ("string", "", "A file below input/ to be written to; the record says what came of it"),
-    "epochs": ("integer", "0", "Epochs to train, each with a line and a checkpoint, from which the next run goes on"),
+    "epochs": ("integer", "0", "Epochs to train, each with a line and a checkpoint, from which the next run continues"),
     "epoch_seconds": ("number", "0.1", "How long an epoch takes"),
 }
 
@@ -59,7 +59,7 @@ def main() -> NoReturn:
 
 
 def train_epochs(base: Path, epochs: int, seconds: float) -> None:
-    """Prints `epoch=N`; where there are checkpoints, goes on behind the last and keeps the last three."""
+    """Prints `epoch=N`; where there are checkpoints, continues after the last and keeps the last three."""
     local_path = read_json(base / "input/config/checkpointconfig.json").get("LocalPath")
     folder = Path(local_path) if local_path else None
     done = max((int(path.suffix[1:]) for path in folder.glob("epoch.*")), default=0) if folder else 0
@@ -116,7 +116,7 @@ def read_pipes(folder: Path, settings: dict[str, str]) -> dict[str, list[dict[st
 
 
 def try_to_write(folder: Path, path: str) -> str:
-    """'written', or why not; '' when it was not asked for."""
+    """'written', or why not; '' when no file is to be written."""
     if not path:
         return ""
     try:
@@ -127,7 +127,7 @@ def try_to_write(folder: Path, path: str) -> str:
 
 
 def files_under(folder: Path) -> list[Path]:
-    """All files, those behind links to folders included."""
+    """All files, including those in linked folders."""
     found = (Path(above, name) for above, _, names in os.walk(folder, followlinks=True) for name in names)
     return sorted(path for path in found if path.is_file())
 

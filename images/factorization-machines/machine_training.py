@@ -1,4 +1,4 @@
-"""Training of factorization-machines: the loss of all hosts' rows, brought down by L-BFGS.
+"""Training of factorization-machines: the loss over all hosts' rows, minimised by L-BFGS.
 
 The solver starts at a random point, and N hosts take the steps that one would take (`toolkit.solving`).
 Sparse rows stay sparse, and features that are zero in all rows of all hosts are left out.

@@ -1,14 +1,14 @@
-"""Feeds the channels of one training container in pipe mode; runs beside it, and no longer than it.
+"""Feeds the channels of one training container in pipe mode; runs beside it, for as long as it runs.
 
-The container's input/data is our pipes/. There a channel has the FIFO `<channel>_<epoch>`: its objects one after the
-other, for one reader. While it reads, the FIFO of the next epoch is there already. When it has closed this one, having
-read all or not, or opens the next, this one goes and the next is fed. What is fed lies in input/data/<channel>;
-input/config/feeder.json says in which order:
+The container sees our pipes/ as its input/data. A channel has the FIFO `<channel>_<epoch>` there, with its objects one
+after the other for one reader. The FIFO of the next epoch already exists while this one is read. When the reader closes
+this one, at the end or before, or opens the next, this one is removed and the next is fed. The data is in
+input/data/<channel>; input/config/feeder.json says in which order it is fed:
 
   {"train": {"objects": ["a.csv", "b.csv"], "seed": null, "index": 0, "count": 1, "gzip": false, "recordio": false}}
 
-seed: the order is shuffled, anew each epoch. index, count: of the shuffled objects, each `count`-th is ours. gzip:
-objects are unpacked. recordio: each object becomes one RecordIO record.
+seed: shuffles the order, differently each epoch. index, count: this host gets every `count`-th of the shuffled objects.
+gzip: objects are unpacked. recordio: each object becomes one RecordIO record.
 
 output/ready appears with the first FIFOs. We end on SIGTERM, or with 1 and the reason in output/failure.
 Standard library only.
@@ -34,7 +34,7 @@ import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-PIPE_BYTES = 1 << 20  # what Linux lets anybody have
+PIPE_BYTES = 1 << 20  # the most that Linux gives an unprivileged process
 LOOK_EVERY_SECONDS = 0.005
 RECORD_MAGIC = 0xCED7230A
 LONGEST_RECORD = (1 << 29) - 1  # the upper three bits of its length mean something else
@@ -82,7 +82,7 @@ def feed(channel: Channel, failures: queue.Queue[str]) -> None:
         channel.feed()
     except Unfit as unfit:
         failures.put(f"ClientError: channel {channel.name}: {unfit}")
-    except Exception as error:  # whoever reads would wait for ever
+    except Exception as error:  # the reader would wait forever
         failures.put(f"InternalServerError: channel {channel.name} cannot be fed: {error}")
 
 
@@ -170,20 +170,20 @@ def enlarge(pipe: BinaryIO) -> None:
 
 
 def wait_passed(fifo: Path, following: Path) -> BinaryIO | None:
-    """Return when nobody has `fifo` open for reading, or when somebody opens the following one, with that: a reader
-    may forget to close the first. Opening it for writing is how both are asked; of `fifo` it is closed again at once,
-    and who still reads sees the end that it was given before."""
+    """Return when no reader has `fifo` open any more (None), or one has opened the following FIFO (that, for writing): a
+    reader may forget to close the first. Opening each for writing shows it. `fifo` is closed again at once, and a
+    reader that is still there sees the end it has already been given."""
     while True:
-        if (asked := _opened_by_reader(following)) is not None:
-            return asked
-        if (asked := _opened_by_reader(fifo)) is None:
+        if (opened := _opened_by_reader(following)) is not None:
+            return opened
+        if (opened := _opened_by_reader(fifo)) is None:
             return None
-        asked.close()
+        opened.close()
         time.sleep(LOOK_EVERY_SECONDS)
 
 
 def _opened_by_reader(fifo: Path) -> BinaryIO | None:
-    """The FIFO for writing, if somebody has it open for reading or waits to."""
+    """The FIFO for writing, if a reader has it open or waits to open it."""
     try:
         descriptor = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:

@@ -160,7 +160,7 @@ def bootstrap(host: str, port: int, admin_port: int, folder: Path) -> dict[str, 
 
 
 def address(host: str, port: int) -> dict[str, Any]:
-    """Envoy listens on numbers, not names."""
+    """Envoy takes IP addresses, not names."""
     numeric = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
     return {"socket_address": {"address": numeric, "port_value": port}}
 

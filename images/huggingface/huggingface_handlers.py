@@ -1,4 +1,4 @@
-"""What huggingface's server does where the script says nothing: a transformers pipeline over the saved model.
+"""What huggingface's server uses where the script defines nothing: a transformers pipeline over the saved model.
 
 `{"inputs": ..., "parameters": {...}}` in, or CSV with a heading (`inputs`, or the names that the task takes). The
 task is HF_TASK, else what the model's architecture is for, as in the hosted container.

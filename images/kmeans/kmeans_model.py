@@ -37,8 +37,8 @@ def save(folder: Path, centers: FloatArray) -> None:
 def closest_centers(rows: FloatArray, centers: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
     """The number of each row's closest center, and the square of its distance; (rows,) each.
 
-    Of several at the same distance it is the first. Rounding does not decide: rows that lie in the
-    middle, as rows of whole numbers often do, would else fall to one side here and to the other there.
+    The first of several at the same distance. Rounding must not decide: rows halfway between two centers, as rows of
+    whole numbers often are, would go to one on this machine and to the other on that.
     """
     parts = [_closest(block, centers) for block in blocks(rows, len(centers))]
     closest = np.concatenate([numbers for numbers, _ in parts]) if parts else np.empty(0, np.int64)
@@ -46,7 +46,7 @@ def closest_centers(rows: FloatArray, centers: FloatArray) -> tuple[NDArray[np.i
 
 
 def blocks(rows: FloatArray, numbers_a_row: int) -> Iterator[FloatArray]:
-    """The rows in blocks of `BLOCK_NUMBERS`, if each gives rise to so many."""
+    """The rows in blocks that make about `BLOCK_NUMBERS` numbers, at `numbers_a_row`."""
     size = max(1, BLOCK_NUMBERS // numbers_a_row)
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
@@ -57,5 +57,5 @@ def _closest(rows: FloatArray, centers: FloatArray) -> tuple[NDArray[np.int64], 
     scores = lengths - 2.0 * (rows @ centers.T)  # the square of the distance, less that of the row's length
     band = TIE * (np.einsum("ij,ij->i", rows, rows) + lengths.max())
     closest = (scores <= (scores.min(axis=1) + band)[:, np.newaxis]).argmax(axis=1)
-    differences = rows - centers[closest]  # anew for this one: the scores lose digits close to a center
+    differences = rows - centers[closest]  # computed again for this one: the scores lose digits close to a center
     return closest, np.einsum("ij,ij->i", differences, differences)

@@ -1,12 +1,12 @@
 """Training of kmeans: Lloyd's algorithm over the rows of all hosts.
 
-As in the hosted algorithm more centers than asked for are placed first, moved over all rows, and
-joined to k by Lloyd's algorithm on the centers themselves. Instead of stopping there, the k centers
-are then moved over all rows until they settle, as scikit-learn does.
+As in the hosted algorithm, more than k centers are placed first, moved over all rows, and reduced to k by Lloyd's
+algorithm on the centers themselves. The hosted one stops there; here the k centers are then moved over all rows until
+they settle, as in scikit-learn.
 
-Every host adds up its rows by center, so N hosts take the steps one host would take. The first
-centers come from a sample that is chosen by the rows' own bits, whatever file or host they are in.
-scikit-learn, slow to import, is loaded by those only who need it.
+Every host adds up its rows by center, so N hosts take the steps one host would take. The first centers come from a
+sample chosen by the rows' own bits, whatever file or host they are in. scikit-learn is slow to import and is loaded
+only where it is needed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SEED = 0
 CHANNELS = ("train", "test")
 METRICS = ("msd", "ssd")
 LEAST_SAMPLE = 10_000
-EXTRA_CENTERS = 4  # for each that is asked for
+EXTRA_CENTERS = 4  # times k
 TRIALS = 10
 NO_BATCHES = "every step goes over all rows, there are no batches"
 
@@ -125,7 +125,7 @@ class Steps:
         sums = self.hosts.sum(np.concatenate([totals.ravel(), facts]))
         totals = sums[: totals.size].reshape(totals.shape)
         self.counts, self.squares, self.must_stop = totals[:, -1], float(sums[-2]), sums[-1] > 0
-        # All hosts go on from the master's centers: hosts that differ in a bit might not stop together.
+        # All hosts continue with the master's centers: hosts that differ in a bit might not stop together.
         filled = np.maximum(self.counts, 1.0)[:, np.newaxis]
         middles = np.where(self.counts[:, np.newaxis] > 0, totals[:, :-1] / filled, centers)
         return self.hosts.from_master(middles)

@@ -25,7 +25,7 @@ CHUNK_BYTES = 64 * 2**20
 class Index:
     """What is searched: points of shape (points, width) with labels (points,), and how.
 
-    `projection` of shape (features, width) comes before the search; width 0 stands for none.
+    Rows are multiplied by `projection`, of shape (features, width), before the search; width 0 means no projection.
     """
 
     k: int
@@ -49,7 +49,7 @@ class Index:
         return squares
 
     def placed(self, rows: FloatArray) -> FloatArray:
-        """Rows as they come, moved to where the points are."""
+        """Raw rows, projected and scaled as the points were."""
         if self.projection.size:
             rows = rows @ self.projection
         return unit_length(rows) if self.metric == "COSINE" else rows
@@ -70,7 +70,7 @@ class Index:
         badness = self.squares - 2.0 * products if self.metric == "L2" else -products
         places = np.argpartition(badness, self.k - 1, axis=1)[:, : self.k]
         if self.metric == "L2":
-            # Anew for these few: the products lose digits where points lie close together.
+            # Computed again for these few: the products lose digits where points are close together.
             values = np.sqrt(np.sum((self.points[places] - rows[:, np.newaxis]) ** 2, axis=2))
         else:
             values = np.take_along_axis(products, places, axis=1)

@@ -1,4 +1,4 @@
-"""The model of lda as it is served: the topics' words, and what a document's mixture is before it is read."""
+"""The model of lda as it is served: the topics' words, and the prior of a document's mixture."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Training of lda: scikit-learn's latent Dirichlet allocation over whole passes of the corpus.
 
-The hosted algorithm decomposes tensors and goes on from several starts; here several starts are
-tried for a few passes each, and the best one is followed until a pass changes little.
+The hosted algorithm decomposes tensors, from several starts. Here several starts get a few passes each, and the best
+one continues until a pass changes little.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def best_start(settings: Hyperparameters, documents: Any) -> LatentDirichletAllo
 
 
 def follow(job: Job[Hyperparameters], topics: LatentDirichletAllocation, documents: Any) -> None:
-    """Go on until five passes change little, the passes are used up, or the job is stopped."""
+    """Continue until five passes change little, the passes are used up, or the job is stopped."""
     settings, last = job.hyperparameters, -math.inf
     for number in range(PASSES_TO_TRY_A_START, settings.max_iterations + 1):
         if number % PASSES_BETWEEN_MEASURES == 0:

@@ -1,4 +1,4 @@
-"""Training of lightgbm: the hosted algorithm's hyperparameters, handed on to LightGBM.
+"""Training of lightgbm: the hosted algorithm's hyperparameters, passed to LightGBM.
 
 Several hosts train by LightGBM's own protocol: each bins and counts its rows, and all end with the
 same trees. Every host measures on the validation rows of all, so that all stop at the same round.
@@ -43,7 +43,9 @@ class Hyperparameters(Declaration):
     """Those of the hosted LightGBM, and what is learned, which it takes from the labels alone."""
 
     num_boost_round: Annotated[int, Range(minimum=1), "Most rounds of boosting"] = 100
-    early_stopping_rounds: Annotated[int, "Stop when the metric has not improved for so long; 0 for never"] = 10
+    early_stopping_rounds: Annotated[int, "Stop when the metric has not improved for this many rounds; 0 for never"] = (
+        10
+    )
     objective: Annotated[
         Literal["auto", "regression", "regression_l1", "huber", "fair", "poisson", "tweedie", "binary", "multiclass"],
         "auto: binary or multiclass if the labels are the whole numbers from 0 on without a gap, else regression",

@@ -17,10 +17,10 @@ FILE_NAME = "linear.npz"
 
 @dataclass(frozen=True)
 class Linear:
-    """`weights` of shape (features, outputs) and `biases` (outputs,), for rows as they come.
+    """`weights` of shape (features, outputs) and `biases` (outputs,), for raw rows.
 
-    A binary classifier's label is 1 where the margin is above `threshold`. Its score is the chance
-    of that label, or the bare margin where the loss knows no chances (hinge).
+    A binary classifier's label is 1 where the margin is above `threshold`. Its score is the probability of that label,
+    or the margin itself if the loss gives no probabilities (hinge).
     """
 
     predictor_type: str

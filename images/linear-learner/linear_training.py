@@ -163,7 +163,7 @@ def check_tables(hosts: Hosts, settings: Hyperparameters, tables: Mapping[str, T
 
 @dataclass(frozen=True)
 class Scaling:
-    """The linear map between rows as they come and rows of mean 0 and deviation 1."""
+    """The linear map between raw rows and rows of mean 0 and deviation 1."""
 
     means: FloatArray
     deviations: FloatArray
@@ -189,7 +189,7 @@ class Scaling:
         )
 
     def unscaled(self, weights: FloatArray, biases: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Weights and biases that give for rows as they come what these give for scaled rows."""
+        """Weights and biases that give for raw rows what these give for scaled rows."""
         weights = weights * self.label_deviation / self.deviations[:, np.newaxis]
         biases = biases * self.label_deviation + self.label_mean
         return weights, biases - self.means @ weights

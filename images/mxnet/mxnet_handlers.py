@@ -1,4 +1,4 @@
-"""What mxnet's server does where the script says nothing: an exported network, NDArrays in and out.
+"""What mxnet's server uses where the script defines nothing: an exported network, NDArrays in and out.
 
 The files are those of the hosted container: model-symbol.json, model-0000.params, and model-shapes.json with the
 names of the inputs (`data` without it). Both `HybridBlock.export` and `Module.save_checkpoint` write the first two.

@@ -1,9 +1,9 @@
 """Training of pca: principal components from sums that every host adds its rows to.
 
-`regular` adds up the covariance of all features and takes it apart; `randomized` multiplies it,
-without ever writing it down, with a few random directions until these lie where the variance is
-(Halko, Martinsson and Tropp, arXiv:0909.4061, algorithm 4.4). Either way N hosts find the components
-of one. Components come in order of their variance, the largest first.
+`regular` adds up the covariance of all features and decomposes it. `randomized` multiplies a few random directions by
+the covariance, without forming it, until they span where the variance is (Halko, Martinsson and Tropp,
+arXiv:0909.4061, algorithm 4.4). Either way N hosts find the components of one. They are saved in order of their
+variance, the largest last.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class Hyperparameters(Declaration):
     ] = "regular"
     subtract_mean: Annotated[bool, "Whether features are brought to mean 0, in training and in serving"] = True
     extra_components: Annotated[
-        int, Range(minimum=-1), "Directions beside num_components for randomized; -1: as many, at least 10"
+        int,
+        Range(minimum=-1),
+        "Directions in addition to num_components, for randomized; -1: as many again, at least 10",
     ] = -1
 
     IGNORED: ClassVar[Mapping[str, str]] = {"mini_batch_size": "sums go over all rows, there are no batches"}

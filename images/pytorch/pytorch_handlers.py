@@ -1,4 +1,4 @@
-"""What pytorch's server does where the script says nothing: model.pt in TorchScript, tensors in and out.
+"""What pytorch's server uses where the script defines nothing: model.pt in TorchScript, tensors in and out.
 
 As the hosted container's default handler: numbers in text are float32, NPY keeps its type.
 """

@@ -30,7 +30,7 @@ Floats = NDArray[np.float32]
 class Forest:
     """Trees whose nodes lie in the arrays one after the other; a leaf has no children (-1).
 
-    roots (trees,) are places of nodes. Of each node: the children; which feature is cut where (rows
+    roots (trees,) are indices of nodes. For each node: the children; which feature is cut where (rows
     up to the value go left); mass, the sample's rows below it; the box around them as lows and
     highs, of shape (nodes, features). A leaf's box is its point.
     """

@@ -1,4 +1,4 @@
-"""Training of randomcutforest: each tree cuts a sample of all hosts' rows apart, at random.
+"""Training of randomcutforest: each tree splits a sample of all hosts' rows by random cuts.
 
 A tree's sample and cuts follow from its number, so N hosts, each growing its share of the trees,
 make the forest that one host would make. Rows are taken as float32, as the hosted algorithm does.
@@ -42,7 +42,7 @@ class Hyperparameters(Declaration):
 
 
 def train(job: Job[Hyperparameters]) -> None:
-    """Leave the forest with the master, and print how well its scores tell the test channel's labels."""
+    """Leave the forest with the master, and print how well its scores predict the test channel's labels."""
     settings, hosts = job.hyperparameters, job.hosts
     metric_names = [name for group in metrics_asked(settings.eval_metrics, METRICS) for name in METRICS[group]]
     check_channels(job)
@@ -169,7 +169,7 @@ def forest_of(hosts: Hosts, trees: Iterable[Forest], width: int) -> Forest:
 
 
 def moved(nodes: FloatArray, places: int) -> FloatArray:
-    """The nodes with their children found so many places further on."""
+    """The nodes with the indices of their children raised by `places`."""
     children = nodes[:, :2]
     return np.column_stack([np.where(children < 0, -1, children + places), nodes[:, 2:]])
 

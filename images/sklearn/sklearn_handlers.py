@@ -1,4 +1,4 @@
-"""What sklearn's server does where the script says nothing: model.joblib, asked for `predict`."""
+"""What sklearn's server uses where the script defines nothing: `predict` of model.joblib."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tensorflow's server does where the script says nothing: a SavedModel, asked as TensorFlow Serving is.
+"""What tensorflow's server uses where the script defines nothing: a SavedModel, called as TensorFlow Serving calls it.
 
 `{"instances": [...]}`, `{"inputs": ...}` or a bare array, in; `{"predictions": [...]}` out. The model is the folder
 with the highest number (model/1), or the archive's root.

@@ -1,7 +1,7 @@
 """Checkpoints of a job: numbered files in the folder that checkpointconfig.json names, if the platform wrote one.
 
-The platform fills the folder before the start and keeps what is in it. Names are those of the hosted XGBoost:
-`<prefix>.<number>`, the number counting from 0, and the last five are left.
+The platform fills the folder before the start and keeps what is in it. Files are named as the hosted XGBoost names
+them, `<prefix>.<number>` from 0, and the last five are kept.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KEPT = 5
-SHARE = 0.1  # of the time at most goes into writing
+SHARE = 0.1  # the most of the training time that is spent on writing
 
 
 @dataclass
 class Checkpoints:
-    """folder: None where none are wanted."""
+    """The checkpoints in `folder`; None: the job keeps none."""
 
     folder: Path | None
     prefix: str
     _next_at: float = 0.0
 
     def numbers(self) -> list[int]:
-        """Of those that are there, in order."""
+        """The numbers of the checkpoints in the folder, in ascending order."""
         if self.folder is None or not self.folder.is_dir():
             return []
         pattern = re.compile(re.escape(self.prefix) + r"\.(\d+)")
         return sorted(int(match[1]) for file in self.folder.iterdir() if (match := pattern.fullmatch(file.name)))
 
     def latest(self) -> tuple[int, Path] | None:
-        """The number of the last one, and its file."""
+        """The number and the file of the last checkpoint."""
         numbers = self.numbers()
         return (numbers[-1], self._file(numbers[-1])) if numbers else None
 
     def save(self, number: int, content: Callable[[], bytes]) -> None:
-        """Write one whole, unless the last ones took too much of the time."""
+        """Write a checkpoint, all of it or nothing; skip it if writing has taken more than `SHARE` of the time."""
         begun = time.monotonic()
         if self.folder is None or begun < self._next_at:
             return

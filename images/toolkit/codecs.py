@@ -23,7 +23,7 @@ TEXTS = (JSON, CSV)  # handlers get these as str
 
 
 class CodecError(Exception):
-    """What no codec here can do, and the status that says so. A script's own input_fn or output_fn may."""
+    """What these codecs cannot read or write, and the status for it. A script's input_fn or output_fn may."""
 
     def __init__(self, status_code: int, message: str) -> None:
         super().__init__(message)

@@ -60,10 +60,9 @@ def load_tables(
 ) -> dict[str, Table]:
     """Those of `channel_names` that the job has, the first of them required.
 
-    `feature_dim` is the number of features if a hyperparameter tells it. A host may be left
-    without rows (fewer files than hosts), but not all of them. A channel that every host has whole
-    is divided among them, so that each row counts once. What is wrong on one host raises
-    ClientError on every host.
+    `feature_dim` is the number of features, if a hyperparameter gives it. A host may have no rows (fewer files than
+    hosts), but not all of them. A channel of which every host has all files is divided among the hosts, so that each
+    row counts once. A mistake on one host raises ClientError on every host.
     """
     job.channel(channel_names[0])
     channels = [job.channels[name] for name in channel_names if name in job.channels]
@@ -79,7 +78,7 @@ def load_tables(
 
 
 def _own_share(hosts: Hosts, channel: Channel, table: Table) -> Table:
-    """The host's part of a replicated channel, in the order of the file; all of any other."""
+    """This host's part of a replicated channel, in the order of the file; all rows of any other channel."""
     if not channel.replicated:
         return table
     count, parts = table.features.shape[0], len(hosts.names)
@@ -99,7 +98,7 @@ def _together(hosts: Hosts, step: Callable[[], list[T]]) -> list[T]:
 
 @dataclass(frozen=True)
 class _Part:
-    """A channel's rows on this host, before its width is settled with the other hosts."""
+    """A channel's rows on this host, before the hosts agree on its width."""
 
     channel: Channel
     labels: FloatArray
@@ -167,7 +166,7 @@ class _Part:
 
 
 def _joined(blocks: Sequence[Rows]) -> tuple[FloatArray, FloatArray | SparseRows]:
-    """All blocks of a channel as one; they are known to be alike."""
+    """All blocks of a channel as one; they are known to have the same columns."""
     labels = [block for block, _ in blocks if block is not None]
     dense = [rows for _, rows in blocks if not isinstance(rows, SparseRows)]
     sparse = [rows for _, rows in blocks if isinstance(rows, SparseRows)]
@@ -216,7 +215,7 @@ def _streams(channel: Channel) -> Iterator[tuple[Path, BinaryIO]]:
 
 
 def _unlike(rows: Rows, before: Rows, *, needs_labels: bool) -> str | None:
-    """What keeps `rows` from standing below those `before`."""
+    """Why `rows` cannot follow those `before`; None if they can."""
     labels, features = rows
     if labels is None and needs_labels:
         return "no label, but this algorithm learns from labels"

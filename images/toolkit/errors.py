@@ -2,7 +2,7 @@
 
 
 class ClientError(Exception):
-    """The input or a hyperparameter is wrong, and its owner can mend it.
+    """The input or a hyperparameter is wrong, and its owner can fix it.
 
     Ends training with `ClientError: ...` in output/failure; every other exception ends it with
     `AlgorithmError: ...`.

@@ -32,7 +32,7 @@ def decode_csv(body: bytes, _width: int, _absent: float) -> FloatArray:
 
 
 def decode_libsvm(body: bytes, width: int, absent: float) -> FloatArray:
-    """Rows of `width`; a label in front is allowed and not used."""
+    """Rows of `width`; a label in front is allowed and ignored."""
     sparse = SparseRows()
     sparse.add_libsvm(body, labelled=False)
     if sparse.width > width:
@@ -56,7 +56,7 @@ def decode_json_lines(body: bytes, width: int, absent: float) -> FloatArray:
 
 
 def decode_recordio(body: bytes, width: int, absent: float) -> FloatArray:
-    """The features of each record; a label beside them is allowed and not used."""
+    """The features of each record; a label is allowed and ignored."""
     _, rows = recordio.decode(body)
     if isinstance(rows, SparseRows):
         if rows.declared_width not in (0, width) or rows.width > width:

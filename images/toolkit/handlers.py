@@ -50,7 +50,7 @@ HANDLERS = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
 
 @dataclass
 class Context:
-    """What a handler with one more argument is given: the request beside its body, as in the inference toolkit."""
+    """The last argument of a handler that takes one more: the request without its body, as in the inference toolkit."""
 
     system_properties: Mapping[str, Any]
     headers: Mapping[str, str]
@@ -63,7 +63,7 @@ class Context:
 
 
 class Handlers:
-    """Which function answers what. `script` is None when the model has no code of its own."""
+    """Which function does which step. `script` is None if the model has no code of its own."""
 
     def __init__(self, script: ModuleType | None, framework: ModuleType | None) -> None:
         own: dict[str, Callable[..., Any] | None] = {name: getattr(script, name, None) for name in HANDLERS}
@@ -163,8 +163,8 @@ def code_folder() -> Path:
 def find_script(code: Path) -> Path | None:
     """The script with the handlers: SAGEMAKER_PROGRAM, or inference.py.
 
-    A job's program is its training script. Where that names no handler it is not meant to be imported, and
-    inference.py beside it is the one; where there is neither, the framework's own handlers serve.
+    A job's program is its training script. If that names no handler it is not meant to be imported, and inference.py
+    beside it is used; if there is neither, the framework's own handlers are.
     """
     named = os.environ.get("SAGEMAKER_PROGRAM", "")
     program, default = code / (named or DEFAULT_PROGRAM), code / DEFAULT_PROGRAM

@@ -1,8 +1,8 @@
-"""The containers of one training job, and what they add up together.
+"""The containers of one training job, and sums over all of them.
 
 SageMaker names them algo-1 to algo-N; the first of the sorted names is the master. Sums and
-broadcasts run over XGBoost's collective, whose tracker lives on the master. A job on one host
-needs none of it and does not import it.
+broadcasts run over XGBoost's collective, whose tracker runs on the master. A job on one host
+does not need or import it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 Number = TypeVar("Number", np.float64, np.int64)
 
 DEFAULT_PORT = 7777
-MEETING_SECONDS = 900  # names and hosts may come late
+MEETING_SECONDS = 900  # a host may start late, and its name be unknown until then
 COLLECTIVE_TIMEOUT_SECONDS = 3600  # a host may be reading its data while the others already wait
 
 
@@ -46,7 +46,7 @@ class Hosts:
 
     @contextmanager
     def connected(self) -> Iterator[None]:
-        """Sums and broadcasts work inside. Waits until every host has come."""
+        """Inside, sums and broadcasts work. Waits until every host has connected."""
         if len(self.names) == 1:
             yield
             return
@@ -65,13 +65,13 @@ class Hosts:
             if "/collective/" not in str(error):
                 raise
             raise ConnectionError("another host of this job ended or cannot be reached") from error
-        # Only after a good end: with a host gone, taking leave of it in order would wait for it.
+        # Only after success: with a host gone, an orderly end would wait for it.
         xgboost.collective.finalize()
         if self.is_master:
             tracker.wait_for()
 
     def _connect(self, address: str, port: int) -> None:
-        """Join the tracker, which may not be there yet; XGBoost's own retries come ever more slowly."""
+        """Join the tracker, which may not be there yet; XGBoost waits longer after each of its own retries."""
         from toolkit.lean_xgboost import xgboost
 
         give_up_at = time.monotonic() + MEETING_SECONDS
@@ -109,7 +109,7 @@ class Hosts:
         return int(allreduce(np.array([value], np.int64), Op.MAX)[0])
 
     def any(self, claim: bool) -> bool:
-        """Whether it is true on one host at least."""
+        """Whether it is true on at least one host."""
         return self.largest(int(claim)) > 0
 
     def from_master(self, value: T) -> T:
@@ -117,7 +117,7 @@ class Hosts:
         return self._from(0, value)
 
     def gathered(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The hosts' arrays, equal but for their lengths, one after the other."""
+        """The hosts' arrays, which differ only in length, one after the other."""
         if len(self.names) == 1:
             return values
         before, total = self.numbered(len(values))
@@ -126,9 +126,9 @@ class Hosts:
         return self.sum(together)
 
     def numbered(self, count: int) -> tuple[int, int]:
-        """Of a numbering of all hosts' rows, host by host: how many come before ours, and how many there are.
+        """How many rows the hosts before this one have, and how many all hosts have. This one has `count`.
 
-        `count` is how many this host has.
+        So all hosts' rows have numbers, host after host, and this host's begin at the first result.
         """
         counts = np.zeros(len(self.names), np.int64)
         counts[self.rank] = count
@@ -136,7 +136,7 @@ class Hosts:
         return int(counts[: self.rank].sum()), int(counts.sum())
 
     def endpoints(self) -> list[tuple[str, int]]:
-        """An IPv4 address of each host and a port free there, for a library that connects hosts by itself."""
+        """An IPv4 address of each host and a port free there, for a library that makes its own connections."""
         master = address_of(os.environ.get("SM_MASTER_ADDR") or self.names[0])
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, socket.socket() as listener:
             probe.connect((master, 1))  # sends nothing, but chooses the address the others see
@@ -148,7 +148,7 @@ class Hosts:
         return [(".".join(map(str, address)), port) for *address, port in all_numbers]
 
     def fail_together(self, problem: str | None) -> None:
-        """ClientError on every host if one of them has a problem, so that none waits in vain."""
+        """ClientError on every host if one of them has a problem, so that no host waits for it."""
         failed = self.largest(-1 if problem is None else self.rank)
         if failed < 0:
             return

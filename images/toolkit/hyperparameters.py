@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, get_args, get_ori
 
 from toolkit.errors import ClientError
 
-Auto: TypeAlias = Literal["auto"]  # beside a number's type: the algorithm chooses
+Auto: TypeAlias = Literal["auto"]  # as an alternative to a number: the algorithm chooses
 
 PLATFORM_NAMES = ("sagemaker_", "_tuning_")  # added by the platform and its clients, not by the user
 
@@ -31,7 +31,7 @@ class Declaration:
     """The base of all declarations.
 
     IGNORED: hyperparameters of the hosted algorithm that are accepted without effect, each with the reason. Their use
-    is printed, so that a hosted job's settings run unchanged and nobody is misled.
+    is printed, so that a hosted job's settings work unchanged and mislead no one.
     """
 
     IGNORED: ClassVar[Mapping[str, str]] = {}
@@ -80,7 +80,7 @@ class Field:
     help: str
 
     def parse(self, text: str) -> Any:
-        """The value `text` stands for; a ValueError says what would have been right."""
+        """The value of `text`; a ValueError says what it must be."""
         text = _without_quotes(text)
         if text in self.choices:
             return text

@@ -13,7 +13,7 @@ from toolkit.rows import FloatArray
 
 @dataclass(slots=True)
 class Request:
-    """What an algorithm may want to know beside the rows, and the custom attributes it may send back."""
+    """What an algorithm may need besides the rows, and the custom attributes it may send back."""
 
     accept: MediaType
     attributes: str
@@ -23,8 +23,8 @@ class Request:
 class Model:
     """A subclass says how to load a model, how wide its rows are, and what it predicts."""
 
-    reads: ClassVar[tuple[str, ...]] = (CSV, JSON, JSON_LINES, RECORDIO)  # the first is meant when none is named
-    writes: ClassVar[tuple[str, ...]] = (JSON, JSON_LINES, CSV, RECORDIO)  # the first is sent when none is asked for
+    reads: ClassVar[tuple[str, ...]] = (CSV, JSON, JSON_LINES, RECORDIO)  # the first is the default
+    writes: ClassVar[tuple[str, ...]] = (JSON, JSON_LINES, CSV, RECORDIO)  # the first is the default
     json_name: ClassVar[str] = "predictions"  # the member of a JSON answer that holds the rows
     absent: ClassVar[float] = 0.0  # what sparse input leaves out
     allow_missing: ClassVar[bool] = False  # whether a feature may be NaN
@@ -40,7 +40,7 @@ class Model:
     def decode(self, body: bytes, content_type: str) -> Any:
         """What `predict` is given, of a body in one of `reads`; ValueError if it cannot be read.
 
-        Rows of numbers are checked afterwards; an algorithm that is asked something else checks it here.
+        Rows of numbers are checked afterwards; an algorithm that takes anything else checks it here.
         """
         return DECODERS[content_type](body, self.feature_count, self.absent)
 

@@ -1,8 +1,7 @@
-"""What a user's code needs beside the image: its requirements.txt, and the modules of its framework.
+"""What a user's code needs in addition to the image: its requirements.txt, and the modules of its framework.
 
-Used by both sides, `script` and `handlers`. Requirements go into a folder of the container: what is
-installed already counts, and nothing outside of that folder is touched, so that plain local processes leave the
-environment they run in as it was.
+Used by `script` and `handlers`. Requirements are installed into a folder of the container. Packages that are already
+installed count, and nothing outside that folder changes, so local processes leave their environment as it was.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def require_modules(image_name: str) -> None:
 
 
 def is_installed(module_name: str) -> bool:
-    """Whether it can be imported. A folder of that name on the path, as ours of the images, is no module."""
+    """Whether it can be imported. A folder of that name on the path, such as an image's, is not a module."""
     spec = importlib.util.find_spec(module_name)
     return spec is not None and spec.origin is not None
 
@@ -82,7 +81,7 @@ def python_path(*folders: Path | str | None) -> str:
 def _environment(folder: Path) -> Path:
     """A virtual environment in `folder` that sees our packages too; its Python.
 
-    One more environment, as pip will neither take a package away from outside of it nor install what it sees.
+    pip neither removes packages outside an environment nor installs again what the environment sees.
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     ours = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]

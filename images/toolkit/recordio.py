@@ -2,11 +2,10 @@
 
 A stream of RecordIO frames (as in MXNet: a magic number, a length, the record, padding to four
 bytes), each with one `Record` message of SageMaker's record.proto: two maps, `features` and `label`,
-from a name to a tensor of float32, float64 or int32. A tensor with keys is sparse. Of what a
-record holds only these two maps are read, and of its features only `values`.
+from a name to a tensor of float32, float64 or int32. A tensor with keys is sparse. Only these two maps of a
+record are read, and of its features only `values`.
 
-Rows that are all laid out alike, which is what every writer of dense rows makes, are taken apart
-as one array; others one by one.
+Rows with the same layout, as every writer of dense rows makes them, are parsed as one array; others one by one.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Bytes: TypeAlias = memoryview
 
 MAGIC = 0xCED7230A
 HEADER = struct.Struct("<II")
-LENGTH_BITS = 29  # of the header's second word; the other three say whether a record goes on in the next frame
+LENGTH_BITS = 29  # of the header's second word; the other three say whether a record continues in the next frame
 WHOLE, FIRST_PART, LAST_PART = 0, 1, 3
 
 VALUES = "values"  # the key of a row's features, and of its label

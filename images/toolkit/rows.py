@@ -96,7 +96,7 @@ class SparseRows:
         return max(self.declared_width, int(np.max(self.columns, initial=-1)) + 1)
 
     def add_row(self, columns: ArrayLike, values: ArrayLike, width: int = 0) -> None:
-        """Append a row without its label; `width` is what it says of itself, 0 for nothing."""
+        """Append a row without its label; `width` is the width it declares, 0 for none."""
         columns, values = np.asarray(columns, np.int64), np.asarray(values, np.float64)
         self.lengths.append(len(columns))
         self.columns.frombytes(columns.tobytes())

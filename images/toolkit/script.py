@@ -2,7 +2,7 @@
 
 The platform has unpacked the code to /opt/ml/code and named the entry point in the hyperparameters
 (`sagemaker_program`). Here the requirements are installed, the script is run with its arguments and variables
-(`script_variables`), and what it raises becomes output/failure. Facts: sagemaker-training 5.1 (entry_point.py,
+(`script_variables`), and the exception it raises becomes output/failure. Facts: sagemaker-training 5.1 (entry_point.py,
 torch_distributed.py).
 """
 
@@ -118,12 +118,12 @@ class Running:
         reader = threading.Thread(target=_pass_on, args=(process.stderr, errors), daemon=True)
         reader.start()
         code = process.wait()
-        reader.join(LEFT_OPEN_SECONDS)  # somebody whom the script left behind may hold the pipe
+        reader.join(LEFT_OPEN_SECONDS)  # a process that the script left behind may hold the pipe
         return code if code >= 0 else 128 - code, errors.decode(errors="replace")
 
 
 def _pass_on(stream: IO[bytes], kept: bytearray) -> None:
-    """Print what comes as it comes, and keep its end."""
+    """Print everything as it arrives, and keep the end of it."""
     while block := os.read(stream.fileno(), 65536):
         sys.stderr.buffer.write(block)
         sys.stderr.buffer.flush()

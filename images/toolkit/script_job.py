@@ -1,6 +1,7 @@
 """A job in script mode, as the platform describes it under /opt/ml.
 
-`script` runs it; `script_variables` says what the script is told. Facts: sagemaker-training 5.1 (environment.py).
+`script` runs it; `script_variables` makes the arguments and variables of the script.
+Facts: sagemaker-training 5.1 (environment.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a script is told: its arguments, the SM_* variables, and those that its launcher reads.
+"""What a script is given: its arguments, the SM_* variables, and those that its launcher reads.
 
 Facts: sagemaker-training 5.1 (mapping.py, environment.py, params.py); TF_CONFIG as the hosted TensorFlow container
 writes it. The platform sets most of SM_* for every program; here they are made whole, and from what the container

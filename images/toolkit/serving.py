@@ -3,7 +3,7 @@
 `main` is called by `serve` with the name of a Model class ("module:Class"). Flask owns every
 route; in front of its routing stands one WSGI function that answers POST /invocations, because
 routing costs more than most predictions. granian runs it in one-thread worker processes, starts
-a worker anew when it dies and finishes the requests in flight on SIGTERM. This module must not
+a worker again when it dies and finishes the requests in flight on SIGTERM. This module must not
 import what training needs: most of a server's start is imports.
 """
 
@@ -58,12 +58,12 @@ class Answer:
 
 def read_body(environ: WSGIEnvironment, limit_bytes: int) -> bytes:
     """The request's body; Refusal 413 if it is longer than `limit_bytes`."""
-    # One byte more than allowed tells "too long" also where no length is announced.
+    # One byte more than allowed shows that a body is too long even if its length was not announced.
     stream = environ["wsgi.input"]
     body: bytes = stream.read(limit_bytes + 1)
     if len(body) <= limit_bytes:
         return body
-    # Read on a while: a client that is cut off while sending never sees the answer.
+    # Keep reading for a while: a client that is cut off while sending never sees the answer.
     for _ in range(16):
         if not stream.read(limit_bytes):
             break

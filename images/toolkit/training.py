@@ -57,13 +57,13 @@ class Channel:
 
 @dataclass
 class Stop:
-    """Whether SIGTERM has come. Before `keep_model` it ends the process at once, afterwards the algorithm does."""
+    """Whether SIGTERM has come. Before `keep_model` SIGTERM ends the process at once; afterwards the algorithm ends."""
 
     requested: bool = False
     has_model: bool = False
 
     def keep_model(self) -> None:
-        """From now on the algorithm looks at `requested`, stops early and saves what it has."""
+        """From now on the algorithm checks `requested`, stops early and saves what it has."""
         self.has_model = True
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
@@ -76,7 +76,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Job(Generic[H]):
-    """All an algorithm is given, and where it puts its model."""
+    """Everything an algorithm is given, and where it puts its model."""
 
     hyperparameters: H
     channels: Mapping[str, Channel]

@@ -1,4 +1,4 @@
-"""What xgboost's server does with a script that leaves something out: the file xgboost-model, asked for `predict`.
+"""What xgboost's server uses where the script defines nothing: `predict` of the file xgboost-model.
 
 Rows come as libsvm besides the default codecs; what they leave out is missing, as in the algorithm.
 """

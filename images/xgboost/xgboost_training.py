@@ -1,4 +1,4 @@
-"""Training of xgboost: the hosted algorithm's hyperparameters, handed on to XGBoost.
+"""Training of xgboost: the hosted algorithm's hyperparameters, passed to XGBoost.
 
 XGBoost itself joins the hosts: inside the toolkit's connection every histogram is summed over all
 of them, and each ends with the same model. A CSV field left empty and a libsvm index left out are
@@ -53,7 +53,7 @@ class Hyperparameters(Declaration):
         str | None, "Metrics to print a round, separated by commas; the objective's own if not given"
     ] = None
     early_stopping_rounds: Annotated[
-        int | None, Range(minimum=1), "Stop when the last metric on validation has not improved for so long"
+        int | None, Range(minimum=1), "Stop when the last metric on validation has not improved for this many rounds"
     ] = None
     csv_weights: Annotated[int, Range(minimum=0, maximum=1), "1: the second CSV column is the row's weight"] = 0
     booster: Annotated[Literal["gbtree", "gblinear", "dart"] | None, "Trees, a linear model, or trees with dropout"] = (
@@ -93,7 +93,7 @@ class Hyperparameters(Declaration):
 
     IGNORED: ClassVar[Mapping[str, str]] = {
         "sketch_eps": "XGBoost no longer has it; max_bin is its successor",
-        "predictor": "XGBoost chooses by itself",
+        "predictor": "XGBoost chooses automatically",
         "deterministic_histogram": "histograms are always deterministic",
         "save_model_on_termination": "the model is always kept when training is stopped",
         "dsplit": "rows are split by file",
@@ -191,7 +191,7 @@ def booster_parameters(settings: Hyperparameters) -> dict[str, Any]:
 
 class Rounds(xgboost.callback.TrainingCallback):
     """Prints a round's metrics as the hosted algorithm does, has the master write a checkpoint, and ends training
-    when a host was stopped. done: the rounds that the checkpoint held from which training goes on."""
+    when a host was stopped. done: the rounds in the checkpoint from which training continues."""
 
     def __init__(self, hosts: Hosts, stop: Stop, done: int, checkpoints: Checkpoints) -> None:
         self.hosts = hosts

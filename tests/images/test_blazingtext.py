@@ -98,7 +98,7 @@ def test_sigterm_ends_early_stopping_with_the_best_so_far(make_tree: Any) -> Non
     ("settings", "train", "message"),
     [
         ({}, "__label__a b\n", "mode is required"),
-        ({"mode": "skipgram"}, "a b\n", "mode=skipgram makes word vectors, which are not here; mode=supervised"),
+        ({"mode": "skipgram"}, "a b\n", "makes word vectors, which are not supported; use mode=supervised"),
         (SMALL | {"epochs": 0}, "__label__a b\n", "epochs=0: must be at least 1"),
         (SMALL | {"early_stopping": "True"}, "__label__a b\n", "early_stopping needs a validation channel"),
         (SMALL, "__label__a b\nc d\n", "part-0:2: the line has no label, a word that begins with __label__"),
