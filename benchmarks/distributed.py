@@ -141,7 +141,7 @@ def model_arrays(project: Project, name: str) -> dict[str, Any]:
     """The arrays of numbers in a job's model."""
     address = job_address(name, 1)
     artifact = project.manifest(address).artifacts["model"]
-    content = project.store.read(project.records.job_key(address, artifact.key))
+    content = project.parts.store.read(project.parts.records.job_key(address, artifact.key))
     assert content is not None, f"{name} has no model"
     with tarfile.open(fileobj=io.BytesIO(content[0])) as archive:
         (member,) = (m for m in archive.getmembers() if m.name.endswith(".npz"))

@@ -42,6 +42,7 @@ from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Route, Target
 from sagespec.state.revision import Revision, RevisionStatus
+from sagespec.verbs.plan import desired as specs_of
 
 IMAGE = "sagespec-benchmark/ping"
 # perl is part of Debian's smallest base; one process of it takes 5 MB.
@@ -90,8 +91,8 @@ def write_project(root: Path, count: int) -> None:
 
 def make_live(project: Project) -> None:
     """What an apply of so many endpoints would have led to, made in bulk."""
-    desired, _ = project.desired()
-    project.gateway.start(lambda _event: None)
+    desired, _ = specs_of(project.parts)
+    project.parts.gateway.start(lambda _event: None)
     names = {endpoint.name: _container(project, endpoint) for endpoint in desired.endpoints}
     with ThreadPoolExecutor(4) as pool:
         for number, _ in enumerate(pool.map(lambda e: _start(project, e, names[e.name]), desired.endpoints), 1):
@@ -99,7 +100,7 @@ def make_live(project: Project) -> None:
     route_in_bulk(project, desired.endpoints, names)
     now = datetime.now(UTC)
     for endpoint in desired.endpoints:
-        project.records.write_revision(
+        project.parts.records.write_revision(
             Revision(
                 endpoint=endpoint.name,
                 number=1,
@@ -113,7 +114,7 @@ def make_live(project: Project) -> None:
 
 def route_in_bulk(project: Project, endpoints: Sequence[DesiredEndpoint], names: dict[str, str]) -> None:
     """All routes in a few changes of the gateway; one by one, as apply does it, takes a second each by the end."""
-    addresses = {container.name: (container.host, container.port) for container in project.runtime.containers()}
+    addresses = {container.name: (container.host, container.port) for container in project.parts.runtime.containers()}
 
     def added(table: Table, some: Sequence[DesiredEndpoint]) -> Table:
         for endpoint in some:
@@ -123,20 +124,20 @@ def route_in_bulk(project: Project, endpoints: Sequence[DesiredEndpoint], names:
 
     for first in range(0, len(endpoints), 100):
         some = endpoints[first : first + 100]
-        project.gateway._change(lambda table, some=some: added(table, some))  # type: ignore[misc]
+        project.parts.gateway._change(lambda table, some=some: added(table, some))  # type: ignore[misc]
         _say(first + len(some), f"routed {first + len(some)} of {len(endpoints)} endpoints")
 
 
 def _container(project: Project, endpoint: DesiredEndpoint) -> str:
     address = Address("endpoint", endpoint.name, variant="only", instance=0)
-    return container_name(project.settings.name, address, endpoint.variants[0].hash)
+    return container_name(project.parts.settings.name, address, endpoint.variants[0].hash)
 
 
 def _start(project: Project, endpoint: DesiredEndpoint, name: str) -> None:
     variant = endpoint.variants[0]
     address = Address("endpoint", endpoint.name, variant="only", instance=0)
-    project.runtime.create([Launch(name, address, variant.hash, variant.program, "serve", keep_running=True)])
-    project.runtime.start(name)
+    project.parts.runtime.create([Launch(name, address, variant.hash, variant.program, "serve", keep_running=True)])
+    project.parts.runtime.start(name)
 
 
 def _say(number: int, text: str) -> None:
@@ -197,9 +198,9 @@ def main() -> None:
                 make_live(project)
                 measure(project, root, options.endpoints, options.rounds)
             finally:
-                for container in project.runtime.containers():
-                    project.runtime.remove(container.name)
-                project.runtime.destroy()
+                for container in project.parts.runtime.containers():
+                    project.parts.runtime.remove(container.name)
+                project.parts.runtime.destroy()
 
 
 def measure(project: Project, root: Path, count: int, rounds: int) -> None:
@@ -211,7 +212,7 @@ def measure(project: Project, root: Path, count: int, rounds: int) -> None:
             sys.exit(f"the plan is not empty:\n{result.stdout[-3000:]}{result.stderr[-3000:]}")
 
     client = docker.from_env().api
-    filters = {"label": f"sagespec.project={project.settings.name}"}
+    filters = {"label": f"sagespec.project={project.parts.settings.name}"}
     whole = timed(plan, rounds)
     list_call = timed(lambda: client.containers(all=True, filters=filters), rounds)
     python = timed(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True), rounds)

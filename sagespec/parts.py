@@ -1,11 +1,186 @@
-"""The parts of an open project: settings, engine, store, gateway, cache, made when first needed."""
+"""The parts of an open project: settings, engine, store, records, gateway, inputs, made when first needed.
+
+`project` holds one `Parts`; every verb acts on it. The parts follow from sagespec.yaml, so they are forgotten together
+when it changes (`read_settings_again`), and each is made again when it is next needed.
+"""
 
 from __future__ import annotations
 
+import re
 import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar, cast, overload
 
+from sagespec.errors import SpecError
+from sagespec.gateway.gateway import Gateway
+from sagespec.inputs.cache import Cache
+from sagespec.inputs.delivery import Inputs
+from sagespec.load.load import load
+from sagespec.records.records import Records
+from sagespec.resolve.builtins import ImageDescription, describe_images
+from sagespec.run.metrics import Patterns
+from sagespec.run.run import Trainer
+from sagespec.runtimes.choose import choose, images_dir
+from sagespec.runtimes.protocol import Runtime
+from sagespec.spec.project import Gateway as GatewaySettings
+from sagespec.spec.project import Project as ProjectSettings
 from sagespec.state.manifest import Git
+from sagespec.stores.open import open_store
+from sagespec.stores.protocol import Store
+from sagespec.world import World
+
+RuntimeChoice = Literal["auto", "docker", "process"]
+Value = TypeVar("Value")
+
+
+class Part(Generic[Value]):
+    """An attribute of `Parts` that is made when first read and kept until the settings change."""
+
+    def __init__(self, make: Callable[[Any], Value]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    @overload
+    def __get__(self, parts: None, owner: type) -> Part[Value]: ...
+    @overload
+    def __get__(self, parts: Parts, owner: type) -> Value: ...
+    def __get__(self, parts: Parts | None, owner: type) -> Part[Value] | Value:
+        if parts is None:
+            return self
+        return cast("Value", parts.made(self, self._make))
+
+
+class Parts:
+    """What the verbs act on. specs: files and folders to load. runtime overrides the setting of sagespec.yaml."""
+
+    def __init__(self, root: Path, specs: Sequence[Path] = (), runtime: RuntimeChoice | None = None) -> None:
+        self.root = root
+        self.specs = tuple(specs) or (root / "specs",)
+        self.runtime_reason = ""
+        self._runtime_choice = runtime
+        self._settings: ProjectSettings | None = None
+        self._made: dict[object, object] = {}
+        self._making = threading.RLock()  # `watch` asks for the engine from two threads
+        self._engines = ExitStack()
+
+    def close(self) -> None:
+        """Let go of the engine. Everything keeps running there."""
+        self._engines.close()
+        self._made.clear()
+
+    def made(self, part: object, make: Callable[[Any], object]) -> object:
+        with self._making:
+            if part not in self._made:
+                self._made[part] = make(self)
+            return self._made[part]
+
+    # -- settings ----------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> ProjectSettings:
+        """The Project document of sagespec.yaml."""
+        if self._settings is None:
+            self._settings = load([], self.root, check_paths=False).project
+        return self._settings
+
+    def read_settings_again(self) -> None:
+        """Use an edited sagespec.yaml from here on: every part is made again from it.
+
+        SpecError when it is wrong or has another name: a project cannot change its name while it is open.
+        """
+        before, now = self.settings, load([], self.root, check_paths=False).project
+        if now.name != before.name:
+            raise SpecError(
+                f"the project is now called {now.name}; it was {before.name}",
+                why="its containers and records carry its name",
+                fix="restore the name, or run `sagespec destroy` under the old name first",
+            )
+        if now != before:
+            self._settings = now
+            self._made.clear()
+
+    # -- engine ------------------------------------------------------------------------------------
+
+    @Part
+    def runtime(self) -> Runtime:
+        """The engine; `runtime_reason` then says which one it is and why."""
+        wanted = self._runtime_choice or self.settings.runtime
+        chosen, self.runtime_reason = choose(wanted, self.settings.name, self.root, last=self.last_runtime())
+        return self._engines.enter_context(chosen)
+
+    def last_runtime(self) -> str:
+        """The runtime of the last apply, so that `auto` stays with it; '' before the first."""
+        return self.last_runtime_file.read_text().strip() if self.last_runtime_file.is_file() else ""
+
+    @property
+    def last_runtime_file(self) -> Path:
+        return self.root / ".sagespec" / "runtime"
+
+    @Part
+    def images(self) -> Mapping[str, ImageDescription]:
+        """The built-ins by name."""
+        return describe_images(images_dir())
+
+    @Part
+    def metrics_of_builtins(self) -> Mapping[str, Patterns]:
+        """The metrics that each built-in declares to print."""
+        return {
+            name: [(metric.name, re.compile(metric.regex)) for metric in description.metrics]
+            for name, description in self.images.items()
+        }
+
+    @Part
+    def gateway(self) -> Gateway:
+        return Gateway(self.runtime, self.settings.name, self.gateway_settings)
+
+    @property
+    def gateway_settings(self) -> GatewaySettings:
+        """Where the gateway listens."""
+        return self.settings.gateway
+
+    @property
+    def gateway_url(self) -> str:
+        """Where the gateway listens, for people: http://127.0.0.1:8080."""
+        return self.gateway_settings.url
+
+    # -- store and folders -------------------------------------------------------------------------
+
+    @Part
+    def store(self) -> Store:
+        return open_store(self.settings.store, root=self.root)
+
+    @Part
+    def records(self) -> Records:
+        return Records(self.store, self.settings.name)
+
+    @Part
+    def scratch(self) -> Path:
+        """A folder for what may be lost, on the disk of the project."""
+        folder = self.root / ".sagespec" / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @Part
+    def cache(self) -> Cache:
+        """Data fetched from S3."""
+        return Cache(self.root / ".sagespec" / "cache", self.settings.cache_size)
+
+    @Part
+    def inputs(self) -> Inputs:
+        return Inputs(self.runtime, self.root, self.cache, self.root / ".sagespec" / "channels")
+
+    # -- all together ------------------------------------------------------------------------------
+
+    def world(self) -> World:
+        """Everything that actions act on, as of now."""
+        git = git_state(self.root)
+        trainer = Trainer(
+            self.runtime, self.records, self.inputs, self.metrics_of_builtins, self.root, self.scratch, git
+        )
+        return World(self.runtime, self.gateway, self.records, trainer, self.root, self.scratch, git)
 
 
 def git_state(root: Path) -> Git | None:

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from sagespec.cli.ending import end_with, endpoint_urls
+from sagespec.cli.ending import end_with
 from sagespec.cli.given import (
     CHANGES,
     DONE,
@@ -79,7 +79,7 @@ def apply(given: Shared, retry: bool, prune: bool, allow_empty: bool, wait_secon
                 cancelled=stop.cancelled,
                 wait_for_lock_seconds=wait_seconds,
             )
-        return end_with(given, converged, begun, urls=endpoint_urls(project))
+        return end_with(given, converged, begun, urls=project.endpoint_urls())
 
 
 @click.command(

@@ -13,7 +13,6 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from sagespec.cli.completing import complete_endpoint
-from sagespec.cli.ending import endpoint_urls
 from sagespec.cli.given import (
     DONE,
     FAILED,
@@ -182,4 +181,4 @@ def invoke(
 
         if repeat > 1:
             return ask_often(given.screen, ask, repeat)
-        return ask_once(given.screen, name, ask, known=lambda: endpoint_urls(project))
+        return ask_once(given.screen, name, ask, known=project.endpoint_urls)

@@ -14,17 +14,6 @@ from sagespec.cli.given import (
 
 if TYPE_CHECKING:
     from sagespec.converge import Converged
-    from sagespec.project import Project
-
-
-def endpoint_urls(project: Project) -> dict[str, str]:
-    """Where the endpoints of the specs answer."""
-    names = sorted(item.address.name for item in project.load().specs if item.address.kind == "endpoint")
-    return {name: endpoint_url(project, name) for name in names}
-
-
-def endpoint_url(project: Project, endpoint_name: str) -> str:
-    return f"{project.gateway_url}/endpoints/{endpoint_name}/invocations"
 
 
 def end_with(given: Shared, converged: Converged, begun: float, **words: Any) -> int:

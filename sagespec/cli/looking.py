@@ -16,7 +16,6 @@ from sagespec.cli.given import (
     shared,
 )
 from sagespec.cli.group import as_written
-from sagespec.errors import WorldError, did_you_mean
 
 if TYPE_CHECKING:
     from sagespec.project import Project
@@ -78,11 +77,11 @@ def logs(
         raise click.UsageError("--png draws once; --plot --follow goes on")
     if files := [name for name in metrics if name.endswith(".png")]:
         raise click.UsageError(f"{files[0]} is no metric; to draw into a file, say --png {files[0]}")
-    from sagespec.verbs.addresses import host_of, known_addresses, resolve_address
+    from sagespec.verbs.addresses import host_of
 
     screen = given.screen
     with given.project() as project:
-        found = resolve_address(address, known_addresses(project))
+        found = project.resolve_address(address)
         if not str(found).endswith(address):
             screen.aside((str(found), "dim"))
         if plot or png:
@@ -127,21 +126,8 @@ def history(given: Shared, name: str | None) -> int:
     What was asked, when, from which commit, what changed, and how it ended.
     """
     from sagespec.show import write_history
-    from sagespec.state.addresses import endpoint_address
 
     with given.project() as project:
-        jobs, endpoints = project.records.all_jobs(), project.records.endpoint_names()
-        if name is not None:
-            kind, _, bare = name.rpartition("/")
-            known = [*endpoints, *(f"{job.name}@{job.version}" for job in jobs)]
-            jobs = tuple(a for a in jobs if kind in ("", "job") and bare in (a.name, f"{a.name}@{a.version}"))
-            endpoints = tuple(one for one in endpoints if kind in ("", "endpoint") and one == bare)
-            if not jobs and not endpoints:
-                raise WorldError(
-                    f"{name} has no history in {project.store.uri}",
-                    fix=did_you_mean(bare, known) or "`sagespec history` alone lists all there is",
-                )
-        manifests = project.records.manifests(jobs)
-        revisions = {endpoint_address(one): project.history(one) for one in endpoints}
-    write_history(given.screen, revisions, [manifests[job] for job in jobs if job in manifests])
+        found = project.recorded(name)
+    write_history(given.screen, found.revisions, found.manifests)
     return DONE

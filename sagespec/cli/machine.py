@@ -59,7 +59,7 @@ def build_images(given: Shared, names: tuple[str, ...]) -> int:
 
     with given.project() as project:
         with reporting(given.screen) as report:
-            built = project.build_images(names, report)
+            built = project.build_images(names, report=report)
         write_images(given.screen, built, as_result=True)
     return DONE
 

@@ -8,7 +8,7 @@ import time
 import click
 
 from sagespec.cli.completing import complete_endpoint, complete_job
-from sagespec.cli.ending import end_with, endpoint_url
+from sagespec.cli.ending import end_with
 from sagespec.cli.given import (
     DONE,
     FAILED,
@@ -40,7 +40,6 @@ def rollback(given: Shared, endpoint: str, to: int | None, reason: str, wait_sec
     What is rolled back is not put back by a later apply until its spec changes.
     """
     from sagespec.cli.signals import stoppable
-    from sagespec.verbs.rollback import without_its_own_refusal
 
     begun = time.monotonic()
     name = endpoint.removeprefix("endpoint/")
@@ -54,9 +53,8 @@ def rollback(given: Shared, endpoint: str, to: int | None, reason: str, wait_sec
                 cancelled=stop.cancelled,
                 wait_for_lock_seconds=wait_seconds,
             )
-        converged = without_its_own_refusal(converged, f"endpoint/{name}")
         return end_with(
-            given, converged, begun, urls={name: endpoint_url(project, name)}, done=f"endpoint/{name} is rolled back"
+            given, converged, begun, urls={name: project.endpoint_url(name)}, done=f"endpoint/{name} is rolled back"
         )
 
 
@@ -78,11 +76,9 @@ def stop(given: Shared, address: str, reason: str) -> int:
     the waiting, not the stop.
     """
     from sagespec.cli.signals import stoppable
-    from sagespec.verbs.addresses import known_addresses, resolve_address
 
     with given.project() as project:
-        known = [known.whole for known in known_addresses(project) if known.kind == "job"]
-        found = resolve_address(address, known)
+        found = project.resolve_address(address, kind="job")
         with stoppable(given.screen, "The request stays.", begun=True) as stop:
             manifest = project.stop(found, reason=reason, report=stop.report, cancelled=stop.cancelled)
     if given.screen.format == "json":
@@ -148,10 +144,8 @@ def unlock(given: Shared, lock_id: str) -> int:
     Seldom needed: the lock of a process that died on this machine, or has not renewed it for two minutes, is
     taken over without this. `sagespec doctor` shows the holder and the id.
     """
-    from sagespec.records.lock import force_unlock
-
     with given.project() as project:
-        holder = force_unlock(project.store, project.settings.name, lock_id)
+        holder = project.unlock(lock_id)
     if given.screen.format == "json":
         given.screen.document({"unlocked": holder.id, "holder": str(holder)})
     else:

@@ -9,7 +9,7 @@ from sagespec.show.figures import iso, metrics_text, milliseconds_text, percent_
 from sagespec.show.screen import Cell, Screen
 
 if TYPE_CHECKING:
-    from sagespec.verbs.status import EndpointState, JobState, Status, VariantState
+    from sagespec.verbs.states import EndpointState, JobState, Status, VariantState
 
 _STATE_TONES = {
     "trained": "good",

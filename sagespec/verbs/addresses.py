@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from sagespec.errors import SagespecError, WorldError, did_you_mean
+from sagespec.parts import Parts
+from sagespec.state.addresses import GATEWAY, Address, endpoint_address
+from sagespec.verbs.plan import load_specs
 
-if TYPE_CHECKING:
-    from sagespec.project import Project
-    from sagespec.state.addresses import Address
 
-
-def known_addresses(project: Project) -> list[Address]:
+def known_addresses(parts: Parts) -> list[Address]:
     """Everything that may have printed something: in the specs, running, or in the store."""
-    from sagespec.state.addresses import GATEWAY, endpoint_address
-
-    known = {GATEWAY, *(container.address for container in project.runtime.containers())}
-    known.update(project.records.all_jobs(), map(endpoint_address, project.records.endpoint_names()))
+    known = {GATEWAY, *(container.address for container in parts.runtime.containers())}
+    known.update(parts.records.all_jobs(), map(endpoint_address, parts.records.endpoint_names()))
     with suppress(SagespecError):  # broken specs are no reason to hide the logs that may explain them
-        known.update(item.address for item in project.load().specs)
+        known.update(item.address for item in load_specs(parts).specs)
     return sorted(known, key=lambda address: (address.whole, address.variant, address.instance or 0))
 
 
@@ -49,8 +45,6 @@ def resolve_address(text: str, known: Sequence[Address]) -> Address:
 
 def _find(text: str, known: Sequence[Address]) -> Address | None:
     """The address written as `text`, if it is one and stands for something known."""
-    from sagespec.state.addresses import Address
-
     try:
         address = Address.parse(text)
     except ValueError:

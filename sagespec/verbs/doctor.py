@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sagespec import __version__
 from sagespec.errors import SagespecError, WorldError
 from sagespec.gateway.ports import is_taken, listener_on
+from sagespec.load.load import find_root
+from sagespec.parts import Parts
 from sagespec.records.holder import why_dead
 from sagespec.records.lock import read_lock
 from sagespec.runtimes.choose import choose
@@ -27,19 +28,17 @@ from sagespec.runtimes.protocol import Check
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.observed import ContainerState
 from sagespec.stores.protocol import Conflict
-
-if TYPE_CHECKING:
-    from sagespec.project import Project
+from sagespec.verbs.plan import validate
 
 ROOM_BYTES = 2**30
 CLOCK_SECONDS = 60.0  # as far as two clocks may be apart before a lease counts as over too early
 
-Look = Callable[["Project"], Iterator[Check]]
+CheckGroup = Callable[[Parts], Iterator[Check]]
 
 
-def checks(project: Project) -> tuple[Check, ...]:
+def checks(parts: Parts) -> tuple[Check, ...]:
     """All checks, in the order in which to mend what is not well."""
-    looks: list[tuple[str, Look]] = [
+    groups: list[tuple[str, CheckGroup]] = [
         ("sagespec", _sagespec),
         ("project", _settings),
         ("specs", _specs),
@@ -51,17 +50,17 @@ def checks(project: Project) -> tuple[Check, ...]:
         ("clock", _clock),
     ]
     found: list[Check] = []
-    for name, look in looks:
-        needs_settings = look in (_specs, _store, _cache, _lock, _gateway_port, _clock)
+    for name, group in groups:
+        needs_settings = group in (_specs, _store, _cache, _lock, _gateway_port, _clock)
         if needs_settings and any(check.name == "project" and not check.ok for check in found):
             continue  # said once, by "project"
-        found += _guarded(name, look, project)
+        found += _guarded(name, group, parts)
     return tuple(found)
 
 
-def _guarded(name: str, look: Look, project: Project) -> list[Check]:
+def _guarded(name: str, group: CheckGroup, parts: Parts) -> list[Check]:
     try:
-        return list(look(project))
+        return list(group(parts))
     except SagespecError as error:
         first = error.problems[0]
         place = f"{first.where}  " if first.where else ""
@@ -71,35 +70,33 @@ def _guarded(name: str, look: Look, project: Project) -> list[Check]:
         return [Check(name, False, f"could not be looked at: {type(error).__name__}: {error}", "please report this")]
 
 
-def _sagespec(_project: Project) -> Iterator[Check]:
+def _sagespec(_parts: Parts) -> Iterator[Check]:
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     yield Check("sagespec", True, f"{__version__}, Python {platform.python_version()} ({sys.executable}), {system}")
 
 
-def _settings(project: Project) -> Iterator[Check]:
-    from sagespec.load.load import find_root
-
-    find_root(project.root)  # says so when there is no sagespec.yaml
-    yield Check("project", True, f"{project.settings.name} in {project.root}")
+def _settings(parts: Parts) -> Iterator[Check]:
+    find_root(parts.root)  # says so when there is no sagespec.yaml
+    yield Check("project", True, f"{parts.settings.name} in {parts.root}")
 
 
-def _specs(project: Project) -> Iterator[Check]:
-    found = project.validate()
+def _specs(parts: Parts) -> Iterator[Check]:
+    found = validate(parts)
     yield Check("specs", True, f"jobs: {found.jobs}, endpoints: {found.endpoints}, files: {len(found.files)}")
 
 
-def _runtime(project: Project) -> Iterator[Check]:
+def _runtime(parts: Parts) -> Iterator[Check]:
     try:
-        engine, reason = project.runtime, project.runtime_reason
+        engine, reason = parts.runtime, parts.runtime_reason
     except WorldError:
         raise  # the engine that was asked for is not there
     except SagespecError:  # no settings: what would be chosen without any
-        engine, reason = choose("auto", "doctor", project.root)
+        engine, reason = choose("auto", "doctor", parts.root)
     yield Check("runtime", True, reason.removeprefix("runtime "))
     found = engine.checks()
     yield from found
     if not any(check.name == "disk" for check in found):
-        yield _disk(project.root)
+        yield _disk(parts.root)
 
 
 def _disk(folder: Path) -> Check:
@@ -108,9 +105,9 @@ def _disk(folder: Path) -> Check:
     return Check("disk", free >= ROOM_BYTES, f"{free / 2**30:.1f} GiB free at {folder}", room)
 
 
-def _store(project: Project) -> Iterator[Check]:
+def _store(parts: Parts) -> Iterator[Check]:
     """Write, read back, write once more on a condition that does not hold, delete: all that is ever asked of it."""
-    store, key = project.store, f"{project.settings.name}/doctor-{secrets.token_hex(4)}"
+    store, key = parts.store, f"{parts.settings.name}/doctor-{secrets.token_hex(4)}"
     begun = time.monotonic()
     store.write(key, b"probe", if_absent=True)
     try:
@@ -132,13 +129,13 @@ def _store(project: Project) -> Iterator[Check]:
         yield Check("store", True, f"{store.uri}: written, read and deleted a probe in {took}")
 
 
-def _cache(project: Project) -> Iterator[Check]:
-    used, limit = project.cache.size() / 2**30, project.settings.cache_size / 2**30
-    yield Check("cache", True, f"{used:.1f} of {limit:g} GiB in {project.cache.folder}; removed, it is fetched again")
+def _cache(parts: Parts) -> Iterator[Check]:
+    used, limit = parts.cache.size() / 2**30, parts.settings.cache_size / 2**30
+    yield Check("cache", True, f"{used:.1f} of {limit:g} GiB in {parts.cache.folder}; removed, it is fetched again")
 
 
-def _lock(project: Project) -> Iterator[Check]:
-    holder = read_lock(project.store, project.settings.name)
+def _lock(parts: Parts) -> Iterator[Check]:
+    holder = read_lock(parts.store, parts.settings.name)
     if holder is None:
         yield Check("lock", True, "free")
         return
@@ -151,12 +148,12 @@ def _lock(project: Project) -> Iterator[Check]:
         yield Check("clock", False, f"the lock was renewed at {holder.renewed_at:%H:%M:%S} UTC, which is to come", fix)
 
 
-def _gateway_port(project: Project) -> Iterator[Check]:
-    settings = project.settings.gateway
+def _gateway_port(parts: Parts) -> Iterator[Check]:
+    settings = parts.settings.gateway
     place = f"{settings.host}:{settings.port}"
-    ours = [c for c in project.runtime.containers() if c.address == GATEWAY and c.state is ContainerState.RUNNING]
+    ours = [c for c in parts.runtime.containers() if c.address == GATEWAY and c.state is ContainerState.RUNNING]
     if ours:
-        answers = project.gateway.observe(ours).answers
+        answers = parts.gateway.observe(ours).answers
         told = f"{place} is ours ({ours[0].name})" + ("" if answers else ", but it does not answer")
         yield Check("gateway port", answers, told, "`sagespec apply` starts it anew; see `sagespec logs gateway`")
     elif is_taken(settings.host, settings.port):
@@ -167,9 +164,9 @@ def _gateway_port(project: Project) -> Iterator[Check]:
         yield Check("gateway port", True, f"{place} is free")
 
 
-def _clock(project: Project) -> Iterator[Check]:
+def _clock(parts: Parts) -> Iterator[Check]:
     """Leases and time limits compare times: ours must be one with that of the disk, which may be a server's."""
-    with tempfile.NamedTemporaryFile(dir=project.scratch) as file:
+    with tempfile.NamedTemporaryFile(dir=parts.scratch) as file:
         apart = abs(Path(file.name).stat().st_mtime - time.time())
     told = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC" + (
         f", {apart:.0f} s from that of the disk" if apart > 1 else ""

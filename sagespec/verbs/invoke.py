@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from sagespec.errors import SpecError, WorldError
 
 LARGEST_BODY_BYTES = 25 * 2**20  # what images/gateway lets requests be
-
-
 INVOKE_TIMEOUT_SECONDS = 70.0  # the gateway answers for a model that takes 60 s
 
 
@@ -20,3 +22,58 @@ class Answer:
     content_type: str
     variant: str
     headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Headers:
+    """What SageMaker's InvokeEndpoint takes beside the body; None is left out."""
+
+    content_type: str = "text/csv"
+    accept: str | None = None
+    variant: str | None = None
+    custom_attributes: str | None = None
+    inference_id: str | None = None
+
+    def as_http(self) -> dict[str, str]:
+        headers = {
+            "Content-Type": self.content_type,
+            "Accept": self.accept,
+            "X-Amzn-SageMaker-Target-Variant": self.variant,
+            "X-Amzn-SageMaker-Custom-Attributes": self.custom_attributes,
+            "X-Amzn-SageMaker-Inference-Id": self.inference_id,
+        }
+        return {name: value for name, value in headers.items() if value is not None}
+
+
+def invoke(gateway_url: str, endpoint_name: str, body: bytes, headers: Headers) -> Answer:
+    if len(body) > LARGEST_BODY_BYTES:  # the gateway would hang up before it is sent
+        raise SpecError(
+            f"the body has {len(body)} bytes, over the limit of {LARGEST_BODY_BYTES}",
+            why="SageMaker's real-time endpoints take 25 MiB",
+            fix="send fewer rows at a time",
+        )
+    url = urlsplit(gateway_url)
+    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=INVOKE_TIMEOUT_SECONDS)
+    try:
+        path = f"/endpoints/{quote(endpoint_name, safe='')}/invocations"
+        connection.request("POST", path, body, headers.as_http())
+        return _answer(connection.getresponse())
+    except (OSError, http.client.HTTPException) as error:
+        raise WorldError(
+            f"the gateway does not answer at {gateway_url} ({error})",
+            fix="start it with `sagespec apply`, or see `sagespec doctor`",
+        ) from error
+    except ValueError as error:  # a line break, or letters that no header can carry
+        raise SpecError(f"this cannot be sent in a header: {error}", fix="use plain ASCII text") from error
+    finally:
+        connection.close()
+
+
+def _answer(response: http.client.HTTPResponse) -> Answer:
+    return Answer(
+        status=response.status,
+        body=response.read(),
+        content_type=response.headers.get("Content-Type", ""),
+        variant=response.headers.get("x-Amzn-Invoked-Production-Variant", ""),
+        headers=dict(response.headers.items()),
+    )

@@ -5,9 +5,32 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
+from sagespec.errors import WorldError
+from sagespec.parts import Parts
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.addresses import Address
 from sagespec.state.observed import Container
+from sagespec.verbs.history import manifest
+
+
+def logs(parts: Parts, address: Address, *, follow: bool, tail: int | None) -> Iterator[tuple[str, str]]:
+    containers = [c for c in parts.runtime.containers() if is_within(c.address, address)]
+    if containers:
+        yield from merged(parts.runtime, containers, follow=follow, tail=tail)
+        return
+    if address.kind != "job":
+        raise WorldError(f"{address} has no containers", fix="see `sagespec status` for what is running")
+    yield from _stored(parts, address.whole, tail)
+
+
+def _stored(parts: Parts, job: Address, tail: int | None) -> Iterator[tuple[str, str]]:
+    """The lines that were kept when the job ended, one container after the other."""
+    for name, artifact in sorted(manifest(parts, job).artifacts.items()):
+        if not name.startswith("logs/"):
+            continue
+        content = parts.store.read(parts.records.job_key(job, artifact.key))
+        lines = content[0].decode(errors="replace").splitlines() if content else []
+        yield from ((name.removeprefix("logs/"), line) for line in (lines[-tail:] if tail else lines))
 
 
 def is_within(container: Address, asked: Address) -> bool:

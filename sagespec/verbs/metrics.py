@@ -1,7 +1,6 @@
-"""The metrics of a job that runs, as series, read from its containers while it prints them.
+"""The metrics of a job as series: from its containers while it runs, from its manifest once it has ended.
 
-`project` asks for `sagespec logs --plot`; of a job that has ended the manifest has them. What counts as a metric is
-`metrics`' affair, so that both are the same.
+What `sagespec logs --plot` draws. `run.metrics` decides what counts as a metric, so that both are the same.
 """
 
 from __future__ import annotations
@@ -9,14 +8,70 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
-from sagespec.errors import WorldError
-from sagespec.run.metrics import FoundMetrics, Patterns, Point, series_of
+from sagespec.errors import WorldError, did_you_mean
+from sagespec.parts import Parts
+from sagespec.run.metrics import FoundMetrics, Patterns, Point, latest_values, patterns_of, series_of
+from sagespec.run.start import began_at
 from sagespec.runtimes.protocol import Runtime
+from sagespec.state.addresses import Address
+from sagespec.state.desired import DesiredJob
+from sagespec.state.observed import ContainerState, Observed
+from sagespec.verbs.history import manifest
+from sagespec.verbs.plan import desired
 
 LINES_OF_STATUS = 1000  # of a running job's log, in which status looks for its latest metrics
 
 
 Series = Mapping[str, Sequence[Point]]  # metric name: (seconds since the job's start, value), in the order of time
+
+
+def series(
+    parts: Parts, address: Address, metric_names: Sequence[str], *, follow: bool, every_seconds: float
+) -> Iterator[Series]:
+    if address.kind != "job":
+        raise WorldError(f"{address} is not a job, so it has no metrics", fix="name a job: job/NAME@VERSION")
+    for found in _all_series(parts, address.whole, follow=follow, every_seconds=every_seconds):
+        yield _chosen(address.whole, found, metric_names, may_come=follow)
+
+
+def _all_series(parts: Parts, address: Address, *, follow: bool, every_seconds: float) -> Iterator[Series]:
+    hosts = (c for c in parts.runtime.containers() if c.address.whole == address and not c.address.is_companion)
+    names = [c.name for c in sorted(hosts, key=lambda host: host.address.instance or 0)]
+    job = desired(parts, check_paths=False)[0].job(address) if names else None
+    since = began_at(parts.runtime, names[0]) if names else None
+    if job is None or since is None:
+        yield manifest(parts, address).series
+        return
+    patterns = patterns_of(job, parts.metrics_of_builtins)
+    if follow:
+        yield from followed_series(parts.runtime, names, patterns, since, every_seconds=every_seconds)
+    else:
+        yield series_so_far(parts.runtime, names, patterns, since)
+
+
+def _chosen(address: Address, found: Series, metric_names: Sequence[str], *, may_come: bool) -> Series:
+    chosen = {name: points for name, points in found.items() if name in metric_names or not metric_names}
+    missing = [name for name in metric_names if name not in found]
+    if may_come or (chosen and not missing):
+        return chosen
+    raise WorldError(
+        f"{address} has printed no metric {missing[0]}" if missing else f"{address} has printed no metrics",
+        why=f"it has {', '.join(found)}" if found else "metrics are found in its log by regular expressions",
+        fix=(did_you_mean(missing[0], found) if missing else "")
+        or "declare what its program prints under `metrics` in the spec",
+    )
+
+
+def latest_metrics(parts: Parts, job: DesiredJob, observed: Observed) -> Mapping[str, float]:
+    """What the containers of a running job have printed lately, whoever follows it."""
+    containers = observed.containers_of(job.address)
+    running = [c for c in containers if c.state is ContainerState.RUNNING and not c.address.is_companion]
+    patterns = patterns_of(job, parts.metrics_of_builtins)
+    hosts = [FoundMetrics(patterns) for _ in running] if patterns else []
+    for container, host in zip(running, hosts, strict=False):
+        for at, line in parts.runtime.timed_logs(container.name, tail=LINES_OF_STATUS):
+            host.read(at, line)
+    return latest_values(hosts)
 
 
 def series_so_far(runtime: Runtime, container_names: Sequence[str], patterns: Patterns, since: float) -> Series:

@@ -1,15 +1,131 @@
-"""Works out what `apply` would do, and checks the specs."""
+"""Compares the specs with reality: loads, resolves and observes, validates the specs, and makes the plan.
+
+The first half of every verb: `snapshot` is what `apply`, `status` and the others begin with. Nothing is changed here.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sagespec.errors import Origin, SpecError, WorldError
+from sagespec.load.load import load
+from sagespec.load.loaded import Loaded
+from sagespec.load.references import missing_paths
+from sagespec.observe import observe
+from sagespec.parts import Parts
+from sagespec.plan import Plan
+from sagespec.reconcile.options import Options
+from sagespec.reconcile.reconcile import reconcile
+from sagespec.reconcile.turns import needs_of
+from sagespec.resolve.resolve import empty_desired, resolve, wanted_manifests
+from sagespec.state.addresses import Address
+from sagespec.state.desired import Desired
+from sagespec.state.manifest import JobStatus, Manifest
+from sagespec.state.observed import Observed
+from sagespec.stores.open import open_store
+
+DESTROY = Options(prune=True, allow_empty=True, destroy=True)
 
 
 @dataclass(frozen=True)
 class Validated:
-    """What `validate` found well."""
+    """What `validate` checked. notes: what it could not check."""
 
     jobs: int
     endpoints: int
     files: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        found = {"jobs": self.jobs, "endpoints": self.endpoints}
+        return {"ok": True, **found, "files": list(self.files), "notes": list(self.notes)}
+
+
+def load_specs(parts: Parts) -> Loaded:
+    """The specs as written. SpecError with every problem of every file."""
+    return load(parts.specs, parts.root, check_paths=False)
+
+
+def desired(parts: Parts, *, check_paths: bool = True) -> tuple[Desired, Mapping[Address, Manifest]]:
+    """What the specs ask for, and the manifests that were read to find out.
+
+    check_paths: SpecError when local data is missing that a job not trained yet would read, or a model
+    archive. Data of trained jobs may be gone: the model is in the store.
+    """
+    loaded = load_specs(parts)
+    manifests = parts.records.manifests(wanted_manifests(loaded))
+    return _resolved(parts, loaded, manifests, check_paths=check_paths), manifests
+
+
+def _resolved(parts: Parts, loaded: Loaded, manifests: Mapping[Address, Manifest], *, check_paths: bool) -> Desired:
+    done = _completed(manifests)
+    read = [item for item in loaded.specs if check_paths and item.address not in done]
+    missing = [problem for item in read for problem in missing_paths(item)]
+    try:
+        found = resolve(loaded, root=parts.root, images=parts.images, manifests=manifests, fingerprint=_fingerprint)
+    except SpecError as wrong:
+        problems = {*missing, *wrong.problems}
+        raise SpecError(sorted(problems, key=lambda problem: problem.where or Origin(""))) from None
+    if missing:
+        raise SpecError(missing)
+    return found
+
+
+def _completed(manifests: Mapping[Address, Manifest]) -> set[Address]:
+    return {address for address, manifest in manifests.items() if manifest.status is JobStatus.COMPLETED}
+
+
+def _fingerprint(uri: str) -> str:
+    entries = open_store(uri, create=False).entries()
+    if not entries:
+        raise WorldError(f"there is nothing at {uri}", fix="check the address")
+    return entries[0].etag
+
+
+def snapshot(parts: Parts, *, check_paths: bool = True) -> tuple[Desired, Observed]:
+    """Both sides, as of now."""
+    wanted, manifests = desired(parts, check_paths=check_paths)
+    done = _completed(manifests)
+    needing = any(needs_of(job) for job in wanted.jobs if job.address not in done)
+    return wanted, observe(parts.runtime, parts.gateway, parts.records, manifests, with_capacity=needing)
+
+
+def validate(parts: Parts) -> Validated:
+    loaded = load_specs(parts)
+    notes: tuple[str, ...] = ()
+    try:
+        manifests = parts.records.manifests(wanted_manifests(loaded))
+    except WorldError as error:
+        manifests, notes = {}, (f"the store was not asked: {error.problems[0].what}",)
+    _resolved(parts, loaded, manifests, check_paths=True)
+    jobs = sum(item.address.kind == "job" for item in loaded.specs)
+    return Validated(jobs, len(loaded.specs) - jobs, loaded.files, notes)
+
+
+def plan(parts: Parts, options: Options | None = None) -> Plan:
+    refuse_partial_prune(parts, options)
+    wanted, observed = snapshot(parts)
+    return reconcile(wanted, observed, datetime.now(UTC), options)
+
+
+def refuse_partial_prune(parts: Parts, options: Options | None) -> None:
+    """A single file says nothing about what the others want."""
+    files = [path for path in parts.specs if path.is_file()]
+    if options and options.prune and files:
+        raise SpecError(
+            f"--prune with -f {files[0]} would remove everything that the other files define",
+            why="only all of the specs together show what none of them names",
+            fix="leave out -f, or give the folder",
+        )
+
+
+def bare_snapshot(parts: Parts) -> tuple[Desired, Observed]:
+    """Reality beside no specs at all: what `destroy` is planned from."""
+    return empty_desired(parts.settings), observe(parts.runtime, parts.gateway, parts.records, {})
+
+
+def plan_destroy(parts: Parts) -> Plan:
+    wanted, observed = bare_snapshot(parts)
+    return reconcile(wanted, observed, datetime.now(UTC), DESTROY)

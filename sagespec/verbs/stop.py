@@ -1,5 +1,90 @@
-"""Stops a training job early, keeping the model trained so far."""
+"""Stops a training job early, keeping the model trained so far.
+
+The stop is a request in the store: whoever follows the job carries it out, and where nobody does, this does.
+"""
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC
+
+from sagespec.converge import converge
+from sagespec.errors import WorldError, did_you_mean
+from sagespec.events import Caller, Event, EventKind, Report
+from sagespec.parts import Parts
+from sagespec.reconcile.options import Options
+from sagespec.records.holder import who_is_here
+from sagespec.records.lock import LockHeld, project_lock
+from sagespec.run.stops import ask_to_stop
+from sagespec.state.addresses import Address
+from sagespec.state.desired import Desired
+from sagespec.state.manifest import Manifest
+from sagespec.state.observed import Observed, begun_after
+from sagespec.verbs.locked import locked
+from sagespec.verbs.plan import snapshot
+
 STOP_SEEN_EVERY_SECONDS = 0.5
+
+
+def stop(parts: Parts, address: Address, *, reason: str, report: Report, cancelled: threading.Event | None) -> Manifest:
+    wanted, observed = snapshot(parts, check_paths=False)
+    before = parts.records.manifests([address]).get(address)
+    _refuse(parts, address, wanted, observed, manifest=before)
+    by = who_is_here() + (f" ({reason})" if reason else "")
+    request = ask_to_stop(parts.records, address, by, before)
+    report(Event(EventKind.NOTE, str(address), f"asked to stop by {request.by}", action="stop"))
+    leave = cancelled or threading.Event()
+    only_it = replace(wanted, jobs=tuple(job for job in wanted.jobs if job.address == address), endpoints=())
+    while True:
+        if manifest := _how_it_ended(parts, address, before):
+            return manifest
+        with suppress(LockHeld):  # whoever has the lock sees the request, too
+            _carry_out(parts, address, before, only_it, report=report, cancelled=leave)
+        if not _how_it_ended(parts, address, before) and leave.wait(STOP_SEEN_EVERY_SECONDS):
+            raise WorldError(f"{address} has not ended yet", why="the request stays, and is carried out without us")
+
+
+def _carry_out(
+    parts: Parts,
+    address: Address,
+    before: Manifest | None,
+    only_it: Desired,
+    *,
+    report: Report,
+    cancelled: threading.Event,
+) -> None:
+    def look() -> tuple[Desired, Observed]:
+        return only_it, snapshot(parts, check_paths=False)[1]
+
+    with locked(parts, "stop", report, say_runtime=False) as lock:
+        # Whoever had the lock may have ended it, and forgotten the request: it would be run once more.
+        if not _how_it_ended(parts, address, before):
+            # What failed before is over, and is not to be asked about again.
+            converge(look, parts.world(), Options(retry=True), Caller(report, cancelled, lock.check))
+
+
+def _how_it_ended(parts: Parts, address: Address, before: Manifest | None) -> Manifest | None:
+    """The job's manifest, once it is another than before."""
+    manifest = parts.records.manifests([address]).get(address)
+    return manifest if manifest and (before is None or manifest.ended_at != before.ended_at) else None
+
+
+def _refuse(parts: Parts, address: Address, wanted: Desired, observed: Observed, *, manifest: Manifest | None) -> None:
+    """WorldError when there is nothing to stop."""
+    containers = observed.containers_of(address)
+    if wanted.job(address) is None:
+        if containers:
+            raise WorldError(f"{address} is in no spec", fix="`sagespec apply --prune` ends and removes it")
+        known = [str(job) for job in {*(job.address for job in wanted.jobs), *parts.records.all_jobs()}]
+        if str(address) not in known:
+            fix = did_you_mean(str(address), known) or "see `sagespec status` for the jobs there are"
+            raise WorldError(f"there is no {address}", fix=fix)
+    if manifest and not begun_after(manifest, containers):
+        at = manifest.ended_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        raise WorldError(f"{address} is not running: it ended at {at} ({manifest.verdict.splitlines()[0]})")
+    if not containers:
+        with suppress(LockHeld):  # by somebody who has it wait, or fetches its data
+            with project_lock(parts.store, parts.settings.name, command="stop"):
+                raise WorldError(f"{address} is neither running nor queued")

@@ -376,7 +376,7 @@ def test_a_second_signal_ends_at_once(workspace: Workspace) -> None:
 
 def test_a_wait_for_the_lock_can_be_given_up(workspace: Workspace) -> None:
     workspace.write(job(1))
-    with workspace.project() as project, project_lock(project.store, workspace.name, command="apply"):
+    with workspace.project() as project, project_lock(project.parts.store, workspace.name, command="apply"):
         held = workspace.run("apply", code=1)
         assert "the project is locked by sagespec apply of" in held.stderr
         with workspace.running("apply", "--wait", "10m") as process:
@@ -389,7 +389,7 @@ def test_a_wait_for_the_lock_can_be_given_up(workspace: Workspace) -> None:
 
 def test_a_dead_lock_is_shown_and_can_be_broken(workspace: Workspace) -> None:
     workspace.write(job(1))
-    with workspace.project() as project, project_lock(project.store, workspace.name, command="apply") as lock:
+    with workspace.project() as project, project_lock(project.parts.store, workspace.name, command="apply") as lock:
         assert f"id {lock.holder.id}" in workspace.run("doctor", code=None).stdout
         assert "has id" in workspace.run("unlock", "wrong", code=1).stderr
         assert workspace.json("unlock", lock.holder.id)["unlocked"] == lock.holder.id
@@ -507,7 +507,7 @@ def test_rollback_ends_well_and_says_that_the_spec_stays_aside(served: Workspace
     served.run("apply")
     result = served.run("rollback", "answers", "--reason", "it was worse")
     assert "endpoint/answers is rolled back" in result.stdout
-    assert "not put back by apply until it changes" in result.stdout
+    assert "apply does not put its spec back until it changes" in result.stdout
     revisions = served.json("history", "answers")["endpoints"][0]["revisions"]
     assert [revision["status"] for revision in revisions] == ["superseded", "rolled_back", "live"]
     assert "it was worse" in served.run("history", "answers").stdout

@@ -68,10 +68,10 @@ def assert_settled(workspace: Workspace, addresses: set[str]) -> None:
         again = project.apply()
         assert again.ok
         assert again.outcomes == ()
-        containers = project.runtime.containers()
+        containers = project.parts.runtime.containers()
         assert {str(c.address) for c in containers} == addresses
         assert all(c.state is ContainerState.RUNNING for c in containers)
-        assert list(project.scratch.iterdir()) == []
+        assert list(project.parts.scratch.iterdir()) == []
 
 
 SERVED_FIRST = {"gateway", "endpoint/answers/stable#0", "endpoint/answers/candidate#0"}
@@ -121,5 +121,5 @@ def start_over(workspace: Workspace) -> None:
     """Back to nothing: no containers, an empty store."""
     with workspace.project() as project:
         assert project.destroy().ok
-        for entry in project.store.entries():
-            project.store.delete(entry.key)
+        for entry in project.parts.store.entries():
+            project.parts.store.delete(entry.key)

@@ -9,15 +9,12 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from sagespec.parts import Parts
 from sagespec.project import Project
-from sagespec.records.lock import ProjectLock
 from sagespec.state.addresses import job_address
 from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import ContainerState
@@ -154,7 +151,7 @@ def test_stop_ends_a_job_and_keeps_its_model(workspace: Workspace, followed: boo
     assert result["reason"].endswith("(wrong data)")
     assert "model" in result["artifacts"]
     assert workspace.containers() == ()
-    assert "does not run: it ended" in workspace.run("stop", "model@1", code=1).stderr
+    assert "is not running: it ended" in workspace.run("stop", "model@1", code=1).stderr
     assert "a stopped job is not run again by itself" in workspace.run("apply", code=1).stdout
     workspace.edit("sleep: 60", "sleep: 0")
     workspace.run("apply")
@@ -165,25 +162,25 @@ def test_stop_does_not_run_anew_what_the_other_ended_just_before(workspace: Work
     workspace.write(job(1, hyperparameters="{sleep: 60}"))
     with workspace.running("apply") as apply:
 
-        class LateForTheLock(Project):
-            @contextmanager
-            def _locked(self, *words: Any, **settings: Any) -> Iterator[ProjectLock]:
-                apply.wait()
-                with super()._locked(*words, **settings) as lock:
-                    yield lock
+        class LateForTheLock(Parts):
+            def last_runtime(self) -> str:
+                if self.runtime_reason:  # the engine is chosen: what asks now is about to take the lock
+                    apply.wait()
+                return super().last_runtime()
 
         wait_until(lambda: any(c.state is ContainerState.RUNNING for c in workspace.containers()))
         leave = threading.Event()
         giving_up = threading.Timer(20, leave.set)
         giving_up.start()
-        with LateForTheLock.open(workspace.root) as project:
+        with Project.open(workspace.root) as project:
+            project.parts = LateForTheLock(project.root)
             assert project.stop(JOB, cancelled=leave).status is JobStatus.STOPPED
         giving_up.cancel()
 
 
 def test_what_does_not_run_cannot_be_stopped(workspace: Workspace) -> None:
     workspace.write(job(1))
-    assert "does not run, and nobody is about to run it" in workspace.run("stop", "model@1", code=1).stderr
+    assert "is neither running nor queued" in workspace.run("stop", "model@1", code=1).stderr
     assert "there is nothing named modle@1" in workspace.run("stop", "modle@1", code=1).stderr
 
 

@@ -12,6 +12,8 @@ from sagespec import Project, SpecError, WorldError
 from sagespec.events import Event, EventKind
 from sagespec.reconcile.options import Options
 from sagespec.runtimes.choose import choose
+from sagespec.verbs.plan import desired
+from sagespec.verbs.rollback import record_rollback
 from tests.ports import free_port
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.workspace import Workspace, wait_until
@@ -96,7 +98,7 @@ def test_rolling_back_says_what_there_is_to_go_back_to(workspace: Workspace) -> 
         with pytest.raises(WorldError, match="has never been live"):
             project.rollback("answers")
         assert project.apply().ok
-        with pytest.raises(SpecError, match="nothing to go back to"):
+        with pytest.raises(SpecError, match="nothing to roll back to"):
             project.rollback("answers")
         assert project.destroy().ok
 
@@ -110,7 +112,7 @@ def test_the_specs_may_be_anywhere_and_the_folder_below_the_root(workspace: Work
     try:
         with Project.open(specs=[elsewhere]) as project:
             assert project.root == workspace.root
-            assert [str(j.address) for j in project.desired()[0].jobs] == ["job/model@7"]
+            assert [str(j.address) for j in desired(project.parts)[0].jobs] == ["job/model@7"]
     finally:
         os.chdir(before)
 
@@ -121,9 +123,9 @@ def test_a_roll_back_cut_short_is_carried_out_and_not_begun_again(workspace: Wor
         for version in (1, 2, 3):
             workspace.write(jobs + endpoint(f"only model@{version} 1"))
             assert project.apply().ok
-        project._record_rollback("answers", None, "")  # and here it was killed
-        project.rollback("answers")
-        history = project.records.history("answers")
+        record_rollback(project.parts, "answers", None, "")  # and here it was killed
+        assert project.rollback("answers").ok
+        history = project.parts.records.history("answers")
         assert [revision.status.value for revision in history] == ["live", "live", "rolled_back", "live"]
         assert history[-1].asked == history[1].asked, "one revision back, not two, and not what was given up"
         (state,) = project.status().endpoints

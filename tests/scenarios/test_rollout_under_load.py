@@ -69,7 +69,7 @@ def test_twenty_changes_of_model_lose_no_request(workspace: Workspace) -> None:
                 changed = project.apply()
                 assert changed.ok, (changed.failures, changed.plan.refused)
                 assert any(outcome.verb == "remove-instance" for outcome in changed.outcomes)
-        assert len(project.runtime.containers()) == 2
+        assert len(project.parts.runtime.containers()) == 2
     assert_none_failed(result)
 
 
@@ -91,9 +91,9 @@ def test_scaling_weights_and_a_killed_instance_lose_no_request(workspace: Worksp
             for shape in shapes[1:]:
                 workspace.write(JOBS + shape)
                 assert project.apply().ok
-            victim = next(c for c in project.runtime.containers() if c.address.instance == 1)
-            project.runtime.stop(victim.name, grace_seconds=10)
-            project.runtime.remove(victim.name)
+            victim = next(c for c in project.parts.runtime.containers() if c.address.instance == 1)
+            project.parts.runtime.stop(victim.name, grace_seconds=10)
+            project.parts.runtime.remove(victim.name)
             assert project.apply().ok
-            wait_until(lambda: len(project.runtime.containers()) == 3)
+            wait_until(lambda: len(project.parts.runtime.containers()) == 3)
     assert_none_failed(result)

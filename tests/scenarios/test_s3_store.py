@@ -58,7 +58,9 @@ def test_the_loop_with_everything_in_s3(workspace: Workspace, server: S3Server) 
     with workspace.project() as project:
         manifest = project.manifest(job_address("model", 1))
         assert manifest.inputs["train"].objects == 3
-        assert {f"{project.settings.name}/jobs/model/1/model.tar.gz"} <= {e.key for e in project.store.entries()}
+        assert {f"{project.parts.settings.name}/jobs/model/1/model.tar.gz"} <= {
+            e.key for e in project.parts.store.entries()
+        }
     assert workspace.invoke("answers", "hello", variant="candidate")[0] == 200
     assert workspace.json("apply")["outcomes"] == []
     workspace.edit("model: model@2", "model: model@1")

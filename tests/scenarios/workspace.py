@@ -118,7 +118,7 @@ class Workspace:
                 yield docker
             return
         with self.project() as project:
-            yield project.runtime
+            yield project.parts.runtime
 
     @contextmanager
     def project(self) -> Iterator[Project]:

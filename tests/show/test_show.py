@@ -36,7 +36,7 @@ from sagespec.show.verbs import VERBS
 from sagespec.state.addresses import GATEWAY, Address, endpoint_address, job_address
 from sagespec.state.manifest import Attempt, Git, JobStatus, Manifest
 from sagespec.state.revision import EndpointRecord, Revision, RevisionStatus
-from sagespec.verbs.status import EndpointState, JobState, Status, VariantState
+from sagespec.verbs.states import EndpointState, JobState, Status, VariantState
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CHURN = endpoint_address("churn")

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from sagespec.errors import WorldError
+from sagespec.parts import Parts
 from sagespec.project import Project
 from sagespec.records.lock import project_lock
 from sagespec.runtimes.choose import choose
 from sagespec.runtimes.protocol import Check
-from sagespec.verbs.doctor import checks
 
 
 @pytest.fixture
@@ -37,12 +37,15 @@ def _free_port() -> int:
 
 def look(folder: Path) -> dict[str, Check]:
     with Project(folder, (), None) as project:
-        return {check.name: check for check in checks(project)}
+        return {check.name: check for check in project.checks()}
 
 
 @pytest.fixture
 def taken_port(folder: Path) -> Iterator[int]:
-    with Project.open(folder) as project, socket.create_server(("127.0.0.1", project.settings.gateway.port)) as server:
+    with (
+        Project.open(folder) as project,
+        socket.create_server(("127.0.0.1", project.parts.settings.gateway.port)) as server,
+    ):
         yield server.getsockname()[1]
 
 
@@ -56,7 +59,7 @@ def test_a_well_project_has_nothing_to_mend(folder: Path) -> None:
 def test_the_store_is_left_as_it_was(folder: Path) -> None:
     look(folder)
     with Project(folder, (), None) as project:
-        assert project.store.entries() == ()
+        assert project.parts.store.entries() == ()
 
 
 def test_without_a_project_the_rest_is_looked_at(tmp_path: Path) -> None:
@@ -115,16 +118,20 @@ class _ForgetfulStore:
         del self.objects[key]
 
 
+class _WithForgetfulStore(Parts):
+    store = _ForgetfulStore()  # type: ignore[assignment]
+
+
 def test_a_store_without_conditional_writes_is_no_store(folder: Path) -> None:
     with Project(folder, (), None) as project:
-        project.__dict__["store"] = _ForgetfulStore()
-        found = {check.name: check for check in checks(project)}
+        project.parts = _WithForgetfulStore(folder)
+        found = {check.name: check for check in project.checks()}
     assert "If-None-Match" in found["store"].detail
 
 
 def test_the_holder_of_the_lock_is_named_with_its_id(folder: Path) -> None:
-    with Project(folder, (), None) as project, project_lock(project.store, "sick", command="apply") as lock:
-        check = {check.name: check for check in checks(project)}["lock"]
+    with Project(folder, (), None) as project, project_lock(project.parts.store, "sick", command="apply") as lock:
+        check = {check.name: check for check in project.checks()}["lock"]
         assert check.ok
         assert "sagespec apply of" in check.detail
         assert f"id {lock.holder.id}" in check.detail
@@ -134,15 +141,15 @@ def test_the_holder_of_the_lock_is_named_with_its_id(folder: Path) -> None:
 def test_a_lock_from_the_future_tells_of_a_wrong_clock(folder: Path) -> None:
     with Project(folder, (), None) as project:
         later = datetime.fromtimestamp(time.time() + 3600, UTC)
-        with project_lock(project.store, "sick", command="apply", clock=lambda: later):
-            found = [check for check in checks(project) if check.name == "clock"]
+        with project_lock(project.parts.store, "sick", command="apply", clock=lambda: later):
+            found = [check for check in project.checks() if check.name == "clock"]
     assert [check.ok for check in found] == [False, True]
 
 
 def test_an_engine_that_is_asked_for_and_not_there_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
     with Project(folder, (), "docker") as project:
-        found = {check.name: check for check in checks(project)}
+        found = {check.name: check for check in project.checks()}
     assert not found["runtime"].ok
     assert "no Docker engine answers" in found["runtime"].detail
     with pytest.raises(WorldError):

@@ -1,0 +1,85 @@
+"""The parts of an open project: made when first needed, and made again when sagespec.yaml changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sagespec.errors import SpecError
+from sagespec.parts import Part, Parts
+
+HEAD = "apiVersion: sagespec/v1\nkind: Project\n"
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    write(tmp_path, "")
+    opened = Parts(tmp_path)
+    yield opened
+    opened.close()
+
+
+def write(root: Path, more: str, *, name: str = "acme") -> None:
+    (root / "sagespec.yaml").write_text(
+        f"{HEAD}name: {name}\n" + ("" if "runtime" in more else "runtime: process\n") + more
+    )
+
+
+def test_a_part_is_made_once(parts: Parts) -> None:
+    assert parts.store is parts.store
+    assert parts.runtime is parts.runtime
+
+
+def test_an_edited_cache_size_counts_for_the_cache_and_for_what_delivers_from_it(parts: Parts) -> None:
+    write(parts.root, "cache_size: 1GiB\n")
+    parts.read_settings_again()
+    before = parts.cache, parts.inputs
+    write(parts.root, "cache_size: 2GiB\n")
+    parts.read_settings_again()
+    assert parts.settings.cache_size == 2 * 2**30
+    assert parts.cache is not before[0]
+    assert parts.inputs is not before[1]
+
+
+def test_an_edited_runtime_counts(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parts.runtime.name == "process"
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    write(parts.root, "runtime: docker\n")
+    parts.read_settings_again()
+    with pytest.raises(Exception, match=r"127\.0\.0\.1:1"):
+        _ = parts.runtime
+
+
+def test_every_part_is_forgotten_when_the_settings_change(parts: Parts) -> None:
+    names = [name for name, value in vars(Parts).items() if isinstance(value, Part)]
+    before = {name: getattr(parts, name) for name in names}
+    write(parts.root, "parallel_jobs: 7\n")
+    parts.read_settings_again()
+    kept = [name for name in names if getattr(parts, name) is before[name]]
+    assert kept == []
+
+
+def test_settings_that_did_not_change_keep_the_parts(parts: Parts) -> None:
+    store = parts.store
+    parts.read_settings_again()
+    assert parts.store is store
+
+
+def test_another_name_is_refused_until_it_is_restored(parts: Parts) -> None:
+    store = parts.store
+    write(parts.root, "", name="other")
+    for _ in range(2):
+        with pytest.raises(SpecError, match="now called other; it was acme"):
+            parts.read_settings_again()
+    write(parts.root, "")
+    parts.read_settings_again()
+    assert parts.store is store
+
+
+def test_an_option_overrides_the_runtime_of_the_settings(tmp_path: Path) -> None:
+    write(tmp_path, "runtime: docker\n")
+    opened = Parts(tmp_path, runtime="process")
+    assert opened.runtime.name == "process"
+    opened.close()
