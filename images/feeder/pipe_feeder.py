@@ -170,7 +170,7 @@ def enlarge(pipe: BinaryIO) -> None:
 
 
 def wait_passed(fifo: Path, following: Path) -> BinaryIO | None:
-    """Return when no reader has `fifo` open any more (None), or one has opened the following FIFO (that, for writing): a
+    """Return when no reader has `fifo` open any more (None), or one has opened the following FIFO (that one): a
     reader may forget to close the first. Opening each for writing shows it. `fifo` is closed again at once, and a
     reader that is still there sees the end it has already been given."""
     while True:
