@@ -95,13 +95,18 @@ _FIXES = {
     errno.EROFS: "it is mounted read-only: mount it writable or choose another place",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
     errno.ENAMETOOLONG: "use shorter names",
+    errno.ELOOP: "remove the link that leads back into its own folder",
+    errno.EAGAIN: "raise the limit on processes (ulimit -u), or end some",
+    errno.ENOMEM: "end programs that use much memory",
 }
 
 
 def disk_problem(error: OSError, what: str) -> WorldError:
-    """`what` (a clause such as 'cannot write /x') with the system's reason and the way out."""
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return WorldError(f"{what}: {reason[:1].lower()}{reason[1:]}", fix=_FIXES.get(error.errno or 0, ""))
+    """`what` (a clause such as 'cannot write /x') with the system's reason, the file if `what` does not name it, and
+    the way out."""
+    reason = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
+    place = f" ({error.filename})" if error.filename and str(error.filename) not in what else ""
+    return WorldError(f"{what}: {reason[:1].lower()}{reason[1:]}{place}", fix=_FIXES.get(error.errno or 0, ""))
 
 
 @contextmanager

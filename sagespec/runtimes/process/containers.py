@@ -1,26 +1,40 @@
-"""What is recorded of each container, and what state that shows."""
+"""The containers of one project as folders: what is recorded of each, and the state that its files show.
+
+`Containers` is the only place that reads `container.json` (what a container was created as) and `process`
+(what its supervisor wrote). Both stay readable across releases: a container that an earlier release started
+is found, logged and stopped by this one.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import json
+import os
+import signal
 from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
 
+from sagespec.errors import InternalError, WorldError, disk_problems
+from sagespec.runtimes.process import shim
+from sagespec.runtimes.process.ports import HOST
 from sagespec.state.addresses import Address
 from sagespec.state.launches import Launch, Mount
-from sagespec.state.observed import ContainerState
+from sagespec.state.observed import Container, ContainerState
 from sagespec.state.programs import Program
 
 ID_VARIABLE = "SAGESPEC_CONTAINER_ID"
-
 
 _LAUNCH_FIELDS = frozenset(field.name for field in fields(Launch))
 
 
 @dataclass(frozen=True)
 class Record:
-    """container.json. `id` is in the environment of all its processes; a master_port of 0 is of no job; gpus are
-    the ids of those it has for itself."""
+    """container.json: what a container was created as.
+
+    id: in the environment of all its processes. master_port: 0 when it belongs to no job. gpus: the ids of the
+    GPUs that are its own.
+    """
 
     id: str
     project: str
@@ -31,12 +45,12 @@ class Record:
 
     @property
     def master_ports(self) -> range:
-        """One for each host of the job, as they share an address: that of rank r is the master's + r."""
+        """One port for each host of the job, since the hosts share an address: rank r has the master's port + r."""
         return range(self.master_port, self.master_port + len(self.launch.hosts))
 
     @property
     def mark(self) -> str:
-        """What stands in the environment of the container's processes and of no others."""
+        """The variable that the environment of this container's processes has, and no other's."""
         return f"{ID_VARIABLE}={self.id}"
 
     def as_json(self) -> str:
@@ -47,7 +61,7 @@ class Record:
     @staticmethod
     def from_json(text: bytes) -> Record:
         record = json.loads(text)
-        # A field of another release is left out: what that release started must not become invisible.
+        # Fields of another release are ignored: a container that it started must stay visible.
         launch = {name: value for name, value in record["launch"].items() if name in _LAUNCH_FIELDS}
         launch["address"] = Address.parse(launch["address"])
         launch["program"] = Program.from_json(launch["program"])
@@ -67,7 +81,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Run:
-    """What the shim's record says, and whether the shim lives."""
+    """What the supervisor wrote about its run, and whether it is alive."""
 
     pid: int
     started_at: float
@@ -75,15 +89,132 @@ class Run:
     alive: bool
 
 
-def state_of(run: Run | None) -> ContainerState:
+class Containers:
+    """The containers of one project below `folder`, which other projects may use as well."""
+
+    def __init__(self, folder: Path, project_name: str) -> None:
+        self.folder = folder
+        self._project_name = project_name
+        self._read: dict[str, tuple[tuple[int, int], Record]] = {}  # records by name, with their inode and time
+
+    def names(self) -> list[str]:
+        with disk_problems(f"cannot list {self.folder}"):
+            try:
+                return sorted(name for name in os.listdir(self.folder) if not name.startswith("."))  # noqa: PTH208
+            except FileNotFoundError:
+                return []
+
+    def records(self) -> list[Record]:
+        return [record for record in map(self.find, self.names()) if record]
+
+    def find(self, name: str) -> Record | None:
+        """None when the container does not exist, is half made or half removed, or is another project's."""
+        file = self.folder / name / "container.json"
+        try:
+            status = file.stat()
+            identity = (status.st_ino, status.st_mtime_ns)
+            known = self._read.get(name)
+            if known is None or known[0] != identity:
+                self._read[name] = known = (identity, Record.from_json(file.read_bytes()))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None  # not written by us
+        return known[1] if known[1].project == self._project_name else None
+
+    def need(self, name: str) -> Record:
+        record = self.find(name)
+        if record is None:
+            raise WorldError(
+                f"there is no container {name}", why="it was removed in the meantime", fix="run apply again"
+            )
+        return record
+
+    def run_of(self, name: str) -> Run | None:
+        """None when the container was never started."""
+        try:
+            file = os.open(self.folder / name / "process", os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            alive = _is_locked(file)
+            pid, started_at, exit_code = os.read(file, 100).split()
+        except ValueError:
+            return None  # claimed a moment ago, not written yet
+        finally:
+            os.close(file)
+        if alive:
+            return Run(int(pid), float(started_at), None, True)
+        # A supervisor that could not write the code was itself killed, and the program with it.
+        code = shim.KILLED if exit_code == b"-" else int(exit_code)
+        return Run(int(pid), float(started_at), code, False)
+
+    def is_running(self, name: str) -> bool:
+        run = self.run_of(name)
+        return run is not None and run.alive
+
+    def runs(self) -> dict[str, Run | None]:
+        """The runs of all containers, by name."""
+        return {record.launch.name: self.run_of(record.launch.name) for record in self.records()}
+
+    def inspect(self, name: str) -> Container | None:
+        record = self.find(name)
+        if record is None:
+            return None
+        launch, run = record.launch, self.run_of(name)
+        return Container(
+            name=name,
+            address=launch.address,
+            hash=launch.hash,
+            state=_state_of(run),
+            exit_code=run.exit_code if run else None,
+            host=HOST,
+            port=record.port,
+            started_at=datetime.fromtimestamp(run.started_at, UTC) if run else None,
+            cpus=launch.cpus,
+            memory=launch.memory,
+            gpus=record.gpus,
+            note=self._note(name) if run and run.exit_code == shim.KILLED else "",
+            signals=(signal.SIGTERM,) if run and (self.folder / name / "terminated").exists() else (),
+        )
+
+    def _note(self, name: str) -> str:
+        """Why the supervisor killed the program; '' when somebody else did."""
+        try:
+            return (self.folder / name / "note").read_text()
+        except OSError:
+            return ""
+
+    def gpus_taken(self) -> dict[str, str]:
+        """Address of the container that has a GPU, by its id. An ended job has none any more."""
+        return {
+            gpu: str(record.launch.address)
+            for record in self.records()
+            if record.launch.command == "serve"
+            or _state_of(self.run_of(record.launch.name)) is not ContainerState.EXITED
+            for gpu in record.gpus
+        }
+
+    def base_dir(self, name: str) -> str:
+        return str(self.folder / name / "opt" / "ml")
+
+    def inside(self, name: str, path: str) -> Path:
+        """Where the file lies that the container knows by a path relative to its /opt/ml."""
+        relative = Path(os.path.normpath(path.lstrip("/")))
+        if ".." in relative.parts:
+            raise InternalError(f"{path} leads out of container {name}")
+        return Path(self.base_dir(name)) / relative
+
+
+def _state_of(run: Run | None) -> ContainerState:
     if run is None:
         return ContainerState.CREATED
     return ContainerState.RUNNING if run.alive else ContainerState.EXITED
 
 
-def is_locked(file: int) -> bool:
+def _is_locked(file: int) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    return False  # closing the file lets go again
+    return False  # closing the file releases it

@@ -1,23 +1,60 @@
-"""The environment variables a local process starts with."""
+"""The environment that a local process starts with."""
 
 from __future__ import annotations
 
+import math
+import os
 import re
 import sys
+from pathlib import Path
 
-LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
+from sagespec.runtimes.process.containers import ID_VARIABLE, Record
+from sagespec.runtimes.process.ports import HOST
 
+_LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 
-# All that a program sees of our environment. No credentials; and not RUNNER_TRACKING_ID, by which a GitHub
-# Actions runner finds and kills what a job leaves running.
-INHERITED = re.compile(
+# All that a program sees of our environment. No credentials; and not RUNNER_TRACKING_ID, by which a
+# GitHub Actions runner finds and kills what a job leaves running.
+_INHERITED = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|(DY)?LD_LIBRARY_PATH|CUDA_VISIBLE_DEVICES"
     r"|SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE|(HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy"
 )
 
-
 # What a number of CPUs means without cgroups: so many threads in training, so many processes in serving.
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+_WORKERS = ("SAGEMAKER_MODEL_SERVER_WORKERS",)
 
 
-WORKERS = ("SAGEMAKER_MODEL_SERVER_WORKERS",)
+def environment_of(record: Record, *, host: str, base_dir: str, images: Path) -> dict[str, str]:
+    """The variables of the container's program: ours as far as it may see them, the launch's, and SageMaker's.
+
+    host: the address it is to listen on. images: the folder of the built-ins, which import from it.
+    """
+    launch = record.launch
+    environment = {name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)}
+    environment["PYTHONUNBUFFERED"] = "1"
+    if launch.program.builtin:
+        environment["PYTHONPATH"] = str(images)
+    else:
+        # sagemaker-training waits a quarter of an hour for the hosts' names, which here no one resolves.
+        environment["SM_STUDIO_LOCAL_MODE"] = "true"
+    if launch.cpus:
+        names = _THREADS if launch.command == "train" else _WORKERS
+        environment |= dict.fromkeys(names, str(math.ceil(launch.cpus)))
+    if record.gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(record.gpus)
+    environment |= launch.environment
+    environment |= {
+        "SAGEMAKER_BASE_DIR": base_dir,
+        "SAGEMAKER_BIND_TO_HOST": host,
+        "SAGEMAKER_BIND_TO_PORT": str(record.port),
+        ID_VARIABLE: record.id,
+    }
+    if record.master_port:
+        environment |= {
+            "SM_MASTER_ADDR": HOST,
+            "SM_MASTER_PORT": str(record.master_port),
+            "SM_NETWORK_INTERFACE_NAME": _LOOPBACK,
+        }
+    return environment

@@ -8,32 +8,10 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-from sagespec.errors import WorldError
-
 COPY_BYTES = 2**20
-
-
-@contextmanager
-def explained(what: str) -> Iterator[None]:
-    """OSError as WorldError: `what`, the system's reason, and what to do about it."""
-    try:
-        yield
-    except OSError as error:
-        fixes = {
-            errno.ENOSPC: "make room on the disk, then run again",
-            errno.EDQUOT: "make room within your quota, then run again",
-            errno.EACCES: "give yourself the right to that path (it may belong to another user)",
-            errno.EROFS: "the disk is read-only: put the project elsewhere",
-            errno.EMFILE: "raise the limit of open files (ulimit -n)",
-            errno.ELOOP: "remove the link that leads back into its own folder",
-            errno.EAGAIN: "raise the limit of processes (ulimit -u), or end some",
-            errno.ENOMEM: "end programs that use much memory",
-        }
-        place = f" ({error.filename})" if error.filename and str(error.filename) not in what else ""
-        raise WorldError(f"{what}: {error.strerror or error}{place}", fix=fixes.get(error.errno or 0, "")) from error
 
 
 def write_whole(target: Path, content: bytes) -> None:

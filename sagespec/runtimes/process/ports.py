@@ -10,7 +10,6 @@ from sagespec.errors import WorldError
 
 HOST = "127.0.0.1"
 
-
 # Below the range from which systems take the ports of outgoing connections (Linux 32768, macOS 49152).
 PORTS = range(20000, 32768)
 

@@ -1,4 +1,4 @@
-"""Processes of this machine: started through the shim, signalled, found by their mark."""
+"""Processes of this machine: started below a supervisor, signalled, killed, found by their mark."""
 
 from __future__ import annotations
 
@@ -6,22 +6,93 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
-POLL_SECONDS = 0.01
+from sagespec.errors import WorldError, disk_problems
+from sagespec.runtimes.process import shim
+from sagespec.runtimes.process.containers import Containers, Record
 
-
-KILL_SECONDS = 10.0
-
+_POLL_SECONDS = 0.01
+_KILL_SECONDS = 10.0
 
 # As a module it is compiled once; as a script it would be at every start.
-START_SHIM = "import sys; sys.path.append(sys.argv[1]); import shim; shim.main()"
+_START_SHIM = "import sys; sys.path.append(sys.argv[1]); import shim; shim.main()"
 
 
-def signal_process(pid: int, number: signal.Signals, mark: str) -> bool:
+def start_process(
+    containers: Containers, record: Record, *, command: Sequence[str], environment: dict[str, str]
+) -> None:
+    """Start the container's program below a supervisor that outlives us; returns once it runs."""
+    launch = record.launch
+    start_shim = [sys.executable, "-I", "-S", "-c", _START_SHIM, str(Path(__file__).parent)]
+    arguments = [str(containers.folder / launch.name), str(launch.memory or 0), *command]
+    with disk_problems(f"cannot start container {launch.name}"):
+        starter = subprocess.Popen(
+            [*start_shim, *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        answer, _ = starter.communicate()
+    if answer != b"started":
+        reason = answer.decode(errors="replace").strip().rpartition("\n")[2]
+        raise WorldError(
+            f"container {launch.name} did not start: {reason or 'no answer'}",
+            why="its supervising process ended at once",
+            fix="check whether memory, disk space or the number of processes is at its limit (sagespec doctor)",
+        )
+
+
+def stop_process(containers: Containers, record: Record, grace_seconds: float) -> None:
+    """SIGTERM, and SIGKILL for what still runs after the grace."""
+    was_told = _signal_supervisor(containers, record, signal.SIGTERM)
+    if not (was_told and _ends_within(containers, record.launch.name, grace_seconds)):
+        kill_process(containers, record)
+
+
+def kill_process(containers: Containers, record: Record) -> None:
+    """Kill the container's program and all that it started; WorldError when something is still there after that."""
+    name = record.launch.name
+    if _signal_supervisor(containers, record, signal.SIGUSR1) and _ends_within(containers, name, _KILL_SECONDS):
+        return
+    _signal_supervisor(containers, record, signal.SIGKILL)  # one that hangs
+    run = containers.run_of(name)
+    if run is None or run.exit_code not in (None, shim.KILLED):
+        return
+    # The supervisor itself was killed, so nobody may have cleaned up behind the program.
+    for pid in _processes_with(record.mark):
+        _signal_process(pid, signal.SIGKILL, record.mark)
+    if not _ends_within(containers, name, _KILL_SECONDS):
+        raise WorldError(
+            f"container {name} cannot be killed (pid {run.pid})",
+            why="it belongs to another user or machine, or hangs in the kernel (an unreachable network disk?)",
+            fix=f"end process {run.pid} by hand, then run again",
+        )
+
+
+def _signal_supervisor(containers: Containers, record: Record, number: signal.Signals) -> bool:
+    """Whether the container was running and its supervisor was sent the signal."""
+    run = containers.run_of(record.launch.name)
+    return run is not None and run.alive and _signal_process(run.pid, number, record.mark)
+
+
+def _ends_within(containers: Containers, name: str, seconds: float) -> bool:
+    give_up_at = time.monotonic() + seconds
+    while containers.is_running(name):
+        if time.monotonic() >= give_up_at:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _signal_process(pid: int, number: signal.Signals, mark: str) -> bool:
     """Signal the process if its environment holds `mark`. Whether it was there.
 
-    On Linux the pid is pinned first, so that it cannot become another's between the look and the signal.
+    On Linux the pid is pinned first, so that it cannot become another's between the check and the signal.
     """
     try:
         if sys.platform != "linux":
@@ -39,8 +110,8 @@ def signal_process(pid: int, number: signal.Signals, mark: str) -> bool:
     return True
 
 
-def processes_with(mark: str) -> list[int]:
-    """Pids of our processes whose environment holds `mark`. Slow; for what a killed shim left."""
+def _processes_with(mark: str) -> list[int]:
+    """Pids of our processes whose environment holds `mark`. Slow: only for what a killed supervisor left."""
     if sys.platform == "linux":
         return [int(path.name) for path in Path("/proc").glob("[0-9]*") if mark.encode() in _environment_of(path)]
     listing = subprocess.run(["ps", "-axwwE", "-o", "pid=,command="], capture_output=True, check=False).stdout

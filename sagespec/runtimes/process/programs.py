@@ -1,13 +1,23 @@
-"""The programs local processes run: folders of images/, or a user's own."""
+"""The programs that local processes run: the built-ins of images/, and folders of your own.
+
+`Programs` finds the program of a launch, checks that it can run here, and names what it was by a digest.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
+import os
+import re
 import sys
 from pathlib import Path
 
-from sagespec.errors import WorldError
+from sagespec.errors import WorldError, did_you_mean
+from sagespec.runtimes.protocol import ImageInfo, Tell
+from sagespec.sources.build import BuildFolder
+from sagespec.state.launches import Launch
+from sagespec.state.programs import Program
 
 MODULES = (
     "numpy",
@@ -23,14 +33,96 @@ MODULES = (
     "envoy",
 )
 
-
-WORDS = ("serve", "train")  # a built-in has one of these programs, or both
-
-
-NEEDS_DOCKER = "start Docker (or point DOCKER_HOST at one) and run with --runtime docker, or use a built-in algorithm"
+_WORDS = ("serve", "train")  # a built-in has one of these programs, or both
+_NEEDS_DOCKER = "start Docker (or point DOCKER_HOST at one) and run with --runtime docker, or use a built-in algorithm"
 
 
-def check_packages(folder: Path) -> None:
+class Programs:
+    """`images` holds the built-ins; folders of your own are relative to `root`."""
+
+    def __init__(self, images: Path, root: Path) -> None:
+        self.folder = images
+        self._root = root
+
+    def prepare(self, program: Program, tell: Tell) -> str:
+        """A hash of the program's files; there is nothing to build, but a built-in's packages must be installed."""
+        folder = self._folder_of(program)
+        if program.build:
+            self._check_unchanged(folder, program)
+        else:
+            _check_packages(folder)
+        tell(f"{program}: runs as a local process, not isolated")
+        return program.context or self._digest(folder.name)
+
+    def _check_unchanged(self, folder: Path, program: Program) -> None:
+        if BuildFolder(folder, program.dockerfile, dict(program.args)).hash() != program.context:
+            raise WorldError(
+                f"{program.build} is not what it was when {program} was asked for",
+                why="what was trained is served by the very program that trained it",
+                fix="check out the commit it was trained at (the manifest names it) and apply there; to use the folder "
+                "as it is now, raise the job's version",
+            )
+
+    def infos(self) -> tuple[ImageInfo, ...]:
+        folders = sorted({path.parent for word in _WORDS for path in self.folder.glob(f"*/{word}")})
+        return tuple(ImageInfo(folder.name, str(folder), self._digest(folder.name)) for folder in folders)
+
+    def _folder_of(self, program: Program) -> Path:
+        if program.image:
+            raise WorldError(
+                f"image {program.image} cannot run without Docker",
+                why="the process runtime runs the built-ins, and folders (build:) with `train` and `serve` in them",
+                fix=_NEEDS_DOCKER,
+            )
+        if program.build:
+            folder = self._root / program.build
+            if not os.access(folder / "train", os.X_OK):
+                raise WorldError(
+                    f"{program.build} cannot run without Docker: there is no executable file `train` in it",
+                    why="without Docker nothing is built, so the folder itself has to hold the programs",
+                    fix=f"{_NEEDS_DOCKER}; or put executables named train and serve there",
+                )
+            return folder
+        folder = self.folder / program.builtin
+        if not program.builtin or not any((folder / word).is_file() for word in _WORDS):
+            known = [image.name for image in self.infos()]
+            raise WorldError(
+                f"there is no built-in {program.builtin!r}",
+                why=f"{self.folder} holds {', '.join(known) or 'none'}",
+                fix=did_you_mean(program.builtin, known) or "install sagespec again, or name a built-in",
+            )
+        return folder
+
+    def command(self, launch: Launch) -> list[str]:
+        """What is run: a built-in by this Python, a program of the user's by itself."""
+        program = self._folder_of(launch.program) / launch.command
+        if not launch.program.build:
+            return [sys.executable, str(program)]
+        if launch.entrypoint:
+            raise WorldError(
+                f"entrypoint {' '.join(launch.entrypoint)} cannot run without Docker",
+                why="it names a program inside an image, and without Docker there is none",
+                fix=f"{_NEEDS_DOCKER}; or remove entrypoint, and `train` is run",
+            )
+        if not os.access(program, os.X_OK):
+            raise WorldError(
+                f"there is no executable file `{launch.command}` in {launch.program.build}",
+                why="without Docker nothing is built, so the folder itself has to hold the programs",
+                fix=f"add it (chmod +x), or run with --runtime docker: {program}",
+            )
+        return [str(program), *launch.arguments]
+
+    def _digest(self, builtin: str) -> str:
+        digest = hashlib.sha256()
+        for folder in (self.folder / builtin, self.folder / "toolkit"):
+            for path in sorted(folder.rglob("*")):
+                name = path.relative_to(self.folder).as_posix()
+                if path.is_file() and not re.search(r"(^|/)(\.|__pycache__/)", name):
+                    digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        return f"sha256:{digest.hexdigest()}"
+
+
+def _check_packages(folder: Path) -> None:
     """WorldError when the built-in in `folder` needs packages that this Python does not have."""
     description = folder / "image.json"
     requires = json.loads(description.read_bytes()).get("requires", {}) if description.is_file() else {}
