@@ -23,8 +23,6 @@ from sagespec.state.launches import Launch, Mount
 from sagespec.state.observed import Container, ContainerState
 from sagespec.state.programs import Program
 
-ID_VARIABLE = "SAGESPEC_CONTAINER_ID"
-
 _LAUNCH_FIELDS = frozenset(field.name for field in fields(Launch))
 
 
@@ -51,7 +49,7 @@ class Record:
     @property
     def mark(self) -> str:
         """The variable that the environment of this container's processes has, and no other's."""
-        return f"{ID_VARIABLE}={self.id}"
+        return f"{shim.ID_VARIABLE}={self.id}"
 
     def as_json(self) -> str:
         launch = self.launch

@@ -8,8 +8,9 @@ import re
 import sys
 from pathlib import Path
 
-from sagespec.runtimes.process.containers import ID_VARIABLE, Record
+from sagespec.runtimes.process.containers import Record
 from sagespec.runtimes.process.ports import HOST
+from sagespec.runtimes.process.shim import ID_VARIABLE
 
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 

@@ -28,6 +28,7 @@ import os
 import sys
 import time
 
+ID_VARIABLE = "SAGESPEC_CONTAINER_ID"  # in the environment of all processes of a container
 LOG_BYTES = 10 * 2**20
 MARK_SECONDS = 0.01
 LOOK_EVERY_MS = 1000
@@ -54,6 +55,19 @@ def claim() -> int | None:
         else:
             return record
     return None
+
+
+def is_of_this_folder() -> bool:
+    """Whether this folder is still the container that we were started for.
+
+    Its starter may have waited for a processor while the container was removed and made again under its name. Who
+    kills a container knows its processes by that id, and could not kill one with another.
+    """
+    try:
+        with open("container.json") as file:
+            return f'"id": "{os.environ[ID_VARIABLE]}"' in file.read()
+    except OSError:
+        return False
 
 
 def run_program(command: list[str], output: int, shim_pid: int) -> None:
@@ -267,6 +281,9 @@ def main() -> None:
     record = claim()
     if record is None:
         os.write(1, b"started")
+        os._exit(0)
+    if not is_of_this_folder():
+        os.write(1, b"it was replaced by another container of its name")
         os._exit(0)
     log = Log()  # before it counts as running, so that followers find it
     for mark in ("note", "terminated"):  # of an earlier run

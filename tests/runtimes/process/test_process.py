@@ -18,7 +18,9 @@ import pytest
 from sagespec.errors import InternalError, WorldError
 from sagespec.runtimes.machine import capacity_here
 from sagespec.runtimes.process import shim as process_shim
+from sagespec.runtimes.process.containers import Containers
 from sagespec.runtimes.process.ports import PORTS
+from sagespec.runtimes.process.processes import start_process
 from sagespec.runtimes.process.runtime import ProcessRuntime
 from sagespec.sources.build import BuildFolder
 from sagespec.state.addresses import GATEWAY, Address
@@ -121,6 +123,22 @@ child = subprocess.Popen(["sleep", "600"], start_new_session=True)
     ended(runtime, name)
     runtime.stop(name, grace_seconds=0)
     wait_for(lambda: None if is_alive(child) else True)
+
+
+def test_a_late_starter_leaves_the_next_container_of_its_name_alone(
+    runtime: ProcessRuntime, tmp_path: Path, project_name: str
+) -> None:
+    """A killed apply leaves its starter at work, and the next apply may have replaced the container by then."""
+    containers = Containers(tmp_path / "run", project_name)
+    runtime.create([a_launch()])
+    replaced = containers.need("job")
+    runtime.remove("job")
+    runtime.create([a_launch()])
+
+    with pytest.raises(WorldError, match="container job did not start: it was replaced"):
+        start_process(containers, replaced, command=["/bin/sleep", "600"], environment={process_shim.ID_VARIABLE: replaced.id})
+    assert [container.state for container in runtime.containers()] == [ContainerState.CREATED]
+    runtime.remove("job")
 
 
 @needs_proc
