@@ -16,6 +16,7 @@ from sagespec.runtimes.process.containers import Containers, Record
 
 _POLL_SECONDS = 0.01
 _KILL_SECONDS = 10.0
+_SEARCHES = 10
 
 # As a module it is compiled once; as a script it would be at every start.
 _START_SHIM = "import sys; sys.path.append(sys.argv[1]); import shim; shim.main()"
@@ -63,15 +64,18 @@ def kill_process(containers: Containers, record: Record) -> None:
     run = containers.run_of(name)
     if run is None or run.exit_code not in (None, shim.KILLED):
         return
-    # The supervisor itself was killed, so nobody may have cleaned up behind the program.
-    for pid in _processes_with(record.mark):
-        _signal_process(pid, signal.SIGKILL, record.mark)
-    if not _ends_within(containers, name, _KILL_SECONDS):
-        raise WorldError(
-            f"container {name} cannot be killed (pid {run.pid})",
-            why="it belongs to another user or machine, or hangs in the kernel (an unreachable network disk?)",
-            fix=f"end process {run.pid} by hand, then run again",
-        )
+    # The supervisor itself was killed, so nobody may have cleaned up behind the program. Searched more than once:
+    # a process that is being forked, or becomes another program at this moment, shows no mark.
+    for _ in range(_SEARCHES):
+        for pid in _processes_with(record.mark):
+            _signal_process(pid, signal.SIGKILL, record.mark)
+        if _ends_within(containers, name, _KILL_SECONDS / _SEARCHES):
+            return
+    raise WorldError(
+        f"container {name} cannot be killed (pid {run.pid})",
+        why="it belongs to another user or machine, or hangs in the kernel (an unreachable network disk?)",
+        fix=f"end process {run.pid} by hand, then run again",
+    )
 
 
 def _signal_supervisor(containers: Containers, record: Record, number: signal.Signals) -> bool:
@@ -82,11 +86,13 @@ def _signal_supervisor(containers: Containers, record: Record, number: signal.Si
 
 def _ends_within(containers: Containers, name: str, seconds: float) -> bool:
     give_up_at = time.monotonic() + seconds
-    while containers.is_running(name):
-        if time.monotonic() >= give_up_at:
+    while True:
+        late = time.monotonic() >= give_up_at  # before the look: a machine that slept in between looks once more
+        if not containers.is_running(name):
+            return True
+        if late:
             return False
         time.sleep(_POLL_SECONDS)
-    return True
 
 
 def _signal_process(pid: int, number: signal.Signals, mark: str) -> bool:

@@ -136,7 +136,9 @@ def test_a_late_starter_leaves_the_next_container_of_its_name_alone(
     runtime.create([a_launch()])
 
     with pytest.raises(WorldError, match="container job did not start: it was replaced"):
-        start_process(containers, replaced, command=["/bin/sleep", "600"], environment={process_shim.ID_VARIABLE: replaced.id})
+        start_process(
+            containers, replaced, command=["/bin/sleep", "600"], environment={process_shim.ID_VARIABLE: replaced.id}
+        )
     assert [container.state for container in runtime.containers()] == [ContainerState.CREATED]
     runtime.remove("job")
 
