@@ -43,10 +43,10 @@ def kill_container(workspace: Workspace, number: int = signal.SIGKILL) -> None:
         subprocess.run(["docker", "kill", "-s", str(int(number)), name], check=True, capture_output=True)
         return
     record = json.loads((workspace.root / ".sagespec/containers" / name / "container.json").read_text())
-    mark = f"SAGESPEC_CONTAINER_ID={record['id']}".encode()
+    mark, shim = f"SAGESPEC_CONTAINER_ID={record['id']}".encode(), b"shim.main()"
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if mark in (folder / "environ").read_bytes() and b"process_shim" not in (folder / "cmdline").read_bytes():
+            if mark in (folder / "environ").read_bytes() and shim not in (folder / "cmdline").read_bytes():
                 os.kill(int(folder.name), number)
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
