@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -87,6 +87,27 @@ class Outcome:
 
 def silent(_event: Event) -> None:
     """A report that shows nothing."""
+
+
+class ByteCounter:
+    """Reports how many bytes of a total have moved; may be called from many threads.
+
+    event: what is reported, without the numbers.
+    """
+
+    def __init__(self, report: Report, event: Event) -> None:
+        self._report, self._event = report, replace(event, unit="bytes")
+        self._lock = threading.Lock()
+        self._done = self._total = 0
+
+    def begin(self, total: int) -> None:
+        """Count from 0."""
+        self._done, self._total = 0, total
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            self._done += count
+            self._report(replace(self._event, done=self._done, total=self._total))
 
 
 def _go_ahead() -> None:

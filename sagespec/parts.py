@@ -21,8 +21,8 @@ from sagespec.inputs.delivery import Inputs
 from sagespec.load.load import load
 from sagespec.records.records import Records
 from sagespec.resolve.builtins import ImageDescription, describe_images
+from sagespec.run.jobs import Jobs
 from sagespec.run.metrics import Patterns
-from sagespec.run.run import Trainer
 from sagespec.runtimes.choose import choose, images_dir
 from sagespec.runtimes.protocol import Runtime
 from sagespec.spec.project import Gateway as GatewaySettings
@@ -177,10 +177,8 @@ class Parts:
     def world(self) -> World:
         """Everything that actions act on, as of now."""
         git = git_state(self.root)
-        trainer = Trainer(
-            self.runtime, self.records, self.inputs, self.metrics_of_builtins, self.root, self.scratch, git
-        )
-        return World(self.runtime, self.gateway, self.records, trainer, self.root, self.scratch, git)
+        jobs = Jobs(self.runtime, self.records, self.inputs, self.metrics_of_builtins, self.root, self.scratch, git)
+        return World(self.runtime, self.gateway, self.records, jobs, self.root, self.scratch, git)
 
 
 def git_state(root: Path) -> Git | None:

@@ -11,19 +11,19 @@ from pathlib import Path
 from sagespec.clock import Clock, RealClock
 from sagespec.gateway.gateway import Gateway
 from sagespec.records.records import Records
-from sagespec.run.run import Trainer
+from sagespec.run.jobs import Jobs
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.manifest import Git
 
 
 @dataclass(frozen=True)
 class World:
-    """What actions act on. `root` is the project's folder, `scratch` a folder for what may be lost."""
+    """What actions act on. `root` is the project's folder, `scratch` a folder for temporary files."""
 
     runtime: Runtime
     gateway: Gateway
     records: Records
-    trainer: Trainer
+    jobs: Jobs
     root: Path
     scratch: Path
     git: Git | None = None

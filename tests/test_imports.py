@@ -76,7 +76,7 @@ OUTSIDERS = {
     "matplotlib": ("show", "nothing else draws"),
     "pydantic": (
         "spec state.manifest state.revision load records.records records.holder records.lock run.start "
-        "resolve.builtins run.attempts run.faults run.stops",
+        "resolve.builtins run.faults",
         "at the border: what is read from files",
     ),
     "pydantic_core": (

@@ -17,6 +17,7 @@ from sagespec.plan import (
     StartGateway,
     StartInstance,
 )
+from sagespec.run.run import run_job
 from sagespec.serve.health import await_healthy, container_addresses
 from sagespec.serve.leave import drain_instance, remove_instance
 from sagespec.serve.revisions import record_revision
@@ -29,7 +30,7 @@ def carry_out(action: Action, world: World, caller: Caller) -> None:
         case StartGateway():
             world.gateway.start(caller.report)
         case RunJob():
-            world.trainer.run(action.job, caller)
+            run_job(world.jobs, action.job, caller)
         case RemoveContainer():
             world.runtime.remove(action.container)
         case StartInstance():

@@ -19,14 +19,10 @@ from sagespec.plan import (
     RunJob,
 )
 from sagespec.reconcile.turns import Request, holders, needs_of, turns
+from sagespec.run.run import is_over, note_wanted
 from sagespec.state.addresses import Address
 from sagespec.state.observed import Capacity
 from sagespec.world import World
-
-OTHERS_SEEN_EVERY_SECONDS = 2.0
-
-
-STOPS_SEEN_EVERY_SECONDS = 2.0
 
 
 class Waiting:
@@ -38,6 +34,7 @@ class Waiting:
         jobs = [action for action in plan.actions if isinstance(action, RunJob)]
         self._own = {action.about for action in jobs}
         self._world, self._report = world, report
+        self._every_seconds = world.jobs.patience.queue_seconds
         self._parallel_jobs, self._capacity = parallel_jobs, capacity
         self._came: dict[Address, int] = {}
         self._wanted: set[Address] = set()
@@ -84,7 +81,7 @@ class Waiting:
         if self._sweep and self._sweep.done():
             over, self._sweep = self._sweep.result(), None
         actions = [action for action in waiting if action.about not in over]
-        if self._sweep is None and actions and time.monotonic() - self._swept_at >= STOPS_SEEN_EVERY_SECONDS:
+        if self._sweep is None and actions and time.monotonic() - self._swept_at >= self._every_seconds:
             self._sweep, self._swept_at = pool.submit(self._look_for_stops, actions), time.monotonic()
         return over
 
@@ -93,9 +90,9 @@ class Waiting:
         for action in waiting:
             with suppress(WorldError):  # a store that is away for a moment: the next look tells
                 if action.about not in self._wanted:
-                    self._world.trainer.want(action.job)
+                    note_wanted(self._world.jobs, action.job)
                     self._wanted.add(action.about)
-                if self._world.trainer.is_over(action.job):
+                if is_over(self._world.jobs, action.job):
                     over.add(action.about)
         return over
 
@@ -104,7 +101,7 @@ class Waiting:
         waits who could be held up by them."""
         if self._capacity is None or not any(needs_of(action.job) for action in waiting):
             return ()
-        if time.monotonic() - self._looked_at >= OTHERS_SEEN_EVERY_SECONDS:
+        if time.monotonic() - self._looked_at >= self._every_seconds:
             held = holders(self._world.runtime.containers())
             self._others = tuple(request for request in held if request.about not in self._own)
             self._looked_at = time.monotonic()

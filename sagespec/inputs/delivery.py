@@ -1,6 +1,6 @@
 """Brings a job's channels to its containers: mounted where that will do, copied where not, or fed through pipes.
 
-`Trainer` opens it before it creates the containers. What a channel's hosts see is a folder on this machine: the
+`run` opens it before it creates the containers. What a channel's hosts see is a folder on this machine: the
 user's own as it stands, or a view, a folder of hard links into the cache and to the user's files. A view stays as
 long as its job has containers; `sweep` throws away the others.
 
@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from sagespec.errors import WorldError, disk_problems
-from sagespec.events import Event, EventKind, Report
+from sagespec.events import ByteCounter, Event, EventKind, Report
 from sagespec.inputs.cache import Cache, Wanted, link_or_copy
 from sagespec.inputs.channels import Contents, contents_of, input_of
 from sagespec.inputs.pipes import (
@@ -38,6 +37,7 @@ from sagespec.inputs.pipes import (
     volume_of,
 )
 from sagespec.inputs.views import lock_of, take_lock
+from sagespec.plan import RunJob
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.desired import DesiredChannel, DesiredJob
 from sagespec.state.labels import container_name
@@ -125,11 +125,17 @@ class Inputs:
 
     @contextmanager
     def delivery(
-        self, job: DesiredJob, hosts: Sequence[Launch], project_name: str, report: Report, look: Callable[[], None]
+        self,
+        job: DesiredJob,
+        hosts: Sequence[Launch],
+        *,
+        project_name: str,
+        report: Report,
+        keep_going: Callable[[], None],
     ) -> Iterator[Delivery]:
         """Everything the channels hold, on this machine and ready to be mounted in or put into the containers.
 
-        Inside the block nobody sweeps the job's view; afterwards its containers protect it. look: called often
+        Inside the block nobody sweeps the job's view; afterwards its containers protect it. keep_going: called often
         while data are fetched; what it raises ends that.
         """
         delivery = _delivery(self.runtime, job, hosts, project_name)
@@ -138,7 +144,7 @@ class Inputs:
             return
         with self._empty_view(container_name(project_name, job.address, job.key)) as view:
             for channel in job.channels:
-                contents, folders = self._bring(channel, view, len(hosts), _Counter(report, job, channel), look)
+                contents, folders = self._bring(channel, view, len(hosts), _counter(report, job, channel), keep_going)
                 delivery.inputs[channel.name] = input_of(channel, contents)
                 is_mounted = not channel.writable and self._can_be_mounted(channel, contents, folders[0])
                 delivery.add(channel, contents, folders, is_mounted=is_mounted)
@@ -164,19 +170,19 @@ class Inputs:
             yield view
 
     def _bring(
-        self, channel: DesiredChannel, view: Path, host_count: int, counter: _Counter, look: Callable[[], None]
+        self, channel: DesiredChannel, view: Path, host_count: int, counter: ByteCounter, keep_going: Callable[[], None]
     ) -> tuple[Contents, list[Path]]:
         """The channel's contents, and the folder of each share: one, or one for each host."""
         for _ in range(LISTINGS - 1):
             try:
-                return self._bring_once(channel, view, host_count, counter, look)
+                return self._bring_once(channel, view, host_count, counter, keep_going)
             except Conflict:  # changed while it was fetched: what is there now counts
                 for share in view.iterdir():
                     shutil.rmtree(share / channel.name, ignore_errors=True)
-        return self._bring_once(channel, view, host_count, counter, look)
+        return self._bring_once(channel, view, host_count, counter, keep_going)
 
     def _bring_once(
-        self, channel: DesiredChannel, view: Path, host_count: int, counter: _Counter, look: Callable[[], None]
+        self, channel: DesiredChannel, view: Path, host_count: int, counter: ByteCounter, keep_going: Callable[[], None]
     ) -> tuple[Contents, list[Path]]:
         contents = contents_of(channel, self.root)
         counter.begin(contents.bytes)
@@ -191,10 +197,10 @@ class Inputs:
                 folder.mkdir(parents=True)
             if contents.root is None:
                 wanted = [Wanted(contents.store, entry, targets[entry.key]) for entry in contents.entries]
-                self.cache.bring(wanted, counter.add, look)
+                self.cache.bring(wanted, counter.add, keep_going)
             else:
                 for entry in contents.entries:
-                    look()
+                    keep_going()
                     link_or_copy(contents.file(entry), targets[entry.key])
                     counter.add(entry.size)
             for above, _, _ in os.walk(view):  # whatever our umask: in a container another user reads it
@@ -212,28 +218,8 @@ class Inputs:
         return how == "read-only" or (how == "links" and channel.input_mode == "fastfile")
 
 
-class _Counter:
-    """Reports how much of a channel is there; called from many threads."""
-
-    def __init__(self, report: Report, job: DesiredJob, channel: DesiredChannel) -> None:
-        self._report, self._about, self._text = report, str(job.address), f"reading {channel.name}"
-        self._lock = threading.Lock()
-        self._done = self._total = 0
-
-    def begin(self, total: int) -> None:
-        self._done, self._total = 0, total
-
-    def add(self, count: int) -> None:
-        with self._lock:
-            self._done += count
-            self._report(
-                Event(
-                    EventKind.PROGRESS,
-                    self._about,
-                    self._text,
-                    action="run-job",
-                    done=self._done,
-                    total=self._total,
-                    unit="bytes",
-                )
-            )
+def _counter(report: Report, job: DesiredJob, channel: DesiredChannel) -> ByteCounter:
+    """Counts how much of a channel is here."""
+    return ByteCounter(
+        report, Event(EventKind.PROGRESS, str(job.address), f"reading {channel.name}", action=RunJob.verb)
+    )

@@ -18,14 +18,14 @@ from pydantic_core import from_json
 
 from sagespec.errors import WorldError
 from sagespec.state.addresses import Address, job_address
-from sagespec.state.manifest import MANIFEST_FORMAT, Attempts, JobStatus, Manifest, StopRequest
+from sagespec.state.manifest import MANIFEST_FORMAT, AttemptsRecord, JobStatus, Manifest, StopRequest
 from sagespec.state.revision import REVISION_FORMAT, Revision, RevisionStatus
 from sagespec.stores.protocol import Conflict, Store
 
 _Kept = TypeVar("_Kept", Manifest, Revision)
 
 _FORMATS: Mapping[type[Manifest] | type[Revision], int] = {Manifest: MANIFEST_FORMAT, Revision: REVISION_FORMAT}
-_Passing = TypeVar("_Passing", Attempts, StopRequest)
+_Passing = TypeVar("_Passing", AttemptsRecord, StopRequest)
 
 _WITHOUT = {
     Manifest: "delete it: the job then counts as never run",
@@ -77,11 +77,11 @@ class Records:
 
     # -- jobs that have not ended
 
-    def attempts(self, address: Address) -> Attempts | None:
+    def attempts(self, address: Address) -> AttemptsRecord | None:
         """How often the job was begun; None when it was not, or is forgotten."""
-        return self._passing(Attempts, self.job_key(address, "attempts.json"))
+        return self._passing(AttemptsRecord, self.job_key(address, "attempts.json"))
 
-    def write_attempts(self, address: Address, attempts: Attempts) -> None:
+    def write_attempts(self, address: Address, attempts: AttemptsRecord) -> None:
         self.store.write(self.job_key(address, "attempts.json"), _json(attempts))
 
     def stop_request(self, address: Address) -> StopRequest | None:
@@ -222,5 +222,5 @@ class Records:
         )
 
 
-def _json(record: Manifest | Revision | Attempts | StopRequest) -> bytes:
+def _json(record: Manifest | Revision | AttemptsRecord | StopRequest) -> bytes:
     return (record.model_dump_json(indent=2) + "\n").encode()

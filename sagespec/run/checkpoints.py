@@ -1,9 +1,9 @@
 """A job's checkpoints between its containers and the store: put in before the start, copied out while it runs.
 
-`Trainer` makes one `Checkpoints` for each attempt. Files come as a tar stream of the folder, as from any engine;
-what has not changed is read and not stored again. A file that changed is taken once two looks in a row find it the
-same, so that one half written is left alone; when its container has ended it is taken as it is. The store replaces
-an object whole or not at all. The hosts share one place, as in SageMaker: what the names are is the user's affair.
+Each attempt has one `Checkpoints`. Files come as a tar stream of the folder, as from any engine; what has not changed
+is read but not stored again. A file that changed is stored once two scans in a row find it the same, so that one that
+is half written is left alone; when its container has ended it is stored as it is. The store replaces an object whole
+or not at all. The hosts share one place, as in SageMaker: it is up to the user that names do not clash.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from sagespec.state.launches import Launch
 from sagespec.stores.keys import sha256_of
 from sagespec.stores.protocol import CHUNK_BYTES, Store
 
-SYNC_EVERY_SECONDS = 3.0
-HOLD_SECONDS = 0.2  # for so long a file must stay as it is
-SYNC_SHARE = 0.1  # of the time at most goes into looking and copying
+SCAN_EVERY_SECONDS = 3.0
+HOLD_SECONDS = 0.2  # that a file must not change before it is stored
+SCAN_SHARE = 0.1  # of the time, at most, goes into scanning and copying
 PUT_IN_FILE = "input/config/sagespec-checkpoints.json"  # name -> SHA-256 of what each host was started with
 
 Hashes = Mapping[str, str]  # SHA-256 by name
 
 
 class Checkpoints:
-    """`path` in every container of `launches`, kept in `store` under `prefix`. scratch: for what may be lost."""
+    """`path` in every container of `launches`, kept in `store` under `prefix`. scratch: for temporary files."""
 
     def __init__(
-        self, runtime: Runtime, launches: Sequence[Launch], path: str, store: Store, prefix: str, scratch: Path
+        self, runtime: Runtime, launches: Sequence[Launch], *, path: str, store: Store, prefix: str, scratch: Path
     ) -> None:
         self._runtime = runtime
         self._launches = launches
@@ -46,15 +46,17 @@ class Checkpoints:
         self._prefix = prefix
         self._scratch = scratch
         self._put_in: Hashes = {}
-        self._writers: dict[str, str] = {}  # of what is stored: alias of the host it is from; '' if put in or unknown
-        self._given: dict[str, dict[str, str]] = {}  # by alias: what the host was given or gave last, and still has
-        self._looked: dict[str, Hashes] = {}  # by alias: at the last look
+        self._writers: dict[
+            str, str
+        ] = {}  # by name: alias of the host that a stored file is from; '' if put in or unknown
+        self._known: dict[str, dict[str, str]] = {}  # by alias: what both the host and the store have
+        self._scanned: dict[str, Hashes] = {}  # by alias: what the last scan found
         self._one_at_a_time = threading.Lock()
 
     # -- in
 
     def put_in(self) -> int:
-        """Fill the folder of every created host with what the store has; how many files that are."""
+        """Fill the folder of every created host with what the store has; how many files that is."""
         with TemporaryDirectory(dir=self._scratch) as scratch:
             folder = Path(scratch, "checkpoints")
             folder.mkdir()
@@ -67,11 +69,11 @@ class Checkpoints:
                 self._runtime.write(launch.name, {PUT_IN_FILE: json.dumps(hashes).encode()})
         return len(hashes)
 
-    def take_up(self) -> None:
+    def resume(self) -> None:
         """Learn what the hosts were started with, and what is stored already."""
         there = next((launch for launch in self._launches if self._runtime.inspect(launch.name)), None)
         self._put_in = json.loads(self._runtime.read(there.name, PUT_IN_FILE) or b"{}") if there else {}
-        self._given = {launch.alias: dict(self._put_in) for launch in self._launches}
+        self._known = {launch.alias: dict(self._put_in) for launch in self._launches}
         self._writers = dict.fromkeys(self._names_stored(), "")
 
     def clear(self) -> None:
@@ -85,84 +87,84 @@ class Checkpoints:
     # -- out
 
     @contextmanager
-    def synced(self, tell: Callable[[str], None]) -> Iterator[None]:
-        """Copies out in a thread of its own while the block runs. What fails is told once and tried again."""
+    def kept_meanwhile(self, note: Callable[[str], None]) -> Iterator[None]:
+        """Stores changes in a thread while the block runs. A failure is noted once, and tried again."""
         done = threading.Event()
 
-        def go_on() -> None:
-            wait, is_failing = SYNC_EVERY_SECONDS, False
+        def keep() -> None:
+            wait, is_failing = SCAN_EVERY_SECONDS, False
             while not done.wait(wait):
                 begun = time.monotonic()
                 try:
-                    self.sync(done)
+                    self.keep_changes(done)
                     is_failing = False
                 except (WorldError, OSError) as error:
                     if not is_failing:
                         what = error.problems[0].what if isinstance(error, WorldError) else str(error)
-                        tell(f"checkpoints wait to be stored: {what}")
+                        note(f"checkpoints are not stored yet: {what}; trying again")
                     is_failing = True
-                wait = max(SYNC_EVERY_SECONDS, (time.monotonic() - begun) / SYNC_SHARE)
+                wait = max(SCAN_EVERY_SECONDS, (time.monotonic() - begun) / SCAN_SHARE)
 
-        thread = threading.Thread(target=go_on, name="checkpoints", daemon=True)
+        thread = threading.Thread(target=keep, name="checkpoints", daemon=True)
         thread.start()
         try:
             yield
         finally:
             done.set()
 
-    def sync(self, done: threading.Event) -> None:
-        """Store what changed and holds still."""
+    def keep_changes(self, done: threading.Event) -> None:
+        """Store what changed, and then did not change for a moment. done: set when there is no time for that."""
         with self._one_at_a_time:
-            if self._look_at_all() and not done.wait(HOLD_SECONDS):
-                self._look_at_all()
+            if self._scan_all() and not done.wait(HOLD_SECONDS):
+                self._scan_all()
 
-    def sync_at_end(self) -> None:
-        """Store all that changed: the containers have ended, or are as good as gone."""
+    def keep_rest(self) -> None:
+        """Store everything that changed: the containers have ended."""
         with self._one_at_a_time:
-            self._look_at_all(at_end=True)
+            self._scan_all(at_end=True)
 
-    def _look_at_all(self, *, at_end: bool = False) -> bool:
-        """Store and delete what is due; whether something else has changed. A host that vanished says nothing."""
+    def _scan_all(self, *, at_end: bool = False) -> bool:
+        """Store and delete what is due; whether anything else has changed. A host that vanished proves nothing."""
         is_pending = False
         there = [launch for launch in self._launches if self._runtime.inspect(launch.name)]
         for launch in there:
-            found = self._look(launch, at_end=at_end)
-            self._looked[launch.alias] = found
-            given = self._given[launch.alias]
-            is_pending |= any(given.get(name) != sha256 for name, sha256 in found.items())
-            if at_end or found.items() & given.items():  # else the old ones go before a new one is safe
-                self._delete(launch.alias, given.keys() - found.keys())
+            found = self._scan(launch, at_end=at_end)
+            self._scanned[launch.alias] = found
+            known = self._known[launch.alias]
+            is_pending |= any(known.get(name) != sha256 for name, sha256 in found.items())
+            if at_end or found.items() & known.items():  # else the old ones would go before a new one is safe
+                self._delete(launch.alias, known.keys() - found.keys())
         if there and len(there) == len(self._launches):
             unclaimed = {name for name, writer in self._writers.items() if not writer} - self._put_in.keys()
-            self._delete("", unclaimed.difference(*self._looked.values()))
+            self._delete("", unclaimed.difference(*self._scanned.values()))
         return is_pending
 
-    def _look(self, launch: Launch, *, at_end: bool) -> Hashes:
-        """What is in the folder of one host now; what is due is stored on the way."""
-        before, given = self._looked.get(launch.alias, {}), self._given[launch.alias]
+    def _scan(self, launch: Launch, *, at_end: bool) -> Hashes:
+        """What is in the folder of one host now; what is due is stored in passing."""
+        before, known = self._scanned.get(launch.alias, {}), self._known[launch.alias]
         found: dict[str, str] = {}
         with TemporaryDirectory(dir=self._scratch) as scratch:
             copy = Path(scratch, "copy")
             stream = self._runtime.get(launch.name, self._path)
             for name, content in regular_files(stream, f"/opt/ml/{self._path} of {launch.name}"):
-                may_be_due = at_end or before.get(name) not in (None, given.get(name))
+                may_be_due = at_end or before.get(name) not in (None, known.get(name))
                 found[name] = _hash_of(content, copy if may_be_due else None)
-                if found[name] == given.get(name):
+                if found[name] == known.get(name):
                     continue
                 if may_be_due and (at_end or before.get(name) == found[name]):
                     self._store.upload(self._prefix + name, copy)
-                    given[name] = found[name]
+                    known[name] = found[name]
                     self._writers[name] = launch.alias
         return found
 
     def _delete(self, alias: str, names: Iterable[str]) -> None:
-        """What a host no longer has; but not what another has written since."""
+        """Delete what a host no longer has; but not what another has written since."""
         for name in sorted(names):
             if self._writers.get(name, "") in ("", alias):
                 self._store.delete(self._prefix + name)
                 self._writers.pop(name, None)
             if alias:
-                del self._given[alias][name]
+                del self._known[alias][name]
 
 
 def _hash_of(content: IO[bytes], copy: Path | None) -> str:

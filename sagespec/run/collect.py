@@ -1,31 +1,185 @@
-"""Collects what a job left: artifacts packed and uploaded, the manifest made."""
+"""Collects what an attempt left: logs, output and model to the store, then the manifest, then the containers go.
+
+Called by `run` when all containers have ended. The manifest is the commit: it is written last, and only then are the
+containers removed. To be killed anywhere here means to do it again.
+"""
 
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from sagespec.events import Event, EventKind, Report
-from sagespec.state.desired import DesiredJob
-from sagespec.state.manifest import Artifact
-
-Upload = Callable[[str, Path], Artifact]  # key below the job's folder, file
-
-
-def counting(report: Report, job: DesiredJob, text: str, total: int) -> Callable[[int], None]:
-    """A function that is called with each further number of bytes, and reports how far that is of `total`."""
-    moved = 0
-
-    def progress(count: int) -> None:
-        nonlocal moved
-        moved += count
-        about = str(job.address)
-        report(Event(EventKind.PROGRESS, about, text, action="run-job", done=moved, total=total, unit="bytes"))
-
-    return progress
+from sagespec import __version__
+from sagespec.events import ByteCounter, Event, EventKind
+from sagespec.plan import RunJob
+from sagespec.records.archive import UnfitMember, pack
+from sagespec.run.faults import HostEnd, Verdict, judge
+from sagespec.run.follow import Ended
+from sagespec.run.jobs import JobRun
+from sagespec.run.metrics import final_values, series_of
+from sagespec.state.launches import Launch
+from sagespec.state.manifest import Artifact, JobStatus, Manifest
 
 
-def has_members(archive: Path) -> bool:
+def collect(run: JobRun, ended: Ended) -> Manifest | None:
+    """The manifest, once all results are in the store; None when the platform ended the attempt and another is due."""
+    run.caller.guard()
+    if run.checkpoints:
+        run.patiently(run.checkpoints.keep_rest)
+    ends = run.patiently(partial(_ends, run, ended))
+    verdict = judge(ends, ended.ending)
+    if verdict.is_platforms and run.stop.reason:
+        verdict = Verdict(JobStatus.STOPPED, run.stop.reason)
+    seconds = time.time() - ended.started.training_from
+    if verdict.is_platforms and run.attempts.may_go_on(seconds):
+        _close_attempt(run, ended, verdict, seconds)
+        return None
+    results = _store_results(run, ended, ends, verdict)
+    manifest = _manifest_of_ended(run, ended, ends, results)
+    run.patiently(lambda: run.jobs.records.write_manifest(manifest))
+    run.patiently(run.containers.remove)
+    run.jobs.inputs.sweep(run.jobs.records.project_name)
+    return manifest
+
+
+def record_unstarted(run: JobRun, reason: str) -> Manifest:
+    """The manifest of a job that ended while it waited, or while its data were fetched."""
+    manifest = _manifest(
+        run,
+        Verdict(JobStatus.STOPPED, reason),
+        git=run.jobs.git,
+        started_at=run.attempts.wanted_at,
+        ended_at=datetime.now(UTC),
+        attempts=run.attempts.all,
+    )
+    run.jobs.records.write_manifest(manifest)
+    return manifest
+
+
+def _close_attempt(run: JobRun, ended: Ended, verdict: Verdict, seconds: float) -> None:
+    """Keep the logs of an attempt that another follows, and make room for that one."""
+    number = run.attempts.number
+    logs = {host: _upload(run, f"logs/{host}.{number}.log", log.file) for host, log in ended.logs.items()}
+    run.patiently(lambda: run.attempts.end(verdict.reason, seconds, logs))
+    run.note(f"attempt {ended.started.attempt} of {run.job.retries + 1}: {verdict.reason}; trying again")
+    run.patiently(run.containers.remove)
+
+
+def _ends(run: JobRun, ended: Ended) -> tuple[HostEnd, ...]:
+    """How each host ended, with what it left to say."""
+    ends = []
+    for launch in run.launches:
+        container = run.containers.by_alias[launch.alias]
+        has_failed = container is not None and container.exit_code
+        failure = run.jobs.runtime.read(launch.name, "output/failure") if has_failed else None
+        text = (failure or b"").decode(errors="replace")
+        said = tuple(ended.logs[launch.alias].last_lines)
+        ends.append(HostEnd(launch.alias, container, run.containers.ends[launch.alias], text, said))
+    return tuple(ends)
+
+
+# -- results
+
+
+@dataclass(frozen=True)
+class _Results:
+    verdict: Verdict
+    artifacts: dict[str, Artifact]
+    training_until: datetime
+    uploading_seconds: float
+
+
+def _store_results(run: JobRun, ended: Ended, ends: Sequence[HostEnd], verdict: Verdict) -> _Results:
+    """Logs, output and model to the store. A model is kept only from hosts that all ended well, or were stopped by
+    us."""
+    training_until, begun = datetime.now(UTC), time.monotonic()
+    there = [launch for launch, end in zip(run.launches, ends, strict=True) if end.container]
+    artifacts = {f"logs/{host}": _upload(run, f"logs/{host}.log", log.file) for host, log in ended.logs.items()}
+    try:
+        if there and verdict.status is not JobStatus.FAILED:
+            artifacts["model"] = _upload(run, "model.tar.gz", _pack(run, there, "model", ended.folder))
+        output = _pack(run, there, "output/data", ended.folder) if there else None
+        if output and _has_members(output):
+            artifacts["output"] = _upload(run, "output.tar.gz", output)
+    except UnfitMember as unfit:  # a verdict on what was made: to collect it again would end the same
+        verdict = Verdict(JobStatus.FAILED, f"AlgorithmError: {unfit.problems[0].what}")
+    return _Results(verdict, artifacts, training_until, time.monotonic() - begun)
+
+
+def _pack(run: JobRun, launches: Sequence[Launch], path: str, folder: Path) -> Path:
+    """The folders `path` of all hosts merged into one archive; of equal names the first host's wins."""
+    file = folder / (path.replace("/", "-") + ".tar.gz")
+    first, *others = (run.jobs.runtime.get(launch.name, path) for launch in launches)
+    pack(first, file, others=others)
+    return file
+
+
+def _has_members(archive: Path) -> bool:
     with tarfile.open(archive) as tar:
         return tar.next() is not None
+
+
+def _upload(run: JobRun, key: str, file: Path) -> Artifact:
+    return run.patiently(lambda: _upload_once(run, key, file))
+
+
+def _upload_once(run: JobRun, key: str, file: Path) -> Artifact:
+    records = run.jobs.records
+    progress = Event(EventKind.PROGRESS, str(run.job.address), f"storing {key}", action=RunJob.verb)
+    counter = ByteCounter(run.caller.report, progress)
+    counter.begin(file.stat().st_size)
+    stored = records.store.upload(records.job_key(run.job.address, key), file, counter.add)
+    return Artifact(key=key, size=stored.size, sha256=stored.sha256)
+
+
+# -- manifests
+
+
+def _manifest_of_ended(run: JobRun, ended: Ended, ends: Sequence[HostEnd], results: _Results) -> Manifest:
+    started, until = ended.started, results.training_until
+    series = series_of((log.metrics for log in ended.logs.values()), started.started_at.timestamp())
+    training = (until - started.started_at).total_seconds() - started.downloading_seconds
+    return _manifest(
+        run,
+        results.verdict,
+        git=started.git,
+        images={str(run.job.program): started.image_digest},
+        inputs=started.inputs,
+        metrics=final_values(series),
+        series=series,
+        exit_codes={end.host: end.exit_code for end in ends if end.container},
+        artifacts=results.artifacts,
+        started_at=started.started_at,
+        ended_at=until,
+        seconds={
+            "downloading": round(started.downloading_seconds, 3),
+            "training": round(training, 3),
+            "uploading": round(results.uploading_seconds, 3),
+        },
+        attempts=run.attempts.all_ended(until, training, results.verdict.reason),
+    )
+
+
+def _manifest(run: JobRun, verdict: Verdict, **more: Any) -> Manifest:
+    """With what every manifest says of its job."""
+    job = run.job
+    return Manifest(
+        project=run.jobs.records.project_name,
+        name=job.name,
+        version=job.version,
+        key=job.key,
+        key_fields=dict(job.key_fields),
+        status=verdict.status,
+        reason=verdict.reason,
+        spec=dict(job.spec),
+        sagespec_version=__version__,
+        runtime=run.jobs.runtime.name,
+        protect=job.protect,
+        **more,
+    )

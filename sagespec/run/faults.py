@@ -1,6 +1,6 @@
 """Whose fault the end of a job is: the algorithm's, the input's, or the platform's. Decided on values alone.
 
-`Trainer` asks once all hosts have ended. The prefixes are those of SageMaker's FailureReason (AlgorithmError,
+`collect` asks once all hosts have ended. The prefixes are those of SageMaker's FailureReason (AlgorithmError,
 ClientError, InternalServerError); only the last is worth another attempt, as in SageMaker's RetryStrategy.
 """
 
@@ -22,7 +22,7 @@ _FAULT = re.compile(r"\w+Error: ")  # begins a FailureReason
 UNKNOWN_CODE = 255  # what Docker says of a container that ended while it was not looking
 
 
-class Seen(StrEnum):
+class EndSeen(StrEnum):
     """How we came to know that a host had ended."""
 
     WATCHED = "watched"  # it ran, and then it did not
@@ -36,7 +36,7 @@ class HostEnd:
 
     host: str
     container: Container | None
-    seen: Seen
+    seen: EndSeen
     failure: str = ""
     last_lines: Sequence[str] = ()
 
@@ -90,14 +90,14 @@ def _platforms_fault(end: HostEnd) -> str:
     """What the platform did to this host; '' when its end is its own."""
     if end.container is None:
         return f"the container of {end.host} was removed, or the engine has lost it"
-    if end.seen is Seen.AWAY:
+    if end.seen is EndSeen.AWAY:
         return f"{end.host} ended while the engine did not answer"
     if end.container.note:  # out of memory
         return ""
     codes = [128 + number for number in end.container.signals] + [end.exit_code]
     if sent := next((FROM_OUTSIDE[code] for code in codes if code in FROM_OUTSIDE), ""):
         return f"{end.host} was ended from outside ({sent}), and not by sagespec"
-    if end.exit_code == UNKNOWN_CODE and end.seen is Seen.UNWATCHED:
+    if end.exit_code == UNKNOWN_CODE and end.seen is EndSeen.UNWATCHED:
         return f"{end.host} ended with its engine or machine"
     return ""
 

@@ -1,30 +1,181 @@
-"""Follows a job's containers to their end: logs, metrics, stop requests, deadlines."""
+"""Follows a job's containers to their end: logs, metrics, checkpoints, requests to stop, deadlines.
+
+Called by `run` for containers that it began or found. Whoever follows may be killed, or let go of the job: all that
+is needed to follow it again is in the containers and in the store.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
-from sagespec.run.metrics import FoundMetrics
+from sagespec.contract import STOP_GRACE_SECONDS
+from sagespec.errors import Cancelled, WorldError
+from sagespec.events import EventKind
+from sagespec.run.faults import Ending
+from sagespec.run.jobs import JobRun
+from sagespec.run.metrics import FoundMetrics, patterns_of
+from sagespec.run.start import Started
+from sagespec.state.launches import Launch
 
-LOOK_EVERY_SECONDS = 0.1
-
-
+POLL_EVERY_SECONDS = 0.1
 REASON_LOG_LINES = 5
 
 
-LOG_TRIES = 8  # in a row, when the engine breaks off a log
-
-
-LOG_PAUSE_SECONDS = 0.5  # before the second, and twice as long before each further one
-
-
-LOG_END_SECONDS = 120.0  # without a line, after its container has ended; longer than all those pauses
-
-
 @dataclass
-class Followed:
-    """What the log of one host gave so far."""
+class HostLog:
+    """What the log of one host has given so far. file: where its lines are kept."""
 
+    launch: Launch
+    file: Path
     metrics: FoundMetrics
-    last_lines: list[str] = field(default_factory=list)
+    last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=REASON_LOG_LINES))
     read_at: float = 0.0  # the last of them, by the monotonic clock
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An attempt whose containers have all ended. ending: why we stopped them; None when we did not.
+
+    logs: by alias, in the order of the hosts. folder: for temporary files, until the attempt is collected.
+    """
+
+    started: Started
+    logs: Mapping[str, HostLog]
+    ending: Ending | None
+    folder: Path
+
+
+@dataclass(frozen=True)
+class _Deadline:
+    at: float  # seconds since 1970
+    reason: str
+
+
+def follow(run: JobRun, started: Started, folder: Path) -> Ended:
+    """Follow all hosts to their end.
+
+    A host that fails stops the others, with the grace. Cancelled leaves them running.
+    """
+    run.patiently(lambda: run.attempts.begin(started.started_at))
+    if run.checkpoints:
+        run.patiently(run.checkpoints.resume)
+    patterns = patterns_of(run.job, run.jobs.metrics)
+    logs = {
+        launch.alias: HostLog(launch, folder / f"{launch.alias}.log", FoundMetrics(patterns)) for launch in run.launches
+    }
+    with run.checkpoints.kept_meanwhile(run.note) if run.checkpoints else nullcontext():
+        threads = [_follow_in_thread(run, log) for log in logs.values()]
+        ending = _wait(run, _deadline(run, started))
+        for thread, log in zip(threads, logs.values(), strict=True):
+            _wait_for_log(run, thread, log)
+    return Ended(started, logs, ending, folder)
+
+
+# -- the containers
+
+
+def _wait(run: JobRun, deadline: _Deadline) -> Ending | None:
+    """Until all hosts have ended, by themselves or because we stopped them; why we did."""
+    containers = run.containers
+    ending, is_first = None, True
+    while True:
+        if containers.poll():
+            if is_first:  # an earlier run may have been killed in the grace
+                ending, is_first = containers.ending(), False
+            ending = ending or _reason_to_stop(run, deadline)
+            if containers.have_all_ended:
+                return ending
+            if ending:
+                if ending.reason:
+                    run.note(f"{ending.reason}; SIGTERM, then up to {STOP_GRACE_SECONDS:g} s")
+                run.patiently(partial(containers.stop, ending))
+                continue
+        if run.caller.cancelled.wait(POLL_EVERY_SECONDS):
+            raise Cancelled("it keeps running; `sagespec apply` picks it up again")
+
+
+def _reason_to_stop(run: JobRun, deadline: _Deadline) -> Ending | None:
+    containers = run.containers
+    # The feeder's fault first: a host may end, even well, because its pipe broke off.
+    if containers.feeders_fault:
+        return Ending(reason=containers.feeders_fault, by_themselves=containers.ended)
+    if containers.have_all_ended:
+        return None
+    if reason := run.stop.reason or (deadline.reason if time.time() > deadline.at else ""):
+        return Ending(reason=reason, by_themselves=containers.ended)
+    return Ending(by_themselves=containers.ended) if containers.have_failed else None
+
+
+def _deadline(run: JobRun, started: Started) -> _Deadline:
+    """When the job is to be stopped, and the reason then."""
+    job, attempts = run.job, run.attempts
+    runs_until = started.training_from + job.max_runtime - attempts.spent_seconds
+    run_time = _Deadline(runs_until, f"MaxRuntimeExceeded: it ran longer than {job.max_runtime:g} s")
+    if attempts.give_up_at and attempts.give_up_at.timestamp() < runs_until:
+        return _Deadline(attempts.give_up_at.timestamp(), attempts.overdue_text)
+    return run_time
+
+
+# -- their logs
+
+
+def _follow_in_thread(run: JobRun, log: HostLog) -> threading.Thread:
+    thread = threading.Thread(target=_follow_log, args=(run, log), name=f"log-{log.launch.name}", daemon=True)
+    thread.start()
+    return thread
+
+
+def _follow_log(run: JobRun, log: HostLog) -> None:
+    instance = log.launch.address.instance if run.job.instances > 1 else None
+    about = str(replace(run.job.address, instance=instance))
+    try:
+        with log.file.open("w", encoding="utf-8", buffering=1) as file:  # whole lines, for whoever stops waiting
+            for at, line in _lines(run, log.launch.name):
+                file.write(line + "\n")
+                log.last_lines.append(line)
+                log.metrics.read(at, line)
+                log.read_at = time.monotonic()
+                run.report(EventKind.LOG, line, about=about)
+    except FileNotFoundError:
+        return  # the job was let go of, and its folder removed, before this thread began
+    except WorldError as error:  # without the end of its log a model is still a model
+        run.report(EventKind.NOTE, f"its log is incomplete: {error.problems[0].what}", about=about)
+
+
+def _lines(run: JobRun, container_name: str) -> Iterator[tuple[float, str]]:
+    """What the container prints until it ends, each line with its time. A stream that the engine breaks off is read
+    again from its beginning, less what was read before; WorldError when that does not help."""
+    patience = run.jobs.patience
+    seen, tries = 0, patience.log_tries
+    while True:
+        try:
+            for number, line in enumerate(run.jobs.runtime.timed_logs(container_name, follow=True), start=1):
+                if number > seen:
+                    seen, tries = number, patience.log_tries
+                    yield line
+            return
+        except WorldError:
+            tries -= 1
+            if not tries:
+                raise
+            time.sleep(patience.log_pause_seconds * 2 ** (patience.log_tries - 1 - tries))
+
+
+def _wait_for_log(run: JobRun, thread: threading.Thread, log: HostLog) -> None:
+    """Until the log has been read to its end, or as far as it comes: a connection to an engine elsewhere may be dead
+    without saying so."""
+    ended_at = time.monotonic()
+    while thread.is_alive():
+        thread.join(POLL_EVERY_SECONDS)
+        if run.caller.cancelled.is_set():
+            raise Cancelled("it has ended; `sagespec apply` collects its results")
+        if time.monotonic() - max(ended_at, log.read_at) > run.jobs.patience.log_end_seconds:
+            run.note(f"the log of {log.launch.alias} does not end; keeping what was read of it")
+            return

@@ -1,8 +1,8 @@
 """Numbers found in what containers print: by regular expression, as series over time. Pure.
 
-`train` reads every line of every host of a job and keeps the series in the manifest; `project` reads those of a
-job that runs. As in CloudWatch the lines of all hosts count, and where two print the same metric, what was printed
-last is its value (of two at one time, the first host's).
+`follow` reads every line of every host and `collect` keeps the series in the manifest; `verbs` reads those of a job
+that is still running. As in CloudWatch the lines of all hosts count, and where two print the same metric, the value
+printed last counts (of two at the same time, the first host's).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class FoundMetrics:
         self._samples: dict[str, _Sample] = {}
 
     def read(self, at: float, line: str) -> None:
-        """Take what is in `line`, printed `at` seconds since 1970. What is no finite number is no metric: a manifest
-        could not hold it, and CloudWatch does not either."""
+        """Take the values in `line`, printed `at` seconds since 1970. A value that is not finite is ignored: a manifest
+        could not hold it, and CloudWatch drops it too."""
         for name, pattern in self._patterns:
             match = pattern.search(line)
             if match and (value := _number(match.group(1))) is not None:

@@ -1,17 +1,38 @@
-"""Starts a job's containers: data, code, checkpoints and SageMaker's files in, then the program."""
+"""Starts a job's containers: data, code, checkpoints and SageMaker's files in, then the program.
+
+Called by `run` when no container of the job is there. A start that is cut short leaves nothing behind: containers
+that were not started whole are of no use to the next run.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import chain, islice
+from pathlib import Path
 
 from pydantic import BaseModel
 
-from sagespec.runtimes.protocol import Runtime
+from sagespec.contract import CODE_FOLDER, FOLDERS, config_files, training_environment
+from sagespec.errors import WorldError
+from sagespec.inputs.delivery import Delivery
+from sagespec.inputs.pipes import FEEDER
+from sagespec.records.archive import unpack
+from sagespec.run.jobs import JobRun
+from sagespec.run.stops import StopAsked
+from sagespec.runtimes.protocol import CannotStart, Runtime
+from sagespec.sources.files import copy_source
+from sagespec.state.desired import DesiredCode
+from sagespec.state.hashes import same_hash
+from sagespec.state.launches import Launch
 from sagespec.state.manifest import Git, Input
+from sagespec.stores.open import open_store
 
 STARTED_FILE = "input/config/sagespec.json"  # beside SageMaker's own: what the manifest must still know at the end
-
-
 MAX_CODE_BYTES = 2 * 2**30  # an unpacked sourcedir.tar.gz larger than this is taken for a bomb
 
 
@@ -33,6 +54,147 @@ class Started(BaseModel):
 
 def began_at(runtime: Runtime, container_name: str) -> float | None:
     """When the job of this container began, in seconds since 1970, as its manifest will say; None while its data are
-    still fetched."""
+    still being fetched."""
     content = runtime.read(container_name, STARTED_FILE)
     return Started.model_validate_json(content).started_at.timestamp() if content else None
+
+
+def read_started(run: JobRun) -> Started:
+    """What the containers know of their start. WorldError when they have lost it."""
+    runtime = run.jobs.runtime
+    launch = next((launch for launch in run.launches if runtime.inspect(launch.name)), run.launches[0])
+    content = runtime.read(launch.name, STARTED_FILE)
+    if content is None:
+        raise WorldError(
+            f"container {launch.name} of {run.job.address} has lost its notes",
+            fix=f"remove it and apply again: {launch.name}",
+        )
+    return Started.model_validate_json(content)
+
+
+def begin(run: JobRun) -> str:
+    """Create the containers, fill and start them; why the job ended before it ran, '' when it runs."""
+    if reason := run.stop.reason or run.attempts.overdue:
+        return reason
+    if run.job.max_wait is not None:
+        run.attempts.want()
+    try:
+        _clear_checkpoints_of_another_spec(run)
+        _start(run)
+    except StopAsked:
+        run.containers.remove()
+        return run.stop.reason
+    except BaseException:
+        run.containers.remove()
+        raise
+    return ""
+
+
+def _clear_checkpoints_of_another_spec(run: JobRun) -> None:
+    """Checkpoints that the project keeps are of one set of hyperparameters and data. Those in a place that the user
+    named are theirs."""
+    kept_by_us = run.job.checkpoints is not None and not run.job.checkpoints.source
+    earlier_key = run.attempts.earlier_key
+    if run.checkpoints and kept_by_us and earlier_key and not same_hash(run.job.key, earlier_key):
+        run.checkpoints.clear()
+
+
+def _start(run: JobRun) -> None:
+    runtime = run.jobs.runtime
+    digest = runtime.prepare(run.job.program, run.progress)
+    begun, now = time.monotonic(), datetime.now(UTC)
+    with run.jobs.inputs.delivery(
+        run.job,
+        _with_environments(run),
+        project_name=run.jobs.records.project_name,
+        report=run.caller.report,
+        keep_going=run.keep_going,
+    ) as delivery:
+        _create(run, delivery)
+    if run.job.code:
+        _put_code(run, run.job.code)
+    if run.checkpoints and (count := run.checkpoints.put_in()):
+        run.progress(f"resumes from {count} checkpoint files")
+    started = Started(
+        started_at=now,
+        image_digest=digest,
+        inputs=delivery.inputs,
+        git=run.jobs.git,
+        downloading_seconds=time.monotonic() - begun,
+        attempt=run.attempts.number,
+    )
+    for launch in run.launches:
+        files = dict(config_files(run.job, launch.alias, runtime.base_dir(launch.name)))
+        files[STARTED_FILE] = started.model_dump_json().encode()
+        runtime.write(launch.name, files)
+    run.keep_going()
+    delivery.start_feeders()
+    for launch in run.launches:
+        _start_host(run, launch)
+
+
+def _with_environments(run: JobRun) -> list[Launch]:
+    runtime = run.jobs.runtime
+    processors = math.ceil(runtime.capacity().cpus)
+    return [
+        replace(
+            launch,
+            environment=training_environment(
+                run.job, launch.alias, runtime.base_dir(launch.name), processors=processors
+            ),
+        )
+        for launch in run.launches
+    ]
+
+
+def _create(run: JobRun, delivery: Delivery) -> None:
+    if delivery.feeders:
+        run.jobs.runtime.prepare(FEEDER, run.progress)
+    run.jobs.runtime.create([*delivery.hosts, *delivery.feeders])
+    _make_folders(run.jobs.runtime, run.launches, run.jobs.scratch)
+    delivery.put()
+
+
+def _make_folders(runtime: Runtime, launches: Sequence[Launch], scratch: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=scratch) as empty:
+        for folder in FOLDERS:
+            Path(empty, folder).mkdir(parents=True)
+        for launch in launches:
+            runtime.put(launch.name, "", Path(empty))
+
+
+def _put_code(run: JobRun, code: DesiredCode) -> None:
+    """The script and the files beside it into every host's code/."""
+    with tempfile.TemporaryDirectory(dir=run.jobs.scratch) as scratch:
+        folder = Path(scratch, "code")
+        folder.mkdir()
+        if code.source.startswith("s3://") or code.source.endswith(".tar.gz"):
+            archive = Path(scratch, "sourcedir.tar.gz")
+            above, _, name = code.source.rpartition("/")
+            open_store(above, root=run.jobs.root, create=False).download(name, archive)
+            unpack(archive, folder, max_bytes=MAX_CODE_BYTES)
+        else:
+            copy_source(run.jobs.root / code.source, folder)
+        for launch in run.launches:
+            run.jobs.runtime.put(launch.name, CODE_FOLDER, folder)
+
+
+def _start_host(run: JobRun, launch: Launch) -> None:
+    """Start one container; an engine that does not is asked again, as often as the job has retries."""
+    pauses = islice(run.jobs.patience.pauses(), run.job.retries)
+    for pause in chain(pauses, [None]):
+        run.keep_going()
+        try:
+            run.jobs.runtime.start(launch.name)
+        except CannotStart as error:
+            problem = error.problems[0]
+            raise WorldError(f"AlgorithmError: {problem.what}", why=problem.why, fix=problem.fix) from error
+        except WorldError as error:
+            problem = error.problems[0]
+            what = f"InternalServerError: {problem.what}"
+            if pause is None:
+                raise WorldError(what, why=problem.why, fix=problem.fix) from error
+            run.note(f"{what}; trying again in {pause:g} s")
+            time.sleep(pause)
+        else:
+            return

@@ -15,17 +15,17 @@ from sagespec.records.records import Records
 from sagespec.state.addresses import Address
 from sagespec.state.manifest import Manifest, StopRequest
 
-LOOK_EVERY_SECONDS = 1.0
+REFRESH_EVERY_SECONDS = 1.0
 
 
 class StopAsked(Exception):
-    """A job is to end that has not started yet."""
+    """A job that has not started yet is to end."""
 
 
 def ask_to_stop(records: Records, address: Address, by: str, manifest: Manifest | None) -> StopRequest:
-    """The request to stop a job: a new one, or the one that is under way. manifest: of the job, if it has one."""
-    present = Stop(records, address, manifest)
-    if present.look() and present.request:
+    """The request to stop a job: a new one, or the one that was made before. manifest: of the job, if it has one."""
+    present = StopRequests(records, address, manifest)
+    if present.refresh() and present.request:
         return present.request
     at = datetime.now(UTC)
     if manifest:  # by another clock
@@ -35,8 +35,8 @@ def ask_to_stop(records: Records, address: Address, by: str, manifest: Manifest 
     return request
 
 
-class Stop:
-    """Whether a job is to be stopped. A request from before its last manifest was answered by that."""
+class StopRequests:
+    """Whether somebody asked for a job to be stopped. A request older than its last manifest was answered by that."""
 
     def __init__(self, records: Records, address: Address, manifest: Manifest | None) -> None:
         self.request: StopRequest | None = None
@@ -48,7 +48,8 @@ class Stop:
     def reason(self) -> str:
         return f"Stopped: asked for by {self.request.by}" if self.request else ""
 
-    def look(self) -> bool:
+    def refresh(self) -> bool:
+        """Ask the store again; whether there is a request."""
         request = self._records.stop_request(self._address)
         if request and (self._manifest is None or request.at > self._manifest.ended_at):
             self.request = request
@@ -56,17 +57,17 @@ class Stop:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Looks again and again while the block runs, in a thread: the store may be slow, or away for a while."""
+        """Asks the store every second while the block runs, in a thread: it may be slow, or away for a while."""
         done = threading.Event()
 
-        def look_again() -> None:
-            while self.request is None and not done.wait(LOOK_EVERY_SECONDS):
+        def keep_asking() -> None:
+            while self.request is None and not done.wait(REFRESH_EVERY_SECONDS):
                 try:
-                    self.look()
+                    self.refresh()
                 except WorldError:
                     continue
 
-        threading.Thread(target=look_again, name=f"stop-{self._address}", daemon=True).start()
+        threading.Thread(target=keep_asking, name=f"stop-{self._address}", daemon=True).start()
         try:
             yield
         finally:

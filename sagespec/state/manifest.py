@@ -3,7 +3,7 @@
 Both are pydantic models because they are read back by later releases and by people. A manifest is
 the commit of a training job: it is written last, and once it says `completed` the job is never run
 again. A revision says what was asked of an endpoint and what came of it. Until a job has its manifest,
-`Attempts` tells how often it was begun, and a `StopRequest` that somebody wants it to end.
+`AttemptsRecord` says how often it was begun, and a `StopRequest` that somebody wants it to end.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Attempt(Record):
     logs: dict[str, Artifact] = Field(default_factory=dict)
 
 
-class Attempts(Record):
+class AttemptsRecord(Record):
     """What is to be remembered of a job that has no manifest yet. wanted_at: when it could first have run."""
 
     key: str

@@ -22,7 +22,8 @@ from sagespec.observe import observe
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.records.records import Records
-from sagespec.run.run import Trainer
+from sagespec.run.jobs import Jobs
+from sagespec.run.patience import Patience
 from sagespec.run.stops import ask_to_stop
 from sagespec.runtimes.protocol import CannotStart
 from sagespec.state.addresses import job_address
@@ -45,6 +46,7 @@ class Place:
     objects: dict[str, bytes] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
     events: list[Event] = field(default_factory=list)
+    patience: Patience = field(default_factory=lambda: Patience(seconds=0))
 
     def __post_init__(self) -> None:
         (self.folder / "train.csv").write_text("1,2\n")
@@ -61,8 +63,8 @@ class Place:
         runtime = runtime or FakeRuntime(PROJECT, self.engine, self.faults)
         records = Records(FakeStore(self.objects, self.faults), PROJECT)
         inputs = Inputs(runtime, self.folder, Cache(self.folder / "cache", 2**30), self.folder / "views")
-        trainer = Trainer(runtime, records, inputs, {}, self.folder, self.folder, patience_seconds=0)
-        return World(runtime, FakeGateway(runtime, PROJECT), records, trainer, self.folder, self.folder)
+        jobs = Jobs(runtime, records, inputs, {}, self.folder, self.folder, patience=self.patience)
+        return World(runtime, FakeGateway(runtime, PROJECT), records, jobs, self.folder, self.folder)
 
     def look(self, world: World, *documents: Mapping[str, Any]) -> tuple[Desired, Observed]:
         jobs = [job_address("model", version) for version in range(1, 5)]
@@ -140,7 +142,7 @@ def test_killed_before_any_effect_of_a_job_with_pipes_the_next_reaches_the_same_
         result = place.converge(specs(place))
         assert result.ok, (result.failures, result.plan.text())
         assert (place.addresses(), place.engine.volumes) == ([], {})
-        place.world().trainer.inputs.sweep(PROJECT)  # as each command does when it has the lock
+        place.world().jobs.inputs.sweep(PROJECT)  # as each command does when it has the lock
         assert list((place.folder / "views").glob("*")) == []
         after = place.world().records.manifests([job_address("model", 1)])
         assert not trained_before or trained_before == after
@@ -329,8 +331,8 @@ def test_a_job_taken_up_needs_no_turn_and_counts_first(place: Place) -> None:
     assert told_waits(place) == [("job/model@1", "waits for 3 CPUs: 1 of 4 is free; job/model@2 has 3")]
 
 
-def test_max_wait_ends_a_job_that_still_waits(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagespec.apply.waiting.STOPS_SEEN_EVERY_SECONDS", 0.2)
+def test_max_wait_ends_a_job_that_still_waits(place: Place) -> None:
+    place.patience = replace(place.patience, queue_seconds=0.2)
     place.engine.behave("job/model@1", replace(TRAINS, lasts=3.0))
     stopping = {"max_runtime": 1, "max_wait": 1}
     specs = [place.job(1, resources={"cpus": 3}), place.job(2, resources={"cpus": 3}, stopping=stopping)]
@@ -386,7 +388,7 @@ def test_a_lock_lost_while_a_job_runs_keeps_its_model_out_of_the_store(place: Pl
     (outcome,) = apply(reconcile(desired, observed, START), world, Caller(place.events.append, guard=guard))
     assert "the lock was taken over" in outcome.reason
     assert place.objects == {}
-    assert place.addresses() == ["job/model@1#0"], "who holds the lock next takes it up"
+    assert place.addresses() == ["job/model@1#0"], "whoever holds the lock next picks it up"
     assert place.converge(place.job(1)).ok
 
 
@@ -484,18 +486,16 @@ class DeadConnection(FakeRuntime):
         threading.Event().wait()
 
 
-def test_a_log_without_an_end_costs_no_model(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagespec.run.follow.LOG_END_SECONDS", 0.5)
+def test_a_log_without_an_end_costs_no_model(place: Place) -> None:
+    place.patience = replace(place.patience, log_end_seconds=0.5)
     assert place.converge(place.job(1), runtime=DeadConnection(PROJECT, place.engine, place.faults)).ok
     assert place.objects[f"{PROJECT}/jobs/model/1/logs/algo-1.log"] == b"trained\n"
-    assert "the log of algo-1 comes to no end; it is kept as far as it was read" in [e.text for e in place.events]
+    assert "the log of algo-1 does not end; keeping what was read of it" in [e.text for e in place.events]
 
 
 @pytest.mark.parametrize(("breaks", "kept"), [(2, "one two three"), (99, "")])
-def test_a_broken_log_is_taken_up_again_and_costs_no_model(
-    place: Place, breaks: int, kept: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sagespec.run.follow.LOG_PAUSE_SECONDS", 0)
+def test_a_broken_log_is_taken_up_again_and_costs_no_model(place: Place, breaks: int, kept: str) -> None:
+    place.patience = replace(place.patience, log_pause_seconds=0)
     place.engine.behave("job/model@1", replace(TRAINS, lines=("one", "two", "three")))
     runtime = BrokenStreams(PROJECT, place.engine, place.faults)
     runtime.breaks = breaks
@@ -504,7 +504,7 @@ def test_a_broken_log_is_taken_up_again_and_costs_no_model(
     assert log.split() == kept.split()
     assert [event.text for event in place.events if event.kind is EventKind.LOG] == kept.split()
     notes = [event.text for event in place.events if event.kind is EventKind.NOTE]
-    assert notes == ([] if kept else ["its log is not whole: the engine closed the connection"])
+    assert notes == ([] if kept else ["its log is incomplete: the engine closed the connection"])
 
 
 def test_a_retry_that_still_runs_is_not_swept_away_with_its_spec(place: Place) -> None:

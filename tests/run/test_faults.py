@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sagespec.run.faults import Ending, HostEnd, Seen, Verdict, judge
+from sagespec.run.faults import Ending, EndSeen, HostEnd, Verdict, judge
 from sagespec.state.addresses import job_address
 from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import Container, ContainerState
@@ -18,7 +18,7 @@ def ended(
     host: str = "algo-1",
     note: str = "",
     signals: tuple[int, ...] = (),
-    seen: Seen = Seen.WATCHED,
+    seen: EndSeen = EndSeen.WATCHED,
     **more: Any,
 ) -> HostEnd:
     """code: None for a container that vanished."""
@@ -51,8 +51,18 @@ CASES = {
     ),
     "a signal of no consequence": ([ended(0, signals=(10,))], None, JobStatus.COMPLETED, ""),
     "vanished": ([ended(None)], None, FAILED, "InternalServerError: the container of algo-1 was removed"),
-    "with its engine": ([ended(0, seen=Seen.AWAY)], None, FAILED, "InternalServerError: algo-1 ended while the engine"),
-    "with its machine": ([ended(255, seen=Seen.UNWATCHED)], None, FAILED, "InternalServerError: algo-1 ended with its"),
+    "with its engine": (
+        [ended(0, seen=EndSeen.AWAY)],
+        None,
+        FAILED,
+        "InternalServerError: algo-1 ended while the engine",
+    ),
+    "with its machine": (
+        [ended(255, seen=EndSeen.UNWATCHED)],
+        None,
+        FAILED,
+        "InternalServerError: algo-1 ended with its",
+    ),
     "255 of its own": ([ended(255)], None, FAILED, "AlgorithmError: algo-1 exited with code 255"),
     "a loss the others cannot bear": (
         [ended(1, failure="AlgorithmError: connection reset"), ended(137, host="algo-2")],
