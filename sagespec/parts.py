@@ -16,6 +16,7 @@ from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 from sagespec.errors import SpecError
 from sagespec.gateway.gateway import Gateway
+from sagespec.gateway.launch import port_from_hash, with_port
 from sagespec.inputs.cache import Cache
 from sagespec.inputs.delivery import Inputs
 from sagespec.load.load import load
@@ -27,6 +28,7 @@ from sagespec.runtimes.choose import choose, images_dir
 from sagespec.runtimes.protocol import Runtime
 from sagespec.spec.project import Gateway as GatewaySettings
 from sagespec.spec.project import Project as ProjectSettings
+from sagespec.state.addresses import GATEWAY
 from sagespec.state.manifest import Git
 from sagespec.stores.open import open_store
 from sagespec.stores.protocol import Store
@@ -62,6 +64,7 @@ class Parts:
         self.runtime_reason = ""
         self._runtime_choice = runtime
         self._settings: ProjectSettings | None = None
+        self._port: int | None = None  # None: not looked up yet
         self._made: dict[object, object] = {}
         self._making = threading.RLock()  # `watch` asks for the engine from two threads
         self._engines = ExitStack()
@@ -98,6 +101,7 @@ class Parts:
                 why="its containers and records carry its name",
                 fix="restore the name, or run `sagespec destroy` under the old name first",
             )
+        self._port = None
         if now != before:
             self._settings = now
             self._made.clear()
@@ -132,14 +136,32 @@ class Parts:
             for name, description in self.images.items()
         }
 
-    @Part
+    @property
     def gateway(self) -> Gateway:
-        return Gateway(self.runtime, self.settings.name, self.gateway_settings)
+        settings = self.gateway_settings
+        return cast("Gateway", self.made(settings, lambda _: Gateway(self.runtime, self.settings.name, settings)))
 
     @property
     def gateway_settings(self) -> GatewaySettings:
-        """Where the gateway listens."""
-        return self.settings.gateway
+        """Where the gateway listens: as set in sagespec.yaml; without a port, where this project's gateway already
+        listens, else on 8080."""
+        settings = self.settings.gateway
+        if self.sets_port:
+            return settings
+        if self._port is None:
+            ours = (c for c in self.runtime.containers() if c.address == GATEWAY)
+            ports = (port_from_hash(settings, container.hash) for container in ours)
+            self._port = next((port for port in ports if port), settings.port)
+        return with_port(settings, self._port)
+
+    @property
+    def sets_port(self) -> bool:
+        """Whether sagespec.yaml names the gateway's port."""
+        return "port" in self.settings.gateway.model_fields_set
+
+    def listen_on(self, port: int) -> None:
+        """Let the gateway that is started next listen on this port; its container then says so."""
+        self._port = port
 
     @property
     def gateway_url(self) -> str:

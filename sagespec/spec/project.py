@@ -32,7 +32,7 @@ class Gateway(Model):
     host: Annotated[str, BeforeValidator(_check_host)] = "127.0.0.1"
     """Address the gateway listens on. 0.0.0.0 opens it to the network: there is no authentication."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
-    """Port the gateway listens on."""
+    """Port the gateway listens on. Left out: 8080, or the next free port when that is taken."""
 
     @property
     def url(self) -> str:

@@ -149,7 +149,7 @@ def _lock(parts: Parts) -> Iterator[Check]:
 
 
 def _gateway_port(parts: Parts) -> Iterator[Check]:
-    settings = parts.settings.gateway
+    settings = parts.gateway_settings
     place = f"{settings.host}:{settings.port}"
     ours = [c for c in parts.runtime.containers() if c.address == GATEWAY and c.state is ContainerState.RUNNING]
     if ours:
@@ -158,8 +158,11 @@ def _gateway_port(parts: Parts) -> Iterator[Check]:
         yield Check("gateway port", answers, told, "`sagespec apply` starts it anew; see `sagespec logs gateway`")
     elif is_taken(settings.host, settings.port):
         holder = listener_on(settings.port) or "another program (of another user, or in a container)"
-        fix = "stop it, or set gateway.port in sagespec.yaml"
-        yield Check("gateway port", False, f"{place} is held by {holder}", fix)
+        if parts.sets_port:
+            fix = "stop it, or set another gateway.port in sagespec.yaml"
+            yield Check("gateway port", False, f"{place} is held by {holder}", fix)
+        else:
+            yield Check("gateway port", True, f"{place} is held by {holder}; `sagespec apply` picks another port")
     else:
         yield Check("gateway port", True, f"{place} is free")
 

@@ -27,7 +27,7 @@ name: "{name}"
 
 # store: s3://my-bucket/models    # where models, logs and history are kept; a folder .sagespec/store if left out
 # runtime: docker                 # or process (no Docker needed); auto, the default, takes Docker if it answers
-# gateway: {{port: 8080}}           # endpoints answer at http://127.0.0.1:8080/endpoints/<name>/invocations
+# gateway: {{port: 8080}}           # where endpoints answer; if left out, 8080 or the next free port
 """
 
 _SPECS = """\
@@ -49,7 +49,7 @@ channels:
   validation: {{source: ../data/churn/validation.csv, content_type: text/csv}}
 stopping: {{max_runtime: 10m}}
 ---
-# POST a CSV row without the answer, get the chance that this customer leaves:
+# POST a CSV row without the answer, get the chance that this customer leaves (`sagespec status` shows the URL):
 #   curl http://127.0.0.1:8080/endpoints/churn/invocations -H "Content-Type: text/csv" --data 3,5,80.0,0
 apiVersion: sagespec/v1
 kind: Endpoint

@@ -6,7 +6,7 @@ The first half of every verb: `snapshot` is what `apply`, `status` and the other
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sagespec.errors import Origin, SpecError, WorldError
@@ -48,6 +48,14 @@ def load_specs(parts: Parts) -> Loaded:
     return load(parts.specs, parts.root, check_paths=False)
 
 
+def _in_force(parts: Parts, loaded: Loaded) -> Loaded:
+    """With the port the gateway really has, where sagespec.yaml leaves that open."""
+    if "port" in loaded.project.gateway.model_fields_set:
+        return loaded
+    project = loaded.project.model_copy(update={"gateway": parts.gateway_settings})
+    return replace(loaded, project=project)
+
+
 def desired(parts: Parts, *, check_paths: bool = True) -> tuple[Desired, Mapping[Address, Manifest]]:
     """What the specs ask for, and the manifests that were read to find out.
 
@@ -56,7 +64,7 @@ def desired(parts: Parts, *, check_paths: bool = True) -> tuple[Desired, Mapping
     """
     loaded = load_specs(parts)
     manifests = parts.records.manifests(wanted_manifests(loaded))
-    return _resolved(parts, loaded, manifests, check_paths=check_paths), manifests
+    return _resolved(parts, _in_force(parts, loaded), manifests, check_paths=check_paths), manifests
 
 
 def _resolved(parts: Parts, loaded: Loaded, manifests: Mapping[Address, Manifest], *, check_paths: bool) -> Desired:

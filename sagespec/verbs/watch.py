@@ -10,9 +10,11 @@ from sagespec.converge import Converged, converge
 from sagespec.errors import WorldError
 from sagespec.events import Caller, Report
 from sagespec.parts import Parts
+from sagespec.plan import StartGateway
 from sagespec.reconcile.options import Options
 from sagespec.verbs.locked import locked, report_runtime
 from sagespec.verbs.plan import plan, snapshot
+from sagespec.verbs.port import avoid_taken_port
 
 LOCK_WAIT_OF_WATCH_SECONDS = 600.0  # somebody applies by hand: their turn first
 
@@ -37,6 +39,8 @@ class Passes:
             pause=self._pause,
             say_runtime=False,
         ) as lock:
+            if any(isinstance(action, StartGateway) for action in found.actions):
+                avoid_taken_port(parts, self._report)
             options, self._options = self._options, replace(self._options, retry=False)
             look = partial(snapshot, parts)
             return converge(look, parts.world(), options, Caller(self._report, self._stop, lock.check))
