@@ -82,18 +82,20 @@ def test_serve_finishes_what_is_in_flight_on_sigterm(make_tree: Any, serve: Any)
     with serve(make_tree("echo")) as server:
         server.wait_until_it_answers()
         replies = []
-        slow = {"X-Amzn-SageMaker-Custom-Attributes": "delay=0.6"}
+        slow = {"X-Amzn-SageMaker-Custom-Attributes": "delay=3"}
         client = threading.Thread(target=lambda: replies.append(server.invoke("x", **slow)))
         client.start()
-        time.sleep(0.2)
+        time.sleep(1)  # for the request to arrive
         assert server.stop() == 0
         client.join()
         assert [reply.status for reply in replies] == [200]
 
 
 def test_serve_fares_as_its_environment_says(make_tree: Any, serve: Any) -> None:
-    with serve(make_tree("echo"), ECHO_START_DELAY="0.3", ECHO_UNHEALTHY_AFTER="1.5", ECHO_CRASH="2.5") as server:
+    with serve(make_tree("echo"), ECHO_START_DELAY="0.3", ECHO_UNHEALTHY_AFTER="3") as server:
         assert server.wait_until_it_answers().status == 200
-        time.sleep(1.6)
+        while server.ask("GET", "/ping").status == 200:
+            time.sleep(0.1)
         assert server.ask("GET", "/ping").status == 500
-        assert server.process.wait(timeout=5) == 1
+    with serve(make_tree("echo"), ECHO_CRASH="0.5") as server:
+        assert server.process.wait(timeout=30) == 1

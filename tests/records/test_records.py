@@ -205,11 +205,11 @@ def test_a_number_taken_by_another_attempt_is_a_conflict(records: Records) -> No
 def test_a_thousand_endpoints_are_read_soon(records: Records) -> None:
     for number in range(1000):
         records.write_revision(_revision(1, endpoint=f"e{number}"))
-    begun = time.perf_counter()
+    begun = time.process_time()
 
     assert len(records.revisions()) == 1000
 
-    assert time.perf_counter() - begun < 1.5  # 0.06 s on one idle core
+    assert time.process_time() - begun < 1.5  # 0.06 s of CPU
 
 
 # -- what others left
