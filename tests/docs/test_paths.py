@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import PAGES, ROOT, lines, rows, section, spans
+from tests.test_imports import BANDS
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 FOLDERS_OF_OURS = ("sagespec/", "tests/", "images/", "benchmarks/", "docs/", ".github/")
@@ -53,6 +54,14 @@ def test_every_room_has_its_one_reason() -> None:
     files = {file.name for file in package.glob("*.py") if not file.name.startswith("_")}
     folders = {file.parent.name for file in package.glob("*/__init__.py")}
     assert sorted(described) == sorted(files | folders)
+
+
+def test_the_bands_are_those_that_imports_are_held_to() -> None:
+    for band, _, levels in BANDS:
+        rooms = dict.fromkeys(unit.partition(".")[0] for unit in levels.replace("|", " ").split())
+        there = {room for room in rooms if list((ROOT / "sagespec").glob(f"{room}*")) and not room.startswith("_")}
+        described = rows(section(ARCHITECTURE, f"### {band.capitalize()}"))
+        assert {row[0].strip("`").removesuffix("/").removesuffix(".py") for row in described} == there, band
 
 
 def test_every_symptom_names_a_file() -> None:
