@@ -30,7 +30,7 @@ from sagespec.inputs.pipes import (
     FEEDER_FILE,
     READY_FILE,
     READY_SECONDS,
-    feeder_failure,
+    feeder_fault,
     feeder_launches,
     orders_of,
     shares_of,
@@ -99,8 +99,8 @@ class Delivery:
         give_up_at = time.monotonic() + READY_SECONDS
         for feeder in self.feeders:
             while self.runtime.read(feeder.name, READY_FILE) is None:
-                if reason := feeder_failure(self.runtime, feeder):
-                    raise WorldError(reason, fix="apply again")
+                if fault := feeder_fault(self.runtime, feeder):
+                    raise WorldError(str(fault), fix="apply again")
                 if time.monotonic() > give_up_at:
                     raise WorldError(f"{feeder.address} made no FIFOs within {READY_SECONDS:g} s", fix="apply again")
                 time.sleep(LOOK_EVERY_SECONDS)

@@ -9,6 +9,7 @@ from typing import Any
 from sagespec.inputs.channels import Contents, share_of
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.desired import DesiredChannel, DesiredJob
+from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.observed import ContainerState
@@ -64,20 +65,20 @@ def feeder_launches(project_name: str, job: DesiredJob, hosts: Sequence[Launch])
     )
 
 
-def feeder_failure(runtime: Runtime, feeder: Launch) -> str:
-    """Why a feeder feeds no more, as a FailureReason; '' while it does."""
+def feeder_fault(runtime: Runtime, feeder: Launch) -> Fault | None:
+    """Why a feeder has stopped feeding; None while it feeds."""
     container = runtime.inspect(feeder.name)
     if container is None:
-        return f"InternalServerError: {feeder.address}, which feeds the pipes, was removed while it ran"
+        return Fault(FaultKind.INTERNAL, f"{feeder.address}, which feeds the pipes, was removed while it ran")
     if container.state is not ContainerState.EXITED:
-        return ""
-    said = runtime.read(feeder.name, "output/failure")
-    if said:
-        return said.decode(errors="replace").strip()
+        return None
+    said = runtime.read(feeder.name, "output/failure") or b""
+    if fault := Fault.read(said.decode(errors="replace").strip()):
+        return fault
     note = f" ({container.note})" if container.note else ""
     lines = "\n".join(runtime.logs(feeder.name, tail=5))
-    reason = f"InternalServerError: {feeder.address}, which feeds the pipes, exited with code {container.exit_code}"
-    return reason + note + (f"; its last lines:\n{lines}" if lines else "")
+    reason = f"{feeder.address}, which feeds the pipes, exited with code {container.exit_code}{note}"
+    return Fault(FaultKind.INTERNAL, reason + (f"; its last lines:\n{lines}" if lines else ""))
 
 
 def volume_of(host: Launch) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from sagespec.records.records import Records
 from sagespec.state.desired import DesiredJob
+from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import Artifact, Attempt, AttemptsRecord, Manifest
 
@@ -59,13 +60,14 @@ class Attempts:
         return self._kept.wanted_at + timedelta(seconds=self._job.max_wait)
 
     @property
-    def overdue_text(self) -> str:
-        return f"MaxWaitTimeExceeded: waiting and running took longer than {self._job.max_wait:g} s"
+    def max_wait_exceeded(self) -> Fault:
+        """What ends the job at `give_up_at`."""
+        return Fault(FaultKind.MAX_WAIT, f"waiting and running took longer than {self._job.max_wait:g} s")
 
     @property
-    def overdue(self) -> str:
-        """Why the job must not be begun any more; '' while it may."""
-        return self.overdue_text if self.give_up_at and datetime.now(UTC) >= self.give_up_at else ""
+    def overdue(self) -> Fault | None:
+        """Why the job must not start any more; None while it may."""
+        return self.max_wait_exceeded if self.give_up_at and datetime.now(UTC) >= self.give_up_at else None
 
     @property
     def wanted_at(self) -> datetime:

@@ -23,6 +23,7 @@ from sagespec.run.faults import HostEnd, Verdict, judge
 from sagespec.run.follow import Ended
 from sagespec.run.jobs import JobRun
 from sagespec.run.metrics import final_values, series_of
+from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.launches import Launch
 from sagespec.state.manifest import Artifact, JobStatus, Manifest
 
@@ -34,8 +35,8 @@ def collect(run: JobRun, ended: Ended) -> Manifest | None:
         run.patiently(run.checkpoints.keep_rest)
     ends = run.patiently(partial(_ends, run, ended))
     verdict = judge(ends, ended.ending)
-    if verdict.is_platforms and run.stop.reason:
-        verdict = Verdict(JobStatus.STOPPED, run.stop.reason)
+    if verdict.is_platforms and run.stop.fault:
+        verdict = Verdict(JobStatus.STOPPED, run.stop.fault)
     seconds = time.time() - ended.started.training_from
     if verdict.is_platforms and run.attempts.may_go_on(seconds):
         _close_attempt(run, ended, verdict, seconds)
@@ -48,11 +49,11 @@ def collect(run: JobRun, ended: Ended) -> Manifest | None:
     return manifest
 
 
-def record_unstarted(run: JobRun, reason: str) -> Manifest:
+def record_unstarted(run: JobRun, fault: Fault) -> Manifest:
     """The manifest of a job that ended while it waited, or while its data were fetched."""
     manifest = _manifest(
         run,
-        Verdict(JobStatus.STOPPED, reason),
+        Verdict(JobStatus.STOPPED, fault),
         git=run.jobs.git,
         started_at=run.attempts.wanted_at,
         ended_at=datetime.now(UTC),
@@ -108,7 +109,7 @@ def _store_results(run: JobRun, ended: Ended, ends: Sequence[HostEnd], verdict: 
         if output and _has_members(output):
             artifacts["output"] = _upload(run, "output.tar.gz", output)
     except UnfitMember as unfit:  # a verdict on what was made: to collect it again would end the same
-        verdict = Verdict(JobStatus.FAILED, f"AlgorithmError: {unfit.problems[0].what}")
+        verdict = Verdict(JobStatus.FAILED, Fault(FaultKind.ALGORITHM, unfit.problems[0].what))
     return _Results(verdict, artifacts, training_until, time.monotonic() - begun)
 
 

@@ -1,12 +1,11 @@
 """Whose fault the end of a job is: the algorithm's, the input's, or the platform's. Decided on values alone.
 
-`collect` asks once all hosts have ended. The prefixes are those of SageMaker's FailureReason (AlgorithmError,
-ClientError, InternalServerError); only the last is worth another attempt, as in SageMaker's RetryStrategy.
+`collect` asks once all hosts have ended. Only the platform's faults are worth another attempt, as in SageMaker's
+RetryStrategy.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,11 +13,11 @@ from enum import StrEnum
 from pydantic import BaseModel
 
 from sagespec.contract import FAILURE_REASON_LENGTH
+from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import Container
 
 FROM_OUTSIDE = {137: "SIGKILL", 143: "SIGTERM"}  # process 1 of a container cannot send itself the first
-_FAULT = re.compile(r"\w+Error: ")  # begins a FailureReason
 UNKNOWN_CODE = 255  # what Docker says of a container that ended while it was not looking
 
 
@@ -46,13 +45,13 @@ class HostEnd:
 
 
 class Ending(BaseModel):
-    """Why we stopped a job's hosts, kept in its containers so that whoever comes next judges as we would have.
+    """Why we stopped a job's hosts, kept in its containers so that whoever follows it next judges as we would have.
 
-    reason: of the stop, or a FailureReason where the feeders failed; '' when one host's end was it. by_themselves: the
-    hosts that had ended before.
+    fault: of the stop, or of the feeders; None when a host had ended in a way that left the others no use.
+    by_themselves: the hosts that had ended before.
     """
 
-    reason: str = ""
+    fault: Fault | None = None
     by_themselves: tuple[str, ...] = ()
 
 
@@ -61,29 +60,32 @@ class Verdict:
     """is_platforms: whether another attempt may end better."""
 
     status: JobStatus
-    reason: str = ""
+    fault: Fault | None = None
     is_platforms: bool = False
+
+    @property
+    def reason(self) -> str:
+        """As the manifest says it; '' when the job completed."""
+        return str(self.fault or "")
 
 
 def judge(ends: Sequence[HostEnd], ending: Ending | None) -> Verdict:
     """The verdict on hosts that have all ended. Hosts that we stopped are not asked why they ended.
 
-    The loss of one host lets the others fail in ways of their own, so the platform's fault is looked for first.
-    Of several failures a ClientError tells most.
+    When one host is lost, the others may fail in ways of their own, so the platform's fault is looked for first.
+    Of several failures a ClientError says most.
     """
-    if ending and ending.reason:
-        is_fault = bool(_FAULT.match(ending.reason))
-        is_platforms = ending.reason.startswith("InternalServerError")
-        return Verdict(JobStatus.FAILED if is_fault else JobStatus.STOPPED, ending.reason, is_platforms)
+    if ending and ending.fault:
+        kind = ending.fault.kind
+        status = JobStatus.STOPPED if kind.is_stop else JobStatus.FAILED
+        return Verdict(status, ending.fault, is_platforms=kind is FaultKind.INTERNAL)
     own = [end for end in ends if ending is None or end.host in ending.by_themselves]
-    fault = next((fault for end in own if (fault := _platforms_fault(end))), "")
-    if fault:
-        return Verdict(JobStatus.FAILED, f"InternalServerError: {fault}", is_platforms=True)
-    reasons = [_failure(end) for end in own if end.exit_code]
-    if not reasons:
+    if reason := next(filter(None, map(_platforms_fault, own)), ""):
+        return Verdict(JobStatus.FAILED, Fault(FaultKind.INTERNAL, reason), is_platforms=True)
+    failures = [_failure(end) for end in own if end.exit_code]
+    if not failures:
         return Verdict(JobStatus.COMPLETED)
-    reason = next((reason for reason in reasons if reason.startswith("ClientError")), reasons[0])
-    return Verdict(JobStatus.FAILED, reason)
+    return Verdict(JobStatus.FAILED, next((f for f in failures if f.kind is FaultKind.CLIENT), failures[0]))
 
 
 def _platforms_fault(end: HostEnd) -> str:
@@ -102,12 +104,13 @@ def _platforms_fault(end: HostEnd) -> str:
     return ""
 
 
-def _failure(end: HostEnd) -> str:
+def _failure(end: HostEnd) -> Fault:
     """What SageMaker calls the FailureReason: the first 1,024 characters of output/failure, or the exit code with
     the last lines."""
     if text := end.failure.strip()[:FAILURE_REASON_LENGTH]:
-        return text if _FAULT.match(text) else f"AlgorithmError: {text}"
+        fault = Fault.read(text)
+        return fault if fault and not fault.kind.is_stop else Fault(FaultKind.ALGORITHM, text)
     note = f" ({end.container.note})" if end.container and end.container.note else ""
-    reason = f"AlgorithmError: {end.host} exited with code {end.exit_code}{note}"
+    reason = f"{end.host} exited with code {end.exit_code}{note}"
     said = "\n".join(end.last_lines)
-    return f"{reason}; its last lines:\n{said}" if said else reason
+    return Fault(FaultKind.ALGORITHM, f"{reason}; its last lines:\n{said}" if said else reason)

@@ -22,6 +22,7 @@ from sagespec.run.faults import Ending
 from sagespec.run.jobs import JobRun
 from sagespec.run.metrics import FoundMetrics, patterns_of
 from sagespec.run.start import Started
+from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.launches import Launch
 
 POLL_EVERY_SECONDS = 0.1
@@ -55,7 +56,7 @@ class Ended:
 @dataclass(frozen=True)
 class _Deadline:
     at: float  # seconds since 1970
-    reason: str
+    fault: Fault
 
 
 def follow(run: JobRun, started: Started, folder: Path) -> Ended:
@@ -93,8 +94,8 @@ def _wait(run: JobRun, deadline: _Deadline) -> Ending | None:
             if containers.have_all_ended:
                 return ending
             if ending:
-                if ending.reason:
-                    run.note(f"{ending.reason}; SIGTERM, then up to {STOP_GRACE_SECONDS:g} s")
+                if ending.fault:
+                    run.note(f"{ending.fault}; SIGTERM, then up to {STOP_GRACE_SECONDS:g} s")
                 run.patiently(partial(containers.stop, ending))
                 continue
         if run.caller.cancelled.wait(POLL_EVERY_SECONDS):
@@ -105,11 +106,11 @@ def _reason_to_stop(run: JobRun, deadline: _Deadline) -> Ending | None:
     containers = run.containers
     # The feeder's fault first: a host may end, even well, because its pipe broke off.
     if containers.feeders_fault:
-        return Ending(reason=containers.feeders_fault, by_themselves=containers.ended)
+        return Ending(fault=containers.feeders_fault, by_themselves=containers.ended)
     if containers.have_all_ended:
         return None
-    if reason := run.stop.reason or (deadline.reason if time.time() > deadline.at else ""):
-        return Ending(reason=reason, by_themselves=containers.ended)
+    if fault := run.stop.fault or (deadline.fault if time.time() > deadline.at else None):
+        return Ending(fault=fault, by_themselves=containers.ended)
     return Ending(by_themselves=containers.ended) if containers.have_failed else None
 
 
@@ -117,10 +118,9 @@ def _deadline(run: JobRun, started: Started) -> _Deadline:
     """When the job is to be stopped, and the reason then."""
     job, attempts = run.job, run.attempts
     runs_until = started.training_from + job.max_runtime - attempts.spent_seconds
-    run_time = _Deadline(runs_until, f"MaxRuntimeExceeded: it ran longer than {job.max_runtime:g} s")
     if attempts.give_up_at and attempts.give_up_at.timestamp() < runs_until:
-        return _Deadline(attempts.give_up_at.timestamp(), attempts.overdue_text)
-    return run_time
+        return _Deadline(attempts.give_up_at.timestamp(), attempts.max_wait_exceeded)
+    return _Deadline(runs_until, Fault(FaultKind.MAX_RUNTIME, f"it ran longer than {job.max_runtime:g} s"))
 
 
 # -- their logs

@@ -13,13 +13,14 @@ from contextlib import suppress
 
 from sagespec.contract import STOP_GRACE_SECONDS
 from sagespec.errors import WorldError
-from sagespec.inputs.pipes import feeder_failure
+from sagespec.inputs.pipes import feeder_fault
 from sagespec.run.faults import Ending, EndSeen
 from sagespec.runtimes.protocol import Runtime
+from sagespec.state.faults import Fault
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Container, ContainerState
 
-ENDING_FILE = "input/config/sagespec-ending.json"
+ENDING_FILE = "input/config/sagespec-stopped.json"
 RECOVERY_SECONDS = 10.0  # that an engine which answers again takes to find out what became of its containers
 
 
@@ -27,7 +28,7 @@ class JobContainers:
     """The containers of `launches` and their feeders.
 
     by_alias: as last seen; None for one that vanished. ends: how we came to know of those that have ended.
-    feeders_fault: why the feeders have stopped feeding them; '' while they feed.
+    feeders_fault: why the feeders have stopped feeding them; None while they feed.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class JobContainers:
     ) -> None:
         self.by_alias: dict[str, Container | None] = {}
         self.ends: dict[str, EndSeen] = {}
-        self.feeders_fault = ""
+        self.feeders_fault: Fault | None = None
         self._runtime = runtime
         self._launches = launches
         self._feeders = feeders
@@ -59,8 +60,8 @@ class JobContainers:
         """Ask the engine about all hosts; False when it does not answer. WorldError when that lasts too long."""
         try:
             self.by_alias = {launch.alias: self._runtime.inspect(launch.name) for launch in self._launches}
-            faults = (feeder_failure(self._runtime, feeder) for feeder in self._feeders)
-            self.feeders_fault = next(filter(None, faults), "")
+            faults = (feeder_fault(self._runtime, feeder) for feeder in self._feeders)
+            self.feeders_fault = next(filter(None, faults), None)
         except WorldError as error:
             self._wait_for_engine(error)
             return False

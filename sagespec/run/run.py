@@ -56,8 +56,8 @@ def run_job(jobs: Jobs, job: DesiredJob, caller: Caller) -> None:
 
 def _attempt(run: JobRun) -> Manifest | None:
     """One attempt, begun or picked up; None when the platform ended it and another one is due."""
-    if not run.containers.are_there() and (reason := begin(run)):
-        return record_unstarted(run, reason)
+    if not run.containers.are_there() and (fault := begin(run)):
+        return record_unstarted(run, fault)
     started = read_started(run)
     if run.attempts.has_ended(started.attempt):  # its containers are left over
         run.containers.remove()

@@ -27,6 +27,7 @@ from sagespec.run.stops import StopAsked
 from sagespec.runtimes.protocol import CannotStart, Runtime
 from sagespec.sources.files import copy_source
 from sagespec.state.desired import DesiredCode
+from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.hashes import same_hash
 from sagespec.state.launches import Launch
 from sagespec.state.manifest import Git, Input
@@ -72,10 +73,10 @@ def read_started(run: JobRun) -> Started:
     return Started.model_validate_json(content)
 
 
-def begin(run: JobRun) -> str:
-    """Create the containers, fill and start them; why the job ended before it ran, '' when it runs."""
-    if reason := run.stop.reason or run.attempts.overdue:
-        return reason
+def begin(run: JobRun) -> Fault | None:
+    """Create the containers, fill and start them; why the job ended before it ran, None when it runs."""
+    if fault := run.stop.fault or run.attempts.overdue:
+        return fault
     if run.job.max_wait is not None:
         run.attempts.want()
     try:
@@ -83,11 +84,11 @@ def begin(run: JobRun) -> str:
         _start(run)
     except StopAsked:
         run.containers.remove()
-        return run.stop.reason
+        return run.stop.fault
     except BaseException:
         run.containers.remove()
         raise
-    return ""
+    return None
 
 
 def _clear_checkpoints_of_another_spec(run: JobRun) -> None:
@@ -188,13 +189,14 @@ def _start_host(run: JobRun, launch: Launch) -> None:
             run.jobs.runtime.start(launch.name)
         except CannotStart as error:
             problem = error.problems[0]
-            raise WorldError(f"AlgorithmError: {problem.what}", why=problem.why, fix=problem.fix) from error
+            fault = Fault(FaultKind.ALGORITHM, problem.what)
+            raise WorldError(str(fault), why=problem.why, fix=problem.fix) from error
         except WorldError as error:
             problem = error.problems[0]
-            what = f"InternalServerError: {problem.what}"
+            fault = Fault(FaultKind.INTERNAL, problem.what)
             if pause is None:
-                raise WorldError(what, why=problem.why, fix=problem.fix) from error
-            run.note(f"{what}; trying again in {pause:g} s")
+                raise WorldError(str(fault), why=problem.why, fix=problem.fix) from error
+            run.note(f"{fault}; trying again in {pause:g} s")
             time.sleep(pause)
         else:
             return

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from sagespec.errors import WorldError
 from sagespec.records.records import Records
 from sagespec.state.addresses import Address
+from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.manifest import Manifest, StopRequest
 
 REFRESH_EVERY_SECONDS = 1.0
@@ -45,8 +46,8 @@ class StopRequests:
         self._manifest = manifest
 
     @property
-    def reason(self) -> str:
-        return f"Stopped: asked for by {self.request.by}" if self.request else ""
+    def fault(self) -> Fault | None:
+        return Fault(FaultKind.STOPPED, f"asked for by {self.request.by}") if self.request else None
 
     def refresh(self) -> bool:
         """Ask the store again; whether there is a request."""

@@ -14,6 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sagespec.state.faults import Fault, FaultKind
+
 MANIFEST_FORMAT = 1
 
 
@@ -112,8 +114,9 @@ class Manifest(Record):
         """How it ended and why (nothing of a job that completed), in a line or more."""
         if not self.reason:
             return self.status.value
-        said = self.reason.lower().startswith(self.status)  # "Stopped: asked for by …"
-        return self.reason if said else f"{self.status}: {self.reason}"
+        fault = Fault.read(self.reason)
+        says_so = fault is not None and fault.kind is FaultKind.STOPPED
+        return self.reason if says_so else f"{self.status}: {self.reason}"
 
     @property
     def final_metrics(self) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import pytest
 
 from sagespec.run.faults import Ending, EndSeen, HostEnd, Verdict, judge
 from sagespec.state.addresses import job_address
+from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import Container, ContainerState
 
@@ -76,8 +77,20 @@ CASES = {
         FAILED,
         "AlgorithmError: algo-2 exited with code 2",
     ),
-    "stopped by us": ([ended(137)], Ending(reason="MaxRuntimeExceeded: x"), JobStatus.STOPPED, "MaxRuntimeExceeded: x"),
-    "its feeder": ([ended(0)], Ending(reason="InternalServerError: fed no more"), FAILED, "InternalServerError: fed"),
+    "stopped by us": (
+        [ended(137)],
+        Ending(fault=Fault(FaultKind.MAX_RUNTIME, "x")),
+        JobStatus.STOPPED,
+        "MaxRuntimeExceeded: x",
+    ),
+    "its feeder": (
+        [ended(0)],
+        Ending(fault=Fault(FaultKind.INTERNAL, "fed no more")),
+        FAILED,
+        "InternalServerError: fed",
+    ),
+    "a word of its own": ([ended(1, failure="ValueError: x")], None, FAILED, "ValueError: x"),
+    "no stop, whatever it says": ([ended(1, failure="Stopped: x")], None, FAILED, "AlgorithmError: Stopped: x"),
 }
 
 
@@ -91,4 +104,15 @@ def test_whose_fault_it_is(case: str) -> None:
 
 
 def test_no_more_than_1024_characters_of_a_failure_file() -> None:
-    assert judge([ended(1, failure="x" * 3000)], None) == Verdict(FAILED, "AlgorithmError: " + "x" * 1024)
+    assert judge([ended(1, failure="x" * 3000)], None) == Verdict(FAILED, Fault(FaultKind.ALGORITHM, "x" * 1024))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind is not FaultKind.OTHER])
+def test_the_text_of_a_fault_is_read_back_as_it_was(kind: FaultKind) -> None:
+    fault = Fault(kind, "it: went wrong\nbadly")
+    assert Fault.read(str(fault)) == fault
+
+
+def test_the_note_of_a_stop_is_read_back_as_it_was() -> None:
+    ending = Ending(fault=Fault(FaultKind.STOPPED, "asked for by ada on build-7"), by_themselves=("algo-1",))
+    assert Ending.model_validate_json(ending.model_dump_json()) == ending
