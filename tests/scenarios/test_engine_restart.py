@@ -75,7 +75,8 @@ def engine() -> Iterator[Engine]:
     folder = Path(tempfile.mkdtemp(prefix="sagespec-", dir="/var/tmp"))  # a socket's path must be short
     bridge = f"ss{os.getpid()}"[:15]
     subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
-    subprocess.run(["ip", "address", "add", "10.213.77.1/24", "dev", bridge], check=True)
+    subnet = f"10.213.{os.getpid() % 256}.1/24"  # another for each worker
+    subprocess.run(["ip", "address", "add", subnet, "dev", bridge], check=True)
     second = Engine(folder, bridge)
     try:
         second.start()
