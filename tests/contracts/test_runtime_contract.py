@@ -40,7 +40,7 @@ from tests.fakes import Behaviour, FakeEngine, FakeRuntime
 
 T = TypeVar("T")
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 90.0
 EVERY_BYTE = bytes(range(256))
 NOTHING = Behaviour()
 FOREVER = Behaviour(lasts=None)

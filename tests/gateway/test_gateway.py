@@ -34,7 +34,7 @@ from sagespec.state.programs import Program
 from tests import built
 from tests.ports import free_port
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 BODY = b"5.1,3.5,1.4,0.2"
 
 

@@ -20,7 +20,7 @@ import pytest
 from tests.ports import free_port
 
 IMAGES = Path(__file__).parents[2] / "images"
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 90
 
 
 @dataclass
@@ -90,7 +90,7 @@ class Served:
     port: int
 
     def ask(self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Reply:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)) as connection:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             connection.request(method, path, body, dict(headers or {}))  # type: ignore[arg-type]
             response = connection.getresponse()
             return Reply(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())

@@ -21,18 +21,18 @@ def test_watch_follows_edits_and_heals(workspace: Workspace) -> None:
     workspace.run("apply")
     with workspace.running("watch") as watcher:
         workspace.edit("weight: 90", "weight: 30")
-        wait_until(lambda: weights(workspace) == {"stable": 0.75, "candidate": 0.25}, 15)
+        wait_until(lambda: weights(workspace) == {"stable": 0.75, "candidate": 0.25})
 
         victim = workspace.names()["endpoint/answers/stable#0"]
         with workspace.engine() as engine:
             engine.remove(victim)
-        wait_until(lambda: workspace.names().get("endpoint/answers/stable#0") == victim, 15)
-        wait_until(lambda: workspace.invoke("answers", "x", variant="stable")[0] == 200, 15)
+        wait_until(lambda: workspace.names().get("endpoint/answers/stable#0") == victim)
+        wait_until(lambda: workspace.invoke("answers", "x", variant="stable")[0] == 200)
 
         good = (workspace.root / "specs/all.yaml").read_text()
         workspace.write(good.replace("weight: 30", "weight: heavy"))
         workspace.write(good.replace("weight: 30", "weight: 40"))
-        wait_until(lambda: weights(workspace) == {"stable": 0.8, "candidate": 0.2}, 20)
+        wait_until(lambda: weights(workspace) == {"stable": 0.8, "candidate": 0.2})
 
         watcher.send_signal(signal.SIGINT)
         watcher.wait(20)

@@ -67,7 +67,7 @@ class Workspace:
     def env(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(REPOSITORY), "CI": "true", **self.environment}
 
-    def run(self, *words: str, code: int | None = 0, timeout: float = 180) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, code: int | None = 0, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """Run the command to its end; `code` is the exit code it must give (None: any)."""
         result = subprocess.run(
             self.command(*words), cwd=self.root, env=self.env, capture_output=True, text=True, timeout=timeout
@@ -157,7 +157,7 @@ class Workspace:
             return answer.status, answer.body.decode(), answer.variant
 
 
-def wait_until(claim: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(claim: Callable[[], bool], seconds: float = 90.0) -> None:
     """Look again and again until the claim holds."""
     import time
 

@@ -121,7 +121,7 @@ def run(runtime: DockerRuntime, launch: Launch) -> list[str]:
     return list(runtime.logs(launch.name, follow=True))[1:]
 
 
-def until(holds: Callable[[], object], seconds: float = 15) -> None:
+def until(holds: Callable[[], object], seconds: float = 60) -> None:
     give_up = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < give_up, "it did not come true in time"

@@ -78,7 +78,7 @@ def file(runtime: ProcessRuntime, name: str, path: str) -> str:
 
 
 def wait_for(look: Callable[[], T | None]) -> T:
-    give_up_at = time.monotonic() + 20
+    give_up_at = time.monotonic() + 60
     while (found := look()) is None:
         assert time.monotonic() < give_up_at, "it did not come"
         time.sleep(0.01)
