@@ -6,7 +6,10 @@ safe to repeat; it names its cause and the actions it waits for. The text form i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -74,14 +77,17 @@ class Cause:
 
 @dataclass(frozen=True, kw_only=True)
 class _Action:
+    """verb and about: what is done to what. subject: the fields that tell two such apart. after: ids it waits for."""
+
     verb: ClassVar[str]
+    subject: ClassVar[tuple[str, ...]] = ()
     about: Address
     cause: Cause
     after: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
-        return f"{self.verb} {self.about}"
+        return " ".join([self.verb, str(self.about), *(str(getattr(self, name)) for name in self.subject)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +113,8 @@ class RemoveContainer(_Action):
     """Remove one container that serves nothing: a job's left-over, or the gateway."""
 
     verb = "remove-container"
+    subject = ("container",)
     container: str
-
-    @property
-    def id(self) -> str:
-        return f"{self.verb} {self.about} {self.container}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +122,9 @@ class StartInstance(_Action):
     """Start one serving container with its model; a dead one of the same name is removed first."""
 
     verb = "start-instance"
+    subject = ("container",)
     container: str
     variant: DesiredVariant
-
-    @property
-    def id(self) -> str:
-        return f"{self.verb} {self.about} {self.container}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +136,7 @@ class AwaitHealthy(_Action):
     """
 
     verb = "await-healthy"
+    subject = ("hash",)
     variant: str
     hash: str
     containers: tuple[str, ...]
@@ -143,10 +144,6 @@ class AwaitHealthy(_Action):
     min_healthy: float
     endpoint: DesiredEndpoint
     revision: int | None
-
-    @property
-    def id(self) -> str:
-        return f"{self.verb} {self.about} {self.hash}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,12 +159,9 @@ class DrainInstance(_Action):
     """Wait until no request of this container is in flight, at most `within` seconds."""
 
     verb = "drain-instance"
+    subject = ("container",)
     container: str
     within: float
-
-    @property
-    def id(self) -> str:
-        return f"{self.verb} {self.about} {self.container}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,11 +169,8 @@ class RemoveInstance(_Action):
     """Take one serving container out of the gateway's sight, stop it and remove it."""
 
     verb = "remove-instance"
+    subject = ("container",)
     container: str
-
-    @property
-    def id(self) -> str:
-        return f"{self.verb} {self.about} {self.container}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,15 +178,12 @@ class RecordRevision(_Action):
     """Write what became of a revision to the store."""
 
     verb = "record-revision"
+    subject = ("number", "status")
     number: int
     status: RevisionStatus
     endpoint_hash: str
     record: EndpointRecord
     started_at: datetime
-
-    @property
-    def id(self) -> str:
-        return f"{self.verb} {self.about} {self.number} {self.status}"
 
 
 Action = (
@@ -229,6 +217,18 @@ class Plan:
 
     def __str__(self) -> str:
         return self.text()
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many actions of each verb, in the order in which the verbs first occur."""
+        return Counter(action.verb for action in self.actions)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the plan does and refuses: two plans with one digest are the same decision."""
+        document = self.as_json()
+        decided = {"actions": document["actions"], "refused": document["refused"]}
+        return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
 
     def text(self) -> str:
         """One line an action: verb, address, cause; columns aligned. Ends without a newline."""

@@ -39,7 +39,7 @@ BANDS = [
 VALUES = "collections dataclasses datetime enum functools itertools math re typing"
 PURE = {
     "reconcile": ("plan state spec errors", VALUES, "the same snapshot must give the same plan"),
-    "plan": ("state errors", VALUES, "printed, compared and carried out, never asked for more"),
+    "plan": ("state errors", f"{VALUES} hashlib json", "printed, compared and carried out, never asked for more"),
     "state": ("spec errors", f"{VALUES} hashlib json pydantic", "hashes are of values alone"),
     "gateway.table": ("gateway state errors", f"{VALUES} hashlib json", "the gateway writes and asks; this says what"),
     "gateway.routes": ("gateway state errors", f"{VALUES} json", "the gateway writes and asks; this says what"),

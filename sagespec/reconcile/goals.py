@@ -2,53 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sagespec.errors import Problem
-from sagespec.plan import (
-    RunJob,
-)
-from sagespec.reconcile.options import Options, Part
-from sagespec.state.addresses import Address
+from sagespec.reconcile.given import Given
 from sagespec.state.desired import DesiredEndpoint, desired_endpoint
 from sagespec.state.hashes import same_hash
-from sagespec.state.manifest import JobStatus
-from sagespec.state.observed import Observed
-from sagespec.state.revision import Revision, RevisionStatus
+from sagespec.state.revision import Revision, RevisionStatus, live_revision
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What the endpoint shall be now: the spec (`pending` when it is not live yet) or the live revision."""
+    """What the endpoint should be now: its spec (`pending` when that is not live yet) or the live revision.
 
-    endpoint: DesiredEndpoint | None
+    before: what is live. next_number: of the revision that this pass would record.
+    """
+
+    endpoint: DesiredEndpoint
     pending: bool
-    problem: Problem | None = None
+    before: DesiredEndpoint | None
+    next_number: int
 
 
-def choose_goal(
-    desired: DesiredEndpoint,
-    revisions: tuple[Revision, ...],
-    live: Revision | None,
-    observed: Observed,
-    jobs: Mapping[Address, Part],
-    options: Options,
-) -> Goal:
-    if live and same_hash(desired.hash, live.hash):
-        return Goal(desired_endpoint(desired.name, live.asked, desired.origin), pending=False)
-    problem = _turned_down(desired, revisions, live, options) or _missing_model(desired, observed, jobs)
+def choose_goal(desired: DesiredEndpoint, given: Given) -> tuple[Goal | None, Problem | None]:
+    """The goal, None when there is nothing to serve; and why it is not the spec, when it is not."""
+    revisions = given.observed.revisions.get(desired.name, ())
+    live = live_revision(revisions)
+    before = desired_endpoint(desired.name, live.asked) if live else None
+    number = revisions[-1].number + 1 if revisions else 1
+    if live and before and same_hash(desired.hash, live.hash):
+        return Goal(replace(before, origin=desired.origin), False, before, number), None
+    problem = None if given.options.retry else _turned_down(desired, revisions, live)
+    problem = problem or _missing_model(desired, given)
     if problem is None:
-        return Goal(desired, pending=True)
-    return Goal(desired_endpoint(desired.name, live.asked) if live else None, pending=False, problem=problem)
+        return Goal(desired, True, before, number), None
+    return Goal(before, False, before, number) if before else None, problem
 
 
-def _turned_down(
-    desired: DesiredEndpoint, revisions: tuple[Revision, ...], live: Revision | None, options: Options
-) -> Problem | None:
+def _turned_down(desired: DesiredEndpoint, revisions: tuple[Revision, ...], live: Revision | None) -> Problem | None:
     """Why this very spec is not tried: it has failed since the live one went live, or was rolled back to it."""
-    if options.retry:
-        return None
     given_up = next((r for r in reversed(revisions) if r is live or same_hash(desired.hash, r.hash)), None)
     if given_up is None:
         return None
@@ -70,14 +62,13 @@ def _turned_down(
     )
 
 
-def _missing_model(desired: DesiredEndpoint, observed: Observed, jobs: Mapping[Address, Part]) -> Problem | None:
+def _missing_model(desired: DesiredEndpoint, given: Given) -> Problem | None:
     """Why a model of this endpoint cannot be had by this plan; None when all are there or will be made."""
     for variant in desired.variants:
         job = variant.model.job
-        if job is None or is_trained(job, observed):
+        if job is None or given.is_trained(job):
             continue
-        part = jobs.get(job)
-        if part is None or not any(isinstance(action, RunJob) for action in part.actions):
+        if not given.runs_of(job):
             return Problem(
                 what=f"variant {variant.name} needs {job}, which is not trained",
                 about=str(desired.address),
@@ -86,8 +77,3 @@ def _missing_model(desired: DesiredEndpoint, observed: Observed, jobs: Mapping[A
                 where=desired.origin,
             )
     return None
-
-
-def is_trained(job: Address, observed: Observed) -> bool:
-    manifest = observed.manifests.get(job)
-    return manifest is not None and manifest.status is JobStatus.COMPLETED

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sagespec.plan import (
     AwaitHealthy,
     Cause,
     Reason,
-    RunJob,
     StartInstance,
 )
 from sagespec.reconcile.causes import changed_by_update, replace_changes
-from sagespec.reconcile.goals import Goal, is_trained
-from sagespec.reconcile.options import Part
+from sagespec.reconcile.given import Given
+from sagespec.reconcile.goals import Goal
 from sagespec.spec.document import Update
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredEndpoint, DesiredVariant
 from sagespec.state.hashes import same_hash
 from sagespec.state.labels import container_name
-from sagespec.state.observed import Container, ContainerState, Observed, Route
+from sagespec.state.observed import Container, ContainerState
 
 # A running instance that does not answer /ping is given this long since its start before it is replaced.
 UNHEALTHY_GRACE = timedelta(seconds=30)
@@ -39,25 +38,20 @@ class Instance:
     proven: bool
 
 
-def wanted_instances(
-    project_name: str,
-    endpoint: DesiredEndpoint,
-    before: DesiredEndpoint | None,
-    route: Route | None,
-    observed: Observed,
-    now: datetime,
-) -> tuple[Instance, ...]:
-    containers = {container.name: container for container in observed.containers_of(endpoint.address)}
+def wanted_instances(goal: Goal, given: Given) -> tuple[Instance, ...]:
+    endpoint = goal.endpoint
+    route = given.observed.gateway.routes.get(endpoint.name)
+    containers = {container.name: container for container in given.observed.containers_of(endpoint.address)}
     result = []
     for variant in endpoint.variants:
         hash_text = _live_hash(variant, containers.values())
         target = route.target(variant.name, hash_text) if route else None
         for index in range(variant.instances):
             address = Address("endpoint", endpoint.name, variant=variant.name, instance=index)
-            name = container_name(project_name, address, hash_text)
+            name = container_name(given.project_name, address, hash_text)
             container = containers.get(name)
             in_route = target is not None and name in target.instances
-            start = _why_start(variant, before, container, in_route, observed, now)
+            start = _why_start(variant, goal.before, container, in_route, given)
             result.append(Instance(address, name, hash_text, variant, start, proven=in_route and start is None))
     return tuple(result)
 
@@ -75,8 +69,7 @@ def _why_start(
     before: DesiredEndpoint | None,
     container: Container | None,
     in_route: bool,
-    observed: Observed,
-    now: datetime,
+    given: Given,
 ) -> Cause | None:
     """Why this instance must be started, or None when it stands."""
     if container is None:
@@ -85,9 +78,9 @@ def _why_start(
         return Cause(Reason.ADOPTED, note="an earlier run was cut short before it started")
     if container.state is ContainerState.EXITED:
         return Cause(Reason.DRIFT, note=f"it has exited with code {container.exit_code}")
-    probe = observed.gateway.probes.get(container.name)
+    probe = given.observed.gateway.probes.get(container.name)
     silent = in_route and probe is not None and not probe.healthy
-    if silent and container.started_at and now - container.started_at > UNHEALTHY_GRACE:
+    if silent and container.started_at and given.now - container.started_at > UNHEALTHY_GRACE:
         return Cause(Reason.DRIFT, note="it does not answer /ping")
     return None
 
@@ -104,14 +97,12 @@ def _why_new(variant: DesiredVariant, before: DesiredEndpoint | None, in_route: 
     return Cause(Reason.DRIFT, note="its container is gone")
 
 
-def start_action(
-    instance: Instance, gateway_ids: tuple[str, ...], jobs: Mapping[Address, Part], observed: Observed
-) -> StartInstance:
+def start_action(instance: Instance, given: Given) -> StartInstance:
     assert instance.start is not None
     job = instance.variant.model.job
-    after = gateway_ids
-    if job and job in jobs and not is_trained(job, observed):  # a revision may name a job whose spec is gone
-        after += tuple(action.id for action in jobs[job].actions if isinstance(action, RunJob))
+    after = given.gateway_ids
+    if job and not given.is_trained(job):
+        after += given.runs_of(job)
     return StartInstance(
         about=instance.address,
         cause=instance.start,
@@ -125,11 +116,9 @@ def await_actions(
     goal: Goal,
     instances: tuple[Instance, ...],
     starts: tuple[StartInstance, ...],
-    gateway_ids: tuple[str, ...],
-    number: int,
+    given: Given,
 ) -> tuple[AwaitHealthy, ...]:
     """One wait for each variant that has instances without traffic."""
-    assert goal.endpoint is not None
     started = {action.container: action.id for action in starts}
     result = []
     for variant in goal.endpoint.variants:
@@ -140,14 +129,14 @@ def await_actions(
             AwaitHealthy(
                 about=Address("endpoint", goal.endpoint.name, variant=variant.name),
                 cause=Cause(Reason.FOLLOWS, note=f"{len(new)} of {variant.instances}, before they get traffic"),
-                after=(*gateway_ids, *(started[i.container] for i in new if i.container in started)),
+                after=(*given.gateway_ids, *(started[i.container] for i in new if i.container in started)),
                 variant=variant.name,
                 hash=new[0].hash,
                 containers=tuple(i.container for i in new),
                 within=goal.endpoint.healthy_within,
                 min_healthy=goal.endpoint.min_healthy,
                 endpoint=goal.endpoint,
-                revision=number if goal.pending else None,
+                revision=goal.next_number if goal.pending else None,
             )
         )
     return tuple(result)

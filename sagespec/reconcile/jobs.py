@@ -9,34 +9,36 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sagespec.errors import Problem
-from sagespec.plan import Action, Cause, Change, Reason, RemoveContainer, RunJob
+from sagespec.plan import Cause, Change, Reason, RunJob
 from sagespec.reconcile.causes import changed_fields
-from sagespec.reconcile.options import Options, Part
+from sagespec.reconcile.given import Decision, Given
+from sagespec.reconcile.leaving import remove_containers
 from sagespec.reconcile.turns import beyond
 from sagespec.state.desired import DesiredJob
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus, Manifest
-from sagespec.state.observed import Capacity, Container, ContainerState, Observed, begun_after
+from sagespec.state.observed import Capacity, Container, ContainerState, begun_after
 
 
-def reconcile_job(job: DesiredJob, observed: Observed, options: Options) -> Part:
+def reconcile_job(job: DesiredJob, given: Given) -> Decision:
     """What to do about one job of the specs."""
+    observed = given.observed
     manifest = observed.manifests.get(job.address)
     containers = observed.containers_of(job.address)
     if manifest and manifest.status is JobStatus.COMPLETED:
         return _trained(job, manifest, containers)
-    if manifest and same_hash(job.key, manifest.key) and not options.retry:
+    if manifest and same_hash(job.key, manifest.key) and not given.options.retry:
         unfinished = begun_after(manifest, containers)
         if not unfinished:
             return _stays_failed(job, manifest, containers)
     return _to_be_run(job, manifest, containers, observed.capacity)
 
 
-def _trained(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Part:
-    leftovers = tuple(_remove(c, "its model is in the store") for c in containers)
+def _trained(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Decision:
+    leftovers = remove_containers(containers, Reason.FOLLOWS, "its model is in the store")
     if same_hash(job.key, manifest.key):
-        return Part(actions=leftovers, unchanged=() if leftovers else (job.address,))
-    return Part(actions=leftovers, refused=_immutable(job, manifest))
+        return Decision(actions=leftovers, unchanged=() if leftovers else (job.address,))
+    return Decision(actions=leftovers, refused=_immutable(job, manifest))
 
 
 def _immutable(job: DesiredJob, manifest: Manifest) -> tuple[Problem, ...]:
@@ -62,7 +64,7 @@ def _differs(change: Change, version: int) -> str:
     return f"{change.field} is {change.new or 'not set'}, but version {version} was trained with {change.old or 'none'}"
 
 
-def _stays_failed(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Part:
+def _stays_failed(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Decision:
     problem = Problem(
         what=manifest.verdict.split("\n")[0],  # the rest, a traceback perhaps, was told when it failed
         about=str(job.address),
@@ -70,29 +72,30 @@ def _stays_failed(job: DesiredJob, manifest: Manifest, containers: tuple[Contain
         fix=f"see `sagespec logs {job.address}`, then change the spec, or run `sagespec apply --retry`",
         where=job.origin,
     )
-    leftovers = tuple(_remove(c, "the job has failed; its logs are in the store") for c in containers)
-    return Part(actions=leftovers, refused=(problem,))
+    leftovers = remove_containers(containers, Reason.FOLLOWS, "the job has failed; its logs are in the store")
+    return Decision(actions=leftovers, refused=(problem,))
 
 
 def _to_be_run(
     job: DesiredJob, manifest: Manifest | None, containers: tuple[Container, ...], capacity: Capacity | None
-) -> Part:
+) -> Decision:
     ours = tuple(c for c in containers if same_hash(job.key, c.hash))
     if manifest:
         ours = begun_after(manifest, ours)
     hosts = [c for c in ours if not c.address.is_companion]
     whole = len(hosts) == job.instances and all(c.state is not ContainerState.CREATED for c in ours)
     if whole:
-        removals = tuple(_remove(c, "left over from another spec of this version") for c in containers if c not in ours)
+        others = [c for c in containers if c not in ours]
+        removals = remove_containers(others, Reason.FOLLOWS, "left over from another spec of this version")
         cause = Cause(Reason.ADOPTED, note=_state_of(hosts))
     else:
-        removals = tuple(_remove(c, "left over from a run that was cut short") for c in containers)
+        removals = remove_containers(containers, Reason.FOLLOWS, "left over from a run that was cut short")
         cause = _cause_to_run(job, manifest)
         if problems := _beyond_the_engine(job, capacity):
-            return Part(actions=removals, refused=problems)
+            return Decision(actions=removals, refused=problems)
     after = tuple(removal.id for removal in removals)
     run = RunJob(about=job.address, cause=cause, after=after, job=job)
-    return Part(actions=(*removals, run))
+    return Decision(actions=(*removals, run))
 
 
 def _beyond_the_engine(job: DesiredJob, capacity: Capacity | None) -> tuple[Problem, ...]:
@@ -123,7 +126,3 @@ def _cause_to_run(job: DesiredJob, manifest: Manifest | None) -> Cause:
 def _state_of(containers: Iterable[Container]) -> str:
     running = sum(c.state is ContainerState.RUNNING for c in containers)
     return "taken up: it is running" if running else "taken up: it has ended and is not in the store yet"
-
-
-def _remove(container: Container, note: str) -> Action:
-    return RemoveContainer(about=container.address, container=container.name, cause=Cause(Reason.FOLLOWS, note=note))

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sagespec.plan import (
     Action,
     Cause,
     DrainInstance,
     Reason,
+    RemoveContainer,
     RemoveInstance,
     SetRoutes,
 )
 from sagespec.reconcile.routes import routed_names, serving_targets, with_draining
 from sagespec.state.addresses import Address
 from sagespec.state.observed import Container, ContainerState, Observed, Route
+
+
+def remove_containers(containers: Iterable[Container], reason: Reason, note: str) -> tuple[RemoveContainer, ...]:
+    """Remove what serves nothing: no traffic needs to be drained."""
+    cause = Cause(reason, note=note)
+    return tuple(RemoveContainer(about=c.address, container=c.name, cause=cause) for c in containers)
 
 
 def removals(

@@ -1,12 +1,8 @@
-"""What a person may ask of one run, and the form in which each part of the decision comes back."""
+"""What a person may ask of one run, beyond what the specs say: flags of `plan`, `apply` and `destroy`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from sagespec.errors import Problem
-from sagespec.plan import Action
-from sagespec.state.addresses import Address
 
 
 @dataclass(frozen=True)
@@ -18,13 +14,3 @@ class Options:
     prune: bool = False
     allow_empty: bool = False
     destroy: bool = False
-
-
-@dataclass(frozen=True)
-class Part:
-    """What was decided about one job, one endpoint, or all that is unwanted; `Plan` joins them."""
-
-    actions: tuple[Action, ...] = ()
-    unchanged: tuple[Address, ...] = ()
-    refused: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()

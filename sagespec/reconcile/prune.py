@@ -6,35 +6,40 @@ Trained models are never pruned: other machines and older revisions may need the
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
 
 from sagespec.errors import Problem
-from sagespec.plan import Action, Cause, Reason, RecordRevision, RemoveContainer
-from sagespec.reconcile.leaving import remove_all
-from sagespec.reconcile.options import Options, Part
+from sagespec.plan import Action, Cause, Reason, RecordRevision
+from sagespec.reconcile.given import Decision, Given
+from sagespec.reconcile.leaving import remove_all, remove_containers
+from sagespec.reconcile.options import Options
 from sagespec.state.addresses import GATEWAY, Address, endpoint_address
-from sagespec.state.desired import Desired, desired_endpoint
+from sagespec.state.desired import Desired
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import Container, Observed, begun_after
-from sagespec.state.revision import RevisionStatus, live_revision
+from sagespec.state.revision import Revision, RevisionStatus, RolloutRecord, live_revision
+
+IN_NO_SPEC = "in no spec"
 
 
-def reconcile_unwanted(desired: Desired, observed: Observed, now: datetime, options: Options) -> Part:
+def reconcile_unwanted(desired: Desired, given: Given) -> Decision:
     """What to do about live endpoints and running jobs that the specs do not name."""
+    observed, options = given.observed, given.options
     endpoints = _unwanted_endpoints(desired, observed)
     jobs = _unwanted_jobs(desired, observed)
     done, running = [c for c in jobs if _is_settled(c, observed)], [c for c in jobs if not _is_settled(c, observed)]
-    swept = tuple(_remove(c, "its job has ended and is in the store") for c in done)
+    swept = remove_containers(done, Reason.REMOVED, "its job has ended and is in the store")
     unwanted = [*endpoints, *sorted({c.address.whole for c in running})]
     gateway = _unwanted_gateway(desired, observed, options)
     if not unwanted and not gateway:
-        return Part(actions=swept)
+        return Decision(actions=swept)
     if not (options.prune or options.destroy):
-        return Part(actions=swept, notes=tuple(f"{a} is live but in no spec: --prune removes it" for a in unwanted))
+        return Decision(actions=swept, notes=tuple(f"{a} is live but in no spec: --prune removes it" for a in unwanted))
     if not desired.jobs and not desired.endpoints and not options.allow_empty:
-        return Part(actions=swept, refused=(_everything_would_go(unwanted),) if unwanted else ())
-    return _remove_unwanted(endpoints, running, gateway, swept, observed, now)
+        return Decision(actions=swept, refused=(_everything_would_go(unwanted),) if unwanted else ())
+    removed = _remove_unwanted(endpoints, running, gateway, given)
+    return replace(removed, actions=(*swept, *removed.actions))
 
 
 def _unwanted_endpoints(desired: Desired, observed: Observed) -> list[Address]:
@@ -77,44 +82,41 @@ def _remove_unwanted(
     endpoints: list[Address],
     running: list[Container],
     gateway: tuple[Container, ...],
-    swept: tuple[Action, ...],
-    observed: Observed,
-    now: datetime,
-) -> Part:
-    actions: list[Action] = [*swept]
+    given: Given,
+) -> Decision:
+    actions: list[Action] = []
     refused: list[Problem] = []
     for address in endpoints:
-        revisions = observed.revisions.get(address.name, ())
-        live = live_revision(revisions)
-        asked = desired_endpoint(address.name, live.asked) if live else None
-        if asked and asked.protect:
+        live = live_revision(given.observed.revisions.get(address.name, ()))
+        if live and live.asked.protect:
             refused.append(_protected(address))
-            continue
-        steps = remove_all(address, observed, "in no spec", within=asked.drain_within if asked else 70.0)
-        actions += steps
-        if live:
-            actions.append(
-                RecordRevision(
-                    about=address,
-                    cause=Cause(Reason.REMOVED, note="in no spec"),
-                    after=tuple(step.id for step in steps),
-                    number=revisions[-1].number + 1,
-                    status=RevisionStatus.REMOVED,
-                    endpoint_hash=live.hash,
-                    record=live.asked,
-                    started_at=now,
-                )
-            )
-    actions += (_remove(c, "in no spec") for c in running)
+        else:
+            actions += _remove_endpoint(address, live, given)
+    actions += remove_containers(running, Reason.REMOVED, IN_NO_SPEC)
     if not refused:
         after = tuple(action.id for action in actions)
-        actions += (
-            RemoveContainer(
-                about=GATEWAY, container=c.name, cause=Cause(Reason.REMOVED, note="no endpoint is left"), after=after
-            )
-            for c in gateway
-        )
-    return Part(actions=tuple(actions), refused=tuple(refused))
+        removals = remove_containers(gateway, Reason.REMOVED, "no endpoint is left")
+        actions += (replace(removal, after=after) for removal in removals)
+    return Decision(tuple(actions), refused=tuple(refused))
+
+
+def _remove_endpoint(address: Address, live: Revision | None, given: Given) -> tuple[Action, ...]:
+    """Take it off the gateway, remove its containers, and record that, if it was live."""
+    rollout = live.asked.rollout if live else RolloutRecord()
+    steps = remove_all(address, given.observed, IN_NO_SPEC, within=rollout.drain_within)
+    if live is None:
+        return steps
+    record = RecordRevision(
+        about=address,
+        cause=Cause(Reason.REMOVED, note=IN_NO_SPEC),
+        after=tuple(step.id for step in steps),
+        number=given.observed.revisions[address.name][-1].number + 1,
+        status=RevisionStatus.REMOVED,
+        endpoint_hash=live.hash,
+        record=live.asked,
+        started_at=given.now,
+    )
+    return (*steps, record)
 
 
 def _protected(address: Address) -> Problem:
@@ -124,7 +126,3 @@ def _protected(address: Address) -> Problem:
         why="protect: true was live when its spec went away",
         fix="bring the spec back with protect: false, apply, then remove it",
     )
-
-
-def _remove(container: Container, note: str) -> RemoveContainer:
-    return RemoveContainer(about=container.address, container=container.name, cause=Cause(Reason.REMOVED, note=note))

@@ -3,19 +3,25 @@
 `converge` calls `reconcile` with one snapshot and carries the plan out with `apply`; `sagespec plan`
 shows the same plan. The decisions live in the files beside this one:
 
+    given.py      what all of them are given, and the form of a decision
     jobs.py       which jobs run, are done, stay failed, are refused
-    endpoints.py  which instances start, take traffic, drain, go
-    prune.py      what is wanted no more, and what protects it
+    endpoints.py  what an endpoint's containers do, step by step: goals.py (its spec, or what is live), instances.py
+                  (which it should have, which start), routes.py (where its traffic goes), leaving.py (what drains)
+    prune.py      what no spec names any more, and what protects it
+    turns.py      whose turn it is among the jobs; asked by `apply`, too
+    causes.py     the changed fields behind an action, secrets masked
 
 docs/planning.md lists, rule by rule, when each action is proposed.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
-from sagespec.plan import Action, Cause, Plan, Reason, StartGateway, ordered
+from sagespec.plan import Cause, Plan, Reason, StartGateway, ordered
 from sagespec.reconcile.endpoints import reconcile_endpoint
+from sagespec.reconcile.given import Decision, Given
 from sagespec.reconcile.jobs import reconcile_job
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.prune import reconcile_unwanted
@@ -32,23 +38,17 @@ def reconcile(desired: Desired, observed: Observed, now: datetime, options: Opti
 
     `now` is the time of the snapshot. Equal arguments give equal plans, byte for byte.
     """
-    options = options or Options()
-    jobs = {job.address: reconcile_job(job, observed, options) for job in sorted(desired.jobs, key=lambda j: j.address)}
+    given = Given(desired.project_name, observed, now, options or Options())
+    jobs = {job.address: reconcile_job(job, given) for job in sorted(desired.jobs, key=lambda j: j.address)}
     gateway = _reconcile_gateway(desired, observed)
-    endpoints = [
-        reconcile_endpoint(desired.project_name, endpoint, observed, jobs, gateway, now, options)
-        for endpoint in sorted(desired.endpoints, key=lambda e: e.name)
-    ]
-    unwanted = reconcile_unwanted(desired, observed, now, options)
-    parts = [*jobs.values(), *endpoints, unwanted]
-    actions: list[Action] = [*gateway]
-    for part in parts:
-        actions.extend(part.actions)
+    given = replace(given, jobs=jobs, gateway=gateway)
+    endpoints = [reconcile_endpoint(e, given) for e in sorted(desired.endpoints, key=lambda e: e.name)]
+    decisions = [Decision(gateway), *jobs.values(), *endpoints, reconcile_unwanted(desired, given)]
     return Plan(
-        actions=ordered(actions),
-        unchanged=tuple(address for part in parts for address in part.unchanged),
-        refused=tuple(problem for part in parts for problem in part.refused),
-        notes=tuple(note for part in parts for note in part.notes),
+        actions=ordered(action for decision in decisions for action in decision.actions),
+        unchanged=tuple(address for decision in decisions for address in decision.unchanged),
+        refused=tuple(problem for decision in decisions for problem in decision.refused),
+        notes=tuple(note for decision in decisions for note in decision.notes),
     )
 
 

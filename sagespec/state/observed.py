@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
 from sagespec.state.addresses import Address
 from sagespec.state.manifest import Manifest
@@ -125,13 +126,9 @@ class Observed:
         """Containers that belong to the job, endpoint or gateway at `address`, companions too, sorted by name."""
         return self._by_whole.get(address, ())
 
-    @property
+    @cached_property
     def _by_whole(self) -> Mapping[Address, tuple[Container, ...]]:
-        cached: Mapping[Address, tuple[Container, ...]] | None = self.__dict__.get("_index")
-        if cached is None:
-            grouped: dict[Address, list[Container]] = {}
-            for container in self.containers:
-                grouped.setdefault(container.address.whole, []).append(container)
-            cached = {address: tuple(sorted(group, key=lambda c: c.name)) for address, group in grouped.items()}
-            object.__setattr__(self, "_index", cached)
-        return cached
+        grouped: dict[Address, list[Container]] = {}
+        for container in self.containers:
+            grouped.setdefault(container.address.whole, []).append(container)
+        return {address: tuple(sorted(group, key=lambda c: c.name)) for address, group in grouped.items()}

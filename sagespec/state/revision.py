@@ -18,6 +18,7 @@ from sagespec.state.manifest import Git, Record
 from sagespec.state.programs import Program
 
 REVISION_FORMAT = 1
+_DEFAULT_ROLLOUT = Rollout()
 
 
 class RevisionStatus(StrEnum):
@@ -89,10 +90,10 @@ def settings_of(record: EndpointRecord) -> dict[str, Any]:
 class RolloutRecord(_AsGiven):
     """How a change reaches the callers; times in seconds."""
 
-    healthy_within: float = 480.0
-    min_healthy: float = 1.0
-    drain_within: float = 70.0
-    replace: str = "changed"
+    healthy_within: float = _DEFAULT_ROLLOUT.healthy_within
+    min_healthy: float = _DEFAULT_ROLLOUT.min_healthy
+    drain_within: float = _DEFAULT_ROLLOUT.drain_within
+    replace: str = _DEFAULT_ROLLOUT.replace
 
 
 class EndpointRecord(_AsGiven):

@@ -1,0 +1,57 @@
+"""What one pass of reconcile is given, and the form in which each part of its decision comes back.
+
+`reconcile` makes a `Given` of its arguments, adds what it has decided about jobs and the gateway, and hands it to the
+files beside this one; it joins their `Decision`s to a plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sagespec.errors import Problem
+from sagespec.plan import Action, RunJob, StartGateway
+from sagespec.reconcile.options import Options
+from sagespec.state.addresses import Address
+from sagespec.state.manifest import JobStatus
+from sagespec.state.observed import Observed
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided about one job, one endpoint, or all that is unwanted; `Plan` joins them."""
+
+    actions: tuple[Action, ...] = ()
+    unchanged: tuple[Address, ...] = ()
+    refused: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Given:
+    """One pass: the snapshot, its time, what a person asked for, and what is decided already, which endpoints wait for.
+
+    now: when the snapshot was taken. jobs: the decision on each job of the specs. gateway: its start, if it starts.
+    """
+
+    project_name: str
+    observed: Observed
+    now: datetime
+    options: Options
+    jobs: Mapping[Address, Decision] = field(default_factory=dict)
+    gateway: tuple[StartGateway, ...] = ()
+
+    @property
+    def gateway_ids(self) -> tuple[str, ...]:
+        """What must be done before anything else of an endpoint."""
+        return tuple(action.id for action in self.gateway)
+
+    def runs_of(self, job: Address) -> tuple[str, ...]:
+        """The ids of the actions of this plan that train the job."""
+        decision = self.jobs.get(job)
+        return tuple(action.id for action in decision.actions if isinstance(action, RunJob)) if decision else ()
+
+    def is_trained(self, job: Address) -> bool:
+        manifest = self.observed.manifests.get(job)
+        return manifest is not None and manifest.status is JobStatus.COMPLETED

@@ -1,0 +1,57 @@
+"""The plan as a value: ids, counts and digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from sagespec.plan import Action, Cause, Plan, Reason, RecordRevision, RemoveInstance, SetRoutes
+from sagespec.state.addresses import Address
+from sagespec.state.revision import EndpointRecord, RevisionStatus
+
+CAUSE = Cause(Reason.FOLLOWS)
+CHURN = Address.parse("endpoint/churn")
+
+
+def removal(container: str) -> RemoveInstance:
+    return RemoveInstance(about=Address.parse("endpoint/churn/stable#0"), cause=CAUSE, container=container)
+
+
+ACTIONS: tuple[Action, ...] = (
+    SetRoutes(about=CHURN, cause=CAUSE, route=None),
+    removal("a"),
+    removal("b"),
+    RecordRevision(
+        about=CHURN,
+        cause=CAUSE,
+        number=3,
+        status=RevisionStatus.LIVE,
+        endpoint_hash="1-a",
+        record=EndpointRecord(),
+        started_at=datetime(2026, 1, 1, tzinfo=UTC),
+    ),
+)
+
+
+def test_an_action_is_known_by_verb_address_and_subject() -> None:
+    assert [action.id for action in ACTIONS] == [
+        "set-routes endpoint/churn",
+        "remove-instance endpoint/churn/stable#0 a",
+        "remove-instance endpoint/churn/stable#0 b",
+        "record-revision endpoint/churn 3 live",
+    ]
+
+
+def test_a_plan_counts_its_actions_by_verb() -> None:
+    assert Plan(ACTIONS).counts == {"set-routes": 1, "remove-instance": 2, "record-revision": 1}
+
+
+def test_the_digest_is_over_what_is_done_and_refused_alone() -> None:
+    plan = Plan(ACTIONS, unchanged=(CHURN,))
+    document = plan.as_json()
+    decided = json.dumps({name: document[name] for name in ("actions", "refused")}, sort_keys=True)
+    assert plan.digest == hashlib.sha256(decided.encode()).hexdigest()
+    assert replace(plan, notes=("worth saying",)).digest == plan.digest
+    assert replace(plan, actions=ACTIONS[:1]).digest != plan.digest
