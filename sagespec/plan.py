@@ -26,7 +26,7 @@ class Reason(StrEnum):
     NEW = "new"  # asked for and not there
     CHANGED = "changed"  # a field of the spec changed
     DRIFT = "drift"  # what was applied is not what is there
-    ADOPTED = "adopted"  # an earlier run began this; it is taken up where it stands
+    ADOPTED = "adopted"  # an earlier run began this; it is picked up where it stands
     RETRIED = "retried"  # asked for with --retry
     REMOVED = "removed"  # no longer asked for
     FOLLOWS = "follows"  # needed by another action of this plan
@@ -101,7 +101,7 @@ class StartGateway(_Action):
 class RunJob(_Action):
     """Train: inputs in, containers started, followed to the end, model and manifest to the store, containers away.
 
-    Containers of an earlier run that carry the job's key are taken up where they stand.
+    Containers of an earlier run that carry the job's key are picked up as they are.
     """
 
     verb = "run-job"
@@ -204,7 +204,7 @@ class Plan:
     """actions: in an order that respects `after`. unchanged: addresses with nothing to do.
 
     refused: what the specs ask for and will not be done, with the reason; a plan with refusals still
-    does the rest. notes: worth saying, nothing to do about it (a live endpoint that no spec names).
+    does the rest. notes: worth saying, nothing to do about it (a live endpoint that is in no spec).
     """
 
     actions: tuple[Action, ...] = ()

@@ -1,4 +1,7 @@
-"""Why something changes: the fields that differ, old and new."""
+"""Why something changes: the fields that differ, old and new, with the values of secrets masked.
+
+The other files of `reconcile` ask here when they give an action its cause.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """Endpoints: which instances start, take traffic, drain and go.
 
-The goal of an endpoint is what its spec asks, unless that has failed before or cannot be had yet;
-then the goal is the revision that is live. From goal and snapshot follows one fixed sequence:
-start, await healthy, route, record, drain, remove. Steps whose effect is there already fall away,
-which is also how a run that was killed is continued.
+The goal of an endpoint (`goals`) is its spec, unless that failed before or its model is missing; then it is the
+live revision. From goal and snapshot follows one fixed sequence: start, await healthy, route, record, drain,
+remove. Steps whose effect exists already are left out, which is also how an interrupted run is resumed.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ def _steps(goal: Goal, given: Given) -> tuple[Action, ...]:
 
     routed = tuple(action.id for action in sets) or ready
     records = _record(goal, routed, given.now)
-    goes = removals(leaving, draining, routed, endpoint.drain_within, note="no longer asked for")
+    goes = removals(leaving, draining, routed, endpoint.drain_within, note="no longer needed")
     return (*starts, *awaits, *sets, *records, *goes)
 
 

@@ -1,4 +1,8 @@
-"""What an endpoint should become: what its spec says, or what was live before."""
+"""What an endpoint should become: what its spec says, or what is live.
+
+The spec is turned down when it failed before, was rolled back, or names a model that this plan will not have; then
+what is live stays, and the problem is reported. `endpoints` works out the steps to the goal.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +60,7 @@ def _turned_down(desired: DesiredEndpoint, revisions: tuple[Revision, ...], live
         what=what,
         about=str(desired.address),
         why=(f"revision {live.number} keeps serving; " if live else "")
-        + "what was given up is not tried again by itself",
+        + "a spec that was given up is not retried automatically",
         fix="change the spec, or run `sagespec apply --retry`",
         where=desired.origin,
     )
@@ -72,8 +76,8 @@ def _missing_model(desired: DesiredEndpoint, given: Given) -> Problem | None:
             return Problem(
                 what=f"variant {variant.name} needs {job}, which is not trained",
                 about=str(desired.address),
-                why="an endpoint waits for the jobs it names, and stays on what it serves when one fails",
-                fix=f"mend {job}, then apply again",
+                why="an endpoint waits for the jobs it names, and keeps serving what it has when one fails",
+                fix=f"fix {job}, then apply again",
                 where=desired.origin,
             )
     return None

@@ -1,4 +1,8 @@
-"""Which instances an endpoint should have, which of them start, and why."""
+"""Which instances an endpoint should have, which of them start, and why.
+
+Called by `endpoints` with the goal. An instance is known by its variant, number and hash, so one that exists is found
+and not started twice.
+"""
 
 from __future__ import annotations
 
@@ -75,9 +79,9 @@ def _why_start(
     if container is None:
         return _why_new(variant, before, in_route)
     if container.state is ContainerState.CREATED:
-        return Cause(Reason.ADOPTED, note="an earlier run was cut short before it started")
+        return Cause(Reason.ADOPTED, note="an earlier run was interrupted before starting it")
     if container.state is ContainerState.EXITED:
-        return Cause(Reason.DRIFT, note=f"it has exited with code {container.exit_code}")
+        return Cause(Reason.DRIFT, note=f"it exited with code {container.exit_code}")
     probe = given.observed.gateway.probes.get(container.name)
     silent = in_route and probe is not None and not probe.healthy
     if silent and container.started_at and given.now - container.started_at > UNHEALTHY_GRACE:
@@ -128,7 +132,7 @@ def await_actions(
         result.append(
             AwaitHealthy(
                 about=Address("endpoint", goal.endpoint.name, variant=variant.name),
-                cause=Cause(Reason.FOLLOWS, note=f"{len(new)} of {variant.instances}, before they get traffic"),
+                cause=Cause(Reason.FOLLOWS, note=_before_traffic(len(new))),
                 after=(*given.gateway_ids, *(started[i.container] for i in new if i.container in started)),
                 variant=variant.name,
                 hash=new[0].hash,
@@ -140,3 +144,9 @@ def await_actions(
             )
         )
     return tuple(result)
+
+
+def _before_traffic(count: int) -> str:
+    if count == 1:
+        return "1 new instance must be healthy before it gets traffic"
+    return f"{count} new instances must be healthy before they get traffic"

@@ -1,7 +1,8 @@
-"""Training jobs: which run, are taken up again, are done, stay failed, or are refused.
+"""Training jobs: which run, are picked up, are done, stay failed, or are refused.
 
-A job is known by name and version, and its key says what would decide its result. A completed
-manifest ends the matter for ever; a failed one until the spec changes or a retry is asked for.
+Called by `reconcile` for each job of the specs. A job is known by name and version, and its key holds all that
+decides its result. A completed manifest settles it forever; a failed one until its spec changes or a retry is asked
+for. Whose turn it is among those that may run is for `turns`.
 """
 
 from __future__ import annotations
@@ -66,13 +67,13 @@ def _differs(change: Change, version: int) -> str:
 
 def _stays_failed(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Decision:
     problem = Problem(
-        what=manifest.verdict.split("\n")[0],  # the rest, a traceback perhaps, was told when it failed
+        what=manifest.verdict.split("\n")[0],  # the rest, a traceback perhaps, was reported when it failed
         about=str(job.address),
-        why=f"a {manifest.status} job is not run again by itself",
+        why=f"a {manifest.status} job is not retried automatically",
         fix=f"see `sagespec logs {job.address}`, then change the spec, or run `sagespec apply --retry`",
         where=job.origin,
     )
-    leftovers = remove_containers(containers, Reason.FOLLOWS, "the job has failed; its logs are in the store")
+    leftovers = remove_containers(containers, Reason.FOLLOWS, "the job failed; its logs are in the store")
     return Decision(actions=leftovers, refused=(problem,))
 
 
@@ -89,7 +90,7 @@ def _to_be_run(
         removals = remove_containers(others, Reason.FOLLOWS, "left over from another spec of this version")
         cause = Cause(Reason.ADOPTED, note=_state_of(hosts))
     else:
-        removals = remove_containers(containers, Reason.FOLLOWS, "left over from a run that was cut short")
+        removals = remove_containers(containers, Reason.FOLLOWS, "left over from an interrupted run")
         cause = _cause_to_run(job, manifest)
         if problems := _beyond_the_engine(job, capacity):
             return Decision(actions=removals, refused=problems)
@@ -99,7 +100,7 @@ def _to_be_run(
 
 
 def _beyond_the_engine(job: DesiredJob, capacity: Capacity | None) -> tuple[Problem, ...]:
-    """Why the job would wait for ever."""
+    """Why the job would wait forever."""
     found = beyond(job, capacity) if capacity else None
     if found is None:
         return ()
@@ -108,7 +109,7 @@ def _beyond_the_engine(job: DesiredJob, capacity: Capacity | None) -> tuple[Prob
         Problem(
             what=f"resources.{resource}: {what}",
             about=str(job.address),
-            why="it would wait for ever: all containers of a job run at the same time",
+            why="it would wait forever: all containers of a job run at the same time",
             fix=f"lower resources.{resource} or instances, or use a larger engine",
             where=job.field_origins.get(f"resources.{resource}", job.origin),
         ),
@@ -120,9 +121,9 @@ def _cause_to_run(job: DesiredJob, manifest: Manifest | None) -> Cause:
         return Cause(Reason.NEW, note="not trained yet")
     if same_hash(job.key, manifest.key):
         return Cause(Reason.RETRIED, note=f"retried after: {manifest.reason}")
-    return Cause(Reason.CHANGED, changed_fields(manifest.key_fields, job.key_fields), note="it had failed before")
+    return Cause(Reason.CHANGED, changed_fields(manifest.key_fields, job.key_fields), note="it failed before")
 
 
 def _state_of(containers: Iterable[Container]) -> str:
     running = sum(c.state is ContainerState.RUNNING for c in containers)
-    return "taken up: it is running" if running else "taken up: it has ended and is not in the store yet"
+    return "picked up: already running" if running else "picked up: finished, results not stored yet"

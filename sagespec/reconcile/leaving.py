@@ -1,4 +1,7 @@
-"""Which instances leave, in which order."""
+"""Which instances leave, in which order: out of the route, drained, removed.
+
+Called by `endpoints` for what a change replaces and by `prune` for all of an endpoint.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What no spec names any more: said, and removed only when asked, only when ours, never by accident.
+"""What no spec names any more: reported, and removed only on request, only if it is ours, never by accident.
 
 Ours is what carries the project's label, has a route in its gateway or a live revision in its store.
 Trained models are never pruned: other machines and older revisions may need them.
@@ -29,7 +29,7 @@ def reconcile_unwanted(desired: Desired, given: Given) -> Decision:
     endpoints = _unwanted_endpoints(desired, observed)
     jobs = _unwanted_jobs(desired, observed)
     done, running = [c for c in jobs if _is_settled(c, observed)], [c for c in jobs if not _is_settled(c, observed)]
-    swept = remove_containers(done, Reason.REMOVED, "its job has ended and is in the store")
+    swept = remove_containers(done, Reason.REMOVED, "its job ended and is in the store")
     unwanted = [*endpoints, *sorted({c.address.whole for c in running})]
     gateway = _unwanted_gateway(desired, observed, options)
     if not unwanted and not gateway:
@@ -73,8 +73,8 @@ def _everything_would_go(unwanted: list[Address]) -> Problem:
     return Problem(
         what=f"--prune would remove everything that is live ({len(unwanted)}: {', '.join(map(str, unwanted[:5]))}…)",
         about="project",
-        why="no spec was found, which is more often a wrong path than a wish",
-        fix="check -f, or say --allow-empty",
+        why="no spec was found, which usually means a wrong path",
+        fix="check -f, or pass --allow-empty",
     )
 
 
@@ -95,7 +95,7 @@ def _remove_unwanted(
     actions += remove_containers(running, Reason.REMOVED, IN_NO_SPEC)
     if not refused:
         after = tuple(action.id for action in actions)
-        removals = remove_containers(gateway, Reason.REMOVED, "no endpoint is left")
+        removals = remove_containers(gateway, Reason.REMOVED, "no endpoints left")
         actions += (replace(removal, after=after) for removal in removals)
     return Decision(tuple(actions), refused=tuple(refused))
 
@@ -121,8 +121,8 @@ def _remove_endpoint(address: Address, live: Revision | None, given: Given) -> t
 
 def _protected(address: Address) -> Problem:
     return Problem(
-        what="is protected and stays, though no spec names it",
+        what="is protected, so it stays although no spec names it",
         about=str(address),
-        why="protect: true was live when its spec went away",
-        fix="bring the spec back with protect: false, apply, then remove it",
+        why="protect: true was live when its spec was removed",
+        fix="restore the spec with protect: false, apply, then remove it",
     )

@@ -1,4 +1,7 @@
-"""The routes an endpoint should have, and whether the gateway's differ."""
+"""The route an endpoint should have, and whether the gateway's differs.
+
+Called by `endpoints`; what Envoy is told of a route is for `gateway.table`.
+"""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def test_companions_are_no_hosts_but_go_with_their_job() -> None:
         for address in (host, feeder)
     ]
     world = Simulation(gateway_hash=desired.gateway_hash, containers={c.name: c for c in running})
-    assert world.plan(desired).text().strip() == "run-job  job/churn@1  taken up: it is running"
+    assert world.plan(desired).text().strip() == "run-job  job/churn@1  picked up: already running"
     world.containers = {running[1].name: running[1]}
     assert [action.verb for action in world.plan(desired).actions] == ["remove-container", "run-job"]
 

@@ -190,7 +190,7 @@ def test_pipes_go_on_when_sagespec_is_killed(workspace: Workspace) -> None:
     assert {"job/model@1#0", "job/model@1/feeder#0"} == workspace.names().keys()
     assert "job/model@1  running" in workspace.run("status").stdout
     planned = workspace.run("plan").stdout
-    assert "taken up" in planned, planned
+    assert "picked up" in planned, planned
     workspace.run("apply")
     assert sizes(workspace, 1, "algo-1") == [11111] * 4
     assert manifest(workspace, 1).status is JobStatus.COMPLETED

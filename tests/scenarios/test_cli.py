@@ -361,7 +361,7 @@ def test_a_stopped_apply_leaves_its_job_and_releases_the_lock(workspace: Workspa
     assert "`sagespec apply` goes on from here" in said
     assert re.search(r"lock +free", workspace.run("doctor", code=None).stdout)
     assert [str(container.address) for container in workspace.containers()] == ["job/model@1#0"]
-    assert "taken up: it " in workspace.run("plan").stdout
+    assert "picked up: " in workspace.run("plan").stdout
     workspace.run("apply")
 
 

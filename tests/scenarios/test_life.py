@@ -152,7 +152,7 @@ def test_stop_ends_a_job_and_keeps_its_model(workspace: Workspace, followed: boo
     assert "model" in result["artifacts"]
     assert workspace.containers() == ()
     assert "is not running: it ended" in workspace.run("stop", "model@1", code=1).stderr
-    assert "a stopped job is not run again by itself" in workspace.run("apply", code=1).stdout
+    assert "a stopped job is not retried automatically" in workspace.run("apply", code=1).stdout
     workspace.edit("sleep: 60", "sleep: 0")
     workspace.run("apply")
 

@@ -39,6 +39,6 @@ def test_ctrl_c_leaves_the_job_running_and_the_next_apply_takes_it_up(workspace:
     assert len(workspace.containers()) == 1
     assert "apply" in said
     plan = workspace.run("plan").stdout
-    assert "taken up" in plan
+    assert "picked up" in plan
     workspace.run("apply")
     assert "line=2" in workspace.run("logs", "job/model@1").stdout
