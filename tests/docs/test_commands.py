@@ -12,6 +12,7 @@ from sagespec.cli.given import CHANGES, DONE, FAILED, READER_GONE, STOPPED, WRON
 from sagespec.cli.main import sagespec
 from sagespec.events import EventKind, Result
 from sagespec.plan import Reason
+from sagespec.state.faults import FaultKind
 from sagespec.state.manifest import JobStatus
 from sagespec.state.revision import RevisionStatus
 from tests.docs.commands import commands
@@ -146,3 +147,8 @@ def test_the_page_has_every_field_of_json_that_it_shows() -> None:
     shown = {name for line in lines(PAGE) if line.code for name in re.findall(r'"(\w+)":', line.text)}
     known = {text for file in (ROOT / "sagespec").rglob("*.py") for text in re.findall(r"\w+", file.read_text())}
     assert shown - known == set()
+
+
+def test_the_page_of_jobs_has_every_kind_of_fault() -> None:
+    kinds = {row[0].strip("`").partition(":")[0] for row in rows(section(ROOT / "docs" / "jobs.md", "## Whose fault"))}
+    assert kinds == set(FaultKind) - {FaultKind.OTHER}
