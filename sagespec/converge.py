@@ -73,7 +73,7 @@ def converge(
         todo = without(plan, failed)
         if not todo.actions or caller.cancelled.is_set():
             return Converged(plan, tuple(outcomes), caller.cancelled.is_set())
-        caller.report(Event(EventKind.PLANNED, text=todo.text(), total=len(todo.actions)))
+        caller.report(Event(EventKind.PLANNED, plan=todo, total=len(todo.actions)))
         ended = apply(
             todo,
             world,

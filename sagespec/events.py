@@ -1,6 +1,6 @@
-"""What happened, as data: made by `apply`, `train` and `converge`, shown by `show`, kept by nobody.
+"""What happened, as data: made by `converge`, `apply` and what they call, shown by `show`, kept by nobody.
 
-An `Event` is something to tell while work goes on; an `Outcome` is how one action ended.
+An `Event` is reported while work is under way; an `Outcome` is how one action ended. A `Caller` gets the events.
 """
 
 from __future__ import annotations
@@ -10,25 +10,33 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sagespec.plan import Plan
 
 
 class EventKind(StrEnum):
     RUNTIME = "runtime"  # which engine, and why
     LOCK = "lock"  # waiting for another apply, or taking over from a dead one
-    PLANNED = "planned"  # a pass begins with this many actions
+    PLANNED = "planned"  # a pass begins with this plan
     STARTED = "started"  # an action began
-    PROGRESS = "progress"  # an action got on: `done` of `total`, in `unit`
+    PROGRESS = "progress"  # an action has got further: `done` of `total`, in `unit`
     LOG = "log"  # a line a job's container printed
     FINISHED = "finished"  # an action ended well
     FAILED = "failed"
-    SKIPPED = "skipped"  # not begun, because something it waits for failed, or on Ctrl-C
+    SKIPPED = "skipped"  # not begun, because something it waits for was not done, or on Ctrl-C
     NOTE = "note"
-    SETTLED = "settled"  # all is as specified, or has failed
+    SETTLED = "settled"  # everything is up to date, or has failed
 
 
 @dataclass(frozen=True)
 class Event:
-    """about: an address as text ("" if none). done/total: for PROGRESS, in `unit` (bytes, files, rounds)."""
+    """about: an address as text ("" if none). done/total: for PROGRESS, in `unit` (bytes, files, rounds).
+
+    plan: of PLANNED, whose JSON has its text. waits_for: of SKIPPED, the verb and address of the action that was not
+    done.
+    """
 
     kind: EventKind
     about: str = ""
@@ -38,6 +46,8 @@ class Event:
     done: float | None = None
     total: float | None = None
     unit: str = ""
+    plan: Plan | None = None
+    waits_for: str = ""
 
     def as_json(self) -> dict[str, object]:
         """The stable JSON form; fields that say nothing are left out."""
@@ -45,7 +55,7 @@ class Event:
             "event": self.kind.value,
             "about": self.about,
             "action": self.action,
-            "text": self.text,
+            "text": self.plan.text() if self.plan else self.text,
             "at": self.at.isoformat() if self.at else None,
             "done": self.done,
             "total": self.total,
@@ -66,7 +76,10 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one action ended. `reason` says why, for all but DONE; seconds is how long it took."""
+    """How one action ended. `reason` says why, for all but DONE; seconds is how long it took.
+
+    waits_for: verb and address of the action without which a SKIPPED one could not begin.
+    """
 
     action_id: str
     about: str
@@ -74,6 +87,7 @@ class Outcome:
     result: Result
     reason: str = ""
     seconds: float = 0.0
+    waits_for: str = ""
 
     def as_json(self) -> dict[str, object]:
         return {

@@ -32,7 +32,7 @@ BANDS = [
         "gateway | runtimes.choose | runtimes.docker runtimes.process | runtimes.machine | runtimes.protocol"
         " | records | stores.open | stores.directory stores.s3 | stores.keys | stores.protocol | sources clock",
     ),
-    ("values", "data; imports no SDK, clock, logger or os", "plan contract | state | spec | events | errors"),
+    ("values", "data; imports no SDK, clock, logger or os", "events | plan contract | state | spec | errors"),
 ]
 
 # What is decided or described without touching anything: these may import so much and no more.

@@ -60,7 +60,7 @@ def apply(
             ready = [action for action in waiting if results.keys() >= set(action.after)]
             for action in queue.due(ready, running.values(), pool, begin_nothing=caller.cancelled.is_set()):
                 waiting.remove(action)
-                outcome = _not_begun(action, results, is_cancelled=caller.cancelled.is_set())
+                outcome = _not_begun(action, plan, results, is_cancelled=caller.cancelled.is_set())
                 if outcome is None:
                     running[pool.submit(_carry_out, action, world, caller)] = action
                     continue
@@ -86,13 +86,15 @@ def _cancelling(caller: Caller) -> Iterator[None]:
         raise
 
 
-def _not_begun(action: Action, results: Mapping[str, Result], *, is_cancelled: bool) -> Outcome | None:
+def _not_begun(action: Action, plan: Plan, results: Mapping[str, Result], *, is_cancelled: bool) -> Outcome | None:
     """The outcome of an action that must not be begun; None when it may."""
-    missing = [required for required in action.after if results[required] is not Result.DONE]
+    about = str(action.about)
+    missing = next((other for other in plan if other.id in action.after and results[other.id] is not Result.DONE), None)
     if missing:
-        return Outcome(action.id, str(action.about), action.verb, Result.SKIPPED, f"it waits for {missing[0]}")
+        reason, waits_for = f"it waits for {missing.id}", f"{missing.verb} {missing.about}"
+        return Outcome(action.id, about, action.verb, Result.SKIPPED, reason, waits_for=waits_for)
     if is_cancelled:
-        return Outcome(action.id, str(action.about), action.verb, Result.CANCELLED, "stopped on request")
+        return Outcome(action.id, about, action.verb, Result.CANCELLED, "stopped on request")
     return None
 
 
@@ -101,7 +103,17 @@ def _record(outcome: Outcome, results: dict[str, Result], outcomes: list[Outcome
     outcomes.append(outcome)
     kinds = {Result.DONE: EventKind.FINISHED, Result.FAILED: EventKind.FAILED}
     kind = kinds.get(outcome.result, EventKind.SKIPPED)
-    report(Event(kind, outcome.about, outcome.reason, action=outcome.verb, at=datetime.now(UTC), done=outcome.seconds))
+    report(
+        Event(
+            kind,
+            outcome.about,
+            outcome.reason,
+            action=outcome.verb,
+            at=datetime.now(UTC),
+            done=outcome.seconds,
+            waits_for=outcome.waits_for,
+        )
+    )
 
 
 def _carry_out(action: Action, world: World, caller: Caller) -> Outcome:

@@ -1,12 +1,12 @@
-"""What was fetched from S3, kept by content: a second job, or a second try, fetches it no more.
+"""What was fetched from S3, kept by content: a second job, or a second try, does not fetch it again.
 
-`inputs` asks for objects as files. A whole object is `objects/<2>/<id>`, read-only, and is given away as a hard
-link, so that removing it here takes nothing from a running job. An object on its way is `partial/<id>`, locked
-(flock) by who fetches it; parts that have arrived are noted beside it, and the next run goes on with the others.
-Nothing else is remembered, so a kill at any line leaves nothing to mend, and two runs may share the folder.
+`inputs` asks for objects as files. A whole object is `objects/<2>/<id>`, read-only, and is handed out as a hard link,
+so that removing it here takes nothing from a running job. An object on its way is `partial/<id>`, locked (flock) by
+whoever fetches it; parts that have arrived are noted beside it, and the next run continues with the others. Nothing
+else is remembered, so a kill at any line leaves nothing to repair, and two runs may share the folder.
 
-The id is the content's, where the ETag has shown to be the MD5 of what arrived. Any other ETag (of an upload in
-parts, of an encrypted object) says only that this object is the same as before, so there the id holds the place, too.
+The id is the content's where the ETag turned out to be the MD5 of what arrived. Any other ETag (of an upload in
+parts, of an encrypted object) only says that this object is the same as before, so there the id includes the place.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ from sagespec.stores.protocol import Conflict, CountBytes, Entry, Store
 PART_BYTES = 8 << 20
 FETCHERS = 16  # at once; each holds a part in memory
 TRIES = 3
-PAUSE_SECONDS = 0.5
-LOOK_EVERY_SECONDS = 0.05
+POLL_EVERY_SECONDS = 0.05
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -45,21 +44,25 @@ class Wanted:
 
 
 class Cache:
-    """limit: bytes that may lie in `folder`; what a job still uses stays, even above it. part_bytes: of a large
-    object, fetched by themselves."""
+    """limit: bytes that `folder` may hold; what a job still uses stays, even above it. part_bytes: how much of a large
+    object is fetched at once. pause_seconds: before a part is tried again."""
 
-    def __init__(self, folder: Path, limit: int, *, part_bytes: int = PART_BYTES) -> None:
+    def __init__(self, folder: Path, limit: int, *, part_bytes: int = PART_BYTES, pause_seconds: float = 0.5) -> None:
         self.folder = folder
         self._objects = folder / "objects"
         self._partial = folder / "partial"
         self._limit = limit
         self._part_bytes = part_bytes
+        self._pause_seconds = pause_seconds
 
-    def bring(self, wanted: Sequence[Wanted], progress: CountBytes, look: Callable[[], None] = lambda: None) -> int:
+    def bring(
+        self, wanted: Sequence[Wanted], progress: CountBytes, keep_going: Callable[[], None] = lambda: None
+    ) -> int:
         """Every object at its target, fetched if it is not here; how many bytes were missing.
 
-        progress counts all bytes, those that were here as well. look: called often; what it raises ends the work,
-        and what arrived is kept for the next time. Conflict when an object is no longer what its entry says.
+        progress counts all bytes, including those that were here already. keep_going: called often; what it raises
+        ends the work, and what arrived is kept for the next time. Conflict when an object is no longer what its entry
+        says.
         """
         with disk_problems(f"cannot write to {self.folder}"):
             missing = []
@@ -71,7 +74,7 @@ class Cache:
             if missing:
                 needed = sum(one.entry.size for one in missing)
                 self._make_room(needed)
-                self._fetch_all(missing, progress, look)
+                self._fetch_all(missing, progress, keep_going)
                 self._make_room(0)
                 return needed
             return 0
@@ -107,14 +110,14 @@ class Cache:
 
     # -- fetching
 
-    def _fetch_all(self, missing: Sequence[Wanted], progress: CountBytes, look: Callable[[], None]) -> None:
+    def _fetch_all(self, missing: Sequence[Wanted], progress: CountBytes, keep_going: Callable[[], None]) -> None:
         small = [one for one in missing if one.entry.size <= self._part_bytes]
         large = [one for one in missing if one.entry.size > self._part_bytes]
         with ThreadPoolExecutor(FETCHERS, thread_name_prefix="sagespec-fetch") as pool:
             try:
-                futures = [pool.submit(self._fetch, one, progress, look, _Inline()) for one in small]
+                futures = [pool.submit(self._fetch, one, progress, keep_going, None) for one in small]
                 for one in large:  # one after the other, each by all fetchers
-                    self._fetch(one, progress, look, pool)
+                    self._fetch(one, progress, keep_going, pool)
                 for future in futures:
                     future.result()
             except BaseException:
@@ -122,13 +125,13 @@ class Cache:
                 raise
 
     def _fetch(
-        self, one: Wanted, progress: CountBytes, look: Callable[[], None], pool: ThreadPoolExecutor | _Inline
+        self, one: Wanted, progress: CountBytes, keep_going: Callable[[], None], pool: ThreadPoolExecutor | None
     ) -> None:
-        """Fetch one object, or wait until another run has."""
+        """Fetch one object, or wait until another run has. pool: fetches its parts side by side."""
         by_content, by_place = self._places(one)
         partial = self._partial / by_place.name
         while True:
-            with _alone(partial, look) as file:
+            with _alone(partial, keep_going) as file:
                 if self._give(one):
                     progress(one.entry.size)
                     if file is not None:
@@ -137,7 +140,7 @@ class Cache:
                 if file is None:
                     continue
                 journal = partial.with_suffix(f".{self._part_bytes}")  # parts of another size are other parts
-                self._fetch_parts(one, file, journal, progress, look, pool)
+                self._fetch_parts(one, file, journal, progress=progress, keep_going=keep_going, pool=pool)
                 is_md5 = _MD5.fullmatch(one.entry.etag) is not None and _md5(file) == one.entry.etag
                 place = by_content if is_md5 else by_place
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -152,9 +155,10 @@ class Cache:
         one: Wanted,
         file: int,
         journal: Path,
+        *,
         progress: CountBytes,
-        look: Callable[[], None],
-        pool: ThreadPoolExecutor | _Inline,
+        keep_going: Callable[[], None],
+        pool: ThreadPoolExecutor | None,
     ) -> None:
         size = one.entry.size
         if os.fstat(file).st_size != size:
@@ -166,8 +170,8 @@ class Cache:
         notes = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
         def fetch(start: int) -> None:
-            look()
-            part = _read(one, start, min(self._part_bytes, size - start))
+            keep_going()
+            part = _read(one, start, min(self._part_bytes, size - start), pause_seconds=self._pause_seconds)
             _write(file, part, start)
             os.fsync(file)  # a note must not outlive what it tells of
             os.write(notes, f"{start}\n".encode())
@@ -175,7 +179,12 @@ class Cache:
 
         futures: list[Future[None]] = []
         try:
-            futures += [pool.submit(fetch, start) for start in starts if start not in there]
+            due = [start for start in starts if start not in there]
+            if pool:
+                futures += [pool.submit(fetch, start) for start in due]
+            else:
+                for start in due:
+                    fetch(start)
             for future in futures:
                 future.result()
         finally:
@@ -225,16 +234,6 @@ class Cache:
         return True
 
 
-class _Inline:
-    """A pool of nobody: what is submitted is done at once."""
-
-    def submit(self, work: Callable[[int], None], start: int) -> Future[None]:
-        future: Future[None] = Future()
-        work(start)
-        future.set_result(None)
-        return future
-
-
 def link_or_copy(file: Path, target: Path) -> None:
     """`file` at `target`: a hard link where the disk and the owner allow one and everybody may read it, else a copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -256,14 +255,14 @@ def _link(file: Path, target: Path) -> None:
 
 
 @contextmanager
-def _alone(partial: Path, look: Callable[[], None]) -> Iterator[int | None]:
+def _alone(partial: Path, keep_going: Callable[[], None]) -> Iterator[int | None]:
     """The open and locked file; None when it was finished or removed by the one that was waited for."""
     partial.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         while not _lock(file):
-            look()
-            time.sleep(LOOK_EVERY_SECONDS)
+            keep_going()
+            time.sleep(POLL_EVERY_SECONDS)
         try:
             is_same = os.path.samestat(os.fstat(file), partial.stat())
         except FileNotFoundError:
@@ -281,7 +280,7 @@ def _lock(file: int) -> bool:
     return True
 
 
-def _read(one: Wanted, start: int, size: int) -> bytes:
+def _read(one: Wanted, start: int, size: int, *, pause_seconds: float) -> bytes:
     """A part; tried again when the connection breaks off in the middle of it."""
     for _ in range(TRIES - 1):
         try:
@@ -289,7 +288,7 @@ def _read(one: Wanted, start: int, size: int) -> bytes:
         except Conflict:
             raise
         except WorldError:
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(pause_seconds)
     return one.store.read_part(one.entry.key, start, size, if_match=one.entry.etag)
 
 

@@ -26,10 +26,6 @@ LOG_LINES_SHOWN = 15
 CRASHES_ALLOWED = 2  # restarts by the engine while an instance is waited for, before it counts as failed
 
 
-class Unhealthy(WorldError):
-    """New instances did not become healthy: a verdict on what was asked, not a fault of the world."""
-
-
 def container_addresses(runtime: Runtime) -> dict[str, tuple[str, int]]:
     return {container.name: (container.host, container.port) for container in runtime.containers() if container.host}
 
@@ -37,7 +33,7 @@ def container_addresses(runtime: Runtime) -> dict[str, tuple[str, int]]:
 def await_healthy(action: AwaitHealthy, world: World, cancelled: threading.Event) -> None:
     """Wait until the gateway finds all new instances healthy, and for `min_healthy` seconds without a break.
 
-    Raises Unhealthy, after recording revision `action.revision` as failed, when that does not happen
+    WorldError, after recording revision `action.revision` as failed, when that does not happen
     within `action.within` seconds or a container gives up before.
     """
     target = Target(action.variant, action.hash, 0.0, instances=action.containers)
@@ -58,7 +54,7 @@ def await_healthy(action: AwaitHealthy, world: World, cancelled: threading.Event
         reason = _why_given_up(action, world, restarts_before, seconds=now - begun)
         if reason:
             _record_failure(action, world, reason)
-            raise Unhealthy(reason)
+            raise WorldError(reason)
         world.clock.sleep(PROBE_EVERY_SECONDS, cancelled)
 
 

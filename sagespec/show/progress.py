@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections import Counter, deque
@@ -10,12 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sagespec.events import Event, EventKind, Report
 from sagespec.show.figures import seconds_text, size_text
 from sagespec.show.screen import Cell, Screen, hanging
 from sagespec.show.verbs import VERBS, verbs_text
+
+if TYPE_CHECKING:
+    from sagespec.plan import Plan
 
 _PROGRESS_SECONDS = 5.0  # at most so long between two plain lines of one action
 _PROGRESS_SHARE = 0.1
@@ -131,7 +133,8 @@ class _PlainReport:
             case EventKind.FINISHED | EventKind.FAILED | EventKind.SKIPPED:
                 self.ended(event, self.running.pop(key, None))
             case EventKind.PLANNED:
-                self.planned(event.text)
+                if event.plan:
+                    self.planned(event.plan)
             case EventKind.RUNTIME:
                 self.line((event.text, "dim"))
             case EventKind.LOCK:
@@ -142,11 +145,11 @@ class _PlainReport:
             case EventKind.SETTLED:
                 self.line(("settled  ", "good"), event.text)
 
-    def planned(self, text: str) -> None:
+    def planned(self, plan: Plan) -> None:
         """A pass begins: its counts; the widths of its columns are kept for the lines that follow."""
-        rows = [row for line in text.split("\n") if (row := re.split(" {2,}", line, maxsplit=2))[0] in VERBS]
-        self.columns = tuple(max((len(row[i]) for row in rows if len(row) > i), default=0) for i in (0, 1))  # type: ignore[assignment]
-        self.line(("plan     ", "bold"), verbs_text(Counter(row[0] for row in rows)))
+        verbs = [action.verb for action in plan]
+        self.columns = max(map(len, verbs), default=0), max((len(str(action.about)) for action in plan), default=0)
+        self.line(("plan     ", "bold"), verbs_text(Counter(verbs)))
 
     def started(self, running: _Running) -> None:
         self.line(("start    ", "dim"), *self._named(running.verb, running.about), ("  " + running.cause, "dim"))
@@ -236,7 +239,7 @@ class _LiveReport(_PlainReport):
         if event.kind is EventKind.PROGRESS and not event.action:  # an image being built; those before it are done
             self.running = {key: row for key, row in self.running.items() if key == ("", event.about)}
         super().tell(event)
-        if event.kind is EventKind.LOG and (row := self.running.get(("run-job", event.about.partition("#")[0]))):
+        if event.kind is EventKind.LOG and (row := self.running.get((event.action, event.about.partition("#")[0]))):
             row.take(Event(EventKind.PROGRESS, text="training"))  # the bar of its inputs is over
 
     def started(self, running: _Running) -> None:
@@ -281,5 +284,4 @@ class _LiveReport(_PlainReport):
 
 def _why_skipped(event: Event) -> str:
     """The reason in one line; of an action that is waited for, its verb and address are enough."""
-    words = event.text.split()
-    return " ".join(words[:5] if words[:3] == ["it", "waits", "for"] else words)
+    return f"it waits for {event.waits_for}" if event.waits_for else " ".join(event.text.split())

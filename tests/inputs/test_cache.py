@@ -51,7 +51,7 @@ def wanted(store: Store, folder: Path) -> list[Wanted]:
 
 
 def roomy(folder: Path) -> Cache:
-    return Cache(folder, ROOMY, part_bytes=PART)
+    return Cache(folder, ROOMY, part_bytes=PART, pause_seconds=0)
 
 
 def bring(cache: Cache, store: Store, folder: Path) -> int:
@@ -257,8 +257,7 @@ def test_a_damaged_object_is_fetched_again(tmp_path: Path) -> None:
     assert files_in(tmp_path / "second") == {"k": b"whole"}
 
 
-def test_a_connection_that_breaks_is_tried_again_and_then_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagespec.inputs.cache.PAUSE_SECONDS", 0)
+def test_a_connection_that_breaks_is_tried_again_and_then_told(tmp_path: Path) -> None:
     broken = iter([True, False, True, True, True])
 
     def breaks() -> None:

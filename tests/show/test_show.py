@@ -17,7 +17,7 @@ import pytest
 from sagespec.converge import Converged
 from sagespec.errors import Origin, Problem
 from sagespec.events import Event, EventKind, Outcome, Report, Result
-from sagespec.plan import Action, Cause, Change, Plan, Reason, RemoveInstance, SetRoutes, StartGateway
+from sagespec.plan import Action, Cause, Change, Plan, Reason, RemoveInstance, RunJob, SetRoutes, StartGateway
 from sagespec.runtimes.protocol import Check
 from sagespec.show import (
     Screen,
@@ -269,9 +269,9 @@ def test_a_bug_says_where_to_report_it() -> None:
 
 def a_run(report: Report) -> None:
     report(Event(EventKind.RUNTIME, text="runtime process"))
-    report(
-        Event(EventKind.PLANNED, text="run-job     job/a@1     not trained yet\nset-routes  endpoint/a  first traffic")
-    )
+    train = RunJob(about=job_address("a", 1), cause=Cause(Reason.NEW), job=None)  # type: ignore[arg-type]
+    route = SetRoutes(about=endpoint_address("a"), cause=Cause(Reason.FOLLOWS), route=None)
+    report(Event(EventKind.PLANNED, plan=Plan((train, route))))
     report(Event(EventKind.STARTED, "job/a@1", "not trained yet", action="run-job"))
     for done in range(0, 1001, 10):
         report(Event(EventKind.PROGRESS, "job/a@1", "reading", "run-job", None, done, 1000, "bytes"))
@@ -322,7 +322,8 @@ def test_what_is_skipped_takes_one_line() -> None:
     screen = a_screen()
     with reporting(screen) as report:
         reason = "it waits for start-instance endpoint/a/x#0 sagespec_p_endpoint_a_x_0_abc"
-        report(Event(EventKind.SKIPPED, "endpoint/a", reason, action="set-routes"))
+        waits_for = "start-instance endpoint/a/x#0"
+        report(Event(EventKind.SKIPPED, "endpoint/a", reason, action="set-routes", waits_for=waits_for))
     assert out(screen) == "skipped  set-routes  endpoint/a  it waits for start-instance endpoint/a/x#0\n"
 
 
