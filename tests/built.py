@@ -24,7 +24,7 @@ from unittest.mock import patch
 
 from sagespec.runtimes.choose import images_dir
 from sagespec.sources.build import BuildFolder
-from sagespec.state.programs import Program
+from sagespec.state.programs import Build, Builtin, Program
 
 SMALL = ("gateway", "echo", "feeder")
 OWN_CONTAINERS = Path(__file__).parent / "scenarios" / "containers"
@@ -61,16 +61,16 @@ def _ready(name: str) -> None:
     with turn(APART.get(name, "plain")):
         if name in TORCH and not _is_there(name):
             with torch_for_cpu():
-                _prepare(Program(builtin=name))
+                _prepare(Builtin(name))
         else:
-            _prepare(Program(builtin=name))
+            _prepare(Builtin(name))
 
 
 @functools.cache
 def _own_ready(name: str) -> None:
     folder = BuildFolder(OWN_CONTAINERS / name)
     with turn("own"):
-        _prepare(Program(build=f"containers/{name}", context=folder.hash(), dockerfile="Dockerfile"))
+        _prepare(Build(f"containers/{name}", folder.hash(), "Dockerfile"))
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from sagespec.errors import WorldError
 from sagespec.state.addresses import Address
 from sagespec.state.launches import Launch
 from sagespec.state.observed import ContainerState, Route, Target
-from sagespec.state.programs import Program
+from sagespec.state.programs import Builtin
 from tests.fakes import Behaviour, FakeEngine, FakeGateway, FakeRuntime, FakeStore, Faults, Killed, SettableClock
 
-SERVING = Launch("c0", Address.parse("endpoint/churn/v#0"), "1-a", Program(builtin="echo"), "serve")
+SERVING = Launch("c0", Address.parse("endpoint/churn/v#0"), "1-a", Builtin("echo"), "serve")
 ROUTE = Route("churn", (Target("v", "1-a", 1.0, ("c0",)),))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sagespec.spec.project import Gateway as Settings
 from sagespec.state.hashes import hash_of, same_hash
-from sagespec.state.programs import Program
+from sagespec.state.programs import Builtin
 
 FORMAT = 1  # raised when a release needs gateways to be started anew
 
@@ -16,7 +16,7 @@ FORMAT = 1  # raised when a release needs gateways to be started anew
 USUAL_PORTS = range(8080, 8180)  # where no port is set: the first that was free
 
 
-PROGRAM = Program(builtin="gateway")
+PROGRAM = Builtin("gateway")
 
 
 def gateway_hash(settings: Settings) -> str:

@@ -13,9 +13,9 @@ from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.observed import ContainerState
-from sagespec.state.programs import Program
+from sagespec.state.programs import Builtin
 
-FEEDER = Program(builtin="feeder")
+FEEDER = Builtin("feeder")
 
 
 PIPES = "pipes"  # where a feeder sees what its host sees as DATA

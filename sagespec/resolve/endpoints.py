@@ -18,7 +18,7 @@ from sagespec.state.desired import (
     desired_endpoint,
 )
 from sagespec.state.manifest import JobStatus, Manifest
-from sagespec.state.programs import Program
+from sagespec.state.programs import Builtin, Image, Program
 from sagespec.state.revision import EndpointRecord, ModelRecord, RolloutRecord, VariantRecord
 
 
@@ -91,8 +91,8 @@ def _model(
     elif job:
         key, trained_by = job.key, job.program
     else:
-        return ModelRecord(), Program()  # said by `unresolved_models` with its place
-    program = Program(image=variant.image) if variant.image else trained_by
+        return ModelRecord(), Builtin("")  # said by `unresolved_models` with its place
+    program = Image(variant.image) if variant.image else trained_by
     return ModelRecord(text=variant.model, identity=f"{address}:{key}", job=str(address), uri=""), program
 
 

@@ -21,7 +21,7 @@ from sagespec.state.desired import (
 )
 from sagespec.state.hashes import hash_of
 from sagespec.state.manifest import JobStatus, Manifest
-from sagespec.state.programs import Program
+from sagespec.state.programs import Build, Program
 
 
 def resolve_job(
@@ -34,6 +34,7 @@ def resolve_job(
     problems: list[Problem],
 ) -> DesiredJob:
     trained = manifest if manifest and manifest.status is JobStatus.COMPLETED else None
+    program: Program
     if spec.build:
         program = build_program(spec.build, item, root, trained)
     else:
@@ -77,8 +78,8 @@ def _spec_for_manifest(spec: TrainingJob, program: Program) -> dict[str, Any]:
     """The spec as written, but the folder of a build from the project's root: a manifest knows of no spec's file, and
     what it trained is served by the program in there."""
     dumped = spec.model_dump(mode="json")
-    if spec.build:
-        dumped["build"]["context"] = program.build
+    if isinstance(program, Build):
+        dumped["build"]["context"] = program.folder
     return dumped
 
 

@@ -13,7 +13,7 @@ from sagespec.state.desired import (
     DesiredChannel,
     DesiredCode,
 )
-from sagespec.state.programs import Program
+from sagespec.state.programs import Build, Program
 
 Fingerprint = Callable[[str], str]  # s3://… -> ETag or the like
 
@@ -30,7 +30,7 @@ def key_fields_of(
     fields: dict[str, Any] = {
         name: value for name in ("algorithm", "framework", "image") if (value := getattr(spec, name))
     }
-    if spec.build:
+    if isinstance(program, Build):
         fields["build"] = program.context
     if code:
         fields |= {"entry_point": code.entry_point, "code": code.fingerprint}

@@ -9,11 +9,11 @@ from sagespec.errors import Problem, did_you_mean
 from sagespec.load.loaded import LoadedSpec
 from sagespec.resolve.builtins import ImageDescription
 from sagespec.sources.build import BuildFolder
+from sagespec.spec import job as spec_job
 from sagespec.spec.endpoint import named_job
-from sagespec.spec.job import Build
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.manifest import Manifest
-from sagespec.state.programs import Program
+from sagespec.state.programs import Build, Builtin, Image, Program
 
 
 def model_address(text: str) -> Address | None:
@@ -59,28 +59,24 @@ def named_program(
                 where=item.origin_of(field),
             )
         )
-    return Program(builtin=builtin or "", image=image or "")
+    return Image(image) if image else Builtin(builtin or "")
 
 
-def build_program(build: Build, item: LoadedSpec, root: Path, trained: Manifest | None) -> Program:
+def build_program(build: spec_job.Build, item: LoadedSpec, root: Path, trained: Manifest | None) -> Build:
     """A container built from a folder; where the folder is gone, the one a trained version was made with."""
     folder = portable(build.context, item, root)
     if trained and not (root / folder).is_dir():
         context = str(trained.key_fields.get("build", ""))
     else:
         context = BuildFolder(root / folder, build.dockerfile, build.args).hash()
-    return Program(build=folder, context=context, dockerfile=build.dockerfile, args=tuple(sorted(build.args.items())))
+    return Build(folder, context, build.dockerfile, tuple(sorted(build.args.items())))
 
 
 def program_of(manifest: Manifest) -> Program:
     spec, key_fields = manifest.spec, manifest.key_fields
     if build := spec.get("build"):
-        return Program.from_json(
-            {
-                "build": build["context"],
-                "context": key_fields.get("build", ""),
-                "dockerfile": build["dockerfile"],
-                "args": build["args"],
-            }
-        )
-    return Program(builtin=spec.get("algorithm") or spec.get("framework") or "", image=spec.get("image") or "")
+        args = tuple(sorted(build["args"].items()))
+        return Build(build["context"], key_fields.get("build", ""), build["dockerfile"], args)
+    if image := spec.get("image"):
+        return Image(image)
+    return Builtin(spec.get("algorithm") or spec.get("framework") or "")

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from sagespec.state.desired import DesiredJob
+from sagespec.state.programs import Builtin
 
 MOST_POINTS = 1000
 
@@ -120,4 +121,5 @@ def _number(text: str | None) -> float | None:
 
 def patterns_of(job: DesiredJob, of_builtins: Mapping[str, Patterns]) -> Patterns:
     """What is looked for in the lines of a job: what its built-in declares, and what its spec does."""
-    return [*of_builtins.get(job.program.builtin, ()), *((name, re.compile(regex)) for name, regex in job.metrics)]
+    of_builtin = of_builtins.get(job.program.name, ()) if isinstance(job.program, Builtin) else ()
+    return [*of_builtin, *((name, re.compile(regex)) for name, regex in job.metrics)]

@@ -18,7 +18,7 @@ from sagespec.plan import (
 from sagespec.records.archive import unpack
 from sagespec.state.launches import Launch
 from sagespec.state.manifest import Manifest
-from sagespec.state.programs import Program
+from sagespec.state.programs import Image, Program
 from sagespec.stores.open import open_store
 from sagespec.world import World
 
@@ -39,7 +39,7 @@ def start_instance(action: StartInstance, world: World, report: Report) -> None:
     manifest = _manifest_of(action, world)
     program = _trained_with(variant.program, manifest)
     digest = world.runtime.prepare(program, tell)
-    if program.digest and digest != program.digest:
+    if isinstance(program, Image) and program.digest and digest != program.digest:
         text = f"{program} is {digest} by now; {program.digest}, which trained the model, is not to be had any more"
         report(Event(EventKind.NOTE, str(action.about), text, action=action.verb))
     world.runtime.remove(action.container)
@@ -73,8 +73,9 @@ def _manifest_of(action: StartInstance, world: World) -> Manifest | None:
 def _trained_with(program: Program, manifest: Manifest | None) -> Program:
     """The program with the digest of the image that trained the model, where it is an image of the user's: a tag may
     have moved on since, and the model is served by what it was trained with."""
-    digest = manifest.images.get(str(program), "") if manifest and program.image else ""
-    return replace(program, digest=digest)
+    if not isinstance(program, Image):
+        return program
+    return replace(program, digest=manifest.images.get(str(program), "") if manifest else "")
 
 
 def fetch_model(action: StartInstance, world: World, manifest: Manifest | None, archive: Path) -> None:

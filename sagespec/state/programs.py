@@ -1,4 +1,7 @@
-"""What runs in a container."""
+"""What runs in a container: a built-in, an image, or a folder from which the engine builds one.
+
+`resolve` finds out which a spec means, revisions keep it, and a runtime makes a container of it.
+"""
 
 from __future__ import annotations
 
@@ -7,38 +10,66 @@ from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True, order=True)
-class Program:
-    """What runs in a container: a folder of images/ (`builtin`), a container image of the user's (`image`), or a
-    folder from which the engine builds one (`build`).
+@dataclass(frozen=True)
+class Builtin:
+    """A folder of images/."""
 
-    build: the folder as sources are held: relative to the project's root, or absolute. context: the hash of what is
-    in it, of the Dockerfile's name and of the arguments. digest: what the engine knew `image` by when a version was
-    trained with it, for whoever serves that version; it decides nothing, so it is in no hash.
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    def as_json(self) -> dict[str, Any]:
+        return {"builtin": self.name, "image": ""}
+
+
+@dataclass(frozen=True)
+class Image:
+    """A container image of the user's.
+
+    digest: what the engine knew it by when a version was trained with it, for whoever serves that version; it decides
+    nothing, so it is in no hash.
     """
 
-    builtin: str = ""
-    image: str = ""
-    build: str = ""
-    context: str = ""
-    dockerfile: str = ""
-    args: tuple[tuple[str, str], ...] = ()
+    reference: str
     digest: str = ""
 
     def __str__(self) -> str:
-        return self.builtin or self.image or f"{self.build}@{self.context}"
-
-    @property
-    def is_users_own(self) -> bool:
-        """Whether it was not made by us: no built-in."""
-        return not self.builtin
+        return self.reference
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data, as revisions keep it; what is not set is left out, but for the two oldest fields."""
-        more = {"build": self.build, "context": self.context, "dockerfile": self.dockerfile, "args": dict(self.args)}
-        more["digest"] = self.digest
-        return {"builtin": self.builtin, "image": self.image} | {name: value for name, value in more.items() if value}
+        digest = {"digest": self.digest} if self.digest else {}
+        return {"builtin": "", "image": self.reference} | digest
 
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> Program:
-        return Program(**{**value, "args": tuple(sorted(dict(value.get("args", ())).items()))})
+
+@dataclass(frozen=True)
+class Build:
+    """A folder of the user's, relative to the project's root, or absolute, from which the engine builds an image.
+
+    context: the hash of what is in it, of the Dockerfile's name and of the arguments.
+    """
+
+    folder: str
+    context: str
+    dockerfile: str
+    args: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.folder}@{self.context}"
+
+    def as_json(self) -> dict[str, Any]:
+        more = {"build": self.folder, "context": self.context, "dockerfile": self.dockerfile, "args": dict(self.args)}
+        return {"builtin": "", "image": ""} | {name: value for name, value in more.items() if value}
+
+
+Program = Builtin | Image | Build
+
+
+def program_from_json(value: Mapping[str, Any]) -> Program:
+    """The program as revisions keep it: {builtin, image}, one of them '', or both and {build, context, …}."""
+    if folder := value.get("build"):
+        args = tuple(sorted(dict(value.get("args", ())).items()))
+        return Build(folder, value.get("context", ""), value.get("dockerfile", ""), args)
+    if image := value.get("image"):
+        return Image(image, value.get("digest", ""))
+    return Builtin(value.get("builtin", ""))

@@ -15,7 +15,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, SerializerFunctionW
 from sagespec.spec.document import Update, update_class
 from sagespec.spec.endpoint import Endpoint, Rollout, Variant
 from sagespec.state.manifest import Git, Record
-from sagespec.state.programs import Program
+from sagespec.state.programs import Builtin, Program, program_from_json
 
 REVISION_FORMAT = 1
 _DEFAULT_ROLLOUT = Rollout()
@@ -46,13 +46,17 @@ class ModelRecord(_AsGiven):
 
 
 def _program(value: Any) -> Program:
-    return value if isinstance(value, Program) else Program.from_json(value)
+    return value if isinstance(value, Program) else program_from_json(value)
+
+
+def _program_as_json(program: Program) -> dict[str, Any]:
+    return program.as_json()
 
 
 class VariantRecord(_AsGiven):
     name: str
     model: ModelRecord = ModelRecord()
-    program: Annotated[Program, PlainValidator(_program), PlainSerializer(Program.as_json)] = Program()
+    program: Annotated[Program, PlainValidator(_program), PlainSerializer(_program_as_json)] = Builtin("")
     weight: float = 1.0
     instances: int = 1
     environment: dict[str, str] = Field(default_factory=dict, repr=False)  # may hold secrets

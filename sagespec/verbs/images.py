@@ -9,7 +9,7 @@ from sagespec.errors import SpecError, did_you_mean
 from sagespec.events import Event, EventKind, Report
 from sagespec.parts import Parts
 from sagespec.runtimes.protocol import ImageInfo
-from sagespec.state.programs import Program
+from sagespec.state.programs import Builtin
 
 
 def build_images(parts: Parts, names: Iterable[str], report: Report) -> tuple[ImageInfo, ...]:
@@ -18,7 +18,7 @@ def build_images(parts: Parts, names: Iterable[str], report: Report) -> tuple[Im
     if unknown:
         raise SpecError(f"there is no built-in image named {unknown[0]!r}", fix=did_you_mean(unknown[0], parts.images))
     for name in wanted:
-        parts.runtime.prepare(Program(builtin=name), partial(_tell, report, name))
+        parts.runtime.prepare(Builtin(name), partial(_tell, report, name))
     return tuple(info for info in parts.runtime.images() if info.name in wanted)
 
 

@@ -30,6 +30,7 @@ from sagespec.state.addresses import job_address
 from sagespec.state.desired import Desired
 from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import Capacity, Observed
+from sagespec.state.programs import Image
 from sagespec.state.revision import RevisionStatus
 from sagespec.world import World
 from tests.fakes import SERVES, TRAINS, Behaviour, FakeEngine, FakeGateway, FakeRuntime, FakeStore, Faults, Killed
@@ -525,8 +526,8 @@ def test_a_model_is_served_by_the_image_that_trained_it(place: Place) -> None:
     manifest = place.world().records.manifests([job_address("model", 1)])[job_address("model", 1)]
     trained_with = manifest.images["acme/churn:1"]
     assert place.converge(place.job(1, image="acme/churn:1"), place.endpoint(only="model@1")).ok
-    (serving,) = (c.launch for c in place.engine.all.values() if c.launch.command == "serve" and c.launch.program.image)
-    assert serving.program.digest == trained_with
+    programs = [c.launch.program for c in place.engine.all.values() if c.launch.command == "serve"]
+    assert [program.digest for program in programs if isinstance(program, Image)] == [trained_with]
     assert not [event.text for event in place.events if "by now" in event.text]
 
 

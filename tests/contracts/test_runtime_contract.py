@@ -34,7 +34,7 @@ from sagespec.state.addresses import GATEWAY, Address
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.observed import Container, ContainerState
-from sagespec.state.programs import Program
+from sagespec.state.programs import Builtin
 from tests import built
 from tests.fakes import Behaviour, FakeEngine, FakeRuntime
 
@@ -76,7 +76,7 @@ class Bench:
             name=container_name(self.project_name, address, "1-abc"),
             address=address,
             hash="1-abc",
-            program=Program(builtin="probe"),
+            program=Builtin("probe"),
             command="train",
         )
         return replace(given, **fields)
@@ -163,7 +163,7 @@ def bench(request: pytest.FixtureRequest, project_name: str, images: Path, tmp_p
 
     with open_runtime(project_name) as runtime:
         with built.turn("probe"):
-            runtime.prepare(Program(builtin="probe"), lambda _: None)
+            runtime.prepare(Builtin("probe"), lambda _: None)
         yield Bench(runtime, open_runtime, project_name, engine)
         for container in runtime.containers():
             runtime.remove(container.name)
@@ -237,7 +237,7 @@ def test_containers_of_other_projects_are_neither_seen_nor_touched(bench: Bench,
 
 @on_every_engine
 def test_prepare_gives_the_same_digest_each_time(bench: Bench) -> None:
-    digests = {bench.runtime.prepare(Program(builtin="probe"), lambda _: None) for _ in range(2)}
+    digests = {bench.runtime.prepare(Builtin("probe"), lambda _: None) for _ in range(2)}
     assert len(digests) == 1
     assert next(iter(digests))
 
@@ -245,7 +245,7 @@ def test_prepare_gives_the_same_digest_each_time(bench: Bench) -> None:
 @on_every_engine
 def test_prepare_of_an_unknown_builtin_is_an_error_that_names_it(bench: Bench) -> None:
     with pytest.raises(WorldError, match="prob-e"):
-        bench.runtime.prepare(Program(builtin="prob-e"), lambda _: None)
+        bench.runtime.prepare(Builtin("prob-e"), lambda _: None)
 
 
 @on_every_engine

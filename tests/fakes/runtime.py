@@ -16,7 +16,7 @@ from sagespec.runtimes.machine import choose_gpus
 from sagespec.runtimes.protocol import Check, ImageInfo, Tell
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container, ContainerState
-from sagespec.state.programs import Program
+from sagespec.state.programs import Builtin, Program
 from tests.fakes.engine import FakeContainer, FakeEngine
 from tests.fakes.faults import Faults
 
@@ -64,13 +64,13 @@ class FakeRuntime:
 
     def prepare(self, program: Program, progress: Tell) -> str:
         self.faults.look()
-        if program.builtin and program.builtin not in self.engine.builtins:
-            raise WorldError(f"there is no built-in {program.builtin!r}")
+        if isinstance(program, Builtin) and program.name not in self.engine.builtins:
+            raise WorldError(f"there is no built-in {program.name!r}")
         return f"sha256:{hashlib.sha256(str(program).encode()).hexdigest()}"
 
     def images(self) -> tuple[ImageInfo, ...]:
         return tuple(
-            ImageInfo(name, name, self.prepare(Program(builtin=name), lambda _: None)) for name in self.engine.builtins
+            ImageInfo(name, name, self.prepare(Builtin(name), lambda _: None)) for name in self.engine.builtins
         )
 
     def create(self, launches: Sequence[Launch]) -> None:

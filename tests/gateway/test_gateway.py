@@ -30,7 +30,7 @@ from sagespec.state.addresses import Address
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Route, Target
-from sagespec.state.programs import Program
+from sagespec.state.programs import Builtin
 from tests import built
 from tests.ports import free_port
 
@@ -61,7 +61,7 @@ class Stand:
     def start(self, variant: str, index: int = 0, *, endpoint: str = "churn", hash_text: str = "1-aa") -> str:
         """Start one instance; returns the name of its container."""
         address = Address("endpoint", endpoint, variant=variant, instance=index)
-        program = Program(builtin="echo")
+        program = Builtin("echo")
         name = container_name(self.project_name, address, hash_text)
         self.runtime.prepare(program, lambda _text: None)
         self.runtime.create([Launch(name, address, hash_text, program, "serve")])

@@ -21,7 +21,7 @@ import pytest
 from sagespec.errors import WorldError
 from sagespec.runtimes.choose import images_dir
 from sagespec.runtimes.docker.runtime import DockerRuntime
-from sagespec.state.programs import Program
+from sagespec.state.programs import Image, Program
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.registry]
@@ -117,10 +117,10 @@ def prepare(program: Program) -> tuple[str, list[str]]:
 @pytest.mark.usefixtures("logged_in")
 def test_a_private_image_is_pulled_with_the_login_of_the_docker_command(registry: Registry) -> None:
     digest = registry.push("one", "private")
-    program = Program(image=f"{registry.address}/private:1")
+    program = Image(f"{registry.address}/private:1")
     found, lines = prepare(program)
     assert found == digest
-    assert lines[0] == f"pulling {program.image}"
+    assert lines[0] == f"pulling {program.reference}"
     assert prepare(program) == (digest, [])
 
 
@@ -130,7 +130,7 @@ def test_without_a_login_the_error_says_to_log_in(
     registry.push("two", "closed")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with pytest.raises(WorldError, match=r"closed:1 is not on the engine and could not be pulled") as refused:
-        prepare(Program(image=f"{registry.address}/closed:1"))
+        prepare(Image(f"{registry.address}/closed:1"))
     assert "docker login" in refused.value.problems[0].fix
 
 
@@ -138,19 +138,19 @@ def test_without_a_login_the_error_says_to_log_in(
 def test_what_trained_a_model_is_fetched_and_used_though_its_tag_has_moved(registry: Registry) -> None:
     trained, moved = registry.push("three", "moving"), registry.push("four", "moving")
     image = f"{registry.address}/moving:1"
-    assert prepare(Program(image=image))[0] == moved != trained
-    found, lines = prepare(Program(image=image, digest=trained))
+    assert prepare(Image(image))[0] == moved != trained
+    found, lines = prepare(Image(image, digest=trained))
     assert found == trained
     assert any(line.startswith(f"{image} is another image by now") for line in lines)
     with DockerRuntime("test-registry", images_dir()) as runtime:
-        assert runtime._images.reference(Program(image=image, digest=trained)).endswith(f"/moving@{trained}")
+        assert runtime._images.reference(Image(image, digest=trained)).endswith(f"/moving@{trained}")
 
 
 @pytest.mark.usefixtures("logged_in")
 def test_where_what_trained_a_model_is_gone_its_tag_stands_in(registry: Registry) -> None:
     digest = registry.push("five", "gone")
     image = f"{registry.address}/gone:1"
-    assert prepare(Program(image=image, digest=f"sha256:{'0' * 64}"))[0] == digest
+    assert prepare(Image(image, digest=f"sha256:{'0' * 64}"))[0] == digest
 
 
 def test_an_image_of_no_registry_is_known_by_its_id(docker_client: Any, registry: Registry) -> None:
@@ -160,5 +160,5 @@ def test_an_image_of_no_registry_is_known_by_its_id(docker_client: Any, registry
             trained = docker_client.inspect_image(f"{registry.address}/local:1")["Id"]
             docker_client.tag(trained, f"{registry.address}/kept")
     image = f"{registry.address}/local:1"
-    assert prepare(Program(image=image))[0] != trained
-    assert prepare(Program(image=image, digest=trained))[0] == trained
+    assert prepare(Image(image))[0] != trained
+    assert prepare(Image(image, digest=trained))[0] == trained

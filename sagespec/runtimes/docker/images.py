@@ -26,7 +26,7 @@ from sagespec.runtimes.docker.engine import engine_address, explanation, refusal
 from sagespec.runtimes.docker.files import Entry, picked, tar, tree
 from sagespec.runtimes.protocol import ImageInfo, Tell
 from sagespec.sources.build import BuildFolder
-from sagespec.state.programs import Program
+from sagespec.state.programs import Build, Builtin, Image, Program
 
 LABEL_IMAGE = "sagespec.image"
 LABEL_BUILD = "sagespec.build"
@@ -48,18 +48,21 @@ class Images:
 
     def prepare(self, program: Program, tell: Tell) -> str:
         with self._preparing, refusals(f"prepare the image of {program}"):
-            if program.digest:
+            if isinstance(program, Image) and program.digest:
                 self._look_for(program, tell)
             reference = self.reference(program)
             if (image := self._inspect(reference)) is None:
-                if program.builtin:
-                    self._build_builtin(program.builtin, reference, tell)
-                elif program.build:
-                    self._build_folder(program, reference, tell)
-                else:
-                    self._pull(reference, tell)
+                match program:
+                    case Builtin(name):
+                        self._build_builtin(name, reference, tell)
+                    case Build():
+                        self._build_folder(program, reference, tell)
+                    case Image():
+                        self._pull(reference, tell)
                 image = self._engine.inspect_image(reference)
-        return _digest(reference, image) if reference == program.image else program.digest or _digest(reference, image)
+        if isinstance(program, Image) and reference != program.reference:
+            return program.digest  # it is pinned, and the engine has it
+        return _digest(reference, image)
 
     def infos(self) -> tuple[ImageInfo, ...]:
         names = sorted({file.parent.name for pattern in BUILT_IN for file in self._folder.glob(pattern)})
@@ -68,7 +71,7 @@ class Images:
         present = {tag: row for row in rows for tag in row["RepoTags"] or ()}
         found = []
         for name in names:
-            reference = self.reference(Program(builtin=name))
+            reference = self.reference(Builtin(name))
             row = present.get(reference)
             found.append(ImageInfo(name, reference, row["Id"] if row else "", row["Size"] if row else 0))
         return tuple(found)
@@ -76,33 +79,33 @@ class Images:
     def reference(self, program: Program) -> str:
         """The image of `program`. A built-in's tag is a hash of its folders, so a new release builds anew; so is
         that of a folder of the user's, which is built once and serves what it trained."""
-        if program.image:
-            return self._trained_with(program) or program.image
-        if program.build:
-            name = re.sub("[^a-z0-9]+", "-", Path(program.build).name.lower()).strip("-")
+        if isinstance(program, Image):
+            return self._trained_with(program) or program.reference
+        if isinstance(program, Build):
+            name = re.sub("[^a-z0-9]+", "-", Path(program.folder).name.lower()).strip("-")
             return f"sagespec-build/{name or 'folder'}:{program.context}"
         digest = hashlib.sha256()
-        for member, content in self._context(program.builtin):
+        for member, content in self._context(program.name):
             digest.update(f"{member.name}\0{member.size}\0".encode())
             if content:
                 digest.update(content.read())
-        return f"sagespec/{program.builtin}:{digest.hexdigest()[:12]}"
+        return f"sagespec/{program.name}:{digest.hexdigest()[:12]}"
 
-    def _trained_with(self, program: Program) -> str:
+    def _trained_with(self, program: Image) -> str:
         """The very image that `program.digest` stands for, by its registry's digest or its id; '' when the engine
         has it not."""
-        names = (f"{_repository(program.image)}@{program.digest}", program.digest) if program.digest else ()
+        names = (f"{_repository(program.reference)}@{program.digest}", program.digest) if program.digest else ()
         return next((name for name in names if self._inspect(name)), "")
 
-    def _look_for(self, program: Program, tell: Tell) -> None:
+    def _look_for(self, program: Image, tell: Tell) -> None:
         """Fetch the very image from its registry, if it is from one, and tell when its tag has moved on."""
-        tagged = self._inspect(program.image)
+        tagged = self._inspect(program.reference)
         if not self._trained_with(program) and (tagged is None or tagged["RepoDigests"]):
             with suppress(WorldError):  # not there any more: the tag's image stands in for it, which `prepare` tells
-                self._pull(f"{_repository(program.image)}@{program.digest}", tell)
+                self._pull(f"{_repository(program.reference)}@{program.digest}", tell)
         pinned = self._trained_with(program)
         if pinned and tagged and tagged["Id"] != self._engine.inspect_image(pinned)["Id"]:
-            tell(f"{program.image} is another image by now: the one that trained the model serves it, {pinned}")
+            tell(f"{program.reference} is another image by now: the one that trained the model serves it, {pinned}")
 
     def _inspect(self, reference: str) -> Mapping[str, Any] | None:
         try:
@@ -148,11 +151,11 @@ class Images:
             labels={LABEL_IMAGE: builtin},
         )
 
-    def _build_folder(self, program: Program, reference: str, tell: Tell) -> None:
-        folder = BuildFolder(self._root / program.build, program.dockerfile, dict(program.args))
+    def _build_folder(self, program: Build, reference: str, tell: Tell) -> None:
+        folder = BuildFolder(self._root / program.folder, program.dockerfile, dict(program.args))
         if folder.hash() != program.context:
             raise WorldError(
-                f"the image of {program.build} that is wanted ({reference}) is not on the engine, and the folder has "
+                f"the image of {program.folder} that is wanted ({reference}) is not on the engine, and the folder has "
                 "changed since",
                 why="what was trained is served by the very image that trained it",
                 fix="check out the commit it was trained at (the manifest names it) and apply there, or load the image "
@@ -165,10 +168,10 @@ class Images:
             members,
             reference,
             tell,
-            fix=f"mend {Path(program.build, program.dockerfile)}, or what it needs",
+            fix=f"mend {Path(program.folder, program.dockerfile)}, or what it needs",
             dockerfile=folder.dockerfile_in_build,
             buildargs=dict(program.args),
-            labels={LABEL_BUILD: program.build},
+            labels={LABEL_BUILD: program.folder},
         )
 
     def _build(self, members: Iterable[Entry], reference: str, tell: Tell, *, fix: str, **options: Any) -> None:

@@ -12,6 +12,7 @@ from sagespec.runtimes.docker.files import inside
 from sagespec.runtimes.docker.gpus import device_requests
 from sagespec.state.labels import LABEL_PROJECT, labels_of, resource_labels
 from sagespec.state.launches import Launch, Mount
+from sagespec.state.programs import Builtin
 
 PORT = 8080  # where SageMaker's contract has every container listen; the gateway's image keeps to it too
 
@@ -34,7 +35,7 @@ def settings_of(
     gpus: Sequence[str],
 ) -> dict[str, Any]:
     """All arguments of the SDK's create_container but the image. `hosts` are addresses by alias, `gpus` ids."""
-    is_users_own = launch.program.is_users_own
+    is_users_own = not isinstance(launch.program, Builtin)
     limits: dict[str, Any] = {}
     if launch.cpus is not None:
         limits["nano_cpus"] = int(launch.cpus * 1e9)

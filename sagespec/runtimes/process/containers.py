@@ -21,7 +21,7 @@ from sagespec.runtimes.process.ports import HOST
 from sagespec.state.addresses import Address
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.observed import Container, ContainerState
-from sagespec.state.programs import Program
+from sagespec.state.programs import program_from_json
 
 _LAUNCH_FIELDS = frozenset(field.name for field in fields(Launch))
 
@@ -62,7 +62,7 @@ class Record:
         # Fields of another release are ignored: a container that it started must stay visible.
         launch = {name: value for name, value in record["launch"].items() if name in _LAUNCH_FIELDS}
         launch["address"] = Address.parse(launch["address"])
-        launch["program"] = Program.from_json(launch["program"])
+        launch["program"] = program_from_json(launch["program"])
         for name in ("hosts", "entrypoint", "arguments"):
             launch[name] = tuple(launch.get(name, ()))
         launch["mounts"] = tuple(Mount(**mount) for mount in launch.get("mounts", ()))

@@ -11,6 +11,7 @@ from pathlib import Path
 from sagespec.runtimes.process.containers import Record
 from sagespec.runtimes.process.ports import HOST
 from sagespec.runtimes.process.shim import ID_VARIABLE
+from sagespec.state.programs import Builtin
 
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 
@@ -35,7 +36,7 @@ def environment_of(record: Record, *, host: str, base_dir: str, images: Path) ->
     launch = record.launch
     environment = {name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)}
     environment["PYTHONUNBUFFERED"] = "1"
-    if launch.program.builtin:
+    if isinstance(launch.program, Builtin):
         environment["PYTHONPATH"] = str(images)
     else:
         # sagemaker-training waits a quarter of an hour for the hosts' names, which here no one resolves.

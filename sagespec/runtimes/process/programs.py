@@ -17,7 +17,7 @@ from sagespec.errors import WorldError, did_you_mean
 from sagespec.runtimes.protocol import ImageInfo, Tell
 from sagespec.sources.build import BuildFolder
 from sagespec.state.launches import Launch
-from sagespec.state.programs import Program
+from sagespec.state.programs import Build, Image, Program
 
 MODULES = (
     "numpy",
@@ -47,17 +47,17 @@ class Programs:
     def prepare(self, program: Program, tell: Tell) -> str:
         """A hash of the program's files; there is nothing to build, but a built-in's packages must be installed."""
         folder = self._folder_of(program)
-        if program.build:
+        if isinstance(program, Build):
             self._check_unchanged(folder, program)
         else:
             _check_packages(folder)
         tell(f"{program}: runs as a local process, not isolated")
-        return program.context or self._digest(folder.name)
+        return program.context if isinstance(program, Build) else self._digest(folder.name)
 
-    def _check_unchanged(self, folder: Path, program: Program) -> None:
+    def _check_unchanged(self, folder: Path, program: Build) -> None:
         if BuildFolder(folder, program.dockerfile, dict(program.args)).hash() != program.context:
             raise WorldError(
-                f"{program.build} is not what it was when {program} was asked for",
+                f"{program.folder} is not what it was when {program} was asked for",
                 why="what was trained is served by the very program that trained it",
                 fix="check out the commit it was trained at (the manifest names it) and apply there; to use the folder "
                 "as it is now, raise the job's version",
@@ -68,35 +68,35 @@ class Programs:
         return tuple(ImageInfo(folder.name, str(folder), self._digest(folder.name)) for folder in folders)
 
     def _folder_of(self, program: Program) -> Path:
-        if program.image:
+        if isinstance(program, Image):
             raise WorldError(
-                f"image {program.image} cannot run without Docker",
+                f"image {program.reference} cannot run without Docker",
                 why="the process runtime runs the built-ins, and folders (build:) with `train` and `serve` in them",
                 fix=_NEEDS_DOCKER,
             )
-        if program.build:
-            folder = self._root / program.build
+        if isinstance(program, Build):
+            folder = self._root / program.folder
             if not os.access(folder / "train", os.X_OK):
                 raise WorldError(
-                    f"{program.build} cannot run without Docker: there is no executable file `train` in it",
+                    f"{program.folder} cannot run without Docker: there is no executable file `train` in it",
                     why="without Docker nothing is built, so the folder itself has to hold the programs",
                     fix=f"{_NEEDS_DOCKER}; or put executables named train and serve there",
                 )
             return folder
-        folder = self.folder / program.builtin
-        if not program.builtin or not any((folder / word).is_file() for word in _WORDS):
+        folder = self.folder / program.name
+        if not program.name or not any((folder / word).is_file() for word in _WORDS):
             known = [image.name for image in self.infos()]
             raise WorldError(
-                f"there is no built-in {program.builtin!r}",
+                f"there is no built-in {program.name!r}",
                 why=f"{self.folder} holds {', '.join(known) or 'none'}",
-                fix=did_you_mean(program.builtin, known) or "install sagespec again, or name a built-in",
+                fix=did_you_mean(program.name, known) or "install sagespec again, or name a built-in",
             )
         return folder
 
     def command(self, launch: Launch) -> list[str]:
         """What is run: a built-in by this Python, a program of the user's by itself."""
         program = self._folder_of(launch.program) / launch.command
-        if not launch.program.build:
+        if not isinstance(launch.program, Build):
             return [sys.executable, str(program)]
         if launch.entrypoint:
             raise WorldError(
@@ -106,7 +106,7 @@ class Programs:
             )
         if not os.access(program, os.X_OK):
             raise WorldError(
-                f"there is no executable file `{launch.command}` in {launch.program.build}",
+                f"there is no executable file `{launch.command}` in {launch.program.folder}",
                 why="without Docker nothing is built, so the folder itself has to hold the programs",
                 fix=f"add it (chmod +x), or run with --runtime docker: {program}",
             )

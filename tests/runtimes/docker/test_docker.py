@@ -29,12 +29,12 @@ from sagespec.state.addresses import Address
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, ContainerState
-from sagespec.state.programs import Program
+from sagespec.state.programs import Build, Builtin, Image
 from tests import built
 
 pytestmark = pytest.mark.docker
 
-PROBE = Program(builtin="probe")
+PROBE = Builtin("probe")
 HASH = "1-0123456789abcdef"
 
 
@@ -281,7 +281,7 @@ def test_an_image_of_ones_own_runs_as_root_and_can_hand_work_to_another_user(
         "sleep 0.5; cat /run/work/who; kill $!; wait $! 2>/dev/null; echo $?; chroot / true && echo chroot; "
         "mknod /dev/x c 1 3 || echo no devices; grep NoNewPrivs /proc/self/status"
     )
-    foreign = replace(launch, program=Program(image=reference(runtime)))
+    foreign = replace(launch, program=Image(reference(runtime)))
     assert runtime.prepare(foreign.program, silent).startswith("sha256:")
     lines = run(runtime, foreign)
     refusal = "mknod: /dev/x: Operation not permitted"  # on stderr, whose place among the others the engine may change
@@ -510,7 +510,7 @@ def test_remove_takes_the_volumes_along_and_may_be_repeated_and_raced(
 ) -> None:
     if not (images / "volume").is_dir():
         _write_program(images, "volume", f"FROM {reference(runtime)}\nVOLUME /opt/ml /scratch\n")
-    program = Program(builtin="volume")
+    program = Builtin("volume")
     runtime.prepare(program, silent)
     launch = replace(a_server(), program=program)
     runtime.create([launch])
@@ -816,7 +816,7 @@ def test_builtins_without_a_dockerfile_are_built_from_the_shared_one(
     (folder / "Dockerfile").write_text(f"FROM {reference(runtime)}\nRUN echo shared\nARG NAME\nCOPY $NAME/ /program/\n")
     with DockerRuntime(project_name, folder) as shared:
         for name in names:
-            shared.prepare(Program(builtin=name), silent)
+            shared.prepare(Builtin(name), silent)
         built = [info.reference for info in shared.images() if info.digest]
         assert [tag.split(":")[0] for tag in built] == [f"sagespec/{name}" for name in names]
         one, two = ([*shared._engine.inspect_image(tag)["RootFS"]["Layers"]] for tag in built)
@@ -833,7 +833,7 @@ def test_a_build_that_fails_shows_how_it_ended(runtime: DockerRuntime, images: P
     lines: list[str] = []
     try:
         with pytest.raises(WorldError, match=r"sagespec/broken:.* could not be built") as failed:
-            runtime.prepare(Program(builtin="broken"), lines.append)
+            runtime.prepare(Builtin("broken"), lines.append)
     finally:
         (images / "broken" / "Dockerfile").unlink()
     assert "the reason" in lines
@@ -859,9 +859,9 @@ def a_folder(runtime: DockerRuntime, tmp_path: Path, project_name: str) -> Itera
             runtime._engine.remove_image(image["Id"], force=True)
 
 
-def a_build(folder: Path, dockerfile: str = "Dockerfile", args: tuple[tuple[str, str], ...] = ()) -> Program:
+def a_build(folder: Path, dockerfile: str = "Dockerfile", args: tuple[tuple[str, str], ...] = ()) -> Build:
     context = BuildFolder(folder, dockerfile, dict(args)).hash()
-    return Program(build=str(folder), context=context, dockerfile=dockerfile, args=args)
+    return Build(str(folder), context, dockerfile, args)
 
 
 def test_a_folder_is_built_from_what_dockerignore_leaves(
@@ -916,10 +916,10 @@ def test_an_image_that_is_nowhere_says_what_to_do(runtime: DockerRuntime) -> Non
     with pytest.raises(
         WorldError, match=r"127.0.0.1:1/nowhere is not on the engine and could not be pulled"
     ) as missing:
-        runtime.prepare(Program(image="127.0.0.1:1/nowhere"), silent)
+        runtime.prepare(Image("127.0.0.1:1/nowhere"), silent)
     assert "docker login" in missing.value.problems[0].fix
     with pytest.raises(WorldError, match="no built-in program 'nope'"):
-        runtime.prepare(Program(builtin="nope"), silent)
+        runtime.prepare(Builtin("nope"), silent)
 
 
 def test_images_tells_which_builtins_are_there(runtime: DockerRuntime) -> None:
@@ -933,7 +933,7 @@ def test_an_image_without_the_word_says_what_is_missing(
     runtime: DockerRuntime, a_job: Callable[..., list[Launch]]
 ) -> None:
     (launch,) = a_job("")
-    wordless = replace(launch, program=Program(image="debian:bookworm-slim"))
+    wordless = replace(launch, program=Image("debian:bookworm-slim"))
     runtime.create([wordless])
     with pytest.raises(CannotStart, match="train") as refused:
         runtime.start(wordless.name)
@@ -1095,7 +1095,7 @@ def test_an_image_that_names_no_command_can_be_shown_folders_too(
     dockerfile = io.BytesIO(b"FROM debian:bookworm-slim\nCMD []\n")
     list(docker_client.build(fileobj=dockerfile, tag=project_name, rm=True))
     try:
-        runtime.prepare(Program(image=project_name), silent)
+        runtime.prepare(Image(project_name), silent)
         assert runtime.mounts(tmp_path, "witness") == "read-only"
     finally:
         docker_client.remove_image(project_name)

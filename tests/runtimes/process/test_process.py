@@ -26,7 +26,7 @@ from sagespec.sources.build import BuildFolder
 from sagespec.state.addresses import GATEWAY, Address
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Container, ContainerState
-from sagespec.state.programs import Program
+from sagespec.state.programs import Build, Builtin, Image
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ def runtime(tmp_path: Path, project_name: str) -> Iterator[ProcessRuntime]:
 
 
 def a_launch(name: str = "job", **fields: object) -> Launch:
-    given = {"address": JOB, "hash": "1-abc", "program": Program(builtin="probe"), "command": "train"}
+    given = {"address": JOB, "hash": "1-abc", "program": Builtin("probe"), "command": "train"}
     return Launch(name=name, **(given | fields))  # type: ignore[arg-type]
 
 
@@ -539,11 +539,11 @@ def test_packages_that_are_not_installed_are_named_with_what_to_install(
     requires = {"modules": ["json", "no_such_package"], "extra": "pytorch"}
     (tmp_path / "images" / "probe" / "image.json").write_text(json.dumps({"requires": requires}))
     with pytest.raises(WorldError, match=r"probe needs no_such_package(.|\n)*pip install 'sagespec\[pytorch\]'"):
-        runtime.prepare(Program(builtin="probe"), lambda _: None)
+        runtime.prepare(Builtin("probe"), lambda _: None)
 
 
 def test_an_image_of_ones_own_needs_docker_and_is_told_so(runtime: ProcessRuntime) -> None:
-    program = Program(image="registry/mine:1")
+    program = Image("registry/mine:1")
     for ask in (lambda: runtime.prepare(program, print), lambda: runtime.create([a_launch(program=program)])):
         with pytest.raises(WorldError, match=r"registry/mine:1 cannot run without Docker[\s\S]*fix  start Docker"):
             ask()
@@ -559,12 +559,13 @@ def own(tmp_path: Path) -> Path:
     return folder
 
 
-def of_folder(folder: Path) -> Program:
-    return Program(build=str(folder), context=BuildFolder(folder).hash(), dockerfile="Dockerfile")
+def of_folder(folder: Path) -> Build:
+    return Build(str(folder), BuildFolder(folder).hash(), "Dockerfile")
 
 
 def test_a_folder_of_ones_own_runs_by_itself_without_docker(runtime: ProcessRuntime, own: Path) -> None:
     launch = a_launch(program=of_folder(own), arguments=("--fast",))
+    assert isinstance(launch.program, Build)
     assert runtime.prepare(launch.program, print) == launch.program.context
     runtime.create([launch])
     runtime.start(launch.name)
@@ -591,7 +592,7 @@ def test_a_folder_without_programs_needs_docker_and_is_told_so(runtime: ProcessR
 
 def test_the_digest_follows_the_programs_files(runtime: ProcessRuntime, tmp_path: Path) -> None:
     def digest() -> str:
-        return runtime.prepare(Program(builtin="probe"), lambda _: None)
+        return runtime.prepare(Builtin("probe"), lambda _: None)
 
     before = digest()
     (tmp_path / "images" / "probe" / "__pycache__").mkdir()
