@@ -69,7 +69,7 @@ def _turned_down(desired: DesiredEndpoint, revisions: tuple[Revision, ...], live
 def _missing_model(desired: DesiredEndpoint, given: Given) -> Problem | None:
     """Why a model of this endpoint cannot be had by this plan; None when all are there or will be made."""
     for variant in desired.variants:
-        job = variant.model.job
+        job = variant.job
         if job is None or given.is_trained(job):
             continue
         if not given.runs_of(job):

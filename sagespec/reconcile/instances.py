@@ -103,7 +103,7 @@ def _why_new(variant: DesiredVariant, before: DesiredEndpoint | None, in_route: 
 
 def start_action(instance: Instance, given: Given) -> StartInstance:
     assert instance.start is not None
-    job = instance.variant.model.job
+    job = instance.variant.job
     after = given.gateway_ids
     if job and not given.is_trained(job):
         after += given.runs_of(job)

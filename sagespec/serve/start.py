@@ -16,6 +16,7 @@ from sagespec.plan import (
     StartInstance,
 )
 from sagespec.records.archive import unpack
+from sagespec.state.desired import ArchiveModel
 from sagespec.state.launches import Launch
 from sagespec.state.manifest import Manifest
 from sagespec.state.programs import Image, Program
@@ -66,7 +67,7 @@ def start_instance(action: StartInstance, world: World, report: Report) -> None:
 
 
 def _manifest_of(action: StartInstance, world: World) -> Manifest | None:
-    job = action.variant.model.job
+    job = action.variant.job
     return world.records.manifests([job]).get(job) if job else None
 
 
@@ -81,7 +82,7 @@ def _trained_with(program: Program, manifest: Manifest | None) -> Program:
 def fetch_model(action: StartInstance, world: World, manifest: Manifest | None, archive: Path) -> None:
     """The variant's model.tar.gz to `archive`, checked against the manifest's checksum where there is one."""
     model = action.variant.model
-    if model.job is None:
+    if isinstance(model, ArchiveModel):
         folder, _, name = model.uri.rpartition("/")
         source = open_store(folder or ".", root=world.root, create=False)
         source.download(name, archive)

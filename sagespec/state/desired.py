@@ -15,7 +15,7 @@ from sagespec.spec.document import Update
 from sagespec.state.addresses import Address, endpoint_address, job_address
 from sagespec.state.hashes import hash_of
 from sagespec.state.programs import Program
-from sagespec.state.revision import EndpointRecord, VariantRecord, fields_by_update
+from sagespec.state.revision import EndpointRecord, ModelRecord, VariantRecord, fields_by_update
 
 
 @dataclass(frozen=True)
@@ -96,17 +96,24 @@ class DesiredJob:
 
 
 @dataclass(frozen=True)
-class DesiredModel:
-    """What a variant serves: a job's model (`job` set) or an artifact (`uri` set), never both.
+class JobModel:
+    """The model that a job trained. identity: the job's address and key; another identity is another model."""
 
-    `identity` is what decides whether two are the same model: the job's address and key, or the
-    artifact's address and fingerprint.
-    """
-
-    text: str  # as written: churn@3, s3://…/model.tar.gz
+    text: str  # as written: churn@3
     identity: str
-    job: Address | None = None
-    uri: str = ""
+    job: Address
+
+
+@dataclass(frozen=True)
+class ArchiveModel:
+    """A model.tar.gz of the user's. identity: its place and a fingerprint of its content."""
+
+    text: str  # as written: ./model.tar.gz, s3://…/model.tar.gz
+    identity: str
+    uri: str
+
+
+DesiredModel = JobModel | ArchiveModel
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,11 @@ class DesiredVariant:
     hash: str  # over the fields of update class REPLACE
     fields: Mapping[Update, Mapping[str, Any]] = field(repr=False)  # what is asked for, by what a change of it does
     gpus: int = 0
+
+    @property
+    def job(self) -> Address | None:
+        """The job whose model it serves; None for an archive."""
+        return self.model.job if isinstance(self.model, JobModel) else None
 
 
 @dataclass(frozen=True)
@@ -163,18 +175,19 @@ def desired_endpoint(name: str, record: EndpointRecord, origin: Origin | None = 
     )
 
 
+def _desired_model(record: ModelRecord) -> DesiredModel:
+    if record.job:
+        return JobModel(record.text, record.identity, Address.parse(record.job))
+    return ArchiveModel(record.text, record.identity, record.uri)
+
+
 def _desired_variant(record: VariantRecord, split: str | None) -> DesiredVariant:
     fields = fields_by_update(record)
     if split is not None:
         fields[Update.REPLACE]["split"] = split
     return DesiredVariant(
         name=record.name,
-        model=DesiredModel(
-            text=record.model.text,
-            identity=record.model.identity,
-            job=Address.parse(record.model.job) if record.model.job else None,
-            uri=record.model.uri,
-        ),
+        model=_desired_model(record.model),
         program=record.program,
         weight=record.weight,
         instances=record.instances,
