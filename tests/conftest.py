@@ -20,6 +20,7 @@ import pytest
 
 from sagespec.runtimes.choose import images_dir
 from sagespec.state.labels import LABEL_PROJECT
+from tests.place import Place
 
 _SESSION = f"test-{secrets.token_hex(4)}"  # every project of this run, of this worker, begins with it
 
@@ -144,6 +145,12 @@ def _docker_leavings() -> set[str]:
 
 
 # -- evidence --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A project in memory."""
+    return Place(tmp_path)
 
 
 @pytest.fixture
