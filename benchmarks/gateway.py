@@ -28,7 +28,7 @@ from benchmarks import serving
 from sagespec.gateway.gateway import Gateway
 from sagespec.runtimes.choose import images_dir
 from sagespec.runtimes.process.runtime import ProcessRuntime
-from sagespec.spec.project import Gateway as Settings
+from sagespec.spec.project import GatewaySettings
 from sagespec.state.observed import Route, Target
 
 BAR = 4.0  # through the gateway, against bring-your-own without one
@@ -72,7 +72,7 @@ def main() -> None:
 def gateway_to(upstream: str, folder: Path) -> Iterator[str]:
     """A gateway that splits an endpoint 90 to 10 over two variants, both served by `upstream`."""
     runtime = ProcessRuntime(PROJECT, folder, images_dir())
-    settings = Settings(host="127.0.0.1", port=serving.free_port())
+    settings = GatewaySettings(host="127.0.0.1", port=serving.free_port())
     gateway = Gateway(runtime, PROJECT, settings)
     place = (urlsplit(upstream).hostname or "", urlsplit(upstream).port or 80)
     targets = (Target("candidate", "1-b", 10.0, ("b",)), Target("stable", "1-a", 90.0, ("a",)))

@@ -26,8 +26,7 @@ from sagespec.run.jobs import Jobs
 from sagespec.run.metrics import Patterns
 from sagespec.runtimes.choose import choose, images_dir
 from sagespec.runtimes.protocol import Runtime
-from sagespec.spec.project import Gateway as GatewaySettings
-from sagespec.spec.project import Project as ProjectSettings
+from sagespec.spec.project import GatewaySettings, ProjectSettings
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.manifest import Git
 from sagespec.stores.open import open_store

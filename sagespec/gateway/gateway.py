@@ -32,7 +32,7 @@ from sagespec.gateway.launch import PROGRAM, gateway_hash
 from sagespec.gateway.ports import is_taken, listener_on
 from sagespec.gateway.table import Addresses, Table, with_probed, with_route, without
 from sagespec.runtimes.protocol import Runtime
-from sagespec.spec.project import Gateway as Settings
+from sagespec.spec.project import GatewaySettings
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
@@ -69,7 +69,7 @@ class Gateway:
         self,
         runtime: Runtime,
         project_name: str,
-        settings: Settings,
+        settings: GatewaySettings,
         *,
         invocation_seconds: float = INVOCATION_SECONDS,
     ) -> None:

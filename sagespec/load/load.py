@@ -22,7 +22,9 @@ from sagespec.load.references import clashes, missing_paths
 from sagespec.load.words import Objections, wrong_kind
 from sagespec.spec.document import API_VERSION
 from sagespec.spec.kinds import KINDS, Spec
-from sagespec.spec.project import Project
+from sagespec.spec.project import ProjectSettings
+
+_Described = Spec | ProjectSettings
 
 
 def find_root(start: Path) -> Path:
@@ -64,7 +66,7 @@ def load(paths: Sequence[Path], root: Path, *, check_paths: bool = True) -> Load
     return Loaded(root, project, project_origins, tuple(sorted(specs, key=lambda spec: spec.origin)), names)
 
 
-def _load_project(file: Path, root: Path) -> tuple[Project | None, Mapping[str, Origin], list[Problem]]:
+def _load_project(file: Path, root: Path) -> tuple[ProjectSettings | None, Mapping[str, Origin], list[Problem]]:
     if not os.path.lexists(file):
         missing = Problem(
             f"there is no {PROJECT_FILE} in {root}",
@@ -75,12 +77,12 @@ def _load_project(file: Path, root: Path) -> tuple[Project | None, Mapping[str, 
     documents, problems = _documents(file, root)
     project, origins = None, LazyOrigins(documents[0][0]) if documents else {}
     for document, described in documents:
-        if isinstance(described, Project) and project is None:
+        if isinstance(described, ProjectSettings) and project is None:
             project, origins = described, LazyOrigins(document)
         elif described:
             fix = (
                 "remove this document"
-                if isinstance(described, Project)
+                if isinstance(described, ProjectSettings)
                 else "move this document to a file under specs/"
             )
             problems.append(
@@ -96,7 +98,7 @@ def _load_file(file: Path, root: Path) -> tuple[list[LoadedSpec], list[Problem]]
     documents, problems = _documents(file, root)
     specs = []
     for document, described in documents:
-        if isinstance(described, Project):
+        if isinstance(described, ProjectSettings):
             problems.append(
                 Problem(
                     f"a Project outside {PROJECT_FILE}",
@@ -110,14 +112,14 @@ def _load_file(file: Path, root: Path) -> tuple[list[LoadedSpec], list[Problem]]
     return specs, problems
 
 
-def _documents(file: Path, root: Path) -> tuple[list[tuple[YamlDocument, Spec | Project | None]], list[Problem]]:
+def _documents(file: Path, root: Path) -> tuple[list[tuple[YamlDocument, _Described | None]], list[Problem]]:
     """The file's documents with what each describes (None where it is wrong), and all that is wrong."""
     name = shown_name(file, root)
     try:
         reading = Reading(read_text(file, name), name)
     except SpecError as error:
         return [], list(error.problems)
-    documents: list[tuple[YamlDocument, Spec | Project | None]] = []
+    documents: list[tuple[YamlDocument, _Described | None]] = []
     problems: list[Problem] = []
     for document in reading.documents():
         described = _describe(document)
@@ -128,7 +130,7 @@ def _documents(file: Path, root: Path) -> tuple[list[tuple[YamlDocument, Spec | 
     return documents, reading.problems + [problem for problem in problems if problem.where not in unclear]
 
 
-def _describe(document: YamlDocument) -> Spec | Project | list[Problem]:
+def _describe(document: YamlDocument) -> _Described | list[Problem]:
     kind = document.data.get("kind") if isinstance(document.data, dict) else None
     model = KINDS.get(kind) if isinstance(kind, str) else None
     if model is None:

@@ -11,7 +11,7 @@ from sagespec.errors import Origin
 from sagespec.spec.endpoint import Endpoint
 from sagespec.spec.job import TrainingJob
 from sagespec.spec.kinds import Spec
-from sagespec.spec.project import Project
+from sagespec.spec.project import ProjectSettings
 from sagespec.state.addresses import Address, endpoint_address, job_address
 
 PROJECT_FILE = "sagespec.yaml"
@@ -58,7 +58,7 @@ class Loaded:
     """
 
     root: Path
-    project: Project
+    project: ProjectSettings
     project_origins: Mapping[str, Origin]
     specs: tuple[LoadedSpec, ...] = ()
     files: tuple[str, ...] = ()

@@ -12,10 +12,9 @@ from pydantic_core import ErrorDetails
 
 from sagespec.errors import Problem, did_you_mean
 from sagespec.load.reading import FieldPath, YamlDocument
-from sagespec.spec.document import API_VERSION
-from sagespec.spec.document import Document as AnyKind
+from sagespec.spec.document import API_VERSION, DocumentSpec
 from sagespec.spec.kinds import KINDS
-from sagespec.spec.values import Model, cut, quoted
+from sagespec.spec.values import SpecModel, cut, name_shown, quoted
 from sagespec.state.addresses import Address
 
 MOST_PROBLEMS = 50  # told of one document; nobody mends more in one go
@@ -65,7 +64,7 @@ def wrong_kind(document: YamlDocument) -> Problem:
 class Objections:
     """pydantic's errors on one document of the kind that `model` describes."""
 
-    def __init__(self, document: YamlDocument, model: type[Model]) -> None:
+    def __init__(self, document: YamlDocument, model: type[SpecModel]) -> None:
         self._document = document
         self._model = model
         self._about = _about(document.data)
@@ -125,7 +124,7 @@ class Objections:
 
     def _unknown_field(self, path: FieldPath) -> Problem:
         holder, word = self._holder(path), str(path[-1])
-        fields = [name for name in holder.model_fields if name not in AnyKind.model_fields and name != "kind"]
+        fields = [name for name in holder.model_fields if name not in DocumentSpec.model_fields and name != "kind"]
         near = _near(word, holder.model_fields) or _near(word.lower(), fields)
         owner = None if near else _owner_of(word, self._model)
         return self._at(
@@ -136,7 +135,7 @@ class Objections:
             of_key=True,
         )
 
-    def _holder(self, path: FieldPath) -> type[Model]:
+    def _holder(self, path: FieldPath) -> type[SpecModel]:
         return _model_at(self._model, path[:-1]) or self._model
 
     def _fix_of_type(self, path: FieldPath, wanted: str) -> str:
@@ -182,22 +181,23 @@ def _near(word: str, known: Iterable[str]) -> str:
     return did_you_mean(word, known) if len(word) <= 64 else ""
 
 
-def _titled(model: type[Model]) -> str:
-    return model.__name__ if model.__name__ in KINDS else f"a {model.__name__.lower()}"
+def _titled(model: type[SpecModel]) -> str:
+    name = name_shown(model)
+    return name if name in KINDS else f"a {name.lower()}"
 
 
-def _model_at(model: type[Model], path: FieldPath) -> type[Model] | None:
+def _model_at(model: type[SpecModel], path: FieldPath) -> type[SpecModel] | None:
     """The model of what stands at `path` in a document of kind `model`; None for maps, lists and scalars."""
     annotation: Any = model
     for step in path:
         annotation = _bare(annotation)
-        if isinstance(annotation, type) and issubclass(annotation, Model):
+        if isinstance(annotation, type) and issubclass(annotation, SpecModel):
             field = annotation.model_fields.get(str(step))
             annotation = field.annotation if field else None
         else:  # what a map or list holds is the last of its parameters, the dots of tuple[x, ...] aside
             annotation = next((part for part in reversed(get_args(annotation)) if part is not ...), None)
     annotation = _bare(annotation)
-    return annotation if isinstance(annotation, type) and issubclass(annotation, Model) else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, SpecModel) else None
 
 
 def _bare(annotation: Any) -> Any:
@@ -207,7 +207,7 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
-def _owner_of(field_name: str, model: type[Model]) -> type[Model] | None:
+def _owner_of(field_name: str, model: type[SpecModel]) -> type[SpecModel] | None:
     """The model that has a field of that name: one inside `model`, or else another kind."""
     inner = (_model_at(model, (name, *step)) for name in model.model_fields for step in ((), (0,)))
     return next(

@@ -12,7 +12,7 @@ from sagespec.resolve.builtins import ImageDescription, objections
 from sagespec.resolve.keys import Fingerprint, key_fields_of
 from sagespec.resolve.programs import build_program, named_program, portable
 from sagespec.sources.files import fingerprint_of
-from sagespec.spec.job import Channel, TrainingJob
+from sagespec.spec.job import ChannelSpec, TrainingJob
 from sagespec.state.desired import (
     DesiredChannel,
     DesiredCheckpoints,
@@ -98,7 +98,7 @@ def _objections(spec: TrainingJob, item: LoadedSpec, images: Mapping[str, ImageD
         )
 
 
-def _channel(name: str, channel: Channel, spec: TrainingJob, item: LoadedSpec, root: Path) -> DesiredChannel:
+def _channel(name: str, channel: ChannelSpec, spec: TrainingJob, item: LoadedSpec, root: Path) -> DesiredChannel:
     return DesiredChannel(
         name=name,
         source=portable(channel.source, item, root),

@@ -9,8 +9,8 @@ from sagespec.errors import Problem, did_you_mean
 from sagespec.load.loaded import LoadedSpec
 from sagespec.resolve.builtins import ImageDescription
 from sagespec.sources.build import BuildFolder
-from sagespec.spec import job as spec_job
 from sagespec.spec.endpoint import named_job
+from sagespec.spec.job import BuildSpec
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.manifest import Manifest
 from sagespec.state.programs import Build, Builtin, Image, Program
@@ -62,7 +62,7 @@ def named_program(
     return Image(image) if image else Builtin(builtin or "")
 
 
-def build_program(build: spec_job.Build, item: LoadedSpec, root: Path, trained: Manifest | None) -> Build:
+def build_program(build: BuildSpec, item: LoadedSpec, root: Path, trained: Manifest | None) -> Build:
     """A container built from a folder; where the folder is gone, the one a trained version was made with."""
     folder = portable(build.context, item, root)
     if trained and not (root / folder).is_dir():

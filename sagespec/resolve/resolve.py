@@ -20,7 +20,7 @@ from sagespec.resolve.keys import Fingerprint
 from sagespec.resolve.programs import model_address
 from sagespec.spec.endpoint import Endpoint
 from sagespec.spec.job import TrainingJob
-from sagespec.spec.project import Project
+from sagespec.spec.project import ProjectSettings
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.desired import (
     Desired,
@@ -78,6 +78,6 @@ def resolve(
     )
 
 
-def empty_desired(project: Project) -> Desired:
+def empty_desired(project: ProjectSettings) -> Desired:
     """Nothing wanted: what `destroy` reconciles with."""
     return Desired(project.name, gateway_hash=gateway_hash(project.gateway), parallel_jobs=project.parallel_jobs)

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from sagespec.spec.values import (
-    Model,
+    SpecModel,
 )
 
 API_VERSION = "sagespec/v1"
@@ -23,13 +23,13 @@ class Update(StrEnum):
     NONE = "none"  # how sagespec goes about it; nothing live changes
 
 
-class Document(Model):
+class DocumentSpec(SpecModel):
     """What every document starts with."""
 
     apiVersion: Literal["sagespec/v1"] = Field(examples=[API_VERSION])
     """The format of this document."""
 
 
-def update_class(model: type[Model], field: str) -> Update:
+def update_class(model: type[SpecModel], field: str) -> Update:
     """The update class declared on `model.field`; REPLACE when none is declared, which is the safe reading."""
     return next((mark for mark in model.model_fields[field].metadata if isinstance(mark, Update)), Update.REPLACE)

@@ -8,16 +8,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from sagespec.spec.document import Document, Update
+from sagespec.spec.document import DocumentSpec, Update
 from sagespec.spec.job import Resources
 from sagespec.spec.values import (
     NAME_REGEX,
     NO_OTHER_NAMES,
     EntryPoint,
     EnvironmentName,
-    Model,
     Name,
     Seconds,
+    SpecModel,
     Text,
     check_source,
     quoted,
@@ -69,7 +69,7 @@ def _check_model(value: str) -> str:
     raise wrong(f"{quoted(value)} ends in no version", f"a version is a whole number from 1: {name}@1")
 
 
-class Variant(Model):
+class Variant(SpecModel):
     """One model behind an endpoint, with its share of the traffic."""
 
     model_config = ConfigDict(json_schema_extra=_ONE_PROGRAM_FOR_ARCHIVES)
@@ -124,7 +124,7 @@ class Variant(Model):
         return self
 
 
-class Rollout(Model):
+class Rollout(SpecModel):
     """How a change of model reaches the callers."""
 
     strategy: Annotated[Literal["all_at_once"], Update.NONE] = "all_at_once"
@@ -139,7 +139,7 @@ class Rollout(Model):
     """`always` gives every variant fresh containers whenever the split changes."""
 
 
-class Endpoint(Document):
+class Endpoint(DocumentSpec):
     """A name behind the gateway that answers predictions from one or several models."""
 
     kind: Literal["Endpoint"] = Field(examples=["Endpoint"])

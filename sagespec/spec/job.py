@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from sagespec.spec.document import Document
+from sagespec.spec.document import DocumentSpec
 from sagespec.spec.values import (
     NO_OTHER_NAMES,
     Bytes,
@@ -18,10 +18,10 @@ from sagespec.spec.values import (
     EnvironmentName,
     Hyperparameter,
     HyperparameterName,
-    Model,
     Name,
     Seconds,
     Source,
+    SpecModel,
     Text,
     check_source,
     quoted,
@@ -29,7 +29,7 @@ from sagespec.spec.values import (
 )
 
 
-class Resources(Model):
+class Resources(SpecModel):
     """Limits of one container."""
 
     cpus: Annotated[float, Field(gt=0, le=1024)] | None = None
@@ -43,7 +43,7 @@ class Resources(Model):
 InputMode = Literal["file", "fastfile", "pipe"]
 
 
-class Channel(Model):
+class ChannelSpec(SpecModel):
     """One named input of a training job, seen by the container as /opt/ml/input/data/<channel>."""
 
     source: Source = Field(examples=["../data/train.csv", "s3://acme/churn/train/"])
@@ -66,13 +66,13 @@ class Channel(Model):
     """File mode alone: give each container a copy it may write to, instead of a read-only view."""
 
     @model_validator(mode="after")
-    def _modes_fit(self) -> Channel:
+    def _modes_fit(self) -> ChannelSpec:
         if self.writable and self.input_mode not in (None, "file"):
             raise wrong("is for input_mode file", "remove it, or set input_mode: file", at=("writable",))
         return self
 
 
-class Stopping(Model):
+class Stopping(SpecModel):
     """When a job that has not ended by itself is stopped."""
 
     max_runtime: Seconds = 86400.0
@@ -104,7 +104,7 @@ def _check_regex(value: str) -> str:
     return value
 
 
-class Metric(Model):
+class Metric(SpecModel):
     """A number looked for in every line that the containers print."""
 
     name: Annotated[str, Field(min_length=1, max_length=255, examples=["validation:auc"])]
@@ -124,7 +124,7 @@ def _check_checkpoint_path(value: str) -> str:
     return value.rstrip("/")
 
 
-class Checkpoints(Model):
+class CheckpointsSpec(SpecModel):
     """Where a job keeps what it needs to go on after an interruption."""
 
     path: Annotated[str, AfterValidator(_check_checkpoint_path)] = "/opt/ml/checkpoints"
@@ -140,7 +140,7 @@ def _checkpoints_short_form(value: Any) -> Any:
 def _channel_short_form(value: Any) -> Any:
     if isinstance(value, str):
         return {"source": value}
-    if not isinstance(value, dict | Channel):
+    if not isinstance(value, dict | ChannelSpec):
         raise wrong("a channel is a source or a map with one", "write a path, s3://bucket/prefix, or {source: …}")
     return value
 
@@ -151,7 +151,7 @@ def _check_context(value: str) -> str:
     return check_source(value)
 
 
-class Build(Model):
+class BuildSpec(SpecModel):
     """A folder from which the engine builds a container of your own."""
 
     context: Annotated[
@@ -170,7 +170,7 @@ def _build_short_form(value: Any) -> Any:
     return {"context": value} if isinstance(value, str) else value
 
 
-BuildOrContext = Annotated[Build, BeforeValidator(_build_short_form, json_schema_input_type=str | Build)]
+BuildOrContext = Annotated[BuildSpec, BeforeValidator(_build_short_form, json_schema_input_type=str | BuildSpec)]
 
 
 Word = Annotated[str, Field(min_length=1, max_length=256)]
@@ -188,7 +188,14 @@ _ONE_PROGRAM: JsonDict = {
 }
 
 
-class TrainingJob(Document):
+ChannelOrSource = Annotated[ChannelSpec, BeforeValidator(_channel_short_form, json_schema_input_type=str | ChannelSpec)]
+CheckpointsOrTrue = Annotated[
+    CheckpointsSpec | None,
+    BeforeValidator(_checkpoints_short_form, json_schema_input_type=bool | CheckpointsSpec | None),
+]
+
+
+class TrainingJob(DocumentSpec):
     """A model to be trained once, known by its name and version."""
 
     model_config = ConfigDict(json_schema_extra=_ONE_PROGRAM)
@@ -219,9 +226,7 @@ class TrainingJob(Document):
     """Arguments instead of the word `train` (SageMaker's ContainerArguments)."""
     hyperparameters: dict[HyperparameterName, Hyperparameter] = Field(default_factory=dict, max_length=100)
     """Passed to the container as strings, as SageMaker does."""
-    channels: dict[
-        ChannelName, Annotated[Channel, BeforeValidator(_channel_short_form, json_schema_input_type=str | Channel)]
-    ] = Field(
+    channels: dict[ChannelName, ChannelOrSource] = Field(
         default_factory=dict, max_length=20, examples=[{"train": "../data/train.csv"}], json_schema_extra=NO_OTHER_NAMES
     )
     """Input data by channel name; a plain string is short for {source: …}."""
@@ -238,9 +243,7 @@ class TrainingJob(Document):
     """Environment variables of the containers."""
     metrics: Annotated[tuple[Metric, ...], Field(strict=False, max_length=40)] = ()
     """Numbers to be found in what the containers print, beside those that a built-in declares itself."""
-    checkpoints: Annotated[
-        Checkpoints | None, BeforeValidator(_checkpoints_short_form, json_schema_input_type=bool | Checkpoints | None)
-    ] = None
+    checkpoints: CheckpointsOrTrue = None
     """Keep a folder of checkpoints, from which a retried or killed job goes on; `true` is short for {}."""
     stopping: Stopping = Stopping()
     """When the job is stopped if it has not ended by itself."""

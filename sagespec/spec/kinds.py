@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from sagespec.spec.endpoint import Endpoint
 from sagespec.spec.job import TrainingJob
-from sagespec.spec.project import Project
+from sagespec.spec.project import ProjectSettings
 
 Spec = TrainingJob | Endpoint
 
 
-KINDS: dict[str, type[TrainingJob] | type[Endpoint] | type[Project]] = {
+KINDS: dict[str, type[TrainingJob] | type[Endpoint] | type[ProjectSettings]] = {
     "TrainingJob": TrainingJob,
     "Endpoint": Endpoint,
-    "Project": Project,
+    "Project": ProjectSettings,
 }

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from sagespec.spec.document import Document
+from sagespec.spec.document import DocumentSpec
 from sagespec.spec.values import (
     Bytes,
-    Model,
     Name,
     Place,
+    SpecModel,
     quoted,
     wrong,
 )
@@ -26,7 +26,7 @@ def _check_host(value: Any) -> Any:
         raise wrong(f"{quoted(value)} is not an IP address", "write 127.0.0.1, or 0.0.0.0 for all of them") from None
 
 
-class Gateway(Model):
+class GatewaySettings(SpecModel):
     """Where the project's endpoints are called."""
 
     host: Annotated[str, BeforeValidator(_check_host)] = "127.0.0.1"
@@ -41,7 +41,7 @@ class Gateway(Model):
         return f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{self.port}"
 
 
-class Project(Document):
+class ProjectSettings(DocumentSpec):
     """The settings of a repository: sagespec.yaml at its root."""
 
     kind: Literal["Project"] = Field(examples=["Project"])
@@ -52,7 +52,7 @@ class Project(Document):
     """Where models, logs and history live: a path from this file, or s3://bucket/prefix."""
     runtime: Literal["auto", "docker", "process"] = "auto"
     """The engine: docker, process (plain local processes), or auto (docker if it answers)."""
-    gateway: Gateway = Gateway()
+    gateway: GatewaySettings = GatewaySettings()
     """Where the endpoints are called: http://127.0.0.1:8080 unless told otherwise."""
     parallel_jobs: Annotated[int, Field(ge=1, le=64)] = 2
     """How many training jobs may run at once."""

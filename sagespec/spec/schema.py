@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from sagespec.spec import document, endpoint, job, project
 from sagespec.spec.document import API_VERSION, Update, update_class
 from sagespec.spec.kinds import KINDS
-from sagespec.spec.values import Model
+from sagespec.spec.values import SpecModel, name_shown
 
 
 class _Quiet(GenerateJsonSchema):
@@ -47,8 +47,17 @@ def json_schema() -> dict[str, Any]:
             }
             for kind in KINDS
         ],
-        "$defs": schema["$defs"],
+        "$defs": _as_users_know_them(schema["$defs"]),
     }
+
+
+def _as_users_know_them(definitions: dict[str, Any]) -> dict[str, Any]:
+    """The definitions by the names that documents use: pydantic takes those of our classes."""
+    text = json.dumps(definitions)
+    for model in _models().values():
+        text = re.sub(rf'"(#/\$defs/)?{model.__name__}"', rf'"\g<1>{name_shown(model)}"', text)
+    renamed: dict[str, Any] = json.loads(text)
+    return renamed
 
 
 def json_schema_text() -> str:
@@ -155,14 +164,14 @@ def _in_reading_order(definitions: dict[str, Any]) -> list[str]:
     return list(order)
 
 
-def _models() -> dict[str, type[Model]]:
+def _models() -> dict[str, type[SpecModel]]:
     """Every model of the documents, by the name that the schema gives it."""
     modules = (document, job, endpoint, project)
-    return {name: thing for module in modules for name, thing in vars(module).items() if _is_model(thing)}
+    return {name_shown(thing): thing for module in modules for thing in vars(module).values() if _is_model(thing)}
 
 
-def _is_model(thing: object) -> TypeGuard[type[Model]]:
-    return isinstance(thing, type) and issubclass(thing, Model)
+def _is_model(thing: object) -> TypeGuard[type[SpecModel]]:
+    return isinstance(thing, type) and issubclass(thing, SpecModel)
 
 
 def _table(name: str, definition: dict[str, Any]) -> str:
@@ -183,7 +192,7 @@ def _table(name: str, definition: dict[str, Any]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
 
 
-def _declares_updates(model: type[Model]) -> bool:
+def _declares_updates(model: type[SpecModel]) -> bool:
     return any(isinstance(mark, Update) for field in model.model_fields.values() for mark in field.metadata)
 
 

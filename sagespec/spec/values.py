@@ -29,6 +29,11 @@ NAME_PATTERN = r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$"
 NAME_REGEX = re.compile(NAME_PATTERN)
 
 
+def name_shown(model: type[SpecModel]) -> str:
+    """What users know a model by: Gateway for GatewaySettings, Build for BuildSpec."""
+    return model.__name__.removesuffix("Settings").removesuffix("Spec")
+
+
 def wrong(what: str, fix: str = "", at: tuple[str | int, ...] = ()) -> PydanticCustomError:
     """A validation error whose text `load` shows as it stands, with `fix` as the way out.
 
@@ -248,7 +253,7 @@ Place = Annotated[str, AfterValidator(_check_place), Field(max_length=1024)]
 Source = Annotated[str, AfterValidator(check_source), Field(max_length=1024, title="source")]
 
 
-class Model(BaseModel):
+class SpecModel(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True, hide_input_in_errors=True
     )

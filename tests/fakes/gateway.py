@@ -9,7 +9,7 @@ from sagespec.events import Report
 from sagespec.gateway.answers import Counters
 from sagespec.gateway.gateway import Gateway
 from sagespec.gateway.table import Addresses, Table, TargetKey
-from sagespec.spec.project import Gateway as Settings
+from sagespec.spec.project import GatewaySettings
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.observed import Container, ContainerState, ObservedGateway, Probe, Route, Target
 from tests.fakes.runtime import FakeRuntime
@@ -18,8 +18,8 @@ from tests.fakes.runtime import FakeRuntime
 class FakeGateway(Gateway):
     """The real changes of the real table, but no Envoy: health is that of the `FakeEngine`'s containers."""
 
-    def __init__(self, runtime: FakeRuntime, project_name: str, settings: Settings | None = None) -> None:
-        super().__init__(runtime, project_name, settings or Settings())
+    def __init__(self, runtime: FakeRuntime, project_name: str, settings: GatewaySettings | None = None) -> None:
+        super().__init__(runtime, project_name, settings or GatewaySettings())
         self._engine, self._faults, self._project_name = runtime.engine, runtime.faults, project_name
 
     def start(self, report: Report) -> None:

@@ -11,7 +11,7 @@ from sagespec.load.loaded import Loaded, LoadedSpec
 from sagespec.resolve.builtins import ImageDescription
 from sagespec.resolve.resolve import resolve
 from sagespec.spec.kinds import KINDS
-from sagespec.spec.project import Project
+from sagespec.spec.project import ProjectSettings
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
 from sagespec.state.manifest import Manifest
@@ -35,9 +35,9 @@ def desired_from(*documents: Mapping[str, Any], manifests: Mapping[Address, Mani
             if "image" in fields:
                 del fields["algorithm"]
         spec = KINDS[fields["kind"]].model_validate(fields)
-        assert not isinstance(spec, Project)
+        assert not isinstance(spec, ProjectSettings)
         loaded.append(LoadedSpec(spec, Origin("specs/test.yaml", number + 1), {}, Path("/repo/specs")))
-    project = Project(apiVersion="sagespec/v1", kind="Project", name=PROJECT)
+    project = ProjectSettings(apiVersion="sagespec/v1", kind="Project", name=PROJECT)
     return resolve(
         Loaded(Path("/repo"), project, {}, tuple(loaded)),
         root=Path("/repo"),

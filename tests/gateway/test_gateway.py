@@ -25,7 +25,7 @@ from sagespec.gateway.gateway import Gateway
 from sagespec.runtimes.choose import images_dir
 from sagespec.runtimes.process.runtime import ProcessRuntime
 from sagespec.runtimes.protocol import Runtime
-from sagespec.spec.project import Gateway as Settings
+from sagespec.spec.project import GatewaySettings
 from sagespec.state.addresses import Address
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
@@ -44,12 +44,12 @@ class Stand:
     def __init__(self, runtime: Runtime, project_name: str, *, invocation_seconds: float = 60.0) -> None:
         self.runtime = runtime
         self.project_name = project_name
-        self.settings = Settings(host="127.0.0.1", port=free_port())
+        self.settings = GatewaySettings(host="127.0.0.1", port=free_port())
         self.invocation_seconds = invocation_seconds
         self.gateway = self.another_gateway()
         self.gateway.start(lambda _event: None)
 
-    def another_gateway(self, settings: Settings | None = None) -> Gateway:
+    def another_gateway(self, settings: GatewaySettings | None = None) -> Gateway:
         """One that knows nothing yet, as a new process has it."""
         return Gateway(
             self.runtime,
@@ -387,7 +387,7 @@ def test_starting_a_gateway_that_runs_disturbs_nobody(stand: Stand) -> None:
 def test_other_settings_make_another_gateway_with_the_same_routes(stand: Stand) -> None:
     stand.serve(a_target("stable", 1, [stand.start("stable")]))
     old_name = stand.gateway.launch().name
-    stand.settings = Settings(host="127.0.0.1", port=free_port())
+    stand.settings = GatewaySettings(host="127.0.0.1", port=free_port())
     stand.gateway = stand.another_gateway()
     stand.gateway.start(lambda _event: None)
     assert stand.invoke()["status"] == 200
@@ -398,7 +398,7 @@ def test_a_taken_port_is_named_with_who_has_it(stand: Stand) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(WorldError) as raised:
-            stand.another_gateway(Settings(host="127.0.0.1", port=port)).start(lambda _event: None)
+            stand.another_gateway(GatewaySettings(host="127.0.0.1", port=port)).start(lambda _event: None)
     (problem,) = raised.value.problems
     assert problem.what == f"the gateway cannot listen on 127.0.0.1:{port}"
     assert f"pid {os.getpid()} " in problem.why

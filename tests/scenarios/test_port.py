@@ -13,7 +13,7 @@ import pytest
 
 from sagespec.gateway.launch import USUAL_PORTS, gateway_hash, port_from_hash, with_port
 from sagespec.gateway.ports import is_taken
-from sagespec.spec.project import Gateway
+from sagespec.spec.project import GatewaySettings
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.workspace import Workspace
 
@@ -92,8 +92,8 @@ def test_a_port_that_is_set_is_not_left(workspace: Workspace) -> None:
 
 
 def test_the_hash_of_a_gateway_says_its_port() -> None:
-    settings = Gateway()
-    assert gateway_hash(with_port(settings, 8080)) == gateway_hash(Gateway(port=8080)) == gateway_hash(settings)
-    assert port_from_hash(settings, gateway_hash(Gateway(port=8099))) == 8099
-    assert port_from_hash(settings, gateway_hash(Gateway(port=9000))) is None
-    assert port_from_hash(Gateway(host="0.0.0.0"), gateway_hash(settings)) is None
+    settings = GatewaySettings()
+    assert gateway_hash(with_port(settings, 8080)) == gateway_hash(GatewaySettings(port=8080)) == gateway_hash(settings)
+    assert port_from_hash(settings, gateway_hash(GatewaySettings(port=8099))) == 8099
+    assert port_from_hash(settings, gateway_hash(GatewaySettings(port=9000))) is None
+    assert port_from_hash(GatewaySettings(host="0.0.0.0"), gateway_hash(settings)) is None

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sagespec import spec
 from sagespec.spec.document import Update, update_class
 from sagespec.spec.endpoint import Endpoint, Rollout, Variant, named_job
-from sagespec.spec.job import Channel, Resources, TrainingJob
+from sagespec.spec.job import ChannelSpec, Resources, TrainingJob
 from sagespec.spec.kinds import KINDS
 from sagespec.spec.values import parse_duration, parse_size
 from sagespec.verbs import init as scaffold
@@ -157,7 +157,7 @@ def test_every_endpoint_field_declares_what_a_change_does() -> None:
 
 
 def test_required_fields_have_an_example_to_show() -> None:
-    for model in (*KINDS.values(), Variant, Channel):
+    for model in (*KINDS.values(), Variant, ChannelSpec):
         for name, field in model.model_fields.items():
             assert field.examples or not field.is_required(), f"{model.__name__}.{name}"
 
