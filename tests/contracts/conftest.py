@@ -1,0 +1,62 @@
+"""A runtime of each kind, with its program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sagespec.runtimes.process.runtime import ProcessRuntime
+from sagespec.runtimes.protocol import Runtime
+from sagespec.state.programs import Builtin
+from tests import built
+from tests.contracts.bench import (
+    DOCKERFILE,
+    PROBE,
+    Bench,
+)
+from tests.fakes import FakeEngine, FakeRuntime
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    (folder / "probe").mkdir()
+    (folder / "probe" / "image.json").write_text('{"kind": "test"}')
+    for word in ("train", "serve"):
+        (folder / "probe" / word).write_text(PROBE)
+        (folder / "probe" / word).chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest, project_name: str, images: Path, tmp_path: Path) -> Iterator[Bench]:
+    engine: FakeEngine | None = None
+    open_runtime: Callable[[str], Runtime]
+    match request.param:
+        case "fake":
+            engine = FakeEngine(builtins=("probe",))
+            fake = engine
+
+            def open_runtime(project_name: str) -> Runtime:
+                return FakeRuntime(project_name, fake)
+        case "process":
+
+            def open_runtime(project_name: str) -> Runtime:
+                return ProcessRuntime(project_name, tmp_path / "run", images)
+        case _:
+            (images / "probe" / "Dockerfile").write_text(DOCKERFILE.format(image=built.reference("echo")))
+
+            def open_runtime(project_name: str) -> Runtime:
+                from sagespec.runtimes.docker.runtime import DockerRuntime
+
+                return DockerRuntime(project_name, images)
+
+    with open_runtime(project_name) as runtime:
+        with built.turn("probe"):
+            runtime.prepare(Builtin("probe"), lambda _: None)
+        yield Bench(runtime, open_runtime, project_name, engine)
+        for container in runtime.containers():
+            runtime.remove(container.name)
+        runtime.destroy()

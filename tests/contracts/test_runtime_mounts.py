@@ -1,0 +1,93 @@
+"""How every Runtime shows folders and volumes to containers: fake, processes and Docker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sagespec.state.launches import Mount
+from tests.contracts.bench import (
+    EVERY_BYTE,
+    Bench,
+    on_every_engine,
+    on_real_engines,
+)
+
+
+@on_every_engine
+def test_what_is_mounted_is_seen_beside_what_is_put(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "data" / "sub").mkdir(parents=True)
+    (tmp_path / "data" / "sub" / "a").write_bytes(EVERY_BYTE)
+    (tmp_path / "data" / "b").write_bytes(b"b")
+    assert bench.runtime.mounts(tmp_path / "data", "b") in ("read-only", "links")
+    name = bench.create(mounts=(Mount("input/data/train", str(tmp_path / "data")),))
+    bench.runtime.write(name, {"input/data/other": b"put"})
+    assert bench.runtime.read(name, "input/data/train/sub/a") == EVERY_BYTE
+    assert bench.runtime.read(name, "input/data/train/b") == b"b"
+    assert bench.runtime.read(name, "input/data/other") == b"put"
+    bench.runtime.remove(name)
+    assert (tmp_path / "data" / "b").read_bytes() == b"b"
+
+
+@on_real_engines
+def test_a_program_reads_what_is_mounted_and_adds_nothing_to_it(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o755)
+    (tmp_path / "data" / "a").write_text("given")
+    script = """
+folder = base / "input/data/train"
+(base / "said").write_text(" ".join(f"{path.name}:{path.read_text()}" for path in folder.iterdir()))
+try:
+    (folder / "new").write_text("added")
+except OSError:
+    pass
+"""
+    name = bench.run(script, mounts=(Mount("input/data/train", str(tmp_path / "data")),))
+    assert bench.runtime.read(name, "said") == b"a:given"
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["a"]
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("bench", ["docker"], indirect=True)
+def test_where_a_mount_is_read_only_no_file_can_be_written(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o755)
+    (tmp_path / "data" / "a").write_text("given")
+    (tmp_path / "data" / "a").chmod(0o666)
+    assert bench.runtime.mounts(tmp_path / "data", "a") == "read-only"
+    script = 'open(base / "input/data/train/a", "w")'
+    name = bench.run(script, mounts=(Mount("input/data/train", str(tmp_path / "data")),))
+    assert bench.inspect(name).exit_code == 1
+    assert "Read-only file system" in "".join(bench.runtime.logs(name))
+    assert (tmp_path / "data" / "a").read_text() == "given"
+
+
+@on_every_engine
+def test_a_volume_is_shared_by_those_that_name_it_and_goes_with_the_last(bench: Bench) -> None:
+    first = bench.create(name="a", mounts=(Mount("input/data", volume=f"sagespec_{bench.project_name}_v"),))
+    second = bench.create(name="b", mounts=(Mount("pipes", volume=f"sagespec_{bench.project_name}_v"),))
+    bench.runtime.write(first, {"input/data/word": b"shared"})
+    assert bench.runtime.read(second, "pipes/word") == b"shared"
+    bench.runtime.remove(first)
+    assert bench.runtime.read(second, "pipes/word") == b"shared"
+    bench.runtime.remove(second)
+    third = bench.create(name="c", mounts=(Mount("pipes", volume=f"sagespec_{bench.project_name}_v"),))
+    assert bench.runtime.read(third, "pipes/word") is None
+
+
+@on_real_engines
+def test_a_fifo_in_a_volume_leads_from_one_container_to_the_other(bench: Bench) -> None:
+    volume = f"sagespec_{bench.project_name}_v"
+    writer = """
+import os
+os.mkfifo(base / "pipes/train_0")
+(base / "pipes/train_0").write_text("through the pipe")
+"""
+    reader = """
+import time
+while not (base / "input/data/train_0").exists():
+    time.sleep(0.01)
+(base / "said").write_text((base / "input/data/train_0").read_text())
+"""
+    bench.start(writer, name="a", mounts=(Mount("pipes", volume=volume),))
+    name = bench.run(reader, name="b", mounts=(Mount("input/data", volume=volume),))
+    assert bench.runtime.read(name, "said") == b"through the pipe"

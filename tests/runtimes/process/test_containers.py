@@ -1,0 +1,59 @@
+"""Containers of the process runtime as folders: half made, half removed, of others, of other releases."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from sagespec.runtimes.process import shim as process_shim
+from sagespec.runtimes.process.runtime import ProcessRuntime
+from tests.runtimes.process.probe import (
+    a_launch,
+)
+
+
+def test_half_a_container_is_none_and_is_completed_by_the_next_create(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    (tmp_path / "run" / "job" / "opt").mkdir(parents=True)
+    assert runtime.containers() == ()
+    runtime.create([a_launch()])
+    assert [c.name for c in runtime.containers()] == ["job"]
+
+
+def test_what_a_killed_removal_left_is_never_listed_and_swept(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    runtime.create([a_launch()])
+    (tmp_path / "run" / "job").rename(tmp_path / "run" / ".gone-job-1")
+    assert runtime.containers() == ()
+    runtime.destroy()
+    assert not (tmp_path / "run").exists()
+
+
+def test_files_of_others_are_no_containers(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    for content in (b"{}", b"[]", b"\xff", b'{"launch": []}'):
+        (tmp_path / "run" / "theirs").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / "theirs" / "container.json").write_bytes(content)
+        assert runtime.containers() == ()
+    (tmp_path / "run" / "file").touch()
+    assert runtime.inspect("file") is None
+
+
+def test_what_a_newer_release_created_is_still_found(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    runtime.create([a_launch()])
+    record = tmp_path / "run" / "job" / "container.json"
+    fields = json.loads(record.read_text())
+    record.write_text(json.dumps({**fields, "new": 1, "launch": {**fields["launch"], "newer": 2}}))
+    assert [c.name for c in runtime.containers()] == ["job"]
+
+
+def test_listing_a_thousand_containers_is_cheap(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    many = ProcessRuntime("many", tmp_path / "many", tmp_path / "images")
+    many.create([a_launch("0")])
+    record = (tmp_path / "many" / "0" / "container.json").read_bytes()
+    for number in range(1000):
+        folder = tmp_path / "many" / str(number)
+        folder.mkdir(exist_ok=True)
+        (folder / "container.json").write_bytes(record)
+        (folder / "process").write_bytes(process_shim.record_line(1, time.time(), 0))
+    began = time.process_time()
+    assert len(ProcessRuntime("many", tmp_path / "many", tmp_path / "images").containers()) == 1000
+    assert time.process_time() - began < 0.3

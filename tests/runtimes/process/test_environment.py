@@ -1,0 +1,43 @@
+"""What a local process sees of our environment, and what it is given."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sagespec.runtimes.process.runtime import ProcessRuntime
+from tests.runtimes.process.probe import (
+    environment,
+)
+
+
+def test_a_program_sees_little_of_our_environment(runtime: ProcessRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    for secret in ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "RUNNER_TRACKING_ID", "PYTHONHOME"):
+        monkeypatch.setenv(secret, "x")
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    seen = environment(runtime)
+    assert {"AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "RUNNER_TRACKING_ID", "PYTHONHOME"}.isdisjoint(seen)
+    assert seen["PATH"] == os.environ["PATH"]
+    assert (seen["https_proxy"], seen["LC_ALL"]) == ("http://proxy:3128", "C.UTF-8")
+
+
+def test_a_program_is_told_its_place(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    seen = environment(runtime, environment={"GIVEN": "1", "SAGEMAKER_BIND_TO_PORT": "1"})
+    container = runtime.inspect("job")
+    assert container is not None
+    assert seen["GIVEN"] == "1"
+    assert seen["SAGEMAKER_BASE_DIR"] == runtime.base_dir("job") == str(tmp_path / "run" / "job" / "opt" / "ml")
+    assert (seen["SAGEMAKER_BIND_TO_HOST"], seen["SAGEMAKER_BIND_TO_PORT"]) == (container.host, str(container.port))
+    assert seen["PYTHONPATH"] == str(tmp_path / "images")
+    assert "SM_MASTER_PORT" not in seen
+
+
+def test_cpus_become_threads_in_training_and_workers_in_serving(runtime: ProcessRuntime) -> None:
+    assert environment(runtime, "a", cpus=1.5)["OMP_NUM_THREADS"] == "2"
+    assert environment(runtime, "b", cpus=3, environment={"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
+    serving = environment(runtime, "c", cpus=1.5, command="serve")
+    assert serving["SAGEMAKER_MODEL_SERVER_WORKERS"] == "2"
+    assert "OMP_NUM_THREADS" not in serving

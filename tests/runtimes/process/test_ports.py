@@ -1,0 +1,63 @@
+"""The ports of local processes."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from sagespec.errors import WorldError
+from sagespec.runtimes.process.ports import PORTS
+from sagespec.runtimes.process.runtime import ProcessRuntime
+from sagespec.state.addresses import GATEWAY
+from sagespec.state.observed import ContainerState
+from tests.runtimes.process.probe import (
+    a_launch,
+    ended,
+    environment,
+    run,
+)
+
+
+def test_each_container_has_a_port_of_its_own_for_life(runtime: ProcessRuntime) -> None:
+    runtime.create([a_launch(f"job{number}") for number in range(20)])
+    ports = {c.name: c.port for c in runtime.containers()}
+    assert len(set(ports.values())) == 20
+    assert set(ports.values()) <= set(PORTS)
+    run(runtime, "pass", "job3")
+    ended(runtime, "job3")
+    assert {c.name: c.port for c in runtime.containers()} == ports
+
+
+def test_the_hosts_of_a_job_share_a_port_however_they_are_created(runtime: ProcessRuntime) -> None:
+    hosts = ("host-a", "host-b", "host-c")
+    seen = [environment(runtime, name, hosts=hosts) for name in ("host-b", "host-a", "host-c")]
+    other = environment(runtime, "other", hosts=("other",))
+    assert len({host["SM_MASTER_PORT"] for host in seen}) == 1
+    assert {host["SM_MASTER_ADDR"] for host in seen} == {"127.0.0.1"}
+    assert {host["SM_NETWORK_INTERFACE_NAME"] for host in seen} <= {"lo", "lo0"}
+    of_the_job = range(int(seen[0]["SM_MASTER_PORT"]), int(seen[0]["SM_MASTER_PORT"]) + len(hosts))
+    assert int(other["SM_MASTER_PORT"]) not in of_the_job
+    kept = {container.port for container in runtime.containers()}
+    assert not kept & set(of_the_job), "a port for each host is kept free, from the master's on"
+
+
+def test_the_gateway_listens_where_it_is_published(runtime: ProcessRuntime) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    seen = environment(runtime, "gate", address=GATEWAY, publish=("0.0.0.0", port), command="serve")
+    container = runtime.inspect("gate")
+    assert container is not None
+    assert (seen["SAGEMAKER_BIND_TO_HOST"], seen["SAGEMAKER_BIND_TO_PORT"]) == ("0.0.0.0", str(port))
+    assert (container.host, container.port) == ("127.0.0.1", port)
+
+
+def test_a_taken_port_is_told_before_the_start(runtime: ProcessRuntime) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        runtime.create([a_launch("gate", address=GATEWAY, publish=("127.0.0.1", port), command="serve")])
+        with pytest.raises(WorldError, match=f"port {port} on 127.0.0.1 is taken"):
+            runtime.start("gate")
+    container = runtime.inspect("gate")
+    assert container is not None
+    assert container.state is ContainerState.CREATED
