@@ -1,6 +1,6 @@
 """model.tar.gz and output.tar.gz: packed from what a container left, unpacked for one that serves.
 
-Called by `train` (a folder's tar stream in, a .tar.gz out) and by `apply` (a .tar.gz in, a folder out).
+Called by `run` (a folder's tar stream in, a .tar.gz out) and by `serve` (a .tar.gz in, a folder out).
 What is in an archive was made by somebody else's program, or was downloaded: members are files and
 folders inside the archive's root and nothing else, in both directions. Links are refused, as SageMaker's
 hosting refuses them; so are devices, sparse files, and names that lead out of the folder. Sizes and
@@ -44,7 +44,7 @@ _LINKS = {tarfile.SYMTYPE: "a symbolic link", tarfile.LNKTYPE: "a hard link"}
 
 
 class UnfitMember(WorldError):
-    """A member that no archive may hold, or one too many: the fault of who made it, so that trying again does not
+    """A member that no archive may hold, or one too many: the fault of whoever made it, so trying again does not
     help."""
 
 
@@ -63,10 +63,10 @@ def pack(tar_stream: Iterator[bytes], file: Path, *, others: Iterable[Iterator[b
         with gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as zipped:
             with tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as packed:
                 for stream in (tar_stream, *others):
-                    _add(packed, stream, taken, f"the folder for {file.name}")
+                    _add(packed, stream, taken=taken, what=f"the folder for {file.name}")
 
 
-def _add(packed: tarfile.TarFile, stream: Iterator[bytes], taken: dict[str, bool], what: str) -> None:
+def _add(packed: tarfile.TarFile, stream: Iterator[bytes], *, taken: dict[str, bool], what: str) -> None:
     with _damage(what), _opened(io.BufferedReader(_Joined(stream))) as source:
         for name, member in _members(source, what):
             below_a_file = any(not taken.get(str(parent), True) for parent in PurePosixPath(name).parents)
@@ -87,20 +87,21 @@ def regular_files(tar_stream: Iterator[bytes], what: str) -> Iterator[tuple[str,
                 yield member.name.removeprefix("./"), content
 
 
-def unpack(file: Path, folder: Path, *, max_bytes: int) -> None:
+def unpack(file: Path, folder: Path, *, max_bytes: int, max_members: int = MAX_MEMBERS) -> None:
     """The files of a .tar.gz into `folder`, which should be new; WorldError naming the member that is refused.
 
-    max_bytes: how much they may take up together. After an error the folder holds what was unpacked so far.
+    max_bytes: how much they may take up together. max_members: how many they may be. After an error the folder
+    holds what was unpacked so far.
     """
     what = str(file)
     if not is_gzip(file):
         raise WorldError(f"{what} is not a .tar.gz file", fix="pack it with: tar -czf model.tar.gz -C folder .")
     with disk_problems(f"cannot unpack {what}"), _damage(what), gzip.open(file) as unzipped:
         folder.mkdir(parents=True, exist_ok=True)
-        bounded = _Bounded(unzipped, max_bytes + MAX_MEMBERS * 1024, what, max_bytes)
+        bounded = _Bounded(unzipped, max_bytes + max_members * 1024, what=what, max_bytes=max_bytes)
         with _opened(bounded) as archive:
             total = 0
-            for name, member in _members(archive, what):
+            for name, member in _members(archive, what, max_members):
                 total += member.size
                 if total > max_bytes:
                     raise _too_large(what, max_bytes)
@@ -137,11 +138,13 @@ def _opened(stream: _Readable) -> tarfile.TarFile:
     return tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member)  # type: ignore[call-overload,no-any-return]
 
 
-def _members(archive: tarfile.TarFile, what: str) -> Iterator[tuple[str, tarfile.TarInfo]]:
+def _members(
+    archive: tarfile.TarFile, what: str, max_members: int = MAX_MEMBERS
+) -> Iterator[tuple[str, tarfile.TarInfo]]:
     """Files and folders with their names relative to the root; WorldError for anything else."""
     for count, member in enumerate(archive, start=1):
-        if count > MAX_MEMBERS:
-            raise UnfitMember(f"{what} has more than {MAX_MEMBERS} members", fix="pack fewer, larger files")
+        if count > max_members:
+            raise UnfitMember(f"{what} has more than {max_members} members", fix="pack fewer, larger files")
         if member.size < 0:  # a PAX header may say so after the fact
             raise tarfile.ReadError(f"impossible size {member.size} of {member.name!r}")
         if not (member.isreg() or member.isdir()) or member.issparse():
@@ -168,7 +171,7 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> Non
     path.parent.mkdir(parents=True, exist_ok=True)
     source = archive.extractfile(member)
     assert source is not None  # a regular file
-    with path.open("xb") as target:  # x: the same name twice, or one that differs in case alone, is an error
+    with path.open("xb") as target:  # x: the same name twice, or one that differs only in case, is an error
         while chunk := source.read(CHUNK_BYTES):
             target.write(chunk)
     path.chmod(_plain("", member).mode)
@@ -198,7 +201,7 @@ class _Joined(io.RawIOBase):
 class _Bounded:
     """A stream that may not become longer than `most` bytes: what a small bomb would fill a disk with."""
 
-    def __init__(self, stream: _Readable, most: int, what: str, max_bytes: int) -> None:
+    def __init__(self, stream: _Readable, most: int, *, what: str, max_bytes: int) -> None:
         self._stream, self._left, self._what, self._max_bytes = stream, most, what, max_bytes
 
     def read(self, size: int, /) -> bytes:
@@ -220,7 +223,7 @@ def _damage(what: str) -> Iterator[None]:
         raise WorldError(
             f"{what} cannot be read: {error}",
             why="it is damaged, or of a kind that is not unpacked",
-            fix="pack it anew: tar -czf model.tar.gz -C folder .",
+            fix="pack it again: tar -czf model.tar.gz -C folder .",
         ) from error
 
 
@@ -228,11 +231,9 @@ def _refused(name: str, kind: str, what: str) -> UnfitMember:
     return UnfitMember(
         f"{what} holds {name!r}, {kind}",
         why="an archive may hold files and folders below its root, as SageMaker's hosting has it",
-        fix="put the file itself in that place",
+        fix="put the file itself there",
     )
 
 
 def _too_large(what: str, max_bytes: int) -> WorldError:
-    return WorldError(
-        f"{what} unpacks to more than {max_bytes} bytes", fix="raise the limit if it should be that large"
-    )
+    return WorldError(f"{what} unpacks to more than {max_bytes} bytes", fix="raise the limit if that size is intended")
