@@ -1,4 +1,4 @@
-"""Which files hold specs, and their characters: everything that can be wrong before YAML comes into it."""
+"""Which files hold specs, and their characters: all that can be wrong before the YAML is read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def find_files(paths: Sequence[Path], root: Path) -> tuple[list[Path], list[Prob
         real = os.path.realpath(folder)
         if real in above:
             place = Origin(shown_name(folder, root))
-            problems.append(Problem("is a link to a folder it is in", fix="remove the link", where=place))
+            problems.append(Problem("is a link to a folder that contains it", fix="remove the link", where=place))
             return
         try:
             entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
@@ -50,7 +50,7 @@ def find_files(paths: Sequence[Path], root: Path) -> tuple[list[Path], list[Prob
 
 
 def holds(question: Callable[[], bool]) -> bool:
-    """The answer of path.exists and the like; no where they raise: a name too long, a folder not to be searched."""
+    """The answer of path.exists and the like; False where they raise: too long a name, or a folder closed to us."""
     try:
         return question()
     except OSError:
@@ -81,7 +81,7 @@ def read_text(file: Path, name: str) -> str:
     if control := _UNPRINTABLE.search(text):
         raise SpecError(
             Problem(
-                f"the character U+{ord(control[0]):04X} may not stand in YAML",
+                f"the character U+{ord(control[0]):04X} is not allowed in YAML",
                 fix="remove it; an editor that shows invisible characters helps",
                 where=_place(text[: control.start()], name),
             )
@@ -99,7 +99,7 @@ def _read_bytes(file: Path, name: str) -> bytes:
             raise SpecError(
                 Problem(
                     f"has {status.st_size:,} bytes, and a spec file may have {LARGEST_FILE:,}",
-                    fix="keep data out of the folders of specs; split a large spec file",
+                    fix="keep data out of spec folders; split a large spec file",
                     where=Origin(name),
                 )
             )
@@ -110,7 +110,7 @@ def _read_bytes(file: Path, name: str) -> bytes:
 
 def _unreadable(path: Path, name: str, error: OSError) -> Problem:
     if holds(path.is_symlink) and not holds(path.exists):
-        return Problem(f"is a link that leads nowhere: {path.readlink()}", fix="mend or remove it", where=Origin(name))
+        return Problem(f"is a link that leads nowhere: {path.readlink()}", fix="fix or remove it", where=Origin(name))
     if isinstance(error, FileNotFoundError):
         fix = "`sagespec init` writes a first spec; -f names another place"
         return Problem("does not exist", fix=fix, where=Origin(name))

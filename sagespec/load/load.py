@@ -1,6 +1,6 @@
 """YAML files to specs, or to every problem in all of them at once, each with its place.
 
-`project` calls `load` on every pass; `resolve` and `reconcile` read what it returns. Three steps, a file
+`verbs.plan` calls `load` on every pass; `resolve` and `reconcile` read what it returns. Three steps, a file
 each: `files` finds and reads, `reading` turns YAML into plain data that knows its places, and the models
 of `spec` check it, with `words` saying what they object to. Nothing outside the files is looked at,
 except whether a local path that a spec names exists.
@@ -125,7 +125,7 @@ def _documents(file: Path, root: Path) -> tuple[list[tuple[YamlDocument, _Descri
         described = _describe(document)
         documents.append((document, None if isinstance(described, list) else described))
         problems += described if isinstance(described, list) else []
-    # What YAML itself leaves unclear is told as that alone, not also as a field of the wrong type.
+    # What is unclear as YAML is reported only as that, not also as a field of the wrong type.
     unclear = {problem.where for problem in reading.problems}
     return documents, reading.problems + [problem for problem in problems if problem.where not in unclear]
 

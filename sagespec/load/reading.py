@@ -26,8 +26,8 @@ try:
 except ImportError:  # PyYAML built without libyaml: the same, ten times slower
     from yaml import BaseLoader as _Loader  # type: ignore[assignment]
 
-MOST_NODES = 200_000  # in a file, aliases written out: 1,000 endpoints have some 30,000
-MOST_PROBLEMS = 50  # told of one file's YAML; nobody mends more in one go
+MOST_NODES = 200_000  # in a file, counting what aliases repeat: 1,000 endpoints have some 30,000
+MOST_PROBLEMS = 50  # reported for one file; nobody fixes more at once
 DEEPEST = 50
 
 FieldPath: TypeAlias = tuple[str | int, ...]
@@ -141,7 +141,7 @@ def _too_deep(node: Node) -> _RefusedError:
 
 
 def _too_many(node: Node) -> _RefusedError:
-    what = f"the file holds more than {MOST_NODES:,} values, aliases written out"
+    what = f"the file holds more than {MOST_NODES:,} values, counting what aliases repeat"
     return _RefusedError(what, "split it into several files", node)
 
 
@@ -200,7 +200,7 @@ class Reading:
 
     def _note(self, what: str, node: Node, *, why: str = "", fix: str = "") -> None:
         if len(self.problems) == MOST_PROBLEMS:
-            raise _RefusedError("the file has more problems than these", "mend them and look again", node)
+            raise _RefusedError("the file has more problems than listed here", "fix them and run again", node)
         self.problems.append(Problem(what, why=why, fix=fix, where=_origin(self._file, None, node)))
 
     def _plain(self, node: Node, depth: int) -> Any:
@@ -249,7 +249,7 @@ class Reading:
             self._note(
                 "merge keys (<<) are not part of YAML 1.2",
                 node,
-                fix="write the fields out, or take over a whole value by alias: resources: *small",
+                fix="write out the fields, or reuse a whole value by alias: resources: *small",
             )
             return None
         key = self._plain(node, depth)
@@ -278,11 +278,11 @@ class Reading:
                     return text
             if _NOT_FINITE.fullmatch(text):
                 self._note(
-                    f"{text} is no number that a spec can hold", node, fix=f'as text it is "{text.lstrip(".+")}"'
+                    f"{text} is not a number that a spec can hold", node, fix=f'as text it is "{text.lstrip(".+")}"'
                 )
                 return text
         if _INTEGER.fullmatch(text) or (_FLOAT.fullmatch(text) and not math.isfinite(float(text))):
-            self._note(f"{cut(text)} is too large a number", node, fix="quote it if it is meant as text")
+            self._note(f"{cut(text)} is too large for a number", node, fix="quote it if it is meant as text")
             return text
         return float(text) if _FLOAT.fullmatch(text) else text
 
@@ -315,12 +315,12 @@ _READ_TWO_WAYS = [  # what it looks like, what it is to YAML 1.1, what it is to 
 
 # -- syntax ----------------------------------------------------------------------------------------
 
-# (what libyaml or PyYAML says, what is wrong, how to mend it); the first that matches is told.
+# (what libyaml or PyYAML says, what is wrong, how to fix it); the first that matches is reported.
 _SYNTAX = [
     (
         "mapping values are not allowed",
         'a ":" is not expected here',
-        'quote a value that holds ": "; start the fields of one map in one column',
+        'quote a value that holds ": "; align the fields of one map in one column',
     ),
     ("sequence entries are not allowed", "a list may not start here", "start the list on a line of its own"),
     ("could not find expected ':'", 'this line has no ":" after its name', "write it as name: value"),
@@ -331,20 +331,20 @@ _SYNTAX = [
     ),
     (
         "expected ',' or '[]}]'",
-        "the list or map in brackets goes on wrongly here",
+        "the list or map in brackets is not written correctly here",
         "put a comma between entries, and close the bracket",
     ),
     (
         "expected '-' indicator|expected <block end>, but found '<block mapping",
-        "this does not go on with the list above",
+        "this does not continue the list above",
         "start its entries with - in one column, and the field after it where the field that holds it starts",
     ),
     (
         "expected key|expected <block end>",
-        "this does not fit into the map around it",
-        "start the fields of one map in one column; close quotes and brackets above",
+        "this does not fit the map around it",
+        "align the fields of one map in one column; close quotes and brackets above",
     ),
-    ("undefined alias", "no anchor of that name stands above in this document", "set it with &, or quote the text"),
+    ("undefined alias", "this document has no anchor of that name above this line", "set it with &, or quote the text"),
     (
         "escape",
         "a backslash in double quotes starts an escape that YAML does not know",
@@ -352,7 +352,7 @@ _SYNTAX = [
     ),
     (
         "document start",
-        "this does not go on with the document above",
+        "this does not continue the document above",
         "put --- on a line of its own between documents",
     ),
     ("maximum nesting depth", f"nests more than {DEEPEST} levels deep", "flatten it"),

@@ -1,4 +1,4 @@
-"""What only all documents together show: names used twice, references and paths that lead nowhere."""
+"""What only shows across documents: names used twice, and references and paths that lead nowhere."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _unresolved(item: LoadedSpec, path: str, model: str, versions: Mapping[str, 
 
 
 def clashes(specs: Sequence[LoadedSpec]) -> Iterator[Problem]:
-    """Addresses given twice, and names that differ in case alone."""
+    """Addresses given twice, and names that differ only in upper and lower case."""
     addresses: dict[Address, LoadedSpec] = {}
     spellings: dict[tuple[str, str], LoadedSpec] = {}
     for item in specs:
@@ -63,10 +63,10 @@ def clashes(specs: Sequence[LoadedSpec]) -> Iterator[Problem]:
         earlier = spellings.setdefault((address.kind, address.name.lower()), item)
         if earlier.address.name != address.name:
             yield Problem(
-                f"its name differs from {earlier.address.name} at {earlier.origin} in case alone",
+                f"its name differs from {earlier.address.name} at {earlier.origin} only in upper and lower case",
                 about=str(address),
                 why="host names, and the file names of some systems, ignore case",
-                fix="spell both alike, or rename one",
+                fix="spell both the same way, or rename one",
                 where=item.origin_of("name"),
             )
 
@@ -111,7 +111,7 @@ def _missing_path(item: LoadedSpec, field: str, source: str, path: Path) -> Prob
     return Problem(
         f"{field}: {quoted(source)} {'is a folder, not a model.tar.gz' if holds(path.is_dir) else 'does not exist'}",
         about=str(item.address),
-        why=f"paths start at the spec's file, so this is {path}",
-        fix="mend the path, or put the data there",
+        why=f"paths are relative to the spec's file, so this is {path}",
+        fix="fix the path, or put the data there",
         where=item.origin_of(field),
     )

@@ -1,4 +1,4 @@
-"""What pydantic objects to in a document, as a person would put it: place, field, what is wrong, how to mend it."""
+"""What pydantic objects to in a document, as a person would say it: place, field, what is wrong, how to fix it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sagespec.spec.kinds import KINDS
 from sagespec.spec.values import SpecModel, cut, name_shown, quoted
 from sagespec.state.addresses import Address
 
-MOST_PROBLEMS = 50  # told of one document; nobody mends more in one go
+MOST_PROBLEMS = 50  # reported for one document; nobody fixes more at once
 
 _TYPES = {
     "string_type": "text",
@@ -77,7 +77,7 @@ class Objections:
         told = [self._problem(error) for error in errors[:MOST_PROBLEMS]]
         if left := errors[MOST_PROBLEMS:]:
             what = f"and {len(left):,} more problems in this document"
-            told.append(self._at(left[0]["loc"], what, fix="mend the others and look again"))
+            told.append(self._at(left[0]["loc"], what, fix="fix the others and run again"))
         return told
 
     def _problem(self, error: ErrorDetails) -> Problem:

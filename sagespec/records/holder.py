@@ -1,4 +1,6 @@
-"""Who holds a lock, and whether they are dead."""
+"""Who holds a project's lock, and whether that process is dead.
+
+`lock` writes a Holder into the lock's file, and asks here about the one it finds there."""
 
 from __future__ import annotations
 
@@ -99,7 +101,7 @@ def _machine() -> str:
     """Where a pid means one process: the boot of this kernel, and the process namespace in it.
 
     Host names and machine ids are no help: containers and CI runners made from one image share both.
-    Where neither can be read the answer is this process alone, and the lease decides.
+    When neither can be read it means this process only, and the lease decides.
     """
     try:
         if sys.platform == "linux":
@@ -111,7 +113,7 @@ def _machine() -> str:
 
 
 def _is_running(pid: int, process_started: str) -> bool:
-    """Whether the process `pid` that began at `process_started` still runs; True where it cannot be told."""
+    """Whether the process `pid` that began at `process_started` still runs; True when that is unknown."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -122,7 +124,7 @@ def _is_running(pid: int, process_started: str) -> bool:
 
 
 def _process_started(pid: int) -> str | None:
-    """When the process `pid` began, to tell it from a later one of its number.
+    """When the process `pid` began, to distinguish it from a later one with the same number.
 
     '' for one that is dead and not yet reaped, None when it cannot be seen (hidepid, a sandbox).
     """

@@ -1,6 +1,6 @@
-"""One apply at a time a project: a lock in the store, with a holder that can be named and asked about.
+"""One apply at a time per project: a lock in the store, whose holder is known by name.
 
-`with project_lock(store, project_name, command="apply") as lock:` is what `project` puts round every
+`with project_lock(store, project_name, command="apply") as lock:` is what `verbs.locked` puts around every
 command that changes something. The lock is one small object, `<project>/lock.json`. It is taken by a
 conditional write, renewed by a thread, and marked as released rather than deleted, so that every change
 of hands is a compare-and-swap and no slow process can remove the lock of another.
@@ -79,7 +79,7 @@ def read_lock(store: Store, project_name: str) -> Holder | None:
 def force_unlock(store: Store, project_name: str, lock_id: str) -> Holder:
     """Free the lock that has this id, whoever holds it, and return the holder it was taken from.
 
-    The id is asked for so that nobody breaks a lock other than the one they saw.
+    The id is required so that nobody breaks a lock other than the one they saw.
     """
     key = _lock_key(project_name)
     present = _read(store, key)
@@ -132,7 +132,7 @@ class ProjectLock:
             raise WorldError(
                 f"the lock on this project was lost: {self._why}",
                 why="two runs at once would undo each other's work, so this one stops here",
-                fix="run the command again; it goes on from what is there",
+                fix="run the command again; it continues from the current state",
             )
 
     def renew(self) -> None:
@@ -165,7 +165,7 @@ class ProjectLock:
         elif present.holder.id != self.holder.id:
             self._lose(f"taken over by {present.holder}")
         elif present.holder.released and not self._done.is_set():
-            self._lose("somebody forced it open")
+            self._lose("it was forced open")
         else:
             self.holder, self._etag = present.holder, present.etag
 
@@ -239,7 +239,7 @@ def _held(holder: Holder, now: datetime) -> LockHeld:
         silent = max(0, round((now - holder.renewed_at).total_seconds()))
         frees = round(holder.lease_seconds + SKEW.total_seconds())
         why = f"its lease was renewed {silent} s ago; a dead holder's lock is free after {frees} s"
-        fix = f"wait for it with `--wait 10m`; if you know that it is dead: sagespec unlock {holder.id}"
+        fix = f"wait for it with `--wait 10m`; if you know it is dead: sagespec unlock {holder.id}"
     return LockHeld(f"the project is locked by {holder}", why=why, fix=fix)
 
 
@@ -259,6 +259,6 @@ def _read(store: Store, key: str) -> _Present | None:
         return _Present(Holder.model_validate_json(found[0]), found[1])
     except ValidationError as error:
         raise WorldError(
-            f"{store.uri}/{key} is damaged, so it cannot be told whether another sagespec runs",
-            fix="make sure that none does, then delete that file",
+            f"{store.uri}/{key} is damaged, so there is no way to know whether another sagespec is running",
+            fix="make sure that none is, then delete that file",
         ) from error

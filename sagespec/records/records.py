@@ -154,7 +154,7 @@ class Records:
         if before.hash != revision.hash:
             raise Conflict(
                 f"endpoint/{revision.endpoint} has another revision {revision.number} in {self.store.uri}",
-                why="somebody else recorded one meanwhile",
+                why="another command recorded one in the meantime",
                 fix="run apply again: it starts from what is there",
             )
         self.store.write(key, _json(revision), if_match=etag)

@@ -27,9 +27,9 @@ def choose(
     wanted by name, or by DOCKER_HOST. The engines' modules are imported here, because the Docker SDK takes a
     tenth of a second that the process runtime need not pay.
     """
-    reason = "it was asked for"
+    reason = "as requested"
     if wanted == "auto" and last == "process":
-        wanted, reason = "process", "this project runs there; `sagespec destroy` lets it choose anew"
+        wanted, reason = "process", "this project runs there; after `sagespec destroy` it can choose again"
     if wanted != "process":
         from sagespec.runtimes.docker.runtime import DockerRuntime
 
@@ -40,14 +40,14 @@ def choose(
         if last == "docker":
             raise WorldError(
                 no_docker,
-                why="this project runs on Docker, and a second copy of it as local processes is not wanted",
-                fix="start the engine; to move the project, destroy it there first",
+                why="this project runs on Docker, and must not run a second time as local processes",
+                fix="start the engine; to move the project, run `sagespec destroy` there first",
             )
         if os.environ.get("DOCKER_HOST"):
             raise WorldError(
                 no_docker,
-                why="DOCKER_HOST names an engine, so local processes are hardly what is wanted",
-                fix="start that engine, unset DOCKER_HOST, or say --runtime process",
+                why="DOCKER_HOST names an engine, so local processes are probably not what you want",
+                fix="start that engine, unset DOCKER_HOST, or pass --runtime process",
             )
         reason = no_docker
     from sagespec.runtimes.process.runtime import ProcessRuntime

@@ -1,7 +1,7 @@
-"""The Runtime protocol: what an engine must do, and the choice between engines.
+"""The Runtime protocol: what an engine must do.
 
-Called by `observe`, `apply`, `train` and `gateway`. `docker/` and `process.py` implement it, and
-the same contract suite (tests/contracts) holds for both and for the in-memory fake. A runtime knows
+Called by `observe`, `apply`, `run`, `serve` and `gateway`. `docker/` and `process/` implement it, and one contract
+suite (tests/contracts) is run against both and against the in-memory fake. A runtime knows
 containers, files and logs; it knows nothing of jobs, variants or routes beyond their labels.
 
 Every method may raise WorldError. Paths inside a container are relative to /opt/ml.
@@ -22,12 +22,12 @@ from sagespec.state.programs import Program
 
 
 class CannotStart(WorldError):
-    """The image has not the program that its container is to run: to ask again helps nothing."""
+    """The image lacks the program that its container should run, so trying again does not help."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of `sagespec doctor`: what was looked at, whether it is well, and how to mend it."""
+    """One line of `sagespec doctor`: what was checked, whether it is all right, and how to fix it."""
 
     name: str
     ok: bool
@@ -37,7 +37,7 @@ class Check:
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """A built-in image as the engine has it; `digest` is '' when it is not there (or needs none)."""
+    """A built-in image as the engine has it; `digest` is '' when it is missing (or needs none)."""
 
     name: str
     reference: str
@@ -63,9 +63,9 @@ class Runtime(Protocol):
         ...
 
     def saw_end(self, name: str) -> bool:
-        """Whether the engine itself saw a container end that has ended: it was not down then, nor started anew since.
+        """Whether the engine saw an ended container end: it was not down then, and has not been restarted since.
 
-        False when it does not remember, which it does only of the last few hundred events.
+        False when it no longer remembers: engines keep only the last few hundred events.
         """
         ...
 
@@ -115,7 +115,7 @@ class Runtime(Protocol):
         ...
 
     def read(self, name: str, path: str) -> bytes | None:
-        """A small file's content, in any state of the container; None when it is not there."""
+        """A small file's content, in any state of the container; None when it does not exist."""
         ...
 
     def get(self, name: str, path: str) -> Iterator[bytes]:
@@ -123,22 +123,22 @@ class Runtime(Protocol):
         ...
 
     def start(self, name: str) -> Container:
-        """Start a created container; one that runs already is left alone. CannotStart when it has no such program."""
+        """Start a created container; one that is running is left alone. CannotStart when it has no such program."""
         ...
 
     def stop(self, name: str, *, grace_seconds: float) -> None:
-        """SIGTERM, then SIGKILL after the grace. Not running, or not there, is fine."""
+        """SIGTERM, then SIGKILL after the grace. One that is not running, or missing, is fine."""
         ...
 
     def remove(self, name: str) -> None:
         """Remove a container (killing it if it runs) with its files, and volumes that no other container names.
-        What is mounted from this machine stays. Not there is fine."""
+        What is mounted from this machine stays. A missing one is fine."""
         ...
 
     def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
         """Lines of stdout and stderr in order, without their newlines, undecodable bytes replaced.
 
-        follow ends when the container has ended (all its lines given). Not there: no lines.
+        follow ends when the container has ended (all its lines given). None for a missing container.
         """
         ...
 
@@ -163,7 +163,7 @@ class Runtime(Protocol):
         ...
 
     def destroy(self) -> None:
-        """Remove what is left of the project once its containers are gone (the network, empty folders)."""
+        """Remove what remains of the project once its containers are gone (the network, empty folders)."""
         ...
 
     def checks(self) -> tuple[Check, ...]:

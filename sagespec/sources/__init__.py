@@ -1,1 +1,1 @@
-"""Folders of the user's: `files` (what is in one), `build` (what of it a build is sent)."""
+"""Folders of your own: `files` (what is in one), `build` (what a build is sent of it)."""

@@ -174,7 +174,7 @@ class DirectoryStore:
             if if_absent and present is not None:
                 raise Conflict(f"{self.uri}/{key} exists already")
             if if_match is not None and present != if_match:
-                raise Conflict(f"{self.uri}/{key} was changed or removed by somebody else")
+                raise Conflict(f"{self.uri}/{key} was changed or removed by someone else")
             etag = _etag(os.fstat(stream.fileno()))
             temporary.rename(path)
         _flush_folder(path.parent)

@@ -1,4 +1,4 @@
-"""What all stores agree on: fit keys, checksums, temporary names, and the words of refusals."""
+"""What all stores share: valid keys, checksums, temporary names, and the wording of errors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def sha256_of(file: Path) -> str:
 
 
 def changed(key: str, uri: str) -> Conflict:
-    return Conflict(f"{uri}/{key} was changed or removed while it was read", fix="run again when nobody writes to it")
+    return Conflict(f"{uri}/{key} was changed or removed while it was read", fix="run again when nothing writes to it")
 
 
 def check_sha256(found: str, expected: str | None, *, key: str, uri: str) -> None:
@@ -51,7 +51,7 @@ def check_sha256(found: str, expected: str | None, *, key: str, uri: str) -> Non
         raise WorldError(
             f"{uri}/{key} is damaged: its SHA-256 is {found}",
             why=f"{expected} was recorded when it was stored",
-            fix="restore it from a copy, or train that version again under a new number",
+            fix="restore it from a copy, or train it again under a new version number",
         )
 
 

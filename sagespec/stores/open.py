@@ -21,9 +21,7 @@ def open_store(uri: str, *, root: Path | None = None, create: bool = True) -> St
         bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         return S3Store(bucket, prefix, create=create)
     if "://" in uri and not uri.startswith("file://"):
-        raise WorldError(
-            f"{uri} is not a place sagespec can keep things", fix="use s3://bucket/prefix, file:///path or a path"
-        )
+        raise WorldError(f"{uri} is not an address of a store", fix="use s3://bucket/prefix, file:///path or a path")
     from sagespec.stores.directory import DirectoryStore
 
     path = Path(uri.removeprefix("file://")).expanduser()

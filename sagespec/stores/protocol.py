@@ -1,8 +1,8 @@
-"""The Store protocol: keys and bytes, and the choice of a store by its address.
+"""The Store protocol: keys and bytes.
 
-Called by `records`, `lock`, `train` (models out, inputs in). `directory.py` and `s3.py` implement it
-and pass one contract suite. A key is a relative path with forward slashes. What lies under which key
-is `records`' affair.
+Called by `records`, `inputs` and `run` (models out, inputs in). `directory.py` and `s3.py` implement it, and one
+contract suite is run against both. A key is a relative path with forward slashes; `records` decides what is kept
+under which key.
 
 Every method may raise WorldError (bucket missing, access refused, endpoint unreachable, disk full),
 naming the address and what to check.
@@ -48,11 +48,11 @@ class Store(Protocol):
     uri: str  # file:///abs/path or s3://bucket/prefix, without a trailing slash
 
     def read(self, key: str) -> tuple[bytes, str] | None:
-        """Content and ETag of a small object; None when it is not there."""
+        """Content and ETag of a small object; None when it does not exist."""
         ...
 
     def read_many(self, keys: Iterable[str]) -> Mapping[str, bytes]:
-        """Contents of those small objects that are there, fetched side by side where that helps."""
+        """Contents of those small objects that exist, fetched in parallel where that helps."""
         ...
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
@@ -90,5 +90,5 @@ class Store(Protocol):
         ...
 
     def delete(self, key: str) -> None:
-        """Remove an object; not there is fine."""
+        """Remove an object; one that is missing is fine."""
         ...

@@ -63,7 +63,7 @@ class _Where(TypedDict):
 
 
 class _NotImplementedThere(Exception):
-    """The server knows no conditional writes and says so."""
+    """The server answers that it does not support conditional writes."""
 
 
 class S3Store:
@@ -120,7 +120,7 @@ class S3Store:
                 try:
                     self._client.download_file(**where, Filename=str(temporary), Callback=progress)
                 except aws.ClientError as error:
-                    # A HEAD is answered without a body; a list tells a wrong key from a wrong bucket.
+                    # A HEAD is answered without a body; a list distinguishes a wrong key from a wrong bucket.
                     if _status(error) in (301, 400, 403, 404):
                         self._first_key(where["Key"])
                     if _status(error) == 404:
@@ -209,7 +209,7 @@ class S3Store:
         if stored_bytes != hashed.size:
             raise WorldError(
                 f"{self.uri}/{key} has {stored_bytes} bytes after an upload of {hashed.size}",
-                fix="see the server's log; somebody else may be writing there",
+                fix="see the server's log; someone else may be writing there",
             )
         return Stored(hashed.size, hashed.sha256)
 
@@ -333,14 +333,14 @@ def _status(error: aws.ClientError) -> int:
 
 
 def _lost(key: str, uri: str, if_absent: bool) -> Conflict:
-    fact = "exists already" if if_absent else "was changed or removed by somebody else"
+    fact = "exists already" if if_absent else "was changed or removed by someone else"
     return Conflict(f"{uri}/{key} {fact}")
 
 
 _KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (aws configure)"
 _REGION = "set AWS_REGION (or region in ~/.aws/config) to the region of the bucket"
 
-# By error code: what is wrong and how to mend it. A HEAD has the bare status for a code.
+# By error code: what is wrong and how to fix it. A HEAD has the bare status for a code.
 _REFUSALS: Mapping[str, tuple[str, str]] = {
     "NoSuchBucket": ("there is no bucket {bucket}", "check its name, or create it: aws s3 mb s3://{bucket}"),
     "InvalidBucketName": ("{bucket!r} cannot be the name of a bucket", "check the address: s3://bucket/prefix"),

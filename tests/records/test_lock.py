@@ -476,7 +476,7 @@ def test_a_holder_notices_that_it_was_forced(store: DirectoryStore) -> None:
     with project_lock(store, "shop", command="apply") as lock:
         force_unlock(store, "shop", lock.holder.id)
         lock.renew()
-        with pytest.raises(WorldError, match="forced it open"):
+        with pytest.raises(WorldError, match="it was forced open"):
             lock.check()
 
 
@@ -486,4 +486,4 @@ def test_a_damaged_lock_is_reported_not_broken(store: DirectoryStore) -> None:
     with pytest.raises(WorldError, match=r"shop/lock\.json is damaged") as caught:
         with project_lock(store, "shop", command="apply"):
             pass
-    assert "fix  make sure that none does, then delete that file" in str(caught.value)
+    assert "fix  make sure that none is, then delete that file" in str(caught.value)

@@ -91,11 +91,11 @@ def test_every_action_has_a_tone_and_a_word() -> None:
 
 def test_a_plan_lists_actions_with_causes_then_refusals_then_counts() -> None:
     screen = a_screen()
-    write_plan(screen, PLAN, runtime="runtime process: it was asked for")
+    write_plan(screen, PLAN, runtime="runtime process: as requested")
     assert (
         out(screen)
         == """\
-runtime process: it was asked for
+runtime process: as requested
 
   start-gateway    gateway                  new
   set-routes       endpoint/churn           weight of candidate 10 -> 30

@@ -40,8 +40,8 @@ def checks_of(engine: Any, images: Images, capacity: Capacity) -> tuple[Check, .
     root = Path(info["DockerRootDir"])
     if engine_address().startswith("unix://") and root.is_dir():  # a local engine, not one in a virtual machine
         free = shutil.disk_usage(root).free / 2**30
-        fix = "" if free > 5 else "`docker system df` shows what takes room; `docker image prune` frees some"
+        fix = "" if free > 5 else "`docker system df` shows what uses space; `docker image prune` frees some"
         checks.append(Check("docker disk", free > 5, f"{free:.1f} GiB free in {root}", fix))
     for base in sorted(images.bases() - present):
-        checks.append(Check("base image", True, f"{base} is not there yet; the first build pulls it"))
+        checks.append(Check("base image", True, f"{base} is not on the engine yet; the first build pulls it"))
     return tuple(checks)

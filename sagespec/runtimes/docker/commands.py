@@ -68,7 +68,7 @@ def _body(name: str, path: str, reply: bytes) -> bytes:
         response.begin()
         body = response.read()
     except http.client.HTTPException as error:
-        raise WorldError(f"{name} answered {path} with half a reply: {error!r}") from error
+        raise WorldError(f"{name} answered {path} with an incomplete reply: {error!r}") from error
     if response.status != 200:
         raise WorldError(f"{name} answered {path} with {response.status}: {body[:200].decode(errors='replace')}")
     return body

@@ -46,7 +46,7 @@ class Containers:
         return rows
 
     def find(self, name: str) -> dict[str, Any] | None:
-        """Details of our container `name`; None when there is none, or when it is somebody else's."""
+        """Details of our container `name`; None when there is none, or when it is someone else's."""
         details = self.find_any(name)
         return details if details and self.is_ours(details) else None
 
@@ -66,8 +66,8 @@ class Containers:
         if details is None:
             raise WorldError(
                 f"container {name} of project {self._project_name} is not there",
-                why="somebody removed it, or it was never made",
-                fix="run the command again: what is missing is made anew",
+                why="it was removed, or never created",
+                fix="run the command again: it creates what is missing",
             )
         return details
 
@@ -107,7 +107,7 @@ class Containers:
         )
 
     def _signals(self, details: Mapping[str, Any]) -> tuple[int, ...]:
-        """What the engine sent it since it was started, as far as the engine remembers: it tells the last few
+        """What the engine sent it since it was started, as far as the engine remembers: it keeps the last few
         hundred events, and none from before its own start."""
         events = self._events(details, "kill", seconds_after_its_end=0.001)
         return tuple(int(event["Actor"]["Attributes"]["signal"]) for event in events)
@@ -158,10 +158,10 @@ def _networks(row_or_details: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _started_at(row: Mapping[str, Any]) -> datetime | None:
-    """When the container of a list's row was started, or the nearest to it that a list tells.
+    """When the container of a list's row was started, or the nearest time to it that a list gives.
 
-    A container that was started in the last minute says so to the second; of an older one its creation is told,
-    which is the same unless it has been started again.
+    For a container started in the last minute the list gives the second; for an older one, its creation, which is
+    the same unless it has been started again.
     """
     if row["State"] == "created":
         return None

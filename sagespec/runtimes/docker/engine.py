@@ -42,7 +42,7 @@ def connect() -> Any:
     if version < _OLDEST_API:
         engine.close()
         raise WorldError(
-            f"the Docker engine at {endpoint} speaks API {engine.api_version}, which is too old",
+            f"the Docker engine at {endpoint} has API {engine.api_version}, which is too old",
             why=f"sagespec needs {'.'.join(map(str, _OLDEST_API))} (Docker 19.03) or newer",
             fix="update the engine",
         )
@@ -52,7 +52,7 @@ def connect() -> Any:
 
 def engine_address() -> str:
     """Where the engine is looked for: DOCKER_HOST, else the command line's current context."""
-    with suppress(Exception):  # a damaged context is told by the connection, not here
+    with suppress(Exception):  # the connection reports a damaged context
         return os.environ.get("DOCKER_HOST") or str(ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT")).Host)
     return "the default address"
 
@@ -61,14 +61,14 @@ def _not_answering(error: BaseException) -> WorldError:
     causes = _causes(error)
     if any(isinstance(cause, PermissionError) for cause in causes):
         return WorldError(
-            f"the Docker engine at {engine_address()} may not be used: permission denied",
+            f"the Docker engine at {engine_address()} cannot be used: permission denied",
             why="its socket is open to root and to the group docker",
             fix="sudo usermod -aG docker $USER, then log in again; or --runtime process",
         )
     reason = next((cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), str(error))
     return WorldError(
         f"no Docker engine answers at {engine_address()}: {reason}",
-        fix="start Docker or set DOCKER_HOST (`sagespec doctor` looks closer); or --runtime process",
+        fix="start Docker or set DOCKER_HOST (`sagespec doctor` has details); or --runtime process",
     )
 
 
@@ -116,18 +116,18 @@ NO_PROGRAM = "executable file not found|exec: .*(no such file|permission denied|
 _WAYS_OUT = (
     (
         "no space left on device",
-        "`docker system df` shows what takes room; `docker image prune` and `docker container prune` free some",
+        "`docker system df` shows what uses space; `docker image prune` and `docker container prune` free some",
     ),
     (
         "address pool|non-overlapping",
-        "all subnets for networks are used up: `docker network prune` removes those that nobody uses",
+        "all subnets for networks are in use: `docker network prune` removes unused networks",
     ),
-    ("range of cpus", "lower resources.cpus: the engine's machine has no more"),
+    ("range of cpus", "lower resources.cpus: the engine's machine has fewer"),
     (
         NO_PROGRAM,
         "a container is run with the word train or serve, as SageMaker does: give the image an ENTRYPOINT that "
         "takes the word, or executables of these names on its PATH",
     ),
-    ("exec format error", "the image is for another kind of processor: build or pull it for the engine's"),
+    ("exec format error", "the image is for another processor architecture: build or pull it for the engine's"),
     ("no such image", "run the command again: it fetches or builds the image"),
 )

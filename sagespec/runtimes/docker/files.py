@@ -65,7 +65,7 @@ def tree(
         raise WorldError(f"{source} could not be read: {error.strerror or error}") from error
     identity = (status.st_dev, status.st_ino)
     if identity in above:
-        raise WorldError(f"{source} is a link to a folder that it is in", fix="remove the link")
+        raise WorldError(f"{source} is a link to a folder that contains it", fix="remove the link")
     yield _member(at, mode=0o755, kind=tarfile.DIRTYPE), None
     for child in children:
         yield from tree(child, f"{at}/{child.name}", is_wanted=is_wanted, above=(*above, identity))
@@ -133,7 +133,7 @@ def _blocks(members: Iterable[Entry]) -> Iterator[bytes]:
             piece = content.read(min(left, _COPY_BYTES))
             if not piece:
                 raise WorldError(
-                    f"{info.name} became shorter while it was copied", fix="copy it when nobody writes to it"
+                    f"{info.name} shrank while it was being copied", fix="copy it when nothing writes to it"
                 )
             left -= len(piece)
             yield piece

@@ -36,7 +36,7 @@ def _cdi_gpus(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _generic_gpus(resources: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Named ones alone (NVIDIA-GPU=GPU-45cbf7…): of a mere number the ids are not known."""
+    """Only named ones (NVIDIA-GPU=GPU-45cbf7…): a mere number has no ids."""
     named = [resource.get("NamedResourceSpec") or {} for resource in resources]
     return tuple(str(spec["Value"]) for spec in named if "gpu" in str(spec.get("Kind", "")).lower())
 

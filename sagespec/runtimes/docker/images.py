@@ -1,8 +1,8 @@
 """Images of programs: which one a program runs from, whether the engine has it, building and pulling it.
 
 `DockerRuntime` prepares a program with it before it creates containers, and `sagespec images` lists
-what is here. A built-in program is a folder of images/ and is built; so is a folder of the user's with a
-Dockerfile. A user's own image is pulled, as the engine's own login allows (`docker login`).
+what is here. A built-in program is a folder of images/ and is built; so is a folder of your own with a
+Dockerfile. Your own image is pulled, as the engine's own login allows (`docker login`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")
 
 
 class Images:
-    """The programs of `folder`, and images of users' own, on one engine. `root`: where folders to build begin."""
+    """The programs of `folder`, and your own images, on one engine. Folders to build are relative to `root`."""
 
     def __init__(self, engine: Any, folder: Path, root: Path) -> None:
         self._engine = engine
@@ -77,8 +77,8 @@ class Images:
         return tuple(found)
 
     def reference(self, program: Program) -> str:
-        """The image of `program`. A built-in's tag is a hash of its folders, so a new release builds anew; so is
-        that of a folder of the user's, which is built once and serves what it trained."""
+        """The image of `program`. A built-in's tag is a hash of its folders, so a new release builds a new image; so
+        is that of a folder of your own, which is built once and serves what it trained."""
         if isinstance(program, Image):
             return self._trained_with(program) or program.reference
         if isinstance(program, Build):
@@ -92,20 +92,22 @@ class Images:
         return f"sagespec/{program.name}:{digest.hexdigest()[:12]}"
 
     def _trained_with(self, program: Image) -> str:
-        """The very image that `program.digest` stands for, by its registry's digest or its id; '' when the engine
-        has it not."""
+        """The exact image that `program.digest` stands for, by its registry's digest or its id; '' when the engine
+        does not have it."""
         names = (f"{_repository(program.reference)}@{program.digest}", program.digest) if program.digest else ()
         return next((name for name in names if self._inspect(name)), "")
 
     def _look_for(self, program: Image, tell: Tell) -> None:
-        """Fetch the very image from its registry, if it is from one, and tell when its tag has moved on."""
+        """Fetch exactly that image from its registry, if it is from one, and report when its tag has moved on."""
         tagged = self._inspect(program.reference)
         if not self._trained_with(program) and (tagged is None or tagged["RepoDigests"]):
-            with suppress(WorldError):  # not there any more: the tag's image stands in for it, which `prepare` tells
+            with suppress(WorldError):  # gone: the tag's image stands in for it, and `prepare` reports it
                 self._pull(f"{_repository(program.reference)}@{program.digest}", tell)
         pinned = self._trained_with(program)
         if pinned and tagged and tagged["Id"] != self._engine.inspect_image(pinned)["Id"]:
-            tell(f"{program.reference} is another image by now: the one that trained the model serves it, {pinned}")
+            tell(
+                f"{program.reference} is a different image now; the model is served by the one that trained it, {pinned}"
+            )
 
     def _inspect(self, reference: str) -> Mapping[str, Any] | None:
         try:
@@ -145,7 +147,7 @@ class Images:
             self._context(builtin),
             reference,
             tell,
-            fix="the engine needs the base image and a way to the package index: see `sagespec doctor`",
+            fix="the engine needs the base image and access to the package index: see `sagespec doctor`",
             dockerfile=dockerfile,
             buildargs=named | {name: value for name in PIP_SETTINGS if (value := os.environ.get(name))},
             labels={LABEL_IMAGE: builtin},
@@ -155,9 +157,8 @@ class Images:
         folder = BuildFolder(self._root / program.folder, program.dockerfile, dict(program.args))
         if folder.hash() != program.context:
             raise WorldError(
-                f"the image of {program.folder} that is wanted ({reference}) is not on the engine, and the folder has "
-                "changed since",
-                why="what was trained is served by the very image that trained it",
+                f"the image of {program.folder} ({reference}) is not on the engine, and the folder has changed since",
+                why="a model is served by the same image that trained it",
                 fix="check out the commit it was trained at (the manifest names it) and apply there, or load the image "
                 "from a copy (docker load); to use the folder as it is now, raise the job's version",
             )
@@ -168,7 +169,7 @@ class Images:
             members,
             reference,
             tell,
-            fix=f"mend {Path(program.folder, program.dockerfile)}, or what it needs",
+            fix=f"fix {Path(program.folder, program.dockerfile)}, or what it depends on",
             dockerfile=folder.dockerfile_in_build,
             buildargs=dict(program.args),
             labels={LABEL_BUILD: program.folder},

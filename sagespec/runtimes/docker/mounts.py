@@ -1,7 +1,7 @@
 """What containers can be shown of this machine, and the volumes they share.
 
 `DockerRuntime` asks before folders are mounted: an engine behind a Unix socket may still live in a virtual machine
-or in a container, and see other files under the same names. So it is made to tell of a file that we know.
+or in a container, and see other files under the same names. So the engine is asked for a file that we know.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The project's network, and the address in it that each container keeps.
 
 `DockerRuntime` asks for addresses when it creates containers, and for another one when a start finds an
-address in use. A container made anew gets the same address again, so that whoever knows it goes on.
+address in use. A container that is created again gets the same address, so that those who know it can keep using it.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Network:
                 network, *doubles = sorted(known, key=lambda n: (str(n["Created"]), str(n["Id"])))
                 if (network["Labels"] or {}).get(LABEL_PROJECT) != self._project_name:
                     raise WorldError(
-                        f"the name {self.name} is taken by a network that is not of this project",
-                        fix=f"look at it with `docker network inspect {self.name}` and remove it",
+                        f"the name {self.name} is taken by a network outside this project",
+                        fix=f"inspect it with `docker network inspect {self.name}`, then remove it",
                     )
                 for double in doubles:  # engines before 25 may let two creates of one name through
                     with suppress(APIError):
@@ -65,7 +65,7 @@ class Network:
                 )
             except APIError as error:
                 said = explanation(error)
-        raise WorldError(f"the engine does not make the network {self.name}: {said}")
+        raise WorldError(f"the engine could not create the network {self.name}: {said}")
 
     def promised(self, launch: Launch, there: set[str]) -> str | None:
         """The address under which a host of the same job, made by an earlier and cut-off create, knows this one."""
@@ -82,7 +82,7 @@ class Network:
         if self._engine.inspect_container(container_id)["HostConfig"]["ExtraHosts"]:
             raise WorldError(
                 f"the address of {name} is in use, and the other hosts of its job know it by that address",
-                why="a container that sagespec did not make took it",
+                why="a container that sagespec did not create took it",
                 fix=f"remove that container from the network {self.name} and apply again",
             )
         network = self._engine.inspect_network(self.name)
@@ -106,13 +106,13 @@ def subnet_of(network: Mapping[str, Any]) -> ipaddress.IPv4Network:
 
 
 def pool_of(subnet: ipaddress.IPv4Network) -> ipaddress.IPv4Network:
-    """Where our containers get their addresses: the upper half, of which the engine gives none by itself."""
+    """Where our containers get their addresses: the upper half, of which the engine assigns none on its own."""
     _, upper = subnet.subnets()
     return upper
 
 
 def free_address(name: str, pool: ipaddress.IPv4Network, taken: set[str]) -> str:
-    """The address a container of this name gets, or the next free one: a container made anew keeps its own.
+    """The address a container of this name gets, or the next free one: a container that is created again keeps its own.
 
     >>> free_address("a", ipaddress.IPv4Network("10.0.0.128/30"), {"10.0.0.128", "10.0.0.130"})
     '10.0.0.129'
@@ -125,6 +125,6 @@ def free_address(name: str, pool: ipaddress.IPv4Network, taken: set[str]) -> str
             return address
     raise WorldError(
         f"all {size} addresses of the network are taken",
-        why="every container of a project keeps one of its own",
-        fix="remove containers that are no longer needed (`sagespec apply --prune`)",
+        why="every container of a project keeps its own address",
+        fix="remove containers that you no longer need (`sagespec apply --prune`)",
     )

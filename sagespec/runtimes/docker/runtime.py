@@ -1,6 +1,6 @@
 """The `docker` runtime: containers of a Docker engine, here or behind DOCKER_HOST.
 
-Called through the Runtime protocol alone. Containers are found by their labels and by nothing else;
+Called only through the Runtime protocol. Containers are found by their labels and nothing else;
 one without this project's label is never touched, whatever its name. Files travel as tar streams through
 the engine's API, so that a remote engine serves as well; from this machine only what the engine is proved
 to see is mounted, and never for writing.
@@ -197,9 +197,9 @@ class DockerRuntime:
             details = self._containers.find_any(launch.name)
             if details and not self._containers.is_ours(details):
                 raise WorldError(
-                    f"the name {launch.name} is taken by a container that is not of project {self._project_name}",
+                    f"the name {launch.name} is taken by a container outside project {self._project_name}",
                     why="sagespec touches only containers with its own labels",
-                    fix=f"look at it with `docker inspect {launch.name}` and rename or remove it",
+                    fix=f"inspect it with `docker inspect {launch.name}`, then rename or remove it",
                 )
             if details and details["State"]["Status"] in STATES:
                 return
@@ -215,7 +215,7 @@ class DockerRuntime:
                 self._start(name, container_id)
             container = self.inspect(name)
         if container is None:
-            raise WorldError(f"container {name} went away while it was started", fix="run the command again")
+            raise WorldError(f"container {name} disappeared while it was being started", fix="run the command again")
         return container
 
     def _start(self, name: str, container_id: str) -> None:
@@ -258,7 +258,7 @@ class DockerRuntime:
         while self._containers.find(name):
             if time.monotonic() > give_up:
                 raise WorldError(
-                    f"container {name} is being removed for more than {_PATIENCE_SECONDS:g} s",
+                    f"container {name} has been in removal for more than {_PATIENCE_SECONDS:g} s",
                     fix=f"`docker inspect {name}` shows its state; restarting the engine frees it",
                 )
             time.sleep(0.05)
@@ -347,7 +347,7 @@ class DockerRuntime:
             output, complaint = run(self._engine, self._containers.need(name)["Id"], command)
         if complaint:
             raise WorldError(
-                f"{name} does not answer on port {port}: {complaint}", fix=f"its own log says more: docker logs {name}"
+                f"{name} does not answer on port {port}: {complaint}", fix=f"see its log: docker logs {name}"
             )
         return bodies_of(name, paths, output)
 

@@ -83,7 +83,7 @@ def _padded_content(path: Path, size: int) -> Iterator[bytes]:
             left -= len(block)
             yield block
     if left:
-        raise OSError(errno.EIO, "the file became shorter while it was read", str(path))
+        raise OSError(errno.EIO, "the file shrank while it was being read", str(path))
     yield bytes(-size % tarfile.BLOCKSIZE)
 
 

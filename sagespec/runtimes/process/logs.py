@@ -130,7 +130,7 @@ class _Times:
         self._seconds: list[float] = []
 
     def read_on(self, file: io.BufferedReader) -> None:
-        """Know of `file` all that is noted by now: the shim notes a time before it writes what was printed then."""
+        """Read all that has been noted of `file`: the shim notes a time before it writes what was printed then."""
         status = os.fstat(file.fileno())
         self._modified_at = status.st_mtime
         if status.st_ino != self._inode:

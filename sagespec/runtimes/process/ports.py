@@ -15,15 +15,15 @@ PORTS = range(20000, 32768)
 
 
 def choose_port(wish: str, taken: set[int], count: int = 1) -> int:
-    """The first of `count` ports in a row that nobody has; the search begins where `wish` says, so that projects
-    seldom meet."""
+    """The first of `count` free ports in a row; the search begins at a place derived from `wish`, so that projects
+    seldom collide."""
     begin = zlib.crc32(wish.encode()) % len(PORTS)
     for offset in range(len(PORTS)):
         index = (begin + offset) % len(PORTS)
         row = PORTS[index : index + count]
         if len(row) == count and all(port not in taken and _bind_error(HOST, port) is None for port in row):
             return row[0]
-    raise WorldError(f"no free port from {PORTS[0]} to {PORTS[-1]}", fix="end programs that listen there")
+    raise WorldError(f"no free port from {PORTS[0]} to {PORTS[-1]}", fix="stop programs that listen there")
 
 
 def check_port(host: str, port: int, *, fix: str) -> None:
@@ -31,10 +31,12 @@ def check_port(host: str, port: int, *, fix: str) -> None:
     if error is None:
         return
     if error.errno == errno.EADDRINUSE:
-        raise WorldError(f"port {port} on {host} is taken by another program", fix=fix) from error
+        raise WorldError(f"port {port} on {host} is in use by another program", fix=fix) from error
     if error.errno == errno.EACCES:
         raise WorldError(
-            f"port {port} may not be opened", why="ports below 1024 are the system's", fix="choose one above 1023"
+            f"port {port} cannot be opened",
+            why="ports below 1024 are reserved for the system",
+            fix="choose one above 1023",
         ) from error
     raise WorldError(f"cannot listen on {host}:{port}: {error.strerror}", fix="choose another address") from error
 

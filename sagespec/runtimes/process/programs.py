@@ -57,8 +57,8 @@ class Programs:
     def _check_unchanged(self, folder: Path, program: Build) -> None:
         if BuildFolder(folder, program.dockerfile, dict(program.args)).hash() != program.context:
             raise WorldError(
-                f"{program.folder} is not what it was when {program} was asked for",
-                why="what was trained is served by the very program that trained it",
+                f"{program.folder} has changed since {program} was requested",
+                why="a model is served by the same program that trained it",
                 fix="check out the commit it was trained at (the manifest names it) and apply there; to use the folder "
                 "as it is now, raise the job's version",
             )
@@ -94,7 +94,7 @@ class Programs:
         return folder
 
     def command(self, launch: Launch) -> list[str]:
-        """What is run: a built-in by this Python, a program of the user's by itself."""
+        """What is run: a built-in by this Python, a program of your own as it is."""
         program = self._folder_of(launch.program) / launch.command
         if not isinstance(launch.program, Build):
             return [sys.executable, str(program)]

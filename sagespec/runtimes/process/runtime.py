@@ -156,7 +156,7 @@ class ProcessRuntime:
             self._start(record)
         container = self.inspect(name)
         if container is None:
-            raise WorldError(f"container {name} was removed while it started", fix="run apply again")
+            raise WorldError(f"container {name} was removed while it was being started", fix="run apply again")
         return container
 
     def _start(self, record: Record) -> None:

@@ -103,7 +103,7 @@ class Log:
         self._marked_at = 0.0
 
     def write(self, data: bytes) -> None:
-        # On a full disk lines are lost; the program goes on.
+        # On a full disk lines are lost; the program continues.
         try:
             if self._size + len(data) > LOG_BYTES:
                 whole_lines = data.rfind(b"\n") + 1
@@ -234,7 +234,7 @@ def kill(pid: int, number: int) -> bool:
 
 
 def kill_rest(program: int) -> None:
-    """Kill what the dead program left: its process group, and (Linux) whoever left the group."""
+    """Kill what the dead program left: its process group, and (Linux) what left the group."""
     kill(-program, SIGKILL)
     # A child of ours stays one until we wait for it: its pid cannot have become another's.
     while any(kill(orphan, SIGKILL) for orphan in children_of(os.getpid())):
@@ -251,7 +251,7 @@ def reason_to_kill(program: int, memory_limit: int) -> str:
 
 
 def children_of(pid: int) -> list[int]:
-    """Linux only; elsewhere nobody."""
+    """On Linux; elsewhere an empty list."""
     children: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -263,7 +263,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def memory_of(program: int) -> int:
-    """Bytes in use by the program and all below it, pages they share counted once; 0 where nobody tells."""
+    """Bytes in use by the program and all below it, pages they share counted once; 0 where the system does not say."""
     total = 0
     try:
         with open(f"/proc/{program}/smaps_rollup") as file:

@@ -38,7 +38,7 @@ def test_containers_of_nobody_and_of_other_projects_are_not_touched(
         ):
             with pytest.raises(WorldError, match="is not there"):
                 refused()
-        with pytest.raises(WorldError, match=f"not of project {project_name}"):
+        with pytest.raises(WorldError, match=f"outside project {project_name}"):
             runtime.create([launch])
         assert docker_client.inspect_container(foreign)["State"]["Status"] == "created"
     finally:

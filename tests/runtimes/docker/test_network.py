@@ -163,7 +163,7 @@ def test_a_network_of_that_name_that_is_not_ours_is_refused(
 ) -> None:
     network = docker_client.create_network(runtime.network_name)["Id"]
     try:
-        with pytest.raises(WorldError, match="taken by a network that is not of this project"):
+        with pytest.raises(WorldError, match="taken by a network outside this project"):
             runtime.create([a_server()])
         runtime.destroy()
         assert docker_client.inspect_network(network)
