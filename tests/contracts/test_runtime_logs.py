@@ -71,6 +71,8 @@ sys.stdout.write("la")
 sys.stdout.flush()
 time.sleep(0.3)
 sys.stdout.write("st\\nno newline")
+sys.stdout.flush()
+(base / "last").write_text(str(time.time()))
 """
     behaviour = Behaviour(lines=["first"], lasts=1.0, last_lines=["last", "no newline"])
     name = bench.start(script, behaviour)
@@ -80,7 +82,10 @@ sys.stdout.write("st\\nno newline")
         time.sleep(0.3)  # whenever it is read, the times are those of the printing
     timed = list(bench.runtime.timed_logs(name, follow=follow))
     assert [line for _, line in timed] == ["first", "last", "no newline"]
-    assert [at - begun_at for at, _ in timed] == pytest.approx([0.0, 1.0, 1.0], abs=0.25)
+    last_at = begun_at + 1.0 if bench.engine else float(bench.file(name, "last"))
+    first, last, without_newline = [at for at, _ in timed]
+    assert [first, last] == pytest.approx([begun_at, last_at], abs=0.25)
+    assert last <= without_newline <= time.time() - (0.0 if follow else 0.3), "known at the latest when it ended"
     assert list(bench.runtime.timed_logs(name, tail=1)) == timed[-1:]
     assert list(bench.runtime.timed_logs("sagespec_nobody")) == []
 
