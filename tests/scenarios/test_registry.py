@@ -141,7 +141,7 @@ def test_what_trained_a_model_is_fetched_and_used_though_its_tag_has_moved(regis
     assert prepare(Image(image))[0] == moved != trained
     found, lines = prepare(Image(image, digest=trained))
     assert found == trained
-    assert any(line.startswith(f"{image} is another image by now") for line in lines)
+    assert any(line.startswith(f"{image} has moved on") for line in lines)
     with DockerRuntime("test-registry", images_dir()) as runtime:
         assert runtime._images.reference(Image(image, digest=trained)).endswith(f"/moving@{trained}")
 

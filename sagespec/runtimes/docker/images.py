@@ -105,9 +105,7 @@ class Images:
                 self._pull(f"{_repository(program.reference)}@{program.digest}", tell)
         pinned = self._trained_with(program)
         if pinned and tagged and tagged["Id"] != self._engine.inspect_image(pinned)["Id"]:
-            tell(
-                f"{program.reference} is a different image now; the model is served by the one that trained it, {pinned}"
-            )
+            tell(f"{program.reference} has moved on; the model is served by the image that trained it, {pinned}")
 
     def _inspect(self, reference: str) -> Mapping[str, Any] | None:
         try:

@@ -56,7 +56,7 @@ def test_a_taken_port_is_told_before_the_start(runtime: ProcessRuntime) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         runtime.create([a_launch("gate", address=GATEWAY, publish=("127.0.0.1", port), command="serve")])
-        with pytest.raises(WorldError, match=f"port {port} on 127.0.0.1 is taken"):
+        with pytest.raises(WorldError, match=f"port {port} on 127.0.0.1 is in use"):
             runtime.start("gate")
     container = runtime.inspect("gate")
     assert container is not None

@@ -59,7 +59,7 @@ def test_a_folder_of_ones_own_runs_by_itself_without_docker(runtime: ProcessRunt
 def test_a_folder_that_changed_is_not_run_as_what_it_was(runtime: ProcessRuntime, own: Path) -> None:
     program = of_folder(own)
     (own / "train").write_text("#!/bin/sh\n")
-    with pytest.raises(WorldError, match=r"is not what it was[\s\S]*raise the job's version"):
+    with pytest.raises(WorldError, match=r"has changed since[\s\S]*raise the job's version"):
         runtime.prepare(program, print)
 
 
