@@ -140,8 +140,8 @@ class AwaitHealthy(_Action):
     variant: str
     hash: str
     containers: tuple[str, ...]
-    within: float
-    min_healthy: float
+    within_seconds: float
+    min_healthy_seconds: float
     endpoint: DesiredEndpoint
     revision: int | None
 
@@ -156,12 +156,12 @@ class SetRoutes(_Action):
 
 @dataclass(frozen=True, kw_only=True)
 class DrainInstance(_Action):
-    """Wait until no request of this container is in flight, at most `within` seconds."""
+    """Wait until no request of this container is in flight, at most `within_seconds`."""
 
     verb = "drain-instance"
     subject = ("container",)
     container: str
-    within: float
+    within_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)

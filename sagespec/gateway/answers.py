@@ -34,8 +34,8 @@ class Counters:
     errors_4xx: int = 0
     errors_5xx: int = 0
     active: int = 0
-    p50: float | None = None
-    p99: float | None = None
+    p50_ms: float | None = None
+    p99_ms: float | None = None
 
     @property
     def errors(self) -> int:
@@ -118,8 +118,8 @@ def counters_from(answer: bytes) -> dict[tuple[str, str, str], Counters]:
             errors_4xx=values.get("4xx", 0),
             errors_5xx=values.get("5xx", 0),
             active=values.get("upstream_rq_active", 0),
-            p50=quantiles.get(target, (None, None))[0],
-            p99=quantiles.get(target, (None, None))[1],
+            p50_ms=quantiles.get(target, (None, None))[0],
+            p99_ms=quantiles.get(target, (None, None))[1],
         )
         for target, values in numbers.items()
         if "upstream_rq_completed" in values

@@ -77,7 +77,7 @@ UNLIMITED = 2**30
 NAMESPACE = "sagespec"
 
 
-class Document(NamedTuple):
+class EnvoyFile(NamedTuple):
     """A file Envoy follows; `version` is a hash of what it says."""
 
     path: str
@@ -85,7 +85,7 @@ class Document(NamedTuple):
     content: bytes
 
 
-def steps(old: Table, new: Table, *, invocation_seconds: float = INVOCATION_SECONDS) -> Iterator[Document]:
+def steps(old: Table, new: Table, *, invocation_seconds: float = INVOCATION_SECONDS) -> Iterator[EnvoyFile]:
     """What Envoy must take up, one after the other, to come from `old` to `new` without a route to nowhere."""
     both = {**old.pools, **new.pools}
     yield pools_document(both)
@@ -94,11 +94,11 @@ def steps(old: Table, new: Table, *, invocation_seconds: float = INVOCATION_SECO
         yield pools_document(new.pools)
 
 
-def pools_document(pools: Mapping[str, tuple[Instance, ...]]) -> Document:
+def pools_document(pools: Mapping[str, tuple[Instance, ...]]) -> EnvoyFile:
     return _document(CDS, [_cluster(name, pools[name]) for name in sorted(pools)])
 
 
-def routes_document(table: Table, *, invocation_seconds: float = INVOCATION_SECONDS) -> Document:
+def routes_document(table: Table, *, invocation_seconds: float = INVOCATION_SECONDS) -> EnvoyFile:
     endpoints = {
         f"/endpoints/{name}/": match_first(endpoint_routes(table, table.routes[name], f"{invocation_seconds:.3f}s"))
         for name in sorted(table.routes)
@@ -128,10 +128,10 @@ def routes_document(table: Table, *, invocation_seconds: float = INVOCATION_SECO
     return _document(RDS, [routes])
 
 
-def _document(path: str, resources: Sequence[Mapping[str, Any]]) -> Document:
+def _document(path: str, resources: Sequence[Mapping[str, Any]]) -> EnvoyFile:
     body = json.dumps(resources, separators=(",", ":"))
     version = digest_of(body.encode())
-    return Document(path, version, f'{{"version_info":"{version}","resources":{body}}}\n'.encode())
+    return EnvoyFile(path, version, f'{{"version_info":"{version}","resources":{body}}}\n'.encode())
 
 
 def _cluster(name: str, pool: Sequence[Instance]) -> dict[str, Any]:

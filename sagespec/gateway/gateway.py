@@ -27,10 +27,10 @@ from sagespec.gateway.answers import (
     table_from,
     versions_from,
 )
-from sagespec.gateway.documents import CDS, INVOCATION_SECONDS, RDS, Document, steps
+from sagespec.gateway.documents import CDS, INVOCATION_SECONDS, RDS, EnvoyFile, steps
 from sagespec.gateway.launch import PROGRAM, gateway_hash
 from sagespec.gateway.ports import is_taken, listener_on
-from sagespec.gateway.table import Addresses, Table, with_probed, with_route, without
+from sagespec.gateway.table import Places, Table, forgetting, with_probed, with_route
 from sagespec.runtimes.protocol import Runtime
 from sagespec.spec.project import GatewaySettings
 from sagespec.state.addresses import GATEWAY
@@ -196,29 +196,29 @@ class Gateway:
 
     # -- what it is told ---------------------------------------------------------------------------
 
-    def set_route(self, endpoint: str, route: Route | None, addresses: Addresses) -> None:
+    def set_route(self, endpoint_name: str, route: Route | None, places: Places) -> None:
         """Give the endpoint this route; None takes it off the gateway.
 
-        addresses: host and port by name of all containers that run. Draining instances get no more requests
+        places: host and port by name of all containers that run. Draining instances get no more requests
         and stay visible to `probes` until they are forgotten.
         """
-        self._change(lambda table: with_route(table, endpoint, route, addresses))
+        self._change(lambda table: with_route(table, endpoint_name, route, places))
 
-    def admit(self, endpoint: str, target: Target, addresses: Addresses) -> None:
+    def admit(self, endpoint_name: str, target: Target, places: Places) -> None:
         """Probe the target's instances without giving them traffic, until a route names them.
 
         Those that are in the live route (they died and were started again) get none meanwhile, unless they
         are all that the target has.
         """
-        self._change(lambda table: with_probed(table, endpoint, target, addresses))
+        self._change(lambda table: with_probed(table, endpoint_name, target, places))
 
-    def forget(self, endpoint: str, container_name: str) -> None:
+    def forget(self, endpoint_name: str, container_name: str) -> None:
         """Take a container out of the gateway's sight: no requests, no probes. A gateway that does not run has
         none; what its files still name is off the route it is given when it is started again."""
         container = self._runtime.inspect(self._name)
         if container is None or container.state is not ContainerState.RUNNING:
             return
-        self._change(lambda table: without(table, endpoint, container_name))
+        self._change(lambda table: forgetting(table, endpoint_name, container_name))
 
     def _change(self, change: Callable[[Table], Table]) -> None:
         with self._lock:
@@ -244,10 +244,10 @@ class Gateway:
                 ) from None
             self._live = new
 
-    def _steps(self, old: Table, new: Table) -> Iterator[Document]:
+    def _steps(self, old: Table, new: Table) -> Iterator[EnvoyFile]:
         return steps(old, new, invocation_seconds=self._invocation_seconds)
 
-    def _await_version(self, document: Document, rejected_before: int) -> None:
+    def _await_version(self, document: EnvoyFile, rejected_before: int) -> None:
         """Wait until Envoy runs what was written."""
 
         def is_taken_up() -> bool:
@@ -319,7 +319,7 @@ class Gateway:
         self._admin_port, self._live = 0, None
 
 
-def _contents(documents: Iterable[Document]) -> dict[str, bytes]:
+def _contents(documents: Iterable[EnvoyFile]) -> dict[str, bytes]:
     return {document.path: document.content for document in documents}
 
 

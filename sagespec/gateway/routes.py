@@ -32,16 +32,16 @@ def endpoint_routes(table: Table, route: Route, timeout: str) -> list[dict[str, 
     """What becomes of requests below /endpoints/<name>/; the first match wins, and most are for the first."""
     by_variant: dict[str, list[tuple[Target, str]]] = {}
     for target in route.targets:
-        pool = table.serving.get(TargetKey(route.endpoint, target.variant, target.hash))
+        pool = table.serving.get(TargetKey(route.endpoint_name, target.variant, target.hash))
         if pool:
             by_variant.setdefault(target.variant, []).append((target, pool))
     split = [choice for choices in by_variant.values() for choice in choices if choice[0].weight > 0]
     untargeted = {"name": VARIANT_HEADER, "present_match": False}
-    routes = [_forward(route.endpoint, split, untargeted, timeout)] if split else []
+    routes = [_forward(route.endpoint_name, split, untargeted, timeout)] if split else []
     for variant, choices in sorted(by_variant.items()):
         weighted = [choice for choice in choices if choice[0].weight > 0] or choices[-1:]
         targeted = {"name": VARIANT_HEADER, "string_match": {"exact": variant}}
-        routes.append(_forward(route.endpoint, weighted, targeted, timeout))
+        routes.append(_forward(route.endpoint_name, weighted, targeted, timeout))
     return [*routes, refusal("unavailable")]
 
 

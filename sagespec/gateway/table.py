@@ -17,7 +17,7 @@ FORMAT = 1  # of the table; a release that raises it must still read the one bef
 class TargetKey(NamedTuple):
     """What a target is known by, in Envoy's statistics too."""
 
-    endpoint: str
+    endpoint_name: str
     variant: str
     hash: str
 
@@ -53,53 +53,55 @@ class Table:
         return frozenset(routed) | {instance.name for group in self.probed.values() for instance in group}
 
 
-Addresses = Mapping[str, tuple[str, int]]
+Places = Mapping[str, tuple[str, int]]
 
 
-def with_route(table: Table, endpoint: str, route: Route | None, addresses: Addresses) -> Table:
+def with_route(table: Table, endpoint_name: str, route: Route | None, places: Places) -> Table:
     """The table with `route` for `endpoint`; None takes it away.
 
-    addresses: host and port by name of all containers that run. An instance that was never among them gets
+    places: host and port by name of all containers that run. An instance that was never among them gets
     no requests; one that is probed and no longer among them is given up.
     """
     targets = route.targets if route else ()
-    known = _instances(table, endpoint) | {name: Instance(name, *address) for name, address in addresses.items()}
+    known = _instances(table, endpoint_name) | {name: Instance(name, *address) for name, address in places.items()}
     served = {
-        TargetKey(endpoint, target.variant, target.hash): [known[name] for name in target.instances if name in known]
+        TargetKey(endpoint_name, target.variant, target.hash): [
+            known[name] for name in target.instances if name in known
+        ]
         for target in targets
     }
     named = {name for target in targets for name in (*target.instances, *target.draining)}
     probed = {
-        key: [instance for instance in group if instance.name in addresses and instance.name not in named]
+        key: [instance for instance in group if instance.name in places and instance.name not in named]
         for key, group in table.probed.items()
-        if key.endpoint == endpoint
+        if key.endpoint_name == endpoint_name
     }
-    return _with_endpoint(table, endpoint, targets, served, probed)
+    return _with_endpoint(table, endpoint_name, targets, served, probed)
 
 
-def with_probed(table: Table, endpoint: str, target: Target, addresses: Addresses) -> Table:
+def with_probed(table: Table, endpoint_name: str, target: Target, places: Places) -> Table:
     """The table in which the target's instances are probed and get no requests.
 
     Those that the live route names (they died and were started again) are taken out of it, unless they are all
     it has.
     """
-    key = TargetKey(endpoint, target.variant, target.hash)
-    targets, served, probed = _endpoint(table, endpoint)
-    live = table.routes[endpoint].target(target.variant, target.hash) if endpoint in table.routes else None
+    key = TargetKey(endpoint_name, target.variant, target.hash)
+    targets, served, probed = _endpoint(table, endpoint_name)
+    live = table.routes[endpoint_name].target(target.variant, target.hash) if endpoint_name in table.routes else None
     staying = tuple(name for name in live.instances if name not in target.instances) if live else ()
     if live and staying:
         targets = tuple(replace(live, instances=staying) if other is live else other for other in targets)
         served[key] = [instance for instance in served.get(key, []) if instance.name in staying]
     serving = {instance.name for instance in served.get(key, [])}
     others = [instance for instance in probed.get(key, []) if instance.name not in target.instances]
-    new = [Instance(name, *addresses[name]) for name in target.instances if name in addresses and name not in serving]
+    new = [Instance(name, *places[name]) for name in target.instances if name in places and name not in serving]
     probed[key] = [*others, *new]
-    return _with_endpoint(table, endpoint, targets, served, probed)
+    return _with_endpoint(table, endpoint_name, targets, served, probed)
 
 
-def without(table: Table, endpoint: str, container_name: str) -> Table:
+def forgetting(table: Table, endpoint_name: str, container_name: str) -> Table:
     """The table that knows nothing of a container. A target of no weight goes with its last one."""
-    targets, served, probed = _endpoint(table, endpoint)
+    targets, served, probed = _endpoint(table, endpoint_name)
     rest = (
         replace(
             target,
@@ -110,7 +112,7 @@ def without(table: Table, endpoint: str, container_name: str) -> Table:
     )
     return _with_endpoint(
         table,
-        endpoint,
+        endpoint_name,
         tuple(target for target in rest if target.instances or target.draining or target.weight),
         {key: [instance for instance in group if instance.name != container_name] for key, group in served.items()},
         {key: [instance for instance in group if instance.name != container_name] for key, group in probed.items()},
@@ -120,25 +122,29 @@ def without(table: Table, endpoint: str, container_name: str) -> Table:
 Groups = dict[TargetKey, list[Instance]]
 
 
-def _endpoint(table: Table, endpoint: str) -> tuple[tuple[Target, ...], Groups, Groups]:
+def _endpoint(table: Table, endpoint_name: str) -> tuple[tuple[Target, ...], Groups, Groups]:
     """What the table holds of an endpoint: its targets, whom it serves from, whom it probes."""
-    route = table.routes.get(endpoint)
-    served = {key: list(table.pools[pool]) for key, pool in table.serving.items() if key.endpoint == endpoint}
-    probed = {key: list(group) for key, group in table.probed.items() if key.endpoint == endpoint}
+    route = table.routes.get(endpoint_name)
+    served = {key: list(table.pools[pool]) for key, pool in table.serving.items() if key.endpoint_name == endpoint_name}
+    probed = {key: list(group) for key, group in table.probed.items() if key.endpoint_name == endpoint_name}
     return (route.targets if route else (), served, probed)
 
 
-def _with_endpoint(table: Table, endpoint: str, targets: Iterable[Target], served: Groups, probed: Groups) -> Table:
+def _with_endpoint(
+    table: Table, endpoint_name: str, targets: Iterable[Target], served: Groups, probed: Groups
+) -> Table:
     """The table with all of an endpoint replaced.
 
     An old pool lives on while it holds an instance that is draining or probed: Envoy counts the requests in
     flight, and how long an instance has been healthy, by pool.
     """
-    route = Route(endpoint, tuple(sorted(targets)))
+    route = Route(endpoint_name, tuple(sorted(targets)))
     keep = {
-        (TargetKey(endpoint, target.variant, target.hash), name) for target in route.targets for name in target.draining
+        (TargetKey(endpoint_name, target.variant, target.hash), name)
+        for target in route.targets
+        for name in target.draining
     }
-    before = _pools(table, endpoint)
+    before = _pools(table, endpoint_name)
     pools = {
         name: pool
         for name, pool in before.items()
@@ -152,26 +158,26 @@ def _with_endpoint(table: Table, endpoint: str, targets: Iterable[Target], serve
             pools[_pool_name(key, missing)] = tuple(sorted(missing))
 
     others = {name: pool for name, pool in table.pools.items() if name not in before}
-    routes = {name: other for name, other in table.routes.items() if name != endpoint}
+    routes = {name: other for name, other in table.routes.items() if name != endpoint_name}
     if route.targets or any(probed.values()):
-        routes[endpoint] = route
+        routes[endpoint_name] = route
     return Table(
         routes=routes,
-        probed={key: group for key, group in table.probed.items() if key.endpoint != endpoint}
+        probed={key: group for key, group in table.probed.items() if key.endpoint_name != endpoint_name}
         | {key: tuple(sorted(group)) for key, group in probed.items() if group},
         pools=others | pools,
-        serving={key: pool for key, pool in table.serving.items() if key.endpoint != endpoint} | serving,
+        serving={key: pool for key, pool in table.serving.items() if key.endpoint_name != endpoint_name} | serving,
     )
 
 
-def _pools(table: Table, endpoint: str) -> dict[str, tuple[Instance, ...]]:
-    return {name: pool for name, pool in table.pools.items() if name.startswith(f"{endpoint}/")}
+def _pools(table: Table, endpoint_name: str) -> dict[str, tuple[Instance, ...]]:
+    return {name: pool for name, pool in table.pools.items() if name.startswith(f"{endpoint_name}/")}
 
 
-def _instances(table: Table, endpoint: str) -> dict[str, Instance]:
+def _instances(table: Table, endpoint_name: str) -> dict[str, Instance]:
     """Last known places of an endpoint's containers."""
-    _, served, probed = _endpoint(table, endpoint)
-    groups = (*_pools(table, endpoint).values(), *served.values(), *probed.values())
+    _, served, probed = _endpoint(table, endpoint_name)
+    groups = (*_pools(table, endpoint_name).values(), *served.values(), *probed.values())
     return {instance.name: instance for group in groups for instance in group}
 
 
@@ -180,8 +186,8 @@ def _pool_name(key: TargetKey, instances: Iterable[Instance]) -> str:
 
 
 def key_of(pool_name: str) -> TargetKey:
-    endpoint, variant, hash_text, _ = pool_name.split("/")
-    return TargetKey(endpoint, variant, hash_text)
+    endpoint_name, variant, hash_text, _ = pool_name.split("/")
+    return TargetKey(endpoint_name, variant, hash_text)
 
 
 def digest_of(content: bytes) -> str:

@@ -31,7 +31,7 @@ def reconcile_endpoint(desired: DesiredEndpoint, given: Given) -> Decision:
     goal, problem = choose_goal(desired, given)
     problems = (problem,) if problem else ()
     if goal is None:
-        return Decision(remove_idle(desired.address, given.observed, desired.drain_within), refused=problems)
+        return Decision(remove_idle(desired.address, given.observed, desired.drain_within_seconds), refused=problems)
     actions = _steps(goal, given)
     unchanged = () if actions or problems else (desired.address,)
     return Decision(actions, unchanged, problems)
@@ -58,7 +58,7 @@ def _steps(goal: Goal, given: Given) -> tuple[Action, ...]:
 
     routed = tuple(action.id for action in sets) or ready
     records = _record(goal, routed, given.now)
-    goes = removals(leaving, draining, routed, endpoint.drain_within, note="no longer needed")
+    goes = removals(leaving, draining, routed, endpoint.drain_within_seconds, note="no longer needed")
     return (*starts, *awaits, *sets, *records, *goes)
 
 

@@ -137,8 +137,8 @@ def await_actions(
                 variant=variant.name,
                 hash=new[0].hash,
                 containers=tuple(i.container for i in new),
-                within=goal.endpoint.healthy_within,
-                min_healthy=goal.endpoint.min_healthy,
+                within_seconds=goal.endpoint.healthy_within_seconds,
+                min_healthy_seconds=goal.endpoint.min_healthy_seconds,
                 endpoint=goal.endpoint,
                 revision=goal.next_number if goal.pending else None,
             )

@@ -28,7 +28,7 @@ def remove_containers(containers: Iterable[Container], reason: Reason, note: str
 
 
 def removals(
-    leaving: tuple[Container, ...], draining: frozenset[str], after: tuple[str, ...], within: float, note: str
+    leaving: tuple[Container, ...], draining: frozenset[str], after: tuple[str, ...], within_seconds: float, note: str
 ) -> tuple[Action, ...]:
     """Drain those that have had traffic, then remove all."""
     actions: list[Action] = []
@@ -37,7 +37,11 @@ def removals(
         removal_after = after
         if container.name in draining and container.state is ContainerState.RUNNING:
             drain = DrainInstance(
-                about=container.address, cause=cause, after=after, container=container.name, within=within
+                about=container.address,
+                cause=cause,
+                after=after,
+                container=container.name,
+                within_seconds=within_seconds,
             )
             actions.append(drain)
             removal_after = (drain.id,)
@@ -47,7 +51,7 @@ def removals(
     return tuple(actions)
 
 
-def remove_idle(address: Address, observed: Observed, within: float) -> tuple[Action, ...]:
+def remove_idle(address: Address, observed: Observed, within_seconds: float) -> tuple[Action, ...]:
     """Remove what an attempt left that never got traffic. What serves stays, also where no revision tells of it:
     the run that gave it traffic was killed before it could record that."""
     route = observed.gateway.routes.get(address.name)
@@ -56,10 +60,10 @@ def remove_idle(address: Address, observed: Observed, within: float) -> tuple[Ac
     )
     leaving = tuple(c for c in observed.containers_of(address) if c.name not in serving)
     draining = frozenset(c.name for c in leaving) & routed_names(route)
-    return removals(leaving, draining, (), within, note="it never became healthy")
+    return removals(leaving, draining, (), within_seconds, note="it never became healthy")
 
 
-def remove_all(address: Address, observed: Observed, note: str, *, within: float) -> tuple[Action, ...]:
+def remove_all(address: Address, observed: Observed, note: str, *, within_seconds: float) -> tuple[Action, ...]:
     """Take an endpoint off the gateway and remove its containers, draining those that have traffic."""
     route = observed.gateway.routes.get(address.name)
     leaving = observed.containers_of(address)
@@ -69,4 +73,4 @@ def remove_all(address: Address, observed: Observed, note: str, *, within: float
     if route and (serving_targets(route) or routed_names(route) - {c.name for c in leaving}):
         drained = with_draining(Route(address.name, ()), tuple(c for c in leaving if c.name in draining))
         sets = (SetRoutes(about=address, cause=cause, route=drained if drained.targets else None),)
-    return (*sets, *removals(leaving, draining, tuple(action.id for action in sets), within, note))
+    return (*sets, *removals(leaving, draining, tuple(action.id for action in sets), within_seconds, note))

@@ -103,7 +103,7 @@ def _remove_unwanted(
 def _remove_endpoint(address: Address, live: Revision | None, given: Given) -> tuple[Action, ...]:
     """Take it off the gateway, remove its containers, and record that, if it was live."""
     rollout = live.asked.rollout if live else RolloutRecord()
-    steps = remove_all(address, given.observed, IN_NO_SPEC, within=rollout.drain_within)
+    steps = remove_all(address, given.observed, IN_NO_SPEC, within_seconds=rollout.drain_within)
     if live is None:
         return steps
     record = RecordRevision(

@@ -28,7 +28,7 @@ def with_draining(route: Route, draining: tuple[Container, ...]) -> Route:
         where = (container.address.variant, container.hash)
         target = targets.get(where, Target(*where, weight=0.0))
         targets[where] = replace(target, draining=(*target.draining, container.name))
-    return Route(route.endpoint, tuple(sorted(targets.values())))
+    return Route(route.endpoint_name, tuple(sorted(targets.values())))
 
 
 def serving_targets(route: Route) -> tuple[Target, ...]:

@@ -57,7 +57,7 @@ def resolve_job(
         environment=spec.environment,
         cpus=spec.resources.cpus,
         memory=spec.resources.memory,
-        max_runtime=spec.stopping.max_runtime,
+        max_runtime_seconds=spec.stopping.max_runtime,
         protect=spec.protect,
         spec=_spec_for_manifest(spec, program),
         origin=item.origin,
@@ -69,7 +69,7 @@ def resolve_job(
         gpus=spec.resources.gpus,
         metrics=tuple((metric.name, metric.regex) for metric in spec.metrics),
         checkpoints=_checkpoints(spec, item, root),
-        max_wait=spec.stopping.max_wait,
+        max_wait_seconds=spec.stopping.max_wait,
         retries=spec.retries,
     )
 

@@ -44,7 +44,7 @@ class Attempts:
 
     def may_go_on(self, seconds: float) -> bool:
         """Whether another attempt is allowed, and has time left, after the present one took `seconds`."""
-        has_time = self.spent_seconds + seconds < self._job.max_runtime and not self.overdue
+        has_time = self.spent_seconds + seconds < self._job.max_runtime_seconds and not self.overdue
         return self.number <= self._job.retries and has_time
 
     @property
@@ -55,14 +55,14 @@ class Attempts:
     @property
     def give_up_at(self) -> datetime | None:
         """When max_wait is over; None without one."""
-        if self._job.max_wait is None:
+        if self._job.max_wait_seconds is None:
             return None
-        return self._kept.wanted_at + timedelta(seconds=self._job.max_wait)
+        return self._kept.wanted_at + timedelta(seconds=self._job.max_wait_seconds)
 
     @property
     def max_wait_exceeded(self) -> Fault:
         """What ends the job at `give_up_at`."""
-        return Fault(FaultKind.MAX_WAIT, f"waiting and running took longer than {self._job.max_wait:g} s")
+        return Fault(FaultKind.MAX_WAIT, f"waiting and running took longer than {self._job.max_wait_seconds:g} s")
 
     @property
     def overdue(self) -> Fault | None:

@@ -117,10 +117,10 @@ def _reason_to_stop(run: JobRun, deadline: _Deadline) -> Ending | None:
 def _deadline(run: JobRun, started: Started) -> _Deadline:
     """When the job is to be stopped, and the reason then."""
     job, attempts = run.job, run.attempts
-    runs_until = started.training_from + job.max_runtime - attempts.spent_seconds
+    runs_until = started.training_from + job.max_runtime_seconds - attempts.spent_seconds
     if attempts.give_up_at and attempts.give_up_at.timestamp() < runs_until:
         return _Deadline(attempts.give_up_at.timestamp(), attempts.max_wait_exceeded)
-    return _Deadline(runs_until, Fault(FaultKind.MAX_RUNTIME, f"it ran longer than {job.max_runtime:g} s"))
+    return _Deadline(runs_until, Fault(FaultKind.MAX_RUNTIME, f"it ran longer than {job.max_runtime_seconds:g} s"))
 
 
 # -- their logs

@@ -69,7 +69,7 @@ def _attempt(run: JobRun) -> Manifest | None:
 
 def note_wanted(jobs: Jobs, job: DesiredJob) -> None:
     """Note that the job waits for its turn: max_wait counts from here."""
-    if job.max_wait is not None:
+    if job.max_wait_seconds is not None:
         Attempts(jobs.records, job).want()
 
 

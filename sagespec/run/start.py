@@ -77,7 +77,7 @@ def begin(run: JobRun) -> Fault | None:
     """Create the containers, fill and start them; why the job ended before it ran, None when it runs."""
     if fault := run.stop.fault or run.attempts.overdue:
         return fault
-    if run.job.max_wait is not None:
+    if run.job.max_wait_seconds is not None:
         run.attempts.want()
     try:
         _clear_checkpoints_of_another_spec(run)

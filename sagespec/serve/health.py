@@ -31,10 +31,10 @@ def container_addresses(runtime: Runtime) -> dict[str, tuple[str, int]]:
 
 
 def await_healthy(action: AwaitHealthy, world: World, cancelled: threading.Event) -> None:
-    """Wait until the gateway finds all new instances healthy, and for `min_healthy` seconds without a break.
+    """Wait until the gateway finds all new instances healthy, and for `min_healthy_seconds` without a break.
 
     WorldError, after recording revision `action.revision` as failed, when that does not happen
-    within `action.within` seconds or a container gives up before.
+    within `action.within_seconds` or a container gives up before.
     """
     target = Target(action.variant, action.hash, 0.0, instances=action.containers)
     world.gateway.admit(action.about.name, target, container_addresses(world.runtime))
@@ -47,7 +47,7 @@ def await_healthy(action: AwaitHealthy, world: World, cancelled: threading.Event
         probes = world.gateway.probes(action.containers)
         if all(name in probes and probes[name].healthy for name in action.containers):
             healthy_since = healthy_since or now
-            if now - healthy_since >= action.min_healthy:
+            if now - healthy_since >= action.min_healthy_seconds:
                 return
         else:
             healthy_since = None
@@ -68,11 +68,12 @@ def _why_given_up(action: AwaitHealthy, world: World, restarts_before: Mapping[s
         if container.state is ContainerState.EXITED or crashes >= CRASHES_ALLOWED:
             code = "" if container.exit_code is None else f" with code {container.exit_code}"
             return f"{container.address} exited{code} before it was healthy{_last_lines(name, world.runtime)}"
-    if seconds < action.within:
+    if seconds < action.within_seconds:
         return ""
     probes = world.gateway.probes(action.containers)
     name = next((n for n in action.containers if n not in probes or not probes[n].healthy), action.containers[0])
-    return f"{action.about} did not answer /ping with 200 within {action.within:g} s{_last_lines(name, world.runtime)}"
+    last_lines = _last_lines(name, world.runtime)
+    return f"{action.about} did not answer /ping with 200 within {action.within_seconds:g} s{last_lines}"
 
 
 def _last_lines(name: str, runtime: Runtime) -> str:

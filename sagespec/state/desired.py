@@ -60,7 +60,7 @@ class DesiredCheckpoints:
 class DesiredJob:
     """One (name, version) to be trained. `key_fields` is what `key` hashes: field path -> value.
 
-    metrics: (name, regex) pairs of the spec, beside those of a built-in. max_wait: seconds from the first moment it
+    metrics: (name, regex) pairs of the spec, beside those of a built-in. max_wait_seconds: from the first moment it
     could have run, waiting for its turn included; None without a limit.
     """
 
@@ -75,7 +75,7 @@ class DesiredJob:
     environment: Mapping[str, str] = field(repr=False)
     cpus: float | None
     memory: int | None
-    max_runtime: float
+    max_runtime_seconds: float
     protect: bool
     spec: Mapping[str, Any] = field(repr=False)  # as written, but build.context from the root; for the manifest
     origin: Origin | None = None
@@ -87,7 +87,7 @@ class DesiredJob:
     gpus: int = 0
     metrics: tuple[tuple[str, str], ...] = ()
     checkpoints: DesiredCheckpoints | None = None
-    max_wait: float | None = None
+    max_wait_seconds: float | None = None
     retries: int = 0
 
     @property
@@ -140,9 +140,9 @@ class DesiredVariant:
 class DesiredEndpoint:
     name: str
     variants: tuple[DesiredVariant, ...]
-    healthy_within: float
-    min_healthy: float
-    drain_within: float
+    healthy_within_seconds: float
+    min_healthy_seconds: float
+    drain_within_seconds: float
     protect: bool
     hash: str  # over `record`: what a revision is known by
     record: EndpointRecord  # all of the above, as a revision keeps it
@@ -165,9 +165,9 @@ def desired_endpoint(name: str, record: EndpointRecord, origin: Origin | None = 
         variants=tuple(
             _desired_variant(variant, split if rollout.replace == "always" else None) for variant in record.variants
         ),
-        healthy_within=rollout.healthy_within,
-        min_healthy=rollout.min_healthy,
-        drain_within=rollout.drain_within,
+        healthy_within_seconds=rollout.healthy_within,
+        min_healthy_seconds=rollout.min_healthy,
+        drain_within_seconds=rollout.drain_within,
         protect=record.protect,
         hash=hash_of(record.as_json()),
         record=record,

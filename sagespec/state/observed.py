@@ -84,7 +84,7 @@ class Target:
 class Route:
     """Where an endpoint's requests go. `targets` is sorted."""
 
-    endpoint: str
+    endpoint_name: str
     targets: tuple[Target, ...]
 
     def target(self, variant: str, hash_text: str) -> Target | None:

@@ -187,8 +187,8 @@ def _variant_states(
                 instances_healthy=healthy,
                 requests=sum(c.requests for c in counted),
                 errors=sum(c.errors for c in counted),
-                p50=max((c.p50 for c in counted if c.p50 is not None), default=None),
-                p99=max((c.p99 for c in counted if c.p99 is not None), default=None),
+                p50=max((c.p50_ms for c in counted if c.p50_ms is not None), default=None),
+                p99=max((c.p99_ms for c in counted if c.p99_ms is not None), default=None),
             )
         )
     return tuple(states)

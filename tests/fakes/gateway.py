@@ -8,7 +8,7 @@ from sagespec.errors import WorldError
 from sagespec.events import Report
 from sagespec.gateway.answers import Counters
 from sagespec.gateway.gateway import Gateway
-from sagespec.gateway.table import Addresses, Table, TargetKey
+from sagespec.gateway.table import Places, Table, TargetKey
 from sagespec.spec.project import GatewaySettings
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.observed import Container, ContainerState, ObservedGateway, Probe, Route, Target
@@ -43,23 +43,23 @@ class FakeGateway(Gateway):
     def counters(self) -> Mapping[tuple[str, str, str], Counters]:
         return {key: Counters() for key in self._table().serving}
 
-    def set_route(self, endpoint: str, route: Route | None, addresses: Addresses) -> None:
-        with self._faults.effect(f"route {endpoint}"):
-            super().set_route(endpoint, route, addresses)
+    def set_route(self, endpoint_name: str, route: Route | None, places: Places) -> None:
+        with self._faults.effect(f"route {endpoint_name}"):
+            super().set_route(endpoint_name, route, places)
 
-    def admit(self, endpoint: str, target: Target, addresses: Addresses) -> None:
-        with self._faults.effect(f"admit {endpoint} {' '.join(target.instances)}"):
-            super().admit(endpoint, target, addresses)
+    def admit(self, endpoint_name: str, target: Target, places: Places) -> None:
+        with self._faults.effect(f"admit {endpoint_name} {' '.join(target.instances)}"):
+            super().admit(endpoint_name, target, places)
 
-    def forget(self, endpoint: str, container_name: str) -> None:
-        with self._faults.effect(f"forget {endpoint} {container_name}"):
-            super().forget(endpoint, container_name)
+    def forget(self, endpoint_name: str, container_name: str) -> None:
+        with self._faults.effect(f"forget {endpoint_name} {container_name}"):
+            super().forget(endpoint_name, container_name)
 
-    def answers(self, endpoint: str) -> bool:
+    def answers(self, endpoint_name: str) -> bool:
         """Whether any request to the endpoint would be answered now: each target with a weight has a healthy one."""
         table = self._table()
-        route = table.routes.get(endpoint)
-        keys = [TargetKey(endpoint, t.variant, t.hash) for t in route.targets if t.weight] if route else []
+        route = table.routes.get(endpoint_name)
+        keys = [TargetKey(endpoint_name, t.variant, t.hash) for t in route.targets if t.weight] if route else []
         pools = [table.pools[table.serving[key]] if key in table.serving else () for key in keys]
         return bool(pools) and all(any(self._probe(instance.name).healthy for instance in pool) for pool in pools)
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from sagespec.errors import WorldError
 from sagespec.gateway.answers import Counters, counters_from, probes_from, table_from
-from sagespec.gateway.documents import CDS, Document, pools_document, routes_document, steps
+from sagespec.gateway.documents import CDS, EnvoyFile, pools_document, routes_document, steps
 from sagespec.gateway.routes import longer_than, whole_weights
-from sagespec.gateway.table import Addresses, Instance, Table, TargetKey, with_probed, with_route, without
+from sagespec.gateway.table import Instance, Places, Table, TargetKey, forgetting, with_probed, with_route
 from sagespec.state.observed import Probe, Route, Target
 
 ADDRESSES = {name: (f"10.0.0.{index}", 8080) for index, name in enumerate("abcdef", start=1)}
@@ -27,7 +27,7 @@ def a_target(key: TargetKey, weight: float, instances: Sequence[str] = "", drain
     return Target(key.variant, key.hash, weight, tuple(instances), tuple(draining))
 
 
-def routed(*targets: Target, table: Table | None = None, addresses: Addresses = ADDRESSES) -> Table:
+def routed(*targets: Target, table: Table | None = None, addresses: Places = ADDRESSES) -> Table:
     return with_route(table or Table(), "churn", Route("churn", tuple(sorted(targets))), addresses)
 
 
@@ -35,13 +35,13 @@ def names_in(table: Table, pool: str) -> list[str]:
     return [instance.name for instance in table.pools[pool]]
 
 
-def config_dump(document: Document) -> bytes:
+def config_dump(document: EnvoyFile) -> bytes:
     """What Envoy answers to TABLE_PATH once it has taken up `document`."""
     (routes,) = json.loads(document.content)["resources"]
     return json.dumps({"configs": [{"route_config": {"metadata": routes["metadata"]}}]}).encode()
 
 
-def routes_to(document: Document, target_variant: str | None = None) -> dict[str, dict[str, int]]:
+def routes_to(document: EnvoyFile, target_variant: str | None = None) -> dict[str, dict[str, int]]:
     """Weights by pool, by endpoint, of requests with this Target-Variant. Follows the document as Envoy does."""
     (routes,) = json.loads(document.content)["resources"]
     tree = routes["virtual_hosts"][0]["matcher"]["on_no_match"]["matcher"]["matcher_tree"]
@@ -99,9 +99,9 @@ class TestTable:
     def test_the_last_drained_instance_takes_the_old_pool_with_it(self) -> None:
         table = routed(a_target(STABLE, 1, "abcd"))
         table = routed(a_target(STABLE, 1, "ab", "cd"), table=table)
-        table = without(table, "churn", "c")
+        table = forgetting(table, "churn", "c")
         assert len(table.pools) == 2
-        table = without(table, "churn", "d")
+        table = forgetting(table, "churn", "d")
         assert table == routed(a_target(STABLE, 1, "ab"))
 
     def test_probed_instances_outlive_a_change_of_the_route(self) -> None:
@@ -134,7 +134,7 @@ class TestTable:
 
     def test_forgetting_the_last_instance_forgets_the_endpoint(self) -> None:
         table = with_probed(Table(), "churn", a_target(STABLE, 0, "a"), ADDRESSES)
-        assert without(table, "churn", "a") == Table()
+        assert forgetting(table, "churn", "a") == Table()
 
     def test_no_route_keeps_other_endpoints(self) -> None:
         other = with_route(Table(), "churn-eu", Route("churn-eu", (Target("a", "1-cc", 1, ("e",)),)), ADDRESSES)
@@ -254,7 +254,7 @@ def probe_change(target: Target) -> Change:
 
 
 def forget_change(name: str) -> Change:
-    return lambda table: without(table, "churn", name)
+    return lambda table: forgetting(table, "churn", name)
 
 
 CHANGES = st.one_of(
@@ -282,7 +282,7 @@ def test_whatever_is_done_no_route_leads_nowhere_and_nobody_is_lost(changes: lis
         served = {instance for pool in table.serving.values() for instance in table.pools[pool]}
         for route in table.routes.values():
             for target in route.targets:
-                serving = table.serving.get(TargetKey(route.endpoint, target.variant, target.hash))
+                serving = table.serving.get(TargetKey(route.endpoint_name, target.variant, target.hash))
                 assert (names_in(table, serving) if serving else []) == sorted(target.instances)
         for key, group in table.probed.items():
             assert served.isdisjoint(group)
@@ -343,7 +343,7 @@ class TestProbes:
             assert probes_from(answer, table)["a"].healthy is False
 
     def test_left_overs_in_a_pool_are_not_shown(self) -> None:
-        table = without(routed(a_target(STABLE, 1, "", "ab"), table=routed(a_target(STABLE, 1, "ab"))), "churn", "a")
+        table = forgetting(routed(a_target(STABLE, 1, "", "ab"), table=routed(a_target(STABLE, 1, "ab"))), "churn", "a")
         (pool,) = table.pools
         assert probes_from(clusters(a_cluster(pool, a_host("a"), a_host("b"))), table).keys() == {"b"}
 
@@ -364,5 +364,5 @@ def test_counters_are_read_by_target() -> None:
     ]
     stats.append({"histograms": {"supported_quantiles": [50, 99], "computed_quantiles": quantiles}})
     found = counters_from(json.dumps({"stats": stats}).encode())
-    assert found == {STABLE: Counters(requests=100, errors_4xx=3, errors_5xx=1, active=2, p50=4.5, p99=21.0)}
+    assert found == {STABLE: Counters(requests=100, errors_4xx=3, errors_5xx=1, active=2, p50_ms=4.5, p99_ms=21.0)}
     assert found[STABLE].errors == 4

@@ -278,9 +278,9 @@ def test_counters_tell_requests_errors_and_latencies_by_target(stand: Stand) -> 
     def counted() -> Counters:
         return stand.gateway.counters()["churn", "stable", "1-aa"]
 
-    wait_for(lambda: counted().p99 is not None)  # Envoy sums up latencies every five seconds
+    wait_for(lambda: counted().p99_ms is not None)  # Envoy sums up latencies every five seconds
     assert (counted().requests, counted().errors_4xx, counted().errors_5xx, counted().active) == (5, 1, 1, 0)
-    assert 90 < (counted().p50 or 0) <= (counted().p99 or 0) < 2000
+    assert 90 < (counted().p50_ms or 0) <= (counted().p99_ms or 0) < 2000
 
 
 def test_endpoints_are_changed_side_by_side(stand: Stand) -> None:
