@@ -22,7 +22,19 @@ OF_THE_CODE = {
     *("channel", "delivery", "view", "feeder", "companion", "witness", "program", "launch", "address", "place"),
     *("key", "hash", "fingerprint", "digest", "manifest", "revision", "endpoint record", "records", "store"),
     *("lock", "holder", "lease", "engine", "runtime", "gateway", "prune", "settled", "converge", "reconcile"),
-    *("serving", "pending", "degraded", "waiting", "blocked", "orphaned"),
+    *(
+        "caller",
+        "tell",
+        "event",
+        "outcome",
+        "archive",
+        "serving",
+        "pending",
+        "degraded",
+        "waiting",
+        "blocked",
+        "orphaned",
+    ),
 }
 # English that reads as translated, and what to write instead.
 TRANSLATED = {
