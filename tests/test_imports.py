@@ -67,7 +67,10 @@ OUTSIDERS = {
     "boto3": ("stores.s3", "whoever has no S3 never waits for it"),
     "botocore": ("stores.s3", "whoever has no S3 never waits for it"),
     "mypy_boto3_s3": ("stores.s3", "boto3's types"),
-    "yaml": ("load.reading", "one place knows how YAML is read, and remembers lines and columns"),
+    "yaml": (
+        "load.reading load.places load.syntax",
+        "one room knows YAML, its lines and columns",
+    ),
     "watchdog": ("watch", "one place is woken by files"),
     "flask": ("dashboard", "the serving programs of images/ bring their own"),
     "click": ("cli", "nothing else knows of options and arguments"),

@@ -1,7 +1,7 @@
 """YAML files to specs, or to every problem in all of them at once, each with its place.
 
 `verbs.plan` calls `load` on every pass; `resolve` and `reconcile` read what it returns. Three steps, a file
-each: `files` finds and reads, `reading` turns YAML into plain data that knows its places, and the models
+each: `files` finds and reads, `reading` turns YAML into plain data (whose `places` are known), and the models
 of `spec` check it, with `words` saying what they object to. Nothing outside the files is looked at,
 except whether a local path that a spec names exists.
 """
@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from sagespec.errors import Origin, Problem, SpecError
 from sagespec.load.files import find_files, read_text, shown_name
 from sagespec.load.loaded import PROJECT_FILE, Loaded, LoadedSpec
-from sagespec.load.reading import LazyOrigins, Reading, YamlDocument
+from sagespec.load.places import LazyOrigins, YamlDocument
+from sagespec.load.reading import Reading
 from sagespec.load.references import clashes, missing_paths
 from sagespec.load.words import Objections, wrong_kind
 from sagespec.spec.document import API_VERSION

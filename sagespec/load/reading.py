@@ -1,4 +1,6 @@
-"""YAML text to plain data with places: the only file that knows the YAML library.
+"""YAML text to plain data: values where YAML 1.1 and 1.2 agree, and problems where they do not.
+
+`places` says where each part stands, `syntax` what a file is that is not YAML.
 
 YAML is read where versions 1.1 and 1.2 agree. A plain word or number that they read differently (no,
 010, 1:30, 2024-01-01) is refused rather than guessed, as are tags, merge keys and numbers JSON cannot
@@ -9,16 +11,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import Any
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from sagespec.errors import Origin, Problem
-from sagespec.load.files import LINE_BREAK
+from sagespec.errors import Problem
+from sagespec.load.places import PLAIN, YamlDocument, origin_of
+from sagespec.load.syntax import DEEPEST, syntax_problem
 from sagespec.spec.values import cut, quoted
 
 try:
@@ -28,102 +29,9 @@ except ImportError:  # PyYAML built without libyaml: the same, ten times slower
 
 MOST_NODES = 200_000  # in a file, counting what aliases repeat: 1,000 endpoints have some 30,000
 MOST_PROBLEMS = 50  # reported for one file; nobody fixes more at once
-DEEPEST = 50
-
-FieldPath: TypeAlias = tuple[str | int, ...]
 
 
-# -- places ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class YamlDocument:
-    """One YAML document: plain data, and where each part of it stands."""
-
-    file: str
-    data: Any
-    node: Node
-
-    def place(self, path: FieldPath = (), *, of_key: bool = False) -> Origin:
-        """Where the value at `path` is written, or else the key of the innermost one around it that is."""
-        key, value, found = self._descend(path)
-        lacks_the_rest = found < len(path) and not isinstance(value, ScalarNode)
-        return _origin(self.file, key, value, of_key=of_key or lacks_the_rest)
-
-    def written_part(self, path: FieldPath) -> FieldPath:
-        """`path` as far as the file has it: a channel's short form has no `source`."""
-        return path[: self._descend(path)[2]]
-
-    def scalar(self, path: FieldPath) -> tuple[str, bool] | None:
-        """The text at `path` and whether it is quoted; None for a map or list."""
-        value = self._descend(path)[1]
-        return (value.value, value.tag != _PLAIN) if isinstance(value, ScalarNode) else None
-
-    def written(self, path: FieldPath = ()) -> str:
-        """The value at `path` as it stands in the file, short enough for one line."""
-        value = self._descend(path)[1]
-        if not isinstance(value, ScalarNode):
-            return "a map" if isinstance(value, MappingNode) else "a list"
-        return quoted(value.value) if value.tag != _PLAIN else cut(" ".join(value.value.split())) or "empty"
-
-    @cached_property
-    def origins(self) -> Mapping[str, Origin]:
-        """Places by field path, in words: "variants.0.model"."""
-        return dict(_all_origins(self.file, self.node, ()))
-
-    def _descend(self, path: FieldPath) -> tuple[Node | None, Node, int]:
-        """The key and value nearest to `path`, and how many of its steps they are down."""
-        key, node = None, self.node
-        for found, step in enumerate(path):
-            child = next(((k, value) for name, k, value in _children(node) if name == step), None)
-            if child is None:
-                return key, node, found
-            key, node = child
-        return key, node, len(path)
-
-
-class LazyOrigins(Mapping[str, Origin]):
-    """`YamlDocument.origins`, worked out when the first is asked for: of most documents none ever is."""
-
-    def __init__(self, document: YamlDocument) -> None:
-        self._document = document
-
-    def __getitem__(self, path: str) -> Origin:
-        return self._document.origins[path]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._document.origins)
-
-    def __len__(self) -> int:
-        return len(self._document.origins)
-
-
-def _children(node: Node) -> Iterator[tuple[str | int, Node | None, Node]]:
-    """(name or index, key's node, value's node) of a map's or list's entries."""
-    if isinstance(node, MappingNode):
-        yield from ((key.value, key, value) for key, value in node.value if isinstance(key, ScalarNode))
-    elif isinstance(node, SequenceNode):
-        yield from ((index, None, value) for index, value in enumerate(node.value))
-
-
-def _origin(file: str, key: Node | None, value: Node, *, of_key: bool = False) -> Origin:
-    """Where to look: at the value, or at its key where the value is empty or starts on a line of its own."""
-    block = isinstance(value, MappingNode | SequenceNode) and not value.flow_style
-    empty = isinstance(value, ScalarNode) and value.tag == _PLAIN and not value.value
-    mark = (key if key and (of_key or block or empty) else value).start_mark
-    return Origin(file, mark.line + 1, mark.column + 1)
-
-
-def _all_origins(file: str, node: Node, path: tuple[str, ...]) -> Iterator[tuple[str, Origin]]:
-    for name, key, value in _children(node):
-        here = (*path, str(name))
-        yield ".".join(here), _origin(file, key, value)
-        yield from _all_origins(file, value, here)
-
-
-# -- nodes -----------------------------------------------------------------------------------------
-
-_PLAIN, _TEXT, _MAP, _LIST = "plain", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
+_TEXT, _MAP, _LIST = "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 
 
 class _RefusedError(Exception):
@@ -157,7 +65,7 @@ class _Composer(_Loader):
 
     def resolve(self, kind: type[Node], _value: Any, implicit: Any) -> str:
         if kind is ScalarNode:
-            return _PLAIN if implicit[0] else _TEXT
+            return PLAIN if implicit[0] else _TEXT
         return _MAP if kind is MappingNode else _LIST
 
     def descend_resolver(self, current_node: Any, _current_index: Any) -> None:
@@ -192,16 +100,18 @@ class Reading:
                 if data is not None:
                     yield YamlDocument(self._file, data, node)
         except _RefusedError as refused:
-            self.problems.append(Problem(refused.what, fix=refused.fix, where=_origin(self._file, None, refused.node)))
+            self.problems.append(
+                Problem(refused.what, fix=refused.fix, where=origin_of(self._file, None, refused.node))
+            )
         except yaml.YAMLError as error:
-            self.problems.append(_syntax_problem(error, self._text, self._file))
+            self.problems.append(syntax_problem(error, self._text, self._file))
         finally:
             composer.dispose()
 
     def _note(self, what: str, node: Node, *, why: str = "", fix: str = "") -> None:
         if len(self.problems) == MOST_PROBLEMS:
             raise _RefusedError("the file has more problems than listed here", "fix them and run again", node)
-        self.problems.append(Problem(what, why=why, fix=fix, where=_origin(self._file, None, node)))
+        self.problems.append(Problem(what, why=why, fix=fix, where=origin_of(self._file, None, node)))
 
     def _plain(self, node: Node, depth: int) -> Any:
         self._nodes += 1
@@ -209,7 +119,7 @@ class Reading:
             raise _too_many(node)
         if depth > DEEPEST:
             raise _too_deep(node)
-        if node.tag == _PLAIN:
+        if node.tag == PLAIN:
             return self._scalar(node, node.value)
         if node.tag not in (_TEXT, _LIST, _MAP):
             tag = cut(node.tag.replace("tag:yaml.org,2002:", "!!"))
@@ -229,10 +139,11 @@ class Reading:
         for key_node, value_node in node.value:
             name, value = self._key(key_node, depth + 1), self._plain(value_node, depth + 1)
             if name in keys:
+                first = origin_of(self._file, None, keys[name])
                 self._note(
                     f"{cut(name)} is given twice in one map",
                     key_node,
-                    why=f"the first is at {_origin(self._file, None, keys[name])}; readers differ in which one counts",
+                    why=f"the first is at {first}; readers differ in which one counts",
                     fix="remove one of them",
                 )
             elif name is not None:
@@ -245,7 +156,7 @@ class Reading:
             fix = "quote the text if the brackets belong to it; templates ({{…}}) are not filled in"
             self._note("a map or list is used as a name", node, fix=fix)
             return None
-        if node.tag == _PLAIN and node.value == "<<":
+        if node.tag == PLAIN and node.value == "<<":
             self._note(
                 "merge keys (<<) are not part of YAML 1.2",
                 node,
@@ -311,84 +222,3 @@ _READ_TWO_WAYS = [  # what it looks like, what it is to YAML 1.1, what it is to 
     (re.compile(r"[-+]?[1-9][0-9]*(:[0-5]?[0-9])+(\.[0-9]*)?"), "a number of base 60", "text"),
     (re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?"), "a date", "text"),
 ]
-
-
-# -- syntax ----------------------------------------------------------------------------------------
-
-# (what libyaml or PyYAML says, what is wrong, how to fix it); the first that matches is reported.
-_SYNTAX = [
-    (
-        "mapping values are not allowed",
-        'a ":" is not expected here',
-        'quote a value that holds ": "; align the fields of one map in one column',
-    ),
-    ("sequence entries are not allowed", "a list may not start here", "start the list on a line of its own"),
-    ("could not find expected ':'", 'this line has no ":" after its name', "write it as name: value"),
-    (
-        "unexpected end of stream|unexpected document (separator|indicator)",
-        "the quote that opens here is never closed",
-        "close it",
-    ),
-    (
-        "expected ',' or '[]}]'",
-        "the list or map in brackets is not written correctly here",
-        "put a comma between entries, and close the bracket",
-    ),
-    (
-        "expected '-' indicator|expected <block end>, but found '<block mapping",
-        "this does not continue the list above",
-        "start its entries with - in one column, and the field after it where the field that holds it starts",
-    ),
-    (
-        "expected key|expected <block end>",
-        "this does not fit the map around it",
-        "align the fields of one map in one column; close quotes and brackets above",
-    ),
-    ("undefined alias", "this document has no anchor of that name above this line", "set it with &, or quote the text"),
-    (
-        "escape",
-        "a backslash in double quotes starts an escape that YAML does not know",
-        "use single quotes, or write each backslash twice",
-    ),
-    (
-        "document start",
-        "this does not continue the document above",
-        "put --- on a line of its own between documents",
-    ),
-    ("maximum nesting depth", f"nests more than {DEEPEST} levels deep", "flatten it"),
-    ("expected (the )?node content", "a value is missing here", "write one, or quote the text"),
-    ("%YAML|%TAG|directive|YAML document", "a directive YAML does not know", "remove the line, or quote the text"),
-    ("[tT]ag|'!'|'>'", "a tag YAML does not know", "remove it, or quote the text"),
-]
-_AT_OPENING = re.compile("expected ':'|end of stream")
-
-
-def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
-    """The library's complaint in plain words, at the place that needs the change."""
-    said = str(getattr(error, "problem", None) or error)
-    mark, opening = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
-    if mark is None:
-        return Problem(f"is not YAML: {said}", where=Origin(file))
-    lines = LINE_BREAK.split(text)
-    line_index, column = mark.line, mark.column
-    if not any(line.strip() for line in lines[line_index:]):  # the end, which libyaml puts on a line after the last
-        line_index = max((index for index, line in enumerate(lines) if line.strip()), default=0)
-        column = len(lines[line_index].rstrip())
-    line = lines[line_index]
-    indentation = line[: len(line) - len(line.lstrip(" \t"))]
-    if "\t" in indentation:
-        where = Origin(file, line_index + 1, indentation.index("\t") + 1)
-        return Problem("a tab indents this line", why="YAML allows spaces only", fix="indent with spaces", where=where)
-    where = Origin(file, line_index + 1, column + 1)
-    if "cannot start any token" in said:
-        sign = line[column : column + 1]
-        return Problem(f"a value may not start with {quoted(sign)}", fix="quote the text", where=where)
-    why = ""
-    if opening and _AT_OPENING.search(said):
-        where = Origin(file, opening.line + 1, opening.column + 1)
-    elif opening and "flow" in str(getattr(error, "context", "")):
-        why = f"the bracket opens at {file}:{opening.line + 1}:{opening.column + 1}"
-    for pattern, what, fix in _SYNTAX:
-        if re.search(pattern, said):
-            return Problem(what, why=why, fix=fix, where=where)
-    return Problem(f"is not YAML: {said}", where=where)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sagespec.errors import Problem, did_you_mean
-from sagespec.load.reading import FieldPath, YamlDocument
+from sagespec.load.places import FieldPath, YamlDocument
 from sagespec.spec.document import API_VERSION, DocumentSpec
 from sagespec.spec.kinds import KINDS
 from sagespec.spec.values import SpecModel, cut, name_shown, quoted
