@@ -10,20 +10,17 @@ from typing import Any
 
 from sagespec.converge import Converged, converge
 from sagespec.events import Caller, Event
-from sagespec.inputs.cache import Cache
-from sagespec.inputs.delivery import Inputs
 from sagespec.observe import observe
 from sagespec.reconcile.options import Options
-from sagespec.records.records import Records
-from sagespec.run.jobs import Jobs
 from sagespec.run.patience import Patience
 from sagespec.state.addresses import job_address
 from sagespec.state.desired import Desired
 from sagespec.state.manifest import Manifest
 from sagespec.state.observed import Observed
 from sagespec.world import World
-from tests.fakes import FakeEngine, FakeGateway, FakeRuntime, FakeStore, Faults, Killed
+from tests.fakes import FakeEngine, FakeRuntime, FakeStore, Faults, Killed
 from tests.fakes.specs import PROJECT, desired_from
+from tests.fakes.world import world_on
 
 
 @dataclass
@@ -50,10 +47,7 @@ class Place:
 
     def world(self, runtime: FakeRuntime | None = None) -> World:
         runtime = runtime or FakeRuntime(PROJECT, self.engine, self.faults)
-        records = Records(FakeStore(self.objects, self.faults), PROJECT)
-        inputs = Inputs(runtime, self.folder, Cache(self.folder / "cache", 2**30), self.folder / "views")
-        jobs = Jobs(runtime, records, inputs, {}, self.folder, self.folder, patience=self.patience)
-        return World(runtime, FakeGateway(runtime, PROJECT), records, jobs, self.folder, self.folder)
+        return world_on(runtime, FakeStore(self.objects, self.faults), self.folder, patience=self.patience)
 
     def look(self, world: World, *documents: Mapping[str, Any]) -> tuple[Desired, Observed]:
         jobs = [job_address("model", version) for version in range(1, 5)]

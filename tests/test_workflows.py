@@ -29,7 +29,7 @@ import yaml
 
 from sagespec.plan import Plan
 from tests.fakes.specs import desired_from
-from tests.simulation import Simulation
+from tests.fakes.world import SimulatedWorld
 
 ROOT = Path(__file__).parents[1]
 ACTION = ROOT / ".github" / "actions" / "sagespec"
@@ -356,27 +356,25 @@ def plan_of(plan: Plan) -> dict[str, Any]:
 
 
 @pytest.fixture
-def applied() -> Simulation:
+def applied() -> SimulatedWorld:
     """A world in which two versions are trained and two endpoints serve them."""
-    world = Simulation()
-    desired = desired_from(*JOBS, endpoint(), endpoint("other"))
-    world.gateway_hash = desired.gateway_hash
-    world.settle(desired)
+    world = SimulatedWorld()
+    world.settle(desired_from(*JOBS, endpoint(), endpoint("other")))
     return world
 
 
-def plan_in(world: Simulation, *documents: dict[str, Any]) -> dict[str, Any]:
+def plan_in(world: SimulatedWorld, *documents: dict[str, Any]) -> dict[str, Any]:
     return plan_of(world.plan(desired_from(*documents, manifests=world.manifests)))
 
 
-def as_seen_from_elsewhere(world: Simulation) -> Simulation:
+def as_seen_from_elsewhere(world: SimulatedWorld) -> SimulatedWorld:
     """The store's records are in reach; the engine that answers is an empty one."""
-    world.containers.clear()
-    world.routes.clear()
+    for container in world.containers:
+        world.runtime.remove(container.name)
     return world
 
 
-def test_a_changed_weight_is_told_in_outputs_summary_and_log(runner: Runner, applied: Simulation) -> None:
+def test_a_changed_weight_is_told_in_outputs_summary_and_log(runner: Runner, applied: SimulatedWorld) -> None:
     runner.sagespec(plan_in(applied, *JOBS, endpoint(weight=30), endpoint("other")), exit_code=2)
 
     ended = runner.run()
@@ -400,7 +398,7 @@ def test_a_changed_weight_is_told_in_outputs_summary_and_log(runner: Runner, app
     assert Path(ended.outputs["report"]).read_text() == ended.summary
 
 
-def test_nothing_to_do_is_no_change(runner: Runner, applied: Simulation) -> None:
+def test_nothing_to_do_is_no_change(runner: Runner, applied: SimulatedWorld) -> None:
     runner.sagespec(plan_in(applied, *JOBS, endpoint(), endpoint("other")))
 
     ended = runner.run()
@@ -409,7 +407,7 @@ def test_nothing_to_do_is_no_change(runner: Runner, applied: Simulation) -> None
     assert "### sagespec plan: nothing to do, 4 up to date" in ended.summary
 
 
-def test_what_is_refused_comes_first_and_marks_the_line_of_the_spec(runner: Runner, applied: Simulation) -> None:
+def test_what_is_refused_comes_first_and_marks_the_line_of_the_spec(runner: Runner, applied: SimulatedWorld) -> None:
     changed = {**JOBS[1], "hyperparameters": {"num_round": 200}}
     (runner.folder / "workspace" / "ml").mkdir()
     plan = plan_in(applied, JOBS[0], changed, endpoint(weight=30), endpoint("other"))
@@ -428,7 +426,7 @@ def test_what_is_refused_comes_first_and_marks_the_line_of_the_spec(runner: Runn
     assert runner.arguments[-1].startswith("apply"), "what is refused does not hold up the rest"
 
 
-def test_elsewhere_only_what_the_specs_change_counts(runner: Runner, applied: Simulation) -> None:
+def test_elsewhere_only_what_the_specs_change_counts(runner: Runner, applied: SimulatedWorld) -> None:
     """On a runner that is not the machine nothing runs; without this, every endpoint would seem to be new."""
     plan = plan_in(as_seen_from_elsewhere(applied), *JOBS, endpoint(weight=30), endpoint("other"))
     assert {action["about"].split("/")[1] for action in plan["actions"] if "/" in action["about"]} == {"churn", "other"}
@@ -443,7 +441,7 @@ def test_elsewhere_only_what_the_specs_change_counts(runner: Runner, applied: Si
     assert "it does not know whether everything that was applied is still running" in ended.summary
 
 
-def test_elsewhere_without_a_change_is_nothing_to_do(runner: Runner, applied: Simulation) -> None:
+def test_elsewhere_without_a_change_is_nothing_to_do(runner: Runner, applied: SimulatedWorld) -> None:
     runner.sagespec(plan_in(as_seen_from_elsewhere(applied), *JOBS, endpoint(), endpoint("other")), exit_code=2)
 
     ended = runner.run(engine="elsewhere")
@@ -452,7 +450,7 @@ def test_elsewhere_without_a_change_is_nothing_to_do(runner: Runner, applied: Si
     assert "nothing to do" in ended.summary
 
 
-def test_elsewhere_a_changed_rollout_setting_counts(runner: Runner, applied: Simulation) -> None:
+def test_elsewhere_a_changed_rollout_setting_counts(runner: Runner, applied: SimulatedWorld) -> None:
     changed = {**endpoint(), "rollout": {"min_healthy": "9s"}}
     runner.sagespec(plan_in(as_seen_from_elsewhere(applied), *JOBS, changed, endpoint("other")), exit_code=2)
 
@@ -460,7 +458,7 @@ def test_elsewhere_a_changed_rollout_setting_counts(runner: Runner, applied: Sim
 
 
 def test_elsewhere_without_any_record_it_is_said_that_all_counts_as_new(runner: Runner) -> None:
-    runner.sagespec(plan_in(Simulation(), *JOBS, endpoint()), exit_code=2)
+    runner.sagespec(plan_in(SimulatedWorld(), *JOBS, endpoint()), exit_code=2)
 
     ended = runner.run(engine="elsewhere")
 
@@ -468,7 +466,7 @@ def test_elsewhere_without_any_record_it_is_said_that_all_counts_as_new(runner: 
     assert "No apply has left a record" in ended.summary
 
 
-def test_texts_of_specs_can_neither_format_nor_mention_nor_command(runner: Runner, applied: Simulation) -> None:
+def test_texts_of_specs_can_neither_format_nor_mention_nor_command(runner: Runner, applied: SimulatedWorld) -> None:
     plan = plan_in(applied, *JOBS, endpoint(weight=30), endpoint("other"))
     evil = "x\n::error::forged\n```\n@everyone <img src=x> [link](http://x)\n```"
     plan["actions"][0]["cause"]["note"] = evil
@@ -487,7 +485,7 @@ def test_texts_of_specs_can_neither_format_nor_mention_nor_command(runner: Runne
 
 def test_a_huge_plan_fits_into_a_comment_and_a_summary(runner: Runner) -> None:
     endpoints = [endpoint(f"endpoint-{number}") for number in range(300)]
-    runner.sagespec(plan_in(Simulation(), *JOBS, *endpoints), exit_code=2)
+    runner.sagespec(plan_in(SimulatedWorld(), *JOBS, *endpoints), exit_code=2)
 
     ended = runner.run()
 
@@ -583,7 +581,7 @@ def test_cancelling_reaches_sagespec_and_what_it_started_is_not_the_runners_to_k
     assert "stopped" in (Path(runner.step_outputs()["folder"]) / "log.txt").read_text()
 
 
-def test_apply_carries_out_the_approved_plan_and_no_other(runner: Runner, applied: Simulation) -> None:
+def test_apply_carries_out_the_approved_plan_and_no_other(runner: Runner, applied: SimulatedWorld) -> None:
     documents = [*JOBS, endpoint(weight=30), endpoint("other")]
     runner.sagespec(plan_in(applied, *documents), exit_code=2)
     approved = runner.run().outputs["plan_digest"]
@@ -620,7 +618,7 @@ def test_another_command_is_wrong(runner: Runner) -> None:
 # -- the comment -------------------------------------------------------------------------------------
 
 
-def test_one_comment_is_written_then_edited_in_place(runner: Runner, api: Api, applied: Simulation) -> None:
+def test_one_comment_is_written_then_edited_in_place(runner: Runner, api: Api, applied: SimulatedWorld) -> None:
     api.added(api.comments, {"body": "first!", "user": {"type": "User"}})
     runner.sagespec(plan_in(applied, *JOBS, endpoint(weight=30), endpoint("other")), exit_code=2)
     runner.run(comment="true")
@@ -643,14 +641,14 @@ def test_one_comment_is_written_then_edited_in_place(runner: Runner, api: Api, a
     assert api.comments[0]["body"] == "first!"
 
 
-def test_nothing_to_do_writes_no_first_comment(runner: Runner, api: Api, applied: Simulation) -> None:
+def test_nothing_to_do_writes_no_first_comment(runner: Runner, api: Api, applied: SimulatedWorld) -> None:
     runner.sagespec(plan_in(applied, *JOBS, endpoint(), endpoint("other")))
     runner.run(comment="true")
     assert api.comments == []
 
 
 def test_each_title_has_its_comment_and_a_copied_marker_is_left_alone(
-    runner: Runner, api: Api, applied: Simulation
+    runner: Runner, api: Api, applied: SimulatedWorld
 ) -> None:
     runner.sagespec(plan_in(applied, *JOBS, endpoint(weight=30), endpoint("other")), exit_code=2)
     api.added(api.comments, {"body": "<!-- sagespec comment staging -->\nmine", "user": {"type": "User"}})
@@ -661,7 +659,7 @@ def test_each_title_has_its_comment_and_a_copied_marker_is_left_alone(
     assert api.comments[2]["body"].startswith("<!-- sagespec comment --%3E%20%3Cb%3E -->\n### sagespec plan (--? ?b?):")
 
 
-def test_the_comment_is_found_behind_many_others(runner: Runner, api: Api, applied: Simulation) -> None:
+def test_the_comment_is_found_behind_many_others(runner: Runner, api: Api, applied: SimulatedWorld) -> None:
     for number in range(230):
         api.added(api.comments, {"body": str(number)})
     runner.sagespec(plan_in(applied, *JOBS, endpoint(weight=30), endpoint("other")), exit_code=2)
@@ -670,7 +668,7 @@ def test_the_comment_is_found_behind_many_others(runner: Runner, api: Api, appli
     assert len(api.comments) == 231
 
 
-def test_a_pull_request_from_a_fork_is_not_commented(tmp_path: Path, api: Api, applied: Simulation) -> None:
+def test_a_pull_request_from_a_fork_is_not_commented(tmp_path: Path, api: Api, applied: SimulatedWorld) -> None:
     runner = Runner(tmp_path / "runner", api.url, FROM_A_FORK)
     runner.sagespec(plan_in(applied, *JOBS, endpoint(weight=30), endpoint("other")), exit_code=2)
     ended = runner.run(comment="true")
@@ -679,7 +677,7 @@ def test_a_pull_request_from_a_fork_is_not_commented(tmp_path: Path, api: Api, a
     assert api.calls == []
 
 
-def test_a_push_has_no_pull_request_to_comment(tmp_path: Path, api: Api, applied: Simulation) -> None:
+def test_a_push_has_no_pull_request_to_comment(tmp_path: Path, api: Api, applied: SimulatedWorld) -> None:
     runner = Runner(tmp_path / "runner", api.url, {"ref": "refs/heads/main"})
     runner.sagespec(plan_in(applied, *JOBS, endpoint(weight=30), endpoint("other")), exit_code=2)
     assert runner.run(comment="true").outcome == "success"
@@ -688,7 +686,7 @@ def test_a_push_has_no_pull_request_to_comment(tmp_path: Path, api: Api, applied
 
 @pytest.mark.parametrize(("answers", "calls"), [([403], 1), ([502, 502, 502], 3)])
 def test_a_comment_that_is_refused_does_not_fail_the_job(
-    runner: Runner, api: Api, applied: Simulation, answers: list[int], calls: int
+    runner: Runner, api: Api, applied: SimulatedWorld, answers: list[int], calls: int
 ) -> None:
     api.answers = answers
     runner.sagespec(plan_in(applied, *JOBS, endpoint(weight=30), endpoint("other")), exit_code=2)
@@ -698,7 +696,7 @@ def test_a_comment_that_is_refused_does_not_fail_the_job(
     assert len(api.calls) == calls
 
 
-def test_a_passing_error_of_the_api_is_waited_out(runner: Runner, api: Api, applied: Simulation) -> None:
+def test_a_passing_error_of_the_api_is_waited_out(runner: Runner, api: Api, applied: SimulatedWorld) -> None:
     api.answers = [502, 503]
     runner.sagespec(plan_in(applied, *JOBS, endpoint(weight=30), endpoint("other")), exit_code=2)
     runner.run(comment="true")
@@ -708,14 +706,14 @@ def test_a_passing_error_of_the_api_is_waited_out(runner: Runner, api: Api, appl
 # -- the issue ---------------------------------------------------------------------------------------
 
 
-def test_one_issue_is_opened_edited_and_closed(runner: Runner, api: Api, applied: Simulation) -> None:
+def test_one_issue_is_opened_edited_and_closed(runner: Runner, api: Api, applied: SimulatedWorld) -> None:
     as_is = [*JOBS, endpoint(), endpoint("other")]
     runner.sagespec(plan_in(applied, *as_is))
     runner.run(issue="true")
     assert api.issues == []
 
-    gone = next(name for name, container in applied.containers.items() if container.address.name == "other")
-    lost = applied.containers.pop(gone)
+    lost = next(c for c in applied.engine.all.values() if c.launch.address.name == "other")
+    applied.runtime.remove(lost.launch.name)
     runner.sagespec(plan_in(applied, *as_is), exit_code=2)
     for _ in range(2):
         runner.run(issue="true")
@@ -727,12 +725,12 @@ def test_one_issue_is_opened_edited_and_closed(runner: Runner, api: Api, applied
     runner.run(issue="true")
     assert "its container is gone" in api.issues[0]["body"], "not known is not clean"
 
-    applied.containers[gone] = lost
+    applied.engine.all[lost.launch.name] = lost
     runner.sagespec(plan_in(applied, *as_is))
     runner.run(issue="true")
     assert (api.issues[0]["state"], api.issues[0]["state_reason"]) == ("closed", "completed")
 
-    applied.containers.pop(gone)
+    applied.runtime.remove(lost.launch.name)
     runner.sagespec(plan_in(applied, *as_is), exit_code=2)
     runner.run(issue="true")
     assert len(api.issues) == 2, "a closed issue stays closed"
@@ -740,7 +738,7 @@ def test_one_issue_is_opened_edited_and_closed(runner: Runner, api: Api, applied
 
 def test_an_issue_that_cannot_be_written_fails_the_job(runner: Runner, api: Api) -> None:
     api.answers = [403]
-    runner.sagespec(plan_in(Simulation(), *JOBS), exit_code=2)
+    runner.sagespec(plan_in(SimulatedWorld(), *JOBS), exit_code=2)
     ended = runner.run(issue="true")
     assert ended.outcome == "failure"
     assert re.search("::error title=The issue could not be written::.*403.*`issues: write`", ended.log)

@@ -14,8 +14,8 @@ from sagespec.events import Caller, Event, EventKind, Result
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.state.addresses import job_address
 from tests.fakes import Behaviour
+from tests.fakes.clock import START
 from tests.place import Place, kill_at_every_effect
-from tests.simulation import START
 
 
 def test_killed_before_any_effect_of_a_first_apply_the_next_reaches_the_same_end(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ class FakeEngine:
         self.changed = threading.Condition(threading.RLock())
         self.history: list[tuple[str, str]] = []  # (project, container) of each start, death and removal
         self._behaviours: dict[str, Behaviour] = {}
-        self.tables: dict[str, Table] = {}  # what the gateway was told, by project
+        self.tables: dict[str, Table] = {}  # what each gateway was told, by container
         self._next_port = 20000
 
     def behave(self, whom: str, behaviour: Behaviour) -> None:

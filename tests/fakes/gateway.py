@@ -11,7 +11,7 @@ from sagespec.gateway.gateway import Gateway
 from sagespec.gateway.table import Places, Table, TargetKey
 from sagespec.spec.project import GatewaySettings
 from sagespec.state.addresses import GATEWAY
-from sagespec.state.observed import Container, ContainerState, ObservedGateway, Probe, Route, Target
+from sagespec.state.observed import Container, ObservedGateway, Probe, Route, Target
 from tests.fakes.runtime import FakeRuntime
 
 
@@ -20,17 +20,19 @@ class FakeGateway(Gateway):
 
     def __init__(self, runtime: FakeRuntime, project_name: str, settings: GatewaySettings | None = None) -> None:
         super().__init__(runtime, project_name, settings or GatewaySettings())
-        self._engine, self._faults, self._project_name = runtime.engine, runtime.faults, project_name
+        self._engine, self._faults = runtime.engine, runtime.faults
 
     def start(self, report: Report) -> None:
+        """Routes are kept, also those of a gateway with other settings."""
         for container in self._runtime.containers():
             if container.address == GATEWAY and container.name != self._name:
+                self._engine.tables[self._name] = self._engine.tables.pop(container.name, Table())
                 self._runtime.remove(container.name)
         self._runtime.create([self.launch()])
         self._runtime.start(self._name)
 
     def observe(self, containers: Collection[Container]) -> ObservedGateway:
-        if not any(c.name == self._name and c.state is ContainerState.RUNNING for c in containers):
+        if not any(c.name == self._name for c in containers) or not self._is_running():
             return ObservedGateway()
         table = self._table()
         routes = {name: route for name, route in table.routes.items() if route.targets}
@@ -72,11 +74,13 @@ class FakeGateway(Gateway):
         return Probe(healthy, container.behaviour.active_requests if healthy else 0, "127.0.0.1", container.port)
 
     def _table(self) -> Table:
-        container = self._runtime.inspect(self._name)
-        if container is None or container.state is not ContainerState.RUNNING:
+        if not self._is_running():
             raise WorldError("the gateway does not answer")
-        return self._engine.tables.get(self._project_name, Table())
+        return self._engine.tables.get(self._name, Table())
+
+    def _is_running(self) -> bool:
+        return self._probe(self._name).healthy
 
     def _change(self, change: Callable[[Table], Table]) -> None:
         with self._lock:
-            self._engine.tables[self._project_name] = change(self._table())
+            self._engine.tables[self._name] = change(self._table())

@@ -50,8 +50,9 @@ class FakeRuntime:
     def containers(self) -> tuple[Container, ...]:
         self.faults.look()
         with self.engine.changed:
-            found = (self.find(name) for name in sorted(self.engine.all))
-            return tuple(container.observed() for container in found if container)
+            self.engine.settle()
+            ours = (c for _, c in sorted(self.engine.all.items()) if c.project_name == self._project_name)
+            return tuple(container.observed() for container in ours)
 
     def inspect(self, name: str) -> Container | None:
         with self.engine.changed:
@@ -123,6 +124,7 @@ class FakeRuntime:
             container = self.find(name)
             if container:
                 del self.engine.all[name]
+                self.engine.tables.pop(name, None)
                 used = {mount.volume for other in self.engine.all.values() for mount in other.launch.mounts}
                 for volume in self.engine.volumes.keys() - used:
                     del self.engine.volumes[volume]

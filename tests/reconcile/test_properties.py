@@ -6,7 +6,9 @@ there; containers die and vanish; models are unhealthy and jobs fail. Then all i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -17,12 +19,13 @@ from sagespec.plan import Action
 from sagespec.reconcile.options import Options
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
-from sagespec.state.observed import ContainerState
 from tests.fakes.specs import desired_from
-from tests.simulation import START, Simulation
+from tests.fakes.world import SimulatedWorld
+from tests.reconcile.happenings import HAPPENINGS
 
 RANDOMS = st.randoms(use_true_random=False)
 VERSIONS = st.integers(1, 4)
+JOBS = [{"kind": "TrainingJob", "name": "churn", "version": version} for version in range(1, 5)]
 WEIGHTS = st.sampled_from([0, 1, 10, 50, 90])
 
 
@@ -52,9 +55,20 @@ def endpoints(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def specs(draw: st.DrawFn) -> Desired:
-    jobs = [{"kind": "TrainingJob", "name": "churn", "version": version} for version in range(1, 5)]
     asked = draw(st.lists(endpoints(), max_size=2, unique_by=lambda endpoint: endpoint["name"]))
-    return desired_from(*jobs, *asked)
+    return desired_from(*JOBS, *asked)
+
+
+@cache
+def trained() -> Mapping[str, bytes]:
+    """What a store holds when all of JOBS are trained: for properties that are not about training."""
+    world = SimulatedWorld()
+    world.settle(desired_from(*JOBS))
+    return world.objects
+
+
+def trained_without(versions: set[int]) -> Mapping[str, bytes]:
+    return {key: data for key, data in trained().items() if int(key.split("/")[3]) not in versions}
 
 
 @st.composite
@@ -63,29 +77,18 @@ def accidents(draw: st.DrawFn) -> list[tuple[str, int]]:
     return draw(st.lists(st.tuples(kinds, st.integers(0, 20)), max_size=3))
 
 
-def befall(world: Simulation, accident: tuple[str, int]) -> None:
+def befall(world: SimulatedWorld, accident: tuple[str, int]) -> None:
     kind, index = accident
-    if kind == "route lost":
-        names = sorted(world.routes)
-        if names:
-            del world.routes[names[index % len(names)]]
-        return
-    names = sorted(world.containers)
-    if not names:
-        return
-    name = names[index % len(names)]
-    if kind == "gone":
-        if world.containers.pop(name).address.kind == "gateway":
-            world.routes.clear()
-        return
-    state = ContainerState.EXITED if kind == "exited" else ContainerState.CREATED
-    world.containers[name] = replace(world.containers[name], state=state, exit_code=1)
+    addresses = [str(container.address) for container in world.containers]
+    names = sorted(world.routes) if kind == "route lost" else addresses
+    if names:
+        HAPPENINGS[kind](world, names[index % len(names)])
 
 
 class Watcher:
     """Checks the world after every single action. `prunes`: endpoints that no spec names may stop answering."""
 
-    def __init__(self, world: Simulation) -> None:
+    def __init__(self, world: SimulatedWorld) -> None:
         self.world = world
         self.prunes = False
         self.served: set[str] = set()
@@ -109,30 +112,32 @@ class Watcher:
         }
 
 
-def the_world(failing: set[int], unhealthy: set[int], rng: Random) -> tuple[Simulation, Watcher]:
-    world = Simulation(
-        failing_jobs={Address("job", "churn", version) for version in failing},
-        unhealthy={f"churn@{version}" for version in unhealthy},
-        gateway_hash=desired_from().gateway_hash,
-        now=START,
-        choose=rng.choice,
-    )
-    watcher = Watcher(world)
-    world.check = watcher
-    return world, watcher
+def watched(world: SimulatedWorld) -> Watcher:
+    world.check = watcher = Watcher(world)
+    return watcher
 
 
 @settings(max_examples=150, deadline=None)
 @given(
     series=st.lists(st.tuples(specs(), st.integers(0, 12), accidents()), min_size=1, max_size=4),
     failing=st.sets(VERSIONS, max_size=1),
+    untrained=st.sets(VERSIONS, max_size=2),
     unhealthy=st.sets(VERSIONS, max_size=1),
     rng=RANDOMS,
 )
 def test_any_history_of_edits_kills_and_accidents_settles(
-    series: list[tuple[Desired, int, list[tuple[str, int]]]], failing: set[int], unhealthy: set[int], rng: Random
+    series: list[tuple[Desired, int, list[tuple[str, int]]]],
+    failing: set[int],
+    untrained: set[int],
+    unhealthy: set[int],
+    rng: Random,
 ) -> None:
-    world, watcher = the_world(failing, unhealthy, rng)
+    world = SimulatedWorld(choose=rng.choice, stored=trained_without(failing | untrained))
+    for version in failing:
+        world.fail_job(Address("job", "churn", version))
+    for version in unhealthy:
+        world.turn_unhealthy(f"churn@{version}")
+    watcher = watched(world)
     for desired, killed_after, accidents_then in series:
         watcher.served = watcher.serving()
         world.carry_out(world.plan(desired), set(), limit=killed_after)
@@ -152,7 +157,7 @@ def test_any_history_of_edits_kills_and_accidents_settles(
                 shares = {t.variant: t.weight for t in world.routes[endpoint.name].targets}
                 assert shares == {v.name: v.weight for v in endpoint.variants}
     assert all(times == 1 for job, times in watcher.trained.items() if job not in world.failing_jobs)
-    assert not [c for c in world.containers.values() if c.address.kind == "job"]
+    assert not [c for c in world.containers if c.address.kind == "job"]
 
 
 @settings(max_examples=60, deadline=None)
@@ -160,7 +165,8 @@ def test_any_history_of_edits_kills_and_accidents_settles(
 def test_pruning_leaves_exactly_what_is_asked_and_what_is_protected(
     before: Desired, after: Desired, kills: list[int], rng: Random
 ) -> None:
-    world, watcher = the_world(set(), set(), rng)
+    world = SimulatedWorld(choose=rng.choice, stored=trained())
+    watcher = watched(world)
     watcher.prunes = True
     world.settle(before)
     options = Options(prune=True, allow_empty=True)
@@ -171,7 +177,7 @@ def test_pruning_leaves_exactly_what_is_asked_and_what_is_protected(
     world.settle(after, options)
     protected = {endpoint.name for endpoint in before.endpoints if endpoint.protect}
     wanted = {endpoint.name for endpoint in after.endpoints}
-    live = {c.address.name for c in world.containers.values() if c.address.kind == "endpoint"}
+    live = {c.address.name for c in world.containers if c.address.kind == "endpoint"}
     assert wanted <= live <= wanted | protected
     assert protected <= live
 
@@ -179,7 +185,8 @@ def test_pruning_leaves_exactly_what_is_asked_and_what_is_protected(
 @settings(max_examples=60, deadline=None)
 @given(desired=specs(), others=specs(), rng=RANDOMS)
 def test_equal_worlds_give_equal_plans(desired: Desired, others: Desired, rng: Random) -> None:
-    world, _ = the_world(set(), set(), rng)
+    world = SimulatedWorld(choose=rng.choice, stored=trained())
+    watched(world)
     world.settle(others)
     assert world.plan(desired) == world.plan(desired)
     assert world.plan(desired).text() == world.plan(desired).text()
@@ -188,7 +195,8 @@ def test_equal_worlds_give_equal_plans(desired: Desired, others: Desired, rng: R
 @settings(max_examples=80, deadline=None)
 @given(before=specs(), after=specs(), rng=RANDOMS)
 def test_a_change_of_weights_alone_touches_no_container(before: Desired, after: Desired, rng: Random) -> None:
-    world, _ = the_world(set(), set(), rng)
+    world = SimulatedWorld(choose=rng.choice, stored=trained())
+    watched(world)
     world.settle(before)
     for endpoint in after.endpoints:
         live = next((e for e in before.endpoints if e.name == endpoint.name), None)

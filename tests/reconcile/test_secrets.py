@@ -10,7 +10,7 @@ import pytest
 from sagespec.errors import InternalError
 from sagespec.plan import MASK, Change, Plan
 from tests.fakes.specs import desired_from
-from tests.simulation import Simulation
+from tests.fakes.world import SimulatedWorld
 
 JOB = {"kind": "TrainingJob", "name": "churn", "version": 1}
 URL = "postgres://ada:hunter{}@db/x"
@@ -33,7 +33,7 @@ def everything_of(plan: Plan) -> str:
 
 
 def test_a_new_and_a_changed_environment_are_in_no_plan() -> None:
-    world = Simulation(gateway_hash=desired_from().gateway_hash)
+    world = SimulatedWorld()
     assert "hunter" not in everything_of(world.plan(desired_from(job(1), endpoint(1))))
     world.settle(desired_from(JOB, endpoint(1)))
     plan = world.plan(desired_from(JOB, endpoint(2)))
@@ -42,7 +42,7 @@ def test_a_new_and_a_changed_environment_are_in_no_plan() -> None:
 
 
 def test_a_refused_change_of_a_job_names_the_field_alone() -> None:
-    world = Simulation(gateway_hash=desired_from().gateway_hash)
+    world = SimulatedWorld()
     world.settle(desired_from(job(1)))
     plan = world.plan(desired_from(job(2)))
     assert "hunter" not in everything_of(plan)
@@ -53,9 +53,9 @@ def test_a_refused_change_of_a_job_names_the_field_alone() -> None:
 
 
 def test_a_failed_job_that_changed_is_run_with_its_secrets_masked() -> None:
-    world = Simulation(gateway_hash=desired_from().gateway_hash)
+    world = SimulatedWorld()
     first = desired_from(job(1))
-    world.failing_jobs.add(first.jobs[0].address)
+    world.fail_job(first.jobs[0].address)
     world.settle(first)
     plan = world.plan(desired_from(job(2)))
     assert "hunter" not in everything_of(plan)

@@ -14,8 +14,8 @@ from sagespec.reconcile.reconcile import reconcile
 from sagespec.reconcile.turns import RESOURCES, Amounts, Request, Turns, beyond, holders, needs_of, turns
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.observed import Capacity, Container, ContainerState, Observed
+from tests.fakes.clock import START
 from tests.fakes.specs import desired_from
-from tests.simulation import START
 
 GIB = 2**30
 ENGINE = Capacity(cpus=4, memory=8 * GIB, gpus=("GPU-a", "GPU-b"))

@@ -9,7 +9,7 @@ import pytest
 from sagespec.spec.document import Update, update_class
 from sagespec.spec.endpoint import Endpoint, Rollout, Variant
 from tests.fakes.specs import desired_from
-from tests.simulation import Simulation
+from tests.fakes.world import SimulatedWorld
 
 JOBS = [{"kind": "TrainingJob", "name": "churn", "version": version} for version in (1, 2)]
 OF_A_JOB = {"name": "stable", "model": "churn@1", "instances": 2}
@@ -52,7 +52,7 @@ def endpoint(variant: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 def deeds(before: dict[str, Any], after: dict[str, Any]) -> tuple[set[str], int]:
     """The verbs of the plan that leads from one spec to the other, and how many containers it starts."""
-    world = Simulation(gateway_hash=desired_from().gateway_hash)
+    world = SimulatedWorld()
     world.settle(desired_from(*JOBS, before))
     actions = world.plan(desired_from(*JOBS, after)).actions
     return {action.verb for action in actions}, sum(action.verb == "start-instance" for action in actions)

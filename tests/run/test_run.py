@@ -14,9 +14,9 @@ from sagespec.reconcile.reconcile import reconcile
 from sagespec.state.addresses import job_address
 from sagespec.state.manifest import JobStatus
 from tests.fakes import TRAINS, Behaviour
+from tests.fakes.clock import START
 from tests.fakes.specs import PROJECT
 from tests.place import Place, kill_at_every_effect, manifest_of
-from tests.simulation import START
 
 
 def test_killed_before_any_effect_of_a_job_with_pipes_the_next_reaches_the_same_end(tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""What a case may say has happened to the world: `- WHAT: WHOM`, where the key is one of HAPPENINGS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from sagespec.events import silent
+from sagespec.reconcile.instances import UNHEALTHY_GRACE
+from sagespec.run.launches import training_launches
+from sagespec.spec.project import GatewaySettings
+from sagespec.state.addresses import GATEWAY, Address
+from sagespec.state.desired import Desired
+from sagespec.state.labels import container_name
+from sagespec.state.launches import Launch
+from sagespec.state.observed import ContainerState
+from sagespec.state.revision import RevisionStatus, live_revision
+from tests.fakes.engine import SERVES
+from tests.fakes.gateway import FakeGateway
+from tests.fakes.specs import PROJECT
+from tests.fakes.world import NEVER_HEALTHY, SimulatedWorld
+
+
+def gone(world: SimulatedWorld, address: str) -> None:
+    world.runtime.remove(world.container_at(Address.parse(address)).launch.name)
+
+
+def exited(world: SimulatedWorld, address: str) -> None:
+    world.engine.end(world.container_at(Address.parse(address)), 137)
+
+
+def created(world: SimulatedWorld, address: str) -> None:
+    """An earlier run was killed before it started the container."""
+    world.container_at(Address.parse(address)).state = ContainerState.CREATED
+
+
+def silent_model(world: SimulatedWorld, model: str) -> None:
+    """Its instances stopped answering /ping, longer ago than is borne."""
+    world.turn_unhealthy(model)
+    world.clock.sleep((UNHEALTHY_GRACE + timedelta(seconds=1)).total_seconds())
+
+
+def route_lost(world: SimulatedWorld, endpoint_name: str) -> None:
+    world.gateway.set_route(endpoint_name, None, {})
+
+
+def route_changed(world: SimulatedWorld, endpoint_name: str) -> None:
+    route = world.routes[endpoint_name]
+    even = replace(route, targets=tuple(replace(target, weight=1.0) for target in route.targets))
+    world.gateway.set_route(endpoint_name, even, {c.name: (c.host, c.port) for c in world.containers})
+
+
+def gateway(world: SimulatedWorld, what: str) -> None:
+    match what:
+        case "gone":
+            gone(world, str(GATEWAY))
+        case "exited":
+            exited(world, str(GATEWAY))
+        case "silent":
+            world.container_at(GATEWAY).behaviour = NEVER_HEALTHY
+        case "changed":  # it was started with another port
+            FakeGateway(world.runtime, PROJECT, GatewaySettings(port=8081)).start(silent)
+        case _:
+            raise AssertionError(f"a gateway is never {what!r}")
+
+
+def rolled_back(world: SimulatedWorld, endpoint_name: str) -> None:
+    """As Project.rollback records it: the earlier live revision again, instead of the present one."""
+    history = world.records.history(endpoint_name)
+    live = live_revision(history)
+    assert live
+    earlier = next(r for r in reversed(history) if r.status is RevisionStatus.LIVE and r.number < live.number)
+    again = {"number": history[-1].number + 1, "instead_of": live.hash}
+    world.records.write_revision(earlier.model_copy(update=again))
+    world.records.write_revision(live.model_copy(update={"status": RevisionStatus.ROLLED_BACK}))
+
+
+BEFORE_ANYTHING_RUNS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
+    "unhealthy": SimulatedWorld.turn_unhealthy,  # MODEL
+    "failing": lambda world, address: world.fail_job(Address.parse(address)),
+}
+HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
+    "gone": gone,  # ADDRESS
+    "exited": exited,
+    "created": created,
+    "silent": silent_model,  # MODEL
+    "route lost": route_lost,  # ENDPOINT
+    "route changed": route_changed,
+    "rolled back": rolled_back,
+    "gateway": gateway,  # gone | exited | silent | changed
+}
+
+
+def begin(world: SimulatedWorld, desired: Desired) -> None:
+    """The containers of these jobs and endpoints run, as an earlier sagespec started them; nobody followed them."""
+    launches = [launch for job in desired.jobs for launch in training_launches(PROJECT, job)]
+    for endpoint in desired.endpoints:
+        for variant in endpoint.variants:
+            for number in range(variant.instances):
+                address = Address("endpoint", endpoint.name, variant=variant.name, instance=number)
+                name = container_name(PROJECT, address, variant.hash)
+                launches.append(Launch(name, address, variant.hash, variant.program, "serve"))
+    start_all(world, launches)
+
+
+def start_all(world: SimulatedWorld, launches: Sequence[Launch]) -> None:
+    for launch in launches:
+        world.engine.behave(launch.name, SERVES)  # it does not end by itself
+        world.runtime.create([launch])
+        world.runtime.start(launch.name)
