@@ -1,37 +1,37 @@
-"""The rows of `sagespec status`: what is asked beside what is there."""
+"""The rows of `sagespec status`: the specs beside reality."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
 
-from sagespec.show.figures import iso, metrics_text, milliseconds_text, percent_text, seconds_text
+from sagespec.show.figures import metrics_text, milliseconds_text, percent_text, seconds_text
 from sagespec.show.screen import Cell, Screen
+from sagespec.verbs.states import EndpointState, EndpointWord, JobState, JobWord, Status, VariantState
 
-if TYPE_CHECKING:
-    from sagespec.verbs.states import EndpointState, JobState, Status, VariantState
-
-_STATE_TONES = {
-    "trained": "good",
-    "serving": "good",
-    "running": "change",
-    "pending": "change",
-    "waiting": "change",
-    "stray": "change",
-    "degraded": "bad",
-    "held": "bad",
-    "failed": "bad",
-    "stopped": "bad",
-    "refused": "bad",
+JOB_TONES = {
+    JobWord.TRAINED: "good",
+    JobWord.RUNNING: "change",
+    JobWord.WAITING: "change",
+    JobWord.FAILED: "bad",
+    JobWord.STOPPED: "bad",
+    JobWord.REFUSED: "bad",
+}
+ENDPOINT_TONES = {
+    EndpointWord.SERVING: "good",
+    EndpointWord.PENDING: "change",
+    EndpointWord.WAITING: "change",
+    EndpointWord.ORPHANED: "change",
+    EndpointWord.DEGRADED: "bad",
+    EndpointWord.BLOCKED: "bad",
 }
 
 
 def write_status(screen: Screen, status: Status, *, in_place: bool = False) -> None:
-    """Jobs and endpoints, what is asked beside what is there. in_place: over what is on the terminal now."""
+    """Jobs and endpoints, the specs beside reality. in_place: over what is on the terminal now."""
     if in_place and screen.live:
         screen.clear()
     if screen.format == "json":
-        screen.document(status_json(status))
+        screen.document(status.as_json())
         return
     gateway = f"gateway {status.gateway}" if status.gateway else "gateway not running"
     screen.line((f"runtime {status.runtime}; store {status.store}; {gateway}", "dim"))
@@ -44,64 +44,19 @@ def write_status(screen: Screen, status: Status, *, in_place: bool = False) -> N
         screen.line("\nno jobs and no endpoints: add a spec to specs/, or begin with `sagespec init`")
 
 
-def status_json(status: Status) -> dict[str, Any]:
-    return {
-        "runtime": status.runtime,
-        "store": status.store,
-        "gateway": status.gateway,
-        "jobs": [
-            {
-                "address": str(job.address),
-                "state": job.state,
-                "detail": job.detail,
-                "metrics": dict(job.metrics or {}),
-                "seconds": job.seconds,
-                "ended_at": iso(job.ended_at),
-            }
-            for job in status.jobs
-        ],
-        "endpoints": [
-            {
-                "address": str(endpoint.address),
-                "state": endpoint.state,
-                "detail": endpoint.detail,
-                "url": endpoint.url,
-                "revision": endpoint.revision,
-                "variants": [_variant_json(variant) for variant in endpoint.variants],
-            }
-            for endpoint in status.endpoints
-        ],
-    }
-
-
-def _variant_json(variant: VariantState) -> dict[str, Any]:
-    return {
-        "name": variant.name,
-        "model": variant.model,
-        "share_asked": round(variant.share_asked, 6),
-        "share_live": round(variant.share_live, 6),
-        "instances_asked": variant.instances_asked,
-        "instances_healthy": variant.instances_healthy,
-        "requests": variant.requests,
-        "errors": variant.errors,
-        "p50_ms": variant.p50,
-        "p99_ms": variant.p99,
-    }
-
-
 def _job_row(job: JobState) -> list[Cell]:
     shown = metrics_text(job.metrics or {})
     seconds = job.seconds
-    if job.state == "running" and job.ended_at:
+    if job.state is JobWord.RUNNING and job.ended_at:
         seconds = (datetime.now(UTC) - job.ended_at).total_seconds()
     took = "" if seconds is None else seconds_text(seconds)
     detail = job.detail.split("\n")[0]
-    return [str(job.address), (job.state, _STATE_TONES[job.state]), took, "; ".join(p for p in (shown, detail) if p)]
+    return [str(job.address), (job.state, JOB_TONES[job.state]), took, "; ".join(p for p in (shown, detail) if p)]
 
 
 def _write_endpoint(screen: Screen, endpoint: EndpointState) -> None:
     revision = f"revision {endpoint.revision}" if endpoint.revision else "no revision yet"
-    state = (endpoint.state, _STATE_TONES[endpoint.state])
+    state = (endpoint.state, ENDPOINT_TONES[endpoint.state])
     screen.line("\n", (str(endpoint.address), "bold"), "  ", state, "  ", f"{revision}  ", (endpoint.url, "name"))
     if endpoint.detail:
         screen.line("  ", (endpoint.detail, "bad"))
@@ -120,6 +75,6 @@ def _variant_row(variant: VariantState) -> list[Cell]:
         (healthy, "bad" if variant.instances_healthy < variant.instances_asked else "good"),
         f"{variant.requests:,}",
         (f"{variant.errors:,}", "bad" if variant.errors else ""),
-        milliseconds_text(variant.p50),
-        milliseconds_text(variant.p99),
+        milliseconds_text(variant.p50_ms),
+        milliseconds_text(variant.p99_ms),
     ]

@@ -6,8 +6,10 @@ Made by `verbs.status` from one snapshot, its plan and the gateway's counters; s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from enum import StrEnum
+from typing import Any
 
 from sagespec.errors import Problem
 from sagespec.gateway.answers import Counters
@@ -22,16 +24,44 @@ from sagespec.state.revision import live_revision
 CounterKey = tuple[str, str, str]  # endpoint, variant, hash
 
 
+class JobWord(StrEnum):
+    TRAINED = "trained"
+    RUNNING = "running"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    WAITING = "waiting"  # to be run
+    REFUSED = "refused"  # the plan refuses its spec
+
+
+class EndpointWord(StrEnum):
+    SERVING = "serving"
+    DEGRADED = "degraded"  # fewer healthy instances than the spec asks for
+    PENDING = "pending"  # its spec is not applied yet
+    BLOCKED = "blocked"  # its spec was given up, or is refused
+    WAITING = "waiting"  # nothing is served yet
+    ORPHANED = "orphaned"  # in no spec
+
+
 @dataclass(frozen=True)
 class JobState:
-    """One row of `status`: state is trained, running, failed, stopped, waiting (to be run) or refused."""
+    """One row of `status`."""
 
     address: Address
-    state: str
+    state: JobWord
     detail: str = ""
     metrics: Mapping[str, float] | None = None
     seconds: float | None = None
     ended_at: datetime | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "address": str(self.address),
+            "state": self.state.value,
+            "detail": self.detail,
+            "metrics": dict(self.metrics or {}),
+            "seconds": self.seconds,
+            "ended_at": self.ended_at.isoformat() if self.ended_at else None,
+        }
 
 
 @dataclass(frozen=True)
@@ -47,21 +77,34 @@ class VariantState:
     instances_healthy: int
     requests: int = 0
     errors: int = 0
-    p50: float | None = None
-    p99: float | None = None
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        shares = {"share_asked": round(self.share_asked, 6), "share_live": round(self.share_live, 6)}
+        return asdict(self) | shares
 
 
 @dataclass(frozen=True)
 class EndpointState:
-    """One endpoint. state is serving, degraded, pending (its spec is not applied yet), held (its spec was given up),
-    waiting or stray (in no spec)."""
+    """One endpoint and its variants."""
 
     address: Address
-    state: str
+    state: EndpointWord
     url: str
     revision: int | None
     variants: tuple[VariantState, ...]
     detail: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "address": str(self.address),
+            "state": self.state.value,
+            "detail": self.detail,
+            "url": self.url,
+            "revision": self.revision,
+            "variants": [variant.as_json() for variant in self.variants],
+        }
 
 
 @dataclass(frozen=True)
@@ -71,6 +114,16 @@ class Status:
     gateway: str  # address, or '' when it does not run
     runtime: str
     store: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The stable JSON form, documented in docs/commands.md."""
+        return {
+            "runtime": self.runtime,
+            "store": self.store,
+            "gateway": self.gateway,
+            "jobs": [job.as_json() for job in self.jobs],
+            "endpoints": [endpoint.as_json() for endpoint in self.endpoints],
+        }
 
 
 def job_state(
@@ -89,15 +142,15 @@ def job_state(
     if running:
         since = min((c.started_at for c in running if c.started_at), default=None)
         detail = f"{len(running)} containers" if len(running) > 1 else ""
-        return JobState(address, "running", detail, live_metrics, ended_at=since)
+        return JobState(address, JobWord.RUNNING, detail, live_metrics, ended_at=since)
     if manifest is None:
         if problem:
-            return JobState(address, "refused", problem.what)
-        return JobState(address, "waiting", waits_for or "not trained yet")
+            return JobState(address, JobWord.REFUSED, problem.what)
+        return JobState(address, JobWord.WAITING, waits_for or "not trained yet")
     if manifest.status is JobStatus.COMPLETED:
-        state, detail = ("refused", problem.what) if problem else ("trained", "")
+        state, detail = (JobWord.REFUSED, problem.what) if problem else (JobWord.TRAINED, "")
     else:
-        state, detail = manifest.status.value, manifest.reason
+        state, detail = JobWord(manifest.status.value), manifest.reason
     seconds = (manifest.ended_at - manifest.started_at).total_seconds()
     return JobState(address, state, detail, manifest.metrics, seconds, manifest.ended_at)
 
@@ -187,8 +240,8 @@ def _variant_states(
                 instances_healthy=healthy,
                 requests=sum(c.requests for c in counted),
                 errors=sum(c.errors for c in counted),
-                p50=max((c.p50_ms for c in counted if c.p50_ms is not None), default=None),
-                p99=max((c.p99_ms for c in counted if c.p99_ms is not None), default=None),
+                p50_ms=max((c.p50_ms for c in counted if c.p50_ms is not None), default=None),
+                p99_ms=max((c.p99_ms for c in counted if c.p99_ms is not None), default=None),
             )
         )
     return tuple(states)
@@ -200,13 +253,13 @@ def _endpoint_word(
     problem: Problem | None,
     pending: bool,
     variants: Sequence[VariantState],
-) -> str:
+) -> EndpointWord:
     if asked is None:
-        return "stray"
+        return EndpointWord.ORPHANED
     if problem:
-        return "held"
+        return EndpointWord.BLOCKED
     if route is None:
-        return "waiting"
+        return EndpointWord.WAITING
     if any(v.instances_healthy < v.instances_asked for v in variants):
-        return "degraded"
-    return "pending" if pending else "serving"
+        return EndpointWord.DEGRADED
+    return EndpointWord.PENDING if pending else EndpointWord.SERVING

@@ -15,6 +15,7 @@ from sagespec.plan import Reason
 from sagespec.state.faults import FaultKind
 from sagespec.state.manifest import JobStatus
 from sagespec.state.revision import RevisionStatus
+from sagespec.verbs.states import EndpointWord, JobWord
 from tests.docs.commands import commands
 from tests.docs.pages import ROOT, Line, all_lines, lines, rows, section, spans
 
@@ -152,3 +153,9 @@ def test_the_page_has_every_field_of_json_that_it_shows() -> None:
 def test_the_page_of_jobs_has_every_kind_of_fault() -> None:
     kinds = {row[0].strip("`").partition(":")[0] for row in rows(section(ROOT / "docs" / "jobs.md", "## Whose fault"))}
     assert kinds == set(FaultKind) - {FaultKind.OTHER}
+
+
+def test_the_states_of_jobs_and_endpoints_are_those_of_the_code() -> None:
+    text = section(PAGE, "## sagespec status")
+    listed = [word for row in rows(text) for word in spans(row[0]) if not word.startswith("-")]
+    assert sorted(listed) == sorted([*(word.value for word in JobWord), *(word.value for word in EndpointWord)])

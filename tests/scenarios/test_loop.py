@@ -137,7 +137,7 @@ def test_rollback_is_not_undone_by_the_next_apply(workspace: Workspace) -> None:
     workspace.run("rollback", "answers", "--reason", "it was worse")
     with workspace.project() as project:
         (state,) = project.status().endpoints
-    assert state.state == "held"
+    assert state.state == "blocked"
     again = workspace.json("apply", code=1)
     assert again["outcomes"] == []
     history = workspace.records().history("answers")
@@ -205,4 +205,4 @@ def test_rollback_to_a_version_whose_spec_is_gone(workspace: Workspace) -> None:
     workspace.run("rollback", "answers")
     assert workspace.names() == first
     assert workspace.json("apply", code=1)["outcomes"] == []
-    assert workspace.json("status")["endpoints"][0]["state"] == "held"
+    assert workspace.json("status")["endpoints"][0]["state"] == "blocked"

@@ -32,11 +32,12 @@ from sagespec.show import (
 )
 from sagespec.show.markdown import MARKDOWN_LIMIT
 from sagespec.show.screen import clean, hanging
+from sagespec.show.status import ENDPOINT_TONES, JOB_TONES
 from sagespec.show.verbs import VERBS
 from sagespec.state.addresses import GATEWAY, Address, endpoint_address, job_address
 from sagespec.state.manifest import Attempt, Git, JobStatus, Manifest
 from sagespec.state.revision import EndpointRecord, Revision, RevisionStatus
-from sagespec.verbs.states import EndpointState, JobState, Status, VariantState
+from sagespec.verbs.states import EndpointState, EndpointWord, JobState, JobWord, Status, VariantState
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CHURN = endpoint_address("churn")
@@ -401,11 +402,11 @@ def test_the_last_json_line_is_the_result() -> None:
 # -- status and history ----------------------------------------------------------------------------
 
 STATUS = Status(
-    jobs=(JobState(job_address("churn", 3), "trained", "", {"auc": 0.94028, "b": 1, "c": 2, "d": 3}, 83.0, NOW),),
+    jobs=(JobState(job_address("churn", 3), JobWord.TRAINED, "", {"auc": 0.94028, "b": 1, "c": 2, "d": 3}, 83.0, NOW),),
     endpoints=(
         EndpointState(
             CHURN,
-            "pending",
+            EndpointWord.PENDING,
             URLS["churn"],
             4,
             (
@@ -557,3 +558,8 @@ def test_colours_and_moving_lines_are_for_terminals(
 def test_long_texts_hang() -> None:
     assert hanging("one two three four five six seven", 4, 30, indent=2) == "one two three four five\n  six seven"
     assert hanging("as it is\nsecond", 4, None) == "as it is\n    second"
+
+
+def test_every_state_has_a_tone() -> None:
+    assert JOB_TONES.keys() == set(JobWord)
+    assert ENDPOINT_TONES.keys() == set(EndpointWord)
