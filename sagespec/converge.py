@@ -25,7 +25,7 @@ Look = Callable[[], tuple[Desired, Observed]]
 
 @dataclass(frozen=True)
 class Converged:
-    """plan: the last one, empty when all is as specified. outcomes: of all passes, in order."""
+    """plan: the last one, empty when everything is up to date. outcomes: of all passes, in order."""
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
@@ -41,7 +41,7 @@ class Converged:
 
     @property
     def ok(self) -> bool:
-        """Whether everything is as specified now."""
+        """Whether everything is up to date now."""
         return not self.plan.actions and not self.plan.refused and not self.failures and not self.cancelled
 
     def as_json(self) -> dict[str, object]:

@@ -1,6 +1,6 @@
-"""The loop that keeps the world as specified: woken by files, by the engine, and by a timer.
+"""The loop that keeps reality up to date with the specs: woken by files, by the engine, and by a timer.
 
-Called by `project`. What woke it does not matter to what is done: each pass looks at everything anew.
+Called by `project`. What woke it does not matter to what is done: each pass looks at everything again.
 Passes that find nothing to do say nothing. After a pass that failed the next one waits, longer each
 time, so that a broken thing is not hammered; an edited spec ends the wait at once.
 """
@@ -55,14 +55,14 @@ def watch(
 
 
 def _pass(converge_once: Callable[[], Converged], report: Report, cause: str, *, after_failure: bool) -> bool:
-    """One pass; whether all is well after it. Wrong specs and a refusing world or disk are told, not raised."""
+    """One pass; whether it failed in nothing. Wrong specs and a refusing world or disk are reported, not raised."""
     try:
         result = converge_once()
     except (SagespecError, OSError) as error:
         report(Event(EventKind.FAILED, text=str(error), action="watch", at=datetime.now(UTC)))
         return False
     if result.outcomes or after_failure:
-        text = "all is as specified" if result.ok else f"{len(result.failures)} failed"
+        text = "everything is up to date" if result.ok else f"{len(result.failures)} failed"
         report(Event(EventKind.SETTLED, text=f"{text} (woken by {cause})", at=datetime.now(UTC)))
     return not result.failures
 
@@ -131,7 +131,7 @@ def _watched(paths: Sequence[Path]) -> list[tuple[Path, bool]]:
 @contextmanager
 def _engine_wakes(runtime: Runtime, wakes: queue.SimpleQueue[str], report: Report) -> Iterator[None]:
     """Wakes from the engine's events. Where their stream ends (the engine was restarted), it is opened again;
-    meanwhile the timer goes on alone."""
+    until then the timer works alone."""
     leaving = threading.Event()
     streams: list[AbstractContextManager[Iterator[str]]] = []
 
@@ -143,9 +143,9 @@ def _engine_wakes(runtime: Runtime, wakes: queue.SimpleQueue[str], report: Repor
                     wakes.put(ENGINE)
             except WorldError as error:
                 if not leaving.is_set():
-                    report(Event(EventKind.NOTE, text=f"the engine's events ended, the timer goes on: {error}"))
+                    report(Event(EventKind.NOTE, text=f"the engine's events ended; the timer continues: {error}"))
             leaving.wait(REOPEN_SECONDS)
-            wakes.put(ENGINE)  # whatever happened meanwhile was not told
+            wakes.put(ENGINE)  # what happened meanwhile was not reported
 
     threading.Thread(target=pump, name="engine-events", daemon=True).start()
     try:

@@ -817,7 +817,7 @@ def test_a_project_is_planned_approved_applied_and_watched_for_drift(
         preview = runner.run(runtime="process")
         applied = runner.run(command="apply", runtime="process", expect_digest=preview.outputs["plan_digest"])
         assert applied.outcome == "success", applied.log
-        assert "all is as specified" in applied.summary
+        assert "everything is up to date" in applied.summary
         assert _tracked_processes(runner) == []
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/endpoints/churn/invocations",

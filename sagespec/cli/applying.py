@@ -11,8 +11,8 @@ from sagespec.cli.given import (
     CHANGES,
     DONE,
     FAILED,
-    Shared,
-    shared,
+    Invocation,
+    takes_common_options,
 )
 from sagespec.cli.group import as_written
 from sagespec.cli.options import ALLOW_EMPTY, PRUNE, RETRY, WAIT, options_of, parse_seconds
@@ -28,13 +28,13 @@ from sagespec.cli.options import ALLOW_EMPTY, PRUNE, RETRY, WAIT, options_of, pa
 @RETRY
 @PRUNE
 @ALLOW_EMPTY
-@click.option("--exit-code", is_flag=True, help="End with 0: nothing to do, 2: changes, 1: errors or refusals.")
-@shared("markdown")
-def plan(given: Shared, retry: bool, prune: bool, allow_empty: bool, exit_code: bool) -> int:
+@click.option("--exit-code", is_flag=True, help="Exit with 0: nothing to do, 2: changes, 1: errors or refusals.")
+@takes_common_options("markdown")
+def plan(given: Invocation, retry: bool, prune: bool, allow_empty: bool, exit_code: bool) -> int:
     """Show what apply would do, and why.
 
-    Looks at the specs, the engine and the store, and changes none of them. Fails when something that the specs
-    ask for is refused.
+    Compares the specs with the engine and the store, and changes nothing. Fails when something in the specs is
+    refused.
     """
     from sagespec.show import write_plan
 
@@ -61,22 +61,22 @@ def plan(given: Shared, retry: bool, prune: bool, allow_empty: bool, exit_code: 
 @PRUNE
 @ALLOW_EMPTY
 @WAIT
-@shared()
-def apply(given: Shared, retry: bool, prune: bool, allow_empty: bool, wait_seconds: float) -> int:
-    """Make what runs agree with the specs.
+@takes_common_options()
+def apply(given: Invocation, retry: bool, prune: bool, allow_empty: bool, wait_seconds: float) -> int:
+    """Make reality match the specs.
 
-    Ends when all is as specified or has failed. Safe to repeat, and to stop: Ctrl-C begins nothing new and
-    leaves what runs.
+    Ends when everything is up to date or has failed. Safe to repeat and to interrupt: Ctrl-C starts nothing new and
+    leaves what is running.
     """
     from sagespec.cli.signals import stoppable
 
     begun = time.monotonic()
     with given.project() as project:
-        with stoppable(given.screen) as stop:
+        with stoppable(given.screen) as interrupt:
             converged = project.apply(
                 options_of(retry, prune, allow_empty),
-                report=stop.report,
-                cancelled=stop.cancelled,
+                report=interrupt.report,
+                cancelled=interrupt.cancelled,
                 wait_for_lock_seconds=wait_seconds,
             )
         return end_with(given, converged, begun, urls=project.endpoint_urls())
@@ -97,21 +97,21 @@ def apply(given: Shared, retry: bool, prune: bool, allow_empty: bool, wait_secon
     metavar="DURATION",
     callback=parse_seconds,
     default="30s",
-    help="Look at least this often, whatever has happened.  [default: 30s]",
+    help="Check at least this often, even when nothing has changed.  [default: 30s]",
 )
-@shared()
-def watch(given: Shared, retry: bool, prune: bool, allow_empty: bool, every_seconds: float) -> int:
+@takes_common_options()
+def watch(given: Invocation, retry: bool, prune: bool, allow_empty: bool, every_seconds: float) -> int:
     """Apply whenever a spec changes or a container dies.
 
-    Ends on Ctrl-C or SIGTERM, with 0; what runs goes on.
+    Ends on Ctrl-C or SIGTERM, with exit code 0; everything keeps running.
     """
     from sagespec.cli.signals import stoppable
 
-    with given.project() as project, stoppable(given.screen, "What runs goes on.", begun=True) as stop:
+    with given.project() as project, stoppable(given.screen, "Everything keeps running.", begun=True) as interrupt:
         project.watch(
             options_of(retry, prune, allow_empty),
-            report=stop.report,
-            cancelled=stop.cancelled,
+            report=interrupt.report,
+            cancelled=interrupt.cancelled,
             every_seconds=every_seconds,
         )
     if given.screen.format == "json":

@@ -16,8 +16,8 @@ from sagespec.cli.completing import complete_endpoint
 from sagespec.cli.given import (
     DONE,
     FAILED,
-    Shared,
-    shared,
+    Invocation,
+    takes_common_options,
 )
 from sagespec.cli.group import as_written
 from sagespec.errors import Problem, WorldError, did_you_mean
@@ -141,19 +141,23 @@ def _refusal(endpoint_name: str, answer: Answer, known: Callable[[], Iterable[st
 )
 @click.argument("endpoint", shell_complete=complete_endpoint)
 @click.argument("source", metavar="[-]", required=False, type=click.Choice(["-"]))
-@click.option("--data", metavar="TEXT", help="What to send.")
-@click.option("--file", "body_file", metavar="PATH", type=click.File("rb"), help="A file to send; - is standard input.")
-@click.option("--content-type", metavar="TYPE", help="[default: by the file's suffix; else JSON or CSV, by its look]")
-@click.option("--accept", metavar="TYPE", help="In which form the answer is wanted.")
-@click.option("--variant", metavar="NAME", help="Ask this variant, whatever its weight (TargetVariant).")
+@click.option("--data", metavar="TEXT", help="Text to send.")
+@click.option("--file", "body_file", metavar="PATH", type=click.File("rb"), help="File to send; - is standard input.")
+@click.option("--content-type", metavar="TYPE", help="[default: by the file's suffix, else JSON or CSV by content]")
+@click.option("--accept", metavar="TYPE", help="Response format to ask for (Accept).")
+@click.option("--variant", metavar="NAME", help="Send to this variant regardless of its weight (TargetVariant).")
 @click.option("--custom-attributes", metavar="TEXT", help="Passed on to the model (CustomAttributes).")
 @click.option("--inference-id", metavar="ID", help="Passed on to the model (InferenceId).")
 @click.option(
-    "--repeat", type=click.IntRange(min=1), default=1, metavar="N", help="Ask N times; show how the variants split."
+    "--repeat",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Send N times; show how the variants split.",
 )
-@shared()
+@takes_common_options()
 def invoke(
-    given: Shared,
+    given: Invocation,
     endpoint: str,
     source: str | None,
     data: str | None,
@@ -164,12 +168,12 @@ def invoke(
 ) -> int:
     """Call an endpoint, as SageMaker's InvokeEndpoint does.
 
-    The answer goes to standard output, which variant gave it and how fast to standard error. Any status but
+    The answer goes to standard output; its variant and the time it took go to standard error. Any status other than
     2xx is a failure.
     """
 
     if sum(part is not None for part in (source, data, body_file)) != 1:
-        raise click.UsageError("give what to send, once: --data TEXT, --file PATH, or - for standard input")
+        raise click.UsageError("give the body exactly once: --data TEXT, --file PATH, or - for standard input")
     stream = body_file or sys.stdin.buffer
     body = stream.read() if data is None else data.encode()
     kind = content_type or guess_content_type(str(getattr(body_file, "name", "")), body)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +12,6 @@ from sagespec.errors import SagespecError
 
 if TYPE_CHECKING:
     from sagespec.state.addresses import Address
-
-
-Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
 def complete_address(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:

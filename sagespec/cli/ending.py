@@ -9,14 +9,14 @@ from sagespec.cli.given import (
     DONE,
     FAILED,
     STOPPED,
-    Shared,
+    Invocation,
 )
 
 if TYPE_CHECKING:
     from sagespec.converge import Converged
 
 
-def end_with(given: Shared, converged: Converged, begun: float, **words: Any) -> int:
+def end_with(given: Invocation, converged: Converged, begun: float, **words: Any) -> int:
     from sagespec.show import write_converged
 
     write_converged(given.screen, converged, time.monotonic() - begun, **words)

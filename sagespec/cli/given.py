@@ -33,7 +33,7 @@ OPTIONS = (
         "folder",
         metavar="DIR",
         type=click.Path(path_type=Path, exists=True, file_okay=False),
-        help="Look for the project here and in the folders above.  [default: the current folder]",
+        help="Look for the project here and in parent folders.  [default: the current folder]",
     ),
     click.option(
         "-f",
@@ -41,14 +41,14 @@ OPTIONS = (
         metavar="PATH",
         multiple=True,
         type=click.Path(path_type=Path),
-        help="File or folder with specs; may be given several times.  [default: specs/]",
+        help="File or folder with specs; can be repeated.  [default: specs/]",
     ),
     click.option(
         "--runtime",
         type=click.Choice(["auto", "docker", "process"]),
-        help="Docker, local processes, or Docker if it answers.  [default: what sagespec.yaml says, else auto]",
+        help="Docker, local processes, or Docker if it answers.  [default: from sagespec.yaml, else auto]",
     ),
-    click.option("--debug", is_flag=True, default=None, help="Show a traceback if sagespec itself goes wrong."),
+    click.option("--debug", is_flag=True, default=None, help="Show a traceback if sagespec itself fails."),
 )
 
 
@@ -57,12 +57,12 @@ def output_option(*formats: str) -> Callable[[Any], Any]:
     return click.option(
         "--output",
         type=click.Choice(formats),
-        help="plain is text without colours and moving lines; json is for programs.  [default: text]",
+        help="plain: text without colours or moving lines; json: for programs.  [default: text]",
     )
 
 
 @dataclass
-class Shared:
+class Invocation:
     """The common options as they were given. `root`: the project's folder, once it was found."""
 
     folder: Path
@@ -88,7 +88,7 @@ class Shared:
         return project
 
 
-def shared(*more_formats: str) -> Callable[[Command], Command]:
+def takes_common_options(*more_formats: str) -> Callable[[Command], Command]:
     """Gives a command the common options, as its first argument, and turns what it raises into an exit code."""
 
     def decorate(command: Command) -> Command:
@@ -102,7 +102,7 @@ def shared(*more_formats: str) -> Callable[[Command], Command]:
             **own: Any,
         ) -> int:
             wants_debug = bool(debug) or os.environ.get("SAGESPEC_DEBUG", "") not in ("", "0")
-            given = Shared((folder or Path.cwd()).absolute(), specs, runtime, output or "text", wants_debug)
+            given = Invocation((folder or Path.cwd()).absolute(), specs, runtime, output or "text", wants_debug)
             return _exit_code(given, functools.partial(command, given, **own))
 
         for option in reversed((*OPTIONS, output_option("text", "plain", "json", *more_formats))):
@@ -112,7 +112,7 @@ def shared(*more_formats: str) -> Callable[[Command], Command]:
     return decorate
 
 
-def _exit_code(given: Shared, command: Callable[[], int]) -> int:
+def _exit_code(given: Invocation, command: Callable[[], int]) -> int:
     try:
         return command()
     except (click.ClickException, click.Abort):
@@ -127,19 +127,19 @@ def _exit_code(given: Shared, command: Callable[[], int]) -> int:
         return _failed(given, error.problems)
     except OSError as error:
         what = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
-        return _failed(given, (Problem(what, fix="see `sagespec doctor` for what may be wrong here"),))
+        return _failed(given, (Problem(what, fix="run `sagespec doctor` to find out what is wrong"),))
     except Exception as error:
         return _bug(given, error)
 
 
-def _failed(given: Shared, problems: tuple[Problem, ...]) -> int:
+def _failed(given: Invocation, problems: tuple[Problem, ...]) -> int:
     from sagespec.show import write_problems
 
     write_problems(given.screen, problems)
     return FAILED
 
 
-def _bug(given: Shared, error: Exception) -> int:
+def _bug(given: Invocation, error: Exception) -> int:
     from sagespec.show import write_bug
 
     write_bug(given.screen, error, given.debug)

@@ -20,7 +20,8 @@ class InOrder(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in self.commands and not name.startswith("-") and not ctx.resilient_parsing:
-            raise click.UsageError(f"there is no command {name}; {did_you_mean(name, self.commands)}".rstrip("; "), ctx)
+            hint = did_you_mean(name, self.commands)
+            raise click.UsageError(f"there is no command {name}" + (f"; {hint}" if hint else ""), ctx)
         return super().resolve_command(ctx, args)
 
 

@@ -12,8 +12,8 @@ import click
 from sagespec.cli.completing import complete_address
 from sagespec.cli.given import (
     DONE,
-    Shared,
-    shared,
+    Invocation,
+    takes_common_options,
 )
 from sagespec.cli.group import as_written
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
           sagespec status --watch
     """)
 )
-@click.option("--watch", "again", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
-@shared()
-def status(given: Shared, again: bool) -> int:
-    """Show what is asked beside what is there."""
+@click.option("--watch", "again", is_flag=True, help="Refresh every two seconds until Ctrl-C.")
+@takes_common_options()
+def status(given: Invocation, again: bool) -> int:
+    """Show the specs beside reality."""
     from sagespec.show import write_status
 
     with given.project() as project:
@@ -54,49 +54,54 @@ def status(given: Shared, again: bool) -> int:
 )
 @click.argument("address", shell_complete=complete_address)
 @click.argument("metrics", metavar="[METRIC]...", nargs=-1)
-@click.option("-F", "--follow", is_flag=True, help="Go on as lines come.")
+@click.option("-F", "--follow", is_flag=True, help="Keep printing new lines.")
 @click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines of each container.")
 @click.option(
-    "--plot", is_flag=True, help="Draw a job's metrics (all, or those named) instead; --follow: anew as it runs."
+    "--plot", is_flag=True, help="Draw a job's metrics (all, or those named) instead; --follow: redraw while it runs."
 )
 @click.option(
-    "--png", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Draw them into a PNG file."
+    "--png", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Draw the metrics into a PNG file."
 )
-@shared()
+@takes_common_options()
 def logs(
-    given: Shared, address: str, metrics: tuple[str, ...], follow: bool, tail: int | None, plot: bool, png: Path | None
+    given: Invocation,
+    address: str,
+    metrics: tuple[str, ...],
+    follow: bool,
+    tail: int | None,
+    plot: bool,
+    png: Path | None,
 ) -> int:
     """Show what a job or an endpoint has printed.
 
     ADDRESS is job/churn@3, endpoint/churn, endpoint/churn/candidate#0, gateway, or a short form of these:
     churn@3, churn, churn/candidate.
     """
-    if metrics and not plot and not png:
-        raise click.UsageError(f"{metrics[0]}: metrics are named with --plot or --png")
-    if png and follow:
-        raise click.UsageError("--png draws once; --plot --follow goes on")
-    if files := [name for name in metrics if name.endswith(".png")]:
-        raise click.UsageError(f"{files[0]} is no metric; to draw into a file, say --png {files[0]}")
-    from sagespec.verbs.addresses import host_of
+    _check_plot(metrics, follow=follow, plot=plot, png=png)
+    from sagespec.show import write_log_line
 
-    screen = given.screen
     with given.project() as project:
         found = project.resolve_address(address)
         if not str(found).endswith(address):
-            screen.aside((str(found), "dim"))
+            given.screen.aside((str(found), "dim"))
         if plot or png:
             return _plot(given, project, found, metrics, follow=follow, png=png)
         for source, line in project.logs(found, follow=follow, tail=tail):
-            host = host_of(source)
-            if screen.format == "json":
-                screen.record({"source": host, "line": line})
-            else:
-                screen.line((f"{host} | " if found.instance is None else "", "dim"), line)
+            write_log_line(given.screen, source, line, alone=found.instance is not None)
     return DONE
 
 
+def _check_plot(metrics: Sequence[str], *, follow: bool, plot: bool, png: Path | None) -> None:
+    if metrics and not plot and not png:
+        raise click.UsageError(f"{metrics[0]}: metrics are named with --plot or --png")
+    if png and follow:
+        raise click.UsageError("--png draws once; use --plot --follow to redraw")
+    if files := [name for name in metrics if name.endswith(".png")]:
+        raise click.UsageError(f"{files[0]} is not a metric; to draw into a file, use --png {files[0]}")
+
+
 def _plot(
-    given: Shared, project: Project, job: Address, metrics: Sequence[str], *, follow: bool, png: Path | None
+    given: Invocation, project: Project, job: Address, metrics: Sequence[str], *, follow: bool, png: Path | None
 ) -> int:
     from sagespec.show import write_png, write_series
 
@@ -115,15 +120,15 @@ def _plot(
         Examples:
           sagespec history
           sagespec history churn        the endpoint's revisions, and the jobs of that name
-          sagespec history churn@3      one job: its data, its parameters, its model
+          sagespec history churn@3      one job: its data, parameters and model
     """)
 )
 @click.argument("name", metavar="[ENDPOINT|JOB]", required=False, shell_complete=complete_address)
-@shared()
-def history(given: Shared, name: str | None) -> int:
-    """Show revisions of endpoints and what came of jobs.
+@takes_common_options()
+def history(given: Invocation, name: str | None) -> int:
+    """Show the revisions of endpoints and the results of jobs.
 
-    What was asked, when, from which commit, what changed, and how it ended.
+    What was asked for, when, from which commit, what changed, and how it ended.
     """
     from sagespec.show import write_history
 

@@ -11,8 +11,8 @@ from sagespec.cli.completing import complete_builtin
 from sagespec.cli.given import (
     DONE,
     FAILED,
-    Shared,
-    shared,
+    Invocation,
+    takes_common_options,
 )
 from sagespec.cli.group import InOrder, as_written
 from sagespec.errors import SagespecError
@@ -30,8 +30,8 @@ def images() -> None:
           sagespec images list
     """),
 )
-@shared()
-def list_images(given: Shared) -> int:
+@takes_common_options()
+def list_images(given: Invocation) -> int:
     """Show the built-in images, and whether the engine has them."""
     from sagespec.show import write_images
 
@@ -49,11 +49,11 @@ def list_images(given: Shared) -> int:
     """),
 )
 @click.argument("names", nargs=-1, shell_complete=complete_builtin)
-@shared()
-def build_images(given: Shared, names: tuple[str, ...]) -> int:
+@takes_common_options()
+def build_images(given: Invocation, names: tuple[str, ...]) -> int:
     """Build the images that the engine lacks: those named, or all.
 
-    apply does this by itself for the images it needs.
+    apply does this automatically for the images it needs.
     """
     from sagespec.show import reporting, write_images
 
@@ -70,11 +70,11 @@ def build_images(given: Shared, names: tuple[str, ...]) -> int:
           sagespec doctor
     """)
 )
-@shared()
-def doctor(given: Shared) -> int:
-    """Look at all that sagespec needs; say how to mend it.
+@takes_common_options()
+def doctor(given: Invocation) -> int:
+    """Check everything sagespec needs; say how to fix what is wrong.
 
-    Works outside a project, too.
+    Works outside a project too.
     """
     from sagespec.project import Project
     from sagespec.show import write_checks
@@ -98,7 +98,7 @@ def doctor(given: Shared) -> int:
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
-    """Print what completes commands and addresses in a shell."""
+    """Print a shell's completion script for commands and addresses."""
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)
@@ -109,12 +109,10 @@ def completion(shell: str) -> int:
 
 
 @click.command()
-@shared()
-def version(given: Shared) -> int:
+@takes_common_options()
+def version(given: Invocation) -> int:
     """Print the versions of sagespec and Python."""
-    python = sys.version.split()[0]
-    if given.output == "json":
-        given.screen.document({"sagespec": __version__, "python": python})
-    else:
-        click.echo(f"sagespec {__version__}, Python {python}")
+    from sagespec.show import write_version
+
+    write_version(given.screen, __version__, sys.version.split()[0])
     return DONE

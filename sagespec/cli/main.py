@@ -46,7 +46,7 @@ def options_of_every_command(command: Callable[..., Any]) -> Callable[..., Any]:
     cls=InOrder,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=as_written("""
-        Begin with:
+        Start with:
           sagespec init       a small working project in this folder
           sagespec plan       what would be done, and why
           sagespec apply      do it: train, serve, split the traffic
@@ -59,7 +59,7 @@ def options_of_every_command(command: Callable[..., Any]) -> Callable[..., Any]:
 @options_of_every_command
 @click.pass_context
 def sagespec(context: click.Context, /, **given: Any) -> None:
-    """SageMaker's train and serve loop on your own machine: YAML specs in git are what runs."""
+    """SageMaker's train and serve loop on your own machine: what runs is what your YAML specs say."""
     options = {name: value for name, value in given.items() if value not in (None, ())}
     of_images = dict.fromkeys(images.commands, options)
     context.default_map = dict.fromkeys(sagespec.commands, options) | {"images": of_images}

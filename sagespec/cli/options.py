@@ -23,10 +23,10 @@ def parse_seconds(_context: click.Context, _parameter: click.Parameter, text: st
 RETRY = click.option("--retry", is_flag=True, help="Try failed jobs and revisions again.")
 
 
-PRUNE = click.option("--prune", is_flag=True, help="Remove endpoints and running jobs that no spec names any more.")
+PRUNE = click.option("--prune", is_flag=True, help="Remove endpoints and running jobs that are no longer in any spec.")
 
 
-ALLOW_EMPTY = click.option("--allow-empty", is_flag=True, help="Let --prune remove everything when no spec is left.")
+ALLOW_EMPTY = click.option("--allow-empty", is_flag=True, help="Let --prune remove everything when no specs are left.")
 
 
 WAIT = click.option(
@@ -35,7 +35,7 @@ WAIT = click.option(
     metavar="DURATION",
     callback=parse_seconds,
     default="0s",
-    help="How long to wait while somebody else works on this project (30s, 10m).  [default: not at all]",
+    help="How long to wait while another run has this project's lock (30s, 10m).  [default: not at all]",
 )
 
 

@@ -16,30 +16,30 @@ from sagespec.events import Event, EventKind, Report
 if TYPE_CHECKING:
     from sagespec.show import Screen
 
-GO_ON = "Jobs that run go on; `sagespec apply` takes them up again."
+JOBS_CONTINUE = "Running jobs continue; the next `sagespec apply` picks them up."
 
 
 @contextmanager
-def stoppable(screen: Screen, how_to_go_on: str = GO_ON, *, begun: bool = False) -> Iterator[Stop]:
+def stoppable(screen: Screen, then: str = JOBS_CONTINUE, *, begun: bool = False) -> Iterator[Interrupt]:
     """A run whose events are shown and which a signal can end in good order."""
     from sagespec.show import reporting
 
-    with reporting(screen) as report, Stop(report, how_to_go_on, begun=begun) as stop:
-        yield stop
+    with reporting(screen) as report, Interrupt(report, then, begun=begun) as interrupt:
+        yield interrupt
 
 
-class Stop:
+class Interrupt:
     """The first signal asks the run to end, through `cancelled`; the second ends the program at once.
 
     A CI runner sends SIGINT, and SIGTERM some seconds later. Before anything has begun (waiting for the lock,
     looking) the first one ends the command as well: there is nothing to be left in order.
     """
 
-    def __init__(self, report: Report, how_to_go_on: str, *, begun: bool = False) -> None:
+    def __init__(self, report: Report, then: str, *, begun: bool = False) -> None:
         self.cancelled = threading.Event()
         self._begun = begun
         self._report = report
-        self._how_to_go_on = how_to_go_on
+        self._then = then
 
     def report(self, event: Event) -> None:
         """Passes an event on, and learns from it when the work begins."""
@@ -47,14 +47,14 @@ class Stop:
         self._report(event)
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *exc: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _handle(self, _number: int, _frame: object) -> None:
+    def _on_signal(self, _number: int, _frame: object) -> None:
         if self.cancelled.is_set():
             if sys.stdout.isatty():
                 os.write(sys.stdout.fileno(), b"\x1b[?25h\n")  # the live lines had hidden the cursor
@@ -66,5 +66,5 @@ class Stop:
         threading.Thread(target=self._tell).start()
 
     def _tell(self) -> None:
-        text = f"stopping: nothing new is begun. {self._how_to_go_on} (Ctrl-C again: leave at once)"
+        text = f"stopping: starting nothing new. {self._then} (Ctrl-C again to quit now)"
         self._report(Event(EventKind.NOTE, text=text))

@@ -8,8 +8,8 @@ import click
 
 from sagespec.cli.given import (
     DONE,
-    Shared,
-    shared,
+    Invocation,
+    takes_common_options,
 )
 from sagespec.cli.group import as_written
 
@@ -21,25 +21,18 @@ from sagespec.cli.group import as_written
     """)
 )
 @click.argument("target", metavar="[DIR]", default=".", type=click.Path(path_type=Path, file_okay=False))
-@shared()
-def init(given: Shared, target: Path) -> int:
+@takes_common_options()
+def init(given: Invocation, target: Path) -> int:
     """Write a small working project: settings, a spec, data.
 
-    Nothing that exists is overwritten.
+    Never overwrites a file.
     """
+    from sagespec.show import write_created
     from sagespec.verbs.init import init as write_project
 
-    screen, folder = given.screen, given.folder / target
+    folder = given.folder / target
     folder.mkdir(parents=True, exist_ok=True)
-    written = [str(path.relative_to(folder) if path.is_relative_to(folder) else path) for path in write_project(folder)]
-    if screen.format == "json":
-        screen.document({"folder": str(folder), "written": written})
-        return DONE
-    for name in written:
-        screen.line(("wrote  ", "good"), name)
-    if not written:
-        screen.line("nothing written: all files of a new project are here already")
-    screen.line(("\nnext   ", "dim"), "sagespec plan, then sagespec apply")
+    write_created(given.screen, folder, write_project(folder))
     return DONE
 
 
@@ -49,11 +42,11 @@ def init(given: Shared, target: Path) -> int:
           sagespec validate -f specs/churn.yaml
     """)
 )
-@shared()
-def validate(given: Shared) -> int:
-    """Check the specs and all they refer to.
+@takes_common_options()
+def validate(given: Invocation) -> int:
+    """Check the specs and everything they refer to.
 
-    Every problem of every file is told in one run, each with its place and how to mend it. Nothing is changed.
+    Reports every problem in every file at once, with its location and a fix. Changes nothing.
     """
     from sagespec.show import write_validated
 
@@ -70,7 +63,7 @@ def validate(given: Shared) -> int:
           sagespec schema --docs
     """)
 )
-@click.option("--docs", is_flag=True, help="A page of all fields, in Markdown, instead.")
+@click.option("--docs", is_flag=True, help="Print a Markdown page of all fields instead.")
 def schema(docs: bool) -> int:
     """Print the JSON Schema of the specs, for editors."""
     from sagespec.spec.schema import json_schema_text, reference

@@ -12,8 +12,8 @@ from sagespec.cli.ending import end_with
 from sagespec.cli.given import (
     DONE,
     FAILED,
-    Shared,
-    shared,
+    Invocation,
+    takes_common_options,
 )
 from sagespec.cli.group import as_written
 from sagespec.cli.options import WAIT
@@ -29,28 +29,28 @@ from sagespec.errors import SpecError
 )
 @click.argument("endpoint", shell_complete=complete_endpoint)
 @click.option(
-    "--to", type=click.IntRange(min=1), metavar="N", help="Which revision.  [default: the one that was live before]"
+    "--to", type=click.IntRange(min=1), metavar="N", help="Revision to serve.  [default: the one that was live before]"
 )
 @click.option("--reason", default="", metavar="TEXT", help="Kept in the history.")
 @WAIT
-@shared()
-def rollback(given: Shared, endpoint: str, to: int | None, reason: str, wait_seconds: float) -> int:
+@takes_common_options()
+def rollback(given: Invocation, endpoint: str, to: int | None, reason: str, wait_seconds: float) -> int:
     """Serve an earlier revision of an endpoint again.
 
-    What is rolled back is not put back by a later apply until its spec changes.
+    A later apply does not put back what was rolled back until its spec changes.
     """
     from sagespec.cli.signals import stoppable
 
     begun = time.monotonic()
     name = endpoint.removeprefix("endpoint/")
     with given.project() as project:
-        with stoppable(given.screen) as stop:
+        with stoppable(given.screen) as interrupt:
             converged = project.rollback(
                 name,
                 to=to,
                 reason=reason,
-                report=stop.report,
-                cancelled=stop.cancelled,
+                report=interrupt.report,
+                cancelled=interrupt.cancelled,
                 wait_for_lock_seconds=wait_seconds,
             )
         return end_with(
@@ -67,28 +67,22 @@ def rollback(given: Shared, endpoint: str, to: int | None, reason: str, wait_sec
 )
 @click.argument("address", shell_complete=complete_job)
 @click.option("--reason", default="", metavar="TEXT", help="Kept in the manifest.")
-@shared()
-def stop(given: Shared, address: str, reason: str) -> int:
+@takes_common_options()
+def stop(given: Invocation, address: str, reason: str) -> int:
     """End a training job.
 
-    One that runs gets SIGTERM, 120 s, SIGKILL, and what lies in its model folder then is kept. One that waits or
-    fetches its data is ended as well. It is not run again until its spec changes, or by apply --retry. Ctrl-C ends
+    A running job gets SIGTERM, 120 s, SIGKILL; whatever is in its model folder then is kept. A job that is queued or
+    fetching its data is ended too. It is not run again until its spec changes, or with apply --retry. Ctrl-C ends
     the waiting, not the stop.
     """
     from sagespec.cli.signals import stoppable
+    from sagespec.show import write_stopped
 
     with given.project() as project:
         found = project.resolve_address(address, kind="job")
-        with stoppable(given.screen, "The request stays.", begun=True) as stop:
-            manifest = project.stop(found, reason=reason, report=stop.report, cancelled=stop.cancelled)
-    if given.screen.format == "json":
-        result = {"status": manifest.status.value, "reason": manifest.reason, "artifacts": sorted(manifest.artifacts)}
-        given.screen.record({"event": "result", "ok": True, "job": str(found)} | result)
-    elif manifest.status.value == "stopped":
-        kept = "what was in its model folder is kept" if "model" in manifest.artifacts else "it had no model"
-        given.screen.line(("stopped", "good"), f": {found}; {kept}")
-    else:
-        given.screen.line(("ended", "good"), f": {found} ended by itself before: {manifest.verdict}")
+        with stoppable(given.screen, "The stop request stays.", begun=True) as interrupt:
+            manifest = project.stop(found, reason=reason, report=interrupt.report, cancelled=interrupt.cancelled)
+    write_stopped(given.screen, found, manifest)
     return DONE
 
 
@@ -98,14 +92,14 @@ def stop(given: Shared, address: str, reason: str) -> int:
           sagespec destroy --yes
     """)
 )
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @WAIT
-@shared()
-def destroy(given: Shared, yes: bool, wait_seconds: float) -> int:
+@takes_common_options()
+def destroy(given: Invocation, yes: bool, wait_seconds: float) -> int:
     """Remove all containers, the gateway and the network.
 
-    Of this project alone. Models, logs and history stay in the store: a later apply serves them again without
-    training.
+    Only those of this project. Models, logs and history stay in the store: a later apply serves the models again
+    without training.
     """
     from sagespec.cli.signals import stoppable
     from sagespec.show import write_plan
@@ -116,18 +110,18 @@ def destroy(given: Shared, yes: bool, wait_seconds: float) -> int:
         if todo.actions and not yes:
             if screen.format == "json" or not (sys.stdin.isatty() and sys.stdout.isatty()):
                 raise SpecError(
-                    f"destroy would take {len(todo.actions)} actions, and nobody can be asked here",
-                    fix="say --yes if that is meant",
+                    f"destroy would run {len(todo.actions)} actions, and there is no terminal to confirm on",
+                    fix="pass --yes",
                 )
             write_plan(screen, todo, runtime=project.runtime_reason)
-            if not click.confirm("\nRemove all this? What is in the store stays"):
+            if not click.confirm("\nRemove all of this? Everything in the store is kept"):
                 return FAILED
         begun = time.monotonic()
-        with stoppable(screen, "Run it again to remove the rest.") as stop:
+        with stoppable(screen, "Run it again to remove the rest.") as interrupt:
             converged = project.destroy(
-                report=stop.report, cancelled=stop.cancelled, wait_for_lock_seconds=wait_seconds
+                report=interrupt.report, cancelled=interrupt.cancelled, wait_for_lock_seconds=wait_seconds
             )
-    return end_with(given, converged, begun, urls={}, done="nothing of this project runs")
+    return end_with(given, converged, begun, urls={}, done="nothing of this project is running")
 
 
 @click.command(
@@ -137,17 +131,16 @@ def destroy(given: Shared, yes: bool, wait_seconds: float) -> int:
     """)
 )
 @click.argument("lock_id", metavar="LOCK_ID")
-@shared()
-def unlock(given: Shared, lock_id: str) -> int:
+@takes_common_options()
+def unlock(given: Invocation, lock_id: str) -> int:
     """Take the project's lock from a dead holder.
 
-    Seldom needed: the lock of a process that died on this machine, or has not renewed it for two minutes, is
-    taken over without this. `sagespec doctor` shows the holder and the id.
+    Rarely needed: a lock is taken over automatically when its process died on this machine, or has not renewed it for
+    two minutes. `sagespec doctor` shows the holder and the id.
     """
+    from sagespec.show import write_unlocked
+
     with given.project() as project:
         holder = project.unlock(lock_id)
-    if given.screen.format == "json":
-        given.screen.document({"unlocked": holder.id, "holder": str(holder)})
-    else:
-        given.screen.line(("unlocked", "good"), f": it was held by {holder}")
+    write_unlocked(given.screen, holder)
     return DONE

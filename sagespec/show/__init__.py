@@ -6,7 +6,17 @@ that is shown; nothing here decides or changes anything.
 
 from sagespec.show.ending import write_converged
 from sagespec.show.history import write_history
-from sagespec.show.lists import write_checks, write_images, write_split, write_validated
+from sagespec.show.lists import (
+    write_checks,
+    write_created,
+    write_images,
+    write_log_line,
+    write_split,
+    write_stopped,
+    write_unlocked,
+    write_validated,
+    write_version,
+)
 from sagespec.show.plan import write_plan
 from sagespec.show.plot import write_png, write_series
 from sagespec.show.problems import write_bug, write_problems
@@ -22,13 +32,18 @@ __all__ = [
     "write_bug",
     "write_checks",
     "write_converged",
+    "write_created",
     "write_history",
     "write_images",
+    "write_log_line",
     "write_plan",
     "write_png",
     "write_problems",
     "write_series",
     "write_split",
     "write_status",
+    "write_stopped",
+    "write_unlocked",
     "write_validated",
+    "write_version",
 ]

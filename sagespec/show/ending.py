@@ -1,4 +1,4 @@
-"""How a run ended: what is as specified, what failed, what is left, and where the endpoints are."""
+"""How a run ended: what is up to date, what failed, what is left, and where the endpoints are."""
 
 from __future__ import annotations
 
@@ -16,8 +16,16 @@ if TYPE_CHECKING:
     from sagespec.converge import Converged
 
 
+UP_TO_DATE = "everything is up to date"
+
+
 def write_converged(
-    screen: Screen, converged: Converged, seconds: float, *, urls: Mapping[str, str], done: str = "all is as specified"
+    screen: Screen,
+    converged: Converged,
+    seconds: float,
+    *,
+    urls: Mapping[str, str],
+    done: str = "everything is up to date",
 ) -> None:
     """The end of apply, destroy or rollback. urls: of the endpoints by name; `done` is said when all went well."""
     plan = converged.plan
@@ -58,6 +66,8 @@ def _as_specified(urls: Mapping[str, str], converged: Converged) -> Mapping[str,
 
 
 def _ending(converged: Converged, seconds: float, done: str) -> Cell:
+    from sagespec.converge import MAX_PASSES
+
     results = Counter(outcome.result for outcome in converged.outcomes)
     parts = [f"{results[result]} {result}" for result in Result if results[result]]
     did = f" ({', '.join(parts)} in {seconds_text(seconds)})" if parts else ""
@@ -65,8 +75,8 @@ def _ending(converged: Converged, seconds: float, done: str) -> Cell:
         return (f"{done}{did}" if parts else f"nothing to do: {done}", "good")
     if converged.cancelled:
         left = len(converged.plan.actions)
-        return f"stopped{did}; {left} left to do: `sagespec apply` goes on from here", "change"
+        return f"stopped{did}; {left} left to do: `sagespec apply` continues from here", "change"
     refused = len({problem.about for problem in converged.plan.refused})
     reasons = [f"{len(converged.failures)} failed"] if converged.failures else []
     reasons += [f"{refused} refused"] if refused else []
-    return f"not as specified: {', '.join(reasons) or 'it does not settle'}{did}", "bad"
+    return f"not up to date: {', '.join(reasons) or f'did not settle after {MAX_PASSES} passes'}{did}", "bad"

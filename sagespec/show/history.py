@@ -35,7 +35,7 @@ def write_history(
     if len(manifests) == 1 and not revisions:
         _write_manifest(screen, manifests[0])
     if not revisions and not manifests:
-        screen.line("no history yet: `sagespec apply` makes some")
+        screen.line("no history yet; it begins with the first `sagespec apply`")
 
 
 def revision_statuses(revisions: Sequence[Revision]) -> list[str]:

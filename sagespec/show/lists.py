@@ -1,4 +1,4 @@
-"""The shorter answers: what is valid, what the doctor found, the images, how repeated calls were split."""
+"""The shorter answers: what is valid, what doctor found, the images, how repeated calls were split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from sagespec.show.figures import counted, milliseconds_text, percent_text, size
 from sagespec.show.screen import Cell, Screen
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sagespec.records.holder import Holder
     from sagespec.runtimes.protocol import Check, ImageInfo
+    from sagespec.state.addresses import Address
+    from sagespec.state.manifest import Manifest
 
 
 def write_validated(screen: Screen, *, jobs: int, endpoints: int, files: Sequence[str], notes: Sequence[str]) -> None:
@@ -25,7 +30,7 @@ def write_validated(screen: Screen, *, jobs: int, endpoints: int, files: Sequenc
 
 
 def write_checks(screen: Screen, checks: Sequence[Check]) -> None:
-    """What `doctor` looked at, with how to mend what is not well."""
+    """What `doctor` checked, with how to fix what failed."""
     bad = [check for check in checks if not check.ok]
     if screen.format == "json":
         found = [{"name": c.name, "ok": c.ok, "detail": c.detail, "fix": "" if c.ok else c.fix} for c in checks]
@@ -37,7 +42,59 @@ def write_checks(screen: Screen, checks: Sequence[Check]) -> None:
         fix = f"\nfix  {check.fix}" if check.fix and not check.ok else ""
         rows.append([mark, check.name, check.detail + fix])
     screen.table(rows)
-    screen.line("\n", (f"{len(bad)} of {len(checks)} not well", "bad") if bad else ("all is well", "good"))
+    screen.line("\n", (f"{len(bad)} of {len(checks)} checks failed", "bad") if bad else ("all checks passed", "good"))
+
+
+def write_log_line(screen: Screen, source: str, line: str, *, alone: bool) -> None:
+    """One line a container printed; without the container's name when only that one is shown."""
+    from sagespec.verbs.addresses import host_of
+
+    host = host_of(source)
+    if screen.format == "json":
+        screen.record({"source": host, "line": line})
+    else:
+        screen.line(("" if alone else f"{host} | ", "dim"), line)
+
+
+def write_created(screen: Screen, folder: Path, written: Sequence[Path]) -> None:
+    """The files `init` wrote into a folder."""
+    names = [str(path.relative_to(folder) if path.is_relative_to(folder) else path) for path in written]
+    if screen.format == "json":
+        screen.document({"folder": str(folder), "written": names})
+        return
+    for name in names:
+        screen.line(("wrote  ", "good"), name)
+    if not names:
+        screen.line("nothing written: every file of a new project is already here")
+    screen.line(("\nnext   ", "dim"), "sagespec plan, then sagespec apply")
+
+
+def write_stopped(screen: Screen, job: Address, manifest: Manifest) -> None:
+    """How the job ended that was to be stopped."""
+    from sagespec.state.manifest import JobStatus
+
+    if screen.format == "json":
+        result = {"status": manifest.status.value, "reason": manifest.reason, "artifacts": sorted(manifest.artifacts)}
+        screen.record({"event": "result", "ok": True, "job": str(job)} | result)
+    elif manifest.status is JobStatus.STOPPED:
+        kept = "the contents of its model folder are kept" if "model" in manifest.artifacts else "it had no model"
+        screen.line(("stopped", "good"), f": {job}; {kept}")
+    else:
+        screen.line(("ended", "good"), f": {job} had already ended: {manifest.verdict}")
+
+
+def write_unlocked(screen: Screen, holder: Holder) -> None:
+    if screen.format == "json":
+        screen.document({"unlocked": holder.id, "holder": str(holder)})
+    else:
+        screen.line(("unlocked", "good"), f": it was held by {holder}")
+
+
+def write_version(screen: Screen, version: str, python: str) -> None:
+    if screen.format == "json":
+        screen.document({"sagespec": version, "python": python})
+    else:
+        screen.line(f"sagespec {version}, Python {python}")
 
 
 def write_images(screen: Screen, images: Sequence[ImageInfo], *, as_result: bool = False) -> None:

@@ -92,7 +92,7 @@ def write_bug(screen: Screen, error: BaseException, debug: bool) -> None:
     problem = Problem(
         what=f"{type(error).__name__}: {error}{where}",
         about="a bug in sagespec",
-        why="this is not your doing; what runs goes on, and the command may be run again",
+        why="this is not your fault; everything keeps running, and you can run the command again",
         fix="report it at https://github.com/sagespec/sagespec/issues with the output of the same command "
         "under SAGESPEC_DEBUG=1, and that of `sagespec doctor`",
     )

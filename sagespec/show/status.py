@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from sagespec.show.figures import metrics_text, milliseconds_text, percent_text, seconds_text
 from sagespec.show.screen import Cell, Screen
-from sagespec.verbs.states import EndpointState, EndpointWord, JobState, JobWord, Status, VariantState
 
+if TYPE_CHECKING:
+    from sagespec.verbs.states import EndpointState, JobState, Status, VariantState
+
+# By the words of `verbs.states`, which is not imported here: `sagespec version` shows something, too.
 JOB_TONES = {
-    JobWord.TRAINED: "good",
-    JobWord.RUNNING: "change",
-    JobWord.WAITING: "change",
-    JobWord.FAILED: "bad",
-    JobWord.STOPPED: "bad",
-    JobWord.REFUSED: "bad",
+    "trained": "good",
+    "running": "change",
+    "waiting": "change",
+    "failed": "bad",
+    "stopped": "bad",
+    "refused": "bad",
 }
 ENDPOINT_TONES = {
-    EndpointWord.SERVING: "good",
-    EndpointWord.PENDING: "change",
-    EndpointWord.WAITING: "change",
-    EndpointWord.ORPHANED: "change",
-    EndpointWord.DEGRADED: "bad",
-    EndpointWord.BLOCKED: "bad",
+    "serving": "good",
+    "pending": "change",
+    "waiting": "change",
+    "orphaned": "change",
+    "degraded": "bad",
+    "blocked": "bad",
 }
 
 
@@ -47,7 +51,7 @@ def write_status(screen: Screen, status: Status, *, in_place: bool = False) -> N
 def _job_row(job: JobState) -> list[Cell]:
     shown = metrics_text(job.metrics or {})
     seconds = job.seconds
-    if job.state is JobWord.RUNNING and job.ended_at:
+    if job.state == "running" and job.ended_at:
         seconds = (datetime.now(UTC) - job.ended_at).total_seconds()
     took = "" if seconds is None else seconds_text(seconds)
     detail = job.detail.split("\n")[0]

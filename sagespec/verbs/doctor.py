@@ -1,7 +1,7 @@
-"""What `sagespec doctor` looks at: everything a run needs, each with how to mend it.
+"""What `sagespec doctor` checks: everything a run needs, each with how to fix it.
 
-Called by `Project.checks`. Nothing found is raised: what cannot be looked at is a check that says so, and
-where the settings cannot be read, what does not need them is looked at all the same.
+Called by `Project.checks`. Nothing found is raised: a check that cannot be made says so, and where the settings
+cannot be read, everything that does not need them is still checked.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CheckGroup = Callable[[Parts], Iterator[Check]]
 
 
 def checks(parts: Parts) -> tuple[Check, ...]:
-    """All checks, in the order in which to mend what is not well."""
+    """All checks, in the order in which to fix what failed."""
     groups: list[tuple[str, CheckGroup]] = [
         ("sagespec", _sagespec),
         ("project", _settings),
@@ -66,8 +66,8 @@ def _guarded(name: str, group: CheckGroup, parts: Parts) -> list[Check]:
         place = f"{first.where}  " if first.where else ""
         more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
         return [Check(name, False, f"{place}{first.what}{more}", first.fix)]
-    except Exception as error:  # a doctor that dies of what it finds helps nobody
-        return [Check(name, False, f"could not be looked at: {type(error).__name__}: {error}", "please report this")]
+    except Exception as error:  # doctor must survive whatever it finds
+        return [Check(name, False, f"could not be checked: {type(error).__name__}: {error}", "please report this")]
 
 
 def _sagespec(_parts: Parts) -> Iterator[Check]:
@@ -101,7 +101,7 @@ def _runtime(parts: Parts) -> Iterator[Check]:
 
 def _disk(folder: Path) -> Check:
     free = shutil.disk_usage(folder).free
-    room = "make room: channels and models pass through there"
+    room = "free some space: channels and models pass through there"
     return Check("disk", free >= ROOM_BYTES, f"{free / 2**30:.1f} GiB free at {folder}", room)
 
 
@@ -131,7 +131,7 @@ def _store(parts: Parts) -> Iterator[Check]:
 
 def _cache(parts: Parts) -> Iterator[Check]:
     used, limit = parts.cache.size() / 2**30, parts.settings.cache_size / 2**30
-    yield Check("cache", True, f"{used:.1f} of {limit:g} GiB in {parts.cache.folder}; removed, it is fetched again")
+    yield Check("cache", True, f"{used:.1f} of {limit:g} GiB in {parts.cache.folder}; deleted data is fetched again")
 
 
 def _lock(parts: Parts) -> Iterator[Check]:
@@ -141,7 +141,7 @@ def _lock(parts: Parts) -> Iterator[Check]:
         return
     now = datetime.now(UTC)
     dead_reason = why_dead(holder, now, now)
-    fate = f"dead ({dead_reason}): the next run takes it over" if dead_reason else "at work, as far as can be told"
+    fate = f"dead ({dead_reason}): the next run takes it over" if dead_reason else "running, as far as can be told"
     yield Check("lock", True, f"held by {holder}, {fate}; id {holder.id}")
     if (holder.renewed_at - now).total_seconds() > CLOCK_SECONDS:
         fix = f"set the clocks of this machine and of {holder.host} by the same server (NTP)"
@@ -155,7 +155,7 @@ def _gateway_port(parts: Parts) -> Iterator[Check]:
     if ours:
         answers = parts.gateway.observe(ours).answers
         told = f"{place} is ours ({ours[0].name})" + ("" if answers else ", but it does not answer")
-        yield Check("gateway port", answers, told, "`sagespec apply` starts it anew; see `sagespec logs gateway`")
+        yield Check("gateway port", answers, told, "`sagespec apply` starts it again; see `sagespec logs gateway`")
     elif is_taken(settings.host, settings.port):
         holder = listener_on(settings.port) or "another program (of another user, or in a container)"
         if parts.sets_port:

@@ -23,7 +23,7 @@ import pytest
 from sagespec.cli.asking import guess_content_type
 from sagespec.cli.given import OPTIONS
 from sagespec.cli.main import main, sagespec
-from sagespec.cli.signals import Stop
+from sagespec.cli.signals import Interrupt
 from sagespec.errors import WorldError
 from sagespec.events import Event, EventKind
 from sagespec.records.lock import project_lock
@@ -333,19 +333,19 @@ def test_content_types_are_guessed(file_name: str, body: bytes, content_type: st
 
 
 def test_a_signal_before_anything_began_ends_the_command() -> None:
-    with pytest.raises(KeyboardInterrupt), Stop(lambda _event: None, ""):
+    with pytest.raises(KeyboardInterrupt), Interrupt(lambda _event: None, ""):
         signal.raise_signal(signal.SIGINT)
 
 
 def test_the_first_signal_asks_the_run_to_end_and_says_so() -> None:
     told: list[Event] = []
     before = signal.getsignal(signal.SIGTERM)
-    with Stop(told.append, "Go on like this.") as stop:
+    with Interrupt(told.append, "Go on like this.") as stop:
         stop.report(Event(EventKind.PLANNED))
         signal.raise_signal(signal.SIGTERM)
         wait_until(lambda: len(told) == 2)
     assert stop.cancelled.is_set()
-    assert told[1].text.startswith("stopping: nothing new is begun. Go on like this.")
+    assert told[1].text.startswith("stopping: starting nothing new. Go on like this.")
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -357,8 +357,8 @@ def test_a_stopped_apply_leaves_its_job_and_releases_the_lock(workspace: Workspa
         process.send_signal(number)
         said, _ = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert "stopping: nothing new is begun" in said
-    assert "`sagespec apply` goes on from here" in said
+    assert "stopping: starting nothing new" in said
+    assert "`sagespec apply` continues from here" in said
     assert re.search(r"lock +free", workspace.run("doctor", code=None).stdout)
     assert [str(container.address) for container in workspace.containers()] == ["job/model@1#0"]
     assert "picked up: " in workspace.run("plan").stdout
@@ -433,7 +433,7 @@ def test_apply_is_quiet_in_pipes_and_json_for_programs(workspace: Workspace) -> 
     assert events[-1] == "result"
     assert {"planned", "started", "log", "finished"} <= set(events)
     again = workspace.run("apply").stdout
-    assert "nothing to do: all is as specified" in again
+    assert "nothing to do: everything is up to date" in again
     assert "\x1b" not in again
 
 
@@ -478,9 +478,9 @@ def test_what_is_served_can_be_called_looked_at_and_taken_down(served: Workspace
     assert 'did you mean "model@1"?' in served.run("history", "modl@1", code=1).stderr
 
     refused = served.run("destroy", code=1)
-    assert "say --yes" in refused.stderr
+    assert "pass --yes" in refused.stderr
     assert served.containers() != ()
-    assert "nothing of this project runs" in served.run("destroy", "--yes").stdout
+    assert "nothing of this project is running" in served.run("destroy", "--yes").stdout
     assert served.containers() == ()
 
 
@@ -495,7 +495,7 @@ def test_a_terminal_gets_moving_lines_colours_and_a_question(workspace: Workspac
 
     code, shown = in_terminal(workspace, "destroy", typed="n\n")
     assert code == 1
-    assert "Remove all this?" in shown
+    assert "Remove all of this?" in shown
     assert workspace.containers() != ()
     code, shown = in_terminal(workspace, "destroy", typed="y\n")
     assert code == 0

@@ -363,9 +363,9 @@ def ending(converged: Converged, **settings: Any) -> str:
 def test_a_good_end_says_what_was_done_and_where_the_endpoints_are() -> None:
     assert (
         ending(Converged(Plan(), (RUN,)))
-        == f"\nall is as specified (1 done in 1.5 s)\n\nendpoint/churn  {URLS['churn']}\n"
+        == f"\neverything is up to date (1 done in 1.5 s)\n\nendpoint/churn  {URLS['churn']}\n"
     )
-    assert "nothing to do: all is as specified" in ending(Converged(Plan()))
+    assert "nothing to do: everything is up to date" in ending(Converged(Plan()))
     assert "sagespec invoke churn" in ending(Converged(Plan(), (RUN,)), live=True)
 
 
@@ -373,7 +373,7 @@ def test_a_bad_end_says_what_failed_once() -> None:
     failed = replace(RUN, result=Result.FAILED, reason="it broke\n  fix  mend it")
     text = ending(Converged(Plan(), (failed,)))
     assert "failed  job/a@1: it broke\n" in text
-    assert "not as specified: 1 failed (1 failed in 1.5 s)" in text
+    assert "not up to date: 1 failed (1 failed in 1.5 s)" in text
     refused = Plan(refused=(Problem("failed: it broke", about="job/a@1"),))
     assert ending(Converged(refused, (failed,))).count("it broke") == 1
 
@@ -389,7 +389,8 @@ def test_a_bad_end_names_the_addresses_of_those_endpoints_alone_that_are_as_spec
 
 def test_a_stopped_run_says_how_to_go_on() -> None:
     plan = Plan(actions=(routes(WEIGHT),))
-    assert "stopped (1 done in 1.5 s); 1 left to do: `sagespec apply` goes on" in ending(Converged(plan, (RUN,), True))
+    said = ending(Converged(plan, (RUN,), True))
+    assert "stopped (1 done in 1.5 s); 1 left to do: `sagespec apply` continues" in said
 
 
 def test_the_last_json_line_is_the_result() -> None:

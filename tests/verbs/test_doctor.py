@@ -135,7 +135,7 @@ def test_the_holder_of_the_lock_is_named_with_its_id(folder: Path) -> None:
         assert check.ok
         assert "sagespec apply of" in check.detail
         assert f"id {lock.holder.id}" in check.detail
-        assert "at work" in check.detail
+        assert "running, as far as" in check.detail
 
 
 def test_a_lock_from_the_future_tells_of_a_wrong_clock(folder: Path) -> None:
