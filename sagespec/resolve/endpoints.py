@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from sagespec.errors import Problem
 from sagespec.load.loaded import LoadedSpec
-from sagespec.resolve.builtins import ImageDescription
-from sagespec.resolve.keys import Fingerprint, artifact_fingerprint
+from sagespec.resolve.facts import Facts
+from sagespec.resolve.keys import artifact_fingerprint
 from sagespec.resolve.programs import model_address, named_program, portable, program_of
 from sagespec.spec.endpoint import Endpoint, Rollout, Variant
 from sagespec.state.addresses import Address
@@ -17,26 +15,19 @@ from sagespec.state.desired import (
     DesiredJob,
     desired_endpoint,
 )
-from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.programs import Builtin, Image, Program
 from sagespec.state.revision import EndpointRecord, ModelRecord, RolloutRecord, VariantRecord
 
 
 def resolve_endpoint(
-    spec: Endpoint,
-    item: LoadedSpec,
-    root: Path,
-    images: Mapping[str, ImageDescription],
-    jobs: Mapping[Address, DesiredJob],
-    manifests: Mapping[Address, Manifest],
-    fingerprint: Fingerprint,
-    problems: list[Problem],
+    spec: Endpoint, item: LoadedSpec, jobs: Mapping[Address, DesiredJob], facts: Facts
 ) -> DesiredEndpoint | None:
-    before = len(problems)
+    """The endpoint as wanted; None when something is wrong with it, which is then among the problems."""
+    before = len(facts.problems)
     variants = []
     for index, variant in enumerate(spec.variants):
         field = f"variants.{index}"
-        model, program = _model(variant, field, item, root, images, jobs, manifests, fingerprint, problems)
+        model, program = _model(variant, field, item, jobs, facts)
         variants.append(
             VariantRecord(
                 name=variant.name,
@@ -44,13 +35,13 @@ def resolve_endpoint(
                 program=program,
                 weight=variant.weight,
                 instances=variant.instances,
-                environment={**_script(variant, model, jobs, manifests), **variant.environment},
+                environment={**_script(variant, model, jobs, facts), **variant.environment},
                 cpus=variant.resources.cpus,
                 memory=variant.resources.memory,
                 **({"gpus": variant.resources.gpus} if variant.resources.gpus else {}),
             )
         )
-    if len(problems) > before:
+    if len(facts.problems) > before:
         return None
     record = EndpointRecord(variants=tuple(variants), rollout=_rollout(spec.rollout), protect=spec.protect)
     return desired_endpoint(spec.name, record, item.origin)
@@ -69,24 +60,20 @@ def _model(
     variant: Variant,
     field: str,
     item: LoadedSpec,
-    root: Path,
-    images: Mapping[str, ImageDescription],
     jobs: Mapping[Address, DesiredJob],
-    manifests: Mapping[Address, Manifest],
-    fingerprint: Fingerprint,
-    problems: list[Problem],
+    facts: Facts,
 ) -> tuple[ModelRecord, Program]:
     """The variant's model, and the program that serves it."""
     address = model_address(variant.model)
     if address is None:
-        uri = portable(variant.model, item, root)
+        uri = portable(variant.model, item, facts.root)
         which = "framework" if variant.framework else "algorithm"
         builtin = variant.framework or variant.algorithm
-        program = named_program(builtin, variant.image, f"{field}.{which}", item, images, problems)
-        identity = f"{uri}:{artifact_fingerprint(uri, root, fingerprint)}"
+        program = named_program(builtin, variant.image, f"{field}.{which}", item, facts)
+        identity = f"{uri}:{artifact_fingerprint(uri, facts)}"
         return ModelRecord(text=variant.model, identity=identity, job="", uri=uri), program
-    manifest, job = manifests.get(address), jobs.get(address)
-    if manifest and manifest.status is JobStatus.COMPLETED:
+    manifest, job = facts.trained(address), jobs.get(address)
+    if manifest:
         key, trained_by = manifest.key, program_of(manifest)
     elif job:
         key, trained_by = job.key, job.program
@@ -100,14 +87,14 @@ def _script(
     variant: Variant,
     model: ModelRecord,
     jobs: Mapping[Address, DesiredJob],
-    manifests: Mapping[Address, Manifest],
+    facts: Facts,
 ) -> dict[str, str]:
     """What tells a serving container which script is in its model's code/, as SageMaker's SDK does; {} for none."""
     entry_point = variant.entry_point or ""
     if not entry_point and model.job:
         address = Address.parse(model.job)
-        manifest, job = manifests.get(address), jobs.get(address)
-        if manifest and manifest.status is JobStatus.COMPLETED:
+        manifest, job = facts.trained(address), jobs.get(address)
+        if manifest:
             entry_point = str(manifest.key_fields.get("entry_point", ""))
         elif job and job.code:
             entry_point = job.code.entry_point

@@ -9,7 +9,8 @@ from typing import Any
 from sagespec.errors import Problem, WorldError
 from sagespec.load.loaded import LoadedSpec
 from sagespec.resolve.builtins import ImageDescription, objections
-from sagespec.resolve.keys import Fingerprint, key_fields_of
+from sagespec.resolve.facts import Facts
+from sagespec.resolve.keys import key_fields_of
 from sagespec.resolve.programs import build_program, named_program, portable
 from sagespec.sources.files import fingerprint_of
 from sagespec.spec.job import ChannelSpec, TrainingJob
@@ -20,30 +21,22 @@ from sagespec.state.desired import (
     DesiredJob,
 )
 from sagespec.state.hashes import hash_of
-from sagespec.state.manifest import JobStatus, Manifest
+from sagespec.state.manifest import Manifest
 from sagespec.state.programs import Build, Program
 
 
-def resolve_job(
-    spec: TrainingJob,
-    item: LoadedSpec,
-    root: Path,
-    images: Mapping[str, ImageDescription],
-    manifest: Manifest | None,
-    fingerprint: Fingerprint,
-    problems: list[Problem],
-) -> DesiredJob:
-    trained = manifest if manifest and manifest.status is JobStatus.COMPLETED else None
+def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob:
+    root, trained = facts.root, facts.trained(item.address)
     program: Program
     if spec.build:
         program = build_program(spec.build, item, root, trained)
     else:
         field = "framework" if spec.framework else "algorithm"
-        program = named_program(spec.framework or spec.algorithm, spec.image, field, item, images, problems)
+        program = named_program(spec.framework or spec.algorithm, spec.image, field, item, facts)
     if spec.algorithm and not trained:  # what is trained is beyond objection, also that of a later release
-        problems += _objections(spec, item, images)
+        facts.problems.extend(_objections(spec, item, facts.images))
     channels = tuple(_channel(name, channel, spec, item, root) for name, channel in sorted(spec.channels.items()))
-    code = _code(spec, item, root, trained, fingerprint, problems)
+    code = _code(spec, item, trained, facts)
     key_fields = key_fields_of(spec, program, channels, code)
     return DesiredJob(
         name=spec.name,
@@ -120,46 +113,40 @@ def _checkpoints(spec: TrainingJob, item: LoadedSpec, root: Path) -> DesiredChec
     return DesiredCheckpoints(spec.checkpoints.path.removeprefix("/opt/ml/"), source)
 
 
-def _code(
-    spec: TrainingJob,
-    item: LoadedSpec,
-    root: Path,
-    trained: Manifest | None,
-    fingerprint: Fingerprint,
-    problems: list[Problem],
-) -> DesiredCode | None:
+def _code(spec: TrainingJob, item: LoadedSpec, trained: Manifest | None, facts: Facts) -> DesiredCode | None:
     """The job's script. Where it is gone, what a trained version was made with is taken for granted."""
     if not spec.entry_point:
         return None
-    source = portable(spec.source_dir or spec.entry_point, item, root)
+    source = portable(spec.source_dir or spec.entry_point, item, facts.root)
     entry_point = spec.entry_point if spec.source_dir else spec.entry_point.rpartition("/")[2]
     taken_for_granted = DesiredCode(entry_point, source, str(trained.key_fields.get("code", ""))) if trained else None
     if source.startswith("s3://"):
         try:
-            return DesiredCode(entry_point, source, fingerprint(source))
+            return DesiredCode(entry_point, source, facts.fingerprint(source))
         except WorldError:
             if taken_for_granted is None:
                 raise
             return taken_for_granted
-    path = root / source
+    path = facts.root / source
     if taken_for_granted and not path.exists():
         return taken_for_granted
-    if spec.source_dir and path.is_file() and not source.endswith(".tar.gz"):
-        problems.append(
-            Problem(
-                what=f"source_dir: {spec.source_dir} is a file, and no .tar.gz",
-                about=str(item.address),
-                fix="name the folder of the script, or a sourcedir.tar.gz",
-                where=item.origin_of("source_dir"),
-            )
+    facts.problems.extend(_misplaced(spec, item, path, entry_point))
+    return DesiredCode(entry_point, source, fingerprint_of(path, through_links=True) if path.exists() else "missing")
+
+
+def _misplaced(spec: TrainingJob, item: LoadedSpec, path: Path, entry_point: str) -> Iterator[Problem]:
+    """Why there is no script where the spec says it is. path: of its source."""
+    if spec.source_dir and path.is_file() and not path.name.endswith(".tar.gz"):
+        yield Problem(
+            what=f"source_dir: {spec.source_dir} is a file, and no .tar.gz",
+            about=str(item.address),
+            fix="name the folder of the script, or a sourcedir.tar.gz",
+            where=item.origin_of("source_dir"),
         )
     if path.is_dir() and not (path / entry_point).is_file():
-        problems.append(
-            Problem(
-                what=f"entry_point: there is no {entry_point} in {spec.source_dir}",
-                about=str(item.address),
-                fix="name a script inside source_dir",
-                where=item.origin_of("entry_point"),
-            )
+        yield Problem(
+            what=f"entry_point: there is no {entry_point} in {spec.source_dir}",
+            about=str(item.address),
+            fix="name a script inside source_dir",
+            where=item.origin_of("entry_point"),
         )
-    return DesiredCode(entry_point, source, fingerprint_of(path, through_links=True) if path.exists() else "missing")

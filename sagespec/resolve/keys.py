@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from sagespec.contract import hyperparameter_text
+from sagespec.resolve.facts import Facts
 from sagespec.spec.job import TrainingJob
 from sagespec.state.desired import (
     DesiredChannel,
     DesiredCode,
 )
 from sagespec.state.programs import Build, Program
-
-Fingerprint = Callable[[str], str]  # s3://… -> ETag or the like
 
 
 def key_fields_of(
@@ -57,10 +54,10 @@ def _channel_fields(channel: DesiredChannel) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value not in (None, "")}
 
 
-def artifact_fingerprint(uri: str, root: Path, fingerprint: Fingerprint) -> str:
+def artifact_fingerprint(uri: str, facts: Facts) -> str:
     if uri.startswith("s3://"):
-        return fingerprint(uri)
-    if not (root / uri).is_file():
+        return facts.fingerprint(uri)
+    if not (facts.root / uri).is_file():
         return "missing"  # `load.missing_paths` tells where it matters
-    with (root / uri).open("rb") as file:
+    with (facts.root / uri).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

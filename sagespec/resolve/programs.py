@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from sagespec.errors import Problem, did_you_mean
 from sagespec.load.loaded import LoadedSpec
-from sagespec.resolve.builtins import ImageDescription
+from sagespec.resolve.facts import Facts
 from sagespec.sources.build import BuildFolder
 from sagespec.spec.endpoint import named_job
 from sagespec.spec.job import BuildSpec
@@ -39,9 +38,9 @@ def named_program(
     image: str | None,
     field: str,
     item: LoadedSpec,
-    images: Mapping[str, ImageDescription],
-    problems: list[Problem],
+    facts: Facts,
 ) -> Program:
+    images = facts.images
     if field.endswith("framework"):
         known = [name for name, description in images.items() if description.runs_scripts]
         offered = known
@@ -50,7 +49,7 @@ def named_program(
         offered = [name for name in known if images[name].kind == "algorithm"]
     if builtin and builtin not in known:
         word = "framework" if field.endswith("framework") else "built-in"
-        problems.append(
+        facts.problems.append(
             Problem(
                 what=f"there is no {word} named {builtin!r}",
                 about=field,

@@ -15,8 +15,8 @@ from sagespec.load.loaded import Loaded
 from sagespec.load.references import unresolved_models
 from sagespec.resolve.builtins import ImageDescription
 from sagespec.resolve.endpoints import resolve_endpoint
+from sagespec.resolve.facts import Facts, Fingerprint
 from sagespec.resolve.jobs import resolve_job
-from sagespec.resolve.keys import Fingerprint
 from sagespec.resolve.programs import model_address
 from sagespec.spec.endpoint import Endpoint
 from sagespec.spec.job import TrainingJob
@@ -25,7 +25,7 @@ from sagespec.state.addresses import Address, job_address
 from sagespec.state.desired import (
     Desired,
 )
-from sagespec.state.manifest import JobStatus, Manifest
+from sagespec.state.manifest import Manifest
 
 
 def wanted_manifests(loaded: Loaded) -> frozenset[Address]:
@@ -53,17 +53,14 @@ def resolve(
     root: the project's folder; keys hold paths relative to it, so that they are equal on every machine.
     fingerprint: what tells two states of an s3:// artifact apart.
     """
-    trained = {address for address, manifest in manifests.items() if manifest.status is JobStatus.COMPLETED}
-    problems = [problem for problem, address in unresolved_models(loaded) if address not in trained]
+    facts = Facts(root, images, manifests, fingerprint)
+    problems = facts.problems
+    problems += (problem for problem, address in unresolved_models(loaded) if not facts.trained(address))
     unresolved = bool(problems)
-    jobs = [
-        resolve_job(item.spec, item, root, images, manifests.get(item.address), fingerprint, problems)
-        for item in loaded.specs
-        if isinstance(item.spec, TrainingJob)
-    ]
+    jobs = [resolve_job(item.spec, item, facts) for item in loaded.specs if isinstance(item.spec, TrainingJob)]
     by_address = {job.address: job for job in jobs}
     endpoints = [
-        resolve_endpoint(item.spec, item, root, images, by_address, manifests, fingerprint, problems)
+        resolve_endpoint(item.spec, item, by_address, facts)
         for item in loaded.specs
         if isinstance(item.spec, Endpoint) and not unresolved
     ]
