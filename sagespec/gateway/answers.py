@@ -52,7 +52,7 @@ def table_from(answer: bytes) -> Table:
 
 
 def versions_from(answer: bytes) -> tuple[dict[str, str], int]:
-    """Versions of CDS and RDS that Envoy has taken up, and how many updates it rejected, from VERSIONS_PATH."""
+    """Versions of CDS and RDS that Envoy has loaded, and how many updates it rejected, from VERSIONS_PATH."""
     values = {stat["name"]: stat["value"] for stat in json.loads(answer)["stats"] if "name" in stat}
     versions = {
         CDS: str(values.get("cluster_manager.cds.version_text", "")),

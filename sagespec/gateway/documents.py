@@ -1,8 +1,8 @@
-"""Routes to Envoy's documents and back: what the gateway is told, and what it says of itself. Pure.
+"""A table to the files that Envoy follows, and the order in which they change. Pure.
 
 Envoy follows two files. `cds.json` holds the pools: one Envoy cluster for each set of equal instances
 that is served from, probed or drained. `rds.json` holds the routes and, in its metadata, the whole table
-they were made from; so the live table is read back from Envoy alone, and taking up `rds.json` is the
+they were made from; so the live table is read back from Envoy alone, and the moment Envoy loads `rds.json` is the
 moment a change counts.
 
 A pool never changes. Other instances are another pool, which Envoy probes before the routes go over to
@@ -86,7 +86,7 @@ class EnvoyFile(NamedTuple):
 
 
 def steps(old: Table, new: Table, *, invocation_seconds: float = INVOCATION_SECONDS) -> Iterator[EnvoyFile]:
-    """What Envoy must take up, one after the other, to come from `old` to `new` without a route to nowhere."""
+    """What Envoy must load, one after the other, to get from `old` to `new` without a route to nowhere."""
     both = {**old.pools, **new.pools}
     yield pools_document(both)
     yield routes_document(new, invocation_seconds=invocation_seconds)

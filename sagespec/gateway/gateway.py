@@ -1,4 +1,4 @@
-"""The gateway: starts Envoy through the runtime, tells it the routes, and asks it what it sees.
+"""The gateway: starts Envoy through the runtime, gives it the routes, and asks it what it sees.
 
 Called by `observe` (routes and probes), `apply` (every change) and `project` (counters). The table that
 is changed is the one Envoy runs, read back from it before the first change; `xds` knows what it looks
@@ -50,7 +50,7 @@ START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
 
-TAKE_UP_SECONDS = 15.0  # a new pool counts once each of its instances was probed, which may take PING_SECONDS
+LOAD_SECONDS = 15.0  # a new pool counts once each of its instances was probed, which may take PING_SECONDS
 
 
 POLL_SECONDS = 0.02
@@ -127,7 +127,7 @@ class Gateway:
             self._await_started()
 
     def _documents_of(self, name: str) -> dict[str, bytes]:
-        """What a gateway was told, running or not; {} when it was not told all."""
+        """What a gateway was told, running or not; {} when it was not given all."""
         documents = {path: self._runtime.read(name, path) for path in (CDS, RDS)}
         return {path: content for path, content in documents.items() if content} if all(documents.values()) else {}
 
@@ -183,7 +183,7 @@ class Gateway:
         return ObservedGateway(answers=True, routes=routes, probes=probes_from(pools, table))
 
     def probes(self, container_names: Collection[str]) -> Mapping[str, Probe]:
-        """What Envoy knows of these containers; one that it was not told of is left out."""
+        """What Envoy knows of these containers; one that it does not know is left out."""
         with self._lock:
             (pools,) = self._fetch(POOLS_PATH)
             found = probes_from(pools, self._table())
@@ -194,7 +194,7 @@ class Gateway:
         (answer,) = self._fetch(COUNTERS_PATH)
         return counters_from(answer)
 
-    # -- what it is told ---------------------------------------------------------------------------
+    # -- what it is given ---------------------------------------------------------------------------
 
     def set_route(self, endpoint_name: str, route: Route | None, places: Places) -> None:
         """Give the endpoint this route; None takes it off the gateway.
@@ -224,7 +224,7 @@ class Gateway:
         with self._lock:
             old = self._table()
             new = change(old)
-            self._live = None  # until Envoy has taken up all of it
+            self._live = None  # until Envoy has loaded all of it
             versions, rejected = versions_from(*self._fetch(VERSIONS_PATH))
             try:
                 for document in self._steps(old, new):
@@ -239,7 +239,7 @@ class Gateway:
                 self._runtime.write(self._name, _contents(self._steps(old, old)))
                 raise WorldError(
                     f"Envoy rejected {error.path}: {error.message}",
-                    why="the gateway goes on as before",
+                    why="the gateway keeps its earlier routes",
                     fix="this should not happen: please report it with the message",
                 ) from None
             self._live = new
@@ -250,13 +250,13 @@ class Gateway:
     def _await_version(self, document: EnvoyFile, rejected_before: int) -> None:
         """Wait until Envoy runs what was written."""
 
-        def is_taken_up() -> bool:
+        def is_loaded() -> bool:
             versions, rejected = versions_from(*self._fetch(VERSIONS_PATH))
             if rejected > rejected_before:
                 raise _Rejected(document.path, self._rejection())
             return versions[document.path] == document.version
 
-        self._await(is_taken_up, f"has not taken up {document.path}")
+        self._await(is_loaded, f"has not loaded {document.path}")
 
     def _await_pools(self, names: frozenset[str]) -> None:
         """Wait until each instance of these pools was probed once; Envoy has no use for a pool before."""
@@ -264,18 +264,18 @@ class Gateway:
             self._await(lambda: names <= pools_from(*self._fetch(POOLS_PATH)), "has not probed new instances")
 
     def _await(self, is_so: Callable[[], bool], complaint: str) -> None:
-        give_up_at = time.monotonic() + TAKE_UP_SECONDS
+        give_up_at = time.monotonic() + LOAD_SECONDS
         while not is_so():
             if time.monotonic() > give_up_at:
                 raise WorldError(
-                    f"the gateway {complaint} within {TAKE_UP_SECONDS:g} s",
+                    f"the gateway {complaint} within {LOAD_SECONDS:g} s",
                     why="the machine may be overloaded, or /opt/ml/gateway in its container cannot be written",
                     fix="see sagespec logs gateway; apply again",
                 )
             time.sleep(POLL_SECONDS)
 
     def _rejection(self) -> str:
-        """The end of what Envoy logs, which may first repeat all that it was told."""
+        """The end of what Envoy logs, which may first repeat all that it was given."""
         time.sleep(LOG_DELAY_SECONDS)
         lines = list(self._runtime.logs(self._name, tail=1))
         return lines[-1].rpartition("rejected: ")[2].removeprefix(": ") if lines else "it does not say why"
@@ -290,8 +290,8 @@ class Gateway:
 
     def _await_routes(self) -> None:
         """Wait for an Envoy that was restarted just now to read its routes: what is taken for empty before would
-        be written over. One that cannot read them is told all of them anew."""
-        give_up_at = time.monotonic() + TAKE_UP_SECONDS
+        be written over. One that cannot read them is given all of them again."""
+        give_up_at = time.monotonic() + LOAD_SECONDS
         while not versions_from(*self._fetch(VERSIONS_PATH))[0][RDS]:
             if time.monotonic() > give_up_at:
                 return

@@ -10,7 +10,7 @@ from sagespec.spec.project import GatewaySettings
 from sagespec.state.hashes import hash_of, same_hash
 from sagespec.state.programs import Builtin
 
-FORMAT = 1  # raised when a release needs gateways to be started anew
+FORMAT = 1  # raised when a release needs gateways to be started again
 
 
 USUAL_PORTS = range(8080, 8180)  # where no port is set: the first that was free

@@ -35,7 +35,7 @@ class Instance(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """All that the gateway is told.
+    """All that the gateway is given.
 
     routes: by endpoint name; one without targets is of an endpoint whose first instances are being probed.
     probed: instances that are watched and get no requests. pools: instances by pool name. serving: the pool
@@ -212,7 +212,7 @@ def table_from_json(value: Mapping[str, Any]) -> Table:
         raise WorldError(
             "the gateway has its routes from another release of sagespec",
             why=f"they are in format {value['format']:g}, and this release reads {FORMAT}",
-            fix="use that release, or have all set up again with sagespec destroy and apply",
+            fix="use that release, or set everything up again with sagespec destroy and apply",
         )
     routes = {
         name: Route(

@@ -52,7 +52,7 @@ def removals(
 
 
 def remove_idle(address: Address, observed: Observed, within_seconds: float) -> tuple[Action, ...]:
-    """Remove what an attempt left that never got traffic. What serves stays, also where no revision tells of it:
+    """Remove what an attempt left that never got traffic. What serves stays, even where no revision records it:
     the run that gave it traffic was killed before it could record that."""
     route = observed.gateway.routes.get(address.name)
     serving = (

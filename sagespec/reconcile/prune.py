@@ -56,7 +56,7 @@ def _unwanted_jobs(desired: Desired, observed: Observed) -> list[Container]:
 
 
 def _is_settled(container: Container, observed: Observed) -> bool:
-    """Whether the store tells what came of it; a retry that still runs began after the attempt it tells of."""
+    """Whether the store records how it ended; a retry that still runs began after the attempt on record."""
     manifest = observed.manifests.get(container.address.whole)
     if manifest is None or not same_hash(manifest.key, container.hash):
         return False

@@ -1,7 +1,7 @@
 """Which of the jobs that could run may start now, and what the others wait for. Pure.
 
 `apply` asks before it starts a job, `status` to say what one waits for, `reconcile` whether a job could ever run.
-docs/queue.md tells the rules to users:
+docs/queue.md explains the rules to users:
 
 - A job that runs counts first, also one that an earlier run of sagespec began.
 - The others start in the order in which they came. One may pass those before it only if that delays none of them:
@@ -129,7 +129,7 @@ def _amounts(capacity: Capacity) -> dict[Resource, float]:
 
 
 def _free(capacity: Capacity | None, holding: Iterable[Request]) -> dict[Resource, float]:
-    """What is left of the engine; nothing is told of one that is not known."""
+    """What is left of the engine; empty for one that is not known."""
     free = _amounts(capacity) if capacity else {}
     for request in holding:
         for resource, amount in request.needs.items():

@@ -1,6 +1,6 @@
 """What is known of the programs under images/ without running them, and what they object to in a job.
 
-`resolve` asks before anything is started, so that a misspelt hyperparameter is told with its line and not by a
+`resolve` asks before anything starts, so that a misspelt hyperparameter is reported with its line and not by a
 failed job. image.json is made from the program's own declaration (images/README.md), so both say the same.
 """
 

@@ -1,4 +1,7 @@
-"""One Endpoint spec to a DesiredEndpoint."""
+"""One Endpoint spec to a DesiredEndpoint: each variant's model found, and the program that serves it.
+
+Called by `resolve` after the jobs, whose keys and programs a variant's model may need.
+"""
 
 from __future__ import annotations
 

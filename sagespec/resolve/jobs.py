@@ -1,4 +1,7 @@
-"""One TrainingJob spec to a DesiredJob."""
+"""One TrainingJob spec to a DesiredJob: program and script found, inputs made portable, the key computed.
+
+Called by `resolve`. What a built-in would refuse is reported here, unless the version is trained already.
+"""
 
 from __future__ import annotations
 
@@ -138,7 +141,7 @@ def _misplaced(spec: TrainingJob, item: LoadedSpec, path: Path, entry_point: str
     """Why there is no script where the spec says it is. path: of its source."""
     if spec.source_dir and path.is_file() and not path.name.endswith(".tar.gz"):
         yield Problem(
-            what=f"source_dir: {spec.source_dir} is a file, and no .tar.gz",
+            what=f"source_dir: {spec.source_dir} is a file but not a .tar.gz",
             about=str(item.address),
             fix="name the folder of the script, or a sourcedir.tar.gz",
             where=item.origin_of("source_dir"),

@@ -1,4 +1,8 @@
-"""What decides a job's result: the fields its key hashes."""
+"""What decides a job's result: the fields its key hashes.
+
+Called by `jobs` (and `endpoints`, for archives). These fields must stay byte for byte what they are: another key
+means that a trained job counts as changed.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +62,6 @@ def artifact_fingerprint(uri: str, facts: Facts) -> str:
     if uri.startswith("s3://"):
         return facts.fingerprint(uri)
     if not (facts.root / uri).is_file():
-        return "missing"  # `load.missing_paths` tells where it matters
+        return "missing"  # `load.missing_paths` reports it where it matters
     with (facts.root / uri).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,7 @@
-"""Which program a spec means: a built-in, an image or a folder to build."""
+"""Which program a spec means: a built-in, an image or a folder to build.
+
+Called by `jobs` and `endpoints`; also which job a variant's model names, and how a path is held on every machine.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Specs to `Desired`: paths made whole, programs chosen, keys and hashes computed.
 
-Called by `project` on every pass. Reads local files where a fingerprint needs their content (a model
-archive of one's own), and the store's manifests for models whose job no spec describes any more.
+Called by `verbs.plan` on every pass. Reads local files where a fingerprint needs their content (your own model
+archive), and uses the store's manifests for models whose job is in no spec any more.
 """
 
 from __future__ import annotations

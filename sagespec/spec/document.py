@@ -1,4 +1,8 @@
-"""What every document has: apiVersion, kind, and the update class of its fields."""
+"""What every document has: apiVersion, kind, and the update class of its fields.
+
+The update class decides what a change of a field does: `state.revision` sorts by it what an endpoint asks for, and
+docs/spec.md shows it.
+"""
 
 from __future__ import annotations
 

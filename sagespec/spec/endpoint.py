@@ -1,4 +1,7 @@
-"""The Endpoint document."""
+"""The Endpoint document: variants, their share of the traffic, and how a change is rolled out.
+
+`load` makes it of YAML, `resolve` a DesiredEndpoint of it; schema and docs/spec.md are made from its fields.
+"""
 
 from __future__ import annotations
 
@@ -62,11 +65,11 @@ def _check_model(value: str) -> str:
     name = value.partition("@")[0]
     if not NAME_REGEX.fullmatch(name):
         raise wrong(
-            f"{quoted(value)} names no model", "write job@version, e.g. churn@3, or the place of a model.tar.gz"
+            f"{quoted(value)} does not name a model", "write job@version, e.g. churn@3, or the place of a model.tar.gz"
         )
     if "@" not in value:
-        raise wrong(f"{quoted(value)} names no version", f"write job@version: {name}@1")
-    raise wrong(f"{quoted(value)} ends in no version", f"a version is a whole number from 1: {name}@1")
+        raise wrong(f"{quoted(value)} has no version", f"write job@version: {name}@1")
+    raise wrong(f"{quoted(value)} does not end in a version", f"a version is a whole number from 1: {name}@1")
 
 
 class Variant(SpecModel):
@@ -109,7 +112,7 @@ class Variant(SpecModel):
                 if name in given:
                     raise wrong(
                         f"does not go with model {self.model}, which is served by what trained it",
-                        f"remove {name}; a container of your own is named by image",
+                        f"remove {name}; your own container is named by image",
                         at=(name,),
                     )
         elif len(given) != 1:
@@ -163,12 +166,12 @@ class Endpoint(DocumentSpec):
             if name in names[:index]:
                 raise wrong(
                     f"an earlier variant is named {self.variants[names.index(name)].name}",
-                    "give each variant a name of its own",
+                    "give each variant its own name",
                     at=("variants", index, "name"),
                 )
         if sum(variant.weight for variant in self.variants) <= 0:
             raise wrong(
-                "all weights are 0, so nobody would be answered",
+                "all weights are 0, so no request would be served",
                 "give at least one variant a weight above 0",
                 at=("variants",),
             )

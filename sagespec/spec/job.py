@@ -1,4 +1,7 @@
-"""The TrainingJob document."""
+"""The TrainingJob document: a program, its inputs and hyperparameters, limits and resources.
+
+`load` makes it of YAML, `resolve` a DesiredJob of it; schema and docs/spec.md are made from its fields.
+"""
 
 from __future__ import annotations
 
@@ -97,10 +100,10 @@ def _check_regex(value: str) -> str:
         groups = re.compile(value).groups
     except re.error as error:
         raise wrong(
-            f"{quoted(value)} is not a regular expression: {error}", "write one as Python's re reads it"
+            f"{quoted(value)} is not a regular expression: {error}", "write one that Python's re accepts"
         ) from None
     if not groups:
-        raise wrong(f"{quoted(value)} has no group", "put the number into parentheses: 'loss=([0-9.]+)'")
+        raise wrong(f"{quoted(value)} has no group", "put the number in parentheses: 'loss=([0-9.]+)'")
     return value
 
 
@@ -259,7 +262,7 @@ class TrainingJob(DocumentSpec):
             said = " and ".join(given) if given else "none"
             raise wrong(
                 f"needs exactly one of algorithm, framework, image and build, has {said}",
-                "name a built-in (algorithm: xgboost), a framework for a script of yours (framework: pytorch), "
+                "name a built-in (algorithm: xgboost), a framework for your script (framework: pytorch), "
                 "or a container (image: …, build: ./folder)",
             )
         return self
@@ -282,10 +285,10 @@ class TrainingJob(DocumentSpec):
             raise wrong(what, "remove it, or change the framework", at=("distribution",))
         for name in ("entrypoint", "arguments"):
             if getattr(self, name) and not (self.image or self.build):
-                raise wrong("is for containers of your own (image, build)", "remove it", at=(name,))
+                raise wrong("is only for your own containers (image, build)", "remove it", at=(name,))
         if self.source_dir and self.source_dir.startswith("s3://") and not self.source_dir.endswith(".tar.gz"):
-            what = f"{quoted(self.source_dir)} is no archive"
-            raise wrong(what, "name a sourcedir.tar.gz, or a folder of this machine", at=("source_dir",))
+            what = f"{quoted(self.source_dir)} is not an archive"
+            raise wrong(what, "name a sourcedir.tar.gz, or a folder on this machine", at=("source_dir",))
         if self.entry_point and self.source_dir and ".." in PurePosixPath(self.entry_point).parts:
             raise wrong("leads out of source_dir", "name a script inside it", at=("entry_point",))
         return self
@@ -298,7 +301,7 @@ class TrainingJob(DocumentSpec):
                 fix = f"remove it, or set input_mode: file on this channel; the job's is {mode}"
                 raise wrong("is for input_mode file", fix, at=("channels", name, "writable"))
             if channel.shuffle_seed is not None and mode != "pipe" and channel.distribution != "sharded":
-                what = "shuffles nothing: every container has all objects, as files"
+                what = "has no effect: every container gets all objects, as files"
                 fix = "set input_mode: pipe or distribution: sharded, or remove it"
                 raise wrong(what, fix, at=("channels", name, "shuffle_seed"))
             if mode == "pipe":

@@ -1,4 +1,4 @@
-"""Every kind of document. A new kind is one file beside this one, and one line here."""
+"""Every kind of document. A new kind is one more file in this folder and one line here."""
 
 from __future__ import annotations
 

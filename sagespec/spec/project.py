@@ -1,4 +1,4 @@
-"""The Project document: sagespec.yaml."""
+"""The Project document, sagespec.yaml: the settings of a project and of its gateway."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The models of `spec` as a JSON Schema for editors and as the reference page docs/spec.md.
 
-Called by `sagespec schema` and `scaffold`. Both are made from the models alone, so what they say is what
+Called by `sagespec schema` and `sagespec init`. Both are made from the models alone, so what they say is what
 `load` checks; rules between fields that JSON Schema cannot put are left to `load`.
 """
 

@@ -176,7 +176,7 @@ def _hyperparameter(value: Any) -> Any:
             "use text, a finite number, true, false, a list or a map",
         )
     if len(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) > 2500:
-        raise wrong("is longer than 2500 characters", "put it in a file and give that as a channel")
+        raise wrong("is longer than 2500 characters", "put it in a file and pass that as a channel")
     return _without_nul(value)
 
 
@@ -184,13 +184,13 @@ def _text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        raise wrong("is a fraction, and text is wanted: as numbers, 1.10 and 1.1 are the same", "quote it: {written}")
+        raise wrong("is a number, but text is expected: as numbers, 1.10 and 1.1 are the same", "quote it: {written}")
     return _without_nul(str(value) if isinstance(value, int) else value)
 
 
 def _without_nul(value: Any) -> Any:
     if isinstance(value, str) and "\0" in value:
-        raise wrong("holds a NUL character, which no environment variable can", "remove the \\0")
+        raise wrong("contains a NUL character, which an environment variable cannot", "remove the \\0")
     return value
 
 
@@ -238,14 +238,14 @@ def _check_place(value: str) -> str:
             "use s3://bucket/prefix, file:///path or a path",
         )
     if value.startswith("s3://") and not value[5:].split("/", 1)[0]:
-        raise wrong(f"{quoted(value)} names no bucket", "write s3://bucket/prefix")
+        raise wrong(f"{quoted(value)} does not name a bucket", "write s3://bucket/prefix")
     return value
 
 
 def check_source(value: str) -> str:
     if value.startswith("~"):
         fix = "write a path from the spec's file, or an absolute one"
-        raise wrong(f"{quoted(value)} starts in the home folder of whoever runs it", fix)
+        raise wrong(f"{quoted(value)} starts in a home folder, which differs from user to user", fix)
     return _check_place(value)
 
 

@@ -1,4 +1,7 @@
-"""Addresses: one spelling for every thing, in plans, labels, events, errors and tests."""
+"""Addresses: one spelling for every thing, in plans, labels, events, errors and tests.
+
+Made by `resolve` from specs and by the runtimes from labels; read back from what a person types.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The two sides that are compared: what is wanted (`Desired`) and what is there (`Observed`).
+"""What is wanted: the jobs and endpoints of the specs, with everything found that they refer to.
 
-Plain frozen values with the names, labels and hashes by which the two find each other. `resolve`
-makes the first, `observe` the second, `reconcile` reads both. Nothing here touches the world.
+`resolve` makes it from specs, `desired_endpoint` also from a revision; `reconcile` compares it with `Observed`, and the
+actions of a plan carry its parts to `run` and `serve`.
 """
 
 from __future__ import annotations

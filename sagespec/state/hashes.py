@@ -1,4 +1,8 @@
-"""Hashes of plain data, with a format number."""
+"""Hashes of plain data, with a format number: how wanted and live things are found to be the same.
+
+`resolve` hashes what specs ask for, containers carry the hash as a label, and `reconcile` compares the two. What is
+hashed must stay byte for byte what it was: another hash replaces containers.
+"""
 
 from __future__ import annotations
 

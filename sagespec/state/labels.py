@@ -1,4 +1,8 @@
-"""Labels by which an engine's containers are found, and their names."""
+"""Labels by which an engine's containers are found, and their names.
+
+The runtimes write labels and read them back into `Container`s; a name follows from address and hash, so that a
+repeated create finds the container instead of making a second one.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +59,7 @@ def labels_of(project_name: str, address: Address, hash_text: str) -> dict[str, 
 
 
 def resource_labels(cpus: float | None, memory: int | None, gpus: Sequence[str]) -> dict[str, str]:
-    """What a container was given, as labels: a list of containers tells nothing else of it."""
+    """What a container was given, as labels: a list of containers shows nothing else of it."""
     labels = {
         LABEL_CPUS: "" if cpus is None else f"{cpus:g}",
         LABEL_MEMORY: "" if memory is None else str(memory),

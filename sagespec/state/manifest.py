@@ -1,14 +1,13 @@
-"""What the store keeps: the `Manifest` of a job and the `Revision`s of an endpoint.
+"""What the store keeps of a job: its `Manifest`, and what is remembered until it has one.
 
-Both are pydantic models because they are read back by later releases and by people. A manifest is
-the commit of a training job: it is written last, and once it says `completed` the job is never run
-again. A revision says what was asked of an endpoint and what came of it. Until a job has its manifest,
+These are pydantic models because later releases and people read them back. A manifest is the commit of a training
+job: it is written last, and once it says `completed` the job is never run again. Until a job has its manifest,
 `AttemptsRecord` says how often it was begun, and a `StopRequest` that somebody wants it to end.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -117,16 +116,3 @@ class Manifest(Record):
         fault = Fault.read(self.reason)
         says_so = fault is not None and fault.kind is FaultKind.STOPPED
         return self.reason if says_so else f"{self.status}: {self.reason}"
-
-    @property
-    def final_metrics(self) -> list[dict[str, Any]]:
-        """SageMaker's FinalMetricDataList: MetricName, Value, and Timestamp, when it was printed last (for a
-        manifest of an earlier release, when the job ended)."""
-        return [
-            {"MetricName": name, "Value": value, "Timestamp": self._printed_at(name)}
-            for name, value in self.metrics.items()
-        ]
-
-    def _printed_at(self, metric_name: str) -> datetime:
-        points = self.series.get(metric_name)
-        return self.started_at + timedelta(seconds=points[-1][0]) if points else self.ended_at

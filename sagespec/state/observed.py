@@ -1,4 +1,7 @@
-"""The observed side: containers, the gateway's routes and probes, manifests, revisions."""
+"""What exists: containers, the gateway's routes and probes, manifests, revisions.
+
+`observe` takes one snapshot; `reconcile` compares it with `Desired`, and `status` shows it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from sagespec.state.revision import Revision
 
 
 def begun_after(manifest: Manifest, containers: Iterable[Container]) -> tuple[Container, ...]:
-    """Containers of an attempt later than the one the manifest tells of."""
+    """Containers of an attempt later than the one the manifest records."""
     return tuple(c for c in containers if c.started_at and c.started_at > manifest.ended_at)
 
 
@@ -30,8 +33,8 @@ class Container:
     """One container (or supervised process) of this project. `host:port` is where the gateway reaches it.
 
     `exit_code` is set when the state is EXITED; `restarts` counts the engine's restarts where the
-    engine tells (0 otherwise). started_at: in a list of all, the time of creation may stand for it.
-    note: what else the engine says of its end, e.g. that it ran out of memory; told by `inspect` alone, as are
+    engine reports them (0 otherwise). started_at: in a list of all, the time of creation may stand for it.
+    note: what else the engine says of its end, e.g. that it ran out of memory; reported by `inspect` alone, as are
     signals: numbers of those it was sent through its engine before it ended, by us or by others.
     cpus, memory and gpus: what it was given; of GPUs the ids, which nobody else has while it is there.
     """
@@ -44,7 +47,7 @@ class Container:
     host: str = ""
     port: int = 0
     restarts: int = 0
-    started_at: datetime | None = field(default=None, compare=False)  # told more or less exactly
+    started_at: datetime | None = field(default=None, compare=False)  # reported more or less exactly
     note: str = ""
     signals: tuple[int, ...] = ()
     cpus: float | None = field(default=None, compare=False)
@@ -93,7 +96,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Probe:
-    """What the gateway knows of one container it was told about."""
+    """What the gateway knows of one container it was given."""
 
     healthy: bool
     active_requests: int = 0

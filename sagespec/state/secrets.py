@@ -1,4 +1,4 @@
-"""Which values of a spec are nobody else's business.
+"""Which values of a spec are secret.
 
 Asked where a text about a changed field is made (`reconcile.causes`), so that no plan, event or record ever holds the
 value. What a container is given is not touched.
@@ -17,7 +17,7 @@ _NUMBER_OR_NOTHING = re.compile(r"(-?[0-9.]+(e-?[0-9]+)?)?")
 
 
 def looks_secret(name: str, *values: str) -> bool:
-    """Whether a variable's name, or one of its values, says that the value is nobody's business."""
+    """Whether a variable's name, or one of its values, says that the value is secret."""
     return bool(_SECRET_NAME.search(name)) or _has_password(*values)
 
 

@@ -170,9 +170,9 @@ def test_a_source_dir_is_a_folder_or_an_archive(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("print(1)\n")
     script = "framework: sklearn\nentry_point: train.py\n"
     file = refusal(tmp_path, script + "source_dir: ./train.py\n")
-    assert "specs.yaml:7:13 job/a@1: source_dir: ./train.py is a file, and no .tar.gz" in file
+    assert "specs.yaml:7:13 job/a@1: source_dir: ./train.py is a file but not a .tar.gz" in file
     prefix = refusal(tmp_path, script + "source_dir: s3://acme/code/\n")
-    assert 'specs.yaml:7:13 job/a@1: source_dir: "s3://acme/code/" is no archive' in prefix
+    assert 'specs.yaml:7:13 job/a@1: source_dir: "s3://acme/code/" is not an archive' in prefix
 
 
 def test_what_only_decides_whether_a_job_ends_is_not_in_its_key(tmp_path: Path) -> None:

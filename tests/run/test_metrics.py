@@ -5,14 +5,12 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 
 from sagespec.errors import WorldError
 from sagespec.run.metrics import MOST_POINTS, FoundMetrics, final_values, series_of, thinned
-from sagespec.state.manifest import Manifest
 from sagespec.verbs.metrics import followed_series
 from tests.fakes import FakeEngine, FakeRuntime, Faults
 
@@ -87,24 +85,3 @@ def test_a_log_that_breaks_off_ends_what_follows_it_in_words() -> None:
     series = followed_series(BreaksOff("p", FakeEngine(), Faults()), ["one"], LOSS, 0.0, every_seconds=0.01)
     with pytest.raises(WorldError, match="closed the connection"):
         list(series)
-
-
-def test_the_manifest_tells_the_final_metrics_as_sagemaker_does() -> None:
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    manifest = Manifest(
-        project="p",
-        name="churn",
-        version=1,
-        key="1-a",
-        key_fields={},
-        status="completed",  # type: ignore[arg-type]
-        spec={},
-        metrics={"loss": 0.5, "of an earlier release": 1.0},
-        series={"loss": [(1, 0.7), (2.5, 0.5)]},
-        started_at=start,
-        ended_at=start + timedelta(seconds=9),
-    )
-    assert Manifest.model_validate_json(manifest.model_dump_json()).final_metrics == [
-        {"MetricName": "loss", "Value": 0.5, "Timestamp": start + timedelta(seconds=2.5)},
-        {"MetricName": "of an earlier release", "Value": 1.0, "Timestamp": start + timedelta(seconds=9)},
-    ]

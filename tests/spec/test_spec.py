@@ -179,14 +179,15 @@ def test_torchrun_is_for_frameworks_that_have_it() -> None:
 
 def test_checkpoints_are_not_kept_in_a_folder_called_tilde() -> None:
     ((field, said),) = objections(checkpoints={"source": "~/checkpoints"})
-    assert (field, said) == ("checkpoints.source", '"~/checkpoints" starts in the home folder of whoever runs it')
+    assert (field, said) == (
+        "checkpoints.source",
+        '"~/checkpoints" starts in a home folder, which differs from user to user',
+    )
 
 
 def test_a_seed_that_would_shuffle_nothing_is_told() -> None:
     seeded = {"source": "s3://b/t", "shuffle_seed": 1}
-    assert objections(channels={"train": seeded}) == [
-        ("", "shuffles nothing: every container has all objects, as files")
-    ]
+    assert objections(channels={"train": seeded}) == [("", "has no effect: every container gets all objects, as files")]
     a_job(channels={"train": seeded | {"distribution": "sharded"}})
     a_job(channels={"train": seeded}, input_mode="pipe")
 
