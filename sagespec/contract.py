@@ -1,6 +1,6 @@
-"""SageMaker's training contract as data: the files under /opt/ml/input/config and the environment.
+"""SageMaker's contract as data: the files under /opt/ml/input/config, the environment, and its limits.
 
-`train` writes them into each container. Pure. Facts: AWS developer guide, "How Amazon SageMaker
+`run` and `serve` give them to each container. Pure. Facts: AWS developer guide, "How Amazon SageMaker
 Provides Training Information"; the SM_* names are those of sagemaker-training (params.py).
 """
 
@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sagespec.state.desired import DesiredChannel, DesiredJob
+
+LARGEST_BODY_BYTES = 25 * 2**20  # of a request to an endpoint; images/gateway enforces it
+
 
 MASTER_PORT = 7777  # what SageMaker's own drivers use for torchrun and alike
 

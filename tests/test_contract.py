@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sagespec import contract
 from sagespec.contract import config_files, training_environment, training_job_name, user_arguments
 from sagespec.gateway.documents import INVOCATION_SECONDS, PING_SECONDS
 from sagespec.run.launches import training_launches
+from sagespec.runtimes.choose import images_dir
 from sagespec.spec.endpoint import Rollout
 from sagespec.spec.job import Stopping
 from sagespec.state.desired import DesiredJob
@@ -228,3 +230,9 @@ def test_the_word_train_is_left_out_with_an_entrypoint_or_arguments(fields: dict
     (launch,) = training_launches("acme", a_job(**fields))
     assert launch.words == words
     assert list(launch.entrypoint) == fields.get("entrypoint", [])
+
+
+def test_the_gateways_own_program_has_the_same_limit_for_bodies() -> None:
+    program = (images_dir() / "gateway" / "gateway_serving.py").read_text()
+    (megabytes,) = re.findall(r"^MAX_BODY_BYTES = (\d+) \* 2\*\*20\b", program, re.MULTILINE)
+    assert int(megabytes) * 2**20 == contract.LARGEST_BODY_BYTES

@@ -43,7 +43,11 @@ PURE = {
     "state": ("spec errors", f"{VALUES} hashlib json pydantic", "hashes are of values alone"),
     "gateway.table": ("gateway state errors", f"{VALUES} hashlib json", "the gateway writes and asks; this says what"),
     "gateway.routes": ("gateway state errors", f"{VALUES} json", "the gateway writes and asks; this says what"),
-    "gateway.documents": ("gateway state errors", f"{VALUES} json", "the gateway writes and asks; this says what"),
+    "gateway.documents": (
+        "gateway contract state errors",
+        f"{VALUES} json",
+        "the gateway writes and asks; this says what",
+    ),
     "gateway.answers": ("gateway state errors", f"{VALUES} json", "reads what Envoy has said, and asks nothing"),
     "run.faults": ("run contract state errors", f"{VALUES} pydantic", "the same ends must give the same verdict"),
     "run.metrics": ("state", VALUES, "the same lines must give the same series, whoever reads them"),

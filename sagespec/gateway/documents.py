@@ -19,6 +19,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from sagespec.contract import LARGEST_BODY_BYTES
 from sagespec.gateway.routes import (
     TYPES,
     endpoint_routes,
@@ -66,9 +67,6 @@ RETRIES = 2  # enough for two that die at once; a request that kills whoever rea
 
 
 PICKS = 100  # tries to find an instance that has not failed this request; the idle dead one looks the best
-
-
-RESENDABLE_BYTES = 25 * 2**20  # kept until answered, to be sent again: as large as images/gateway lets requests be
 
 
 UNLIMITED = 2**30
@@ -120,7 +118,7 @@ def routes_document(table: Table, *, invocation_seconds: float = INVOCATION_SECO
                 "name": "endpoints",
                 "domains": ["*"],
                 "retry_policy": _retry_policy(),
-                "request_body_buffer_limit": RESENDABLE_BYTES,
+                "request_body_buffer_limit": LARGEST_BODY_BYTES,  # kept until answered, to be sent again
                 "matcher": {"matcher_list": {"matchers": length_limits()}, "on_no_match": {"matcher": found}},
             }
         ],

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
+from sagespec.contract import LARGEST_BODY_BYTES
 from sagespec.errors import SpecError, WorldError
 
-LARGEST_BODY_BYTES = 25 * 2**20  # what images/gateway lets requests be
 INVOKE_TIMEOUT_SECONDS = 70.0  # the gateway answers for a model that takes 60 s
 
 
