@@ -122,7 +122,7 @@ Editors complete and check specs with the schema that `sagespec schema` prints:
 - **text**: quote it where YAML would read something else (`"1.10"`, `"true"`). Words and numbers that
   versions of YAML read differently (`no`, `on`, `010`, `1:30`, `2024-01-01`) have to be quoted or
   written otherwise. Tags and merge keys (`<<`) are refused; anchors and aliases work.
-- **name**: 1 to 63 letters and digits, with hyphens inside. Names that differ in case alone clash.
+- **name**: 1 to 63 letters and digits, with hyphens inside. Names that differ only in upper and lower case clash.
 - **duration**: a number with a unit, `250ms`, `30s`, `10m`, `1.5h`, `2d`; without a unit, seconds. At most 28d.
 - **size**: a number with a unit, `512MiB`, `2GiB`, `1.5GB`; without a unit, bytes. At least 6MiB.
 - **source**: a file or folder, relative to the spec's file; `file:///…`; or `s3://bucket/prefix`.
