@@ -159,6 +159,7 @@ def _refusal(endpoint_name: str, answer: Answer, known: Callable[[], Iterable[st
 def invoke(
     given: Invocation,
     endpoint: str,
+    *,
     source: str | None,
     data: str | None,
     body_file: IO[bytes] | None,

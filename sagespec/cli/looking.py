@@ -67,6 +67,7 @@ def logs(
     given: Invocation,
     address: str,
     metrics: tuple[str, ...],
+    *,
     follow: bool,
     tail: int | None,
     plot: bool,

@@ -178,7 +178,9 @@ def endpoint_states(
 ) -> tuple[EndpointState, ...]:
     """The rows of all endpoints, those in no spec included, sorted by name."""
     names = sorted({endpoint.name for endpoint in desired.endpoints} | observed.gateway.routes.keys())
-    return tuple(_endpoint_state(name, desired, observed, plan, counters, gateway_url) for name in names)
+    return tuple(
+        _endpoint_state(name, desired, observed, plan, counters=counters, gateway_url=gateway_url) for name in names
+    )
 
 
 def _endpoint_state(
@@ -186,6 +188,7 @@ def _endpoint_state(
     desired: Desired,
     observed: Observed,
     plan: Plan,
+    *,
     counters: Mapping[CounterKey, Counters],
     gateway_url: str,
 ) -> EndpointState:
