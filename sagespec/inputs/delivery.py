@@ -1,23 +1,22 @@
-"""Brings a job's channels to its containers: mounted where that will do, copied where not, or fed through pipes.
+"""Brings a job's channels to its containers: mounted where possible, copied otherwise, or fed through pipes.
 
 `run` opens it before it creates the containers. What a channel's hosts see is a folder on this machine: the
 user's own as it stands, or a view, a folder of hard links into the cache and to the user's files. A view stays as
-long as its job has containers; `sweep` throws away the others.
+long as its job has containers; `sweep` removes the others.
 
 In pipe mode each host has a companion, the program of images/feeder, which holds the data and a volume with the
-FIFOs that the host sees as its input/data. It is a container like the host, so it goes on when sagespec is killed.
+FIFOs that the host sees as its input/data. It is a container like the host, so it outlives a killed sagespec.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ from sagespec.inputs.pipes import (
     shares_of,
     volume_of,
 )
-from sagespec.inputs.views import lock_of, take_lock
+from sagespec.inputs.views import empty_view, sweep
 from sagespec.plan import RunJob
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.desired import DesiredChannel, DesiredJob
@@ -48,7 +47,7 @@ from sagespec.stores.protocol import Conflict
 DATA = "input/data"
 
 
-LOOK_EVERY_SECONDS = 0.02
+POLL_EVERY_SECONDS = 0.02
 
 
 LISTINGS = 3  # of a channel that changes while it is fetched
@@ -102,8 +101,8 @@ class Delivery:
                 if fault := feeder_fault(self.runtime, feeder):
                     raise WorldError(str(fault), fix="apply again")
                 if time.monotonic() > give_up_at:
-                    raise WorldError(f"{feeder.address} made no FIFOs within {READY_SECONDS:g} s", fix="apply again")
-                time.sleep(LOOK_EVERY_SECONDS)
+                    raise WorldError(f"{feeder.address} created no FIFOs within {READY_SECONDS:g} s", fix="apply again")
+                time.sleep(POLL_EVERY_SECONDS)
 
 
 def _delivery(runtime: Runtime, job: DesiredJob, hosts: Sequence[Launch], project_name: str) -> Delivery:
@@ -112,6 +111,17 @@ def _delivery(runtime: Runtime, job: DesiredJob, hosts: Sequence[Launch], projec
         # First, as other channels may be mounted below it.
         hosts = [replace(host, mounts=(Mount(DATA, volume=volume_of(host)), *host.mounts)) for host in hosts]
     return Delivery(runtime, list(hosts), list(feeders))
+
+
+@dataclass(frozen=True)
+class _Fetch:
+    """One channel on its way into a view. keep_going: called often; what it raises ends the work."""
+
+    channel: DesiredChannel
+    view: Path
+    host_count: int
+    counter: ByteCounter
+    keep_going: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -142,9 +152,10 @@ class Inputs:
         if not job.channels:
             yield delivery
             return
-        with self._empty_view(container_name(project_name, job.address, job.key)) as view:
+        with empty_view(self.views / container_name(project_name, job.address, job.key)) as view:
             for channel in job.channels:
-                contents, folders = self._bring(channel, view, len(hosts), _counter(report, job, channel), keep_going)
+                counter = _counter(report, job, channel)
+                contents, folders = self._bring(_Fetch(channel, view, len(hosts), counter, keep_going))
                 delivery.inputs[channel.name] = input_of(channel, contents)
                 is_mounted = not channel.writable and self._can_be_mounted(channel, contents, folders[0])
                 delivery.add(channel, contents, folders, is_mounted=is_mounted)
@@ -152,63 +163,48 @@ class Inputs:
             yield delivery
 
     def sweep(self, project_name: str) -> None:
-        """Throw away the views of jobs without containers; those of a job that is being started are locked."""
-        for view in self.views.glob(f"sagespec_{project_name}_*"):
-            with suppress(FileNotFoundError, NotADirectoryError, BlockingIOError), lock_of(view, fcntl.LOCK_NB):
-                whole = ((container.address.whole, container.hash) for container in self.runtime.containers())
-                if view.name not in {container_name(project_name, *job) for job in whole}:
-                    shutil.rmtree(view, ignore_errors=True)
+        """Remove the views of jobs without containers."""
+        sweep(self.views, self.runtime, project_name)
 
-    @contextmanager
-    def _empty_view(self, name: str) -> Iterator[Path]:
-        view = self.views / name
-        with ExitStack() as held:
-            while not take_lock(view, held):
-                continue  # swept while we waited
-            for left in view.iterdir():  # by a start that was cut short
-                shutil.rmtree(left)
-            yield view
-
-    def _bring(
-        self, channel: DesiredChannel, view: Path, host_count: int, counter: ByteCounter, keep_going: Callable[[], None]
-    ) -> tuple[Contents, list[Path]]:
+    def _bring(self, fetch: _Fetch) -> tuple[Contents, list[Path]]:
         """The channel's contents, and the folder of each share: one, or one for each host."""
         for _ in range(LISTINGS - 1):
             try:
-                return self._bring_once(channel, view, host_count, counter, keep_going)
+                return self._bring_once(fetch)
             except Conflict:  # changed while it was fetched: what is there now counts
-                for share in view.iterdir():
-                    shutil.rmtree(share / channel.name, ignore_errors=True)
-        return self._bring_once(channel, view, host_count, counter, keep_going)
+                for share in fetch.view.iterdir():
+                    shutil.rmtree(share / fetch.channel.name, ignore_errors=True)
+        return self._bring_once(fetch)
 
-    def _bring_once(
-        self, channel: DesiredChannel, view: Path, host_count: int, counter: ByteCounter, keep_going: Callable[[], None]
-    ) -> tuple[Contents, list[Path]]:
-        contents = contents_of(channel, self.root)
-        counter.begin(contents.bytes)
-        shares = shares_of(channel, contents, host_count)
+    def _bring_once(self, fetch: _Fetch) -> tuple[Contents, list[Path]]:
+        contents = contents_of(fetch.channel, self.root)
+        fetch.counter.begin(contents.bytes)
+        shares = shares_of(fetch.channel, contents, fetch.host_count)
         if len(shares) == 1 and contents.root and contents.is_plain_folder:
-            counter.add(contents.bytes)
+            fetch.counter.add(contents.bytes)
             return contents, [contents.root]
-        folders = [view / str(number) / channel.name for number in range(len(shares))]
+        folders = [fetch.view / str(number) / fetch.channel.name for number in range(len(shares))]
         targets = {path: folder / path for folder, paths in zip(folders, shares, strict=True) for path in paths}
-        with disk_problems(f"cannot bring {channel.source} to {view}"):
+        with disk_problems(f"cannot copy {fetch.channel.source} to {fetch.view}"):
             for folder in folders:
                 folder.mkdir(parents=True)
-            if contents.root is None:
-                wanted = [Wanted(contents.store, entry, targets[entry.key]) for entry in contents.entries]
-                self.cache.bring(wanted, counter.add, keep_going)
-            else:
-                for entry in contents.entries:
-                    keep_going()
-                    link_or_copy(contents.file(entry), targets[entry.key])
-                    counter.add(entry.size)
-            for above, _, _ in os.walk(view):  # whatever our umask: in a container another user reads it
+            self._fill(fetch, contents, targets)
+            for above, _, _ in os.walk(fetch.view):  # whatever our umask: in a container another user reads it
                 Path(above).chmod(0o755)
         return contents, folders
 
+    def _fill(self, fetch: _Fetch, contents: Contents, targets: Mapping[str, Path]) -> None:
+        if contents.root is None:
+            wanted = [Wanted(contents.store, entry, targets[entry.key]) for entry in contents.entries]
+            self.cache.bring(wanted, fetch.counter.add, fetch.keep_going)
+            return
+        for entry in contents.entries:
+            fetch.keep_going()
+            link_or_copy(contents.file(entry), targets[entry.key])
+            fetch.counter.add(entry.size)
+
     def _can_be_mounted(self, channel: DesiredChannel, contents: Contents, folder: Path) -> bool:
-        """Where a mount is only a link, it is taken for fastfile alone: a program may write to its input files."""
+        """Where a mount is only a link, only fastfile gets one: a program may write to its input files."""
         if folder == contents.root:
             how = self.runtime.mounts(folder, contents.entries[0].key)
         else:

@@ -1,28 +1,54 @@
-"""Views: folders of links that show a host what it may see, locked while in use."""
+"""Views: folders of links that show a host what it may see, locked while a job is being started.
+
+A view stays as long as its job has containers; `sweep` removes the others.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from sagespec.errors import disk_problems
+from sagespec.runtimes.protocol import Runtime
+from sagespec.state.labels import container_name
 
 
-def take_lock(folder: Path, held: ExitStack) -> bool:
+@contextmanager
+def empty_view(view: Path) -> Iterator[Path]:
+    """The folder, empty and locked while the block runs."""
+    with ExitStack() as held:
+        while not _take_lock(view, held):
+            continue  # swept while we waited
+        for left in view.iterdir():  # by a start that was cut short
+            shutil.rmtree(left)
+        yield view
+
+
+def sweep(views: Path, runtime: Runtime, project_name: str) -> None:
+    """Remove the views of jobs without containers; those of a job that is being started are locked."""
+    for view in views.glob(f"sagespec_{project_name}_*"):
+        with suppress(FileNotFoundError, NotADirectoryError, BlockingIOError), _lock_of(view, fcntl.LOCK_NB):
+            whole = ((container.address.whole, container.hash) for container in runtime.containers())
+            if view.name not in {container_name(project_name, *job) for job in whole}:
+                shutil.rmtree(view, ignore_errors=True)
+
+
+def _take_lock(folder: Path, held: ExitStack) -> bool:
     """Make a folder and be alone in it until `held` is closed; whether nobody removed it in between."""
     with disk_problems(f"cannot write {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            return held.enter_context(lock_of(folder))
+            return held.enter_context(_lock_of(folder))
         except FileNotFoundError:
             return False
 
 
 @contextmanager
-def lock_of(folder: Path, flags: int = 0) -> Iterator[bool]:
+def _lock_of(folder: Path, flags: int = 0) -> Iterator[bool]:
     """Alone in a folder; whether it is still the one of that name."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
