@@ -1,6 +1,6 @@
 """What went wrong, in the form every part of sagespec reports it.
 
-A `Problem` names the place, the thing, what is wrong, why, and how to mend it. The three exceptions
+A `Problem` names the place, the thing, what is wrong, why, and how to fix it. The three exceptions
 sort problems by what the reader should do: edit a spec, look at the world, or report a bug. They are
 raised by every layer and shown by `cli` alone.
 """
@@ -75,7 +75,7 @@ class SagespecError(Exception):
 
 
 class SpecError(SagespecError):
-    """What the user wrote is wrong; editing the spec mends it."""
+    """What the user wrote is wrong; editing the spec fixes it."""
 
 
 class WorldError(SagespecError):
@@ -127,4 +127,4 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class Cancelled(Exception):
-    """Stopped on request; what runs is left running and the next apply takes it up."""
+    """Stopped on request; what runs keeps running and the next apply picks it up."""

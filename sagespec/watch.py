@@ -24,7 +24,7 @@ from sagespec.runtimes.protocol import Runtime
 
 FILES, ENGINE, TIMER = "files", "engine", "timer"
 SPEC_SUFFIXES = (".yaml", ".yml")
-SETTLE_SECONDS = 0.3  # editors write a file in several steps
+BURST_SECONDS = 0.3  # editors write a file in several steps
 LONGEST_WAIT_SECONDS = 60.0
 REOPEN_SECONDS = 5.0
 
@@ -51,7 +51,7 @@ def watch(
                 failures += 1
                 wait = min(2.0**failures, LONGEST_WAIT_SECONDS)
                 cause = _next_wake(wakes, cancelled, wait, only=FILES)
-            _settle(wakes, cancelled)
+            _skip_burst(wakes, cancelled)
 
 
 def _pass(converge_once: Callable[[], Converged], report: Report, cause: str, *, after_failure: bool) -> bool:
@@ -82,9 +82,9 @@ def _next_wake(
     return TIMER
 
 
-def _settle(wakes: queue.SimpleQueue[str], cancelled: threading.Event) -> None:
+def _skip_burst(wakes: queue.SimpleQueue[str], cancelled: threading.Event) -> None:
     """Wait for the burst of events that follows a first one, and forget it: one pass answers them all."""
-    cancelled.wait(SETTLE_SECONDS)
+    cancelled.wait(BURST_SECONDS)
     while True:
         try:
             wakes.get_nowait()

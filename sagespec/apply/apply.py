@@ -1,4 +1,4 @@
-"""Carries a plan out: walks its graph, side by side where it may, and decides nothing.
+"""Carries a plan out: walks its graph, in parallel where it may, and decides nothing.
 
 Called by `converge`. One function an action; each is safe to repeat after a kill at any line. What an
 action reports goes out as events, how it ended as an `Outcome`.
@@ -69,7 +69,7 @@ def apply(
                 if queue.is_held_up:  # by jobs that are not ours to follow
                     caller.cancelled.wait(SIGNALS_SEEN_EVERY_SECONDS)
                 continue
-            # Not without end: a signal that another thread received is handled when this one wakes.
+            # Not forever: a signal that another thread received is handled when this one wakes.
             for future in wait(running, SIGNALS_SEEN_EVERY_SECONDS, FIRST_COMPLETED).done:
                 del running[future]
                 _record(future.result(), results, outcomes, caller.report)
@@ -78,7 +78,7 @@ def apply(
 
 @contextmanager
 def _cancelling(caller: Caller) -> Iterator[None]:
-    """Let what runs end soon when the block is left by an exception: Ctrl-C in a notebook, a reader gone."""
+    """Cancel what runs when the block is left by an exception: Ctrl-C in a notebook, a reader gone."""
     try:
         yield
     except BaseException:

@@ -26,7 +26,7 @@ from sagespec.world import World
 
 
 class Waiting:
-    """The jobs of one plan in the order in which they came to be ready. Why one waits is told when it changes."""
+    """The jobs of one plan in the order in which they came to be ready. Why one waits is reported when it changes."""
 
     def __init__(
         self, plan: Plan, world: World, report: Report, *, parallel_jobs: int, capacity: Capacity | None
@@ -38,11 +38,11 @@ class Waiting:
         self._parallel_jobs, self._capacity = parallel_jobs, capacity
         self._came: dict[Address, int] = {}
         self._wanted: set[Address] = set()
-        self._sweep: Future[set[Address]] | None = None
-        self._swept_at = float("-inf")
-        self._told: dict[Address, str] = {}
+        self._check: Future[set[Address]] | None = None
+        self._checked_at = float("-inf")
+        self._reported: dict[Address, str] = {}
         self._others: tuple[Request, ...] = ()
-        self._looked_at = float("-inf")
+        self._others_seen_at = float("-inf")
         self.most_at_once = parallel_jobs + sum(map(_is_adopted, jobs))
         self.is_held_up = False
 
@@ -53,7 +53,7 @@ class Waiting:
         others = [action for action in ready if not isinstance(action, RunJob)]
         jobs = [action for action in ready if isinstance(action, RunJob)]
         self.is_held_up = False
-        if begin_nothing:  # they are let go of, which needs no turn
+        if begin_nothing:  # all that is left is to cancel them, which needs no turn
             return [*others, *jobs]
         adopted = [action for action in jobs if _is_adopted(action)]
         waiting = [action for action in jobs if not _is_adopted(action)]
@@ -68,7 +68,7 @@ class Waiting:
             capacity=self._capacity,
             parallel_jobs=self._parallel_jobs,
         )
-        self._tell(decided.waiting)
+        self._report_reasons(decided.waiting)
         self.is_held_up = bool(decided.waiting)
         held_up = [action for action in waiting if action.about in decided.waiting]
         start = {*decided.start, *self._need_no_turn(held_up, pool)}
@@ -76,19 +76,19 @@ class Waiting:
 
     def _need_no_turn(self, waiting: Iterable[RunJob], pool: ThreadPoolExecutor) -> set[Address]:
         """Those that somebody asked to stop, or whose max_wait is over: to begin them is to end them. The store is
-        asked now and then, beside all else that goes on."""
+        asked now and then, in another thread."""
         over: set[Address] = set()
-        if self._sweep and self._sweep.done():
-            over, self._sweep = self._sweep.result(), None
+        if self._check and self._check.done():
+            over, self._check = self._check.result(), None
         actions = [action for action in waiting if action.about not in over]
-        if self._sweep is None and actions and time.monotonic() - self._swept_at >= self._every_seconds:
-            self._sweep, self._swept_at = pool.submit(self._look_for_stops, actions), time.monotonic()
+        if self._check is None and actions and time.monotonic() - self._checked_at >= self._every_seconds:
+            self._check, self._checked_at = pool.submit(self._over_in_store, actions), time.monotonic()
         return over
 
-    def _look_for_stops(self, waiting: Iterable[RunJob]) -> set[Address]:
+    def _over_in_store(self, waiting: Iterable[RunJob]) -> set[Address]:
         over = set()
         for action in waiting:
-            with suppress(WorldError):  # a store that is away for a moment: the next look tells
+            with suppress(WorldError):  # a store that is away for a moment: the next check will show
                 if action.about not in self._wanted:
                     note_wanted(self._world.jobs, action.job)
                     self._wanted.add(action.about)
@@ -97,20 +97,20 @@ class Waiting:
         return over
 
     def _what_others_hold(self, waiting: Iterable[RunJob]) -> tuple[Request, ...]:
-        """Jobs that run and are not of this plan, and the GPUs of endpoints. Looked at now and then while somebody
-        waits who could be held up by them."""
+        """Jobs that run and are not of this plan, and the GPUs of endpoints. Asked now and then while a job
+        waits that they could hold up."""
         if self._capacity is None or not any(needs_of(action.job) for action in waiting):
             return ()
-        if time.monotonic() - self._looked_at >= self._every_seconds:
+        if time.monotonic() - self._others_seen_at >= self._every_seconds:
             held = holders(self._world.runtime.containers())
             self._others = tuple(request for request in held if request.about not in self._own)
-            self._looked_at = time.monotonic()
+            self._others_seen_at = time.monotonic()
         return self._others
 
-    def _tell(self, waiting: Mapping[Address, str]) -> None:
+    def _report_reasons(self, waiting: Mapping[Address, str]) -> None:
         for about, reason in waiting.items():
-            if self._told.get(about) != reason:
-                self._told[about] = reason
+            if self._reported.get(about) != reason:
+                self._reported[about] = reason
                 self._report(Event(EventKind.PROGRESS, str(about), reason, action=RunJob.verb))
 
 

@@ -78,14 +78,14 @@ def contents_of(channel: DesiredChannel, root: Path) -> Contents:
         if not found:
             raise WorldError(
                 f"channel {channel.name}: there is nothing at {channel.source}",
-                why="SageMaker refuses a channel without objects, too",
+                why="SageMaker also refuses an empty channel",
                 fix="check the path, or put the data there",
             )
         return Contents(store, found)
     content = store.read(found[0].key) if len(found) == 1 and not _is_folder(store) else None
     if content is None:
         raise WorldError(
-            f"channel {channel.name}: {channel.source} is a folder and no manifest",
+            f"channel {channel.name}: {channel.source} is a folder, not a manifest",
             fix="name the manifest file itself, or leave out data_type: manifest",
         )
     return _listed(channel, content[0], store, root)
@@ -96,12 +96,12 @@ def share_of(
 ) -> list[str]:
     """The objects of host `index` of `count`, in the order it reads them in an epoch.
 
-    A seed shuffles the order, each epoch anew; where the channel is sharded also who gets which, as SageMaker's
+    A seed shuffles the order in each epoch; where the channel is sharded also who gets which, as SageMaker's
     ShuffleConfig does. The program of images/feeder does the same.
     """
     ordered = list(paths)
     if seed is not None:
-        random.Random(seed + epoch).shuffle(ordered)  # noqa: S311  # to be the same again
+        random.Random(seed + epoch).shuffle(ordered)  # noqa: S311  # repeatable on purpose
         return ordered[index::count] if sharded else ordered
     if not sharded:
         return ordered
@@ -137,7 +137,7 @@ def _listed(channel: DesiredChannel, content: bytes, store: Store, root: Path) -
     folder, _, begin = prefix.rpartition("/")
     if "://" not in prefix and not prefix.startswith(("/", "~")):
         if store.uri.startswith("s3://"):
-            raise _wrong_manifest(channel, f"its prefix is {prefix!r}", "write the whole of it: s3://bucket/prefix/")
+            raise _wrong_manifest(channel, f"its prefix is {prefix!r}", "write it in full: s3://bucket/prefix/")
         beside = Path(store.uri.removeprefix("file://")).parent
         folder = str(beside / folder)
     place = open_store(f"{folder}/", root=root, create=False)
@@ -170,9 +170,9 @@ def _read_manifest(channel: DesiredChannel, content: bytes) -> tuple[str, list[s
     seen: set[str] = set()
     for number, key in enumerate(keys, start=2):
         if not isinstance(key, str) or not key:
-            raise _wrong_manifest(channel, f"element {number} is {json.dumps(key)[:60]} and no key", form)
+            raise _wrong_manifest(channel, f"element {number} is {json.dumps(key)[:60]}, not a key", form)
         if key in seen:
-            raise _wrong_manifest(channel, f"element {number} names {key!r} once more", "name each object once")
+            raise _wrong_manifest(channel, f"element {number} names {key!r} again", "name each object once")
         seen.add(key)
     return first["prefix"], keys
 

@@ -34,7 +34,7 @@ from sagespec.state.manifest import Git, Input
 from sagespec.stores.open import open_store
 
 STARTED_FILE = "input/config/sagespec.json"  # beside SageMaker's own: what the manifest must still know at the end
-MAX_CODE_BYTES = 2 * 2**30  # an unpacked sourcedir.tar.gz larger than this is taken for a bomb
+MAX_CODE_BYTES = 2 * 2**30  # an unpacked sourcedir.tar.gz larger than this is treated as a zip bomb
 
 
 class Started(BaseModel):

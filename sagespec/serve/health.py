@@ -42,7 +42,7 @@ def await_healthy(action: AwaitHealthy, world: World, cancelled: threading.Event
     restarts_before = {name: c.restarts for name in action.containers if (c := world.runtime.inspect(name))}
     while True:
         if cancelled.is_set():
-            raise Cancelled("stopped while waiting; `sagespec apply` goes on from here")
+            raise Cancelled("stopped while waiting; `sagespec apply` continues from here")
         now = world.clock.monotonic()
         probes = world.gateway.probes(action.containers)
         if all(name in probes and probes[name].healthy for name in action.containers):
@@ -63,7 +63,7 @@ def _why_given_up(action: AwaitHealthy, world: World, restarts_before: Mapping[s
     for name in action.containers:
         container = world.runtime.inspect(name)
         if container is None:  # no verdict on what was asked: somebody removed it
-            raise WorldError(f"container {name} was removed while it was waited for", fix="apply again")
+            raise WorldError(f"container {name} was removed before it was healthy", fix="apply again")
         crashes = container.restarts - restarts_before.get(name, 0)  # it may have had some in a long life
         if container.state is ContainerState.EXITED or crashes >= CRASHES_ALLOWED:
             code = "" if container.exit_code is None else f" with code {container.exit_code}"

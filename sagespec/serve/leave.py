@@ -17,19 +17,19 @@ from sagespec.world import World
 
 
 def drain_instance(action: DrainInstance, world: World, caller: Caller) -> None:
-    """Wait until the gateway counts no request in flight to this container; past the limit it goes on anyway,
-    and says how many were cut."""
+    """Wait until the gateway counts no request in flight to this container; past the limit, report how many are
+    cut off, and return."""
     deadline = world.clock.monotonic() + action.within_seconds
     while True:
         probe = world.gateway.probes([action.container]).get(action.container)
         if probe is None or probe.active_requests == 0:
             return
         if world.clock.monotonic() > deadline:
-            text = f"{probe.active_requests} requests still ran after {action.within_seconds:g} s and are cut"
+            text = f"{probe.active_requests} requests still ran after {action.within_seconds:g} s and are cut off"
             caller.report(Event(EventKind.NOTE, str(action.about), text, action=action.verb))
             return
         if world.clock.sleep(PROBE_EVERY_SECONDS, caller.cancelled):
-            raise Cancelled("stopped while requests still run; `sagespec apply` goes on from here")
+            raise Cancelled("stopped while requests are still running; `sagespec apply` continues from here")
 
 
 def remove_instance(action: RemoveInstance, world: World) -> None:

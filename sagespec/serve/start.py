@@ -23,14 +23,14 @@ from sagespec.state.programs import Image, Program
 from sagespec.stores.open import open_store
 from sagespec.world import World
 
-MAX_MODEL_BYTES = 64 * 2**30  # an unpacked model larger than this is taken for a bomb
+MAX_MODEL_BYTES = 64 * 2**30  # an unpacked model larger than this is treated as a zip bomb
 
 
 def start_instance(action: StartInstance, world: World, report: Report) -> None:
     """Start one serving container with its own copy of the model under /opt/ml/model.
 
-    The order matters: a container is started only when its model is in it whole, so one that is found
-    created and not started is known to be unfinished, and is made again.
+    The order matters: a container is started only when its model is in it whole, so one that was
+    created but not started is known to be unfinished, and is made again.
     """
     variant = action.variant
 
@@ -41,7 +41,7 @@ def start_instance(action: StartInstance, world: World, report: Report) -> None:
     program = _trained_with(variant.program, manifest)
     digest = world.runtime.prepare(program, tell)
     if isinstance(program, Image) and program.digest and digest != program.digest:
-        text = f"{program} is {digest} by now; {program.digest}, which trained the model, is not to be had any more"
+        text = f"{program} is now {digest}; {program.digest}, which trained the model, is no longer available"
         report(Event(EventKind.NOTE, str(action.about), text, action=action.verb))
     world.runtime.remove(action.container)
     launch = Launch(
@@ -73,7 +73,7 @@ def _manifest_of(action: StartInstance, world: World) -> Manifest | None:
 
 def _trained_with(program: Program, manifest: Manifest | None) -> Program:
     """The program with the digest of the image that trained the model, where it is an image of the user's: a tag may
-    have moved on since, and the model is served by what it was trained with."""
+    have moved since, and a model is served by the image it was trained with."""
     if not isinstance(program, Image):
         return program
     return replace(program, digest=manifest.images.get(str(program), "") if manifest else "")

@@ -170,9 +170,9 @@ def test_a_manifest_in_s3(kind: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: 
         store.write("listed", json.dumps([{"prefix": f"{server.uri}/data/part-"}, "10.csv", "1.csv"]).encode())
         assert paths_of(tmp_path, f"{server.uri}/listed", is_manifest=True) == ["part-10.csv", "part-1.csv"]
         store.write("listed", json.dumps([{"prefix": "data/"}, "part-1.csv"]).encode())
-        with pytest.raises(WorldError, match="write the whole of it: s3://bucket/prefix/"):
+        with pytest.raises(WorldError, match="write it in full: s3://bucket/prefix/"):
             paths_of(tmp_path, f"{server.uri}/listed", is_manifest=True)
-        with pytest.raises(WorldError, match="no manifest"):
+        with pytest.raises(WorldError, match="not a manifest"):
             paths_of(tmp_path, f"{server.uri}/data/", is_manifest=True)
 
 
@@ -185,8 +185,8 @@ def test_a_manifest_in_s3(kind: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: 
         ('{"prefix": "data/"}', "names no objects"),
         ('["data/b.csv", "data/a/1.csv"]', 'first element is "data/b.csv"'),
         ('[{"prefix": "data/", "x": 1}, "b.csv"]', 'first element is {"prefix": "data/", "x": 1}'),
-        ('[{"prefix": "data/"}, "b.csv", 3]', "element 3 is 3 and no key"),
-        ('[{"prefix": "data/"}, "b.csv", "b.csv"]', "element 3 names 'b.csv' once more"),
+        ('[{"prefix": "data/"}, "b.csv", 3]', "element 3 is 3, not a key"),
+        ('[{"prefix": "data/"}, "b.csv", "b.csv"]', "element 3 names 'b.csv' again"),
         ('[{"prefix": "data/"}, "b.csv", "c.csv", "d.csv"]', r"element 3 is 'c.csv', but there is no .*and 1 more"),
         ('[{"prefix": "data/"}, "../secret"]', "cannot be used as a file name"),
         ('[{"prefix": "nowhere/"}, "b.csv"]', "nowhere does not exist"),

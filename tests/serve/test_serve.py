@@ -86,7 +86,7 @@ def test_a_model_is_served_by_the_image_that_trained_it(place: Place) -> None:
     assert place.converge(place.job(1, image="acme/churn:1"), place.endpoint(only="model@1")).ok
     programs = [c.launch.program for c in place.engine.all.values() if c.launch.command == "serve"]
     assert [program.digest for program in programs if isinstance(program, Image)] == [trained_with]
-    assert not [event.text for event in place.events if "by now" in event.text]
+    assert not [event.text for event in place.events if "no longer available" in event.text]
 
 
 def test_an_image_that_trained_a_model_and_is_gone_is_told(place: Place) -> None:
@@ -96,5 +96,5 @@ def test_an_image_that_trained_a_model_and_is_gone_is_told(place: Place) -> None
     place.objects |= {key: content.replace(trained_with, b"sha256:old") for key, content in place.objects.items()}
     assert place.converge(place.job(1, image="acme/churn:1"), place.endpoint(only="model@1")).ok
     (note,) = (event.text for event in place.events if event.kind is EventKind.NOTE)
-    assert note.startswith("acme/churn:1 is sha256:")
-    assert note.endswith("by now; sha256:old, which trained the model, is not to be had any more")
+    assert note.startswith("acme/churn:1 is now sha256:")
+    assert note.endswith("; sha256:old, which trained the model, is no longer available")
