@@ -33,7 +33,7 @@ READY_SECONDS = 120.0
 def orders_of(channel: DesiredChannel, contents: Contents, host_count: int) -> list[Mapping[str, Any]]:
     """What the program of images/feeder is told of a channel, for each host."""
     shares = shares_of(channel, contents, host_count)
-    deal = host_count if _is_dealt_anew(channel) else 1
+    deal = host_count if _is_dealt_each_epoch(channel) else 1
     return [
         {
             "objects": shares[index % len(shares)],
@@ -87,7 +87,7 @@ def volume_of(host: Launch) -> str:
 
 def shares_of(channel: DesiredChannel, contents: Contents, host_count: int) -> list[list[str]]:
     """The objects that each host must have at hand; one list where all have the same."""
-    if not channel.sharded or host_count == 1 or _is_dealt_anew(channel):
+    if not channel.sharded or host_count == 1 or _is_dealt_each_epoch(channel):
         return [contents.paths]
     return [
         share_of(contents.paths, seed=channel.shuffle_seed, index=index, count=host_count, sharded=True)
@@ -95,6 +95,6 @@ def shares_of(channel: DesiredChannel, contents: Contents, host_count: int) -> l
     ]
 
 
-def _is_dealt_anew(channel: DesiredChannel) -> bool:
+def _is_dealt_each_epoch(channel: DesiredChannel) -> bool:
     """Whether each epoch gives every host other objects."""
     return channel.input_mode == "pipe" and channel.sharded and channel.shuffle_seed is not None
