@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 _SECRET_NAME = re.compile(
-    r"secret|token|passw|passphrase|credential|private|auth|api_?key|access_?key|(^|_)(key|keys|pwd|pat|dsn|sas)(_|$)",
+    r"secret|token(?!i[sz])|passw|passphrase|credential|private|auth|api_?key|access_?key|(^|_)(key|keys|pwd|pat|dsn|sas)(_|$)",
     re.IGNORECASE,
 )
 _SECRET_VALUE = re.compile(r"://[^/\s]*:[^/\s]*@")  # a URL with a password in it

@@ -29,6 +29,7 @@ def test_a_secret_is_known_by_its_name_or_by_a_password_in_it(field: str, values
         ("environment.LOG_LEVEL", ("info", "debug")),
         ("environment.MONKEY", ("a", "b")),
         ("hyperparameters.max_tokens", ("100", "200")),
+        ("hyperparameters.tokenizer", ("bert", "gpt2")),
         ("hyperparameters.num_round", ("", "1e-3")),
         ("channels.train.source", ("s3://acme/a", "s3://acme/b")),
         ("weight", ("1", "2")),
