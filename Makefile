@@ -12,7 +12,7 @@ WORKERS ?= 4
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
 
-demo: $(VENV)/.local data  ## train two models, serve both behind one endpoint, ask each of them (no Docker, no account)
+demo: $(VENV)/.local data  ## train two models, serve both behind one endpoint, call each of them (no Docker, no account)
 	@$(BIN)/sagespec apply --runtime process
 	@echo; echo "One real sample, answered by each variant:"
 	@head -1 specs/data/tumor/sample.csv | $(BIN)/sagespec invoke tumor --runtime process --file - --variant linear; echo
@@ -26,7 +26,7 @@ data: $(VENV)/.local
 
 environment: $(VENV)/.test data  ## what `make test` needs
 
-test: environment check unit  ## everything: lint, types, tests (those that need an engine are skipped where none answers)
+test: environment check unit  ## everything: lint, types, tests (those that need an engine are skipped if none is running)
 
 check: $(VENV)/.test  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -50,11 +50,11 @@ bench: $(VENV)/.test data  ## the figures README and docs quote
 	$(BIN)/python -m benchmarks.distributed scaling
 	$(BIN)/python -m benchmarks.quality
 
-docs: $(VENV)/.local  ## write docs/spec.md and docs/schema.json anew from the models
+docs: $(VENV)/.local  ## generate docs/spec.md and docs/schema.json from the models
 	$(BIN)/sagespec schema --docs > docs/spec.md
 	$(BIN)/sagespec schema > docs/schema.json
 
-clean:  ## stop what the demo runs, remove the environment and all that was made
+clean:  ## stop what the demo runs; remove the environment and all generated files
 	-@test -x $(BIN)/sagespec && $(BIN)/sagespec destroy --runtime process --yes
 	rm -rf $(VENV) .sagespec specs/data dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 

@@ -1,6 +1,6 @@
 """What every document has: apiVersion, kind, and the update class of its fields.
 
-The update class decides what a change of a field does: `state.revision` sorts by it what an endpoint asks for, and
+The update class decides what changing a field does: `state.revision` sorts the fields of an endpoint by it, and
 docs/spec.md shows it.
 """
 
@@ -19,12 +19,12 @@ API_VERSION = "sagespec/v1"
 
 
 class Update(StrEnum):
-    """What a change of an endpoint's field does to what runs."""
+    """What changing an endpoint's field does to what is running."""
 
     ROUTE = "route"  # the gateway only, no container touched
     SCALE = "scale"  # containers added or removed, none replaced
     REPLACE = "replace"  # new containers take over from the old ones
-    NONE = "none"  # how sagespec goes about it; nothing live changes
+    NONE = "none"  # how sagespec makes later changes; nothing live changes
 
 
 class DocumentSpec(SpecModel):
@@ -35,5 +35,5 @@ class DocumentSpec(SpecModel):
 
 
 def update_class(model: type[SpecModel], field: str) -> Update:
-    """The update class declared on `model.field`; REPLACE when none is declared, which is the safe reading."""
+    """The update class declared on `model.field`; REPLACE when none is declared, which is the safe assumption."""
     return next((mark for mark in model.model_fields[field].metadata if isinstance(mark, Update)), Update.REPLACE)

@@ -1,6 +1,6 @@
 """The Endpoint document: variants, their share of the traffic, and how a change is rolled out.
 
-`load` makes it of YAML, `resolve` a DesiredEndpoint of it; schema and docs/spec.md are made from its fields.
+`load` builds it from YAML, `resolve` turns it into a DesiredEndpoint; the schema and docs/spec.md come from its fields.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _JOB_AT_VERSION = re.compile(r"([a-zA-Z0-9-]{1,63})@([1-9][0-9]{0,15})")
 
 
 def named_job(model: str) -> tuple[str, int] | None:
-    """Name and version of the job whose model a variant's `model` names; None when it is an archive's place.
+    """Name and version of the job whose model a variant's `model` names; None when it points to an archive.
 
     >>> named_job("churn@3"), named_job("./churn/model.tar.gz")
     (('churn', 3), None)
@@ -78,31 +78,31 @@ class Variant(SpecModel):
     model_config = ConfigDict(json_schema_extra=_ONE_PROGRAM_FOR_ARCHIVES)
 
     name: Annotated[Name, Update.REPLACE] = Field(examples=["stable"])
-    """Name callers see as InvokedProductionVariant."""
+    """Name that callers see as InvokedProductionVariant."""
     model: Annotated[str, AfterValidator(_check_model), Field(max_length=1024), Update.REPLACE] = Field(
         title="model",
         examples=["churn@3", "./model.tar.gz", "s3://acme/churn/model.tar.gz"],
         json_schema_extra={"pattern": r"(@[1-9][0-9]*|\.tar\.gz)$"},
     )
-    """job@version, or a model.tar.gz of your own: a path (relative to the spec's file) or s3://…."""
+    """job@version, or your own model.tar.gz: a path (relative to the spec's file) or s3://…."""
     weight: Annotated[float, Field(ge=0, le=1e9), Update.ROUTE] = 1.0
-    """Share of the traffic relative to the other variants."""
+    """Share of the traffic, relative to the other variants."""
     instances: Annotated[int, Field(ge=1, le=100), Update.SCALE] = 1
-    """Containers that serve this variant."""
+    """Number of containers that serve this variant."""
     algorithm: Annotated[Name | None, Update.REPLACE] = None
-    """The built-in that serves a model of your own; a job's model is served by what trained it."""
+    """The built-in that serves your own model; a job's model is served by what trained it."""
     framework: Annotated[Name | None, Update.REPLACE] = None
-    """The framework that serves a model of your own, by the script in its code/ folder or by its defaults."""
+    """The framework that serves your own model, with the script in its code/ folder or with its defaults."""
     image: Annotated[str | None, Update.REPLACE] = Field(default=None, max_length=255, min_length=1)
-    """A container image that serves the model instead of the one that trained it."""
+    """Container image that serves the model instead of the one that trained it."""
     entry_point: Annotated[EntryPoint | None, Update.REPLACE] = None
-    """The script in the model's code/ folder that serves it (model_fn, …); the training script when left out."""
+    """The script in the model's code/ folder that serves it (model_fn, …). Default: the training script."""
     environment: Annotated[dict[EnvironmentName, Annotated[Text, Field(max_length=1024)]], Update.REPLACE] = Field(
         default_factory=dict, max_length=100, json_schema_extra=NO_OTHER_NAMES
     )
-    """Environment variables of the containers."""
+    """Environment variables for the containers."""
     resources: Annotated[Resources, Update.REPLACE] = Resources()
-    """Limits of each container."""
+    """Limits for each container."""
 
     @model_validator(mode="after")
     def _one_program(self) -> Variant:
@@ -128,22 +128,22 @@ class Variant(SpecModel):
 
 
 class Rollout(SpecModel):
-    """How a change of model reaches the callers."""
+    """How a change of model reaches callers."""
 
     strategy: Annotated[Literal["all_at_once"], Update.NONE] = "all_at_once"
-    """New containers, once healthy, take all of the variant's traffic in one step."""
+    """New containers, once healthy, take over all of the variant's traffic in one step."""
     healthy_within: Annotated[Seconds, Update.NONE] = 480.0
-    """New containers must answer /ping within this; SageMaker gives 8 minutes."""
+    """New containers must answer /ping within this time; SageMaker allows 8 minutes."""
     min_healthy: Annotated[Seconds, Update.NONE] = 1.0
-    """… and stay healthy for this long before they get traffic."""
+    """New containers must then stay healthy this long before they get traffic."""
     drain_within: Annotated[Seconds, Update.NONE] = 70.0
-    """Old containers may take this long to finish their requests; 60 s is the longest a request may run."""
+    """Old containers get this long to finish their requests; a request may run for at most 60 s."""
     replace: Annotated[Literal["changed", "always"], Update.REPLACE] = "changed"
-    """`always` gives every variant fresh containers whenever the split changes."""
+    """`always` starts new containers for every variant whenever the split changes."""
 
 
 class Endpoint(DocumentSpec):
-    """A name behind the gateway that answers predictions from one or several models."""
+    """A name behind the gateway that serves predictions from one or more models."""
 
     kind: Literal["Endpoint"] = Field(examples=["Endpoint"])
     """What this document describes."""
@@ -152,11 +152,11 @@ class Endpoint(DocumentSpec):
     variants: tuple[Variant, ...] = Field(
         min_length=1, max_length=10, strict=False, examples=[[{"name": "stable", "model": "churn@1"}]]
     )
-    """The models behind the endpoint and how traffic is split between them."""
+    """The models behind the endpoint, and how traffic is split between them."""
     rollout: Annotated[Rollout, Update.NONE] = Rollout()
-    """How a change reaches the callers."""
+    """How a change reaches callers."""
     protect: Annotated[bool, Update.NONE] = False
-    """Never prune or destroy this, even when its spec is gone."""
+    """Never prune or destroy this endpoint, even when its spec is gone."""
 
     @model_validator(mode="after")
     def _variants_make_sense(self) -> Endpoint:

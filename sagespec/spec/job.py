@@ -1,6 +1,6 @@
 """The TrainingJob document: a program, its inputs and hyperparameters, limits and resources.
 
-`load` makes it of YAML, `resolve` a DesiredJob of it; schema and docs/spec.md are made from its fields.
+`load` builds it from YAML, `resolve` turns it into a DesiredJob; the schema and docs/spec.md come from its fields.
 """
 
 from __future__ import annotations
@@ -33,40 +33,40 @@ from sagespec.spec.values import (
 
 
 class Resources(SpecModel):
-    """Limits of one container."""
+    """Limits for one container."""
 
     cpus: Annotated[float, Field(gt=0, le=1024)] | None = None
-    """CPUs one container may use; no limit when left out."""
+    """CPUs each container may use; no limit by default."""
     memory: Bytes | None = None
-    """Memory one container may use; no limit when left out."""
+    """Memory each container may use; no limit by default."""
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
-    """GPUs one container gets, by id and for itself alone."""
+    """GPUs each container gets: assigned by ID and not shared."""
 
 
 InputMode = Literal["file", "fastfile", "pipe"]
 
 
 class ChannelSpec(SpecModel):
-    """One named input of a training job, seen by the container as /opt/ml/input/data/<channel>."""
+    """One named input of a training job; the container finds it at /opt/ml/input/data/<channel>."""
 
     source: Source = Field(examples=["../data/train.csv", "s3://acme/churn/train/"])
     """A file or folder (relative to the spec's file), file:///…, or s3://bucket/prefix."""
     content_type: str | None = Field(default=None, max_length=256)
-    """MIME type given to the container, e.g. text/csv or text/libsvm."""
+    """MIME type passed to the container, e.g. text/csv or text/libsvm."""
     distribution: Literal["replicated", "sharded"] = "replicated"
-    """Whether every container gets all objects, or each its share of them (SageMaker's ShardedByS3Key)."""
+    """Whether every container gets all objects, or only its share of them (SageMaker's ShardedByS3Key)."""
     input_mode: InputMode | None = None
-    """How this channel's data reach the container; as the job's input_mode when left out."""
+    """How this channel's data reaches the container; defaults to the job's input_mode."""
     data_type: Literal["prefix", "manifest"] = "prefix"
-    """Whether source is the data, or a manifest file that lists them (SageMaker's ManifestFile)."""
+    """Whether source is the data itself, or a manifest file that lists it (SageMaker's ManifestFile)."""
     compression: Literal["none", "gzip"] = "none"
-    """Pipe mode alone: whether the objects are gzip files, to be unpacked on the way."""
+    """Pipe mode only: whether the objects are gzip files, to be decompressed on the way."""
     record_wrapper: Literal["none", "recordio"] = "none"
-    """Pipe mode alone: recordio puts each object into one RecordIO record."""
+    """Pipe mode only: recordio wraps each object in one RecordIO record."""
     shuffle_seed: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
-    """Pipe mode or sharded: shuffles the order of the objects (and so who gets which), in pipe mode anew each epoch."""
+    """Pipe mode or sharded: shuffles the objects (and so which container gets which), in pipe mode again each epoch."""
     writable: bool = False
-    """File mode alone: give each container a copy it may write to, instead of a read-only view."""
+    """File mode only: give each container its own writable copy instead of a read-only view."""
 
     @model_validator(mode="after")
     def _modes_fit(self) -> ChannelSpec:
@@ -76,13 +76,13 @@ class ChannelSpec(SpecModel):
 
 
 class Stopping(SpecModel):
-    """When a job that has not ended by itself is stopped."""
+    """When to stop a job that has not finished."""
 
     max_runtime: Seconds = 86400.0
-    """After this the job is stopped: SIGTERM, 120 s, SIGKILL. Counts over all retries. SageMaker's default is one
-    day."""
+    """Longest run time, all retries together. Then the job is stopped: SIGTERM, and SIGKILL after 120 s. One day is
+    SageMaker's default."""
     max_wait: Seconds | None = None
-    """Waiting for its turn and running together may take this long; no limit when left out."""
+    """Longest time for waiting in the queue and running together; no limit by default."""
 
     @model_validator(mode="after")
     def _wait_holds_the_run(self) -> Stopping:
@@ -108,12 +108,12 @@ def _check_regex(value: str) -> str:
 
 
 class Metric(SpecModel):
-    """A number looked for in every line that the containers print."""
+    """A number to extract from every line the containers print."""
 
     name: Annotated[str, Field(min_length=1, max_length=255, examples=["validation:auc"])]
-    """Name it is shown by."""
+    """Name to show it under."""
     regex: Annotated[str, AfterValidator(_check_regex), Field(max_length=500, examples=["auc=([0-9.]+)"])]
-    """Regular expression whose first group is the number."""
+    """Regular expression; its first group is the number."""
 
 
 _CHECKPOINT_PATH = re.compile(r"/opt/ml/(?!(?:input|model|output|code)(?:/|$))[^/\0]+(?:/[^/\0]+)*/?")
@@ -128,12 +128,12 @@ def _check_checkpoint_path(value: str) -> str:
 
 
 class CheckpointsSpec(SpecModel):
-    """Where a job keeps what it needs to go on after an interruption."""
+    """Where a job keeps what it needs to resume after an interruption."""
 
     path: Annotated[str, AfterValidator(_check_checkpoint_path)] = "/opt/ml/checkpoints"
-    """Folder in the container: filled before the start, copied out while the job runs."""
+    """Folder in the container: filled before the job starts, copied out while it runs."""
     source: Source | None = None
-    """Where they are kept, a path from the spec's file or s3://bucket/prefix; in the store when left out."""
+    """Where they are kept: a path relative to the spec's file, or s3://bucket/prefix. Default: the store."""
 
 
 def _checkpoints_short_form(value: Any) -> Any:
@@ -155,12 +155,12 @@ def _check_context(value: str) -> str:
 
 
 class BuildSpec(SpecModel):
-    """A folder from which the engine builds a container of your own."""
+    """A folder from which the engine builds your own container."""
 
     context: Annotated[
         str, AfterValidator(_check_context), Field(min_length=1, max_length=1024, examples=["./container"])
     ]
-    """The folder, relative to the spec's file; what its .dockerignore names is left out."""
+    """The folder, relative to the spec's file; whatever its .dockerignore lists is left out."""
     dockerfile: Annotated[str, Field(min_length=1, max_length=1024)] = "Dockerfile"
     """The Dockerfile, relative to the folder."""
     args: dict[EnvironmentName, Annotated[Text, Field(max_length=1024)]] = Field(
@@ -199,61 +199,61 @@ CheckpointsOrTrue = Annotated[
 
 
 class TrainingJob(DocumentSpec):
-    """A model to be trained once, known by its name and version."""
+    """A model to train once, identified by its name and version."""
 
     model_config = ConfigDict(json_schema_extra=_ONE_PROGRAM)
 
     kind: Literal["TrainingJob"] = Field(examples=["TrainingJob"])
     """What this document describes."""
     name: Name = Field(examples=["churn"])
-    """Name of the job and of the model it makes."""
+    """Name of the job and of the model it produces."""
     version: Annotated[int, Field(ge=1, le=2**53 - 1, examples=[1])]
-    """A version is immutable once it has been trained: to change the job, raise it."""
+    """Immutable once trained: to change the job, raise the version."""
     algorithm: Name | None = None
-    """A built-in algorithm, by the name of its folder under images/."""
+    """A built-in algorithm: the name of its folder in images/."""
     framework: Name | None = None
-    """A framework that runs a script of yours: sklearn, xgboost, pytorch, tensorflow, …"""
+    """A framework that runs your own script: sklearn, xgboost, pytorch, tensorflow, …"""
     image: str | None = Field(default=None, max_length=255, min_length=1)
-    """A container image of your own that answers to `train` (and `serve`)."""
+    """Your own container image, which accepts `train` (and `serve`) as its command."""
     build: BuildOrContext | None = None
-    """A folder with the Dockerfile of such a container; a plain string is short for {context: …}."""
+    """A folder with the Dockerfile for such a container; a plain string is short for {context: …}."""
     entry_point: EntryPoint | None = None
-    """The script to run, relative to source_dir; without source_dir a file of its own, relative to the spec's file."""
+    """The script to run, relative to source_dir; without source_dir, a single file relative to the spec's file."""
     source_dir: Source | None = None
-    """The folder of the script and what it imports (relative to the spec's file), or s3://…/sourcedir.tar.gz."""
+    """The folder with the script and what it imports (relative to the spec's file), or s3://…/sourcedir.tar.gz."""
     distribution: Literal["torch_distributed", "multi_worker_mirrored_strategy"] | None = None
-    """How the script is started on several containers: by torchrun, or with TF_CONFIG."""
+    """How the script is launched on several containers: with torchrun, or with TF_CONFIG."""
     entrypoint: Annotated[tuple[Word, ...], Field(strict=False, max_length=100)] = ()
-    """Replaces the image's entrypoint (SageMaker's ContainerEntrypoint); the word `train` is then left out."""
+    """Replaces the image's entrypoint (SageMaker's ContainerEntrypoint); `train` is then not passed."""
     arguments: Annotated[tuple[Word, ...], Field(strict=False, max_length=100)] = ()
-    """Arguments instead of the word `train` (SageMaker's ContainerArguments)."""
+    """Arguments to pass instead of `train` (SageMaker's ContainerArguments)."""
     hyperparameters: dict[HyperparameterName, Hyperparameter] = Field(default_factory=dict, max_length=100)
-    """Passed to the container as strings, as SageMaker does."""
+    """Passed to the container as strings, as in SageMaker."""
     channels: dict[ChannelName, ChannelOrSource] = Field(
         default_factory=dict, max_length=20, examples=[{"train": "../data/train.csv"}], json_schema_extra=NO_OTHER_NAMES
     )
     """Input data by channel name; a plain string is short for {source: …}."""
     input_mode: InputMode = "file"
-    """How data reach the containers: file (all there before the start), fastfile (the same path, never copied where it
-    can be mounted), or pipe (a FIFO for each channel and epoch)."""
+    """How data reaches the containers: file (all of it there before the start), fastfile (the same path, not copied if
+    it can be mounted), or pipe (a FIFO for each channel and epoch)."""
     instances: Annotated[int, Field(ge=1, le=64)] = 1
-    """How many containers train together."""
+    """Number of containers that train together."""
     resources: Resources = Resources()
-    """Limits of each container."""
+    """Limits for each container."""
     environment: dict[EnvironmentName, Annotated[Text, Field(max_length=512)]] = Field(
         default_factory=dict, max_length=100, json_schema_extra=NO_OTHER_NAMES
     )
-    """Environment variables of the containers."""
+    """Environment variables for the containers."""
     metrics: Annotated[tuple[Metric, ...], Field(strict=False, max_length=40)] = ()
-    """Numbers to be found in what the containers print, beside those that a built-in declares itself."""
+    """Numbers to extract from what the containers print, in addition to those a built-in declares."""
     checkpoints: CheckpointsOrTrue = None
-    """Keep a folder of checkpoints, from which a retried or killed job goes on; `true` is short for {}."""
+    """Keep a folder of checkpoints from which a retried or killed job resumes; `true` is short for {}."""
     stopping: Stopping = Stopping()
-    """When the job is stopped if it has not ended by itself."""
+    """When to stop the job if it has not finished."""
     retries: Annotated[int, Field(ge=0, le=30)] = 2
-    """How often the job is begun again after a fault of the platform (never after one of the algorithm)."""
+    """How many times the job is restarted after a fault of the platform (never after one of the algorithm)."""
     protect: bool = False
-    """Noted in the manifest. Trained models are never pruned, protected or not."""
+    """Recorded in the manifest. Trained models are never pruned, protected or not."""
 
     @model_validator(mode="after")
     def _one_program(self) -> TrainingJob:

@@ -1,4 +1,4 @@
-"""The Project document, sagespec.yaml: the settings of a project and of its gateway."""
+"""The Project document, sagespec.yaml: the settings of a project and its gateway."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def _check_host(value: Any) -> Any:
 
 
 class GatewaySettings(SpecModel):
-    """Where the project's endpoints are called."""
+    """Where to call the project's endpoints."""
 
     host: Annotated[str, BeforeValidator(_check_host)] = "127.0.0.1"
-    """Address the gateway listens on. 0.0.0.0 opens it to the network: there is no authentication."""
+    """Address the gateway listens on. 0.0.0.0 opens it to the network, without authentication."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
-    """Port the gateway listens on. Left out: 8080, or the next free port when that is taken."""
+    """Port the gateway listens on. Default: 8080, or the next free port if that is taken."""
 
     @property
     def url(self) -> str:
@@ -42,19 +42,19 @@ class GatewaySettings(SpecModel):
 
 
 class ProjectSettings(DocumentSpec):
-    """The settings of a repository: sagespec.yaml at its root."""
+    """A repository's settings: sagespec.yaml at its root."""
 
     kind: Literal["Project"] = Field(examples=["Project"])
     """What this document describes."""
     name: Name = Field(examples=["acme-churn"])
-    """Marks what belongs to this project; two projects on one engine never touch each other."""
+    """Identifies what belongs to this project; two projects on one engine never touch each other."""
     store: Place = "file://.sagespec/store"
-    """Where models, logs and history live: a path from this file, or s3://bucket/prefix."""
+    """Where models, logs and history are kept: a path relative to this file, or s3://bucket/prefix."""
     runtime: Literal["auto", "docker", "process"] = "auto"
-    """The engine: docker, process (plain local processes), or auto (docker if it answers)."""
+    """The engine: docker, process (plain local processes), or auto (docker if one is running)."""
     gateway: GatewaySettings = GatewaySettings()
-    """Where the endpoints are called: http://127.0.0.1:8080 unless told otherwise."""
+    """Where to call the endpoints; http://127.0.0.1:8080 by default."""
     parallel_jobs: Annotated[int, Field(ge=1, le=64)] = 2
-    """How many training jobs may run at once."""
+    """How many training jobs may run at the same time."""
     cache_size: Bytes = 50 * 2**30
-    """How much of the data fetched from S3 is kept in .sagespec/cache; beyond it, what was used longest ago goes."""
+    """How much data fetched from S3 to keep in .sagespec/cache; beyond that, the least recently used goes first."""

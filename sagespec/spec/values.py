@@ -1,7 +1,7 @@
-"""The values that fields of specs hold: names, durations, sizes, places, plain data; and what all models share.
+"""The values in the fields of specs: names, durations, sizes, places, plain data; and what all models share.
 
-`spec` builds its models from these. Each checks what YAML gave and says what would be right; each has its form
-in the JSON Schema.
+`spec` builds its models from these. Each checks what YAML gave and says what would be valid; each has its own
+form in the JSON Schema.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def name_shown(model: type[SpecModel]) -> str:
 
 
 def wrong(what: str, fix: str = "", at: tuple[str | int, ...] = ()) -> PydanticCustomError:
-    """A validation error whose text `load` shows as it stands, with `fix` as the way out.
+    """A validation error whose text `load` shows as it stands, with `fix` as what to do about it.
 
     `{written}` in `fix` stands for the value as the file has it. `at` is the place inside the
     validated value, e.g. ("variants", 1, "name") in an Endpoint.
@@ -44,12 +44,12 @@ def wrong(what: str, fix: str = "", at: tuple[str | int, ...] = ()) -> PydanticC
 
 
 def cut(text: str) -> str:
-    """`text`, shortened where it is too long to read in a message."""
+    """`text`, shortened if it is too long for a message."""
     return text if len(text) <= 60 else text[:57] + "…"
 
 
 def quoted(value: object) -> str:
-    """`value` in double quotes, shortened where it is too long to read."""
+    """`value` in double quotes, shortened if it is too long for a message."""
     return json.dumps(cut(str(value)), ensure_ascii=False)
 
 

@@ -1,7 +1,7 @@
 """The files of a new project: what `sagespec init` writes.
 
-A model that predicts which customers leave, with data made on the spot, so that `sagespec apply` works
-before anything has been edited. Nothing that exists is overwritten.
+A model that predicts which customers leave, with generated data, so that `sagespec apply` works before anything
+is edited. Existing files are never overwritten.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ IGNORED = ".sagespec/"
 
 _PROJECT = """\
 # yaml-language-server: $schema={schema}
-# The settings of this project; this file marks its root. Every field: `sagespec schema --docs`.
+# Project settings; this file marks the project's root. Every field: `sagespec schema --docs`.
 apiVersion: sagespec/v1
 kind: Project
 name: "{name}"
 
-# store: s3://my-bucket/models    # where models, logs and history are kept; a folder .sagespec/store if left out
-# runtime: docker                 # or process (no Docker needed); auto, the default, takes Docker if it answers
-# gateway: {{port: 8080}}           # where endpoints answer; if left out, 8080 or the next free port
+# store: s3://my-bucket/models    # where models, logs and history are kept; default: the folder .sagespec/store
+# runtime: docker                 # or process (no Docker needed); default: auto, Docker if it is running
+# gateway: {{port: 8080}}           # where to call endpoints; default: 8080, or the next free port
 """
 
 _SPECS = """\
 # yaml-language-server: $schema=../{schema}
-# Which customers will leave? The CSV files hold the answer (1 or 0) in their first column, then months as a
-# customer, calls to support, monthly bill, and whether there is a yearly contract.
+# Which customers will leave? The first CSV column is the answer (1 or 0); then come months as a customer,
+# calls to support, monthly bill, and whether the contract is yearly.
 apiVersion: sagespec/v1
 kind: TrainingJob
 name: churn
-version: 1                        # a trained version never changes: to train with other settings, raise it
-algorithm: xgboost                # a built-in; `image:` runs a container of your own
+version: 1                        # a trained version never changes: to train with new settings, raise it
+algorithm: xgboost                # a built-in; `image:` runs your own container
 hyperparameters:
   objective: "binary:logistic"
   num_round: 40
@@ -49,7 +49,7 @@ channels:
   validation: {{source: ../data/churn/validation.csv, content_type: text/csv}}
 stopping: {{max_runtime: 10m}}
 ---
-# POST a CSV row without the answer, get the chance that this customer leaves (`sagespec status` shows the URL):
+# POST a CSV row without the answer to get the probability that the customer leaves (`sagespec status` shows the URL):
 #   curl http://127.0.0.1:8080/endpoints/churn/invocations -H "Content-Type: text/csv" --data 3,5,80.0,0
 apiVersion: sagespec/v1
 kind: Endpoint
@@ -64,7 +64,7 @@ variants:
 def init(folder: Path) -> list[Path]:
     """Write a small working project into `folder`; the files written.
 
-    Of `files(folder)`, those that exist are left alone; .gitignore gets its line where it has it not.
+    Files that already exist are left alone; .gitignore gets our line if it lacks it.
     """
     written = []
     try:
@@ -83,7 +83,7 @@ def init(folder: Path) -> list[Path]:
 
 
 def files(folder: Path) -> dict[Path, str]:
-    """What a new project in `folder` consists of, .gitignore aside."""
+    """The files of a new project in `folder`, apart from .gitignore, with their contents."""
     values = {"schema": SCHEMA_FILE, "name": project_name(folder)}
     train, validation = _customers(rows=600, seed=1), _customers(rows=200, seed=2)
     return {
@@ -96,7 +96,7 @@ def files(folder: Path) -> dict[Path, str]:
 
 
 def project_name(folder: Path) -> str:
-    """The folder's name as far as it can be one of ours.
+    """The folder's name, turned into a valid name of a project.
 
     >>> project_name(Path("/home/ada/Churn model_v2"))
     'Churn-model-v2'
@@ -115,7 +115,7 @@ def _ignore(gitignore: Path) -> bool:
 
 
 def _customers(*, rows: int, seed: int) -> str:
-    """CSV rows of made-up customers; equal seeds give equal rows on every machine."""
+    """CSV rows of made-up customers; the same seed gives the same rows on every machine."""
     chance = random.Random(seed)  # noqa: S311  # data for a demo
     lines = []
     for _ in range(rows):

@@ -1,4 +1,4 @@
-"""Handwritten digits by boosted trees, in a script of one's own; served by the defaults."""
+"""Handwritten digits with boosted trees, in your own script; served by the default handlers."""
 
 import argparse
 import os
