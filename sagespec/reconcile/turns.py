@@ -1,13 +1,13 @@
-"""Which of the jobs that could run may start now, and what the others wait for. Pure.
+"""Which waiting jobs may start now, and what the others are waiting for. Pure.
 
-`apply` asks before it starts a job, `status` to say what one waits for, `reconcile` whether a job could ever run.
-docs/queue.md explains the rules to users:
+`apply` asks before it starts a job, `status` to show what a job is waiting for, `reconcile` whether a job could ever
+run. docs/queue.md explains the rules to users:
 
-- A job that runs counts first, also one that an earlier run of sagespec began.
-- The others start in the order in which they came. One may pass those before it only if that delays none of them:
-  whatever it asks for, as much as all of those ask for must stay free.
-- What a job does not state counts as nothing but its place among the `parallel_jobs`.
-- Of endpoints only the GPUs count: their other limits are ceilings for seldom moments, GPUs are theirs alone.
+- Running jobs count first, including those that an earlier run of sagespec started.
+- The others start in the order in which they arrived. A job may overtake those ahead of it only if that delays none of
+  them: of everything it asks for, what they all ask for must stay free.
+- A resource that a job does not state counts as none; the job still takes a place among the `parallel_jobs`.
+- For endpoints, only GPUs count: their other limits are ceilings they rarely reach, but GPUs are theirs alone.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from sagespec.state.desired import DesiredJob
 from sagespec.state.observed import Capacity, Container, ContainerState
 
 Resource = Literal["cpus", "memory", "gpus"]
-Amounts = Mapping[Resource, float]  # memory in bytes; what is not stated is left out
+Amounts = Mapping[Resource, float]  # memory in bytes; without resources that are not stated
 
 RESOURCES: tuple[Resource, ...] = ("cpus", "memory", "gpus")
-_TOLERANCE = 1e-6  # of sums like 0.1 + 0.2
+_TOLERANCE = 1e-6  # for sums like 0.1 + 0.2
 
 
 @dataclass(frozen=True)
 class Request:
-    """A job that could run, or that runs, with what all its containers ask for together."""
+    """A job that is running or could run, with what all its containers ask for in total."""
 
     about: Address
     needs: Amounts
@@ -37,20 +37,20 @@ class Request:
 
 @dataclass(frozen=True)
 class Turns:
-    """start: jobs whose turn it is, in order. waiting: what each of the others waits for."""
+    """start: jobs that may start now, in order. waiting: what each of the others is waiting for."""
 
     start: tuple[Address, ...]
     waiting: Mapping[Address, str]
 
 
 def needs_of(job: DesiredJob) -> Amounts:
-    """What all hosts of the job ask for together."""
+    """What all hosts of the job ask for in total."""
     of_one: Mapping[Resource, float | None] = {"cpus": job.cpus, "memory": job.memory, "gpus": job.gpus}
     return {resource: job.instances * amount for resource, amount in of_one.items() if amount}
 
 
 def holders(containers: Iterable[Container]) -> tuple[Request, ...]:
-    """What the containers of jobs hold, job by job, and the GPUs that endpoints hold, sorted by address."""
+    """What the containers of each job hold, and the GPUs that endpoints hold, sorted by address."""
     held: dict[Address, dict[Resource, float]] = {}
     for container in containers:
         if container.state is ContainerState.EXITED:
@@ -73,27 +73,27 @@ def turns(
     capacity: Capacity | None,
     parallel_jobs: int,
 ) -> Turns:
-    """Whose turn it is.
+    """Which waiting jobs may start.
 
-    waiting: in the order in which they came. running: the jobs that have a place among the parallel_jobs. others:
-    what else holds something of the engine. capacity: None where it is not known, and so limits nothing.
+    waiting: in order of arrival. running: jobs that have a place among the parallel_jobs. others: whatever else holds
+    resources of the engine. capacity: None if unknown, so that it limits nothing.
     """
     start: list[Request] = []
     reasons: dict[Address, str] = {}
-    kept: dict[Resource, float] = {}  # for those who came before
+    kept: dict[Resource, float] = {}  # for the jobs ahead
     for request in waiting:
         holding = [*running, *start, *others]
         free = _free(capacity, holding)
         places = parallel_jobs - len(running) - len(start)
-        # The one in front needs no place kept: what it waits for is held by somebody who gives one back, too.
+        # No place is kept for the job in front: whatever holds what it waits for will also free a place.
         places_kept = max(0, len(reasons) - 1)
         short = _short(request.needs, free)
         if places <= 0:
-            reasons[request.about] = f"waits for its turn: {parallel_jobs} of {parallel_jobs} jobs run"
+            reasons[request.about] = f"waits for its turn: {parallel_jobs} of {parallel_jobs} jobs are running"
         elif short and capacity:
             reasons[request.about] = _shortage(request.needs, short, free, capacity, holding)
         elif places <= places_kept or _short(request.needs, {r: free[r] - kept.get(r, 0) for r in free}):
-            reasons[request.about] = f"waits for its turn: {next(iter(reasons))} came before it"
+            reasons[request.about] = f"waits for its turn: {next(iter(reasons))} is ahead of it"
         else:
             start.append(request)
             continue
@@ -103,15 +103,15 @@ def turns(
 
 
 def beyond(job: DesiredJob, capacity: Capacity) -> tuple[Resource, str] | None:
-    """What the job asks for beyond all that the engine has, and that as a sentence; None when it could run there."""
+    """The resource the job needs more of than the engine has, and a sentence about it; None if the job could run."""
     needs, has = needs_of(job), _amounts(capacity)
     resource = _short(needs, has)
     if resource is None:
         return None
     asked = shown(resource, needs[resource])
     if job.instances > 1:
-        asked = f"{job.instances} × {shown(resource, needs[resource] / job.instances)}, together {asked},"
-    return resource, f"asks for {asked} and the engine has {shown(resource, has[resource])}"
+        asked = f"{job.instances} × {shown(resource, needs[resource] / job.instances)}, {asked} in total,"
+    return resource, f"asks for {asked} but the engine has {shown(resource, has[resource])}"
 
 
 def shown(resource: Resource, amount: float) -> str:
@@ -129,7 +129,7 @@ def _amounts(capacity: Capacity) -> dict[Resource, float]:
 
 
 def _free(capacity: Capacity | None, holding: Iterable[Request]) -> dict[Resource, float]:
-    """What is left of the engine; empty for one that is not known."""
+    """What the engine has left; empty if its capacity is unknown."""
     free = _amounts(capacity) if capacity else {}
     for request in holding:
         for resource, amount in request.needs.items():
@@ -139,7 +139,7 @@ def _free(capacity: Capacity | None, holding: Iterable[Request]) -> dict[Resourc
 
 
 def _short(needs: Amounts, free: Amounts) -> Resource | None:
-    """The first resource of which there is less than is needed."""
+    """The first resource that is short."""
     return next((r for r in RESOURCES if r in free and needs.get(r, 0) > max(0, free[r]) + _TOLERANCE), None)
 
 

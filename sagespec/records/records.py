@@ -1,10 +1,10 @@
 """What is kept where: typed reads and writes of the manifests and revisions in a store.
 
-`observe` reads here what was done, `apply` and `train` write here what they did; the keys of models,
-outputs and logs come from here too. Bytes are the store's affair, meaning is `manifest`'s.
+`observe` reads what was done, `apply` and `run` write what they did; the keys of models, outputs and logs
+come from here too. The store handles the bytes, `manifest` and `revision` define what they mean.
 
     <project>/jobs/<name>/<version>/model.tar.gz, output.tar.gz, logs/<host>.log, manifest.json
-    <project>/jobs/<name>/<version>/checkpoints/…; attempts.json and stop.json until there is a manifest
+    <project>/jobs/<name>/<version>/checkpoints/…; attempts.json and stop.json until it has a manifest
     <project>/endpoints/<name>/revisions/<n>.json
 """
 
@@ -28,13 +28,13 @@ _FORMATS: Mapping[type[Manifest] | type[Revision], int] = {Manifest: MANIFEST_FO
 _Passing = TypeVar("_Passing", AttemptsRecord, StopRequest)
 
 _WITHOUT = {
-    Manifest: "delete it: the job then counts as never run",
-    Revision: "delete it: the endpoint then stands at its earlier revision",
+    Manifest: "delete it: the job then counts as never having run",
+    Revision: "delete it: the revision before it then counts as the newest",
 }
 
 
 class Records:
-    """The records of one project in one store. Every method may raise WorldError, as the store does."""
+    """The records of one project in one store. Any method may raise WorldError, as the store does."""
 
     def __init__(self, store: Store, project_name: str) -> None:
         self.store = store
@@ -52,7 +52,7 @@ class Records:
         return {keys[key]: self._parsed(Manifest, key, data) for key, data in self.store.read_many(keys).items()}
 
     def all_jobs(self) -> tuple[Address, ...]:
-        """The jobs that have a manifest, sorted; one listing, nothing read."""
+        """The jobs that have a manifest, sorted; takes one listing and no reads."""
         found = []
         for parts in self._listed("jobs"):
             match parts:
@@ -61,7 +61,7 @@ class Records:
         return tuple(sorted(found))
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Commit a job. Over a failed or stopped run it may be repeated; a completed one is immutable: Conflict."""
+        """Commit a job. Replaces the manifest of a failed or stopped run; over a completed one it raises Conflict."""
         key = self.job_key(job_address(manifest.name, manifest.version), "manifest.json")
         present = self._write(key, manifest)
         if present is None:
@@ -69,16 +69,16 @@ class Records:
         before, etag = present
         if before.status is JobStatus.COMPLETED:
             raise Conflict(
-                f"job/{manifest.name}@{manifest.version} is completed in {self.store.uri} already",
-                why="a version is immutable once it has been trained; another run was faster",
-                fix="nothing, if that one will do; otherwise raise the version",
+                f"job/{manifest.name}@{manifest.version} is already completed in {self.store.uri}",
+                why="a version is immutable once it has been trained, and another run finished first",
+                fix="none needed if that model will do; otherwise raise the version",
             )
         self.store.write(key, _json(manifest), if_match=etag)
 
     # -- jobs that have not ended
 
     def attempts(self, address: Address) -> AttemptsRecord | None:
-        """How often the job was begun; None when it was not, or is forgotten."""
+        """How many times the job was started; None if it was not, or `forget` removed it."""
         return self._passing(AttemptsRecord, self.job_key(address, "attempts.json"))
 
     def write_attempts(self, address: Address, attempts: AttemptsRecord) -> None:
@@ -91,12 +91,12 @@ class Records:
         self.store.write(self.job_key(address, "stop.json"), _json(request))
 
     def forget(self, address: Address) -> None:
-        """Remove what is of no use once the job has a manifest."""
+        """Remove what is no longer needed once the job has a manifest."""
         for file in ("attempts.json", "stop.json"):
             self.store.delete(self.job_key(address, file))
 
     def _passing(self, kind: type[_Passing], key: str) -> _Passing | None:
-        """What is damaged counts as not there: it costs a count of attempts, and no model."""
+        """Damaged records count as missing: that loses a count of attempts, but never a model."""
         found = self.store.read(key)
         try:
             return kind.model_validate_json(found[0]) if found else None
@@ -110,10 +110,10 @@ class Records:
         return tuple(sorted(self._revision_numbers()))
 
     def revisions(self, endpoint_names: Collection[str] | None = None) -> Mapping[str, tuple[Revision, ...]]:
-        """Revisions by endpoint, oldest first, from the newest back at least to the newest live one.
+        """Revisions by endpoint, oldest first, reaching back at least to the newest live one.
 
-        All endpoints, or those named that have any. One listing, and for an endpoint whose newest revision
-        is live one small read.
+        Covers all endpoints, or those named that have revisions. Takes one listing, plus one small read for each
+        endpoint whose newest revision is live.
         """
         unread = self._revision_numbers(endpoint_names)
         found: dict[str, list[Revision]] = {name: [] for name in unread}
@@ -131,7 +131,7 @@ class Records:
                 for name, numbers in unread.items()
                 if numbers[step:] and all(revision.status is not RevisionStatus.LIVE for revision in found[name])
             }
-            step *= 4  # an endpoint with many failed attempts in a row takes few rounds
+            step *= 4  # so many failed attempts in a row take only a few rounds
         return {name: tuple(reversed(revisions)) for name, revisions in found.items() if revisions}
 
     def history(self, endpoint_name: str) -> tuple[Revision, ...]:
@@ -142,9 +142,9 @@ class Records:
         return tuple(self._parsed(Revision, key, contents[key]) for key in keys if key in contents)
 
     def write_revision(self, revision: Revision) -> None:
-        """Record an attempt, or what became of it: the same number again takes the place of the first.
+        """Record an attempt, or its outcome: writing the same number again replaces the first record.
 
-        Conflict when the number stands for something else that was asked.
+        Conflict if the number already belongs to a different request.
         """
         key = self._revision_key(revision.endpoint, revision.number)
         present = self._write(key, revision)
@@ -154,8 +154,8 @@ class Records:
         if before.hash != revision.hash:
             raise Conflict(
                 f"endpoint/{revision.endpoint} has another revision {revision.number} in {self.store.uri}",
-                why="another command recorded one in the meantime",
-                fix="run apply again: it starts from what is there",
+                why="another command recorded it in the meantime",
+                fix="run apply again: it starts from the current state",
             )
         self.store.write(key, _json(revision), if_match=etag)
 
@@ -165,7 +165,7 @@ class Records:
         return f"{self.project_name}/endpoints/{endpoint_name}/revisions/{number}.json"
 
     def _revision_numbers(self, endpoint_names: Collection[str] | None = None) -> dict[str, list[int]]:
-        """Numbers of the revisions there are, newest first, by endpoint."""
+        """Revision numbers by endpoint, newest first."""
         found: dict[str, list[int]] = {}
         only = next(iter(endpoint_names)) if endpoint_names is not None and len(endpoint_names) == 1 else ""
         for parts in self._listed("endpoints", only):
@@ -176,13 +176,13 @@ class Records:
         return {name: sorted(numbers, reverse=True) for name, numbers in found.items()}
 
     def _listed(self, folder: str, name: str = "") -> list[list[str]]:
-        """The keys under a folder of the project (or under one name in it), split, relative to the folder."""
+        """Keys under a folder of the project (or under one name in it), relative to the folder, split at slashes."""
         prefix = f"{self.project_name}/{folder}/"
         entries = self.store.entries(f"{prefix}{name}/" if name else prefix)
         return [entry.key.removeprefix(prefix).split("/") for entry in entries]
 
     def _write(self, key: str, record: _Kept) -> tuple[_Kept, str] | None:
-        """Write `record` where nothing is; what is there instead, with its ETag, when something else is."""
+        """Write `record` if its key is free; otherwise return the different record found there, with its ETag."""
         data = _json(record)
         while True:
             try:
@@ -190,9 +190,9 @@ class Records:
             except Conflict:
                 present = self.store.read(key)
                 if present is None:
-                    continue  # removed by hand between the two
+                    continue  # removed by hand between write and read
                 if present[0] == data:
-                    return None  # written before, by us: the answer was lost, or this is a repeat
+                    return None  # already written by us: the response was lost, or this is a repeat
                 return self._parsed(type(record), key, present[0]), present[1]
             return None
 
@@ -217,8 +217,8 @@ class Records:
     def _damaged(self, kind: type[_Kept], place: str, reason: str) -> WorldError:
         return WorldError(
             f"{place} is damaged ({reason})",
-            why=f"it should hold a {kind.__name__.lower()} as sagespec wrote it",
-            fix=f"restore it from a copy, or {_WITHOUT[kind]}",
+            why=f"it should hold a {kind.__name__.lower()} written by sagespec",
+            fix=f"restore it from a backup, or {_WITHOUT[kind]}",
         )
 
 

@@ -1,13 +1,13 @@
 """A store in a folder: keys are files under it. The default store, and the way local inputs are read.
 
-Opened by `open_store`. Every file is written to a temporary name beside its place, brought to the disk
-and renamed, so that a reader, or a machine that loses power, finds the old content or the new. All
-writers of a folder take one short flock around "look, then rename"; that is what makes if_absent and
-if_match hold between processes, and a killed process frees it. A temporary file is flocked while it is
-written: one that is not is the remains of a killed process, and is swept by the next write beside it.
+Opened by `open_store`. Every file is written under a temporary name in its final folder, flushed to disk
+and then renamed, so a reader, or a machine that loses power, finds either the old content or the new. All
+writers of a store briefly take one flock around "check, then rename": that makes if_absent and if_match hold
+between processes, and the lock of a killed process is released. A temporary file is flocked while it is
+written; one without a lock was left by a killed process, and the next write to the same folder removes it.
 
-An input (create=False) may be a single file, and links in it are followed. Hidden files count, as they
-do for SageMaker's S3Prefix.
+An input (create=False) may be a single file, and links in it are followed. Hidden files are included, as
+with SageMaker's S3Prefix.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from sagespec.stores.keys import (
 from sagespec.stores.protocol import CHUNK_BYTES, Conflict, CountBytes, Entry, Stored
 
 _LOCK_FILE = f"{OURS}lock"
-# A temporary file exists for an instant before it is flocked; the sweep leaves young ones alone.
+# A temporary file exists for an instant before it is flocked, so the sweep leaves new ones alone.
 _SWEEP_AFTER_SECONDS = 60.0
 
 
@@ -119,8 +119,8 @@ class DirectoryStore:
             stream.flush()
             if (found := sha256_of(temporary)) != stored.sha256:
                 raise WorldError(
-                    f"{self.uri}/{key} was written with SHA-256 {stored.sha256} and read back with {found}",
-                    fix="check that disk (dmesg, smartctl), or use another store",
+                    f"{self.uri}/{key} was written with SHA-256 {stored.sha256} but read back with {found}",
+                    fix="check the disk (dmesg, smartctl), or use another store",
                 )
             self._place(stream, temporary, key)
         return stored
@@ -146,7 +146,7 @@ class DirectoryStore:
 
     @contextmanager
     def _incoming(self, key: str) -> Iterator[tuple[BinaryIO, Path]]:
-        """An open temporary file beside the place of `key`; gone afterwards unless it was placed."""
+        """An open temporary file in the folder of `key`; removed afterwards unless it was renamed into place."""
         path = self._place_of(key)
         with disk_problems(f"cannot write {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,17 +162,17 @@ class DirectoryStore:
     def _place(
         self, stream: BinaryIO, temporary: Path, key: str, *, if_absent: bool = False, if_match: str | None = None
     ) -> str:
-        """Rename what was written to `temporary` into the place of `key`, if the condition holds; its ETag."""
+        """Rename `temporary` to the path of `key` if the condition holds; the new ETag."""
         path = self._path(key)
         stream.flush()
-        # The kernel stamps files by its tick, some milliseconds; two writes of one size would look the same.
+        # The kernel's file times are some milliseconds coarse: two writes of the same size would look the same.
         stamp = time.time_ns()
         os.utime(stream.fileno(), ns=(stamp, stamp))
         os.fsync(stream.fileno())
         with self._exclusive():
             present = _etag_at(path)
             if if_absent and present is not None:
-                raise Conflict(f"{self.uri}/{key} exists already")
+                raise Conflict(f"{self.uri}/{key} already exists")
             if if_match is not None and present != if_match:
                 raise Conflict(f"{self.uri}/{key} was changed or removed by someone else")
             etag = _etag(os.fstat(stream.fileno()))
@@ -182,7 +182,7 @@ class DirectoryStore:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Alone among all writers of this store, on this machine and where the file system carries flock."""
+        """The only writer of this store, on this machine and wherever the file system supports flock."""
         descriptor = os.open(self._root / _LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -214,16 +214,16 @@ def _copy(source: BinaryIO, target: BinaryIO, progress: CountBytes | None) -> St
 
 
 def _walk(folder: Path, prefix: str, *, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
-    """The files below `folder`, keys beginning with `prefix`; `above` are the folders this one lies in."""
+    """The files below `folder`, with keys that start with `prefix`; `above` are the folders that contain it."""
     try:
         status = folder.stat()
         with os.scandir(folder) as found:
             items = [item for item in found if not item.name.startswith(OURS)]
     except (FileNotFoundError, NotADirectoryError):
-        return  # nothing was written yet, or it was removed while we looked
+        return  # nothing has been written yet, or it was removed meanwhile
     here = (status.st_dev, status.st_ino)
     if here in above:
-        raise WorldError(f"{folder} is a link to a folder it lies in", fix="remove the link")
+        raise WorldError(f"{folder} is a link to a folder that contains it", fix="remove the link")
     for item in items:
         if item.is_dir():
             yield from _walk(folder / item.name, f"{prefix}{item.name}/", above=(*above, here))
@@ -234,17 +234,17 @@ def _walk(folder: Path, prefix: str, *, above: tuple[tuple[int, int], ...]) -> I
                 continue
         elif item.is_symlink():
             raise WorldError(
-                f"{folder / item.name} is a link to {Path(item.path).readlink()}, which is not there",
-                fix="fetch the file it stands for, or remove the link",
+                f"{folder / item.name} is a link to {Path(item.path).readlink()}, which does not exist",
+                fix="fetch the file it points to, or remove the link",
             )
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed processes left half written in `folder`."""
+    """Remove files that killed processes left half written in `folder`."""
     with os.scandir(folder) as found:
         names = [item.name for item in found if item.name.startswith(OURS) and item.name != _LOCK_FILE]
     for name in names:
-        # Whoever writes the file holds its lock (BlockingIOError); it may also be placed or swept meanwhile.
+        # Its writer holds the lock (BlockingIOError); the file may also have been renamed or swept by now.
         with suppress(FileNotFoundError, BlockingIOError, PermissionError), (folder / name).open("rb") as stream:
             if time.time() - os.fstat(stream.fileno()).st_mtime > _SWEEP_AFTER_SECONDS:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -252,7 +252,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Bring a rename to the disk: a manifest must not survive a power cut that its model did not."""
+    """Flush a rename to disk: a manifest must not survive a power cut that its model did not."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

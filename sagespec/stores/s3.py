@@ -1,18 +1,18 @@
 """A store in an S3 bucket, AWS's or a compatible one (MinIO, Ceph, R2, rclone), through boto3.
 
-Opened by `open_store`, with the usual AWS settings: profile, keys, region, AWS_ENDPOINT_URL(_S3).
-Large files go up and down in parallel parts. The SHA-256 of the whole is taken from the bytes as they are
-read; each request carries the SHA-256 of its own body in its signature, so no extra checksum headers,
-which many compatible servers refuse, are asked for.
+Opened by `open_store` with the usual AWS settings: profile, keys, region, AWS_ENDPOINT_URL(_S3).
+Large files are uploaded and downloaded in parallel parts. The SHA-256 of a whole file is computed while it is
+read; each request's signature covers the SHA-256 of its body, so the client sends no extra checksum headers,
+which many compatible servers reject.
 
-Conditional writes are AWS's If-None-Match and If-Match. Some servers (rclone among them) accept these
-headers and ignore them: the first conditional write to an endpoint other than AWS is therefore repeated,
-and a server that does not refuse the repeat is not trusted. There the store looks before it writes and
-once more a moment later. That is best effort: two writers within the same moment may both believe that
-they won. Run one apply at a time on such servers. (rclone also fails reads of an object while replacing it.)
+Conditional writes use If-None-Match and If-Match, as on AWS. Some servers (rclone among them) accept these
+headers but ignore them. The first conditional write to an endpoint other than AWS is therefore repeated, and a
+server that does not refuse the repeat is not trusted: there the store checks before it writes and again a
+moment later. That is best effort: two writers at the same moment may both believe that they won. Run one apply
+at a time on such servers. (With rclone, reading an object also fails while it is being replaced.)
 
-An input (create=False) is one object, or all objects below a prefix taken as a folder: `s3://b/train`
-means s3://b/train/…, and never s3://b/train-old/…, as a bare prefix match would.
+An input (create=False) is one object, or all objects below a prefix, treated as a folder: `s3://b/train`
+means s3://b/train/…, never s3://b/train-old/…, which a plain prefix match would include.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ _PART_BYTES = 8 << 20
 _MOST_PARTS = 9_000  # S3 takes 10,000
 _SETTLE_SECONDS = 0.3
 
-# An endpoint nobody answers at costs attempts x connect timeout, and the pauses between: about ten seconds.
+# An unreachable endpoint costs attempts x connect timeout plus the pauses between: about ten seconds.
 _CLIENT_CONFIG = Config(
     connect_timeout=3,
-    read_timeout=60,  # completing a large upload may take a server this long
+    read_timeout=60,  # a server may need this long to complete a large upload
     retries={"mode": "standard", "total_max_attempts": 3},
     max_pool_connections=2 * _READERS,
     request_checksum_calculation="when_required",
@@ -63,7 +63,7 @@ class _Where(TypedDict):
 
 
 class _NotImplementedThere(Exception):
-    """The server answers that it does not support conditional writes."""
+    """The server does not support conditional writes, and says so."""
 
 
 class S3Store:
@@ -72,19 +72,19 @@ class S3Store:
         self._prefix = f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else ""
         self.uri = f"s3://{bucket}/{self._prefix}".rstrip("/")
         self._create = create
-        self._single = ""  # base name of the one object this was opened on
+        self._single = ""  # base name of the one object, if this was opened on one
         self._endpoint = "AWS"
         with self._problems():
             self._client = _new_client()
         self._endpoint = self._client.meta.endpoint_url
         on_aws = ".amazonaws.com" in self._endpoint
-        # Whether the server honours a condition, by its name; what is not known yet is not in here.
+        # Whether the server honours a condition, by the condition's name; missing while unknown.
         self._honoured: dict[str, bool] = {"IfNoneMatch": True, "IfMatch": True} if on_aws else {}
         if not create:
             self._open_input(prefix)
 
     def _open_input(self, prefix: str) -> None:
-        """Find out whether the address is an object or a folder, and that it is there."""
+        """Find out whether the address is an object or a folder, and check that it exists."""
         if prefix and not prefix.endswith("/") and self._first_key(prefix) == prefix:
             folder, _, self._single = prefix.rpartition("/")
             self._prefix = f"{folder}/" if folder else ""
@@ -120,7 +120,7 @@ class S3Store:
                 try:
                     self._client.download_file(**where, Filename=str(temporary), Callback=progress)
                 except aws.ClientError as error:
-                    # A HEAD is answered without a body; a list distinguishes a wrong key from a wrong bucket.
+                    # A HEAD response has no body; listing tells a wrong key from a wrong bucket.
                     if _status(error) in (301, 400, 403, 404):
                         self._first_key(where["Key"])
                     if _status(error) == 404:
@@ -137,7 +137,7 @@ class S3Store:
                     **where, Range=f"bytes={start}-{start + size - 1}", IfMatch=f'"{if_match}"'
                 )
                 with closing(found["Body"]) as body:
-                    if found["ETag"].strip('"') != if_match:  # some servers take the condition and ignore it
+                    if found["ETag"].strip('"') != if_match:  # some servers accept the condition and ignore it
                         raise changed(key, self.uri)
                     part = body.read()
             except aws.ClientError as error:
@@ -146,9 +146,9 @@ class S3Store:
                 raise
         if len(part) != size:
             raise WorldError(
-                f"{self.uri}/{key}: {self._endpoint} gave {len(part)} bytes where {size} were asked for",
-                why="it does not read parts of objects (HTTP Range), or a proxy in between does not",
-                fix="use another server, or no proxy",
+                f"{self.uri}/{key}: {self._endpoint} sent {len(part)} bytes where {size} were requested",
+                why="it does not support reading parts of objects (HTTP Range), or a proxy in between does not",
+                fix="use another server, or bypass the proxy",
             )
         return part
 
@@ -161,7 +161,7 @@ class S3Store:
             for page in pages:
                 for item in page.get("Contents", ()):
                     key = item["Key"].removeprefix(self._prefix)
-                    if key and not key.endswith("/"):  # what consoles make when asked for a folder
+                    if key and not key.endswith("/"):  # what consoles create as a folder
                         found.append(Entry(key, item["Size"], item["ETag"].strip('"')))
         if self._single:
             found = [entry for entry in found if entry.key == self._single and entry.key.startswith(prefix)]
@@ -184,7 +184,7 @@ class S3Store:
         except _NotImplementedThere:
             honoured = self._honoured[name] = False
             etag = self._put(key, data, {})
-        if honoured is None and etag != if_match:  # the same content again would rightly be let through
+        if honoured is None and etag != if_match:  # repeating the same content would rightly succeed
             etag, honoured = self._try_again(key, data, condition, etag)
             self._honoured[name] = honoured
         if not honoured:
@@ -209,7 +209,7 @@ class S3Store:
         if stored_bytes != hashed.size:
             raise WorldError(
                 f"{self.uri}/{key} has {stored_bytes} bytes after an upload of {hashed.size}",
-                fix="see the server's log; someone else may be writing there",
+                fix="check the server's log; someone else may be writing there",
             )
         return Stored(hashed.size, hashed.sha256)
 
@@ -227,7 +227,7 @@ class S3Store:
                 return self._client.put_object(**where, Body=data, **condition)["ETag"].strip('"')  # type: ignore[arg-type]
             except aws.ClientError as error:
                 code = error.response["Error"].get("Code", "")
-                # 404: If-Match on an object that is gone. 409: another conditional write at this very moment.
+                # 404: If-Match on an object that is gone. 409: another conditional write at the same moment.
                 if condition and (_status(error) in (409, 412) or code == "NoSuchKey"):
                     raise _lost(key, self.uri, "IfNoneMatch" in condition) from error
                 if condition and _status(error) == 501:
@@ -240,7 +240,7 @@ class S3Store:
             raise _lost(key, self.uri, if_match is None)
 
     def _try_again(self, key: str, data: bytes, condition: dict[str, str], etag: str) -> tuple[str, bool]:
-        """Write the same once more under a condition that no longer holds: its ETag, and whether it was refused."""
+        """Repeat the write under a condition that no longer holds: the ETag, and whether it was refused."""
         try:
             return self._put(key, data, condition), False
         except Conflict:
@@ -264,8 +264,8 @@ class S3Store:
         return self._where(key)
 
     def _abort_unfinished(self, full_key: str) -> None:
-        """Drop the parts that an upload of this object left when its process was killed: they cost money, unseen."""
-        with suppress(aws.ClientError):  # not allowed to list them, or a server without that call
+        """Drop parts left by an upload of this object whose process was killed: they cost money, unseen."""
+        with suppress(aws.ClientError):  # listing them is not allowed, or not supported by the server
             found = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=full_key)
             for unfinished in found.get("Uploads", ()):
                 if unfinished["Key"] == full_key:
@@ -283,7 +283,7 @@ class S3Store:
 
 
 class _Hashed:
-    """A file as boto3 reads it, part by part and in order, with the size and SHA-256 of what was read."""
+    """A file for boto3 to read, part by part and in order; has the size and SHA-256 of what was read."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source
@@ -307,7 +307,7 @@ class _Hashed:
 def _new_client() -> S3Client:
     session = botocore.session.get_session()
     session.register_component("data_loader", _loader())
-    # A compatible server seldom cares for the region, but a signature needs one.
+    # Compatible servers rarely care about the region, but a signature needs one.
     region_name = session.get_config_variable("region") or "us-east-1"
     try:
         return boto3.session.Session(botocore_session=session).client(
@@ -321,7 +321,7 @@ def _new_client() -> S3Client:
 
 @cache
 def _loader() -> botocore.loaders.Loader:
-    """Reads AWS's service descriptions once: 50 of the 60 ms that a client costs, and a job opens several."""
+    """Reads AWS's service descriptions only once: they take 50 of a client's 60 ms, and a job opens several clients."""
     return botocore.loaders.create_loader()
 
 
@@ -333,26 +333,26 @@ def _status(error: aws.ClientError) -> int:
 
 
 def _lost(key: str, uri: str, if_absent: bool) -> Conflict:
-    fact = "exists already" if if_absent else "was changed or removed by someone else"
+    fact = "already exists" if if_absent else "was changed or removed by someone else"
     return Conflict(f"{uri}/{key} {fact}")
 
 
 _KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (aws configure)"
 _REGION = "set AWS_REGION (or region in ~/.aws/config) to the region of the bucket"
 
-# By error code: what is wrong and how to fix it. A HEAD has the bare status for a code.
+# By error code: what is wrong and how to fix it. For a HEAD, the code is the bare status.
 _REFUSALS: Mapping[str, tuple[str, str]] = {
     "NoSuchBucket": ("there is no bucket {bucket}", "check its name, or create it: aws s3 mb s3://{bucket}"),
-    "InvalidBucketName": ("{bucket!r} cannot be the name of a bucket", "check the address: s3://bucket/prefix"),
+    "InvalidBucketName": ("{bucket!r} is not a valid bucket name", "check the address: s3://bucket/prefix"),
     "NoSuchKey": ("there is no such object", "check the address; it may have been removed by hand"),
     "404": ("there is no such bucket or object", "check the address"),
-    "InvalidAccessKeyId": ("the access key is not known", _KEYS),
+    "InvalidAccessKeyId": ("the server does not know the access key", _KEYS),
     "SignatureDoesNotMatch": ("the secret key does not belong to the access key", _KEYS),
     "AccessDenied": (
         "access is refused",
         "allow s3:ListBucket on the bucket, s3:GetObject, s3:PutObject and s3:DeleteObject on its objects",
     ),
-    "403": ("access is refused", "check the keys and what they may do"),
+    "403": ("access is refused", "check the keys and their permissions"),
     "ExpiredToken": ("the credentials have expired", "get new ones, e.g. aws sso login"),
     "RequestTimeTooSkewed": ("this machine's clock is wrong", "set it, e.g. by NTP"),
     "PermanentRedirect": ("the bucket is in another region", _REGION),
@@ -361,15 +361,15 @@ _REFUSALS: Mapping[str, tuple[str, str]] = {
     "SlowDown": ("the server is overloaded", "try again later"),
     "ServiceUnavailable": ("the server is overloaded", "try again later"),
     "XMinioStorageFull": ("the server's disk is full", "free some space there"),
-    "BadDigest": ("what arrived is not what was sent", "try again; check the network and its proxies"),
+    "BadDigest": ("the data arrived corrupted", "try again; check the network and its proxies"),
 }
 
 
 def _world_error(error: Exception, place: str, bucket: str, endpoint: str) -> WorldError:
-    """`error` as boto3 raised it, in our form; the server's own words are kept as the reason."""
+    """boto3's `error` as one of ours; what the server said is kept as the reason."""
     if isinstance(error, aws.ClientError):
         code = error.response["Error"].get("Code", "")
-        fact, fix = _REFUSALS.get(code, (f"the server refused with {code or _status(error)}", "see the server's log"))
+        fact, fix = _REFUSALS.get(code, (f"the server refused with {code or _status(error)}", "check the server's log"))
         why = f"{endpoint} says: {error.response['Error'].get('Message') or code}"
         return WorldError(f"{place}: {fact.format(bucket=bucket)}", why=why, fix=fix.format(bucket=bucket))
     why = str(error)
@@ -377,12 +377,12 @@ def _world_error(error: Exception, place: str, bucket: str, endpoint: str) -> Wo
         case aws.NoCredentialsError() | aws.PartialCredentialsError():
             return WorldError(f"{place}: no AWS credentials were found", why=why, fix=_KEYS)
         case aws.ProfileNotFound():
-            return WorldError(f"{place}: {why}", fix="set AWS_PROFILE to one of ~/.aws/config, or unset it")
+            return WorldError(f"{place}: {why}", fix="set AWS_PROFILE to a profile in ~/.aws/config, or unset it")
         case aws.SSOError() | aws.CredentialRetrievalError() | aws.TokenRetrievalError():
             return WorldError(f"{place}: the credentials could not be fetched", why=why, fix="e.g. aws sso login")
         case aws.SSLError():
             fix = "set AWS_CA_BUNDLE to the certificate authority of that server"
-            return WorldError(f"{place}: {endpoint} has a certificate that is not trusted", why=why, fix=fix)
+            return WorldError(f"{place}: {endpoint} has an untrusted certificate", why=why, fix=fix)
         case aws.ParamValidationError():
             return WorldError(f"{place}: {why}", fix="check the address: s3://bucket/prefix")
         case aws.ConnectionError() | aws.HTTPClientError():

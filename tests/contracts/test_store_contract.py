@@ -181,7 +181,7 @@ def test_a_key_that_is_no_path_inside_the_store_is_refused(
 def test_if_absent_writes_once(store: Store) -> None:
     etag = store.write("lock", b"1", if_absent=True)
 
-    with pytest.raises(Conflict, match="exists already"):
+    with pytest.raises(Conflict, match="already exists"):
         store.write("lock", b"2", if_absent=True)
     assert store.read("lock") == (b"1", etag)
 
@@ -558,7 +558,9 @@ def test_links_in_an_input_are_followed(tmp_path: Path) -> None:
     assert [(entry.key, entry.size) for entry in source.entries()] == [("all/a.csv", 1), ("one.csv", 1)]
 
 
-@pytest.mark.parametrize(("target", "said"), [("gone.csv", "link to gone.csv, which is not there"), (".", "lies in")])
+@pytest.mark.parametrize(
+    ("target", "said"), [("gone.csv", "link to gone.csv, which does not exist"), (".", "contains it")]
+)
 def test_a_link_to_nothing_or_in_a_circle_is_named(tmp_path: Path, target: str, said: str) -> None:
     (tmp_path / "link").symlink_to(target)
 

@@ -44,7 +44,7 @@ class FakeStore:
         with self.faults.effect(f"store {key}"), self._lock:
             present = self._etag(key)
             if if_absent and present:
-                raise Conflict(f"{self.uri}/{key} exists already")
+                raise Conflict(f"{self.uri}/{key} already exists")
             if if_match is not None and present != if_match:
                 raise Conflict(f"{self.uri}/{key} has changed")
             self.objects[key] = data

@@ -104,7 +104,7 @@ def test_one_that_takes_from_the_front_one_may_not_pass() -> None:
     assert decided.start == ()
     assert decided.waiting == {
         job(2): "waits for 4 CPUs: 1 of 4 is free; job/job@1 has 3",
-        job(3): "waits for its turn: job/job@2 came before it",
+        job(3): "waits for its turn: job/job@2 is ahead of it",
     }
 
 
@@ -115,7 +115,7 @@ def test_what_runs_already_counts_even_beyond_what_there_is() -> None:
 
 def test_no_more_run_than_the_project_allows() -> None:
     decided = decide([asked(2), asked(3)], [asked(1)], parallel_jobs=2)
-    assert decided == Turns((job(2),), {job(3): "waits for its turn: 2 of 2 jobs run"})
+    assert decided == Turns((job(2),), {job(3): "waits for its turn: 2 of 2 jobs are running"})
 
 
 def test_an_engine_nobody_asked_limits_only_the_number() -> None:
@@ -155,11 +155,11 @@ def test_of_endpoints_only_the_gpus_count_and_of_ended_jobs_nothing() -> None:
 @pytest.mark.parametrize(
     ("resources", "instances", "told"),
     [
-        ({"cpus": 8}, 1, ("cpus", "asks for 8 CPUs and the engine has 4 CPUs")),
-        ({"cpus": 3}, 2, ("cpus", "asks for 2 × 3 CPUs, together 6 CPUs, and the engine has 4 CPUs")),
+        ({"cpus": 8}, 1, ("cpus", "asks for 8 CPUs but the engine has 4 CPUs")),
+        ({"cpus": 3}, 2, ("cpus", "asks for 2 × 3 CPUs, 6 CPUs in total, but the engine has 4 CPUs")),
         ({"cpus": 2}, 2, None),
-        ({"memory": "9GiB"}, 1, ("memory", "asks for 9 GiB of memory and the engine has 8 GiB of memory")),
-        ({"gpus": 1}, 3, ("gpus", "asks for 3 × 1 GPU, together 3 GPUs, and the engine has 2 GPUs")),
+        ({"memory": "9GiB"}, 1, ("memory", "asks for 9 GiB of memory but the engine has 8 GiB of memory")),
+        ({"gpus": 1}, 3, ("gpus", "asks for 3 × 1 GPU, 3 GPUs in total, but the engine has 2 GPUs")),
         ({}, 64, None),
     ],
 )
@@ -178,7 +178,7 @@ def test_a_job_beyond_the_engine_is_refused_in_the_plan_unless_it_runs_already()
     plan = reconcile(desired, Observed(capacity=ENGINE), START)
     assert [action.verb for action in plan] == ["start-gateway"]
     assert [(problem.about, problem.what) for problem in plan.refused] == [
-        ("job/a@1", "resources.cpus: asks for 8 CPUs and the engine has 4 CPUs"),
+        ("job/a@1", "resources.cpus: asks for 8 CPUs but the engine has 4 CPUs"),
         ("endpoint/e", plan.refused[1].what),
     ]
     runs = replace(container("job/a@1#0", started_at=datetime(2026, 1, 1, tzinfo=UTC)), hash=desired.jobs[0].key)

@@ -112,7 +112,7 @@ def test_a_completed_job_is_never_written_over(records: Records) -> None:
     records.write_manifest(_manifest())
 
     for status in JobStatus:
-        with pytest.raises(Conflict, match=r"job/churn@1 is completed in file:///"):
+        with pytest.raises(Conflict, match=r"job/churn@1 is already completed in file:///"):
             records.write_manifest(_manifest(status=status, reason="again"))
     assert records.manifests([job_address("churn", 1)])[job_address("churn", 1)].reason == ""
 
@@ -234,7 +234,7 @@ def test_a_damaged_record_is_named_with_the_way_out(
         records.manifests([Address("job", "churn", 1)])
 
     assert said in str(caught.value)
-    assert "fix  restore it from a copy, or delete it: the job then counts as never run" in str(caught.value)
+    assert "fix  restore it from a backup, or delete it: the job then counts as never having run" in str(caught.value)
 
 
 def test_a_record_of_a_newer_release_is_refused_and_kept(store: CountingStore, records: Records) -> None:

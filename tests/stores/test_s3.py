@@ -69,7 +69,7 @@ def test_a_wrong_bucket_is_named(server: S3Server, tmp_path: Path) -> None:
 
 def test_a_wrong_key_and_a_wrong_secret_are_told_apart(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     server.activate(monkeypatch, AWS_ACCESS_KEY_ID="AKIASOMEBODYELSE")
-    assert "the access key is not known" in _problem(open_store(server.uri))
+    assert "the server does not know the access key" in _problem(open_store(server.uri))
 
     server.activate(monkeypatch, AWS_SECRET_ACCESS_KEY="wrong")
     assert "the secret key does not belong to the access key" in _problem(open_store(server.uri))
@@ -80,7 +80,7 @@ def test_a_wrong_key_is_named_by_a_download_too(
 ) -> None:
     server.activate(monkeypatch, AWS_ACCESS_KEY_ID="AKIASOMEBODYELSE")
 
-    with pytest.raises(WorldError, match="the access key is not known"):
+    with pytest.raises(WorldError, match="the server does not know the access key"):
         open_store(server.uri).download("key", tmp_path / "back")
 
 

@@ -1,8 +1,8 @@
-"""Files as tar streams, piece by piece: what the engine takes and gives, without the SDK.
+"""Files as tar streams, piece by piece: the form in which the engine receives and sends them, without the SDK.
 
-Files of this machine or from memory become members (`tree`, `contents`), named for a container's /opt/ml
-by `inside`; `tar` makes them the stream that is sent, also as the context of a build. `rebased` reads the
-stream an engine sends for a folder. Nobody here knows of containers or of the engine.
+Files on disk or in memory become members (`tree`, `contents`), named for a container's /opt/ml by `inside`;
+`tar` turns them into the stream to send, also for the context of a build. `rebased` reads the stream that an
+engine sends for a folder. Nothing here knows about containers or the engine.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ Entry = tuple[tarfile.TarInfo, BinaryIO | None]  # a member of a tar, and its co
 
 
 def inside(path: str) -> str:
-    """Name in a tar for the root of a path that is relative to /opt/ml."""
+    """The name in a tar of the root for a path relative to /opt/ml."""
     return posixpath.join(BASE, path).strip("/")
 
 
 def _member(name: str, *, size: int = 0, mode: int = 0o644, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
-    """A member owned by root, as everything in a SageMaker container is: without capabilities root may not
-    even write into folders of others."""
+    """A member owned by root, like everything in a SageMaker container: without capabilities, root cannot
+    even write into other users' folders."""
     info = tarfile.TarInfo(name)
     info.size, info.mode, info.type, info.mtime = size, mode, kind, int(time.time())
     return info
@@ -41,7 +41,7 @@ def _member(name: str, *, size: int = 0, mode: int = 0o644, kind: bytes = tarfil
 
 def parents(at: str) -> Iterator[Entry]:
     parts = at.split("/")
-    for count in range(2, len(parts)):  # from opt/ml on; /opt itself is the image's
+    for count in range(2, len(parts)):  # from opt/ml down; /opt itself belongs to the image
         yield _member("/".join(parts[:count]), mode=0o755, kind=tarfile.DIRTYPE), None
 
 
@@ -52,7 +52,7 @@ def tree(
     is_wanted: Callable[[str], bool] = lambda _: True,
     above: tuple[tuple[int, int], ...] = (),
 ) -> Iterator[Entry]:
-    """A file or folder as members named `at` and below, in order of their names, links followed."""
+    """A file or folder as members named `at` and below, sorted by name, with links followed."""
     try:
         status = source.stat()
         if stat.S_ISREG(status.st_mode):
@@ -61,8 +61,8 @@ def tree(
                 yield _member(at, size=os.fstat(content.fileno()).st_size, mode=mode), content
             return
         children = sorted(child for child in source.iterdir() if is_wanted(child.name))
-    except OSError as error:  # of our side; left as it is, it would pass for a fault of the connection
-        raise WorldError(f"{source} could not be read: {error.strerror or error}") from error
+    except OSError as error:  # ours; unconverted, it would count as a connection error
+        raise WorldError(f"cannot read {source}: {error.strerror or error}") from error
     identity = (status.st_dev, status.st_ino)
     if identity in above:
         raise WorldError(f"{source} is a link to a folder that contains it", fix="remove the link")
@@ -72,7 +72,7 @@ def tree(
 
 
 def picked(folder: Path, paths: Iterable[str]) -> Iterator[Entry]:
-    """Files of a folder by their paths in it, and links as links: what a build is sent."""
+    """Files of a folder by their paths in it, with links kept as links: the context sent for a build."""
     for path in paths:
         source = folder / path
         if source.is_symlink():
@@ -90,7 +90,7 @@ def contents(files: Mapping[str, bytes]) -> Iterator[Entry]:
 
 
 def rebased(stream: Iterator[bytes]) -> Iterator[Entry]:
-    """The members of the engine's tar of one folder, named relative to that folder, which itself is left out."""
+    """The members of the engine's tar of one folder, named relative to that folder, without the folder itself."""
     with tarfile.open(fileobj=_Reader(stream), mode="r|") as archive:  # type: ignore[call-overload]
         for member in archive:
             _, _, member.name = member.name.partition("/")
@@ -98,7 +98,7 @@ def rebased(stream: Iterator[bytes]) -> Iterator[Entry]:
                 continue
             if member.islnk():
                 _, _, member.linkname = member.linkname.partition("/")
-            member.pax_headers = {}  # they hold the old name, and would win over the new one
+            member.pax_headers = {}  # they hold the old name, which would override the new one
             yield member, archive.extractfile(member) if member.isreg() else None
 
 
@@ -113,8 +113,8 @@ class _Reader:
 
 
 def tar(members: Iterable[Entry]) -> Iterator[bytes]:
-    """A tar, piece by piece: nothing of it is held but the piece at hand."""
-    held = bytearray()  # small files go together: each piece costs a write, and a chunk of HTTP
+    """A tar, piece by piece; only the current piece is in memory."""
+    held = bytearray()  # small files are sent together: each piece costs a write and an HTTP chunk
     for piece in _blocks(members):
         held += piece
         if len(held) >= _COPY_BYTES:
@@ -133,7 +133,7 @@ def _blocks(members: Iterable[Entry]) -> Iterator[bytes]:
             piece = content.read(min(left, _COPY_BYTES))
             if not piece:
                 raise WorldError(
-                    f"{info.name} shrank while it was being copied", fix="copy it when nothing writes to it"
+                    f"{info.name} shrank while it was being copied", fix="try again when nothing is writing to it"
                 )
             left -= len(piece)
             yield piece

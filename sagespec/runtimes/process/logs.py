@@ -1,7 +1,7 @@
-"""The log of one local process as lines with their times, read from what its shim keeps.
+"""The log of one local process as lines with their times, read from the files that its shim writes.
 
-`ProcessRuntime.logs` and `timed_logs` ask for it. The files are described in shim.py; here they are
-found in order, though they are renamed while they are read.
+`ProcessRuntime.logs` and `timed_logs` use it. shim.py describes the files; this module reads them in order,
+even if they are renamed meanwhile.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ POLL_SECONDS = 0.05
 
 
 def log_lines(folder: Path, *, runs_on: Callable[[], bool], tail: int | None) -> Iterator[str]:
-    """Whole lines of the log in `folder`, or its last `tail`; new ones are waited for while `runs_on` says so."""
+    """All lines of the log in `folder`, or its last `tail`; waits for new ones as long as `runs_on` returns True."""
     rest = b""
     for _, block in _blocks(folder, runs_on, tail):
         *lines, rest = (rest + block).split(b"\n")
@@ -31,7 +31,7 @@ def log_lines(folder: Path, *, runs_on: Callable[[], bool], tail: int | None) ->
 
 
 def timed_lines(folder: Path, *, runs_on: Callable[[], bool], tail: int | None) -> Iterator[tuple[float, str]]:
-    """The same, each line with the time at which its end was printed, in seconds since 1970."""
+    """The same, with the time at which the end of each line was printed, in seconds since 1970."""
     rest, at, times = b"", 0.0, _Times(folder)
     for file, block in _blocks(folder, runs_on, tail):
         times.read_on(file)
@@ -52,7 +52,7 @@ def _text(line: bytes) -> str:
 
 
 def _blocks(folder: Path, runs_on: Callable[[], bool], tail: int | None) -> Iterator[tuple[io.BufferedReader, bytes]]:
-    """The log in pieces, each with the file that was just read to its end."""
+    """The log in blocks, each with the file it was read from, positioned at the end of the block."""
     try:
         file = (folder / "log").open("rb")
     except FileNotFoundError:
@@ -60,7 +60,7 @@ def _blocks(folder: Path, runs_on: Callable[[], bool], tail: int | None) -> Iter
     try:
         yield from _older_blocks(folder / "log.1", file, tail)
         while True:
-            # In this order: whoever has ended before the last look writes no more.
+            # In this order: once it has ended, nothing is written after this last read.
             ended = not runs_on()
             while block := file.read(BLOCK_BYTES):
                 yield file, block
@@ -76,7 +76,7 @@ def _blocks(folder: Path, runs_on: Callable[[], bool], tail: int | None) -> Iter
 
 
 def _older_blocks(older: Path, file: io.BufferedReader, tail: int | None) -> Iterator[tuple[io.BufferedReader, bytes]]:
-    """What comes before the place `file` (the open newest log) is left at: all of `older`, or for a tail its end."""
+    """What comes before where this leaves `file`, the newest log: all of `older`, or the end that `tail` needs."""
     missing = tail
     if tail is not None:
         missing = tail - _seek_to_tail(file, tail)
@@ -85,7 +85,7 @@ def _older_blocks(older: Path, file: io.BufferedReader, tail: int | None) -> Ite
     try:
         with older.open("rb") as before:
             if os.path.sameopenfile(before.fileno(), file.fileno()):
-                return  # rotated since we opened it
+                return  # rotated after we opened it
             if missing is not None:
                 _seek_to_tail(before, missing)
             while block := before.read(BLOCK_BYTES):
@@ -95,7 +95,7 @@ def _older_blocks(older: Path, file: io.BufferedReader, tail: int | None) -> Ite
 
 
 def _seek_to_tail(file: io.BufferedReader, count: int) -> int:
-    """Go to the beginning of the last `count` lines; how many there are, at most `count`."""
+    """Seek to the start of the last `count` lines; returns how many there are, at most `count`."""
     size = os.fstat(file.fileno()).st_size
     if not size or count <= 0:
         file.seek(size)
@@ -119,7 +119,7 @@ def _has_moved(file: io.BufferedReader, path: Path) -> bool:
 
 
 class _Times:
-    """When the bytes of a log were printed, as the shim has noted it beside each of its files."""
+    """When the bytes of a log were printed, as the shim recorded it for each log file."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -130,7 +130,7 @@ class _Times:
         self._seconds: list[float] = []
 
     def read_on(self, file: io.BufferedReader) -> None:
-        """Read all that has been noted of `file`: the shim notes a time before it writes what was printed then."""
+        """Read all times recorded for `file` so far; the shim records a time before it writes the output."""
         status = os.fstat(file.fileno())
         self._modified_at = status.st_mtime
         if status.st_ino != self._inode:
@@ -147,7 +147,7 @@ class _Times:
             self._read_bytes += len(whole_lines) + bool(whole_lines)
 
     def of(self, offset: int) -> float:
-        """The time of the byte at `offset`. Without notes (a full disk, a shim of an earlier release): when the
-        file was last written, as nothing in it is newer."""
+        """When the byte at `offset` was printed. Without records (a full disk, a shim from an earlier release):
+        when the file was last written, as nothing in it is newer."""
         index = bisect_right(self._offsets, offset)
         return self._seconds[index - 1] if index else self._modified_at

@@ -1,20 +1,20 @@
-"""Supervises one program of the process runtime, and outlives the command that started it.
+"""Supervises one program of the process runtime and outlives the command that started it.
 
-`process.py` starts it in an interpreter of its own, with the container's folder, the memory limit in
-bytes (0: none) and the program with its arguments. It imports nothing of sagespec and little else,
-because it stands in the way of every start. In the folder it keeps:
+`processes` starts it in a separate interpreter, with the container's folder, the memory limit in bytes
+(0: none) and the program with its arguments. It imports nothing from sagespec and little else, because
+every start waits for it. It keeps these files in the folder:
 
-  process   one line `pid started_at exit_code`, locked (flock) for as long as this process lives.
-            The lock is what "running" means: the kernel drops it on any death, and no reused pid
-            can pretend to hold it. The line is overwritten in place, which a full disk cannot hinder.
+  process   one line `pid started_at exit_code`, locked (flock) while this process lives. Holding the
+            lock is what "running" means: the kernel releases it however the process dies, and a reused
+            pid cannot hold it. The line is overwritten in place, which works even on a full disk.
   log       what the program prints: about LOG_BYTES of it, and as much again in log.1.
-  times.N   when it was printed, for the file of inode N of these two: lines `offset time`, the offset being
-            the first byte printed then. What came within MARK_SECONDS of it has no line of its own.
-  note      why the program was killed, where that was for its use of memory.
-  terminated  is there when SIGTERM was passed on to the program.
+  times.N   when it was printed, for whichever of these two files has inode N: lines `offset time`, where
+            offset is the first byte printed then. Output within MARK_SECONDS of a line gets no further line.
+  note      why the shim killed the program, if it did.
+  terminated  exists once SIGTERM has been passed on to the program.
 
-SIGTERM is passed on to the program, as an engine passes it to PID 1; SIGUSR1 kills it. What the
-program leaves behind is killed with it.
+SIGTERM is passed on to the program, as an engine passes it to PID 1; SIGUSR1 kills the program. Processes
+that the program leaves behind are killed when it ends.
 """
 
 # pathlib and contextlib would make every start a third slower:
@@ -28,7 +28,7 @@ import os
 import sys
 import time
 
-ID_VARIABLE = "SAGESPEC_CONTAINER_ID"  # in the environment of all processes of a container
+ID_VARIABLE = "SAGESPEC_CONTAINER_ID"  # set for all processes of a container
 LOG_BYTES = 10 * 2**20
 MARK_SECONDS = 0.01
 LOOK_EVERY_MS = 1000
@@ -40,12 +40,12 @@ linux = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def record_line(pid: int, started_at: float, exit_code: int | None = None) -> bytes:
-    """The content of `process`; always of the same length, so that it is overwritten whole."""
+    """The content of `process`; always the same length, so that a new line replaces the old one completely."""
     return f"{pid:>10} {started_at:>17.6f} {'-' if exit_code is None else exit_code:>4}\n".encode()
 
 
 def claim() -> int | None:
-    """The locked record, or None while another shim holds it. Who lists containers holds it for microseconds."""
+    """The locked record; None if another shim holds it. (A command that lists containers holds it for microseconds.)"""
     record = os.open("process", os.O_RDWR | os.O_CREAT, 0o644)
     for _ in range(40):
         try:
@@ -58,10 +58,10 @@ def claim() -> int | None:
 
 
 def is_of_this_folder() -> bool:
-    """Whether this folder is still the container that we were started for.
+    """Whether this folder still belongs to the container that we were started for.
 
-    Its starter may have waited for a processor while the container was removed and made again under its name. Who
-    kills a container knows its processes by that id, and could not kill one with another.
+    On a busy machine, the container may have been removed and another created under its name before we ran. Killing a
+    container finds its processes by this ID, and would miss one that has another.
     """
     try:
         with open("container.json") as file:
@@ -71,7 +71,7 @@ def is_of_this_folder() -> bool:
 
 
 def run_program(command: list[str], output: int, shim_pid: int) -> None:
-    """In the forked child: become the program. It dies with the shim (Linux)."""
+    """In the forked child: become the program, which dies when the shim does (Linux)."""
     try:
         os.setpgid(0, 0)
         if linux is not None:
@@ -88,7 +88,7 @@ def run_program(command: list[str], output: int, shim_pid: int) -> None:
 
 
 class Log:
-    """The files `log` and `log.1`, and the times beside them."""
+    """The files `log` and `log.1`, and their times."""
 
     def __init__(self) -> None:
         self._open()
@@ -97,13 +97,13 @@ class Log:
         self._file = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         status = os.fstat(self._file)
         self._size = status.st_size
-        # By the inode, and not by a second renaming: so no reader can take the times of one log for another's.
+        # Named by inode rather than renamed along with the log, so that no reader pairs a log with the wrong times.
         times = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if self._size else os.O_TRUNC)
         self._times = os.open(f"times.{status.st_ino}", times, 0o644)
         self._marked_at = 0.0
 
     def write(self, data: bytes) -> None:
-        # On a full disk lines are lost; the program continues.
+        # On a full disk, lines are lost but the program continues.
         try:
             if self._size + len(data) > LOG_BYTES:
                 whole_lines = data.rfind(b"\n") + 1
@@ -126,7 +126,7 @@ class Log:
 
     def _append(self, data: bytes) -> None:
         now = time.time()
-        if data and not 0 <= now - self._marked_at < MARK_SECONDS:  # a clock that was set back counts, too
+        if data and not 0 <= now - self._marked_at < MARK_SECONDS:  # < 0: the clock was set back
             os.write(self._times, b"%d %.3f\n" % (self._size, now))
             self._marked_at = now
         while data:
@@ -136,7 +136,7 @@ class Log:
 
 
 def supervise(program: int, output: int, log: Log, memory_limit: int) -> int:
-    """The program's exit code, once it and all it started are dead and the log is whole."""
+    """The program's exit code, once it and everything it started are dead and the log is complete."""
     import select
     import signal
 
@@ -169,19 +169,19 @@ def supervise(program: int, output: int, log: Log, memory_limit: int) -> int:
             note(reason)
             kill(program, SIGKILL)
 
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the pid may be another's from here on
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on, the pid may belong to another process
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     kill_rest(program)
     try:
         while data := os.read(output, 65536):
             log.write(data)
     except BlockingIOError:
-        pass  # somebody who left the program's group still holds the pipe
+        pass  # a process that left the program's group still holds the pipe
     return exit_code
 
 
 def terminate(program: int) -> None:
-    """Pass SIGTERM on, and leave a mark of it: a program that obeys may end as if it had been done."""
+    """Pass SIGTERM on and record that we did: a program that obeys may exit as if it had finished."""
     try:
         os.close(os.open("terminated", os.O_WRONLY | os.O_CREAT, 0o644))
     except OSError:
@@ -190,7 +190,7 @@ def terminate(program: int) -> None:
 
 
 def note(reason: str) -> None:
-    """Leave it beside the log, for whoever asks how the program ended. Nothing hangs on it."""
+    """Record why the program was killed. Purely informative, so a failure to write it is ignored."""
     try:
         with open("note", "w") as file:
             file.write(reason)
@@ -199,19 +199,19 @@ def note(reason: str) -> None:
 
 
 def let_starter_go() -> None:
-    """Tell the waiting starter that the program runs and can be stopped, and let go of its pipe."""
+    """Report to the waiting starter that the program is running and can be stopped, and close its pipe."""
     null = os.open(os.devnull, os.O_RDWR)
     try:
         os.write(1, b"started")
     except BrokenPipeError:
-        pass  # killed meanwhile
+        pass  # the starter has been killed
     os.dup2(null, 1)
     os.dup2(null, 2)
     os.close(null)
 
 
 def exit_code_of(program: int) -> int | None:
-    """The exit code once the program is dead; other dead children (orphans we inherited) are put away."""
+    """The exit code once the program is dead, else None; also reaps other dead children (inherited orphans)."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -225,7 +225,7 @@ def exit_code_of(program: int) -> int | None:
 
 
 def kill(pid: int, number: int) -> bool:
-    """Whether the signal could be sent: it cannot to the dead, nor to what became another user's."""
+    """Send a signal; False if the process is dead, or its pid now belongs to another user's process."""
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -234,16 +234,16 @@ def kill(pid: int, number: int) -> bool:
 
 
 def kill_rest(program: int) -> None:
-    """Kill what the dead program left: its process group, and (Linux) what left the group."""
+    """Kill what the dead program left behind: its process group and (Linux) processes that left the group."""
     kill(-program, SIGKILL)
-    # A child of ours stays one until we wait for it: its pid cannot have become another's.
+    # A child keeps its pid until we wait for it, so the pid cannot have been reused.
     while any(kill(orphan, SIGKILL) for orphan in children_of(os.getpid())):
         os.waitpid(-1, 0)
 
 
 def reason_to_kill(program: int, memory_limit: int) -> str:
-    """Why the program must end, or ''."""
-    if not os.path.exists("container.json"):  # deleted by hand, and so would be out of everybody's reach
+    """Why the program must be killed, or ''."""
+    if not os.path.exists("container.json"):  # deleted by hand: no command could reach the program any more
         return "its folder was deleted"
     if memory_limit and (used := memory_of(program)) > memory_limit:
         return f"out of memory: it uses {used >> 20} MiB and the limit is {memory_limit >> 20} MiB"
@@ -251,7 +251,7 @@ def reason_to_kill(program: int, memory_limit: int) -> str:
 
 
 def children_of(pid: int) -> list[int]:
-    """On Linux; elsewhere an empty list."""
+    """The pids of its children on Linux; elsewhere an empty list."""
     children: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -263,30 +263,30 @@ def children_of(pid: int) -> list[int]:
 
 
 def memory_of(program: int) -> int:
-    """Bytes in use by the program and all below it, pages they share counted once; 0 where the system does not say."""
+    """Bytes used by the program and its descendants, shared pages counted once; 0 if the system does not report it."""
     total = 0
     try:
         with open(f"/proc/{program}/smaps_rollup") as file:
             total = next((int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:")), 0)
     except OSError:
-        pass  # it ended just now
+        pass  # it has just ended
     return total + sum(map(memory_of, children_of(program)))
 
 
 def main() -> None:
     folder, memory_limit, command = sys.argv[2], int(sys.argv[3]), sys.argv[4:]
     if os.fork():
-        os._exit(0)  # the starter waits for this one; the one that stays is nobody's child
+        os._exit(0)  # the starter waits for this process; its fork lives on as an orphan
     os.chdir(folder)
     record = claim()
     if record is None:
         os.write(1, b"started")
         os._exit(0)
     if not is_of_this_folder():
-        os.write(1, b"it was replaced by another container of its name")
+        os.write(1, b"it was replaced by another container with the same name")
         os._exit(0)
-    log = Log()  # before it counts as running, so that followers find it
-    for mark in ("note", "terminated"):  # of an earlier run
+    log = Log()  # before it counts as running, so that followers find the log
+    for mark in ("note", "terminated"):  # left from an earlier run
         if os.path.exists(mark):
             os.unlink(mark)
     started_at = time.time()

@@ -53,7 +53,7 @@ def test_put_says_which_file_could_not_be_read(
     (tmp_path / "dangling").symlink_to("nowhere")
     (tmp_path / "loop").mkdir()
     (tmp_path / "loop" / "again").symlink_to(tmp_path / "loop")
-    with pytest.raises(WorldError, match="dangling could not be read: No such file"):
+    with pytest.raises(WorldError, match=r"cannot read .*dangling: No such file"):
         runtime.put(a_server().name, "model", tmp_path / "dangling")
     with pytest.raises(WorldError, match="again is a link to a folder that contains it"):
         runtime.put(a_server().name, "model", tmp_path / "loop")
