@@ -12,10 +12,11 @@ from functools import cache
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagespec.plan import Action
+from sagespec.plan import Action, DrainInstance, Plan, RemoveInstance, SetRoutes, StartGateway
 from sagespec.reconcile.options import Options
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
@@ -26,6 +27,7 @@ from tests.reconcile.happenings import HAPPENINGS
 RANDOMS = st.randoms(use_true_random=False)
 VERSIONS = st.integers(1, 4)
 JOBS = [{"kind": "TrainingJob", "name": "churn", "version": version} for version in range(1, 5)]
+KILLED_AFTER = st.integers(0, 12) | st.just(99)  # actions; or not at all, so that what comes next meets a settled world
 WEIGHTS = st.sampled_from([0, 1, 10, 50, 90])
 
 
@@ -92,24 +94,46 @@ class Watcher:
         self.world = world
         self.prunes = False
         self.served: set[str] = set()
+        self.busy: set[str] = set()  # containers that have had traffic and were not drained since
+        self.plan_knew_routes = True  # one made without a gateway drains nothing, though it may find its old routes
         self.trained: dict[Address, int] = {}
 
     def __call__(self, action: Action) -> None:
+        if isinstance(action, DrainInstance):
+            self.busy.discard(action.container)
+        if isinstance(action, RemoveInstance) and self.plan_knew_routes:
+            assert action.container not in self.busy, f"{action.id} was not drained"
         serving = self.serving()
         for name in self.served - serving:
             leaves = (self.prunes and action.cause.reason.value == "removed") or action.verb == "start-gateway"
             assert leaves, f"{name} answered before {action.id} and nobody answers now"
-        self.served = serving
+        self.note_what_serves()
+        if isinstance(action, StartGateway):
+            self.plan_knew_routes = False
         if action.verb == "run-job":
             self.trained[action.about] = self.trained.get(action.about, 0) + 1
 
+    def note_what_serves(self) -> None:
+        self.served = self.serving()
+        self.busy.update(*self.with_traffic().values())
+
+    def look_again(self) -> None:
+        """Before the first action, and after accidents: they cut requests, and nobody is to blame for that."""
+        routed = {n for r in self.world.routes.values() for t in r.targets for n in (*t.instances, *t.draining)}
+        self.busy = {name for name in self.busy & routed if self.world.is_healthy(name)}
+        self.plan_knew_routes = True
+        self.note_what_serves()
+
+    def with_traffic(self) -> dict[str, set[str]]:
+        """The healthy instances that get traffic, by endpoint."""
+        return {
+            name: {n for t in route.targets if t.weight > 0 for n in t.instances if self.world.is_healthy(n)}
+            for name, route in self.world.routes.items()
+        }
+
     def serving(self) -> set[str]:
         """Endpoints with at least one healthy instance that gets traffic."""
-        return {
-            name
-            for name, route in self.world.routes.items()
-            if any(self.world.is_healthy(n) for t in route.targets if t.weight > 0 for n in t.instances)
-        }
+        return {name for name, instances in self.with_traffic().items() if instances}
 
 
 def watched(world: SimulatedWorld) -> Watcher:
@@ -119,7 +143,7 @@ def watched(world: SimulatedWorld) -> Watcher:
 
 @settings(max_examples=150, deadline=None)
 @given(
-    series=st.lists(st.tuples(specs(), st.integers(0, 12), accidents()), min_size=1, max_size=4),
+    series=st.lists(st.tuples(specs(), KILLED_AFTER, accidents()), min_size=1, max_size=4),
     failing=st.sets(VERSIONS, max_size=1),
     untrained=st.sets(VERSIONS, max_size=2),
     unhealthy=st.sets(VERSIONS, max_size=1),
@@ -139,12 +163,12 @@ def test_any_history_of_edits_kills_and_accidents_settles(
         world.turn_unhealthy(f"churn@{version}")
     watcher = watched(world)
     for desired, killed_after, accidents_then in series:
-        watcher.served = watcher.serving()
+        watcher.look_again()
         world.carry_out(world.plan(desired), set(), limit=killed_after)
         for accident in accidents_then:
             befall(world, accident)
     desired = series[-1][0]
-    watcher.served = watcher.serving()
+    watcher.look_again()
     world.settle(desired)
     after = world.plan(desired)
     # Only what can never succeed is left: instances of a live revision whose model has turned unhealthy.
@@ -171,9 +195,9 @@ def test_pruning_leaves_exactly_what_is_asked_and_what_is_protected(
     world.settle(before)
     options = Options(prune=True, allow_empty=True)
     for kill in kills:
-        watcher.served = watcher.serving()
+        watcher.look_again()
         world.carry_out(world.plan(after, options), set(), limit=kill)
-    watcher.served = watcher.serving()
+    watcher.look_again()
     world.settle(after, options)
     protected = {endpoint.name for endpoint in before.endpoints if endpoint.protect}
     wanted = {endpoint.name for endpoint in after.endpoints}
@@ -207,3 +231,32 @@ def test_a_change_of_weights_alone_touches_no_container(before: Desired, after: 
         only = replace(after, endpoints=(endpoint,))
         verbs = {action.verb for action in world.plan(only) if action.about.name == endpoint.name}
         assert verbs <= {"set-routes", "record-revision"}
+
+
+def replacing() -> tuple[SimulatedWorld, Plan]:
+    """A world that serves one instance, and the plan that replaces it."""
+
+    def serving(environment: dict[str, str]) -> Desired:
+        variants = [{"name": "a", "model": "churn@1", "environment": environment}]
+        return desired_from(*JOBS, {"kind": "Endpoint", "name": "churn", "variants": variants})
+
+    world = SimulatedWorld(stored=trained())
+    world.settle(serving({}))
+    watched(world).look_again()
+    return world, world.plan(serving({"MODE": "x"}))
+
+
+@pytest.mark.parametrize(
+    ("hurried", "found"),
+    [
+        (SetRoutes, "churn answered before set-routes"),
+        (RemoveInstance, "remove-instance .* was not drained"),
+    ],
+)
+def test_the_properties_notice_an_action_that_waits_for_nothing(hurried: type[Action], found: str) -> None:
+    world, plan = replacing()
+    early = [replace(action, after=()) for action in plan.actions if isinstance(action, hurried)]
+    rest = [action for action in plan.actions if not isinstance(action, hurried)]
+    assert early
+    with pytest.raises(AssertionError, match=found):
+        world.carry_out(replace(plan, actions=(*early, *rest)), set())
