@@ -10,13 +10,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from sagespec.errors import InternalError, Problem
-from sagespec.state.addresses import Address
+from sagespec.state.addresses import GATEWAY, Address
 from sagespec.state.desired import DesiredEndpoint, DesiredJob, DesiredVariant
 from sagespec.state.observed import Route
 from sagespec.state.revision import EndpointRecord, RevisionStatus
@@ -32,6 +32,7 @@ class Reason(StrEnum):
     FOLLOWS = "follows"  # needed by another action of this plan
 
 
+OF_SPECS = frozenset({Reason.NEW, Reason.CHANGED, Reason.REMOVED, Reason.RETRIED})  # the others are about what runs
 MASK = "changed"  # in place of a secret value
 
 
@@ -226,9 +227,19 @@ class Plan:
     @property
     def digest(self) -> str:
         """SHA-256 of what the plan does and refuses: two plans with one digest are the same decision."""
-        document = self.as_json()
-        decided = {"actions": document["actions"], "refused": document["refused"]}
-        return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self._decided_as_json(), sort_keys=True).encode()).hexdigest()
+
+    def of_specs(self) -> Plan:
+        """What the specs change: all that is known of a plan where the engine that serves cannot be reached.
+
+        Actions that are there for what runs, or does not, are left out; what has no other actions is unchanged.
+        """
+        actions = [action for action in self.actions if _is_of_specs(action)]
+        ids = {action.id for action in actions}
+        kept = tuple(replace(action, after=tuple(id for id in action.after if id in ids)) for action in actions)
+        changed = {action.about.whole for action in kept}
+        left_out = {action.about.whole for action in self.actions} - changed - {GATEWAY}
+        return replace(self, actions=kept, unchanged=tuple(sorted({*self.unchanged, *left_out}, key=str)))
 
     def text(self) -> str:
         """One line an action: verb, address, cause; columns aligned. Ends without a newline."""
@@ -238,6 +249,16 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """The stable JSON form, documented in docs/commands.md."""
+        decided = self._decided_as_json()
+        return {
+            "actions": decided["actions"],
+            "unchanged": [str(address) for address in self.unchanged],
+            "refused": decided["refused"],
+            "notes": list(self.notes),
+            "digest": self.digest,
+        }
+
+    def _decided_as_json(self) -> dict[str, Any]:
         return {
             "actions": [
                 {
@@ -249,10 +270,13 @@ class Plan:
                 }
                 for action in self.actions
             ],
-            "unchanged": [str(address) for address in self.unchanged],
             "refused": [problem.as_json() for problem in self.refused],
-            "notes": list(self.notes),
         }
+
+
+def _is_of_specs(action: Action) -> bool:
+    # A revision is recorded only for a spec that is not live yet, whatever the other actions are there for.
+    return action.about != GATEWAY and (action.cause.reason in OF_SPECS or isinstance(action, RecordRevision))
 
 
 def ordered(actions: Iterable[Action]) -> tuple[Action, ...]:

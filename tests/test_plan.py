@@ -7,8 +7,8 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sagespec.plan import Action, Cause, Plan, Reason, RecordRevision, RemoveInstance, SetRoutes
-from sagespec.state.addresses import Address
+from sagespec.plan import Action, Cause, Plan, Reason, RecordRevision, RemoveInstance, SetRoutes, StartGateway
+from sagespec.state.addresses import GATEWAY, Address
 from sagespec.state.revision import EndpointRecord, RevisionStatus
 
 CAUSE = Cause(Reason.FOLLOWS)
@@ -52,6 +52,16 @@ def test_the_digest_is_over_what_is_done_and_refused_alone() -> None:
     plan = Plan(ACTIONS, unchanged=(CHURN,))
     document = plan.as_json()
     decided = json.dumps({name: document[name] for name in ("actions", "refused")}, sort_keys=True)
-    assert plan.digest == hashlib.sha256(decided.encode()).hexdigest()
+    assert plan.digest == document["digest"] == hashlib.sha256(decided.encode()).hexdigest()
     assert replace(plan, notes=("worth saying",)).digest == plan.digest
     assert replace(plan, actions=ACTIONS[:1]).digest != plan.digest
+
+
+def test_of_specs_leaves_out_what_is_there_for_what_runs() -> None:
+    drifted = replace(removal("c"), about=Address.parse("endpoint/other/a#0"), cause=Cause(Reason.DRIFT))
+    changed = replace(ACTIONS[0], cause=Cause(Reason.CHANGED), after=(drifted.id,))
+    gateway = StartGateway(about=GATEWAY, cause=Cause(Reason.NEW))
+    plan = Plan((gateway, drifted, changed, ACTIONS[3]), unchanged=(Address.parse("job/churn@1"),))
+    found = plan.of_specs()
+    assert found.actions == (replace(changed, after=()), ACTIONS[3])
+    assert [str(address) for address in found.unchanged] == ["endpoint/other", "job/churn@1"]

@@ -29,8 +29,9 @@ from sagespec.cli.options import ALLOW_EMPTY, PRUNE, RETRY, WAIT, options_of, pa
 @PRUNE
 @ALLOW_EMPTY
 @click.option("--exit-code", is_flag=True, help="Exit with 0: nothing to do, 2: changes, 1: errors or refusals.")
+@click.option("--elsewhere", is_flag=True, help="Without the engine that serves: show only what the specs change.")
 @takes_common_options("markdown")
-def plan(given: Invocation, retry: bool, prune: bool, allow_empty: bool, exit_code: bool) -> int:
+def plan(given: Invocation, *, retry: bool, prune: bool, allow_empty: bool, exit_code: bool, elsewhere: bool) -> int:
     """Show what apply would do, and why.
 
     Compares the specs with the engine and the store, and changes nothing. Fails when something in the specs is
@@ -40,6 +41,7 @@ def plan(given: Invocation, retry: bool, prune: bool, allow_empty: bool, exit_co
 
     with given.project() as project:
         found = project.plan(options_of(retry, prune, allow_empty))
+        found = found.of_specs() if elsewhere else found
         write_plan(given.screen, found, runtime=project.runtime_reason)
     if found.refused:
         return FAILED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sagespec.errors import Problem
@@ -11,47 +12,65 @@ from sagespec.show.screen import clean
 from sagespec.show.verbs import counts_text, verbs_text
 
 if TYPE_CHECKING:
-    from sagespec.plan import Action, Plan
+    from sagespec.plan import Action, Cause, Change, Plan
+    from sagespec.state.addresses import Address
 
 MARKDOWN_LIMIT = 60_000  # characters; GitHub refuses comments above 65,536
 
 
-def plan_markdown(plan: Plan, title: str = "plan", limit: int = MARKDOWN_LIMIT) -> str:
+def plan_markdown(plan: Plan, *, runtime: str = "", limit: int = MARKDOWN_LIMIT) -> str:
     """The plan for a pull request: counts, refusals, a row for each job and endpoint, all actions folded away.
 
-    Never longer than `limit` characters; what had to be left out is said.
+    Never longer than `limit` characters: what is left out is counted. The last line is never influenced by a
+    spec and ends in the plan's digest.
     """
-    parts = [f"**sagespec {title}**: {counts_text(plan)}"]
+    parts = [f"### sagespec plan: {counts_text(plan)}"]
     if plan.refused:
-        parts.append(problems_markdown(plan.refused, limit // 3))
+        parts.append("**Refused**\n\n" + problems_markdown(plan.refused, limit // 3))
     if plan.actions:
         head = "| what | actions | why |\n|---|---|---|\n"
-        parts.append(head + shortened(_markdown_rows(plan), limit // 3, "rows"))
+        parts.append(head + shortened(_rows(plan), limit // 3, "rows"))
         parts.append(folded("every action, in order", plan.text().split("\n"), limit // 5))
     if plan.notes:
         parts.append(shortened([f"- {code(note)}" for note in plan.notes], limit // 20, "notes"))
     if plan.unchanged:
         parts.append(folded(f"{len(plan.unchanged)} unchanged", [str(a) for a in plan.unchanged], limit // 20))
+    if runtime:
+        parts.append(code(runtime))
+    parts.append(f"<sub>digest `{plan.digest}`</sub>")
     return "\n\n".join(parts)
 
 
-def _markdown_rows(plan: Plan) -> list[str]:
-    by_whole: dict[str, list[Action]] = {}
+def _rows(plan: Plan) -> list[str]:
+    by_whole: dict[Address, list[Action]] = {}
     for action in plan.actions:
-        by_whole.setdefault(str(action.about.whole), []).append(action)
-    rows = []
-    for whole, actions in by_whole.items():
-        verbs = Counter(action.verb for action in actions)
-        changes = dict.fromkeys(str(change) for action in actions for change in action.cause.changes)
-        why = "; ".join(changes) or str(actions[0].cause)
-        rows.append(f"| `{whole}` | {verbs_text(verbs)} | {code(why)} |")
-    return rows
+        by_whole.setdefault(action.about.whole, []).append(action)
+    return [
+        f"| `{whole}` | {verbs_text(Counter(action.verb for action in actions))} | {code(_reasons(whole, actions))} |"
+        for whole, actions in by_whole.items()
+    ]
+
+
+def _reasons(whole: Address, actions: Sequence[Action]) -> str:
+    """Why these actions of one job or endpoint are there, a line for each reason: what its spec changed, else every
+    cause of its own, else those of the actions that only follow others."""
+    from sagespec.plan import Reason
+
+    causes = [action.cause for action in actions]
+    of_whole = [action.cause for action in actions if action.about == whole and action.cause.changes]
+    chosen = of_whole or [cause for cause in causes if cause.reason is not Reason.FOLLOWS] or causes
+    single = (replace(cause, changes=part) for cause in chosen for part in _parts(cause))
+    return "\n".join(dict.fromkeys(str(cause) for cause in single))
+
+
+def _parts(cause: Cause) -> list[tuple[Change, ...]]:
+    return [(change,) for change in cause.changes] or [()]
 
 
 def problems_markdown(problems: Sequence[Problem], limit: int = MARKDOWN_LIMIT) -> str:
     lines = []
     for problem in problems:
-        head = " ".join(f"`{part}`" for part in (problem.where, problem.about) if part)
+        head = " ".join(code(str(part)) for part in (problem.where, problem.about) if part)
         rest = [f"{label}: {code(text)}" for label, text in (("why", problem.why), ("fix", problem.fix)) if text]
         lines.append("- ❌ " + "<br>".join([f"{head} {code(problem.what)}".strip(), *rest]))
     return shortened(lines, limit, "problems")

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from sagespec.plan import Action, Plan
 
 
-def write_plan(screen: Screen, plan: Plan, *, runtime: str, title: str = "plan") -> None:
+def write_plan(screen: Screen, plan: Plan, *, runtime: str) -> None:
     """The plan as a list with causes, what is refused, notes, and the counts last (first in Markdown)."""
     if screen.format == "json":
         screen.document(plan.as_json() | {"counts": counts(plan), "runtime": runtime})
         return
     annotate(screen, plan.refused)
     if screen.format == "markdown":
-        screen.line(plan_markdown(plan, title))
+        screen.line(plan_markdown(plan, runtime=runtime))
         return
     screen.line((runtime, "dim"))
     if plan.actions:

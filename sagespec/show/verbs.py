@@ -29,23 +29,28 @@ _COUNTED = tuple(dict.fromkeys(word for _, word in VERBS.values() if word))
 
 def counts(plan: Plan) -> dict[str, int]:
     """How many actions of each kind, and how many addresses are unchanged and refused."""
-    words = Counter(VERBS[action.verb][1] for action in plan.actions)
+    words = _by_word(plan.counts)
     refused = len({problem.about for problem in plan.refused})
     return {word: words[word] for word in _COUNTED} | {"unchanged": len(plan.unchanged), "refused": refused}
 
 
 def counts_text(plan: Plan) -> str:
     """'3 to start, 1 to route; 4 unchanged; 1 refused'."""
-    return verbs_text(Counter(action.verb for action in plan.actions), counts(plan))
+    return verbs_text(plan.counts, counts(plan))
 
 
-def verbs_text(verbs: Counter[str], others: Mapping[str, int] = MappingProxyType({})) -> str:
+def verbs_text(verbs: Mapping[str, int], others: Mapping[str, int] = MappingProxyType({})) -> str:
     """What actions of these verbs come to: '2 to start, 1 to route'; `others` are said behind it."""
-    by_word: Counter[str] = Counter()
-    for verb, count in verbs.items():
-        by_word[VERBS[verb][1]] += count
+    by_word = _by_word(verbs)
     words = [word for word in _COUNTED if by_word[word] and (word != "record" or len(verbs) == 1)]
     todo = ", ".join(f"{by_word[word]} to {word}" for word in words) or (
         counted(sum(verbs.values()), "action") if verbs else "nothing to do"
     )
     return "; ".join([todo, *(f"{others[word]} {word}" for word in ("unchanged", "refused") if others.get(word))])
+
+
+def _by_word(verbs: Mapping[str, int]) -> Counter[str]:
+    by_word: Counter[str] = Counter()
+    for verb, count in verbs.items():
+        by_word[VERBS[verb][1]] += count
+    return by_word

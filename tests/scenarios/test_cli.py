@@ -422,7 +422,7 @@ def test_plan_tells_changes_by_its_exit_code(workspace: Workspace) -> None:
     workspace.run("plan", "--exit-code", code=0)
     workspace.write(job(1, hyperparameters="{lines: 1}"))
     assert "refused" in workspace.run("plan", "--exit-code", code=1).stdout
-    assert workspace.run("plan", "--output", "markdown", code=1).stdout.startswith("**sagespec plan**: ")
+    assert workspace.run("plan", "--output", "markdown", code=1).stdout.startswith("### sagespec plan: ")
 
 
 def test_apply_is_quiet_in_pipes_and_json_for_programs(workspace: Workspace) -> None:

@@ -153,7 +153,7 @@ def test_markdown_begins_with_counts_and_folds_the_actions() -> None:
     screen = a_screen(format="markdown")
     write_plan(screen, PLAN, runtime="runtime process")
     text = out(screen)
-    assert text.startswith("**sagespec plan**: 1 to start, 1 to route, 1 to remove; 1 unchanged; 1 refused\n")
+    assert text.startswith("### sagespec plan: 1 to start, 1 to route, 1 to remove; 1 unchanged; 1 refused\n")
     assert "| `endpoint/churn` | 1 to route, 1 to remove | `weight of candidate 10 -> 30` |" in text
     assert "<details><summary>every action, in order</summary>" in text
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs one sagespec command. What it printed is left in a folder, named in the output `folder`, for report.py:
-# result.json of validate and plan, log.txt of all.
-# COMMAND, SPECS, RUNTIME, ARGS, WAIT, EXPECT_DIGEST: see the inputs of action.yml.
+# plan.md and result.json of plan, log.txt of all.
+# COMMAND, ENGINE, SPECS, RUNTIME, ARGS, WAIT, EXPECT_DIGEST: see the inputs of action.yml.
 set -euo pipefail
 
 set --
@@ -16,27 +16,32 @@ set -- "$@" $ARGS
 folder=$(mktemp -d "$RUNNER_TEMP/sagespec.XXXXXX")
 echo "folder=$folder" >>"$GITHUB_OUTPUT"
 
-ask() { # runs a command that only looks; ends with its exit code; its annotations go to the log of the step
-  local code=0
-  sagespec "$@" --output json >"$folder/result.json" 2>"$folder/log.txt" || code=$?
-  cat "$folder/log.txt"
-  return "$code"
+make_plan() { # sets code and, where there is a plan, digest; text and JSON must be of one and the same plan
+  code=0
+  sagespec plan "$@" --exit-code --output markdown >"$folder/plan.md" 2>"$folder/log.txt" || code=$?
+  cat "$folder/log.txt" # the annotations, and why there is no plan
+  sagespec plan "$@" --output json >"$folder/result.json" 2>/dev/null || true # what refuses a plan was said above
+  digest=$(python3 "$GITHUB_ACTION_PATH/report.py" --digest "$folder")
+  if [[ -z $digest && $(head -n 1 "$folder/plan.md") == "### sagespec plan:"* ]]; then
+    code=1
+    echo "The plan changed while it was being reported. Run the workflow again." | tee -a "$folder/log.txt"
+  fi
 }
 
 case $COMMAND in
   validate)
-    ask validate "$@"
+    sagespec validate "$@" --output plain 2>&1 | tee "$folder/log.txt"
     ;;
   plan)
-    code=0
-    ask plan "$@" --exit-code || code=$?
+    if [[ $ENGINE == elsewhere ]]; then set -- "$@" --elsewhere; fi
+    make_plan "$@"
     echo "exit_code=$code" >>"$GITHUB_OUTPUT"
     if [[ $code != 2 ]]; then exit "$code"; fi
     ;;
   apply)
     if [[ -n $EXPECT_DIGEST ]]; then
-      ask plan "$@" || true # a refusal makes it fail, too; without a plan, the next line ends this
-      digest=$(python3 "$GITHUB_ACTION_PATH/report.py" --digest "$folder/result.json")
+      make_plan "$@"
+      if [[ -z $digest ]]; then exit 1; fi
       if [[ $digest != "$EXPECT_DIGEST" ]]; then
         echo "The plan is no longer the one that was approved: something has changed since. Nothing was applied." \
           "Run the workflow again and approve the new plan." | tee "$folder/log.txt"
