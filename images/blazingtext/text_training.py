@@ -38,23 +38,24 @@ class Hyperparameters(Declaration):
 
     mode: Annotated[
         Literal["supervised", "batch_skipgram", "skipgram", "cbow"],
-        "supervised: text classification; the others make word vectors, which are not supported",
+        "supervised: text classification; the other modes make word vectors, which are not supported",
     ]
-    epochs: Annotated[int, POSITIVE, "Passes over the sentences"] = 5
-    learning_rate: Annotated[float, Range(above=0), "Step size at the start; it falls to 0"] = 0.05
-    vector_dim: Annotated[int, POSITIVE, "Length of the vectors of words"] = 100
-    word_ngrams: Annotated[int, POSITIVE, "Most words that count together as one feature"] = 2
-    min_count: Annotated[int, Range(minimum=0), "Words that occur less often are left out"] = 5
+    epochs: Annotated[int, POSITIVE, "Number of passes over the sentences"] = 5
+    learning_rate: Annotated[float, Range(above=0), "Initial step size; it decreases to 0"] = 0.05
+    vector_dim: Annotated[int, POSITIVE, "Length of the word vectors"] = 100
+    word_ngrams: Annotated[int, POSITIVE, "Longest run of words that counts as one feature"] = 2
+    min_count: Annotated[int, Range(minimum=0), "Words that occur less often than this are dropped"] = 5
     buckets: Annotated[
         int | Auto,
         POSITIVE,
-        "Places for runs of words, vector_dim * 4 bytes each; auto is twice the runs there are, at most 2000000",
+        "Hash buckets for runs of words, vector_dim * 4 bytes each; auto: twice the number of runs, at most 2000000",
     ] = "auto"
     early_stopping: Annotated[
-        bool, "Whether to train from scratch with more and more epochs and keep the best by validation accuracy"
+        bool,
+        "Whether to retrain from scratch with more and more epochs and keep the model of best validation accuracy",
     ] = False
-    patience: Annotated[int, POSITIVE, "Early stopping gives up after so many without a better one"] = 4
-    min_epochs: Annotated[int, POSITIVE, "Epochs early stopping begins with"] = 5
+    patience: Annotated[int, POSITIVE, "Early stopping ends after this many trainings without a better model"] = 4
+    min_epochs: Annotated[int, POSITIVE, "Number of epochs that early stopping starts with"] = 5
 
     IGNORED: ClassVar[Mapping[str, str]] = dict.fromkeys(
         (

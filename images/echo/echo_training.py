@@ -19,18 +19,26 @@ from typing import Any, NoReturn
 
 # name: (type in image.json, default, what it does)
 HYPERPARAMETERS: dict[str, tuple[str, str, str]] = {
-    "sleep": ("number", "0", "Seconds to wait before the end"),
-    "lines": ("integer", "0", "Lines to print, each with a metric: line=3 echo:value=0.3"),
-    "exit_code": ("integer", "0", "Exit code at the end"),
-    "failure": ("string", "", "Text for output/failure"),
-    "ignore_sigterm": ("boolean", "false", "Whether SIGTERM is ignored; else it ends the job at once with exit 0"),
-    "on_host": ("string", "", "The host that fails and exits with exit_code; every host if not given"),
+    "sleep": ("number", "0", "Seconds to wait before exiting"),
+    "lines": ("integer", "0", "Number of lines to print, each with a metric: line=3 echo:value=0.3"),
+    "exit_code": ("integer", "0", "Exit code"),
+    "failure": ("string", "", "Text to write to output/failure"),
+    "ignore_sigterm": (
+        "boolean",
+        "false",
+        "Whether to ignore SIGTERM; otherwise SIGTERM ends the job at once with exit code 0",
+    ),
+    "on_host": ("string", "", "The host that fails and exits with exit_code; default: every host"),
     "model_bytes": ("integer", "0", "Size of an extra file model/filler"),
     "read_pipes": ("string", "", "Channels to read in pipe mode, with their number of epochs: train=3 validation=1"),
-    "first_bytes": ("integer", "0", "How much of each pipe's even epochs is read before it is closed; 0: all"),
-    "epoch_pause": ("number", "0", "Seconds to wait after each epoch that is read from a pipe"),
-    "write_to": ("string", "", "A file below input/ to be written to; the record says what came of it"),
-    "epochs": ("integer", "0", "Epochs to train, each with a line and a checkpoint, from which the next run continues"),
+    "first_bytes": ("integer", "0", "How much of each pipe to read in even epochs before closing it; 0: all of it"),
+    "epoch_pause": ("number", "0", "Seconds to wait after reading each epoch from a pipe"),
+    "write_to": ("string", "", "A file below input/ to try to write to; the record contains the result"),
+    "epochs": (
+        "integer",
+        "0",
+        "Number of epochs to train, each with a line and a checkpoint from which the next run continues",
+    ),
     "epoch_seconds": ("number", "0.1", "How long an epoch takes"),
 }
 

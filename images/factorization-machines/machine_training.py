@@ -31,10 +31,10 @@ PAST_STEPS = 6  # that the solver remembers
 
 NOT_NEGATIVE = Range(minimum=0)
 Start: TypeAlias = Literal["normal", "uniform", "constant"]
-START_HELP = "How it is set at the start"
-SCALE_HELP = "uniform draws from -scale to scale"
-SIGMA_HELP = "Standard deviation of normal"
-VALUE_HELP = "Value of constant"
+START_HELP = "How it is initialized"
+SCALE_HELP = "uniform: draw from -scale to scale"
+SIGMA_HELP = "normal: standard deviation"
+VALUE_HELP = "constant: the value"
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,11 @@ class Hyperparameters(Declaration):
     """Those of the hosted factorization machines that have a meaning here."""
 
     feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]
-    num_factors: Annotated[int, Range(minimum=1), "Numbers a feature is described by when it meets another"]
+    num_factors: Annotated[
+        int, Range(minimum=1), "Length of the vector that describes a feature's interactions with others"
+    ]
     predictor_type: Annotated[Literal["binary_classifier", "regressor"], "Whether the label is 0 or 1, or a quantity"]
-    epochs: Annotated[int, Range(minimum=1), "Most steps of the solver, each over all rows"] = 100
+    epochs: Annotated[int, Range(minimum=1), "Maximum solver steps; each one reads all rows"] = 100
     bias_wd: Annotated[float, NOT_NEGATIVE, "L2 penalty on the bias (weight decay)"] = 0.01
     linear_wd: Annotated[float, NOT_NEGATIVE, "L2 penalty on the weights"] = 0.001
     factors_wd: Annotated[float, NOT_NEGATIVE, "L2 penalty on the factors"] = 0.00001

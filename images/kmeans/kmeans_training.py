@@ -44,26 +44,28 @@ class Hyperparameters(Declaration):
     k: Annotated[int, Range(minimum=1), "Number of clusters"]
     feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]
     init_method: Annotated[
-        Literal["random", "kmeans++"], "How the first centers, with the extra ones, are chosen from a sample"
+        Literal["random", "kmeans++"], "How the initial centers, including the extra ones, are chosen from a sample"
     ] = "random"
     extra_center_factor: Annotated[
-        int | Auto, Range(minimum=1), "First centers for each cluster, joined to k later; auto is 4"
+        int | Auto, Range(minimum=1), "Initial centers per cluster, reduced to k centers later; auto: 4"
     ] = "auto"
-    epochs: Annotated[int, Range(minimum=1), "Steps over all rows with the extra centers"] = 1
+    epochs: Annotated[int, Range(minimum=1), "Number of steps over all rows with the extra centers"] = 1
     local_lloyd_init_method: Annotated[
-        Literal["random", "kmeans++"], "How the k are chosen among the first centers"
+        Literal["random", "kmeans++"], "How the k centers are chosen from the initial centers"
     ] = "kmeans++"
     local_lloyd_num_trials: Annotated[
-        int | Auto, Range(minimum=1), "Times the first centers are joined to k, the best counts; auto is 10"
+        int | Auto,
+        Range(minimum=1),
+        "How many times to reduce the initial centers to k, keeping the best result; auto: 10",
     ] = "auto"
     local_lloyd_max_iter: Annotated[
-        int, Range(minimum=1), "Most steps of Lloyd's algorithm, on the first centers and then over all rows"
+        int, Range(minimum=1), "Maximum steps of Lloyd's algorithm, on the initial centers and then over all rows"
     ] = 300
     local_lloyd_tol: Annotated[
-        float, Range(minimum=0, maximum=1), "Centers that move less than this share of the variance are settled"
+        float, Range(minimum=0, maximum=1), "Stop when the centers move less than this fraction of the variance"
     ] = 0.0001
     eval_metrics: Annotated[
-        str, "JSON list of what to print: msd, the mean squared distance to the closest center, ssd, their sum"
+        str, "JSON list of metrics to print: msd, the mean squared distance to the closest center; ssd, the sum"
     ] = '["msd"]'
 
     IGNORED: ClassVar[Mapping[str, str]] = {

@@ -35,18 +35,18 @@ class Hyperparameters(Declaration):
     predictor_type: Annotated[
         Literal["classifier", "regressor"], "Whether the neighbours' labels are counted or averaged"
     ]
-    sample_size: Annotated[int, Range(minimum=1), "Rows to keep of all hosts' rows; all if there are fewer"]
+    sample_size: Annotated[int, Range(minimum=1), "How many rows to keep, over all hosts; all if there are fewer"]
     dimension_reduction_type: Annotated[
-        Literal["sign", "fjlt"] | None, "Random projection by signs, or by a Hadamard transform"
+        Literal["sign", "fjlt"] | None, "Random projection with signs, or with a Hadamard transform"
     ] = None
     dimension_reduction_target: Annotated[
-        int | None, Range(minimum=1), "Features after the reduction, fewer than feature_dim"
+        int | None, Range(minimum=1), "Number of features after the reduction, fewer than feature_dim"
     ] = None
     index_type: Annotated[
-        Literal["faiss.Flat", "faiss.IVFFlat", "faiss.IVFPQ"], "All search exactly here, as faiss.Flat does"
+        Literal["faiss.Flat", "faiss.IVFFlat", "faiss.IVFPQ"], "Here, every type searches exactly, as faiss.Flat does"
     ] = "faiss.Flat"
     index_metric: Annotated[
-        Literal["L2", "INNER_PRODUCT", "COSINE"], "Euclidean distance, or similarity by product or by angle"
+        Literal["L2", "INNER_PRODUCT", "COSINE"], "Euclidean distance, or similarity by inner product or by angle"
     ] = "L2"
 
     IGNORED: ClassVar[Mapping[str, str]] = {

@@ -32,12 +32,16 @@ class Hyperparameters(Declaration):
     """Those of the hosted LDA; the limits count passes of this solver, so their defaults differ."""
 
     num_topics: Annotated[int, POSITIVE, "Number of topics"]
-    feature_dim: Annotated[int, POSITIVE, "Number of words of the vocabulary; checked against the data"]
-    mini_batch_size: Annotated[int, POSITIVE, "Number of documents of the corpus; all are used, whatever it says"]
-    alpha0: Annotated[float, Range(above=0), "Sum of the mixtures' Dirichlet prior; small: few topics a document"] = 1.0
-    max_restarts: Annotated[int, POSITIVE, "Starts to try, of which the best is followed"] = 10
-    max_iterations: Annotated[int, POSITIVE, "Most passes over all documents"] = 100
-    tol: Annotated[float, Range(above=0), "Stop when five passes change the log-likelihood a word by less"] = 1e-4
+    feature_dim: Annotated[int, POSITIVE, "Number of words in the vocabulary; checked against the data"]
+    mini_batch_size: Annotated[int, POSITIVE, "Number of documents in the corpus; has no effect, as all are used"]
+    alpha0: Annotated[
+        float, Range(above=0), "Sum of the mixtures' Dirichlet prior; small values give few topics per document"
+    ] = 1.0
+    max_restarts: Annotated[int, POSITIVE, "How many starting points to try; the best one is trained further"] = 10
+    max_iterations: Annotated[int, POSITIVE, "Maximum number of passes over all documents"] = 100
+    tol: Annotated[
+        float, Range(above=0), "Stop when five passes change the log-likelihood per word by less than this"
+    ] = 1e-4
 
 
 def train(job: Job[Hyperparameters]) -> None:

@@ -42,48 +42,46 @@ METRICS = {
 class Hyperparameters(Declaration):
     """Those of the hosted LightGBM, and what is learned, which it takes from the labels alone."""
 
-    num_boost_round: Annotated[int, Range(minimum=1), "Most rounds of boosting"] = 100
-    early_stopping_rounds: Annotated[int, "Stop when the metric has not improved for this many rounds; 0 for never"] = (
-        10
-    )
+    num_boost_round: Annotated[int, Range(minimum=1), "Maximum number of boosting rounds"] = 100
+    early_stopping_rounds: Annotated[int, "Stop when the metric has not improved for this many rounds; 0: never"] = 10
     objective: Annotated[
         Literal["auto", "regression", "regression_l1", "huber", "fair", "poisson", "tweedie", "binary", "multiclass"],
-        "auto: binary or multiclass if the labels are the whole numbers from 0 on without a gap, else regression",
+        "auto: binary or multiclass if the labels are whole numbers from 0 up without gaps, otherwise regression",
     ] = "auto"
     num_class: Annotated[
-        int | None, Range(minimum=3), "Number of classes of multiclass; from the labels if not given"
+        int | None, Range(minimum=3), "Number of classes for multiclass; default: taken from the labels"
     ] = None
     metric: Annotated[
         Literal[
             "auto", "rmse", "l1", "l2", "huber", "fair", "binary_logloss", "binary_error",
             "auc", "average_precision", "multi_logloss", "multi_error", "auc_mu", "cross_entropy",
         ],
-        "What is measured on validation; auto: rmse, binary_logloss or multi_logloss",
+        "Metric on the validation channel; auto: rmse, binary_logloss or multi_logloss",
     ] = "auto"  # fmt: skip
     learning_rate: Annotated[float, SHARE_ABOVE_0, "Step size shrinkage"] = 0.1
-    num_leaves: Annotated[int, Range(minimum=2, maximum=131072), "Most leaves of a tree"] = 64
-    feature_fraction: Annotated[float, SHARE_ABOVE_0, "Share of features a tree sees"] = 0.9
-    feature_fraction_bynode: Annotated[float, SHARE_ABOVE_0, "Share of features a split sees"] = 1.0
-    bagging_fraction: Annotated[float, SHARE_ABOVE_0, "Share of rows a tree sees"] = 0.9
-    bagging_freq: Annotated[int, NOT_NEGATIVE, "Rounds between two draws of rows, 0 for no bagging"] = 1
-    max_depth: Annotated[int, "Depth of a tree, 0 or less for no limit"] = 6
-    min_data_in_leaf: Annotated[int, NOT_NEGATIVE, "Least rows of a leaf"] = 3
-    max_delta_step: Annotated[float, "Largest step of a leaf, 0 or less for no limit"] = 0.0
+    num_leaves: Annotated[int, Range(minimum=2, maximum=131072), "Maximum leaves of a tree"] = 64
+    feature_fraction: Annotated[float, SHARE_ABOVE_0, "Fraction of the features used for each tree"] = 0.9
+    feature_fraction_bynode: Annotated[float, SHARE_ABOVE_0, "Fraction of the features used for each split"] = 1.0
+    bagging_fraction: Annotated[float, SHARE_ABOVE_0, "Fraction of the rows used for each tree"] = 0.9
+    bagging_freq: Annotated[int, NOT_NEGATIVE, "Rounds between two samples of rows; 0: no bagging"] = 1
+    max_depth: Annotated[int, "Maximum depth of a tree; 0 or less: no limit"] = 6
+    min_data_in_leaf: Annotated[int, NOT_NEGATIVE, "Minimum number of rows in a leaf"] = 3
+    max_delta_step: Annotated[float, "Maximum step of a leaf; 0 or less: no limit"] = 0.0
     lambda_l1: Annotated[float, NOT_NEGATIVE, "L1 penalty on leaf values"] = 0.0
     lambda_l2: Annotated[float, NOT_NEGATIVE, "L2 penalty on leaf values"] = 0.0
     boosting: Annotated[
-        Literal["gbdt", "rf", "dart", "goss"], "Boosting, random forest, dropout, or one-side sampling"
+        Literal["gbdt", "rf", "dart", "goss"], "Boosting, random forest, dropout, or one-sided sampling"
     ] = "gbdt"
-    min_gain_to_split: Annotated[float, NOT_NEGATIVE, "Least gain of a split"] = 0.0
-    scale_pos_weight: Annotated[float, Range(above=0), "Weight of rows with label 1, for binary"] = 1.0
-    is_unbalance: Annotated[bool, "Whether both classes count the same, for binary"] = False
+    min_gain_to_split: Annotated[float, NOT_NEGATIVE, "Minimum gain of a split"] = 0.0
+    scale_pos_weight: Annotated[float, Range(above=0), "Weight of rows with label 1; for binary"] = 1.0
+    is_unbalance: Annotated[bool, "Whether both classes count the same; for binary"] = False
     tree_learner: Annotated[
         Literal["serial", "feature", "data", "voting"], "How hosts share the work; serial is data on several hosts"
     ] = "serial"
-    max_bin: Annotated[int, Range(minimum=2), "Bins of a feature's histogram"] = 255
-    tweedie_variance_power: Annotated[float, Range(minimum=1, below=2), "Variance power of objective tweedie"] = 1.5
-    num_threads: Annotated[int, NOT_NEGATIVE, "Threads; 0 for all processors"] = 0
-    verbosity: Annotated[int, "LightGBM's own log: below 0 errors, 0 warnings, 1 all, above 1 for debugging"] = 1
+    max_bin: Annotated[int, Range(minimum=2), "Number of histogram bins for each feature"] = 255
+    tweedie_variance_power: Annotated[float, Range(minimum=1, below=2), "Variance power of the tweedie objective"] = 1.5
+    num_threads: Annotated[int, NOT_NEGATIVE, "Number of threads; 0: one per CPU"] = 0
+    verbosity: Annotated[int, "LightGBM's own log: below 0: errors, 0: warnings, 1: info, above 1: debug"] = 1
 
 
 NOT_FOR_LIGHTGBM = {"num_boost_round", "early_stopping_rounds", "objective", "num_class", "metric", "tree_learner"}

@@ -41,7 +41,7 @@ class Hyperparameters(Declaration):
         "What the label is: 0 or 1, a class number, or a quantity",
     ]
     num_classes: Annotated[
-        int | None, Range(minimum=2), "Number of classes; labels are 0 to num_classes-1; for multiclass_classifier"
+        int | None, Range(minimum=2), "Number of classes, with labels 0 to num_classes-1; for multiclass_classifier"
     ] = None
     feature_dim: Annotated[int | Auto, Range(minimum=1), "Number of features; checked against the data"] = "auto"
     loss: Annotated[
@@ -57,39 +57,51 @@ class Hyperparameters(Declaration):
             "quantile_loss",
             "huber_loss",
         ],
-        "auto takes the first that fits predictor_type: logistic, softmax_loss or squared_loss",
+        "auto: logistic, softmax_loss or squared_loss, depending on predictor_type",
     ] = "auto"
-    margin: Annotated[float, Range(minimum=0), "How far from the border hinge_loss wants each row"] = 1.0
-    quantile: Annotated[float, Range(above=0, below=1), "Share of labels to lie below, for quantile_loss"] = 0.5
+    margin: Annotated[
+        float, Range(minimum=0), "How far from the decision boundary each row should be; for hinge_loss"
+    ] = 1.0
+    quantile: Annotated[
+        float, Range(above=0, below=1), "Fraction of labels that should be below the prediction; for quantile_loss"
+    ] = 0.5
     loss_insensitivity: Annotated[
-        float, Range(above=0), "Errors up to this cost nothing in eps_insensitive losses; for normalised labels"
+        float, Range(above=0), "Errors up to this cost nothing in eps_insensitive losses; relative to normalised labels"
     ] = 0.01
     huber_delta: Annotated[
-        float, Range(above=0), "Where huber_loss turns from squared to linear; for normalised labels"
+        float, Range(above=0), "Error at which huber_loss turns from squared to linear; relative to normalised labels"
     ] = 1.0
-    epochs: Annotated[int, Range(minimum=1), "Most steps of the solver, each over all rows"] = 100
-    l1: Annotated[float | Auto, Range(minimum=0), "L1 penalty on the weights; auto is 0"] = "auto"
-    wd: Annotated[float | Auto, Range(minimum=0), "L2 penalty on the weights (weight decay); auto is 0.0001"] = "auto"
+    epochs: Annotated[int, Range(minimum=1), "Maximum solver steps; each one reads all rows"] = 100
+    l1: Annotated[float | Auto, Range(minimum=0), "L1 penalty on the weights; auto: 0"] = "auto"
+    wd: Annotated[float | Auto, Range(minimum=0), "L2 penalty on the weights (weight decay); auto: 0.0001"] = "auto"
     use_bias: Annotated[bool, "Whether the model has an intercept"] = True
-    normalize_data: Annotated[bool | Auto, "Whether features are brought to mean 0 and deviation 1 while training"] = (
+    normalize_data: Annotated[
+        bool | Auto, "Whether to scale features to mean 0 and standard deviation 1 for training"
+    ] = "auto"
+    normalize_label: Annotated[bool | Auto, "Whether to scale the label in the same way; auto: only for regressor"] = (
         "auto"
     )
-    normalize_label: Annotated[bool | Auto, "The same for the label; auto does so for regressor"] = "auto"
     positive_example_weight_mult: Annotated[
         float | Literal["balanced"],
         Range(above=0),
-        "Weight of rows with label 1; balanced makes both classes count the same",
+        "Weight of rows with label 1; balanced: both classes count the same",
     ] = 1.0
-    balance_multiclass_weights: Annotated[bool, "Whether all classes count the same, for multiclass_classifier"] = False
+    balance_multiclass_weights: Annotated[bool, "Whether all classes count the same; for multiclass_classifier"] = False
     binary_classifier_model_selection_criteria: Annotated[
         Literal["accuracy", "f_beta", "precision_at_target_recall", "recall_at_target_precision", "loss_function"],
-        "What the threshold of a binary classifier is best at, on validation if given, else on train; "
-        "accuracy and loss_function leave it where both classes are as likely",
+        "Metric to tune a binary classifier's threshold for, on validation if given, otherwise on train; "
+        "accuracy and loss_function leave it where both classes are equally likely",
     ] = "accuracy"
-    target_recall: Annotated[float, Range(above=0, maximum=1), "For precision_at_target_recall"] = 0.8
-    target_precision: Annotated[float, Range(above=0, maximum=1), "For recall_at_target_precision"] = 0.8
-    f_beta: Annotated[float, Range(above=0), "How much more recall counts than precision in F scores"] = 1.0
-    accuracy_top_k: Annotated[int, Range(minimum=1), "Classes a row may be among in multiclass_top_k_accuracy"] = 3
+    target_recall: Annotated[float, Range(above=0, maximum=1), "Recall to reach; for precision_at_target_recall"] = 0.8
+    target_precision: Annotated[
+        float, Range(above=0, maximum=1), "Precision to reach; for recall_at_target_precision"
+    ] = 0.8
+    f_beta: Annotated[float, Range(above=0), "How many times as much recall counts as precision; for F scores"] = 1.0
+    accuracy_top_k: Annotated[
+        int,
+        Range(minimum=1),
+        "Number of likeliest classes that may include the right one; for multiclass_top_k_accuracy",
+    ] = 3
 
     IGNORED: ClassVar[Mapping[str, str]] = dict.fromkeys(
         (

@@ -37,13 +37,14 @@ class Hyperparameters(Declaration):
     feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]
     num_components: Annotated[int, Range(minimum=1), "Number of components, at most feature_dim"]
     algorithm_mode: Annotated[
-        Literal["regular", "randomized"], "All covariances at once, or an approximation for many features"
+        Literal["regular", "randomized"],
+        "regular: all covariances at once; randomized: an approximation for many features",
     ] = "regular"
-    subtract_mean: Annotated[bool, "Whether features are brought to mean 0, in training and in serving"] = True
+    subtract_mean: Annotated[bool, "Whether to shift features to mean 0, in training and in serving"] = True
     extra_components: Annotated[
         int,
         Range(minimum=-1),
-        "Directions in addition to num_components, for randomized; -1: as many again, at least 10",
+        "Directions computed in addition to num_components; -1: as many again, at least 10; for randomized",
     ] = -1
 
     IGNORED: ClassVar[Mapping[str, str]] = {"mini_batch_size": "sums go over all rows, there are no batches"}

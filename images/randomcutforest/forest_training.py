@@ -33,9 +33,9 @@ class Hyperparameters(Declaration):
 
     feature_dim: Annotated[int, Range(minimum=1, maximum=10000), "Number of features; checked against the data"]
     num_trees: Annotated[int, Range(minimum=50, maximum=1000), "Number of trees"] = 100
-    num_samples_per_tree: Annotated[int, Range(minimum=1, maximum=2048), "Rows each tree is grown from"] = 256
+    num_samples_per_tree: Annotated[int, Range(minimum=1, maximum=2048), "Number of rows each tree is grown from"] = 256
     eval_metrics: Annotated[
-        str, "JSON list of what to print about a labelled test channel: accuracy, precision_recall_fscore"
+        str, "JSON list of metrics to print for a labelled test channel: accuracy, precision_recall_fscore"
     ] = '["accuracy", "precision_recall_fscore"]'
 
     IGNORED: ClassVar[Mapping[str, str]] = {"mini_batch_size": "rows are read in blocks of the reader's own size"}

@@ -42,15 +42,15 @@ Objective = Literal[
 class Hyperparameters(Declaration):
     """The hosted algorithm's; one that is not given keeps XGBoost's own default."""
 
-    num_round: Annotated[int, Range(minimum=1), "Rounds of boosting"]
+    num_round: Annotated[int, Range(minimum=1), "Number of boosting rounds"]
     objective: Annotated[
-        Objective, "What is learned; ranking objectives need groups, which these files do not carry"
+        Objective, "Learning objective; ranking objectives need groups, which these file formats cannot hold"
     ] = "reg:squarederror"
     num_class: Annotated[
-        int | None, Range(minimum=2), "Number of classes; labels are 0 to num_class-1; for multi:*"
+        int | None, Range(minimum=2), "Number of classes, with labels 0 to num_class-1; for multi:*"
     ] = None
     eval_metric: Annotated[
-        str | None, "Metrics to print a round, separated by commas; the objective's own if not given"
+        str | None, "Metrics to print each round, separated by commas; default: the objective's own"
     ] = None
     early_stopping_rounds: Annotated[
         int | None, Range(minimum=1), "Stop when the last metric on validation has not improved for this many rounds"
@@ -60,36 +60,40 @@ class Hyperparameters(Declaration):
         None
     )
     eta: Annotated[float | None, SHARE, "Step size shrinkage"] = None
-    gamma: Annotated[float | None, NOT_NEGATIVE, "Least loss reduction for a split"] = None
-    max_depth: Annotated[int | None, NOT_NEGATIVE, "Depth of a tree, 0 for no limit"] = None
-    max_leaves: Annotated[int | None, NOT_NEGATIVE, "Leaves of a tree, 0 for no limit"] = None
-    min_child_weight: Annotated[float | None, NOT_NEGATIVE, "Least sum of row weights in a leaf"] = None
-    max_delta_step: Annotated[float | None, NOT_NEGATIVE, "Largest step of a leaf, 0 for no limit"] = None
-    subsample: Annotated[float | None, SHARE_ABOVE_0, "Share of rows a tree sees"] = None
-    colsample_bytree: Annotated[float | None, SHARE_ABOVE_0, "Share of columns a tree sees"] = None
-    colsample_bylevel: Annotated[float | None, SHARE_ABOVE_0, "Share of columns a level sees"] = None
-    colsample_bynode: Annotated[float | None, SHARE_ABOVE_0, "Share of columns a split sees"] = None
+    gamma: Annotated[float | None, NOT_NEGATIVE, "Minimum loss reduction for a split"] = None
+    max_depth: Annotated[int | None, NOT_NEGATIVE, "Maximum depth of a tree; 0: no limit"] = None
+    max_leaves: Annotated[int | None, NOT_NEGATIVE, "Maximum leaves of a tree; 0: no limit"] = None
+    min_child_weight: Annotated[float | None, NOT_NEGATIVE, "Minimum sum of row weights in a leaf"] = None
+    max_delta_step: Annotated[float | None, NOT_NEGATIVE, "Maximum step of a leaf; 0: no limit"] = None
+    subsample: Annotated[float | None, SHARE_ABOVE_0, "Fraction of the rows used for each tree"] = None
+    colsample_bytree: Annotated[float | None, SHARE_ABOVE_0, "Fraction of the columns used for each tree"] = None
+    colsample_bylevel: Annotated[float | None, SHARE_ABOVE_0, "Fraction of the columns used for each level"] = None
+    colsample_bynode: Annotated[float | None, SHARE_ABOVE_0, "Fraction of the columns used for each split"] = None
     lambda_: Annotated[float | None, NOT_NEGATIVE, "L2 penalty on leaf values"] = None
     alpha: Annotated[float | None, NOT_NEGATIVE, "L1 penalty on leaf values"] = None
     tree_method: Annotated[Literal["auto", "exact", "approx", "hist"] | None, "How splits are searched"] = None
     grow_policy: Annotated[Literal["depthwise", "lossguide"] | None, "Which node is split next"] = None
-    max_bin: Annotated[int | None, Range(minimum=2), "Bins of a feature's histogram"] = None
-    num_parallel_tree: Annotated[int | None, Range(minimum=1), "Trees a round"] = None
+    max_bin: Annotated[int | None, Range(minimum=2), "Number of histogram bins for each feature"] = None
+    num_parallel_tree: Annotated[int | None, Range(minimum=1), "Number of trees per round"] = None
     scale_pos_weight: Annotated[float | None, Range(above=0), "Weight of rows with label 1"] = None
-    base_score: Annotated[float | None, "Prediction before the first tree"] = None
+    base_score: Annotated[float | None, "Initial prediction, before the first tree"] = None
     tweedie_variance_power: Annotated[float | None, Range(above=1, below=2), "Variance power of reg:tweedie"] = None
-    huber_slope: Annotated[float | None, Range(above=0), "Where reg:pseudohubererror turns linear"] = None
-    monotone_constraints: Annotated[str | None, "A sign a feature: (1,0,-1)"] = None
-    interaction_constraints: Annotated[str | None, "Groups of features that may meet in a tree: [[0,1],[2,3]]"] = None
-    sample_type: Annotated[Literal["uniform", "weighted"] | None, "How dart chooses the trees to drop"] = None
-    normalize_type: Annotated[Literal["tree", "forest"] | None, "How dart weighs a new tree"] = None
-    rate_drop: Annotated[float | None, SHARE, "Share of trees dart drops"] = None
-    one_drop: Annotated[int | None, Range(minimum=0, maximum=1), "1: dart always drops one tree"] = None
-    skip_drop: Annotated[float | None, SHARE, "Chance that dart drops nothing"] = None
+    huber_slope: Annotated[float | None, Range(above=0), "Error at which reg:pseudohubererror turns linear"] = None
+    monotone_constraints: Annotated[str | None, "One sign per feature: (1,0,-1)"] = None
+    interaction_constraints: Annotated[str | None, "Groups of features that may interact in a tree: [[0,1],[2,3]]"] = (
+        None
+    )
+    sample_type: Annotated[Literal["uniform", "weighted"] | None, "How dart chooses trees to drop"] = None
+    normalize_type: Annotated[Literal["tree", "forest"] | None, "How dart weights a new tree"] = None
+    rate_drop: Annotated[float | None, SHARE, "Fraction of the trees that dart drops"] = None
+    one_drop: Annotated[int | None, Range(minimum=0, maximum=1), "1: dart always drops at least one tree"] = None
+    skip_drop: Annotated[float | None, SHARE, "Probability that dart drops nothing"] = None
     updater: Annotated[str | None, "XGBoost's updaters, separated by commas"] = None
     seed: Annotated[int | None, "Seed of all random choices"] = None
-    nthread: Annotated[int | None, Range(minimum=1), "Threads; all processors if not given"] = None
-    verbosity: Annotated[int | None, Range(minimum=0, maximum=3), "XGBoost's own log: 0 nothing to 3 all"] = None
+    nthread: Annotated[int | None, Range(minimum=1), "Number of threads; default: one per CPU"] = None
+    verbosity: Annotated[
+        int | None, Range(minimum=0, maximum=3), "XGBoost's own log, from 0 (nothing) to 3 (everything)"
+    ] = None
 
     IGNORED: ClassVar[Mapping[str, str]] = {
         "sketch_eps": "XGBoost no longer has it; max_bin is its successor",
