@@ -175,7 +175,7 @@ def measure_scaling(root: Path, rows: int, rounds: int, algorithms: Sequence[str
     print(f"{'':15} {'plain':>8} {'1 container':>12} {'2 containers':>13} {'1 / 2':>6} {'plain / 2':>10}")
     for algorithm in algorithms:
         plain, one, two = [], [], []
-        for number in range(rounds):  # in turns, so that a busy machine slows all alike
+        for number in range(rounds):  # in turns, so that a busy machine slows all of them equally
             plain.append(run_plain(root, algorithm))
             one.append(run_job(root, algorithm, number, 1))
             two.append(run_job(root, algorithm, number, 2))

@@ -2,9 +2,9 @@
 
     python -m benchmarks.gateway [--rounds 4] [--seconds 3] [--upstream URL --baseline URL] [--output json]
 
-The servers are those of benchmarks/serving.py unless two /invocations URLs are given: what stands behind the
-gateway, and what it is compared with. wrk drives one at a time, in turns, so that a busy machine slows all
-alike; the figures are medians over the rounds. Load, gateway and servers share the machine's processors, so
+The servers are those of benchmarks/serving.py unless two /invocations URLs are given: the server behind the
+gateway, and the one to compare with. wrk drives one at a time, in turns, so that a busy machine slows all of
+them equally; the figures are medians over the rounds. Load, gateway and servers share the machine's processors, so
 ratios hold and absolute figures do not. From the repository's root.
 """
 

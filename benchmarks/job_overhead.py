@@ -2,7 +2,7 @@
 
 Needs a Docker engine on this machine. Both run the built-in image of xgboost on the data of `sagespec init`; for the
 bare run its /opt/ml is prepared by hand beforehand and is not timed. The pairs alternate, so that a busy machine slows
-both alike. Prints medians and, by the jobs' own manifests, where a job's time goes.
+both equally. Prints medians and, by the jobs' own manifests, where a job's time goes.
 """
 
 from __future__ import annotations

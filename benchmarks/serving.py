@@ -4,9 +4,9 @@
 
 Both serve a logistic regression on scikit-learn's breast cancer data (569 rows of 30 features)
 with two workers. They must agree on the label of every row before anything is timed. Then wrk
-drives one server at a time, in turns, so that a busy machine slows all alike; the figures are
-medians over the rounds. `--url` adds an /invocations that already runs, behind a gateway say,
-and serves the same features.
+drives one server at a time, in turns, so that a busy machine slows all of them equally; the
+figures are medians over the rounds. `--url` adds an /invocations that is already running, for example
+behind a gateway, and serves the same features.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How long `sagespec --help` takes beside Python's own start: python benchmarks/startup.py [runs]
+"""How long `sagespec --help` takes compared with starting Python alone: python benchmarks/startup.py [runs]
 
-Prints the medians and their ratio. The runs alternate, so that a busy machine slows both alike.
+Prints the medians and their ratio. The runs alternate, so that a busy machine slows both equally.
 """
 
 from __future__ import annotations

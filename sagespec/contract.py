@@ -16,7 +16,7 @@ from sagespec.state.desired import DesiredChannel, DesiredJob
 LARGEST_BODY_BYTES = 25 * 2**20  # of a request to an endpoint; images/gateway enforces it
 
 
-MASTER_PORT = 7777  # what SageMaker's own drivers use for torchrun and alike
+MASTER_PORT = 7777  # what SageMaker's own drivers use for torchrun and the like
 
 
 INSTANCE_TYPE = "local"
@@ -256,7 +256,7 @@ def _toolkit_facts(job: DesiredJob, host: str, base_dir: str, processors: int) -
 
 
 def _driver_variables(job: DesiredJob, host: str, base_dir: str) -> dict[str, Any]:
-    """What the drivers of SageMaker's SDK 3 (container_drivers/scripts/environment.py) set beside the toolkit's."""
+    """What the drivers of SageMaker's SDK 3 (container_drivers/scripts/environment.py) set besides the toolkit's."""
     hosts = host_names(job)
     script = {"SOURCE_DIR": f"{base_dir}/{CODE_FOLDER}", "ENTRY_SCRIPT": job.code.entry_point} if job.code else {}
     return {

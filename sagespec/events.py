@@ -1,4 +1,4 @@
-"""What happened, as data: made by `converge`, `apply` and what they call, shown by `show`, kept by nobody.
+"""What happened, as data: made by `converge`, `apply` and what they call, shown by `show`, not kept.
 
 An `Event` is reported while work is under way; an `Outcome` is how one action ended. A `Caller` gets the events.
 """

@@ -26,7 +26,7 @@ class Reason(StrEnum):
     NEW = "new"  # asked for and not there
     CHANGED = "changed"  # a field of the spec changed
     DRIFT = "drift"  # what was applied is not what is there
-    ADOPTED = "adopted"  # an earlier run began this; it is picked up where it stands
+    ADOPTED = "adopted"  # an earlier run started this; it is picked up where it is
     RETRIED = "retried"  # asked for with --retry
     REMOVED = "removed"  # no longer asked for
     FOLLOWS = "follows"  # needed by another action of this plan
@@ -280,7 +280,7 @@ def _is_of_specs(action: Action) -> bool:
 
 
 def ordered(actions: Iterable[Action]) -> tuple[Action, ...]:
-    """The actions so that each stands behind those it waits for; otherwise in the order given.
+    """The actions, each after those it waits for; otherwise in the order given.
 
     InternalError when two share an id, one waits for an unknown one, or they wait in a circle.
     """

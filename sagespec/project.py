@@ -101,7 +101,7 @@ class Project:
         return plan.plan_destroy(self.parts)
 
     def status(self) -> Status:
-        """The specs beside reality: each job and endpoint with its state."""
+        """The specs compared with reality: each job and endpoint with its state."""
         return status.status(self.parts)
 
     def logs(self, address: Address, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[str, str]]:
@@ -217,11 +217,11 @@ class Project:
     def stop(
         self, address: Address, *, reason: str = "", report: Report = silent, cancelled: Cancelled = None
     ) -> Manifest:
-        """End a job that runs, fetches its data or waits for its turn; its manifest, once it has ended.
+        """Stop a job that is running, fetching its data or queued; returns its manifest once it has ended.
 
-        SIGTERM, 120 s, SIGKILL; what lies in model/ then is kept. Whoever follows the job carries this out, and where
-        nobody does, this command. The job is not run again until its spec changes or a retry is asked for. WorldError
-        when there is nothing to stop. Setting `cancelled` ends the waiting, and not the request.
+        SIGTERM, then SIGKILL after 120 s; whatever is in model/ by then is kept. The process that follows the job
+        stops it; if none does, this call does. The job does not run again until its spec changes or a retry is
+        requested. WorldError when there is nothing to stop. Setting `cancelled` stops waiting but keeps the request.
         """
         return stop.stop(self.parts, address, reason=reason, report=report, cancelled=cancelled)
 

@@ -1,7 +1,7 @@
-"""What all tests share: needs that a machine may not meet, a project of one's own, and nothing left behind.
+"""What all tests share: requirements that a machine may not meet, a project of their own, and nothing left behind.
 
-A test marked `docker` or `s3` is skipped where that is not there, with the reason; but it fails when
-SAGESPEC_REQUIRE names it (`SAGESPEC_REQUIRE=docker,s3`), as in CI, so that nothing is passed over there.
+A test marked `docker` or `s3` is skipped, with the reason, where that is missing; but it fails when
+SAGESPEC_REQUIRE names it (`SAGESPEC_REQUIRE=docker,s3`), as in CI, so that nothing is skipped there.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _turn(item: pytest.Item) -> int:
     return 2 if needs_docker or "scenarios" in item.path.parts else 3
 
 
-# -- a project of one's own ------------------------------------------------------------------------
+# -- a project for each test -----------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")

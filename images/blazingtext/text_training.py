@@ -34,7 +34,7 @@ FOR_WORD_VECTORS = "it is for word vectors, not for text classification"
 
 @dataclass(frozen=True)
 class Hyperparameters(Declaration):
-    """Those of the hosted BlazingText for text classification."""
+    """The hosted BlazingText's hyperparameters for text classification."""
 
     mode: Annotated[
         Literal["supervised", "batch_skipgram", "skipgram", "cbow"],

@@ -39,7 +39,7 @@ VALUE_HELP = "constant: the value"
 
 @dataclass(frozen=True)
 class Hyperparameters(Declaration):
-    """Those of the hosted factorization machines that have a meaning here."""
+    """The hosted algorithm's hyperparameters that have a meaning here."""
 
     feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]
     num_factors: Annotated[

@@ -39,7 +39,7 @@ NO_BATCHES = "every step goes over all rows, there are no batches"
 
 @dataclass(frozen=True)
 class Hyperparameters(Declaration):
-    """Those of the hosted k-means that have a meaning here."""
+    """The hosted k-means' hyperparameters that have a meaning here."""
 
     k: Annotated[int, Range(minimum=1), "Number of clusters"]
     feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]

@@ -28,7 +28,7 @@ EXACT = "the search here is exact, whatever the index"
 
 @dataclass(frozen=True)
 class Hyperparameters(Declaration):
-    """Those of the hosted k-NN."""
+    """The hosted k-NN's hyperparameters."""
 
     k: Annotated[int, Range(minimum=1), "Number of nearest neighbours"]
     feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]

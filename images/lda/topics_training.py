@@ -29,7 +29,7 @@ POSITIVE = Range(minimum=1)
 
 @dataclass(frozen=True)
 class Hyperparameters(Declaration):
-    """Those of the hosted LDA; the limits count passes of this solver, so their defaults differ."""
+    """The hosted LDA's hyperparameters; limits count passes of this solver, so their defaults differ."""
 
     num_topics: Annotated[int, POSITIVE, "Number of topics"]
     feature_dim: Annotated[int, POSITIVE, "Number of words in the vocabulary; checked against the data"]

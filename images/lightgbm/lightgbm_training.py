@@ -40,7 +40,7 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Hyperparameters(Declaration):
-    """Those of the hosted LightGBM, and what is learned, which it takes from the labels alone."""
+    """The hosted LightGBM's hyperparameters, plus the objective, which it takes from the labels alone."""
 
     num_boost_round: Annotated[int, Range(minimum=1), "Maximum number of boosting rounds"] = 100
     early_stopping_rounds: Annotated[int, "Stop when the metric has not improved for this many rounds; 0: never"] = 10

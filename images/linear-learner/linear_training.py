@@ -34,7 +34,7 @@ CHANNELS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Hyperparameters(Declaration):
-    """Those of the hosted linear learner that have a meaning here."""
+    """The hosted linear learner's hyperparameters that have a meaning here."""
 
     predictor_type: Annotated[
         Literal["binary_classifier", "multiclass_classifier", "regressor"],

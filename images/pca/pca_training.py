@@ -32,7 +32,7 @@ SAME_SIZE = 1e-9  # relative: numbers of a component that count as equally large
 
 @dataclass(frozen=True)
 class Hyperparameters(Declaration):
-    """Those of the hosted PCA that have a meaning here."""
+    """The hosted PCA's hyperparameters that have a meaning here."""
 
     feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]
     num_components: Annotated[int, Range(minimum=1), "Number of components, at most feature_dim"]

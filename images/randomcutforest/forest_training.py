@@ -29,7 +29,7 @@ STRANGE_FROM_DEVIATIONS = 3.0  # above the mean score: the hosted algorithm's ru
 
 @dataclass(frozen=True)
 class Hyperparameters(Declaration):
-    """Those of the hosted random cut forest."""
+    """The hosted random cut forest's hyperparameters."""
 
     feature_dim: Annotated[int, Range(minimum=1, maximum=10000), "Number of features; checked against the data"]
     num_trees: Annotated[int, Range(minimum=50, maximum=1000), "Number of trees"] = 100

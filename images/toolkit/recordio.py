@@ -92,10 +92,10 @@ def split(data: bytes, first_record: int = 1) -> tuple[list[Bytes], int]:
 
 def rows_of(records: Sequence[Bytes], first_record: int = 1) -> tuple[FloatArray | None, FloatArray | SparseRows]:
     """Labels and features of Record messages, as `decode` gives them. Raises BadRecord."""
-    return _rows_laid_out_alike(records) or _rows_one_by_one(records, first_record)
+    return _rows_of_one_layout(records) or _rows_one_by_one(records, first_record)
 
 
-def _rows_laid_out_alike(records: Sequence[Bytes]) -> tuple[FloatArray | None, FloatArray] | None:
+def _rows_of_one_layout(records: Sequence[Bytes]) -> tuple[FloatArray | None, FloatArray] | None:
     """All rows at once, if they differ in nothing but the numbers of dense float tensors."""
     if len({len(record) for record in records}) != 1:
         return None

@@ -87,7 +87,7 @@ def _cancelling(caller: Caller) -> Iterator[None]:
 
 
 def _not_begun(action: Action, plan: Plan, results: Mapping[str, Result], *, is_cancelled: bool) -> Outcome | None:
-    """The outcome of an action that must not be begun; None when it may."""
+    """The outcome of an action that must not start; None if it may."""
     about = str(action.about)
     missing = next((other for other in plan if other.id in action.after and results[other.id] is not Result.DONE), None)
     if missing:

@@ -1,6 +1,6 @@
-"""The jobs of a plan that wait for their turn, for as long as one `apply` lasts.
+"""The jobs of a plan that are waiting for their turn, during one `apply`.
 
-`reconcile.turns` decides whose turn it is; this asks it again whenever the engine may have room.
+`reconcile.turns` decides whose turn it is; this module asks it again whenever the engine may have room.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Waiting:
     def due(
         self, ready: Iterable[Action], running: Iterable[Action], pool: ThreadPoolExecutor, *, begin_nothing: bool
     ) -> list[Action]:
-        """Those of the ready actions that are to be begun now: all but the jobs whose turn it is not."""
+        """The ready actions that should start now: all except jobs whose turn has not come."""
         others = [action for action in ready if not isinstance(action, RunJob)]
         jobs = [action for action in ready if isinstance(action, RunJob)]
         self.is_held_up = False
@@ -75,8 +75,8 @@ class Waiting:
         return [*others, *adopted, *(action for action in waiting if action.about in start)]
 
     def _need_no_turn(self, waiting: Iterable[RunJob], pool: ThreadPoolExecutor) -> set[Address]:
-        """Those that somebody asked to stop, or whose max_wait is over: to begin them is to end them. The store is
-        asked now and then, in another thread."""
+        """Jobs that were asked to stop, or whose max_wait is over: starting them ends them. The store is checked now
+        and then, in another thread."""
         over: set[Address] = set()
         if self._check and self._check.done():
             over, self._check = self._check.result(), None

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--watch", "again", is_flag=True, help="Refresh every two seconds until Ctrl-C.")
 @takes_common_options()
 def status(given: Invocation, again: bool) -> int:
-    """Show the specs beside reality."""
+    """Show each spec with its actual state."""
     from sagespec.show import write_status
 
     with given.project() as project:

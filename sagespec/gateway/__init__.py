@@ -1,3 +1,3 @@
-"""The gateway: Envoy's life (`gateway`, `launch`, `ports`) and, as pure values, what it is told and says:
+"""The gateway: Envoy's life (`gateway`, `launch`, `ports`) and, as pure values, its configuration and its answers:
 `table`, `routes`, `documents`, `answers`.
 """

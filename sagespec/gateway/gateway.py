@@ -127,7 +127,7 @@ class Gateway:
             self._await_started()
 
     def _documents_of(self, name: str) -> dict[str, bytes]:
-        """What a gateway was told, running or not; {} when it was not given all."""
+        """The configuration a gateway was given, running or not; {} if it did not get all of it."""
         documents = {path: self._runtime.read(name, path) for path in (CDS, RDS)}
         return {path: content for path, content in documents.items() if content} if all(documents.values()) else {}
 
@@ -156,7 +156,7 @@ class Gateway:
         )
 
     def _port_is_taken(self) -> WorldError | None:
-        """What to say when somebody on this machine has the port; None when nobody has."""
+        """The error to report if something on this machine is using the port; None if the port is free."""
         host, port = self._settings.host, self._settings.port
         if not is_taken(host, port):
             return None

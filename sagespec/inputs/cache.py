@@ -86,7 +86,7 @@ class Cache:
     # -- places
 
     def _places(self, one: Wanted) -> tuple[Path, Path]:
-        """Where the object lies if its ETag is its MD5, and where it does if not."""
+        """The object's path if its ETag is its MD5, and its path if it is not."""
         etag = f"{one.entry.size} {one.entry.etag}"
         return self._place(etag), self._place(f"{one.store.uri} {one.entry.key} {etag}")
 
@@ -214,7 +214,7 @@ class Cache:
                 yield status.st_atime, status.st_blocks * 512, file
 
     def _remove(self, file: Path) -> bool:
-        """Whether the file is gone: not when a job has links to it, or somebody is fetching it."""
+        """Remove the file unless a job has links to it or it is being fetched; whether it is gone."""
         with suppress(FileNotFoundError):
             if file.parent != self._partial:
                 if file.stat().st_nlink > 1:

@@ -56,15 +56,15 @@ class Contents:
         return Path(self.store.uri.removeprefix("file://")) if self.store.uri.startswith("file://") else None
 
     def file(self, entry: Entry) -> Path:
-        """Where an object of this machine lies."""
+        """The path of an object on this machine."""
         root = self.root
         assert root is not None
         return root / entry.key if root.is_dir() else root
 
     @property
     def is_plain_folder(self) -> bool:
-        """Whether a container may see the folder as it stands: all of it belongs to the channel, nothing in it leads
-        elsewhere, and everybody may read it (root in a container may be no more than everybody)."""
+        """Whether a container can be given the folder itself: all of it belongs to the channel, nothing in it links
+        elsewhere, and everybody may read it (root in a container may have no more rights than that)."""
         if self.root is None or not self.root.is_dir() or self.manifest is not None:
             return False
         return _is_plain(self.root, {self.file(entry) for entry in self.entries})

@@ -63,7 +63,7 @@ class Delivery:
     inputs: dict[str, Input] = field(default_factory=dict)
     _copies: list[tuple[str, str, Path]] = field(default_factory=list)  # container, path, source
     _files: list[tuple[str, str, bytes]] = field(default_factory=list)
-    _fed: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)  # by channel, what each feeder is told
+    _fed: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)  # the feeders' orders, by channel
 
     def add(self, channel: DesiredChannel, contents: Contents, folders: Sequence[Path], *, is_mounted: bool) -> None:
         """folders: one for all hosts, or one for each."""

@@ -31,7 +31,7 @@ READY_SECONDS = 120.0
 
 
 def orders_of(channel: DesiredChannel, contents: Contents, host_count: int) -> list[Mapping[str, Any]]:
-    """What the program of images/feeder is told of a channel, for each host."""
+    """The orders for the program of images/feeder for one channel, by host."""
     shares = shares_of(channel, contents, host_count)
     deal = host_count if _is_dealt_each_epoch(channel) else 1
     return [
@@ -86,7 +86,7 @@ def volume_of(host: Launch) -> str:
 
 
 def shares_of(channel: DesiredChannel, contents: Contents, host_count: int) -> list[list[str]]:
-    """The objects that each host must have at hand; one list where all have the same."""
+    """The objects that each host needs; a single list if all need the same."""
     if not channel.sharded or host_count == 1 or _is_dealt_each_epoch(channel):
         return [contents.paths]
     return [

@@ -38,7 +38,7 @@ def sweep(views: Path, runtime: Runtime, project_name: str) -> None:
 
 
 def _take_lock(folder: Path, held: ExitStack) -> bool:
-    """Make a folder and be alone in it until `held` is closed; whether nobody removed it in between."""
+    """Create a folder and lock it until `held` is closed; False if it was removed before it could be locked."""
     with disk_problems(f"cannot write {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -49,7 +49,7 @@ def _take_lock(folder: Path, held: ExitStack) -> bool:
 
 @contextmanager
 def _lock_of(folder: Path, flags: int = 0) -> Iterator[bool]:
-    """Alone in a folder; whether it is still the one of that name."""
+    """Lock a folder; yields whether it is still the folder of that name."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | flags)

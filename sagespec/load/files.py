@@ -50,7 +50,7 @@ def find_files(paths: Sequence[Path], root: Path) -> tuple[list[Path], list[Prob
 
 
 def holds(question: Callable[[], bool]) -> bool:
-    """The answer of path.exists and the like; False where they raise: too long a name, or a folder closed to us."""
+    """The result of path.exists and the like; False if they raise: the name is too long, or the folder unreadable."""
     try:
         return question()
     except OSError:

@@ -1,4 +1,4 @@
-"""Where each part of a YAML document stands, and how it is written there: what problems point at."""
+"""Where each part of a YAML document is, and how it is written there: what problems point at."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FieldPath: TypeAlias = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class YamlDocument:
-    """One YAML document: plain data, and where each part of it stands."""
+    """One YAML document: plain data, and where each part of it is."""
 
     file: str
     data: Any
@@ -41,7 +41,7 @@ class YamlDocument:
         return (value.value, value.tag != PLAIN) if isinstance(value, ScalarNode) else None
 
     def written(self, path: FieldPath = ()) -> str:
-        """The value at `path` as it stands in the file, short enough for one line."""
+        """The value at `path` as written in the file, short enough for one line."""
         value = self._descend(path)[1]
         if not isinstance(value, ScalarNode):
             return "a map" if isinstance(value, MappingNode) else "a list"
@@ -64,7 +64,7 @@ class YamlDocument:
 
 
 class LazyOrigins(Mapping[str, Origin]):
-    """`YamlDocument.origins`, worked out when the first is asked for: of most documents none ever is."""
+    """`YamlDocument.origins`, computed on first use, as most documents never need any."""
 
     def __init__(self, document: YamlDocument) -> None:
         self._document = document
@@ -88,7 +88,7 @@ def _children(node: Node) -> Iterator[tuple[str | int, Node | None, Node]]:
 
 
 def origin_of(file: str, key: Node | None, value: Node, *, of_key: bool = False) -> Origin:
-    """Where to look: at the value, or at its key where the value is empty or starts on a line of its own."""
+    """Where to look: at the value, or at its key if the value is empty or starts on its own line."""
     block = isinstance(value, MappingNode | SequenceNode) and not value.flow_style
     empty = isinstance(value, ScalarNode) and value.tag == PLAIN and not value.value
     mark = (key if key and (of_key or block or empty) else value).start_mark

@@ -61,7 +61,7 @@ def wanted_instances(goal: Goal, given: Given) -> tuple[Instance, ...]:
 
 
 def _live_hash(variant: DesiredVariant, containers: Iterable[Container]) -> str:
-    """The variant's hash as its containers carry it: where none has it, one of another format stands for it."""
+    """The variant's hash as its containers carry it: if none has it, one of another format counts as the same."""
     hashes = sorted(container.hash for container in containers if container.address.variant == variant.name)
     if variant.hash in hashes:
         return variant.hash
@@ -75,7 +75,7 @@ def _why_start(
     in_route: bool,
     given: Given,
 ) -> Cause | None:
-    """Why this instance must be started, or None when it stands."""
+    """Why this instance must be started, or None if it is fine."""
     if container is None:
         return _why_new(variant, before, in_route)
     if container.state is ContainerState.CREATED:

@@ -1,4 +1,4 @@
-"""What a person may ask of one run, beyond what the specs say: flags of `plan`, `apply` and `destroy`."""
+"""Options for one run, in addition to the specs: flags of `plan`, `apply` and `destroy`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """retry: try failed jobs and revisions again. prune: remove what no spec names any more.
+    """retry: try failed jobs and revisions again. prune: remove what no spec names now.
     allow_empty: even when that is everything. destroy: the gateway too."""
 
     retry: bool = False

@@ -1,4 +1,4 @@
-"""What no spec names any more: reported, and removed only on request, only if it is ours, never by accident.
+"""What no spec names now: reported, and removed only on request, only if it is ours, never by accident.
 
 Ours is what carries the project's label, has a route in its gateway or a live revision in its store.
 Trained models are never pruned: other machines and older revisions may need them.

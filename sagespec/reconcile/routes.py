@@ -1,6 +1,6 @@
 """The route an endpoint should have, and whether the gateway's differs.
 
-Called by `endpoints`; what Envoy is told of a route is for `gateway.table`.
+Called by `endpoints`; `gateway.table` turns a route into Envoy's configuration.
 """
 
 from __future__ import annotations

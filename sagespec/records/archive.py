@@ -44,7 +44,7 @@ _LINKS = {tarfile.SYMTYPE: "a symbolic link", tarfile.LNKTYPE: "a hard link"}
 
 
 class UnfitMember(WorldError):
-    """A member that no archive may hold, or one too many: the fault of whoever made it, so trying again does not
+    """A member that archives must not contain, or one too many: a fault of the archive, so trying again does not
     help."""
 
 

@@ -216,7 +216,7 @@ def _taken(
 
 
 def _try_to_take(store: Store, key: str, mine: Holder, present: _Present | None) -> str | None:
-    """The ETag of our lock, or None when somebody else was faster."""
+    """The ETag of our lock, or None if another process got it first."""
     try:
         if present is None:
             return store.write(key, _json(mine), if_absent=True)

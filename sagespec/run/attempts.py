@@ -1,6 +1,6 @@
-"""How often a job was begun and how long it ran, as the store remembers it until there is a manifest.
+"""How often a job was started and how long it ran, kept in the store until there is a manifest.
 
-`run` asks here whether another attempt may follow, and when time is up. The record outlives sagespec and the
+`run` uses it to decide whether another attempt may follow, and when time is up. The record outlives sagespec and the
 containers, so that killing either adds neither attempts nor time.
 """
 
@@ -66,7 +66,7 @@ class Attempts:
 
     @property
     def overdue(self) -> Fault | None:
-        """Why the job must not start any more; None while it may."""
+        """Why it is too late to start the job; None if it may start."""
         return self.max_wait_exceeded if self.give_up_at and datetime.now(UTC) >= self.give_up_at else None
 
     @property

@@ -18,20 +18,20 @@ from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import Container
 
 FROM_OUTSIDE = {137: "SIGKILL", 143: "SIGTERM"}  # process 1 of a container cannot send itself the first
-UNKNOWN_CODE = 255  # what Docker says of a container that ended while it was not looking
+UNKNOWN_CODE = 255  # what Docker reports for a container that ended while it was not watching
 
 
 class EndSeen(StrEnum):
-    """How we came to know that a host had ended."""
+    """How we found out that a host had ended."""
 
-    WATCHED = "watched"  # it ran, and then it did not
-    UNWATCHED = "unwatched"  # it had ended when it was looked at first: nobody followed it
+    WATCHED = "watched"  # we saw it running, then ended
+    UNWATCHED = "unwatched"  # it had already ended when first polled: nobody was following it
     AWAY = "away"  # it ended while the engine did not answer
 
 
 @dataclass(frozen=True)
 class HostEnd:
-    """How one host ended. container: None when it vanished. failure: what its output/failure says."""
+    """How one host ended. container: None if it vanished. failure: the content of its output/failure."""
 
     host: str
     container: Container | None
@@ -45,10 +45,10 @@ class HostEnd:
 
 
 class Ending(BaseModel):
-    """Why we stopped a job's hosts, kept in its containers so that whoever follows it next judges as we would have.
+    """Why we stopped a job's hosts, kept in its containers so that whoever follows it next reaches the same verdict.
 
-    fault: of the stop, or of the feeders; None when a host had ended in a way that left the others no use.
-    by_themselves: the hosts that had ended before.
+    fault: of the stop, or of the feeders; None if a host had ended in a way that made the others useless.
+    by_themselves: the hosts that had already ended on their own.
     """
 
     fault: Fault | None = None
@@ -57,7 +57,7 @@ class Ending(BaseModel):
 
 @dataclass(frozen=True)
 class Verdict:
-    """is_platforms: whether another attempt may end better."""
+    """is_platforms: whether another attempt may succeed."""
 
     status: JobStatus
     fault: Fault | None = None

@@ -57,7 +57,7 @@ class JobContainers:
         return any(self._runtime.inspect(launch.name) for launch in self._launches)
 
     def poll(self) -> bool:
-        """Ask the engine about all hosts; False when it does not answer. WorldError when that lasts too long."""
+        """Ask the engine about all hosts; False if it does not answer, WorldError if it has not for too long."""
         try:
             self.by_alias = {launch.alias: self._runtime.inspect(launch.name) for launch in self._launches}
             faults = (feeder_fault(self._runtime, feeder) for feeder in self._feeders)
@@ -111,7 +111,7 @@ class JobContainers:
         )
 
     def ending(self) -> Ending | None:
-        """Why an earlier run, or this one, stopped the hosts; None when nobody did."""
+        """Why this run or an earlier one stopped the hosts; None if neither did."""
         for launch in self._launches:
             content = self._runtime.read(launch.name, ENDING_FILE) if self.by_alias.get(launch.alias) else None
             if content:
@@ -119,7 +119,7 @@ class JobContainers:
         return None
 
     def stop(self, ending: Ending) -> None:
-        """SIGTERM to all at once, 120 s, SIGKILL. The reason is noted first, for whoever follows if we are killed."""
+        """SIGTERM to all at once, SIGKILL after 120 s. The reason is recorded first, in case another run takes over."""
         note = {ENDING_FILE: ending.model_dump_json().encode()}
         names = [launch.name for launch in self._launches if self.by_alias.get(launch.alias)]
         for name in names:

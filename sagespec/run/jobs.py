@@ -46,10 +46,10 @@ class Jobs:
 
 @dataclass(frozen=True)
 class JobRun:
-    """One attempt at a job, begun by us or picked up, with everything that is known of it.
+    """One attempt at a job, started by us or picked up, with everything known about it.
 
-    launches: of the hosts, the master first. attempts: this one and those before it, as the store has them. caller:
-    whoever follows the job; their guard is asked before anything is written to the store.
+    launches: of the hosts, the master first. attempts: this one and those before it, as in the store. caller: whoever
+    follows the job; its guard is checked before anything is written to the store.
     """
 
     jobs: Jobs
@@ -69,7 +69,7 @@ class JobRun:
         self.report(EventKind.PROGRESS, text)
 
     def report(self, kind: EventKind, text: str, *, about: str = "") -> None:
-        """about: of one host; the job itself when left out."""
+        """about: a host; default: the job itself."""
         self.caller.report(Event(kind, about or str(self.job.address), text, action=RunJob.verb))
 
     def keep_going(self) -> None:

@@ -72,7 +72,7 @@ def final_values(series: Mapping[str, Sequence[Point]]) -> dict[str, float]:
 
 
 def latest_values(hosts: Iterable[FoundMetrics]) -> dict[str, float]:
-    """What each metric stands at now, over all hosts."""
+    """The current value of each metric, over all hosts."""
     return final_values(series_of(hosts, since=0.0))
 
 

@@ -35,10 +35,10 @@ from sagespec.state.manifest import JobStatus, Manifest
 
 
 def run_job(jobs: Jobs, job: DesiredJob, caller: Caller) -> None:
-    """Train `job`, or pick it up where it stands. WorldError when it ends without a model; its manifest says why.
+    """Train `job`, or pick it up where it is. WorldError if it ends without a model; its manifest says why.
 
-    The caller's guard is asked again after the hours a job may take: somebody else may have trained it meanwhile, and
-    their model is not to be overwritten.
+    The caller's guard is checked again at the end, as a job may take hours: someone else may have trained it by then,
+    and their model must not be overwritten.
     """
     attempts = Attempts(jobs.records, job)
     stop = StopRequests(jobs.records, job.address, attempts.manifest)
@@ -48,18 +48,18 @@ def run_job(jobs: Jobs, job: DesiredJob, caller: Caller) -> None:
         while manifest is None:
             manifest = _attempt(job_run(jobs, job, attempts, stop, caller))
     if attempts.is_kept or stop.request:
-        with suppress(WorldError):  # what is older than the manifest counts for nothing
+        with suppress(WorldError):  # records older than the manifest are ignored anyway
             jobs.records.forget(job.address)
     if manifest.status is not JobStatus.COMPLETED:
         raise WorldError(manifest.verdict, fix=f"see `sagespec logs {job.address}`")
 
 
 def _attempt(run: JobRun) -> Manifest | None:
-    """One attempt, begun or picked up; None when the platform ended it and another one is due."""
+    """One attempt, started or picked up; None if the platform ended it and another one is due."""
     if not run.containers.are_there() and (fault := begin(run)):
         return record_unstarted(run, fault)
     started = read_started(run)
-    if run.attempts.has_ended(started.attempt):  # its containers are left over
+    if run.attempts.has_ended(started.attempt):  # only its containers are left
         run.containers.remove()
         return None
     with tempfile.TemporaryDirectory(dir=run.jobs.scratch) as folder:
@@ -68,13 +68,13 @@ def _attempt(run: JobRun) -> Manifest | None:
 
 
 def note_wanted(jobs: Jobs, job: DesiredJob) -> None:
-    """Note that the job waits for its turn: max_wait counts from here."""
+    """Record that the job is waiting for its turn: max_wait counts from here."""
     if job.max_wait_seconds is not None:
         Attempts(jobs.records, job).want()
 
 
 def is_over(jobs: Jobs, job: DesiredJob) -> bool:
-    """Whether a job that waits for its turn needs none any more: it was stopped, or has waited too long.
+    """Whether a waiting job no longer needs its turn: it was stopped, or has waited too long.
 
     `run_job` then ends it at once.
     """

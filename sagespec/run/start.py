@@ -165,7 +165,7 @@ def _make_folders(runtime: Runtime, launches: Sequence[Launch], scratch: Path) -
 
 
 def _put_code(run: JobRun, code: DesiredCode) -> None:
-    """The script and the files beside it into every host's code/."""
+    """Copy the script and the files next to it into every host's code/."""
     with tempfile.TemporaryDirectory(dir=run.jobs.scratch) as scratch:
         folder = Path(scratch, "code")
         folder.mkdir()
@@ -181,7 +181,7 @@ def _put_code(run: JobRun, code: DesiredCode) -> None:
 
 
 def _start_host(run: JobRun, launch: Launch) -> None:
-    """Start one container; an engine that does not is asked again, as often as the job has retries."""
+    """Start one container; tries again on failure, as often as the job has retries."""
     pauses = islice(run.jobs.patience.pauses(), run.job.retries)
     for pause in chain(pauses, [None]):
         run.keep_going()

@@ -1,6 +1,6 @@
-"""Requests to stop a job: made by `sagespec stop`, kept in the store, seen by whoever carries the job out.
+"""Requests to stop a job: made by `sagespec stop`, kept in the store, seen by the process that follows the job.
 
-The store is the one place that every sagespec of a project sees, and where the request outlives whoever made it.
+The store is the one place that every sagespec process of a project sees, and where a request outlives its sender.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ REFRESH_EVERY_SECONDS = 1.0
 
 
 class StopAsked(Exception):
-    """A job that has not started yet is to end."""
+    """A job was asked to stop before it had started."""
 
 
 def ask_to_stop(records: Records, address: Address, by: str, manifest: Manifest | None) -> StopRequest:
-    """The request to stop a job: a new one, or the one that was made before. manifest: of the job, if it has one."""
+    """The request to stop a job: a new one, or the pending one if there is one. manifest: the job's, if it has one."""
     present = StopRequests(records, address, manifest)
     if present.refresh() and present.request:
         return present.request
     at = datetime.now(UTC)
-    if manifest:  # by another clock
+    if manifest:  # whose clock may differ
         at = max(at, manifest.ended_at + timedelta(milliseconds=1))
     request = StopRequest(by=by, at=at)
     records.write_stop_request(address, request)
@@ -37,7 +37,7 @@ def ask_to_stop(records: Records, address: Address, by: str, manifest: Manifest 
 
 
 class StopRequests:
-    """Whether somebody asked for a job to be stopped. A request older than its last manifest was answered by that."""
+    """Whether a job was asked to stop. A request older than the job's last manifest has already been answered."""
 
     def __init__(self, records: Records, address: Address, manifest: Manifest | None) -> None:
         self.request: StopRequest | None = None

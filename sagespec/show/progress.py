@@ -191,10 +191,10 @@ class _PlainReport:
 
 
 class _LiveReport(_PlainReport):
-    """Ended actions as lines that stay; below them one moving line for each action that runs.
+    """Finished actions as lines that stay; below them, one live line for each running action.
 
-    What is told is written by a thread of its own, ten times a second, so that a job that prints thousands of
-    lines waits for no terminal.
+    A separate thread writes reports ten times a second, so that a job that prints thousands of lines never waits
+    for the terminal.
     """
 
     def __init__(self, screen: Screen) -> None:

@@ -110,7 +110,7 @@ class Screen:
             self._write(self.out, self.paint(indent, *padded[:-1], last).rstrip())
 
     def clear(self) -> None:
-        """An empty terminal, to be written on anew."""
+        """Clear the terminal."""
         self.out.write("\x1b[H\x1b[2J")
 
     def document(self, value: object) -> None:
@@ -119,7 +119,7 @@ class Screen:
         self.out.flush()
 
     def record(self, value: object) -> None:
-        """One JSON object on a line of its own."""
+        """One JSON object on its own line."""
         self.out.write(json.dumps(value) + "\n")
         self.out.flush()
 
@@ -160,7 +160,7 @@ def clean(text: str) -> str:
 
 
 def harmless(line: str) -> str:
-    """A line that a GitHub runner does not take for one of its commands."""
+    """A line that a GitHub runner does not mistake for one of its commands."""
     if line.lstrip().startswith("::"):
         line = line.replace("::", ": :", 1)
     return line.replace("##[", "## [")

@@ -1,4 +1,4 @@
-"""The rows of `sagespec status`: the specs beside reality."""
+"""The rows of `sagespec status`: the specs compared with reality."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ENDPOINT_TONES = {
 
 
 def write_status(screen: Screen, status: Status, *, in_place: bool = False) -> None:
-    """Jobs and endpoints, the specs beside reality. in_place: over what is on the terminal now."""
+    """Jobs and endpoints, the specs compared with reality. in_place: replaces what is on the terminal."""
     if in_place and screen.live:
         screen.clear()
     if screen.format == "json":

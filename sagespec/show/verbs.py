@@ -40,7 +40,7 @@ def counts_text(plan: Plan) -> str:
 
 
 def verbs_text(verbs: Mapping[str, int], others: Mapping[str, int] = MappingProxyType({})) -> str:
-    """What actions of these verbs come to: '2 to start, 1 to route'; `others` are said behind it."""
+    """A summary of actions with these verbs: '2 to start, 1 to route'; `others` come last."""
     by_word = _by_word(verbs)
     words = [word for word in _COUNTED if by_word[word] and (word != "record" or len(verbs) == 1)]
     todo = ", ".join(f"{by_word[word]} to {word}" for word in words) or (

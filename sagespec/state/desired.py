@@ -127,7 +127,7 @@ class DesiredVariant:
     cpus: float | None
     memory: int | None
     hash: str  # over the fields of update class REPLACE
-    fields: Mapping[Update, Mapping[str, Any]] = field(repr=False)  # what is asked for, by what a change of it does
+    fields: Mapping[Update, Mapping[str, Any]] = field(repr=False)  # requested values, by what changing them does
     gpus: int = 0
 
     @property

@@ -17,10 +17,10 @@ _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def check_key(key: str, uri: str) -> str:
-    """`key` itself when it is a relative path that stays inside the store; WorldError otherwise.
+    """`key` itself if it is a relative path that stays inside the store; otherwise WorldError.
 
-    Names of inputs become files in a container, so what would leave its folder is refused here once, for
-    what is listed as well as for what is asked.
+    Names of inputs become files in a container, so names that would leave its folder are refused here, both when
+    listed and when requested.
     """
     parts = key.split("/")
     if _UNFIT.search(key) or any(part in ("", ".", "..") for part in parts):
@@ -42,34 +42,36 @@ def sha256_of(file: Path) -> str:
 
 
 def changed(key: str, uri: str) -> Conflict:
-    return Conflict(f"{uri}/{key} was changed or removed while it was read", fix="run again when nothing writes to it")
+    return Conflict(
+        f"{uri}/{key} was changed or removed while it was read", fix="run again when nothing is writing to it"
+    )
 
 
 def check_sha256(found: str, expected: str | None, *, key: str, uri: str) -> None:
-    """WorldError when an object's checksum is not the one that was recorded for it (None: nothing was)."""
+    """WorldError if an object's checksum is not the one recorded for it (None: none was recorded)."""
     if expected is not None and found != expected:
         raise WorldError(
             f"{uri}/{key} is damaged: its SHA-256 is {found}",
             why=f"{expected} was recorded when it was stored",
-            fix="restore it from a copy, or train it again under a new version number",
+            fix="restore it from a backup, or train it again under a new version number",
         )
 
 
 def missing(key: str, uri: str) -> WorldError:
-    return WorldError(f"{uri}/{key} is not there", fix="check the address; it may have been removed by hand")
+    return WorldError(f"{uri}/{key} does not exist", fix="check the address; it may have been removed by hand")
 
 
-OURS = ".sagespec-"  # begins the names of files that are ours alone and are never listed as objects
+OURS = ".sagespec-"  # prefix of our own files, which are never listed as objects
 
 
 def temporary_beside(file: Path) -> Path:
-    """A name of ours in the folder of `file` that nobody else has."""
+    """A unique name of ours in the folder of `file`."""
     return file.with_name(f"{OURS}{secrets.token_hex(8)}")
 
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A temporary path beside `file` that takes its place when the block ends well, and goes when it does not."""
+    """A temporary path next to `file`: replaces it if the block succeeds, and is removed if not."""
     with disk_problems(f"cannot write {file}"):
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_beside(file)

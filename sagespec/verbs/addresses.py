@@ -44,7 +44,7 @@ def resolve_address(text: str, known: Sequence[Address]) -> Address:
 
 
 def _find(text: str, known: Sequence[Address]) -> Address | None:
-    """The address written as `text`, if it is one and stands for something known."""
+    """The address written as `text`, if it is valid and refers to something known."""
     try:
         address = Address.parse(text)
     except ValueError:
@@ -55,7 +55,7 @@ def _find(text: str, known: Sequence[Address]) -> Address | None:
 
 
 def host_of(source: str) -> str:
-    """What tells the containers of one address apart: algo-1 of a job, stable#0 of an endpoint.
+    """What distinguishes the containers of one address: algo-1 for a job, stable#0 for an endpoint.
 
     >>> host_of("job/churn@3#0"), host_of("endpoint/churn/stable#1"), host_of("algo-1")
     ('algo-1', 'stable#1', 'algo-1')

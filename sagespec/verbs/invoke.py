@@ -26,7 +26,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Headers:
-    """What SageMaker's InvokeEndpoint takes beside the body; None is left out."""
+    """What SageMaker's InvokeEndpoint takes in addition to the body; None is not sent."""
 
     content_type: str = "text/csv"
     accept: str | None = None

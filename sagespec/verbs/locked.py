@@ -23,7 +23,7 @@ def locked(
     pause: Callable[[float], object] = time.sleep,
     say_runtime: bool = True,
 ) -> Iterator[ProjectLock]:
-    """Holds the lock; LockHeld when somebody else has it for longer than `wait_seconds`."""
+    """Holds the lock; LockHeld if another process keeps it for longer than `wait_seconds`."""
     _refuse_other_runtime(parts)
     if say_runtime:
         report_runtime(parts, report)

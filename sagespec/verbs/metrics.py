@@ -63,7 +63,7 @@ def _chosen(address: Address, found: Series, metric_names: Sequence[str], *, may
 
 
 def latest_metrics(parts: Parts, job: DesiredJob, observed: Observed) -> Mapping[str, float]:
-    """What the containers of a running job have printed lately, whoever follows it."""
+    """The latest metrics that the containers of a running job have printed, whichever process follows it."""
     containers = observed.containers_of(job.address)
     running = [c for c in containers if c.state is ContainerState.RUNNING and not c.address.is_companion]
     patterns = patterns_of(job, parts.metrics_of_builtins)

@@ -130,7 +130,7 @@ def refuse_partial_prune(parts: Parts, options: Options | None) -> None:
 
 
 def bare_snapshot(parts: Parts) -> tuple[Desired, Observed]:
-    """Reality beside no specs at all: what `destroy` is planned from."""
+    """Reality without any specs: what `destroy` is planned from."""
     return empty_desired(parts.settings), observe(parts.runtime, parts.gateway, parts.records, {})
 
 

@@ -1,7 +1,7 @@
-"""Finds the gateway a free port where sagespec.yaml names none and the usual one is another program's.
+"""Finds a free port for the gateway if sagespec.yaml sets none and the usual one is taken.
 
-Whoever runs the demo beside Jenkins, Tomcat or another demo gets endpoints, and is told where. A port that is set is
-kept: then the gateway fails to start and says who has it.
+The demo thus works beside Jenkins, Tomcat or another demo, and says where its endpoints are. A port that is set is
+kept: if it is taken, the gateway fails to start and reports what is using it.
 """
 
 from __future__ import annotations

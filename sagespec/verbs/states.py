@@ -1,6 +1,6 @@
-"""The rows of `sagespec status`: the specs beside reality, each job and endpoint with its state.
+"""The rows of `sagespec status`: the specs compared with reality, each job and endpoint with its state.
 
-Made by `verbs.status` from one snapshot, its plan and the gateway's counters; shown by `show`. Pure.
+Built by `verbs.status` from one snapshot, its plan and the gateway's counters; shown by `show`. Pure.
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ def job_state(
 
 
 def what_jobs_wait_for(desired: Desired, observed: Observed, plan: Plan) -> Mapping[Address, str]:
-    """Why jobs that could run do not, as far as it can be told from outside of the run that starts them: nothing
-    while no job runs."""
+    """Why jobs that could run do not, as far as this is visible outside the run that starts them: nothing while no
+    job is running."""
     to_run = {action.about: action.job for action in plan.actions if isinstance(action, RunJob)}
     held = {request.about: request for request in holders(observed.containers)}
     live = {container.address.whole for container in observed.containers if container.address.kind == "job"}

@@ -1,4 +1,4 @@
-"""The specs beside reality, from one snapshot, its plan and the gateway's counters."""
+"""The specs compared with reality, from one snapshot, its plan and the gateway's counters."""
 
 from __future__ import annotations
 

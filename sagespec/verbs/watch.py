@@ -20,7 +20,7 @@ LOCK_WAIT_OF_WATCH_SECONDS = 600.0  # somebody applies by hand: their turn first
 
 
 class Passes:
-    """The passes of one `watch`, each under settings read again. A retry is asked for once, by the first that acts."""
+    """The passes of one `watch`, each with freshly read settings. Only the first pass that acts requests a retry."""
 
     def __init__(self, parts: Parts, options: Options, report: Report, stop: threading.Event) -> None:
         self._parts, self._options, self._report, self._stop = parts, options, report, stop

@@ -320,7 +320,7 @@ def test_uploading_what_is_not_there_says_so(store: Store, tmp_path: Path) -> No
 
 
 def test_downloading_what_is_not_there_leaves_nothing(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(WorldError, match="is not there"):
+    with pytest.raises(WorldError, match="does not exist"):
         store.download("none", tmp_path / "in" / "back")
 
     assert not (tmp_path / "in" / "back").exists()

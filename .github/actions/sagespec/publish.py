@@ -114,7 +114,7 @@ def _call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
 
 
 def _refused(kind: str, why: str) -> int:
-    """The comment is a copy of the job summary, so the job goes on; an issue that fails must not pass unseen."""
+    """A failed comment is only a warning, as it copies the job summary; a failed issue must not go unnoticed."""
     if kind == "comment":
         print(f"::warning title=No comment on the pull request::{why}")
         return 0
