@@ -135,5 +135,5 @@ def history(given: Invocation, name: str | None) -> int:
 
     with given.project() as project:
         found = project.recorded(name)
-    write_history(given.screen, found.revisions, found.manifests)
+    write_history(given.screen, found)
     return DONE

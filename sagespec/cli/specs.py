@@ -52,7 +52,7 @@ def validate(given: Invocation) -> int:
 
     with given.project() as project:
         found = project.validate()
-    write_validated(given.screen, jobs=found.jobs, endpoints=found.endpoints, files=found.files, notes=found.notes)
+    write_validated(given.screen, found)
     return DONE
 
 

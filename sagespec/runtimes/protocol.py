@@ -34,6 +34,9 @@ class Check:
     detail: str
     fix: str = ""
 
+    def as_json(self) -> dict[str, object]:
+        return {"name": self.name, "ok": self.ok, "detail": self.detail, "fix": "" if self.ok else self.fix}
+
 
 @dataclass(frozen=True)
 class ImageInfo:
@@ -43,6 +46,9 @@ class ImageInfo:
     reference: str
     digest: str
     size: int = 0
+
+    def as_json(self) -> dict[str, object]:
+        return {"name": self.name, "reference": self.reference, "digest": self.digest, "size": self.size}
 
 
 Tell = Callable[[str], None]

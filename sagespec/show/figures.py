@@ -45,10 +45,6 @@ def when_text(at: datetime | None) -> str:
     return at.astimezone().strftime("%Y-%m-%d %H:%M") if at else "-"
 
 
-def iso(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None
-
-
 def commit_text(git: Git | None) -> str:
     return "-" if git is None else git.commit[:7] + ("+" if git.dirty else "")
 

@@ -15,17 +15,18 @@ if TYPE_CHECKING:
     from sagespec.runtimes.protocol import Check, ImageInfo
     from sagespec.state.addresses import Address
     from sagespec.state.manifest import Manifest
+    from sagespec.verbs.plan import Validated
 
 
-def write_validated(screen: Screen, *, jobs: int, endpoints: int, files: Sequence[str], notes: Sequence[str]) -> None:
+def write_validated(screen: Screen, found: Validated) -> None:
     """What `validate` found well."""
     if screen.format == "json":
-        found = {"jobs": jobs, "endpoints": endpoints, "files": list(files), "notes": list(notes)}
-        screen.document({"ok": True} | found)
+        screen.document(found.as_json())
         return
-    told = f"{counted(jobs, 'job')} and {counted(endpoints, 'endpoint')} in {counted(len(files), 'file')}"
+    files = counted(len(found.files), "file")
+    told = f"{counted(found.jobs, 'job')} and {counted(found.endpoints, 'endpoint')} in {files}"
     screen.line(("valid", "good"), f": {told}")
-    for note in notes:
+    for note in found.notes:
         screen.line(("note  ", "change"), note)
 
 
@@ -33,8 +34,7 @@ def write_checks(screen: Screen, checks: Sequence[Check]) -> None:
     """What `doctor` checked, with how to fix what failed."""
     bad = [check for check in checks if not check.ok]
     if screen.format == "json":
-        found = [{"name": c.name, "ok": c.ok, "detail": c.detail, "fix": "" if c.ok else c.fix} for c in checks]
-        screen.document({"ok": not bad, "checks": found})
+        screen.document({"ok": not bad, "checks": [check.as_json() for check in checks]})
         return
     rows: list[list[Cell]] = []
     for check in checks:
@@ -100,7 +100,7 @@ def write_version(screen: Screen, version: str, python: str) -> None:
 def write_images(screen: Screen, images: Sequence[ImageInfo], *, as_result: bool = False) -> None:
     """The built-in images, and whether the engine has them. as_result: in JSON, the last line behind events."""
     if screen.format == "json":
-        found = [{"name": i.name, "reference": i.reference, "digest": i.digest, "size": i.size} for i in images]
+        found = [image.as_json() for image in images]
         if as_result:
             screen.record({"event": "result", "ok": True, "images": found})
         else:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sagespec.errors import WorldError, did_you_mean
 from sagespec.parts import Parts
 from sagespec.state.addresses import Address, endpoint_address
 from sagespec.state.manifest import Manifest
 from sagespec.state.revision import Revision
+from sagespec.verbs.changes import rows_of
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,24 @@ class Recorded:
 
     revisions: Mapping[Address, tuple[Revision, ...]]
     manifests: tuple[Manifest, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The stable JSON form, documented in docs/commands.md."""
+        endpoints = [
+            {"address": str(address), "revisions": [row.as_json() for row in rows_of(revisions)]}
+            for address, revisions in self.revisions.items()
+        ]
+        return {"endpoints": endpoints, "jobs": [_manifest_as_json(manifest) for manifest in self.manifests]}
+
+
+def _manifest_as_json(manifest: Manifest) -> dict[str, Any]:
+    """A manifest less its environment, which may hold secrets; the store has it whole."""
+    kept = manifest.model_dump(mode="json", exclude={"spec", "key_fields", "project", "name", "version", "format"})
+    return {
+        "address": f"job/{manifest.name}@{manifest.version}",
+        "hyperparameters": manifest.spec.get("hyperparameters") or {},
+        **kept,
+    }
 
 
 def history(parts: Parts, endpoint_name: str) -> tuple[Revision, ...]:

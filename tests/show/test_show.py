@@ -37,6 +37,7 @@ from sagespec.show.verbs import VERBS
 from sagespec.state.addresses import GATEWAY, Address, endpoint_address, job_address
 from sagespec.state.manifest import Attempt, Git, JobStatus, Manifest
 from sagespec.state.revision import EndpointRecord, Revision, RevisionStatus
+from sagespec.verbs.history import Recorded
 from sagespec.verbs.states import EndpointState, EndpointWord, JobState, JobWord, Status, VariantState
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -469,13 +470,13 @@ def a_revision(number: int, status: RevisionStatus, weight: float, **fields: Any
 
 def test_history_derives_superseded_and_what_changed() -> None:
     git = Git(commit="5b2f01c99", dirty=True)
-    revisions = [
+    revisions = (
         a_revision(1, RevisionStatus.LIVE, 100, git=git),
         a_revision(2, RevisionStatus.ROLLED_BACK, 50, reason="too many errors"),
         a_revision(3, RevisionStatus.LIVE, 100),
-    ]
+    )
     screen = a_screen(format="json")
-    write_history(screen, {CHURN: revisions}, [])
+    write_history(screen, Recorded({CHURN: revisions}, ()))
     rows = json.loads(out(screen))["endpoints"][0]["revisions"]
     assert [(row["status"], row["changes"]) for row in rows] == [
         ("superseded", ["first"]),
@@ -483,7 +484,7 @@ def test_history_derives_superseded_and_what_changed() -> None:
         ("live", ["weight of stable 50 -> 100"]),
     ]
     text = a_screen()
-    write_history(text, {CHURN: revisions}, [])
+    write_history(text, Recorded({CHURN: revisions}, ()))
     assert "5b2f01c+" in out(text)
     assert "weight of stable 100 -> 50; too many errors" in out(text)
     assert "hunter" not in out(text) + out(screen)
@@ -491,9 +492,8 @@ def test_history_derives_superseded_and_what_changed() -> None:
 
 def test_a_removed_endpoint_has_nothing_live() -> None:
     screen = a_screen(format="json")
-    write_history(
-        screen, {CHURN: [a_revision(1, RevisionStatus.LIVE, 1), a_revision(2, RevisionStatus.REMOVED, 1)]}, []
-    )
+    revisions = (a_revision(1, RevisionStatus.LIVE, 1), a_revision(2, RevisionStatus.REMOVED, 1))
+    write_history(screen, Recorded({CHURN: revisions}, ()))
     rows = json.loads(out(screen))["endpoints"][0]["revisions"]
     assert [row["status"] for row in rows] == ["superseded", "removed"]
 
@@ -514,7 +514,7 @@ def test_a_jobs_history_tells_how_its_earlier_attempts_ended() -> None:
         ended_at=NOW,
         attempts=(first, last),
     )
-    write_history(screen, {}, [manifest])
+    write_history(screen, Recorded({}, (manifest,)))
     assert "  attempt 1        21 s, InternalServerError: killed\n" in out(screen)
     assert "attempt 2" not in out(screen)
 

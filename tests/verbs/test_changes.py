@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sagespec.show.history import record_changes
 from sagespec.state.revision import EndpointRecord, VariantRecord
+from sagespec.verbs.changes import record_changes
 
 CASES = sorted((Path(__file__).parents[1] / "cases" / "history").glob("*.yaml"))
 

@@ -1,0 +1,105 @@
+"""What became of each revision of an endpoint, and what it changed: the rows of `history`, as values.
+
+Works on records alone; `history` reads them from the store, `show` writes the rows for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sagespec.state.manifest import Record
+from sagespec.state.revision import EndpointRecord, Revision, VariantRecord
+
+
+@dataclass(frozen=True)
+class Row:
+    """One revision. status: its own, or superseded. changes: what it asked for that the one before did not."""
+
+    revision: Revision
+    status: str
+    changes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        revision = self.revision
+        return {
+            "number": revision.number,
+            "status": self.status,
+            "changes": list(self.changes),
+            "reason": revision.reason,
+            "git": revision.git.model_dump(mode="json", include={"commit", "dirty"}) if revision.git else None,
+            "started_at": revision.started_at.isoformat(),
+            "ended_at": revision.ended_at.isoformat() if revision.ended_at else None,
+        }
+
+
+def rows_of(revisions: Sequence[Revision]) -> list[Row]:
+    """A row for each of an endpoint's revisions, oldest first."""
+    known = zip(revisions, _statuses(revisions), _changes(revisions), strict=True)
+    return [Row(revision, status, tuple(changes)) for revision, status, changes in known]
+
+
+def _statuses(revisions: Sequence[Revision]) -> list[str]:
+    """Each revision's status; a live one that was followed by another, or by its removal, is superseded."""
+    followed = False
+    statuses = []
+    for revision in reversed(revisions):
+        status = revision.status.value
+        statuses.append("superseded" if status == "live" and followed else status)
+        followed = followed or status in ("live", "removed")
+    return statuses[::-1]
+
+
+def _changes(revisions: Sequence[Revision]) -> list[list[str]]:
+    """What each revision asked for that the one before did not; a removal asks for nothing new."""
+    before: EndpointRecord | None = None
+    changes = []
+    for revision in revisions:
+        changed = record_changes(before, revision.asked) if before else ["first"]
+        changes.append(changed if revision.status.value != "removed" else [])
+        before = revision.asked
+    return changes
+
+
+def record_changes(before: EndpointRecord, after: EndpointRecord) -> list[str]:
+    """What a person would say changed, field by field: 'weight of stable 90 -> 80'."""
+    old, new = ({variant.name: variant for variant in record.variants} for record in (before, after))
+    changes = []
+    for name in dict.fromkeys([*old, *new]):
+        if name not in new:
+            changes.append(f"no variant {name}")
+        elif name not in old:
+            changes.append(f"new variant {name} serving {new[name].model.text}")
+        else:
+            changes += _variant_changes(old[name], new[name])
+    changes += _field_changes("rollout.{}", before.rollout, after.rollout)
+    return changes + _field_changes("{}", before, after, without=("variants", "rollout"))
+
+
+def _variant_changes(old: VariantRecord, new: VariantRecord) -> list[str]:
+    changes = _field_changes(f"{{}} of {new.name}", old, new, without=("model", "environment"))
+    if old.environment != new.environment:  # its values may be secrets
+        changes.append(f"environment of {new.name} changed")
+    if old.model.text != new.model.text:
+        return [f"model of {new.name} {old.model.text} -> {new.model.text}", *changes]
+    if old.model.identity != new.model.identity:
+        return [f"content of the model of {new.name} changed", *changes]
+    return changes
+
+
+def _field_changes(label: str, old: Record, new: Record, *, without: Collection[str] = ()) -> list[str]:
+    """One text for each field that differs, in the order of the record."""
+    pairs = ((name, getattr(old, name), getattr(new, name)) for name in type(new).model_fields if name not in without)
+    return [f"{label.format(name)} {_value_text(a)} -> {_value_text(b)}" for name, a, b in pairs if a != b]
+
+
+def _value_text(value: object) -> str:
+    match value:
+        case None | "":
+            return "unset"
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+    return str(value)
