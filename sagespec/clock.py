@@ -20,7 +20,7 @@ class Clock(Protocol):
         """Seconds since some moment, for measuring: correcting the time of day does not change it."""
 
     def sleep(self, seconds: float, cancelled: threading.Event | None = None) -> bool:
-        """Let `seconds` pass, fewer when `cancelled` is set meanwhile; whether it is set."""
+        """Wait `seconds`, or less if `cancelled` is set meanwhile; whether it is set."""
 
 
 class RealClock:

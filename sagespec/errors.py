@@ -83,7 +83,7 @@ class WorldError(SagespecError):
 
 
 class InternalError(SagespecError):
-    """sagespec broke one of its own rules; please report it."""
+    """A bug in sagespec: one of its own rules was broken; please report it."""
 
 
 _FIXES = {

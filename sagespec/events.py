@@ -25,7 +25,7 @@ class EventKind(StrEnum):
     LOG = "log"  # a line a job's container printed
     FINISHED = "finished"  # an action ended well
     FAILED = "failed"
-    SKIPPED = "skipped"  # not begun, because something it waits for was not done, or on Ctrl-C
+    SKIPPED = "skipped"  # not started, because something it waits for was not done, or on Ctrl-C
     NOTE = "note"
     SETTLED = "settled"  # everything is up to date, or has failed
 

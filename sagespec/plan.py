@@ -78,7 +78,7 @@ class Cause:
 
 @dataclass(frozen=True, kw_only=True)
 class _Action:
-    """verb and about: what is done to what. subject: the fields that tell two such apart. after: ids it waits for."""
+    """verb and about: what is done to what. subject: fields that tell it from others. after: ids it waits for."""
 
     verb: ClassVar[str]
     subject: ClassVar[tuple[str, ...]] = ()
@@ -226,7 +226,7 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the plan does and refuses: two plans with one digest are the same decision."""
+        """SHA-256 of what the plan does and refuses: plans with the same digest are the same decision."""
         return hashlib.sha256(json.dumps(self._decided_as_json(), sort_keys=True).encode()).hexdigest()
 
     def of_specs(self) -> Plan:

@@ -55,7 +55,7 @@ def watch(
 
 
 def _pass(converge_once: Callable[[], Converged], report: Report, cause: str, *, after_failure: bool) -> bool:
-    """One pass; whether it failed in nothing. Wrong specs and a refusing world or disk are reported, not raised."""
+    """One pass; whether nothing in it failed. Wrong specs and errors of the world or disk are reported, not raised."""
     try:
         result = converge_once()
     except (SagespecError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Calls to an endpoint: what is sent, and the answer or the refusal in words."""
+"""Calls to an endpoint: the request, and the answer or error in words."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ CONNECT_SECONDS = 1.5  # long enough for a SYN that was lost and is sent again a
 IDLE_SECONDS = 1.5
 
 
-RETRIES = 2  # enough for two that die at once; a request that kills whoever reads it kills one more than this
+RETRIES = 2  # enough for two that die at once; a request that kills every instance it reaches kills one more than this
 
 
 PICKS = 100  # tries to find an instance that has not failed this request; the idle dead one looks the best
@@ -212,8 +212,8 @@ def _outlier_detection() -> dict[str, Any]:
 
 
 def _retry_policy() -> dict[str, Any]:
-    """Requests that got no answer at all are sent to another instance, so that one that is killed costs nobody
-    anything. A prediction changes nothing; an answer that has begun is never repeated."""
+    """Requests that got no answer at all are sent to another instance, so that killing one loses no request.
+    This is safe, as predictions change nothing; a request whose answer has begun is never repeated."""
     return {
         "retry_on": "connect-failure,refused-stream,reset",
         "num_retries": RETRIES,

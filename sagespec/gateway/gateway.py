@@ -248,7 +248,7 @@ class Gateway:
         return steps(old, new, invocation_seconds=self._invocation_seconds)
 
     def _await_version(self, document: EnvoyFile, rejected_before: int) -> None:
-        """Wait until Envoy runs what was written."""
+        """Wait until Envoy uses what was written."""
 
         def is_loaded() -> bool:
             versions, rejected = versions_from(*self._fetch(VERSIONS_PATH))
@@ -275,7 +275,7 @@ class Gateway:
             time.sleep(POLL_SECONDS)
 
     def _rejection(self) -> str:
-        """The end of what Envoy logs, which may first repeat all that it was given."""
+        """The end of Envoy's log, which may start by repeating its whole configuration."""
         time.sleep(LOG_DELAY_SECONDS)
         lines = list(self._runtime.logs(self._name, tail=1))
         return lines[-1].rpartition("rejected: ")[2].removeprefix(": ") if lines else "it does not say why"

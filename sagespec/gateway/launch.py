@@ -1,4 +1,4 @@
-"""The gateway's program, the hash that decides whether it is up to date, and the port where none is set.
+"""The gateway's program, the hash that decides whether it is up to date, and the port if none is set.
 
 A project whose sagespec.yaml names no port gets 8080, or the next free one. Nothing records which: the gateway's
 container carries the hash of its settings, and `port_from_hash` reads the port back from that.

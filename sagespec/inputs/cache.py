@@ -98,7 +98,7 @@ class Cache:
         """Link the object to its target, if it is here."""
         for place in self._places(one):
             try:
-                if place.stat().st_size != one.entry.size:  # a disk was full, or somebody wrote to it
+                if place.stat().st_size != one.entry.size:  # a full disk, or another program wrote to it
                     place.unlink(missing_ok=True)
                     continue
                 _link(place, one.target)
@@ -145,7 +145,7 @@ class Cache:
                 place = by_content if is_md5 else by_place
                 place.parent.mkdir(parents=True, exist_ok=True)
                 os.fchmod(file, 0o444)
-                _link(partial, one.target)  # before it can be found, so that nobody removes it as unused
+                _link(partial, one.target)  # before others can find it, so that it is not removed as unused
                 partial.rename(place)
                 journal.unlink(missing_ok=True)
                 return
@@ -173,7 +173,7 @@ class Cache:
             keep_going()
             part = _read(one, start, min(self._part_bytes, size - start), pause_seconds=self._pause_seconds)
             _write(file, part, start)
-            os.fsync(file)  # a note must not outlive what it tells of
+            os.fsync(file)  # a note must not outlive the data it is about
             os.write(notes, f"{start}\n".encode())
             progress(len(part))
 
@@ -190,13 +190,13 @@ class Cache:
         finally:
             for future in futures:
                 future.cancel()
-            wait(futures)  # nobody may write once the lock is let go
+            wait(futures)  # nothing may be written once the lock is released
             os.close(notes)
 
     # -- room
 
     def _make_room(self, needed: int) -> None:
-        """Remove what was used longest ago and by no job now, until `needed` more bytes fit, as far as that goes."""
+        """Remove the least recently used files that no job is using, until `needed` more bytes fit, if possible."""
         held = sorted(self._held())
         left = sum(size for _, size, _ in held) + needed
         for _, size, file in held:

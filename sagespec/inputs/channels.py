@@ -52,7 +52,7 @@ class Contents:
 
     @property
     def root(self) -> Path | None:
-        """The folder or file on this machine; None for what is in S3."""
+        """The folder or file on this machine; None for S3."""
         return Path(self.store.uri.removeprefix("file://")) if self.store.uri.startswith("file://") else None
 
     def file(self, entry: Entry) -> Path:

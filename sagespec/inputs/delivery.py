@@ -171,7 +171,7 @@ class Inputs:
         for _ in range(LISTINGS - 1):
             try:
                 return self._bring_once(fetch)
-            except Conflict:  # changed while it was fetched: what is there now counts
+            except Conflict:  # changed while it was fetched: use what is there now
                 for share in fetch.view.iterdir():
                     shutil.rmtree(share / fetch.channel.name, ignore_errors=True)
         return self._bring_once(fetch)

@@ -187,7 +187,7 @@ def _titled(model: type[SpecModel]) -> str:
 
 
 def _model_at(model: type[SpecModel], path: FieldPath) -> type[SpecModel] | None:
-    """The model of what stands at `path` in a document of kind `model`; None for maps, lists and scalars."""
+    """The model for `path` in a document of kind `model`; None for maps, lists and scalars."""
     annotation: Any = model
     for step in path:
         annotation = _bare(annotation)

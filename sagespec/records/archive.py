@@ -108,7 +108,7 @@ def unpack(file: Path, folder: Path, *, max_bytes: int, max_members: int = MAX_M
                 with disk_problems(f"cannot unpack {name!r} of {what}"):
                     _write(archive, member, folder / name)
         while bounded.read(CHUNK_BYTES):
-            pass  # gzip's checksum stands at the end, behind the last member
+            pass  # gzip's checksum is at the end, after the last member
 
 
 def is_gzip(file: Path) -> bool:

@@ -119,7 +119,7 @@ def _is_running(pid: int, process_started: str) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # somebody else's
+        pass  # another user's process
     return not process_started or _process_started(pid) in (process_started, None)
 
 

@@ -92,7 +92,7 @@ def _script(
     jobs: Mapping[Address, DesiredJob],
     facts: Facts,
 ) -> dict[str, str]:
-    """What tells a serving container which script is in its model's code/, as SageMaker's SDK does; {} for none."""
+    """The variables that name the script in the model's code/, as SageMaker's SDK sets them; {} for no script."""
     entry_point = variant.entry_point or ""
     if not entry_point and model.job:
         address = Address.parse(model.job)

@@ -36,7 +36,7 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
     else:
         field = "framework" if spec.framework else "algorithm"
         program = named_program(spec.framework or spec.algorithm, spec.image, field, item, facts)
-    if spec.algorithm and not trained:  # what is trained is beyond objection, also that of a later release
+    if spec.algorithm and not trained:  # trained jobs are never rejected, not even by a later release
         facts.problems.extend(_objections(spec, item, facts.images))
     channels = tuple(_channel(name, channel, spec, item, root) for name, channel in sorted(spec.channels.items()))
     code = _code(spec, item, trained, facts)

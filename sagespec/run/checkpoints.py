@@ -70,7 +70,7 @@ class Checkpoints:
         return len(hashes)
 
     def resume(self) -> None:
-        """Learn what the hosts were started with, and what is stored already."""
+        """Find out what the hosts were started with, and what is already stored."""
         there = next((launch for launch in self._launches if self._runtime.inspect(launch.name)), None)
         self._put_in = json.loads(self._runtime.read(there.name, PUT_IN_FILE) or b"{}") if there else {}
         self._known = {launch.alias: dict(self._put_in) for launch in self._launches}

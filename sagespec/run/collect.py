@@ -64,7 +64,7 @@ def record_unstarted(run: JobRun, fault: Fault) -> Manifest:
 
 
 def _close_attempt(run: JobRun, ended: Ended, verdict: Verdict, seconds: float) -> None:
-    """Keep the logs of an attempt that another follows, and make room for that one."""
+    """Keep the logs of an attempt that will be followed by another, and make room for it."""
     number = run.attempts.number
     logs = {host: _upload(run, f"logs/{host}.{number}.log", log.file) for host, log in ended.logs.items()}
     run.patiently(lambda: run.attempts.end(verdict.reason, seconds, logs))
@@ -108,7 +108,7 @@ def _store_results(run: JobRun, ended: Ended, ends: Sequence[HostEnd], verdict: 
         output = _pack(run, there, "output/data", ended.folder) if there else None
         if output and _has_members(output):
             artifacts["output"] = _upload(run, "output.tar.gz", output)
-    except UnfitMember as unfit:  # a verdict on what was made: to collect it again would end the same
+    except UnfitMember as unfit:  # a verdict on the output: collecting it again would end the same way
         verdict = Verdict(JobStatus.FAILED, Fault(FaultKind.ALGORITHM, unfit.problems[0].what))
     return _Results(verdict, artifacts, training_until, time.monotonic() - begun)
 

@@ -136,7 +136,7 @@ def _follow_log(run: JobRun, log: HostLog) -> None:
     instance = log.launch.address.instance if run.job.instances > 1 else None
     about = str(replace(run.job.address, instance=instance))
     try:
-        with log.file.open("w", encoding="utf-8", buffering=1) as file:  # whole lines, for whoever stops waiting
+        with log.file.open("w", encoding="utf-8", buffering=1) as file:  # whole lines, in case the wait is interrupted
             for at, line in _lines(run, log.launch.name):
                 file.write(line + "\n")
                 log.last_lines.append(line)

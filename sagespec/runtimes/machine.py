@@ -93,7 +93,7 @@ def visible(gpus: tuple[str, ...], asked: str | None) -> tuple[str, ...]:
 
 
 def choose_gpus(count: int, gpus: tuple[str, ...], taken: dict[str, str], who: str) -> tuple[str, ...]:
-    """The first `count` that nobody has. taken: holder by id. WorldError when there are too few."""
+    """The first `count` free GPUs. taken: holder by ID. WorldError if too few are free."""
     free = [gpu for gpu in gpus if gpu not in taken]
     if len(free) >= count:
         return tuple(free[:count])

@@ -27,7 +27,7 @@ class CannotStart(WorldError):
 
 @dataclass(frozen=True)
 class Check:
-    """One line of `sagespec doctor`: what was checked, whether it is all right, and how to fix it."""
+    """One line of `sagespec doctor`: what was checked, whether it passed, and how to fix it."""
 
     name: str
     ok: bool
@@ -105,7 +105,7 @@ class Runtime(Protocol):
         ...
 
     def base_dir(self, name: str) -> str:
-        """Where the container `name` sees its /opt/ml tree: '/opt/ml', or the folder that stands for it."""
+        """Where the container `name` sees its /opt/ml tree: '/opt/ml', or the folder used in its place."""
         ...
 
     def put(self, name: str, path: str, source: Path) -> None:

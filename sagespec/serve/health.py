@@ -62,7 +62,7 @@ def _why_given_up(action: AwaitHealthy, world: World, restarts_before: Mapping[s
     """Why waiting longer is useless, with the last lines the container said; '' while there is hope."""
     for name in action.containers:
         container = world.runtime.inspect(name)
-        if container is None:  # no verdict on what was asked: somebody removed it
+        if container is None:  # it was removed: that says nothing about its health
             raise WorldError(f"container {name} was removed before it was healthy", fix="apply again")
         crashes = container.restarts - restarts_before.get(name, 0)  # it may have had some in a long life
         if container.state is ContainerState.EXITED or crashes >= CRASHES_ALLOWED:

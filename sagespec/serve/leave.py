@@ -1,4 +1,4 @@
-"""Takes an instance out of service: drained first, then forgotten by the gateway, stopped and removed.
+"""Takes an instance out of service: drained, removed from the gateway, then stopped and removed.
 
 Called by `apply.effects` for a DrainInstance and a RemoveInstance.
 """

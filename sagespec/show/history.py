@@ -1,4 +1,4 @@
-"""The revisions of endpoints and the manifests of jobs: what was asked, when, from which commit."""
+"""The revisions of endpoints and the manifests of jobs: what was requested, when, from which commit."""
 
 from __future__ import annotations
 

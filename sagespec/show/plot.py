@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from sagespec.verbs.metrics import Series
 
 HEIGHT = 16  # lines of one drawing
-WIDTH = 80  # where nobody says how wide it may be
+WIDTH = 80  # if no width is given
 NARROWEST, WIDEST = 40, 140
 _COLOURS = {"cyan": "name", "orange": "change", "green": "good", "red": "bad"}  # plotext's, and the screen's tone
-_MARKS = "*o+x#@%&"  # what tells lines apart where there are no colours
+_MARKS = "*o+x#@%&"  # distinguish the lines without colours
 _BRAILLE = "⠤"
 _ASCII = str.maketrans("┌┐└┘├┤┬┴┼─│", "+++++++++-|")
 
 
 def write_series(screen: Screen, about: str, series: Series, *, in_place: bool = False) -> None:
-    """All series, one drawing below the other. in_place: over what is on the terminal now."""
+    """All series, one drawing below the other. in_place: replaces what is on the terminal."""
     if screen.format == "json":
         found = {name: [list(point) for point in points] for name, points in series.items()}
         screen.record({"address": about, "series": found})

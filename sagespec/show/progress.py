@@ -91,7 +91,7 @@ class _Running:
 
     @property
     def amount(self) -> str:
-        """'40 % of 1.2 GiB', or what is known of it."""
+        """'40 % of 1.2 GiB', or as much of that as is known."""
         if self.share is not None and self.total is not None:
             total = size_text(self.total) if self.unit == "bytes" else f"{self.total:g} {self.unit}".strip()
             return f"{self.share:.0%} of {total}".replace("%", " %")

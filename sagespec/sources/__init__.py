@@ -1,1 +1,1 @@
-"""Folders of your own: `files` (what is in one), `build` (what a build is sent of it)."""
+"""Folders of your own: `files` (what a folder contains), `build` (what of it is sent to a build)."""

@@ -34,7 +34,7 @@ class BuildFolder:
         return files_of(self.path, self._is_wanted)
 
     def hash(self) -> str:
-        """A hash of all that decides what is built, but for what the Dockerfile fetches."""
+        """A hash of everything that decides what is built, except for what the Dockerfile fetches."""
         if not self.path.is_dir():
             return hash_of(["missing", self.dockerfile, self.args])
         described = [fingerprint_of(self.path, self._is_wanted), self.dockerfile, self.args]
@@ -117,7 +117,7 @@ _TOKEN = re.compile(r"\*\*/?|\*|\?|\\.|\[[^]]*\]|.", re.DOTALL)
 
 
 def _expression(pattern: str) -> str:
-    """The regular expression that a pattern stands for: Go's filepath.Match, and ** for any number of folders."""
+    """A pattern as a regular expression: Go's filepath.Match, plus ** for any number of folders."""
 
     def translated(token: re.Match[str]) -> str:
         match token[0]:

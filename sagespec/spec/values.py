@@ -35,7 +35,7 @@ def name_shown(model: type[SpecModel]) -> str:
 
 
 def wrong(what: str, fix: str = "", at: tuple[str | int, ...] = ()) -> PydanticCustomError:
-    """A validation error whose text `load` shows as it stands, with `fix` as what to do about it.
+    """A validation error whose text `load` shows unchanged, with `fix` as what to do about it.
 
     `{written}` in `fix` stands for the value as the file has it. `at` is the place inside the
     validated value, e.g. ("variants", 1, "name") in an Endpoint.

@@ -1,1 +1,1 @@
-"""The two sides that are compared, `desired` and `observed`, and the values both are made of."""
+"""The two sides that are compared, `desired` and `observed`, and the values that both consist of."""

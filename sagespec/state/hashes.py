@@ -24,7 +24,7 @@ def hash_of(value: Any) -> str:
 
 
 def same_hash(wanted: str, live: str) -> bool:
-    """Whether `live` stands for what `wanted` asks; one of another format counts as the same.
+    """Whether `live` matches `wanted`; a hash in another format counts as the same.
 
     What a newer or older release made cannot be compared here, and replacing it on a guess would be
     the worse mistake.

@@ -1,8 +1,8 @@
-"""What the store keeps of a job: its `Manifest`, and what is remembered until it has one.
+"""What the store keeps for a job: its `Manifest`, and the records until it has one.
 
 These are pydantic models because later releases and people read them back. A manifest is the commit of a training
 job: it is written last, and once it says `completed` the job is never run again. Until a job has its manifest,
-`AttemptsRecord` says how often it was begun, and a `StopRequest` that somebody wants it to end.
+`AttemptsRecord` says how often it was started, and a `StopRequest` that it should stop.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class JobStatus(StrEnum):
 
 
 class Git(Record):
-    """The commit the spec was read at; `dirty` when the tree had changes beside it."""
+    """The commit the spec was read at; `dirty` if the tree had further changes."""
 
     commit: str
     dirty: bool

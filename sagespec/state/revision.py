@@ -37,7 +37,7 @@ class _AsGiven(Record):
 
 
 class ModelRecord(_AsGiven):
-    """The model of a variant: `job` or `uri` is set, the other is ''. identity: what tells two models apart."""
+    """The model of a variant: `job` or `uri` is set, the other is ''. identity: what distinguishes two models."""
 
     text: str = ""  # as written: churn@3, s3://…/model.tar.gz
     identity: str = ""
@@ -65,7 +65,7 @@ class VariantRecord(_AsGiven):
     gpus: int = 0  # given only where it is not 0
 
 
-# What a field of the record stands for in the spec, where the two differ in name: the update class is declared there.
+# The spec's field for a field of the record, if their names differ: the update class is declared there.
 _DECLARED_AT = {"program": "image", "cpus": "resources", "memory": "resources", "gpus": "resources"}
 _COUNTS_WHERE_USED = frozenset({"gpus"})  # came in a later release, whose hashes are those of the earlier ones
 

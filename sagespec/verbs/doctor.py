@@ -168,7 +168,7 @@ def _gateway_port(parts: Parts) -> Iterator[Check]:
 
 
 def _clock(parts: Parts) -> Iterator[Check]:
-    """Leases and time limits compare times: ours must be one with that of the disk, which may be a server's."""
+    """Leases and time limits compare times, so our clock must agree with the disk's, which may be a server's."""
     with tempfile.NamedTemporaryFile(dir=parts.scratch) as file:
         apart = abs(Path(file.name).stat().st_mtime - time.time())
     told = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC" + (

@@ -53,7 +53,7 @@ def _refuse_other_runtime(parts: Parts) -> None:
 
 
 def _sweep(parts: Parts) -> None:
-    """Throw away what a killed run left; nobody else uses the folder while the lock is held."""
+    """Delete what a killed run left; no other run uses the folder while we hold the lock."""
     for left in parts.scratch.iterdir():
         shutil.rmtree(left, ignore_errors=True)
     parts.inputs.sweep(parts.settings.name)

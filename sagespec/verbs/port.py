@@ -23,7 +23,7 @@ def avoid_taken_port(parts: Parts, report: Report) -> None:
         return
     free = next((other for other in USUAL_PORTS if not is_taken(host, other)), None)
     if free is None:
-        return  # the gateway says what is wrong when it cannot listen
+        return  # if the gateway cannot listen, it reports why
     parts.listen_on(free)
     holder = listener_on(port) or "another program"
     text = f"port {port} is taken by {holder}: the gateway listens on {free} (gateway.port in sagespec.yaml sets it)"

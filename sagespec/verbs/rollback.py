@@ -46,7 +46,7 @@ def rollback(
 
 
 def _without_its_own_refusal(converged: Converged, address: str) -> Converged:
-    """Every plan from now on refuses to put the endpoint's spec back: here that is what was asked for."""
+    """Every later plan refuses to put the endpoint's spec back; right after a rollback, that is intended."""
     refused = tuple(problem for problem in converged.plan.refused if problem.about != address)
     notes = converged.plan.notes
     if refused != converged.plan.refused:

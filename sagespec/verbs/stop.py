@@ -40,7 +40,7 @@ def stop(parts: Parts, address: Address, *, reason: str, report: Report, cancell
     while True:
         if manifest := _how_it_ended(parts, address, before):
             return manifest
-        with suppress(LockHeld):  # whoever has the lock sees the request, too
+        with suppress(LockHeld):  # the lock's holder sees the request, too
             _carry_out(parts, address, before, only_it, report=report, cancelled=leave)
         if not _how_it_ended(parts, address, before) and leave.wait(STOP_SEEN_EVERY_SECONDS):
             raise WorldError(f"{address} has not ended yet", why="the request stays, and is carried out without us")
@@ -59,7 +59,7 @@ def _carry_out(
         return only_it, snapshot(parts, check_paths=False)[1]
 
     with locked(parts, "stop", report, say_runtime=False) as lock:
-        # Whoever had the lock may have ended it, and forgotten the request: it would be run once more.
+        # The lock's holder may have ended the job and deleted the request: it would run once more.
         if not _how_it_ended(parts, address, before):
             # What failed before is over, and is not to be asked about again.
             converge(look, parts.world(), Options(retry=True), Caller(report, cancelled, lock.check))
@@ -85,6 +85,6 @@ def _refuse(parts: Parts, address: Address, wanted: Desired, observed: Observed,
         at = manifest.ended_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         raise WorldError(f"{address} is not running: it ended at {at} ({manifest.verdict.splitlines()[0]})")
     if not containers:
-        with suppress(LockHeld):  # by somebody who has it wait, or fetches its data
+        with suppress(LockHeld):  # held by a run in which it waits or fetches its data
             with project_lock(parts.store, parts.settings.name, command="stop"):
                 raise WorldError(f"{address} is neither running nor queued")

@@ -16,7 +16,7 @@ from sagespec.verbs.locked import locked, report_runtime
 from sagespec.verbs.plan import plan, snapshot
 from sagespec.verbs.port import avoid_taken_port
 
-LOCK_WAIT_OF_WATCH_SECONDS = 600.0  # somebody applies by hand: their turn first
+LOCK_WAIT_OF_WATCH_SECONDS = 600.0  # someone is applying by hand: they go first
 
 
 class Passes:

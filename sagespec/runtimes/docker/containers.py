@@ -22,7 +22,7 @@ from sagespec.state.observed import Container, ContainerState
 STATES = {
     "created": ContainerState.CREATED,
     "running": ContainerState.RUNNING,
-    "paused": ContainerState.RUNNING,  # by hand; its health check tells
+    "paused": ContainerState.RUNNING,  # paused by hand; its health check shows it
     "restarting": ContainerState.RESTARTING,
     "exited": ContainerState.EXITED,
     "dead": ContainerState.EXITED,  # a removal failed half-way; it can only be removed again
@@ -61,7 +61,7 @@ class Containers:
         return bool((details["Config"]["Labels"] or {}).get(LABEL_PROJECT) == self._project_name)
 
     def need(self, name: str) -> dict[str, Any]:
-        """Details of our container `name`. What is done to it is done by its id, which nobody else can take over."""
+        """Details of our container `name`. Actions use its ID, which no other container can get."""
         details = self.find(name)
         if details is None:
             raise WorldError(
@@ -120,7 +120,7 @@ class Containers:
         since, until = (datetime.fromisoformat(details["State"][at]).timestamp() for at in ("StartedAt", "FinishedAt"))
         events = self._engine.events(
             since=f"{since:.6f}",
-            until=f"{until + seconds_after_its_end:.6f}",  # by the engine's clock; for what is to come it waits
+            until=f"{until + seconds_after_its_end:.6f}",  # by the engine's clock; waits for later lines
             filters={"container": details["Id"], "event": kind},
             decode=True,
         )

@@ -29,7 +29,7 @@ _FIRST_ANSWER_SECONDS = 5.0
 def connect() -> Any:
     endpoint = engine_address()
     try:
-        if endpoint.startswith("unix://"):  # asked first, as the SDK would leave a socket that finds nobody open
+        if endpoint.startswith("unix://"):  # checked first, as the SDK would leave the socket open if nothing answers
             with socket.socket(socket.AF_UNIX) as first:
                 first.settimeout(_FIRST_ANSWER_SECONDS)
                 first.connect(endpoint.removeprefix("unix://"))

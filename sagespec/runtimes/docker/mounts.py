@@ -91,7 +91,7 @@ class Mounts:
         return [mount["Source"] for mount in mounts if mount["Type"] == "volume"]
 
     def remove(self, volumes: Iterable[str]) -> None:
-        """Those that no container names any more."""
+        """The ones that no container uses now."""
         for volume in volumes:
             with suppress(NotFound):
                 try:

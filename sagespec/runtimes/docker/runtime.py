@@ -365,7 +365,7 @@ class DockerRuntime:
         try:
             yield (str(event["Actor"]["Attributes"]["name"]) for event in stream)
         finally:
-            with suppress(DockerException):  # over ssh it cannot be closed while somebody waits for it
+            with suppress(DockerException):  # over ssh it cannot be closed while a thread waits for it
                 stream.close()
 
     # -- doctor ------------------------------------------------------------------------------------

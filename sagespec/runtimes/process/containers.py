@@ -177,14 +177,14 @@ class Containers:
         )
 
     def _note(self, name: str) -> str:
-        """Why the supervisor killed the program; '' when somebody else did."""
+        """Why the supervisor killed the program; '' if it did not."""
         try:
             return (self.folder / name / "note").read_text()
         except OSError:
             return ""
 
     def gpus_taken(self) -> dict[str, str]:
-        """Address of the container that has a GPU, by its id. An ended job has none any more."""
+        """Address of the container that has a GPU, by the GPU's ID. A job that has ended holds none."""
         return {
             gpu: str(record.launch.address)
             for record in self.records()
@@ -197,7 +197,7 @@ class Containers:
         return str(self.folder / name / "opt" / "ml")
 
     def inside(self, name: str, path: str) -> Path:
-        """Where the file lies that the container knows by a path relative to its /opt/ml."""
+        """The path of a file that is given relative to the container's /opt/ml."""
         relative = Path(os.path.normpath(path.lstrip("/")))
         if ".." in relative.parts:
             raise InternalError(f"{path} leads out of container {name}")

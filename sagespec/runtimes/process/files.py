@@ -34,7 +34,7 @@ def files_below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Pa
 
 
 def copy_folder(source: Path, target: Path, above: tuple[tuple[int, int], ...]) -> None:
-    """The content of `source` into `target`, beside what is there. `above`: the folders we are in, to see loops."""
+    """Copy the content of `source` into `target`, next to what is there. `above`: parent folders, to detect loops."""
     status = source.stat()
     here = (status.st_dev, status.st_ino)
     if here in above:
@@ -67,7 +67,7 @@ def tar_members(folder: Path) -> Iterator[bytes]:
     for path in sorted(folder.rglob("*")):
         try:
             member = tar.gettarinfo(path, path.relative_to(folder).as_posix())
-        except FileNotFoundError:  # a running program may remove what was there just now
+        except FileNotFoundError:  # a running program may have removed it just now
             continue
         if member is None:  # a socket
             continue

@@ -64,7 +64,7 @@ def kill_process(containers: Containers, record: Record) -> None:
     run = containers.run_of(name)
     if run is None or run.exit_code not in (None, shim.KILLED):
         return
-    # The supervisor itself was killed, so nobody may have cleaned up behind the program. Searched more than once:
+    # The supervisor itself was killed, so it may not have cleaned up after the program. Searched more than once:
     # a process that is being forked, or becomes another program at this moment, shows no mark.
     for _ in range(_SEARCHES):
         for pid in _processes_with(record.mark):

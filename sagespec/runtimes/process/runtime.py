@@ -12,7 +12,7 @@ ProcessRuntime, here, has the protocol's methods; what they do is beside it:
     programs.py     which program a launch runs, and whether it can run here
     environment.py  the variables that it starts with
     processes.py    processes: start, signal, kill
-    shim.py         the supervisor, a process of its own
+    shim.py         the supervisor, a separate process
     ports.py        free ports
     mounts.py       folders of this machine as links, and volumes
     files.py        files in and out of a container's folder
@@ -195,7 +195,7 @@ class ProcessRuntime:
             self._folder.rmdir()
 
     def _sweep(self) -> None:
-        """Delete what is left of removals that were killed halfway."""
+        """Finish removals that were killed halfway."""
         for gone in self._folder.glob(".gone-*"):
             delete_folder(gone)
 
@@ -235,7 +235,7 @@ class ProcessRuntime:
             yield bytes(2 * tarfile.BLOCKSIZE)
 
     def _place(self, name: str, path: str) -> Path:
-        """Where `path` lies on this machine; WorldError when there is no such container."""
+        """Where `path` is on this machine; WorldError if there is no such container."""
         self._containers.need(name)
         return self._containers.inside(name, path)
 
