@@ -37,7 +37,7 @@ def plan(given: Invocation, *, retry: bool, prune: bool, allow_empty: bool, exit
     Compares the specs with the engine and the store, and changes nothing. Fails when something in the specs is
     refused.
     """
-    from sagespec.show import write_plan
+    from sagespec.show.plan import write_plan
 
     with given.project() as project:
         found = project.plan(options_of(retry, prune, allow_empty))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +22,7 @@ from sagespec.cli.group import as_written
 from sagespec.errors import Problem, WorldError, did_you_mean
 
 if TYPE_CHECKING:
-    from sagespec.show import Screen
+    from sagespec.show.screen import Screen
     from sagespec.verbs.invoke import Answer
 
 Ask = Callable[[], "Answer"]
@@ -70,7 +69,7 @@ def ask_once(screen: Screen, endpoint_name: str, ask: Ask, known: Callable[[], I
 
 def ask_often(screen: Screen, ask: Ask, times: int) -> int:
     """How `times` answers spread over the variants."""
-    from sagespec.show import write_split
+    from sagespec.show.lists import write_split
 
     answers: dict[str, list[float]] = {}
     failed: dict[str, int] = {}
@@ -111,6 +110,8 @@ def _as_json(answer: Answer, milliseconds: float) -> dict[str, object]:
 
 def _refusal(endpoint_name: str, answer: Answer, known: Callable[[], Iterable[str]]) -> Problem:
     """An error of SageMaker's runtime, or anything else that is not 2xx."""
+    import json
+
     told: Mapping[str, Any] = {}
     with suppress(ValueError):
         parsed = json.loads(answer.body)

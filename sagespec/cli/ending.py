@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def end_with(given: Invocation, converged: Converged, begun: float, **words: Any) -> int:
-    from sagespec.show import write_converged
+    from sagespec.show.ending import write_converged
 
     write_converged(given.screen, converged, time.monotonic() - begun, **words)
     if converged.cancelled:

@@ -20,7 +20,7 @@ from sagespec.errors import InternalError, Problem, SagespecError
 
 if TYPE_CHECKING:
     from sagespec.project import Project
-    from sagespec.show import Screen
+    from sagespec.show.screen import Screen
 
 DONE, FAILED, CHANGES, WRONG_USAGE, STOPPED, READER_GONE = 0, 1, 2, 64, 130, 141
 
@@ -74,7 +74,7 @@ class Invocation:
 
     @property
     def screen(self) -> Screen:
-        from sagespec.show import Screen
+        from sagespec.show.screen import Screen
 
         screen = replace(Screen.here("text" if self.output == "plain" else self.output), root=self.root)
         return replace(screen, colour=False, live=False, width=None) if self.output == "plain" else screen
@@ -133,14 +133,14 @@ def _exit_code(given: Invocation, command: Callable[[], int]) -> int:
 
 
 def _failed(given: Invocation, problems: tuple[Problem, ...]) -> int:
-    from sagespec.show import write_problems
+    from sagespec.show.problems import write_problems
 
     write_problems(given.screen, problems)
     return FAILED
 
 
 def _bug(given: Invocation, error: Exception) -> int:
-    from sagespec.show import write_bug
+    from sagespec.show.problems import write_bug
 
     write_bug(given.screen, error, given.debug)
     return FAILED

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @takes_common_options()
 def status(given: Invocation, again: bool) -> int:
     """Show each spec with its actual state."""
-    from sagespec.show import write_status
+    from sagespec.show.status import write_status
 
     with given.project() as project:
         write_status(given.screen, project.status(), in_place=again)
@@ -79,7 +79,7 @@ def logs(
     churn@3, churn, churn/candidate.
     """
     _check_plot(metrics, follow=follow, plot=plot, png=png)
-    from sagespec.show import write_log_line
+    from sagespec.show.lists import write_log_line
 
     with given.project() as project:
         found = project.resolve_address(address)
@@ -104,7 +104,7 @@ def _check_plot(metrics: Sequence[str], *, follow: bool, plot: bool, png: Path |
 def _plot(
     given: Invocation, project: Project, job: Address, metrics: Sequence[str], *, follow: bool, png: Path | None
 ) -> int:
-    from sagespec.show import write_png, write_series
+    from sagespec.show.plot import write_png, write_series
 
     for series in project.series(job, metrics, follow=follow):
         if png:
@@ -131,7 +131,7 @@ def history(given: Invocation, name: str | None) -> int:
 
     What was asked for, when, from which commit, what changed, and how it ended.
     """
-    from sagespec.show import write_history
+    from sagespec.show.history import write_history
 
     with given.project() as project:
         found = project.recorded(name)

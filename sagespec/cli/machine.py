@@ -33,7 +33,7 @@ def images() -> None:
 @takes_common_options()
 def list_images(given: Invocation) -> int:
     """Show the built-in images, and whether the engine has them."""
-    from sagespec.show import write_images
+    from sagespec.show.lists import write_images
 
     with given.project() as project:
         write_images(given.screen, project.image_infos())
@@ -55,7 +55,8 @@ def build_images(given: Invocation, names: tuple[str, ...]) -> int:
 
     apply does this automatically for the images it needs.
     """
-    from sagespec.show import reporting, write_images
+    from sagespec.show.lists import write_images
+    from sagespec.show.progress import reporting
 
     with given.project() as project:
         with reporting(given.screen) as report:
@@ -77,7 +78,7 @@ def doctor(given: Invocation) -> int:
     Works outside a project too.
     """
     from sagespec.project import Project
-    from sagespec.show import write_checks
+    from sagespec.show.lists import write_checks
 
     try:
         project = given.project()
@@ -112,7 +113,7 @@ def completion(shell: str) -> int:
 @takes_common_options()
 def version(given: Invocation) -> int:
     """Print the versions of sagespec and Python."""
-    from sagespec.show import write_version
+    from sagespec.show.lists import write_version
 
     write_version(given.screen, __version__, sys.version.split()[0])
     return DONE

@@ -14,7 +14,7 @@ from sagespec.cli.given import STOPPED
 from sagespec.events import Event, EventKind, Report
 
 if TYPE_CHECKING:
-    from sagespec.show import Screen
+    from sagespec.show.screen import Screen
 
 JOBS_CONTINUE = "Running jobs continue; the next `sagespec apply` picks them up."
 
@@ -22,7 +22,7 @@ JOBS_CONTINUE = "Running jobs continue; the next `sagespec apply` picks them up.
 @contextmanager
 def stoppable(screen: Screen, then: str = JOBS_CONTINUE, *, begun: bool = False) -> Iterator[Interrupt]:
     """A run whose events are shown and which a signal can end in good order."""
-    from sagespec.show import reporting
+    from sagespec.show.progress import reporting
 
     with reporting(screen) as report, Interrupt(report, then, begun=begun) as interrupt:
         yield interrupt

@@ -27,7 +27,7 @@ def init(given: Invocation, target: Path) -> int:
 
     Never overwrites a file.
     """
-    from sagespec.show import write_created
+    from sagespec.show.lists import write_created
     from sagespec.verbs.init import init as write_project
 
     folder = given.folder / target
@@ -48,7 +48,7 @@ def validate(given: Invocation) -> int:
 
     Reports every problem in every file at once, with its location and a fix. Changes nothing.
     """
-    from sagespec.show import write_validated
+    from sagespec.show.lists import write_validated
 
     with given.project() as project:
         found = project.validate()

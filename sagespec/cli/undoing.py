@@ -76,7 +76,7 @@ def stop(given: Invocation, address: str, reason: str) -> int:
     the waiting, not the stop.
     """
     from sagespec.cli.signals import stoppable
-    from sagespec.show import write_stopped
+    from sagespec.show.lists import write_stopped
 
     with given.project() as project:
         found = project.resolve_address(address, kind="job")
@@ -102,7 +102,7 @@ def destroy(given: Invocation, yes: bool, wait_seconds: float) -> int:
     without training.
     """
     from sagespec.cli.signals import stoppable
-    from sagespec.show import write_plan
+    from sagespec.show.plan import write_plan
 
     screen = given.screen
     with given.project() as project:
@@ -138,7 +138,7 @@ def unlock(given: Invocation, lock_id: str) -> int:
     Rarely needed: a lock is taken over automatically when its process died on this machine, or has not renewed it for
     two minutes. `sagespec doctor` shows the holder and the id.
     """
-    from sagespec.show import write_unlocked
+    from sagespec.show.lists import write_unlocked
 
     with given.project() as project:
         holder = project.unlock(lock_id)

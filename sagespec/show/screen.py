@@ -6,12 +6,9 @@ cursor nor give commands to a GitHub runner.
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import sys
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
@@ -62,7 +59,7 @@ class Screen:
             err=sys.stderr,
             colour=(terminal or forced) and not environment.get("NO_COLOR"),
             live=terminal and form == "text",
-            width=shutil.get_terminal_size().columns if terminal else None,
+            width=_columns() if terminal else None,
             github=environment.get("GITHUB_ACTIONS") == "true",
             unicode=_can_write(sys.stdout, "✓✗━…⠋"),
         )
@@ -115,12 +112,16 @@ class Screen:
 
     def document(self, value: object) -> None:
         """One JSON document over several lines."""
-        self.out.write(json.dumps(value, indent=2) + "\n")
-        self.out.flush()
+        self._write_json(value, indent=2)
 
     def record(self, value: object) -> None:
         """One JSON object on its own line."""
-        self.out.write(json.dumps(value) + "\n")
+        self._write_json(value)
+
+    def _write_json(self, value: object, indent: int | None = None) -> None:
+        import json
+
+        self.out.write(json.dumps(value, indent=indent) + "\n")
         self.out.flush()
 
 
@@ -135,11 +136,19 @@ def hanging(text: str, start: int, width: int | None, *, indent: int | None = No
     first, *others = text.split("\n")
     lines = [" " * start + first, *(" " * indent + line for line in others)]
     if width is not None and width - indent >= NARROWEST:
+        import textwrap
+
         wrapper = textwrap.TextWrapper(
             width, subsequent_indent=" " * indent, break_on_hyphens=False, break_long_words=False
         )
         lines = [part for line in lines for part in wrapper.wrap(line) or [""]]
     return "\n".join(lines)[start:]
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def _can_write(stream: TextIO, text: str) -> bool:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from sagespec.errors import WorldError
-from sagespec.show import Screen, write_png, write_series
+from sagespec.show.plot import write_png, write_series
+from sagespec.show.screen import Screen
 from tests.scenarios.specs import job
 from tests.scenarios.workspace import Workspace, wait_until
 
@@ -89,7 +90,7 @@ def test_without_matplotlib_one_line_says_what_to_install(tmp_path: Path) -> Non
 import sys
 sys.modules["matplotlib"] = sys.modules["matplotlib.figure"] = None
 from pathlib import Path
-from sagespec.show import write_png
+from sagespec.show.plot import write_png
 write_png(Path({str(tmp_path)!r}, "x.png"), "job/a@1", {{"loss": [(0.0, 1.0)]}})
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -19,20 +19,15 @@ from sagespec.errors import Origin, Problem
 from sagespec.events import Event, EventKind, Outcome, Report, Result
 from sagespec.plan import Action, Cause, Change, Plan, Reason, RemoveInstance, RunJob, SetRoutes, StartGateway
 from sagespec.runtimes.protocol import Check
-from sagespec.show import (
-    Screen,
-    reporting,
-    write_bug,
-    write_checks,
-    write_converged,
-    write_history,
-    write_plan,
-    write_problems,
-    write_status,
-)
+from sagespec.show.ending import write_converged
+from sagespec.show.history import write_history
+from sagespec.show.lists import write_checks
 from sagespec.show.markdown import MARKDOWN_LIMIT
-from sagespec.show.screen import clean, hanging
-from sagespec.show.status import ENDPOINT_TONES, JOB_TONES
+from sagespec.show.plan import write_plan
+from sagespec.show.problems import write_bug, write_problems
+from sagespec.show.progress import reporting
+from sagespec.show.screen import Screen, clean, hanging
+from sagespec.show.status import ENDPOINT_TONES, JOB_TONES, write_status
 from sagespec.show.verbs import VERBS
 from sagespec.state.addresses import GATEWAY, Address, endpoint_address, job_address
 from sagespec.state.manifest import Attempt, Git, JobStatus, Manifest

@@ -24,7 +24,8 @@ import yaml
 
 from sagespec.cli.given import CHANGES, DONE, FAILED
 from sagespec.plan import Plan
-from sagespec.show import Format, Screen, write_plan
+from sagespec.show.plan import write_plan
+from sagespec.show.screen import Format, Screen
 
 ROOT = Path(__file__).parents[2]
 ACTION = ROOT / ".github" / "actions" / "sagespec"
