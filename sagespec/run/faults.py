@@ -47,12 +47,17 @@ class HostEnd:
 class Ending(BaseModel):
     """Why we stopped a job's hosts, kept in its containers so that whoever follows it next reaches the same verdict.
 
-    fault: of the stop, or of the feeders; None if a host had ended in a way that made the others useless.
+    reason: the text of the stop's fault, or of the feeders'; '' if a host had ended in a way that made the others
+    useless. The field is the same in every release, so an upgrade in the grace period loses no verdict.
     by_themselves: the hosts that had already ended on their own.
     """
 
-    fault: Fault | None = None
+    reason: str = ""
     by_themselves: tuple[str, ...] = ()
+
+    @property
+    def fault(self) -> Fault | None:
+        return (Fault.read(self.reason) or Fault(FaultKind.OTHER, self.reason)) if self.reason else None
 
 
 @dataclass(frozen=True)

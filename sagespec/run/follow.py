@@ -96,7 +96,7 @@ def _wait(run: JobRun, deadline: _Deadline) -> Ending | None:
             if ending:
                 if ending.fault:
                     run.note(f"{ending.fault}; SIGTERM, then up to {STOP_GRACE_SECONDS:g} s")
-                run.patiently(partial(containers.stop, ending))
+                run.patiently_whoever_holds_it(partial(containers.stop, ending))
                 continue
         if run.caller.cancelled.wait(POLL_EVERY_SECONDS):
             raise Cancelled("it keeps running; `sagespec apply` picks it up again")
@@ -106,11 +106,11 @@ def _reason_to_stop(run: JobRun, deadline: _Deadline) -> Ending | None:
     containers = run.containers
     # The feeder's fault first: a host may end, even well, because its pipe broke off.
     if containers.feeders_fault:
-        return Ending(fault=containers.feeders_fault, by_themselves=containers.ended)
+        return Ending(reason=str(containers.feeders_fault), by_themselves=containers.ended)
     if containers.have_all_ended:
         return None
     if fault := run.stop.fault or (deadline.fault if time.time() > deadline.at else None):
-        return Ending(fault=fault, by_themselves=containers.ended)
+        return Ending(reason=str(fault), by_themselves=containers.ended)
     return Ending(by_themselves=containers.ended) if containers.have_failed else None
 
 

@@ -20,7 +20,7 @@ from sagespec.state.faults import Fault
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Container, ContainerState
 
-ENDING_FILE = "input/config/sagespec-stopped.json"
+ENDING_FILE = "input/config/sagespec-ending.json"
 RECOVERY_SECONDS = 10.0  # that an engine which answers again takes to find out what became of its containers
 
 

@@ -86,7 +86,11 @@ class JobRun:
             self.caller.guard()
             return do()
 
-        return patiently(do_if_still_ours, self.jobs.patience, note=self.note, cancelled=self.caller.cancelled)
+        return self.patiently_whoever_holds_it(do_if_still_ours)
+
+    def patiently_whoever_holds_it(self, do: Callable[[], T]) -> T:
+        """The same with or without the lock: a job that has to stop is stopped, whoever collects it then."""
+        return patiently(do, self.jobs.patience, note=self.note, cancelled=self.caller.cancelled)
 
 
 def job_run(jobs: Jobs, job: DesiredJob, attempts: Attempts, stop: StopRequests, caller: Caller) -> JobRun:

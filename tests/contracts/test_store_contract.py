@@ -599,7 +599,7 @@ def test_a_file_cannot_be_a_store_nor_an_unknown_scheme(tmp_path: Path) -> None:
 
     with pytest.raises(WorldError, match="is a file; a store is a folder"):
         open_store(str(tmp_path / "file"))
-    with pytest.raises(WorldError, match=r"gs://bucket/x is not a place .*\n.*fix  use s3://"):
+    with pytest.raises(WorldError, match=r"gs://bucket/x is not an address of a store.*\n.*fix  use s3://"):
         open_store("gs://bucket/x")
 
 

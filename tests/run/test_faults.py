@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -79,13 +80,13 @@ CASES = {
     ),
     "stopped by us": (
         [ended(137)],
-        Ending(fault=Fault(FaultKind.MAX_RUNTIME, "x")),
+        Ending(reason=str(Fault(FaultKind.MAX_RUNTIME, "x"))),
         JobStatus.STOPPED,
         "MaxRuntimeExceeded: x",
     ),
     "its feeder": (
         [ended(0)],
-        Ending(fault=Fault(FaultKind.INTERNAL, "fed no more")),
+        Ending(reason=str(Fault(FaultKind.INTERNAL, "fed no more"))),
         FAILED,
         "InternalServerError: fed",
     ),
@@ -114,5 +115,20 @@ def test_the_text_of_a_fault_is_read_back_as_it_was(kind: FaultKind) -> None:
 
 
 def test_the_note_of_a_stop_is_read_back_as_it_was() -> None:
-    ending = Ending(fault=Fault(FaultKind.STOPPED, "asked for by ada on build-7"), by_themselves=("algo-1",))
+    ending = Ending(reason=str(Fault(FaultKind.STOPPED, "asked for by ada on build-7")), by_themselves=("algo-1",))
     assert Ending.model_validate_json(ending.model_dump_json()) == ending
+
+
+@pytest.mark.parametrize(
+    ("reason", "fault"),
+    [
+        ("", None),
+        ("Stopped: asked for by ada on build-7", Fault(FaultKind.STOPPED, "asked for by ada on build-7")),
+        ("the feeder exited with code 1", Fault(FaultKind.OTHER, "the feeder exited with code 1")),
+    ],
+)
+def test_the_note_of_a_stop_has_the_same_bytes_in_every_release(reason: str, fault: Fault | None) -> None:
+    noted = json.dumps({"reason": reason, "by_themselves": ["algo-1"]}, separators=(",", ":"))
+    ending = Ending.model_validate_json(noted)
+    assert (ending.fault, ending.by_themselves) == (fault, ("algo-1",))
+    assert ending.model_dump_json() == noted
