@@ -14,34 +14,15 @@ from typing import Any
 from sagespec.state.desired import DesiredChannel, DesiredJob
 
 LARGEST_BODY_BYTES = 25 * 2**20  # of a request to an endpoint; images/gateway enforces it
-
-
 MASTER_PORT = 7777  # what SageMaker's own drivers use for torchrun and the like
-
-
 INSTANCE_TYPE = "local"
-
-
 NETWORK_INTERFACE = "eth0"
-
-
 REGION = "us-east-1"
-
-
 ACCOUNT = "000000000000"
-
-
 LOG_LEVEL = 20  # logging.INFO, what SageMaker's SDK asks for
-
-
 CODE_FOLDER = "code"  # where the toolkits expect the user's scripts
-
-
 FOLDERS = ("input/data", "model", "output/data")  # there before a program starts, so that it need not make them
-
-
 LONGEST_VARIABLE = 128 * 1024 - 1  # characters with the name; one more and Linux starts no program with it
-
 
 # Hyperparameters of the toolkit's own that it keeps from scripts and from SM_FRAMEWORK_PARAMS (its params.py).
 _TOOLKIT_OWN = frozenset(
@@ -51,14 +32,8 @@ _TOOLKIT_OWN = frozenset(
         *("default_user_module_name", "_tuning_objective_metric"),
     }
 )
-
-
 STOP_GRACE_SECONDS = 120.0  # between SIGTERM and SIGKILL of a training container
-
-
 SERVE_GRACE_SECONDS = 30.0  # the same for a serving one
-
-
 FAILURE_REASON_LENGTH = 1024  # characters of output/failure that become the FailureReason
 
 

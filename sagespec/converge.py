@@ -1,6 +1,6 @@
 """Observe, reconcile, apply, until nothing is left to do or what is left has failed.
 
-Called by `project` for apply, destroy and rollback, and by `watch` on every wake. Each pass starts from
+Called by `verbs` for apply, destroy and rollback, and by `watch` on every wake. Each pass starts from
 a fresh snapshot, so what went wrong in one (a revision that failed) is cleared up in the next.
 """
 

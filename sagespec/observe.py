@@ -1,6 +1,6 @@
 """One cheap snapshot of what is there: containers, routes, manifests, revisions.
 
-Called by `project` before every `reconcile`. One list call to the engine, one question to the gateway,
+Called by `verbs` before every `reconcile`. One list call to the engine, one question to the gateway,
 and the few small records of the store that can matter. Changes nothing.
 """
 

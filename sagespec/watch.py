@@ -1,6 +1,6 @@
 """The loop that keeps reality up to date with the specs: woken by files, by the engine, and by a timer.
 
-Called by `project`. What woke it does not matter to what is done: each pass looks at everything again.
+Called by `verbs`. What woke it does not matter to what is done: each pass looks at everything again.
 Passes that find nothing to do say nothing. After a pass that failed the next one waits, longer each
 time, so that a broken thing is not hammered; an edited spec ends the wait at once.
 """

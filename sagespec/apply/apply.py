@@ -18,16 +18,11 @@ from sagespec.apply.effects import carry_out
 from sagespec.apply.waiting import Waiting
 from sagespec.errors import Cancelled, InternalError, SagespecError
 from sagespec.events import Caller, Event, EventKind, Outcome, Report, Result
-from sagespec.plan import (
-    Action,
-    Plan,
-)
+from sagespec.plan import Action, Plan
 from sagespec.state.observed import Capacity
 from sagespec.world import World
 
 PARALLEL_ACTIONS = 8
-
-
 SIGNALS_SEEN_EVERY_SECONDS = 0.5
 
 

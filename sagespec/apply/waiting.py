@@ -12,12 +12,7 @@ from contextlib import suppress
 
 from sagespec.errors import WorldError
 from sagespec.events import Event, EventKind, Report
-from sagespec.plan import (
-    Action,
-    Plan,
-    Reason,
-    RunJob,
-)
+from sagespec.plan import Action, Plan, Reason, RunJob
 from sagespec.reconcile.turns import Request, holders, needs_of, turns
 from sagespec.run.run import is_over, note_wanted
 from sagespec.state.addresses import Address

@@ -12,12 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from sagespec.cli.completing import complete_endpoint
-from sagespec.cli.given import (
-    DONE,
-    FAILED,
-    Invocation,
-    takes_common_options,
-)
+from sagespec.cli.given import DONE, FAILED, Invocation, takes_common_options
 from sagespec.cli.group import as_written
 from sagespec.errors import Problem, WorldError, did_you_mean
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from sagespec.cli.given import (
-    DONE,
-    FAILED,
-    STOPPED,
-    Invocation,
-)
+from sagespec.cli.given import DONE, FAILED, STOPPED, Invocation
 
 if TYPE_CHECKING:
     from sagespec.converge import Converged

@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sagespec.cli.completing import complete_address
-from sagespec.cli.given import (
-    DONE,
-    Invocation,
-    takes_common_options,
-)
+from sagespec.cli.given import DONE, Invocation, takes_common_options
 from sagespec.cli.group import as_written
 
 if TYPE_CHECKING:

@@ -8,12 +8,7 @@ import click
 
 from sagespec import __version__
 from sagespec.cli.completing import complete_builtin
-from sagespec.cli.given import (
-    DONE,
-    FAILED,
-    Invocation,
-    takes_common_options,
-)
+from sagespec.cli.given import DONE, FAILED, Invocation, takes_common_options
 from sagespec.cli.group import InOrder, as_written
 from sagespec.errors import SagespecError
 

@@ -21,14 +21,8 @@ def parse_seconds(_context: click.Context, _parameter: click.Parameter, text: st
 
 
 RETRY = click.option("--retry", is_flag=True, help="Try failed jobs and revisions again.")
-
-
 PRUNE = click.option("--prune", is_flag=True, help="Remove endpoints and running jobs that are no longer in any spec.")
-
-
 ALLOW_EMPTY = click.option("--allow-empty", is_flag=True, help="Let --prune remove everything when no specs are left.")
-
-
 WAIT = click.option(
     "--wait",
     "wait_seconds",

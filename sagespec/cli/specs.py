@@ -6,11 +6,7 @@ from pathlib import Path
 
 import click
 
-from sagespec.cli.given import (
-    DONE,
-    Invocation,
-    takes_common_options,
-)
+from sagespec.cli.given import DONE, Invocation, takes_common_options
 from sagespec.cli.group import as_written
 
 

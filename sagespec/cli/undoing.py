@@ -9,12 +9,7 @@ import click
 
 from sagespec.cli.completing import complete_endpoint, complete_job
 from sagespec.cli.ending import end_with
-from sagespec.cli.given import (
-    DONE,
-    FAILED,
-    Invocation,
-    takes_common_options,
-)
+from sagespec.cli.given import DONE, FAILED, Invocation, takes_common_options
 from sagespec.cli.group import as_written
 from sagespec.cli.options import WAIT
 from sagespec.errors import SpecError

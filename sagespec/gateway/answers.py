@@ -13,14 +13,8 @@ from sagespec.state.observed import Probe
 
 # What to ask Envoy's admin port for; the functions at the end read the answers.
 TABLE_PATH = "/config_dump?resource=dynamic_route_configs&mask=route_config.metadata"
-
-
 POOLS_PATH = "/clusters?format=json"
-
-
 VERSIONS_PATH = "/stats?format=json&type=All&filter=(version_text|update_rejected)$"
-
-
 COUNTERS_PATH = "/stats?format=json&filter=(upstream_rq_|xx$)"
 
 

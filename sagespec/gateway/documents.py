@@ -33,13 +33,8 @@ from sagespec.gateway.routes import (
 from sagespec.gateway.table import Instance, Table, digest_of, key_of, table_as_json
 
 CDS, RDS = "gateway/cds.json", "gateway/rds.json"
-
-
 INVOCATION_SECONDS = 60.0
-
-
 PING_SECONDS = 2.0
-
 
 # What a client signs and traces with is none of the model's business.
 DROPPED_HEADERS = (
@@ -53,25 +48,14 @@ DROPPED_HEADERS = (
     "amz-sdk-invocation-id",
     "amz-sdk-request",
 )
-
-
 CONNECT_SECONDS = 1.5  # long enough for a SYN that was lost and is sent again after a second
-
 
 # Shorter than any common server keeps an idle connection (gunicorn: 2 s), so that no request meets one that is
 # just being closed. A new connection takes a tenth of a millisecond.
 IDLE_SECONDS = 1.5
-
-
 RETRIES = 2  # enough for two that die at once; a request that kills every instance it reaches kills one more than this
-
-
 PICKS = 100  # tries to find an instance that has not failed this request; the idle dead one looks the best
-
-
 UNLIMITED = 2**30
-
-
 NAMESPACE = "sagespec"
 
 

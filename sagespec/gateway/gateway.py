@@ -1,8 +1,8 @@
 """The gateway: starts Envoy through the runtime, gives it the routes, and asks it what it sees.
 
-Called by `observe` (routes and probes), `apply` (every change) and `project` (counters). The table that
-is changed is the one Envoy runs, read back from it before the first change; `xds` knows what it looks
-like in Envoy's words. Every change returns when Envoy has taken it up.
+Called by `observe` (routes and probes), `apply` (every change) and `verbs` (counters). The table that
+is changed is the one Envoy runs, read back from it before the first change; `documents` and `routes` write it
+in Envoy's words. Every change returns when Envoy has loaded it.
 
 One lock keeps the changes of this process in line; between processes the project's lock does.
 """
@@ -39,26 +39,12 @@ from sagespec.state.launches import Launch
 from sagespec.state.observed import Container, ContainerState, ObservedGateway, Probe, Route, Target
 
 __all__ = ["Counters", "Gateway", "gateway_hash"]
-
-
 ADMIN_ADDRESS = "gateway/admin.address"
-
-
 START_SECONDS = 30.0
-
-
 STOP_SECONDS = 10.0
-
-
 LOAD_SECONDS = 15.0  # a new pool counts once each of its instances was probed, which may take PING_SECONDS
-
-
 POLL_SECONDS = 0.02
-
-
 LOG_DELAY_SECONDS = 0.25  # until a line has come through the engine
-
-
 LAST_LINES = 5  # of its log, shown when it does not start
 
 

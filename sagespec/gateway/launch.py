@@ -11,11 +11,7 @@ from sagespec.state.hashes import hash_of, same_hash
 from sagespec.state.programs import Builtin
 
 FORMAT = 1  # raised when a release needs gateways to be started again
-
-
 USUAL_PORTS = range(8080, 8180)  # where no port is set: the first that was free
-
-
 PROGRAM = Builtin("gateway")
 
 

@@ -14,17 +14,9 @@ MAX_LENGTHS = {
     "x-amzn-sagemaker-inference-id": ("inferenceId", 64),
     "x-amzn-sagemaker-custom-attributes": ("customAttributes", 1024),
 }
-
-
 TOTAL_WEIGHT = 2**31
-
-
 TYPES = "type.googleapis.com/envoy"
-
-
 LUA = "envoy.filters.http.lua"
-
-
 VARIANT_HEADER = "x-amzn-sagemaker-target-variant"
 
 

@@ -25,8 +25,6 @@ from sagespec.stores.open import open_store
 from sagespec.stores.protocol import Entry, Store
 
 _SHORTEST_MANIFEST = 2  # the prefix and one key
-
-
 _HASHERS = 4
 
 

@@ -45,11 +45,7 @@ from sagespec.state.manifest import Input
 from sagespec.stores.protocol import Conflict
 
 DATA = "input/data"
-
-
 POLL_EVERY_SECONDS = 0.02
-
-
 LISTINGS = 3  # of a channel that changes while it is fetched
 
 

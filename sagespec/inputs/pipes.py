@@ -16,17 +16,9 @@ from sagespec.state.observed import ContainerState
 from sagespec.state.programs import Builtin
 
 FEEDER = Builtin("feeder")
-
-
 PIPES = "pipes"  # where a feeder sees what its host sees as DATA
-
-
 FEEDER_FILE = "input/config/feeder.json"
-
-
 READY_FILE = "output/ready"
-
-
 READY_SECONDS = 120.0
 
 

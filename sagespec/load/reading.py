@@ -29,8 +29,6 @@ except ImportError:  # PyYAML built without libyaml: the same, ten times slower
 
 MOST_NODES = 200_000  # in a file, counting what aliases repeat: 1,000 endpoints have some 30,000
 MOST_PROBLEMS = 50  # reported for one file; nobody fixes more at once
-
-
 _TEXT, _MAP, _LIST = "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 
 

@@ -9,12 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sagespec.plan import (
-    MASK,
-    Cause,
-    Change,
-    Reason,
-)
+from sagespec.plan import MASK, Cause, Change, Reason
 from sagespec.spec.document import Update
 from sagespec.state.desired import DesiredEndpoint, DesiredVariant
 from sagespec.state.hashes import same_hash

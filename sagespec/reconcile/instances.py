@@ -10,12 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from sagespec.plan import (
-    AwaitHealthy,
-    Cause,
-    Reason,
-    StartInstance,
-)
+from sagespec.plan import AwaitHealthy, Cause, Reason, StartInstance
 from sagespec.reconcile.causes import changed_by_update, replace_changes
 from sagespec.reconcile.given import Given
 from sagespec.reconcile.goals import Goal

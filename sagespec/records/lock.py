@@ -30,14 +30,8 @@ from sagespec.records.holder import SKEW, Holder, holder_here, is_neighbour, why
 from sagespec.stores.protocol import Conflict, Store
 
 LEASE_SECONDS = 60.0
-
-
 _POLL_SECONDS = 1.0
-
-
 Clock = Callable[[], datetime]
-
-
 Sleep = Callable[[float], object]
 
 

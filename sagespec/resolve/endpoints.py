@@ -13,11 +13,7 @@ from sagespec.resolve.keys import artifact_fingerprint
 from sagespec.resolve.programs import model_address, named_program, portable, program_of
 from sagespec.spec.endpoint import Endpoint, Rollout, Variant
 from sagespec.state.addresses import Address
-from sagespec.state.desired import (
-    DesiredEndpoint,
-    DesiredJob,
-    desired_endpoint,
-)
+from sagespec.state.desired import DesiredEndpoint, DesiredJob, desired_endpoint
 from sagespec.state.programs import Builtin, Image, Program
 from sagespec.state.revision import EndpointRecord, ModelRecord, RolloutRecord, VariantRecord
 

@@ -17,12 +17,7 @@ from sagespec.resolve.keys import key_fields_of
 from sagespec.resolve.programs import build_program, named_program, portable
 from sagespec.sources.files import fingerprint_of
 from sagespec.spec.job import ChannelSpec, TrainingJob
-from sagespec.state.desired import (
-    DesiredChannel,
-    DesiredCheckpoints,
-    DesiredCode,
-    DesiredJob,
-)
+from sagespec.state.desired import DesiredChannel, DesiredCheckpoints, DesiredCode, DesiredJob
 from sagespec.state.hashes import hash_of
 from sagespec.state.manifest import Manifest
 from sagespec.state.programs import Build, Program

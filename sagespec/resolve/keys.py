@@ -12,10 +12,7 @@ from typing import Any
 from sagespec.contract import hyperparameter_text
 from sagespec.resolve.facts import Facts
 from sagespec.spec.job import TrainingJob
-from sagespec.state.desired import (
-    DesiredChannel,
-    DesiredCode,
-)
+from sagespec.state.desired import DesiredChannel, DesiredCode
 from sagespec.state.programs import Build, Program
 
 

@@ -22,9 +22,7 @@ from sagespec.spec.endpoint import Endpoint
 from sagespec.spec.job import TrainingJob
 from sagespec.spec.project import ProjectSettings
 from sagespec.state.addresses import Address, job_address
-from sagespec.state.desired import (
-    Desired,
-)
+from sagespec.state.desired import Desired
 from sagespec.state.manifest import Manifest
 
 

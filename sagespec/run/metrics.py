@@ -15,11 +15,7 @@ from sagespec.state.desired import DesiredJob
 from sagespec.state.programs import Builtin
 
 MOST_POINTS = 1000
-
-
 Point = tuple[float, float]  # seconds, value
-
-
 Patterns = Sequence[tuple[str, re.Pattern[str]]]  # metric name, and where its number is: the first group
 
 

@@ -9,20 +9,14 @@ import threading
 from collections.abc import Mapping
 
 from sagespec.errors import Cancelled, WorldError
-from sagespec.plan import (
-    AwaitHealthy,
-)
+from sagespec.plan import AwaitHealthy
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.observed import ContainerState, Target
 from sagespec.state.revision import Revision, RevisionStatus
 from sagespec.world import World
 
 PROBE_EVERY_SECONDS = 0.2
-
-
 LOG_LINES_SHOWN = 15
-
-
 CRASHES_ALLOWED = 2  # restarts by the engine while an instance is waited for, before it counts as failed
 
 

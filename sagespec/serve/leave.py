@@ -8,10 +8,7 @@ from __future__ import annotations
 from sagespec.contract import SERVE_GRACE_SECONDS
 from sagespec.errors import Cancelled
 from sagespec.events import Caller, Event, EventKind
-from sagespec.plan import (
-    DrainInstance,
-    RemoveInstance,
-)
+from sagespec.plan import DrainInstance, RemoveInstance
 from sagespec.serve.health import PROBE_EVERY_SECONDS
 from sagespec.world import World
 

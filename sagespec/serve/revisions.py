@@ -5,9 +5,7 @@ Called by `apply.effects` for a RecordRevision.
 
 from __future__ import annotations
 
-from sagespec.plan import (
-    RecordRevision,
-)
+from sagespec.plan import RecordRevision
 from sagespec.state.revision import Revision
 from sagespec.world import World
 

@@ -12,9 +12,7 @@ from pathlib import Path
 from sagespec.contract import serving_environment
 from sagespec.errors import WorldError
 from sagespec.events import Event, EventKind, Report
-from sagespec.plan import (
-    StartInstance,
-)
+from sagespec.plan import StartInstance
 from sagespec.records.archive import unpack
 from sagespec.state.desired import ArchiveModel
 from sagespec.state.launches import Launch

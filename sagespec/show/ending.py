@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from sagespec.converge import Converged
 
 
-UP_TO_DATE = "everything is up to date"
-
-
 def write_converged(
     screen: Screen,
     converged: Converged,

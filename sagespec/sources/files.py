@@ -1,6 +1,6 @@
 """What is in a folder of your own: its files in order, and one hash over them.
 
-`resolve` fingerprints scripts and build contexts with it; `train` and the runtimes ship the same files. What no
+`resolve` fingerprints scripts and build contexts with it; `run` and the runtimes ship the same files. What no
 program needs is left out: version control, caches.
 """
 

@@ -11,9 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sagespec.spec.values import (
-    SpecModel,
-)
+from sagespec.spec.values import SpecModel
 
 API_VERSION = "sagespec/v1"
 

@@ -28,8 +28,6 @@ from sagespec.spec.values import (
 )
 
 PROGRAMS_OF_ARCHIVES = ("algorithm", "framework", "image")
-
-
 _ONE_PROGRAM_FOR_ARCHIVES: JsonDict = {
     "if": {"properties": {"model": {"pattern": r"\.tar\.gz$"}}},
     "then": {
@@ -40,8 +38,6 @@ _ONE_PROGRAM_FOR_ARCHIVES: JsonDict = {
     },
     "else": {"properties": {"algorithm": {"type": "null"}, "framework": {"type": "null"}}},
 }
-
-
 _JOB_AT_VERSION = re.compile(r"([a-zA-Z0-9-]{1,63})@([1-9][0-9]{0,15})")
 
 

@@ -174,23 +174,14 @@ def _build_short_form(value: Any) -> Any:
 
 
 BuildOrContext = Annotated[BuildSpec, BeforeValidator(_build_short_form, json_schema_input_type=str | BuildSpec)]
-
-
 Word = Annotated[str, Field(min_length=1, max_length=256)]
-
-
 _WITH_TORCHRUN = ("pytorch", "huggingface")
-
 
 # For editors, what the `_one_program` validators check.
 PROGRAMS = ("algorithm", "framework", "image", "build")
-
-
 _ONE_PROGRAM: JsonDict = {
     "oneOf": [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in PROGRAMS]
 }
-
-
 ChannelOrSource = Annotated[ChannelSpec, BeforeValidator(_channel_short_form, json_schema_input_type=str | ChannelSpec)]
 CheckpointsOrTrue = Annotated[
     CheckpointsSpec | None,

@@ -7,8 +7,6 @@ from sagespec.spec.job import TrainingJob
 from sagespec.spec.project import ProjectSettings
 
 Spec = TrainingJob | Endpoint
-
-
 KINDS: dict[str, type[TrainingJob] | type[Endpoint] | type[ProjectSettings]] = {
     "TrainingJob": TrainingJob,
     "Endpoint": Endpoint,

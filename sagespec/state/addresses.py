@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["job", "endpoint", "gateway"]
-
-
 _ADDRESS = re.compile(
     r"^(?P<kind>job|endpoint|gateway)"
     r"(?:/(?P<name>[a-zA-Z0-9-]+)(?:@(?P<version>\d+))?(?:/(?P<variant>[a-zA-Z0-9-]+))?(?:#(?P<instance>\d+))?)?$"

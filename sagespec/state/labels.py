@@ -12,35 +12,15 @@ from collections.abc import Mapping, Sequence
 from sagespec.state.addresses import Address
 
 LABEL_PROJECT = "sagespec.project"
-
-
 LABEL_KIND = "sagespec.kind"
-
-
 LABEL_NAME = "sagespec.name"
-
-
 LABEL_VERSION = "sagespec.version"
-
-
 LABEL_KEY = "sagespec.key"
-
-
 LABEL_VARIANT = "sagespec.variant"
-
-
 LABEL_INSTANCE = "sagespec.instance"
-
-
 LABEL_HASH = "sagespec.hash"
-
-
 LABEL_CPUS = "sagespec.cpus"
-
-
 LABEL_MEMORY = "sagespec.memory"
-
-
 LABEL_GPUS = "sagespec.gpus"
 
 

@@ -30,6 +30,8 @@ def is_secret_field(field: str, *values: str) -> bool:
     section, _, name = field.partition(".")
     if section == "environment":
         return not name or looks_secret(name, *values)
+    if section == "arguments":  # a list of words, one of which may say that the next is secret
+        return looks_secret(" ".join(values), *values)
     if section == "hyperparameters" and not all(_NUMBER_OR_NOTHING.fullmatch(value) for value in values):
         return looks_secret(name, *values)
     return _has_password(*values)

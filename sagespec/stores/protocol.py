@@ -18,8 +18,6 @@ from typing import Protocol
 from sagespec.errors import WorldError
 
 CountBytes = Callable[[int], None]  # called with the number of further bytes moved
-
-
 CHUNK_BYTES = 1 << 20
 
 

@@ -20,8 +20,6 @@ from sagespec.verbs.history import manifest
 from sagespec.verbs.plan import desired
 
 LINES_OF_STATUS = 1000  # of a running job's log, in which status looks for its latest metrics
-
-
 Series = Mapping[str, Sequence[Point]]  # metric name: (seconds since the job's start, value), in the order of time
 
 

@@ -17,6 +17,7 @@ from sagespec.state.secrets import is_secret_field
         ("hyperparameters.api_key", ("a", "b")),
         ("hyperparameters.tracker", ("", "https://ada:hunter2@tracker")),
         ("arguments", ("['--db', 'postgres://ada:hunter2@db']", "")),
+        ("arguments", ("['--token', 'hunter2']", "")),
     ],
 )
 def test_a_secret_is_known_by_its_name_or_by_a_password_in_it(field: str, values: tuple[str, str]) -> None:
