@@ -1,0 +1,109 @@
+"""Start, help and usage."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from sagespec.cli.given import OPTIONS
+from sagespec.cli.main import main, sagespec
+from tests.scenarios.specs import job
+from tests.scenarios.workspace import REPOSITORY, Workspace
+
+
+@pytest.mark.parametrize("words", [["--help"], ["apply", "--help"], ["version"], ["completion", "bash"], ["nonsense"]])
+def test_nothing_heavy_is_imported_before_it_is_needed(words: list[str]) -> None:
+    script = (
+        "import sys; from sagespec.cli.main import main\n"
+        f"try: main({words})\nexcept SystemExit: pass\n"
+        "print([m for m in ('pydantic', 'docker', 'boto3', 'rich', 'yaml', 'watchdog') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["plan", "--nonsense"],
+        ["plan", "--output", "yaml"],
+        ["apply", "--wait", "soon"],
+        ["-C", "/nowhere/at/all", "plan"],
+        ["invoke", "churn"],
+        ["invoke", "churn", "--data", "1", "-"],
+        ["invoke", "churn", "--file", "/nowhere/at/all"],
+        ["rollback", "churn", "--to", "0"],
+        ["logs"],
+        ["completion", "csh"],
+    ],
+)
+def test_wrong_usage_ends_with_64(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 64
+    assert "Error: " in capsys.readouterr().err
+
+
+def test_a_mistyped_command_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["aply"]) == 64
+    assert 'there is no command aply; did you mean "apply"?' in capsys.readouterr().err
+
+
+def _commands() -> Iterator[tuple[str, click.Command]]:
+    for name, command in sagespec.commands.items():
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {inner}", command.commands[inner]) for inner in command.commands)
+        else:
+            yield name, command
+
+
+def test_every_command_and_option_is_documented() -> None:
+    text = (REPOSITORY / "docs" / "commands.md").read_text()
+    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    common = sections.pop("Common options")
+    assert {f"sagespec {name}" for name, _ in _commands()} == sections.keys()
+    for name, command in _commands():
+        section = sections[f"sagespec {name}"]
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                longest = max(parameter.opts, key=len)
+                assert f"`{longest}" in section or f"`{longest}" in common, f"{name} {longest} is not in commands.md"
+            elif parameter.name == "source":
+                assert "`-`" in section
+
+
+@pytest.mark.parametrize(("name", "command"), list(_commands()))
+def test_every_help_says_what_and_shows_an_example(name: str, command: click.Command) -> None:
+    summary = (command.help or "").split("\n")[0]
+    assert 10 < len(summary) <= 64, "the list of commands would cut it"
+    assert summary.endswith(".")
+    assert name in ("version",) or f"sagespec {name}" in (command.epilog or "")
+    assert all(parameter.help for parameter in command.params if isinstance(parameter, click.Option))
+
+
+def test_common_options_stand_before_or_after_the_command(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace.write(job(1), "specs/one.yaml")
+    workspace.write("nonsense: true\n", "specs/two.yaml")
+    here = str(workspace.root)
+    assert main(["-C", here, "-f", "specs/one.yaml", "validate"]) == 0
+    assert main(["validate", "-C", here, "-f", "specs/one.yaml"]) == 0
+    assert main(["-C", here, "-f", "specs/two.yaml", "validate", "-f", "specs/one.yaml"]) == 0
+    assert main(["-C", here, "validate"]) == 1
+    capsys.readouterr()
+    assert main(["--output", "json", "-C", here, "-f", "specs/one.yaml", "validate"]) == 0
+    assert json.loads(capsys.readouterr().out)["jobs"] == 1
+    assert main(["--output", "markdown", "-C", here, "validate"]) == 64
+    assert len(OPTIONS) == 4
+
+
+def test_version_says_the_same_in_all_forms(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == main(["--version"]) == main(["version", "--output", "json"]) == 0
+    lines = capsys.readouterr().out.split("\n", 2)
+    assert json.loads(lines[2])["sagespec"] == lines[1].removeprefix("sagespec ") == lines[0].split()[1].rstrip(",")

@@ -1,0 +1,103 @@
+"""Commands that need no engine."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sagespec.cli.main import main
+from tests.scenarios.cli.shells import CODE, shell
+from tests.scenarios.specs import endpoint, job
+from tests.scenarios.workspace import Workspace
+
+
+def test_init_writes_a_project_that_validates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "demo")
+    assert main(["init", folder]) == 0
+    assert "wrote  sagespec.yaml" in capsys.readouterr().out
+    assert main(["init", folder]) == 0
+    assert "nothing written" in capsys.readouterr().out
+    assert main(["-C", folder, "validate"]) == 0
+    assert "valid: 1 job and 1 endpoint" in capsys.readouterr().out
+
+
+def test_wrong_specs_are_told_on_standard_error_with_1(workspace: Workspace) -> None:
+    workspace.write(job(1).replace("algorithm", "algorthm"))
+    result = workspace.run("validate", code=1)
+    assert result.stdout == ""
+    assert re.match(r"specs/all\.yaml:\d+:\d+ ", result.stderr)
+    inside = subprocess.run([*CODE, "plan"], cwd=workspace.root / "specs", env=workspace.env, capture_output=True)
+    assert re.match(rb"all\.yaml:\d+:\d+ ", inside.stderr)
+    assert workspace.json("apply", code=1)["error"][0]["file"] == "specs/all.yaml"
+
+
+def test_in_github_wrong_specs_become_annotations(workspace: Workspace) -> None:
+    workspace.write(job(1).replace("algorithm", "algorthm"))
+    result = shell("sagespec validate", workspace, GITHUB_ACTIONS="true", GITHUB_WORKSPACE=str(workspace.root.parent))
+    assert re.match(r"::error file=project/specs/all\.yaml,line=\d+,col=\d+,title=", result.stderr)
+
+
+def test_schema_is_json_and_its_docs_are_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    assert "$defs" in json.loads(capsys.readouterr().out)
+    assert main(["schema", "--docs"]) == 0
+    assert capsys.readouterr().out.startswith("#")
+
+
+def test_doctor_works_without_a_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-C", str(tmp_path), "doctor", "--output", "json", "--runtime", "process"]) == 1
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert "sagespec init" in checks["project"]["fix"]
+
+
+def test_a_bug_is_one_message_and_a_traceback_only_on_demand(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("sagespec.project.Project.open", broken)
+    assert main(["plan"]) == 1
+    told = capsys.readouterr().err
+    assert "a bug in sagespec: ZeroDivisionError: oh at test_without_engine.py" in told
+    assert "Traceback" not in told
+    assert main(["plan", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+    monkeypatch.setenv("SAGESPEC_DEBUG", "1")
+    assert main(["plan", "--output", "json"]) == 1
+    captured = capsys.readouterr()
+    assert "Traceback" in captured.err
+    assert "ZeroDivisionError" in json.loads(captured.out)["error"][0]["what"]
+
+
+@pytest.mark.parametrize("kind", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_for_each_shell(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", kind]) == 0
+    assert "_SAGESPEC_COMPLETE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("logs jo", ["job/model@1", "job/model@2"]),
+        ("logs end", ["endpoint/answers"]),
+        ("invoke ", ["answers"]),
+        ("images build xg", ["xgboost"]),
+        ("-f specs/other.yaml logs jo", ["job/model@1", "job/model@2"]),
+        ("destr", ["destroy"]),
+    ],
+)
+def test_addresses_complete_from_the_specs(typed: str, completed: list[str], workspace: Workspace) -> None:
+    workspace.write(job(1) + job(2) + endpoint("stable model@1 1"))
+    words = f"sagespec {typed}"
+    environment = {
+        "_SAGESPEC_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(re.split(" +", words)) - 1),
+    }
+    result = subprocess.run(CODE, cwd=workspace.root, env=workspace.env | environment, capture_output=True, text=True)
+    assert [line.split(",")[1] for line in result.stdout.splitlines()] == completed
