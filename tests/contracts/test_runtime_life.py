@@ -185,7 +185,8 @@ def end(*_):
     sys.exit(5)
 signal.signal(signal.SIGTERM, end)
 (base / "ready").write_text("1")
-time.sleep(600)
+while True:  # no signal is lost between the line above and a sleep that begins after it
+    time.sleep(0.05)
 """
     behaviour = Behaviour(lasts=None, on_sigterm=5, files={"ready": b"1", "model.txt": b"kept"})
     name = bench.start(script, behaviour)

@@ -233,7 +233,7 @@ def test_sigterm_reaches_the_script_and_its_model_is_kept(make_tree: Any) -> Non
     script = (
         "import os, signal, sys, time\n"
         "def stop(*_):\n    open(os.environ['SM_MODEL_DIR'] + '/half', 'w').write('x'); sys.exit(0)\n"
-        "signal.signal(signal.SIGTERM, stop)\nprint('ready')\ntime.sleep(60)\n"
+        "signal.signal(signal.SIGTERM, stop)\nprint('ready')\nwhile True: time.sleep(0.05)\n"
     )
     tree = bring(make_tree("sklearn"), {"train.py": script})
     process = tree.start("train")

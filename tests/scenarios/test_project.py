@@ -34,7 +34,7 @@ def test_auto_starts_no_second_copy_when_the_engine_of_the_last_apply_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
-    with pytest.raises(WorldError, match="second copy"):
+    with pytest.raises(WorldError, match="must not run a second time"):
         choose("auto", "acme", tmp_path, last="docker")
     with pytest.raises(WorldError, match="DOCKER_HOST names an engine"):
         choose("auto", "acme", tmp_path)
@@ -163,7 +163,7 @@ def test_watch_takes_up_edited_settings_and_refuses_another_name(workspace: Work
             workspace.port = other_port
             assert workspace.invoke("answers", "hello")[0] == 200
             workspace.edit(f"name: {workspace.name}", "name: somebody-else", "sagespec.yaml")
-            wait_until(lambda: any("is called somebody-else now" in e.text for e in events))
+            wait_until(lambda: any("is now called somebody-else" in e.text for e in events))
         finally:
             stop.set()
             watcher.join()

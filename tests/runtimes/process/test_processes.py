@@ -97,7 +97,8 @@ def end(*_):
     sys.exit(7 if worker.poll() is None else 8)
 signal.signal(signal.SIGTERM, end)
 (base / "ready").write_text("1")
-time.sleep(600)
+while True:  # a signal between two instructions does not interrupt a sleep that begins after it
+    time.sleep(0.05)
 """
     name = run(runtime, script)
     file(runtime, name, "ready")
