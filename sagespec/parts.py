@@ -1,7 +1,7 @@
 """The parts of an open project: settings, engine, store, records, gateway, inputs, made when first needed.
 
-`project` holds one `Parts`; every verb acts on it. The parts follow from sagespec.yaml, so they are forgotten together
-when it changes (`read_settings_again`), and each is made again when it is next needed.
+`project` holds one `Parts`; every verb acts on it. The parts follow from sagespec.yaml, so they are forgotten when it
+changes (`read_settings_again`), and each is made again when it is next needed. The engine is kept while `runtime` is.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast, overload
 
-from sagespec.errors import SpecError
+from sagespec.errors import SpecError, WorldError
 from sagespec.gateway.gateway import Gateway
-from sagespec.gateway.launch import port_from_hash, with_port
 from sagespec.inputs.cache import Cache
 from sagespec.inputs.delivery import Inputs
 from sagespec.load.load import load
@@ -26,8 +25,7 @@ from sagespec.run.jobs import Jobs
 from sagespec.run.metrics import Patterns
 from sagespec.runtimes.choose import choose, images_dir
 from sagespec.runtimes.protocol import Runtime
-from sagespec.spec.project import GatewaySettings, ProjectSettings
-from sagespec.state.addresses import GATEWAY
+from sagespec.spec.project import ProjectSettings
 from sagespec.state.manifest import Git
 from sagespec.stores.open import open_store
 from sagespec.stores.protocol import Store
@@ -63,15 +61,15 @@ class Parts:
         self.runtime_reason = ""
         self._runtime_choice = runtime
         self._settings: ProjectSettings | None = None
-        self._port: int | None = None  # None: not looked up yet
         self._made: dict[object, object] = {}
         self._making = threading.RLock()  # `watch` asks for the engine from two threads
         self._engines = ExitStack()
 
     def close(self) -> None:
         """Let go of the engine. Everything keeps running there."""
-        self._engines.close()
-        self._made.clear()
+        with self._making:
+            self._engines.close()
+            self._made.clear()
 
     def made(self, part: object, make: Callable[[Any], object]) -> object:
         with self._making:
@@ -89,7 +87,7 @@ class Parts:
         return self._settings
 
     def read_settings_again(self) -> None:
-        """Use an edited sagespec.yaml from here on: every part is made again from it.
+        """Use an edited sagespec.yaml from here on: what follows from it is made again.
 
         SpecError when it is wrong or has another name: a project cannot change its name while it is open.
         """
@@ -100,10 +98,19 @@ class Parts:
                 why="its containers and records carry its name",
                 fix="restore the name, or run `sagespec destroy` under the old name first",
             )
-        self._port = None
-        if now != before:
-            self._settings = now
-            self._made.clear()
+        # As written: to write a default out is a change, since a port that is set is not left for another.
+        if now.model_dump(exclude_unset=True) != before.model_dump(exclude_unset=True):
+            self._use(now)
+
+    def _use(self, settings: ProjectSettings) -> None:
+        with self._making:
+            kept: set[object] = {Parts.images, Parts.metrics_of_builtins}
+            if self._runtime_choice or settings.runtime == self.settings.runtime:
+                kept.add(Parts.runtime)
+            else:
+                self._engines.close()
+            self._settings = settings
+            self._made = {part: made for part, made in self._made.items() if part in kept}
 
     # -- engine ------------------------------------------------------------------------------------
 
@@ -135,37 +142,21 @@ class Parts:
             for name, description in self.images.items()
         }
 
-    @property
+    @Part
     def gateway(self) -> Gateway:
-        settings = self.gateway_settings
-        return cast("Gateway", self.made(settings, lambda _: Gateway(self.runtime, self.settings.name, settings)))
-
-    @property
-    def gateway_settings(self) -> GatewaySettings:
-        """Where the gateway listens: as set in sagespec.yaml; without a port, where this project's gateway already
-        listens, else on 8080."""
-        settings = self.settings.gateway
-        if self.sets_port:
-            return settings
-        if self._port is None:
-            ours = (c for c in self.runtime.containers() if c.address == GATEWAY)
-            ports = (port_from_hash(settings, container.hash) for container in ours)
-            self._port = next((port for port in ports if port), settings.port)
-        return with_port(settings, self._port)
-
-    @property
-    def sets_port(self) -> bool:
-        """Whether sagespec.yaml names the gateway's port."""
-        return "port" in self.settings.gateway.model_fields_set
-
-    def listen_on(self, port: int) -> None:
-        """Let the gateway that is started next listen on this port; its container then says so."""
-        self._port = port
+        return Gateway(self.runtime, self.settings.name, self.settings.gateway)
 
     @property
     def gateway_url(self) -> str:
-        """Where the gateway listens, for people: http://127.0.0.1:8080."""
-        return self.gateway_settings.url
+        """Where the gateway listens, for people: http://127.0.0.1:8080. Where no port is set the engine is asked, and
+        when that does not answer it is the usual one."""
+        settings = self.settings.gateway
+        if settings.sets_port:
+            return settings.url
+        try:
+            return self.gateway.find().url
+        except WorldError:
+            return settings.url
 
     # -- store and folders -------------------------------------------------------------------------
 

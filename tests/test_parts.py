@@ -9,6 +9,7 @@ import pytest
 
 from sagespec.errors import SpecError
 from sagespec.parts import Part, Parts
+from sagespec.runtimes.process.runtime import ProcessRuntime
 
 HEAD = "apiVersion: sagespec/v1\nkind: Project\n"
 
@@ -52,13 +53,33 @@ def test_an_edited_runtime_counts(parts: Parts, monkeypatch: pytest.MonkeyPatch)
         _ = parts.runtime
 
 
-def test_every_part_is_forgotten_when_the_settings_change(parts: Parts) -> None:
+def test_every_part_is_made_again_but_the_engine_and_what_is_built_in(parts: Parts) -> None:
     names = [name for name, value in vars(Parts).items() if isinstance(value, Part)]
     before = {name: getattr(parts, name) for name in names}
     write(parts.root, "parallel_jobs: 7\n")
     parts.read_settings_again()
-    kept = [name for name in names if getattr(parts, name) is before[name]]
-    assert kept == []
+    kept = {name for name in names if getattr(parts, name) is before[name]}
+    assert kept == {"runtime", "images", "metrics_of_builtins"}
+
+
+def test_a_default_that_is_written_out_is_a_change(parts: Parts) -> None:
+    before = parts.gateway
+    write(parts.root, "gateway: {port: 8080}\n")
+    parts.read_settings_again()
+    assert parts.settings.gateway.sets_port
+    assert parts.gateway is not before
+
+
+def test_an_engine_that_is_dropped_is_closed(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[object] = []
+    monkeypatch.setattr(ProcessRuntime, "__exit__", lambda self, *_exc: closed.append(self))
+    engine = parts.runtime
+    write(parts.root, "parallel_jobs: 7\n")
+    parts.read_settings_again()
+    assert closed == []
+    write(parts.root, "runtime: auto\n")
+    parts.read_settings_again()
+    assert closed == [engine]
 
 
 def test_settings_that_did_not_change_keep_the_parts(parts: Parts) -> None:

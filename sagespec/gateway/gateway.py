@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 
 from sagespec.errors import WorldError
 from sagespec.events import Event, EventKind, Report
@@ -29,9 +30,9 @@ from sagespec.gateway.answers import (
 )
 from sagespec.gateway.documents import CDS, INVOCATION_SECONDS, RDS, EnvoyFile, steps
 from sagespec.gateway.launch import PROGRAM, gateway_hash
-from sagespec.gateway.ports import is_taken, listener_on
+from sagespec.gateway.ports import USUAL_PORTS, is_taken, listener_on, published_port
 from sagespec.gateway.table import Places, Table, forgetting, with_probed, with_route
-from sagespec.runtimes.protocol import Runtime
+from sagespec.runtimes.protocol import PortTaken, Runtime
 from sagespec.spec.project import GatewaySettings
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.labels import container_name
@@ -60,13 +61,30 @@ class Gateway:
         invocation_seconds: float = INVOCATION_SECONDS,
     ) -> None:
         self._runtime = runtime
-        self._settings = settings
+        self._project_name = project_name
+        self._written = settings
         self._invocation_seconds = invocation_seconds
-        self._hash = gateway_hash(settings)
-        self._name = container_name(project_name, GATEWAY, self._hash)
         self._lock = threading.RLock()
         self._admin_port = 0  # 0: not known
         self._live: Table | None = None  # None: to be read from Envoy
+        self._listen_on(settings.port)
+
+    # -- where it listens --------------------------------------------------------------------------
+
+    def find(self) -> GatewaySettings:
+        """Where it listens, as of now: as set; without a port, where its container does, else on the usual one."""
+        with self._lock:
+            if not self._written.sets_port:
+                port = published_port(self._runtime) or self._written.port
+                if port != self.settings.port:
+                    self._listen_on(port)
+            return self.settings
+
+    def _listen_on(self, port: int) -> None:
+        self.settings = self._written.model_copy(update={"port": port})
+        self.hash = gateway_hash(self.settings)
+        self._name = container_name(self._project_name, GATEWAY, self.hash)
+        self._forget_envoy()
 
     # -- its container -----------------------------------------------------------------------------
 
@@ -74,17 +92,18 @@ class Gateway:
         return Launch(
             name=self._name,
             address=GATEWAY,
-            hash=self._hash,
+            hash=self.hash,
             program=PROGRAM,
             command="serve",
             keep_running=True,
-            publish=(self._settings.host, self._settings.port),
+            publish=(self.settings.host, self.settings.port),
         )
 
     def start(self, report: Report) -> None:
         """Start the gateway, replacing one that does not answer or was started with other settings.
 
-        Routes are kept in all cases. Returns when it answers; WorldError when it does not.
+        Routes are kept in all cases. Returns when it answers; WorldError when it does not. Where no port is set and
+        its own is taken, it gets the next free one, and the report says so.
         """
 
         def tell(text: str) -> None:
@@ -93,24 +112,48 @@ class Gateway:
         with self._lock:
             self._forget_envoy()
             self._runtime.prepare(PROGRAM, tell)
-            documents: dict[str, bytes] = {}
-            for container in self._runtime.containers():
-                if container.address != GATEWAY:
-                    continue
-                if container.name != self._name:
-                    documents = self._documents_of(container.name)
-                    self._runtime.stop(container.name, grace_seconds=STOP_SECONDS)
-                    self._runtime.remove(container.name)
-                elif container.state is ContainerState.RUNNING and not self._answers():
-                    self._runtime.stop(container.name, grace_seconds=STOP_SECONDS)
-            self._runtime.create([self.launch()])
-            if not self._documents_of(self._name):
-                self._runtime.write(self._name, documents or _contents(self._steps(Table(), Table())))
             try:
-                self._runtime.start(self._name)
-            except WorldError as error:
-                raise self._port_is_taken() or error from error
-            self._await_started()
+                self._start()
+            except PortTaken as taken:
+                if self._written.sets_port:
+                    raise
+                self._start_elsewhere(taken, report)
+
+    def _start(self) -> None:
+        """PortTaken when it cannot listen; its container then stays, with the routes."""
+        documents: dict[str, bytes] = {}
+        for container in self._runtime.containers():
+            if container.address != GATEWAY:
+                continue
+            if container.name != self._name:
+                documents = self._documents_of(container.name) or documents
+                self._runtime.stop(container.name, grace_seconds=STOP_SECONDS)
+                self._runtime.remove(container.name)
+            elif container.state is ContainerState.RUNNING and not self._answers():
+                self._runtime.stop(container.name, grace_seconds=STOP_SECONDS)
+        self._runtime.create([self.launch()])
+        if not self._documents_of(self._name):
+            self._runtime.write(self._name, documents or _contents(self._steps(Table(), Table())))
+        try:
+            self._runtime.start(self._name)
+        except PortTaken as error:
+            raise self._port_taken() from error
+        self._await_started()
+
+    def _start_elsewhere(self, taken: PortTaken, report: Report) -> None:
+        """On the first of the usual ports that the engine can have. Only trying shows which: it may be on another
+        machine, and another project may be choosing at this moment."""
+        port, holder = self.settings.port, self._holder()
+        for free in USUAL_PORTS:
+            if free == port:
+                continue
+            self._listen_on(free)
+            with suppress(PortTaken):
+                self._start()
+                where = f"the gateway listens on {free} (gateway.port in sagespec.yaml sets it)"
+                report(Event(EventKind.NOTE, str(GATEWAY), f"port {port} is taken by {holder}: {where}"))
+                return
+        raise taken
 
     def _documents_of(self, name: str) -> dict[str, bytes]:
         """The configuration a gateway was given, running or not; {} if it did not get all of it."""
@@ -129,7 +172,9 @@ class Gateway:
         while not self._answers():
             container = self._runtime.inspect(self._name)
             if container is None or container.state is ContainerState.EXITED:
-                raise self._port_is_taken() or self._does_not_start()
+                if self._runtime.is_local and is_taken(self.settings.host, self.settings.port):
+                    raise self._port_taken()
+                raise self._does_not_start()
             if time.monotonic() > give_up_at:
                 raise self._does_not_start()
             time.sleep(POLL_SECONDS)
@@ -141,22 +186,22 @@ class Gateway:
             fix="see sagespec logs gateway",
         )
 
-    def _port_is_taken(self) -> WorldError | None:
-        """The error to report if something on this machine is using the port; None if the port is free."""
-        host, port = self._settings.host, self._settings.port
-        if not is_taken(host, port):
-            return None
-        holder = listener_on(port)
-        return WorldError(
-            f"the gateway cannot listen on {host}:{port}",
-            why=f"{holder} listens there" if holder else "another program listens there",
+    def _port_taken(self) -> PortTaken:
+        return PortTaken(
+            f"the gateway cannot listen on {self.settings.host}:{self.settings.port}",
+            why=f"{self._holder()} listens there",
             fix="stop it, or set gateway.port in sagespec.yaml",
         )
+
+    def _holder(self) -> str:
+        """Who has its port, as far as this machine can tell."""
+        return (self._runtime.is_local and listener_on(self.settings.port)) or "another program"
 
     # -- what it sees ------------------------------------------------------------------------------
 
     def observe(self, containers: Collection[Container]) -> ObservedGateway:
         """Routes and probes as Envoy has them; `answers` is False when it cannot be asked."""
+        self.find()
         if not any(c.name == self._name and c.state is ContainerState.RUNNING for c in containers):
             return ObservedGateway()
         self._live = None  # in `watch` another process may have changed it since the last pass

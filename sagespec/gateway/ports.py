@@ -1,4 +1,8 @@
-"""Whether a port is taken, and by which program."""
+"""The gateway's port where sagespec.yaml sets none, and who has a port that is taken.
+
+Such a project keeps the port that its gateway's container publishes, whatever else has changed; only the engine is
+asked, and nothing is remembered. Without a container it gets 8080, or the next free port (`Gateway.start`).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,21 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+from sagespec.runtimes.protocol import Runtime
+from sagespec.state.addresses import GATEWAY
+from sagespec.state.observed import ContainerState
+
+USUAL_PORTS = range(8080, 8180)  # where none is set, tried in this order
+
 COMMAND_SHOWN = 200  # characters
+
+
+def published_port(runtime: Runtime) -> int | None:
+    """The port of the gateway that there is, running or not; None when there is none."""
+    ours = [container for container in runtime.containers() if container.address == GATEWAY]
+    ours.sort(key=lambda container: container.state is not ContainerState.RUNNING)
+    found = (runtime.inspect(container.name) for container in ours)
+    return next((container.published for container in found if container and container.published), None)
 
 
 def is_taken(host: str, port: int) -> bool:

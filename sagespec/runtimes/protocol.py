@@ -25,6 +25,10 @@ class CannotStart(WorldError):
     """The image lacks the program that its container should run, so trying again does not help."""
 
 
+class PortTaken(WorldError):
+    """Somebody else listens where a container is to be published."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One line of `sagespec doctor`: what was checked, whether it passed, and how to fix it."""
@@ -56,6 +60,11 @@ Tell = Callable[[str], None]
 
 class Runtime(Protocol):
     name: Literal["docker", "process", "fake"]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether what it publishes listens on this machine, so that its ports can be looked at here."""
+        ...
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
@@ -129,7 +138,8 @@ class Runtime(Protocol):
         ...
 
     def start(self, name: str) -> Container:
-        """Start a created container; one that is running is left alone. CannotStart when it has no such program."""
+        """Start a created container; one that is running is left alone. CannotStart when it has no such program,
+        PortTaken when it cannot be published."""
         ...
 
     def stop(self, name: str, *, grace_seconds: float) -> None:

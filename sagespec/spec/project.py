@@ -35,6 +35,11 @@ class GatewaySettings(SpecModel):
     """Port the gateway listens on. Default: 8080, or the next free port if that is taken."""
 
     @property
+    def sets_port(self) -> bool:
+        """Whether sagespec.yaml names the port. One that it does not name may be any that is free."""
+        return "port" in self.model_fields_set
+
+    @property
     def url(self) -> str:
         """Where callers on this machine find it: http://127.0.0.1:8080."""
         reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104

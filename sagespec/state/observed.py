@@ -35,7 +35,8 @@ class Container:
     `exit_code` is set when the state is EXITED; `restarts` counts the engine's restarts where the
     engine reports them (0 otherwise). started_at: in a list of all, the time of creation may stand for it.
     note: what else the engine says of its end, e.g. that it ran out of memory; reported by `inspect` alone, as are
-    signals: numbers of those it was sent through its engine before it ended, by us or by others.
+    signals: numbers of those it was sent through its engine before it ended, by us or by others, and
+    published: the port of the engine's machine that leads to it, running or not; 0 when there is none.
     cpus, memory and gpus: what it was given; of GPUs the ids, which nobody else has while it is there.
     """
 
@@ -53,6 +54,7 @@ class Container:
     cpus: float | None = field(default=None, compare=False)
     memory: int | None = field(default=None, compare=False)
     gpus: tuple[str, ...] = ()
+    published: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,15 @@ from sagespec.parts import Parts
 from sagespec.reconcile.options import Options
 from sagespec.verbs.locked import locked
 from sagespec.verbs.plan import DESTROY, bare_snapshot, desired, refuse_partial_prune, snapshot
-from sagespec.verbs.port import avoid_taken_port
 
 
 def apply(
     parts: Parts, options: Options, *, report: Report, cancelled: threading.Event | None, wait_for_lock_seconds: float
 ) -> Converged:
-    wanted, _ = desired(parts)  # wrong specs are reported before anything is locked or touched
+    parts.read_settings_again()  # a project stays open in a notebook while its files are edited
+    desired(parts)  # wrong specs are reported before anything is locked or touched
     refuse_partial_prune(parts, options)
     with locked(parts, "apply", report, wait_seconds=wait_for_lock_seconds) as lock:
-        if wanted.endpoints:
-            avoid_taken_port(parts, report)
         caller = Caller(report, cancelled or threading.Event(), lock.check)
         return converge(partial(snapshot, parts), parts.world(), options, caller)
 

@@ -149,16 +149,18 @@ def _lock(parts: Parts) -> Iterator[Check]:
 
 
 def _gateway_port(parts: Parts) -> Iterator[Check]:
-    settings = parts.gateway_settings
+    settings = parts.gateway.find()
     place = f"{settings.host}:{settings.port}"
     ours = [c for c in parts.runtime.containers() if c.address == GATEWAY and c.state is ContainerState.RUNNING]
     if ours:
         answers = parts.gateway.observe(ours).answers
         told = f"{place} is ours ({ours[0].name})" + ("" if answers else ", but it does not answer")
         yield Check("gateway port", answers, told, "`sagespec apply` starts it again; see `sagespec logs gateway`")
+    elif not parts.runtime.is_local:
+        yield Check("gateway port", True, f"{place} is on the engine's machine, where it cannot be checked from here")
     elif is_taken(settings.host, settings.port):
         holder = listener_on(settings.port) or "another program (of another user, or in a container)"
-        if parts.sets_port:
+        if parts.settings.gateway.sets_port:
             fix = "stop it, or set another gateway.port in sagespec.yaml"
             yield Check("gateway port", False, f"{place} is held by {holder}", fix)
         else:

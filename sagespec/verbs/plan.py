@@ -48,14 +48,6 @@ def load_specs(parts: Parts) -> Loaded:
     return load(parts.specs, parts.root, check_paths=False)
 
 
-def _in_force(parts: Parts, loaded: Loaded) -> Loaded:
-    """With the port the gateway really has, where sagespec.yaml leaves that open."""
-    if "port" in loaded.project.gateway.model_fields_set:
-        return loaded
-    project = loaded.project.model_copy(update={"gateway": parts.gateway_settings})
-    return replace(loaded, project=project)
-
-
 def desired(parts: Parts, *, check_paths: bool = True) -> tuple[Desired, Mapping[Address, Manifest]]:
     """What the specs ask for, and the manifests that were read to find out.
 
@@ -64,7 +56,7 @@ def desired(parts: Parts, *, check_paths: bool = True) -> tuple[Desired, Mapping
     """
     loaded = load_specs(parts)
     manifests = parts.records.manifests(wanted_manifests(loaded))
-    return _resolved(parts, _in_force(parts, loaded), manifests, check_paths=check_paths), manifests
+    return _resolved(parts, loaded, manifests, check_paths=check_paths), manifests
 
 
 def _resolved(parts: Parts, loaded: Loaded, manifests: Mapping[Address, Manifest], *, check_paths: bool) -> Desired:
@@ -97,7 +89,9 @@ def snapshot(parts: Parts, *, check_paths: bool = True) -> tuple[Desired, Observ
     wanted, manifests = desired(parts, check_paths=check_paths)
     done = _completed(manifests)
     needing = any(needs_of(job) for job in wanted.jobs if job.address not in done)
-    return wanted, observe(parts.runtime, parts.gateway, parts.records, manifests, with_capacity=needing)
+    observed = observe(parts.runtime, parts.gateway, parts.records, manifests, with_capacity=needing)
+    # The gateway that actions start: where no port is set, on the port that was just found.
+    return replace(wanted, gateway_hash=parts.gateway.hash), observed
 
 
 def validate(parts: Parts) -> Validated:
@@ -113,6 +107,7 @@ def validate(parts: Parts) -> Validated:
 
 
 def plan(parts: Parts, options: Options | None = None) -> Plan:
+    parts.read_settings_again()  # a project stays open in `watch` or a notebook while its files are edited
     refuse_partial_prune(parts, options)
     wanted, observed = snapshot(parts)
     return reconcile(wanted, observed, datetime.now(UTC), options)

@@ -19,7 +19,6 @@ from sagespec.state.revision import Revision, RevisionStatus, live_revision
 from sagespec.verbs.history import unknown_endpoint
 from sagespec.verbs.locked import locked
 from sagespec.verbs.plan import snapshot
-from sagespec.verbs.port import avoid_taken_port
 
 
 def rollback(
@@ -38,7 +37,6 @@ def rollback(
             report(Event(EventKind.NOTE, address, "continuing an earlier rollback"))
         else:
             record_rollback(parts, endpoint_name, to, reason)
-        avoid_taken_port(parts, report)
         look = partial(snapshot, parts)
         caller = Caller(report, cancelled or threading.Event(), lock.check)
         converged = converge(look, parts.world(), Options(), caller)

@@ -26,10 +26,11 @@ def status(parts: Parts) -> Status:
         )
         for job in desired.jobs
     )
+    url = parts.gateway_url
     return Status(
         jobs=jobs,
-        endpoints=endpoint_states(desired, observed, plan, counters, parts.gateway_url),
-        gateway=parts.gateway_url if observed.gateway.answers else "",
+        endpoints=endpoint_states(desired, observed, plan, counters, url),
+        gateway=url if observed.gateway.answers else "",
         runtime=parts.runtime.name,
         store=parts.store.uri,
     )

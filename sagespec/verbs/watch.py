@@ -10,11 +10,9 @@ from sagespec.converge import Converged, converge
 from sagespec.errors import WorldError
 from sagespec.events import Caller, Report
 from sagespec.parts import Parts
-from sagespec.plan import StartGateway
 from sagespec.reconcile.options import Options
 from sagespec.verbs.locked import locked, report_runtime
 from sagespec.verbs.plan import plan, snapshot
-from sagespec.verbs.port import avoid_taken_port
 
 LOCK_WAIT_OF_WATCH_SECONDS = 600.0  # someone is applying by hand: they go first
 
@@ -27,7 +25,6 @@ class Passes:
 
     def __call__(self) -> Converged:
         parts = self._parts
-        parts.read_settings_again()
         found = plan(parts, self._options)
         if not found.actions:
             return Converged(found)  # nothing to do needs no lock: it is written to the store each time
@@ -39,8 +36,6 @@ class Passes:
             pause=self._pause,
             say_runtime=False,
         ) as lock:
-            if any(isinstance(action, StartGateway) for action in found.actions):
-                avoid_taken_port(parts, self._report)
             options, self._options = self._options, replace(self._options, retry=False)
             look = partial(snapshot, parts)
             return converge(look, parts.world(), options, Caller(self._report, self._stop, lock.check))

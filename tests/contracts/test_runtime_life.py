@@ -148,6 +148,10 @@ def test_a_published_port_is_reached_from_outside(bench: Bench) -> None:
     bench.file(name, "port")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/given", timeout=10) as response:
         assert response.read() == b"GET /given"
+    bench.runtime.stop(name, grace_seconds=1)
+    found = bench.runtime.inspect(name)
+    assert found
+    assert found.published == port, "known of a stopped one, too"
 
 
 @on_real_engines

@@ -81,6 +81,7 @@ class FakeContainer:
             cpus=self.launch.cpus,
             memory=self.launch.memory,
             gpus=self.gpus,
+            published=self.launch.publish[1] if self.launch.publish else 0,
         )
 
 

@@ -23,6 +23,7 @@ from tests.fakes.faults import Faults
 
 class FakeRuntime:
     name: Literal["docker", "process", "fake"] = "fake"
+    is_local = True
 
     def __init__(self, project_name: str, engine: FakeEngine, faults: Faults | None = None) -> None:
         self._project_name = project_name

@@ -6,16 +6,19 @@ import fcntl
 import socket
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from sagespec.gateway.launch import USUAL_PORTS, gateway_hash, port_from_hash, with_port
-from sagespec.gateway.ports import is_taken
-from sagespec.spec.project import GatewaySettings
+from sagespec.errors import SpecError
+from sagespec.gateway import launch
+from sagespec.gateway.ports import USUAL_PORTS, is_taken
 from tests.scenarios.specs import endpoint, job
-from tests.scenarios.workspace import Workspace
+from tests.scenarios.workspace import Workspace, wait_until
+
+only_processes = pytest.mark.parametrize("workspace", ["process"], indirect=True)
 
 
 @pytest.fixture
@@ -34,6 +37,15 @@ def jenkins() -> Iterator[int]:
         if not is_taken("127.0.0.1", 8080):
             held.enter_context(socket.create_server(("127.0.0.1", 8080)))
         yield 8080
+
+
+def beside(first: Workspace, folder: Path) -> Workspace:
+    """A second project that names no port."""
+    (folder / "other").mkdir()
+    other = Workspace(folder / "other", f"{first.name}-b", "process")
+    other.edit(r"gateway: .*\n", "", file="sagespec.yaml")
+    other.write(job(1) + endpoint("only model@1 1"))
+    return other
 
 
 def url_of(workspace: Workspace) -> str:
@@ -57,22 +69,82 @@ def test_another_port_is_taken_said_and_kept(open_port: Workspace, jenkins: int)
     assert url_of(open_port) == url
 
 
-def test_a_lost_checkout_finds_the_port_again(open_port: Workspace, jenkins: int) -> None:
+def test_the_port_is_kept_whatever_else_changes(
+    open_port: Workspace, jenkins: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     open_port.run("apply")
     url = url_of(open_port)
-    for note in (open_port.root / ".sagespec").glob("*port*"):
-        note.unlink()
+    assert f":{jenkins}/" not in url
+    open_port.edit("kind: Project\n", "kind: Project\ngateway: {host: 0.0.0.0}\n", file="sagespec.yaml")
+    assert "start-gateway" in str(open_port.json("plan")["actions"][0])
+    open_port.run("apply")
     assert url_of(open_port) == url
-    assert jenkins != int(url.split(":")[2].split("/")[0])
+    monkeypatch.setattr(launch, "FORMAT", launch.FORMAT + 1)  # a release that needs gateways to be started again
+    with open_port.project() as project:
+        assert [action.verb for action in project.plan()][:1] == ["start-gateway"]
+        assert project.apply().ok
+        assert project.endpoint_url("answers") == url
+        assert project.invoke("answers", b"hello").status == 200
 
 
-@pytest.mark.parametrize("workspace", ["process"], indirect=True)
+@only_processes
+def test_an_apply_that_waited_for_another_keeps_the_port_of_that(open_port: Workspace, jenkins: int) -> None:
+    with open_port.project() as early:
+        assert early.plan().actions  # looked before there was a gateway
+        open_port.edit("hyperparameters: {}", "hyperparameters: {sleep: 3}")
+        with open_port.running("apply") as first, ThreadPoolExecutor(1) as thread:
+            wait_until(lambda: bool(open_port.containers()))
+            said: list[str] = []
+            second = thread.submit(
+                early.apply, wait_for_lock_seconds=60, report=lambda event: said.append(event.text)
+            ).result(90)
+            assert first.wait(60) == 0
+        assert second.ok
+        assert second.outcomes == ()
+        url = url_of(open_port)
+        assert early.endpoint_url("answers") == url
+        assert early.invoke("answers", b"hello").status == 200
+    assert f":{jenkins}/" not in url
+
+
+@only_processes
+def test_writing_the_port_out_is_noticed_by_an_open_project(open_port: Workspace, jenkins: int) -> None:
+    with open_port.project() as project:
+        assert project.apply().ok
+        kept = int(project.gateway_url.rpartition(":")[2])
+        open_port.edit("kind: Project\n", f"kind: Project\ngateway: {{port: {jenkins}}}\n", file="sagespec.yaml")
+        assert [action.verb for action in project.plan()][:1] == ["start-gateway"]
+        open_port.edit(f"port: {jenkins}", f"port: {kept}", file="sagespec.yaml")
+        assert not project.plan().actions
+
+
+@only_processes
+def test_two_first_applies_at_once_get_a_port_each(open_port: Workspace, jenkins: int, tmp_path: Path) -> None:
+    other = beside(open_port, tmp_path)
+    try:
+        with open_port.running("apply") as one, other.running("apply") as two:
+            assert [one.wait(120), two.wait(120)] == [0, 0]
+        assert len({url_of(open_port), url_of(other), f"http://127.0.0.1:{jenkins}"}) == 3
+    finally:
+        other.run("destroy", "--yes")
+
+
+def test_without_an_engine_a_wrong_spec_is_reported_first(
+    open_port: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    open_port.edit("runtime: .*", "runtime: docker", file="sagespec.yaml")
+    open_port.write(job(1) + endpoint("only model@2 1"))
+    with open_port.project() as project:
+        with pytest.raises(SpecError, match="model@2"):
+            project.apply()
+        assert project.gateway_url == "http://127.0.0.1:8080"
+
+
+@only_processes
 def test_a_second_project_listens_beside_the_first(open_port: Workspace, jenkins: int, tmp_path: Path) -> None:
     open_port.run("apply")
-    (tmp_path / "other").mkdir()
-    other = Workspace(tmp_path / "other", f"{open_port.name}-b", "process")
-    other.edit(r"gateway: .*\n", "", file="sagespec.yaml")
-    other.write(job(1) + endpoint("only model@1 1"))
+    other = beside(open_port, tmp_path)
     try:
         other.run("apply")
         assert url_of(other) != url_of(open_port)
@@ -82,18 +154,10 @@ def test_a_second_project_listens_beside_the_first(open_port: Workspace, jenkins
     assert jenkins
 
 
-@pytest.mark.parametrize("workspace", ["process"], indirect=True)
+@only_processes
 def test_a_port_that_is_set_is_not_left(workspace: Workspace) -> None:
     workspace.write(job(1) + endpoint("only model@1 1"))
     with socket.create_server(("127.0.0.1", workspace.port)):
         result = workspace.run("apply", code=1)
     assert f"the gateway cannot listen on 127.0.0.1:{workspace.port}" in result.stdout + result.stderr
     assert "set gateway.port" in result.stdout + result.stderr
-
-
-def test_the_hash_of_a_gateway_says_its_port() -> None:
-    settings = GatewaySettings()
-    assert gateway_hash(with_port(settings, 8080)) == gateway_hash(GatewaySettings(port=8080)) == gateway_hash(settings)
-    assert port_from_hash(settings, gateway_hash(GatewaySettings(port=8099))) == 8099
-    assert port_from_hash(settings, gateway_hash(GatewaySettings(port=9000))) is None
-    assert port_from_hash(GatewaySettings(host="0.0.0.0"), gateway_hash(settings)) is None

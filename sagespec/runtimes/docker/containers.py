@@ -101,6 +101,7 @@ class Containers:
         return container and replace(
             container,
             restarts=details["RestartCount"],
+            published=_published(details),
             started_at=started_at if started_at.year > 1 else None,
             note="out of memory" if state.get("OOMKilled") else "",
             signals=self._signals(details) if container.exit_code is not None and started_at.year > 1 else (),
@@ -155,6 +156,12 @@ class Containers:
 def _networks(row_or_details: Mapping[str, Any]) -> dict[str, Any]:
     networks: dict[str, Any] = row_or_details["NetworkSettings"]["Networks"]
     return networks
+
+
+def _published(details: Mapping[str, Any]) -> int:
+    """From what it was created with: the engine lists the ports of running containers alone."""
+    bindings = (details["HostConfig"].get("PortBindings") or {}).get(f"{PORT}/tcp") or ()
+    return next((int(binding["HostPort"]) for binding in bindings if binding.get("HostPort")), 0)
 
 
 def _started_at(row: Mapping[str, Any]) -> datetime | None:

@@ -19,6 +19,7 @@ from docker.context import ContextAPI
 from docker.errors import APIError, DockerException
 
 from sagespec.errors import WorldError
+from sagespec.runtimes.protocol import PortTaken
 
 ANSWER_SECONDS = 120.0  # between two bytes of the engine, not for a whole transfer
 
@@ -100,9 +101,9 @@ def explanation(error: APIError) -> str:
 
 
 def refused(doing: str, said: str) -> WorldError:
-    port = re.search(r"((?:\d{1,3}\.){3}\d{1,3}):(\d+)", said)
+    port = re.search(r"((?:\d{1,3}\.){3}\d{1,3}|\[[0-9a-f:]+\]):(\d+)", said)
     if port and re.search("port is already allocated|address already in use", said):
-        return WorldError(
+        return PortTaken(
             f"port {port[2]} on {port[1]} is in use, so the engine could not {doing}",
             why="another container or program listens there",
             fix="stop it, or set gateway.port in sagespec.yaml",

@@ -84,6 +84,10 @@ class DockerRuntime:
         self._prepared = ""  # an image that is on the engine
         self._network = Network(self._engine, project_name, self.network_name, self._containers)
 
+    @property
+    def is_local(self) -> bool:
+        return engine_address().startswith("unix://")
+
     @staticmethod
     def answers() -> str | None:
         """None when an engine answers; else why not, in a line. Takes a few seconds at most."""

@@ -172,6 +172,7 @@ class Containers:
             cpus=launch.cpus,
             memory=launch.memory,
             gpus=record.gpus,
+            published=launch.publish[1] if launch.publish else 0,
             note=self._note(name) if run and run.exit_code == shim.KILLED else "",
             signals=(signal.SIGTERM,) if run and (self.folder / name / "terminated").exists() else (),
         )

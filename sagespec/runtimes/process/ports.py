@@ -7,6 +7,7 @@ import socket
 import zlib
 
 from sagespec.errors import WorldError
+from sagespec.runtimes.protocol import PortTaken
 
 HOST = "127.0.0.1"
 
@@ -31,7 +32,7 @@ def check_port(host: str, port: int, *, fix: str) -> None:
     if error is None:
         return
     if error.errno == errno.EADDRINUSE:
-        raise WorldError(f"port {port} on {host} is in use by another program", fix=fix) from error
+        raise PortTaken(f"port {port} on {host} is in use by another program", fix=fix) from error
     if error.errno == errno.EACCES:
         raise WorldError(
             f"port {port} cannot be opened",

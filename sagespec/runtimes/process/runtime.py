@@ -58,6 +58,7 @@ class ProcessRuntime:
     """
 
     name: Literal["docker", "process", "fake"] = "process"
+    is_local = True
 
     def __init__(self, project_name: str, folder: Path, images: Path, root: Path = Path()) -> None:
         self._project_name = project_name
