@@ -277,7 +277,7 @@ def test_hyperparameters_are_read_or_all_refused_at_once() -> None:
         "default": "auto",
         "minimum": 0,
         "choices": ["auto"],
-        "description": "L2 penalty on the weights (weight decay); auto is 0.0001",
+        "description": "L2 penalty on the weights (weight decay); auto: 0.0001",
     }
 
 

@@ -109,7 +109,7 @@ def test_the_metrics_of_an_ended_job_are_drawn_from_the_store(workspace: Workspa
     wrong = workspace.run("logs", "model@1", "--plot", "value", code=1).stderr
     assert "job/model@1 has printed no metric value" in wrong
     assert 'did you mean "echo:value"?' in wrong
-    assert "say --png out.png" in workspace.run("logs", "model@1", "--plot", "out.png", code=64).stderr
+    assert "use --png out.png" in workspace.run("logs", "model@1", "--plot", "out.png", code=64).stderr
 
 
 def test_the_metrics_of_a_running_job_are_seen_by_another_command(workspace: Workspace) -> None:

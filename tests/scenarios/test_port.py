@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -31,9 +32,16 @@ def open_port(workspace: Workspace) -> Workspace:
 
 @pytest.fixture
 def jenkins() -> Iterator[int]:
-    """Somebody has 8080: this test, or another program of this machine. One such test at a time: the ports are few."""
+    """Somebody has 8080: this test, or a program that stays.
+
+    What another test has there is waited for, as it may go while this one still needs the port to be taken. One such
+    test at a time: the ports are few.
+    """
     with ExitStack() as held, (Path(tempfile.gettempdir()) / "sagespec-test-ports").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
+        give_up_at = time.monotonic() + 90
+        while is_taken("127.0.0.1", 8080) and time.monotonic() < give_up_at:
+            time.sleep(0.1)
         if not is_taken("127.0.0.1", 8080):
             held.enter_context(socket.create_server(("127.0.0.1", 8080)))
         yield 8080
