@@ -125,9 +125,9 @@ def test_an_image_of_ones_own_runs_as_root_and_can_hand_work_to_another_user(
 ) -> None:
     """What nginx and gunicorn do: make a folder, give it away, start workers as that user, and end them."""
     (launch,) = a_job(
-        "id -u; mkdir /run/work && chown www-data /run/work && "
-        "setpriv --reuid www-data --regid www-data --clear-groups sh -c 'id -un > /run/work/who; exec sleep 100' & "
-        "sleep 0.5; cat /run/work/who; kill $!; wait $! 2>/dev/null; echo $?; chroot / true && echo chroot; "
+        "id -u; mkdir /run/handed && chown www-data /run/handed && "
+        "setpriv --reuid www-data --regid www-data --clear-groups sh -c 'id -un > /run/handed/who; exec sleep 100' & "
+        "sleep 0.5; cat /run/handed/who; kill $!; wait $! 2>/dev/null; echo $?; chroot / true && echo chroot; "
         "mknod /dev/x c 1 3 || echo no devices; grep NoNewPrivs /proc/self/status"
     )
     foreign = replace(launch, program=Image(reference(runtime)))
