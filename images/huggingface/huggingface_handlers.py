@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from toolkit.codecs import decode
+from toolkit.codecs import CodecError, decode, dense
 from toolkit.media import CSV, JSON, media_type
 from transformers import pipeline
 
@@ -48,12 +48,15 @@ def task_of(folder: Path) -> str:
 
 def input_fn(data: str | bytes, content_type: str) -> Any:
     name = media_type(content_type).name
-    if name == JSON:
-        return json.loads(data)
-    if name == CSV:
-        rows = list(csv.DictReader(io.StringIO(str(data))))
-        return {"inputs": [row["inputs"] if row.keys() == {"inputs"} else row for row in rows]}
-    return {"inputs": decode(data, content_type).tolist()}
+    try:
+        if name == JSON:
+            return json.loads(data)
+        if name == CSV:
+            rows = list(csv.DictReader(io.StringIO(str(data))))
+            return {"inputs": [row["inputs"] if row.keys() == {"inputs"} else row for row in rows]}
+    except (ValueError, RecursionError, csv.Error) as error:
+        raise CodecError(415, f"the body is not {name} as expected: {error}") from error
+    return {"inputs": dense(decode(data, content_type)).tolist()}
 
 
 def predict_fn(data: Any, model: Any) -> Any:

@@ -19,14 +19,22 @@ from toolkit import recordio
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts, T
 from toolkit.media import CSV, JSON_LINES, LIBSVM, PARQUET, RECORDIO, MediaType, media_type
-from toolkit.rows import BadRow, FloatArray, SparseRows, features_of, label_of, parse_csv, sparse_entries
+from toolkit.rows import (
+    BYTE_ORDER_MARK,
+    BadRow,
+    FloatArray,
+    SparseRows,
+    features_of,
+    label_of,
+    parse_csv,
+    sparse_entries,
+)
 from toolkit.training import Channel, Job
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 BLOCK_BYTES = 8 * 2**20
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # Labels of shape (rows,), or None, and the rows' features.
 Rows: TypeAlias = tuple[FloatArray | None, FloatArray | SparseRows]
@@ -150,9 +158,9 @@ class _Part:
 
     def table(self, width: int, input_format: InputFormat) -> Table:
         if isinstance(self.features, SparseRows):
-            if input_format.keep_sparse:
-                return Table(self.labels, self.features.csr(width=width))
             try:
+                if input_format.keep_sparse:
+                    return Table(self.labels, self.features.csr(width=width))
                 return Table(self.labels, self.features.dense(width=width, absent=input_format.absent))
             except ValueError as error:
                 raise ClientError(f"channel {self.channel.name}: {error}") from error
@@ -278,7 +286,7 @@ def _instances(lines: Mapping[int, bytes]) -> Rows:
                 raise ValueError("some rows are dense, some are sparse")
             if (labels[-1] is None) != (labels[0] is None):
                 raise ValueError("some rows have a label, some have none")
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise BadRow(number, f"not an instance as expected: {error}") from error
     features_of_all = sparse if sparse.lengths else np.array(dense)
     return (None if labels[0] is None else np.array(labels, np.float64)), features_of_all
@@ -297,25 +305,32 @@ def _read_recordio(stream: BinaryIO, _label_size: int) -> Iterator[tuple[int, Ro
 
 
 def _read_parquet(stream: BinaryIO, label_size: int) -> Iterator[tuple[int, Rows]]:
-    import pyarrow
+    number = 1
+    try:
+        for columns in _parquet_columns(stream):
+            rows = np.column_stack(columns) if columns else np.empty((0, 0))
+            if rows.size:
+                yield number, _label_first(rows, label_size)
+            number += len(rows)
+    except BadRow:
+        raise
+    except Exception as error:  # damage shows as any of a dozen kinds, a UnicodeDecodeError in a name among them
+        raise BadRow(number, f"not a Parquet file that can be read: {type(error).__name__}: {error}") from error
+
+
+def _parquet_columns(stream: BinaryIO) -> Iterator[list[FloatArray]]:
+    """The columns of each batch of rows. Raises BadRow for a column that holds no numbers."""
     from pyarrow import parquet, types
 
-    try:
-        file = parquet.ParquetFile(stream)
-    except pyarrow.ArrowInvalid as error:
-        raise BadRow(1, f"not a Parquet file: {error}") from error
+    file = parquet.ParquetFile(stream)
     for column in file.schema_arrow:
         kind = column.type
         if not any(
             is_kind(kind) for is_kind in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
         ):
             raise BadRow(1, f"column {column.name!r} holds {kind}, not numbers")
-    number = 1
     for batch in file.iter_batches():
-        columns = [column.cast("float64").to_numpy(zero_copy_only=False) for column in batch.columns]
-        if batch.num_rows and columns:
-            yield number, _label_first(np.column_stack(columns), label_size)
-        number += batch.num_rows
+        yield [column.cast("float64").to_numpy(zero_copy_only=False) for column in batch.columns]
 
 
 @dataclass(frozen=True)

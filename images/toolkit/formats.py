@@ -14,8 +14,9 @@ import orjson
 from numpy.typing import NDArray
 
 from toolkit import recordio
+from toolkit.limits import require_room, require_room_for_json
 from toolkit.media import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO
-from toolkit.rows import FloatArray, SparseRows, features_of, parse_csv, sparse_entries
+from toolkit.rows import BYTE_ORDER_MARK, FloatArray, SparseRows, features_of, parse_csv, sparse_entries
 
 Prediction: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -42,17 +43,19 @@ def decode_libsvm(body: bytes, width: int, absent: float) -> FloatArray:
 
 def decode_json(body: bytes, width: int, absent: float) -> FloatArray:
     """`{"instances": [{"features": [...]}, ...]}`, or each as `{"data": {"features": {"values": ...}}}`."""
-    document = orjson.loads(body)
-    try:
-        instances = document["instances"]
-    except (TypeError, KeyError):
-        raise ValueError('expected an object {"instances": [{"features": [...]}, ...]}') from None
+    require_room_for_json(body)
+    document = orjson.loads(body.removeprefix(BYTE_ORDER_MARK))
+    instances = document.get("instances") if isinstance(document, dict) else None
+    if not isinstance(instances, list):
+        raise ValueError('expected an object {"instances": [{"features": [...]}, ...]}')
     return _rows_of(instances, width, absent)
 
 
 def decode_json_lines(body: bytes, width: int, absent: float) -> FloatArray:
     """One instance, written as in JSON, a line."""
-    return _rows_of([orjson.loads(line) for line in body.splitlines() if line.strip()], width, absent)
+    require_room_for_json(body)
+    lines = body.removeprefix(BYTE_ORDER_MARK).splitlines()
+    return _rows_of([orjson.loads(line) for line in lines if line.strip()], width, absent)
 
 
 def decode_recordio(body: bytes, width: int, absent: float) -> FloatArray:
@@ -68,12 +71,17 @@ def decode_recordio(body: bytes, width: int, absent: float) -> FloatArray:
 def _rows_of(instances: list[Any], width: int, absent: float) -> FloatArray:
     try:
         return np.array([instance["features"] for instance in instances], np.float64)
-    except (TypeError, KeyError, ValueError):  # another spelling, or a mistake
+    except (TypeError, KeyError, ValueError, OverflowError):  # another spelling, or a mistake
+        require_room(8 * width * sum(_is_sparse(instance) for instance in instances), "sparse instances, made dense,")
         rows = [_row(instance, width, absent) for instance in instances]
     try:
         return np.array(rows, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("each instance needs the same number of features, all of them numbers") from None
+
+
+def _is_sparse(instance: Any) -> bool:
+    return isinstance(features_of(instance), dict)
 
 
 def _row(instance: Any, width: int, absent: float) -> Any:

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.rows import FloatArray, SparseRows
+from toolkit.rows import LARGEST_COLUMN, FloatArray, SparseRows
 
 Bytes: TypeAlias = memoryview
 
@@ -106,7 +106,9 @@ def _rows_of_one_layout(records: Sequence[Bytes]) -> tuple[FloatArray | None, Fl
     tensors = [tensor for tensor in (features, label) if tensor]
     if not features or any(tensor.kind == INT32 or tensor.keys.stop for tensor in tensors):
         return None
-    if label and label.values.stop - label.values.start != TYPES[label.kind].itemsize:
+    if label and _size(label.values) != TYPES[label.kind].itemsize:
+        return None
+    if _size(features.values) % TYPES[features.kind].itemsize:
         return None
     matrix = np.frombuffer(b"".join(records), np.uint8).reshape(len(records), -1)
     fixed = np.ones(matrix.shape[1], bool)
@@ -118,6 +120,11 @@ def _rows_of_one_layout(records: Sequence[Bytes]) -> tuple[FloatArray | None, Fl
         np.ascontiguousarray(matrix[:, tensor.values]).view(TYPES[tensor.kind]).astype(np.float64) for tensor in tensors
     ]
     return (columns[1][:, 0] if label else None), columns[0]
+
+
+def _size(place: slice) -> int:
+    size: int = place.stop - place.start
+    return size
 
 
 def _rows_one_by_one(records: Sequence[Bytes], first_record: int) -> tuple[FloatArray | None, FloatArray | SparseRows]:
@@ -161,6 +168,8 @@ def _entries(record: Bytes, tensor: _Tensor, values: FloatArray) -> tuple[NDArra
     """Columns, values and width of a sparse row."""
     keys = _varints(record[tensor.keys])
     width = math.prod(_varints(record[tensor.shape]).tolist()) if tensor.shape.stop else 0
+    if not 0 <= width <= LARGEST_COLUMN:
+        raise ValueError(f"shape {width} is not from 0 to {LARGEST_COLUMN}")
     if len(keys) != len(values):
         raise ValueError(f"{len(keys)} keys, but {len(values)} values")
     if len(keys) and (keys.min() < 0 or (width and keys.max() >= width)):

@@ -7,9 +7,12 @@ does not take is read again line by line, which either succeeds or names the lin
 
 from __future__ import annotations
 
+import io
 import math
+import re
 import struct
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,13 +20,20 @@ import numpy as np
 import orjson
 from numpy.typing import ArrayLike, NDArray
 
+from toolkit.limits import require_room
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
 NUMBER_CHARACTERS = b"0123456789+-.eE \t\r"
-LARGEST_DENSE_BYTES = 16 * 2**30
+BLOCK_BYTES = 2**20
+EMPTY_FIELD = re.compile(rb"(?<=[\[,])[ \t\r]*(?=[],])")
+BLANKS = re.compile(rb"(?<=[^ \n]) +(?=[^ \r\n])")
+TAB = ord("\t")
+SEPARATORS = b",;\t|"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LARGEST_COLUMN = 2**62
 
 
@@ -37,31 +47,88 @@ class BadRow(ValueError):
 
 
 def parse_csv(text: bytes, *, first_line: int = 1) -> FloatArray:
-    """Rows of numbers, shape (rows, columns), read-only; an empty field is NaN. Raises BadRow."""
+    """Rows of numbers, shape (rows, columns), read-only; an empty field is NaN. Raises BadRow.
+
+    The separator is the first line's: a comma, or else a semicolon, a tab, a bar or blanks.
+    """
+    text = _with_commas(text.removeprefix(BYTE_ORDER_MARK))
+    parts: list[FloatArray] = []
+    for line_number, block in blocks_of_lines(text, first_line):
+        rows = _parse_csv_block(block, line_number)
+        if rows.size and parts and rows.shape[1] != parts[0].shape[1]:
+            raise BadRow(line_number, f"{rows.shape[1]} columns, but the rows before have {parts[0].shape[1]}")
+        if rows.size or not parts:
+            parts.append(rows)
+    return parts[0] if len(parts) == 1 else np.concatenate([rows for rows in parts if rows.size])
+
+
+def blocks_of_lines(text: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
+    """`text` in blocks of whole lines, each with the number of its first; what is made of one is soon gone again."""
+    start = 0
+    while start < len(text):
+        end = text.find(b"\n", start + BLOCK_BYTES) + 1 or len(text)
+        block = text[start:end] if end - start < len(text) else text
+        yield first_line, block
+        first_line, start = first_line + block.count(b"\n"), end
+    if not text:
+        yield first_line, text
+
+
+def _parse_csv_block(text: bytes, first_line: int) -> FloatArray:
     trimmed = text.strip()
     separators = trimmed.translate(None, NUMBER_CHARACTERS)
     row_count = separators.count(b"\n") + 1
     row_separators = separators.partition(b"\n")[0] + b"\n"
     # Equal only if nothing but numbers stands between the commas and all lines have as many of them.
     if row_separators.strip(b",") == b"\n" and separators + b"\n" == row_separators * row_count:
+        fields = b"[" + trimmed.replace(b"\n", b",") + b"]"
+        if len(row_separators) > 1:  # otherwise what looks like an empty field is an empty line
+            fields = EMPTY_FIELD.sub(b"null", fields)
         try:
-            numbers = orjson.loads(b"[" + trimmed.replace(b"\n", b",") + b"]")
-            return np.frombuffer(struct.pack(f"{len(numbers)}d", *numbers)).reshape(row_count, len(row_separators))
-        except ValueError:  # an empty field, "+1", "01": not JSON, though perhaps a number
+            return _as_array(orjson.loads(fields)).reshape(row_count, len(row_separators))
+        except ValueError:  # "+1", "01": not JSON, though perhaps a number
             pass
     return _parse_csv_by_line(text, first_line)
 
 
+def _as_array(numbers: list[float | None]) -> FloatArray:
+    try:
+        return np.frombuffer(struct.pack(f"{len(numbers)}d", *numbers))  # twice as fast as numpy, but knows no None
+    except struct.error:
+        return np.array(numbers, np.float64)
+
+
+def _with_commas(text: bytes) -> bytes:
+    """`text` with commas for the separator that its first line has."""
+    line = text.lstrip(b"\r\n").partition(b"\n")[0]
+    # A tab at the end of a line separates nothing.
+    separator = next((bytes([mark]) for mark in SEPARATORS if mark in (line.rstrip() if mark == TAB else line)), b" ")
+    if separator == b" ":
+        return BLANKS.sub(b",", text) if b" " in line.strip() else text
+    return text if separator == b"," else text.replace(separator, b",")
+
+
 def _parse_csv_by_line(text: bytes, first_line: int) -> FloatArray:
-    rows: list[list[float]] = []
-    for line_number, line in enumerate(text.splitlines(), first_line):
+    numbers: array[float] = array("d")
+    width = 0
+    for line_number, line in enumerate(lines_of(text), first_line):
         if not line.strip():
             continue
         row = [_number(field, line_number, column) for column, field in enumerate(line.split(b","), 1)]
-        if rows and len(row) != len(rows[0]):
-            raise BadRow(line_number, f"{len(row)} columns, but the rows before have {len(rows[0])}")
-        rows.append(row)
-    return np.array(rows, np.float64).reshape(len(rows), len(rows[0]) if rows else 0)
+        if numbers and len(row) != width:
+            raise BadRow(line_number, f"{len(row)} columns, but the rows before have {width}")
+        width = len(row)
+        numbers.extend(row)
+    return np.array(numbers).reshape(len(numbers) // max(1, width), width)
+
+
+def lines_of(text: bytes) -> Iterator[bytes]:
+    """The lines of `text`, one at a time: a list of 25 million short ones would take a gigabyte."""
+    for line in io.BytesIO(text):
+        if b"\r" in line:
+            yield from line.splitlines()
+        else:
+            yield line
 
 
 def _number(field: bytes, line_number: int, column: int) -> float:
@@ -103,6 +170,10 @@ class SparseRows:
         self.values.frombytes(values.tobytes())
         self.declared_width = max(self.declared_width, width)
 
+    def moved_down(self) -> None:
+        """Count columns from 0 that were counted from 1."""
+        self.columns = array("q", (np.array(self.columns) - 1).tobytes())
+
     def extend(self, more: SparseRows) -> None:
         """Append the rows of `more`."""
         self.labels.extend(more.labels)
@@ -113,13 +184,15 @@ class SparseRows:
 
     def add_libsvm(self, text: bytes, *, labelled: bool, first_line: int = 1) -> None:
         """Append the rows of `text`. Raises BadRow. In a request (not `labelled`) a label may be left out."""
-        for line_number, line in enumerate(text.splitlines(), first_line):
+        for line_number, line in enumerate(lines_of(text.removeprefix(BYTE_ORDER_MARK)), first_line):
             tokens = line.partition(b"#")[0].split()
             if not tokens:
                 continue
             has_label = b":" not in tokens[0]
             if labelled and not has_label:
-                raise BadRow(line_number, f"starts with {tokens[0].decode('utf-8', 'replace')!r}, not with a label")
+                raise BadRow(
+                    line_number, f"starts with {tokens[0].decode('utf-8', 'replace')[:40]!r}, not with a label"
+                )
             self.labels.append(_number(tokens[0], line_number, 1) if has_label else math.nan)
             entries = tokens[1:] if has_label else tokens
             for token in entries:
@@ -128,25 +201,31 @@ class SparseRows:
 
     def _add_libsvm_value(self, token: bytes, line_number: int) -> None:
         index, colon, value = token.partition(b":")
-        if not colon or not index.isdigit() or len(index) > len(str(LARGEST_COLUMN)):
-            raise BadRow(line_number, f"{token.decode('utf-8', 'replace')!r} is not index:value")
+        if not colon or not index.isdigit():
+            raise BadRow(line_number, f"{token.decode('utf-8', 'replace')[:40]!r} is not index:value")
+        if len(index) > len(str(LARGEST_COLUMN)) or int(index) > LARGEST_COLUMN:
+            raise BadRow(line_number, f"index {index.decode()[:40]} is more than {LARGEST_COLUMN}")
         self.columns.append(int(index))
         self.values.append(_number(value, line_number, int(index)))
 
     def dense(self, *, width: int, absent: float) -> FloatArray:
-        """Shape (rows, width); what the rows leave out is `absent`."""
-        if len(self.lengths) * width * 8 > LARGEST_DENSE_BYTES:
-            raise ValueError(f"{len(self.lengths)} rows of {width} columns do not fit in memory as a dense array")
+        """Shape (rows, width); what the rows leave out is `absent`. Raises TooLarge."""
+        require_room(len(self.lengths) * width * 8, f"{len(self.lengths)} sparse rows of {width} columns, made dense,")
         rows = np.full((len(self.lengths), width), absent)
         rows[np.repeat(np.arange(len(self.lengths)), self.lengths), self.columns] = self.values
         return rows
 
     def csr(self, *, width: int) -> csr_array:
-        """The same as a sparse array of scipy."""
+        """The same as a sparse array of scipy. Raises ValueError if a row has a column twice."""
         from scipy.sparse import csr_array
 
         starts = np.concatenate([[0], np.cumsum(self.lengths)])
-        return csr_array((np.array(self.values), np.array(self.columns), starts), shape=(len(self.lengths), width))
+        rows = csr_array((np.array(self.values), np.array(self.columns), starts), shape=(len(self.lengths), width))
+        if not rows.has_sorted_indices:
+            rows.sort_indices()
+        if not rows.has_canonical_format:
+            raise ValueError("a row has the same index twice")
+        return rows
 
 
 def features_of(instance: Any) -> list[Any] | dict[str, Any]:
@@ -185,7 +264,7 @@ def sparse_entries(features: dict[str, Any]) -> tuple[NDArray[np.int64], FloatAr
     try:
         columns, values = np.array(features["keys"], np.int64), np.array(features["values"], np.float64)
         width = int(features["shape"][-1])
-        if columns.shape != values.shape or columns.ndim != 1:
+        if columns.shape != values.shape or columns.ndim != 1 or not 0 <= width <= LARGEST_COLUMN:
             raise ValueError
         if len(columns) and not 0 <= columns.min() <= columns.max() < width:
             raise ValueError

@@ -114,7 +114,7 @@ class Invocations:
             rows = model.decode(body, content_type)
         except WrongWidth as error:
             raise Refusal(400, str(error)) from error
-        except (ValueError, RecursionError) as error:
+        except Exception as error:  # whatever it is, it is the body's fault
             raise Refusal(415, f"the body is not {content_type} as expected: {error}") from error
         if not isinstance(rows, np.ndarray):
             return rows
@@ -192,6 +192,7 @@ def serve(load_app: Callable[[], flask.Flask]) -> NoReturn:
     host = os.environ.get("SAGEMAKER_BIND_TO_HOST") or "0.0.0.0"  # noqa: S104 (the gateway is another container)
     port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT") or DEFAULT_PORT)
     _require_free(host, port)
+    os.environ.setdefault("SAGEMAKER_MODEL_SERVER_WORKERS", str(_worker_count()))  # by which they share the memory
     server = Granian(
         "app",  # a name for its log; the loader below knows what to load
         address=host,

@@ -311,7 +311,19 @@ def test_accept_is_negotiated(accept: Any, chosen: Any) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["1,2\n3,4", "1,2\r\n3,4\r\n", "\n1,2\n\n3,4\n\n", " 1 , 2\n3,4 ", "01,+2\n3.,4e0", '"1","2"\n3,4'],
+    [
+        "1,2\n3,4",
+        "1,2\r\n3,4\r\n",
+        "\n1,2\n\n3,4\n\n",
+        " 1 , 2\n3,4 ",
+        "01,+2\n3.,4e0",
+        '"1","2"\n3,4',
+        "1;2\n3;4\n",
+        "1\t2\n3\t4\n",
+        "1|2\r\n3|4",
+        " 1  2\n3 4 \n",
+        "\ufeff1,2\n3,4",
+    ],
 )
 def test_csv_in_every_dialect_is_the_same_rows(text: Any) -> None:
     from toolkit.rows import parse_csv
@@ -325,7 +337,7 @@ def test_csv_in_every_dialect_is_the_same_rows(text: Any) -> None:
         ("1,2\n\n3,4,5", "line 3: 3 columns, but the rows before have 2"),
         ("1],[2", "line 1: column 1: '1]' is not a number"),
         ("1\n1_000", "line 2: column 1: '1_000' is not a number"),
-        ("1 2", "line 1: column 1: '1 2' is not a number"),
+        ("1;2,5", "line 1: column 1: '1;2' is not a number"),
         ("\n,,\n1,2,true", "line 3: column 3: 'true' is not a number"),
     ],
 )

@@ -27,6 +27,8 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEX
 
 _WORKERS = ("SAGEMAKER_MODEL_SERVER_WORKERS",)
 
+MEMORY_VARIABLE = "SAGESPEC_MEMORY_BYTES"  # what a container would read from its cgroup
+
 
 def environment_of(record: Record, *, host: str, base_dir: str, images: Path) -> dict[str, str]:
     """The variables of the container's program: ours as far as it may see them, the launch's, and SageMaker's.
@@ -44,6 +46,8 @@ def environment_of(record: Record, *, host: str, base_dir: str, images: Path) ->
     if launch.cpus:
         names = _THREADS if launch.command == "train" else _WORKERS
         environment |= dict.fromkeys(names, str(math.ceil(launch.cpus)))
+    if launch.memory:
+        environment[MEMORY_VARIABLE] = str(launch.memory)
     if record.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(record.gpus)
     environment |= launch.environment
