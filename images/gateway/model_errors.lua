@@ -3,6 +3,14 @@
 
 local QUOTED_BYTES = 4096
 
+local function without_trailing_blanks(text)
+  local last = #text
+  while last > 0 and string.find(string.sub(text, last, last), "%s") do
+    last = last - 1
+  end
+  return string.sub(text, 1, last)
+end
+
 function envoy_on_response(handle)
   local status = handle:headers():get(":status")
   if status < "400" then
@@ -25,7 +33,7 @@ function envoy_on_response(handle)
   local endpoint = handle:streamInfo():routeName()
   local message = string.format(
     'Received %s error (%s) from model with message "%s". See: sagespec logs endpoint/%s',
-    status < "500" and "client" or "server", status, string.sub(original, 1, QUOTED_BYTES), endpoint)
+    status < "500" and "client" or "server", status, without_trailing_blanks(string.sub(original, 1, QUOTED_BYTES)), endpoint)
   local answer = '{"Message":' .. json_text(message) .. ',"OriginalStatusCode":' .. status
     .. ',"OriginalMessage":' .. json_text(original)
     .. ',"LogStreamArn":"arn:aws:logs:local:000000000000:log-group:/aws/sagemaker/Endpoints/' .. endpoint .. '"}'

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 from lean_lightgbm import lightgbm
+from toolkit import mlflow_model
 from toolkit.formats import Prediction
 from toolkit.media import JSON, MediaType
 from toolkit.model import Model, Request
@@ -27,7 +28,8 @@ class LightGBMModel(Model):
     allow_missing = True
 
     def __init__(self, folder: Path) -> None:
-        text = (folder / FILE_NAME).read_text()
+        described = mlflow_model.read(folder)
+        text = (folder / (described.file("lightgbm", "data") if described else FILE_NAME)).read_text()
         self.booster = lightgbm.Booster(model_str=text)
         self.feature_count = self.booster.num_feature()
         objective = re.search(r"^objective=(\w+)", text, re.MULTILINE)

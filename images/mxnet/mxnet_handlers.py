@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import mxnet as mx
-from toolkit.codecs import decode, encode
+from toolkit.archives import contents
+from toolkit.codecs import decode, dense, encode
 
 SYMBOL, PARAMETERS, SHAPES = "model-symbol.json", "model-0000.params", "model-shapes.json"
 
@@ -19,15 +20,16 @@ SYMBOL, PARAMETERS, SHAPES = "model-symbol.json", "model-0000.params", "model-sh
 def model_fn(model_dir: str) -> Any:
     folder = Path(model_dir)
     if not (folder / SYMBOL).is_file():
-        raise FileNotFoundError(f"the archive has no {SYMBOL}: export the network, or define model_fn(model_dir)")
+        raise FileNotFoundError(
+            f"{SYMBOL} is missing: export the network, or define model_fn(model_dir); {contents(folder)}"
+        )
     shapes = json.loads((folder / SHAPES).read_text()) if (folder / SHAPES).is_file() else [{"name": "data"}]
     names = [shape["name"] for shape in shapes]
     return mx.gluon.SymbolBlock.imports(str(folder / SYMBOL), names, str(folder / PARAMETERS))
 
 
 def input_fn(data: str | bytes, content_type: str) -> Any:
-    decoded = decode(data, content_type)
-    return mx.nd.array(decoded.toarray() if hasattr(decoded, "toarray") else decoded)
+    return mx.nd.array(dense(decode(data, content_type)))
 
 
 def predict_fn(data: Any, model: Any) -> Any:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from toolkit.codecs import TEXTS, decode, encode
+from toolkit import mlflow_model
+from toolkit.archives import contents
+from toolkit.codecs import TEXTS, decode, dense, encode
 from toolkit.media import media_type
 
 FILE_NAME = "model.pt"
@@ -17,16 +19,19 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def model_fn(model_dir: str) -> Any:
-    if not Path(model_dir, FILE_NAME).is_file():
+    folder = Path(model_dir)
+    if described := mlflow_model.read(folder):
+        saved = folder / described.file("pytorch", "model_data") / "model.pth"
+        return torch.load(saved, map_location=DEVICE, weights_only=False).eval()
+    if not (folder / FILE_NAME).is_file():
         raise FileNotFoundError(
-            f"the archive has no {FILE_NAME} (TorchScript): save one, or define model_fn(model_dir)"
+            f"{FILE_NAME} (TorchScript) is missing: save one, or define model_fn(model_dir); {contents(folder)}"
         )
     return torch.jit.load(str(Path(model_dir, FILE_NAME)), map_location=DEVICE).eval()
 
 
 def input_fn(data: str | bytes, content_type: str) -> Any:
-    decoded = decode(data, content_type)
-    values = decoded if not hasattr(decoded, "toarray") else decoded.toarray()
+    values = dense(decode(data, content_type))
     is_text = media_type(content_type).name in TEXTS
     return torch.from_numpy(values.astype("float32") if is_text else values).to(DEVICE)
 

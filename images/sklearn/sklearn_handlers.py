@@ -1,9 +1,15 @@
-"""What sklearn's server uses where the script defines nothing: `predict` of model.joblib."""
+"""What sklearn's server uses where the script defines nothing: `predict` of model.joblib.
+
+A pickle of any other name will do, and an archive of MLflow's.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+
+from toolkit import mlflow_model
+from toolkit.archives import contents, first_file
 
 FILE_NAME = "model.joblib"
 
@@ -11,9 +17,19 @@ FILE_NAME = "model.joblib"
 def model_fn(model_dir: str) -> Any:
     import joblib
 
-    if not Path(model_dir, FILE_NAME).is_file():
-        raise FileNotFoundError(f"the archive has no {FILE_NAME}: save one, or define model_fn(model_dir)")
-    return joblib.load(Path(model_dir, FILE_NAME))
+    folder = Path(model_dir)
+    if described := mlflow_model.read(folder):
+        if "sklearn" not in described.flavors:
+            return mlflow_model.load_with_mlflow(folder, described)
+        path: Path | None = folder / described.file("sklearn", "pickled_model")
+    else:
+        path = folder / FILE_NAME if (folder / FILE_NAME).is_file() else first_file(folder)
+    if path is None:
+        raise FileNotFoundError(f"{FILE_NAME} is missing: save one, or define model_fn(model_dir); {contents(folder)}")
+    try:
+        return joblib.load(path)
+    except (KeyError, IndexError, ValueError, EOFError) as error:  # as pickles fail that are none
+        raise ValueError(f"{path.name} is not a pickled model ({type(error).__name__}); {contents(folder)}") from error
 
 
 def predict_fn(data: Any, model: Any) -> Any:

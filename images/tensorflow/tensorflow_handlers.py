@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from toolkit.codecs import decode, encode
+from toolkit.archives import contents
+from toolkit.codecs import CodecError, decode, dense, encode
 from toolkit.media import JSON, media_type
 
 FILE_NAME = "saved_model.pb"
@@ -42,15 +43,19 @@ class SavedModel:
 def model_fn(model_dir: str) -> Any:
     found = [file.parent for file in Path(model_dir).rglob(FILE_NAME)]
     if not found:
-        raise FileNotFoundError("the archive has no SavedModel, as model/1: save one, or define model_fn(model_dir)")
+        raise FileNotFoundError(
+            f"a SavedModel (model/1) is missing: save one, or define model_fn(model_dir); {contents(Path(model_dir))}"
+        )
     return SavedModel(max(found, key=lambda folder: (folder.name.isdigit() and int(folder.name), str(folder))))
 
 
 def input_fn(data: str | bytes, content_type: str) -> Any:
     if media_type(content_type).name != JSON:
-        decoded = decode(data, content_type)
-        return decoded.toarray() if hasattr(decoded, "toarray") else decoded
-    document = json.loads(data)
+        return dense(decode(data, content_type))
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise CodecError(415, f"the body is not {JSON} as expected: {error}") from error
     if isinstance(document, dict) and "instances" in document:
         return _columns(document["instances"])
     return document.get("inputs", document) if isinstance(document, dict) else np.array(document)

@@ -16,8 +16,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import flask
 
 from toolkit.codecs import TEXTS, CodecError, decode, encode
+from toolkit.context import OF_THE_SERVER, Context, RequestProcessor, headers_of
 from toolkit.errors import ClientError
 from toolkit.media import JSON, media_type
 from toolkit.packages import IMAGES, install, require_modules
@@ -45,21 +45,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 DEFAULT_PROGRAM = "inference.py"
-HANDLERS = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
-
-
-@dataclass
-class Context:
-    """The last argument of a handler that takes one more: the request without its body, as in the inference toolkit."""
-
-    system_properties: Mapping[str, Any]
-    headers: Mapping[str, str]
-
-    def get_request_header(self, _index: int, name: str) -> str | None:
-        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
-
-    def get_all_request_header(self, _index: int) -> Mapping[str, str]:
-        return self.headers
+HANDLERS = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn", "pre_model_fn", "model_warmup_fn")
 
 
 class Handlers:
@@ -70,15 +56,23 @@ class Handlers:
         if own["transform_fn"] and (own["input_fn"] or own["predict_fn"] or own["output_fn"]):
             raise ValueError("transform_fn cannot be used with input_fn, predict_fn or output_fn")
         self._transform_fn = own["transform_fn"]
+        self._pre_model_fn, self._model_warmup_fn = own["pre_model_fn"], own["model_warmup_fn"]
         self._model_fn = own["model_fn"] or getattr(framework, "model_fn", None)
         self._input_fn: Callable[..., Any] = own["input_fn"] or getattr(framework, "input_fn", None) or decode
-        self._predict_fn = own["predict_fn"] or getattr(framework, "predict_fn", None)
+        self._predict_fn = own["predict_fn"] or _blaming_the_rows(getattr(framework, "predict_fn", None))
         self._output_fn: Callable[..., Any] = own["output_fn"] or getattr(framework, "output_fn", None) or encode
 
     def load(self, folder: Path) -> Any:
+        """The model: between pre_model_fn and model_warmup_fn, where the script has them."""
         if self._model_fn is None:
             raise NotImplementedError("the script needs a model_fn(model_dir) that returns the model")
-        return _call(self._model_fn, str(folder), context=Context({"model_dir": str(folder)}, {}))
+        context = Context(str(folder))
+        if self._pre_model_fn:
+            _call(self._pre_model_fn, str(folder), context=context)
+        model = _call(self._model_fn, str(folder), context=context)
+        if self._model_warmup_fn:
+            _call(self._model_warmup_fn, str(folder), model, context=context)
+        return model
 
     def transform(self, model: Any, data: str | bytes, content_type: str, accept: str, context: Context) -> Any:
         """The body of the answer, or the body and its type."""
@@ -97,6 +91,20 @@ def _call(function: Callable[..., Any], *arguments: Any, context: Context) -> An
     return function(*arguments, context) if takes == len(arguments) + 1 else function(*arguments)
 
 
+def _blaming_the_rows(predict_fn: Callable[..., Any] | None) -> Callable[..., Any] | None:
+    """A framework's own predict_fn, whose ValueError and TypeError say that the rows do not fit the model."""
+    if predict_fn is None:
+        return None
+
+    def predict(data: Any, model: Any) -> Any:
+        try:
+            return predict_fn(data, model)
+        except (ValueError, TypeError) as error:
+            raise CodecError(400, f"the model could not predict: {type(error).__name__}: {error}") from error
+
+    return predict
+
+
 class Transformations:
     """POST /invocations: a WSGI environment to an Answer, statuses as the inference toolkit gives them."""
 
@@ -110,7 +118,7 @@ class Transformations:
             return self._transform(environ, read_body(environ, payload_bytes()))
         except Refusal as refusal:
             return text_answer(refusal.status, str(refusal))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             traceback.print_exc()
             status = getattr(error, "status_code", 500)  # which our codecs and the inference toolkit give their errors
             return text_answer(status if isinstance(status, int) else 500, f"{type(error).__name__}: {error}")
@@ -126,26 +134,22 @@ class Transformations:
                 data = body.decode()
             except UnicodeDecodeError as error:
                 raise CodecError(415, f"the body is not {content_type} as expected: {error}") from error
-        context = Context({"model_dir": str(self._folder)}, _headers(environ))
+        context = Context(str(self._folder), headers_of(environ))
         result = self._handlers.transform(self._model, data, content_type, accept, context)
-        return _answer(result, accept)
+        return _answer(result, accept, context.request_processor[0])
 
 
-def _headers(environ: WSGIEnvironment) -> dict[str, str]:
-    named = {name[5:]: value for name, value in environ.items() if name.startswith("HTTP_")}
-    named |= {name: environ[name] for name in ("CONTENT_TYPE", "CONTENT_LENGTH") if environ.get(name)}
-    return {name.replace("_", "-").title(): value for name, value in named.items()}
-
-
-def _answer(result: Any, accept: str) -> Answer:
+def _answer(result: Any, accept: str, said: RequestProcessor) -> Answer:
     if isinstance(result, flask.Response):
         return Answer(result.status_code, [*result.headers.items()], result.get_data())
-    content, content_type = result if isinstance(result, tuple) else (result, accept)
+    content, content_type = result if isinstance(result, tuple) else (result, None)
+    content_type = content_type or said.answer_headers.get("content-type") or accept
     if isinstance(content, str):
         content = content.encode()
     elif not isinstance(content, bytes | bytearray):
         content, content_type = encode(content, content_type)
-    return Answer(200, [("content-type", content_type)], bytes(content))
+    more = [item for item in said.answer_headers.items() if item[0] not in ("content-type", *OF_THE_SERVER)]
+    return Answer(said.status, [("content-type", content_type), *more], bytes(content))
 
 
 # -- the script and its framework ------------------------------------------------------------------
@@ -177,7 +181,8 @@ def find_script(code: Path) -> Path | None:
 
 
 def _names_handlers(program: Path) -> bool:
-    return re.search(rf"\b({'|'.join(HANDLERS)})\b", program.read_text(encoding="utf-8")) is not None
+    names = "|".join(HANDLERS).encode()
+    return re.search(rb"\b(" + names + rb")\b", program.read_bytes()) is not None  # in whatever encoding it is
 
 
 def import_script(program: Path | None, code: Path) -> ModuleType | None:
@@ -195,7 +200,7 @@ def load_app(framework: str) -> flask.Flask:
         script = import_script(find_script(code), code)
         handlers = Handlers(script, importlib.import_module(f"{framework}_handlers"))
         model = handlers.load(folder)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         traceback.print_exc()
         message = f"the model could not be loaded: {type(error).__name__}: {error}"
         return application(ping=lambda: text_answer(500, message), invoke=lambda _environ: text_answer(500, message))

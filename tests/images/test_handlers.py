@@ -114,7 +114,7 @@ def test_one_csv_row_is_a_table_of_one(served: Any) -> None:
         (b"\xff", "text/csv", "", 415, "the body is not text/csv as expected"),
         (b"no npy", NPY, "", 415, "the body is not application/x-npy as expected"),
         (as_csv(ROWS), "text/csv", "application/pdf", 406, "Accept application/pdf is not among"),
-        ("1,2", "text/csv", "", 500, "ValueError: X has 2 features, but LogisticRegression is expecting 4"),
+        ("1,2", "text/csv", "", 400, "ValueError: X has 2 features, but LogisticRegression is expecting 4"),
     ],
 )
 def test_what_cannot_be_read_or_answered(
@@ -183,7 +183,11 @@ def transform_fn(model, data, content_type, accept):
             "transform_fn cannot be used with input_fn, predict_fn or output_fn",
         ),
         ({"inference.py": "def model_fn(model_dir): raise KeyError('weights')"}, "", "KeyError: 'weights'"),
-        ({"inference.py": "def predict_fn(data, model): ..."}, "", "the archive has no model.joblib"),
+        (
+            {"inference.py": "def predict_fn(data, model): ..."},
+            "",
+            "model.joblib is missing",
+        ),
         ({"inference.py": ""}, "infer.py", "there is no infer.py in the model's code/, which holds inference.py"),
     ],
 )
@@ -210,6 +214,77 @@ def test_a_training_script_without_handlers_is_not_run_again(make_tree: Any, ser
     with serve(tree, SAGEMAKER_PROGRAM="train.py") as server:
         assert server.wait_until_it_answers().status == 200
         np.testing.assert_allclose(server.invoke(as_csv(ROWS), "text/csv").json, model.predict_proba(ROWS))
+
+
+def test_the_context_says_what_the_answer_has(make_tree: Any, serve: Any) -> None:
+    script = """
+import sys
+def model_fn(model_dir):
+    return None
+def transform_fn(model, data, content_type, accept, context):
+    if data == "exit":
+        sys.exit("gone")
+    if data == "two lines":
+        context.set_response_header(0, "X-Note", "a\\nb")
+    processor = context.request_processor[0]
+    assert processor.get_request_property("content-type") == "text/csv"
+    assert "X-Amzn-SageMaker-Custom-Attributes" in context.get_all_request_header(0)
+    context.set_response_header(0, "X-Amzn-SageMaker-Custom-Attributes", "trace=1")
+    context.set_response_header(0, "Content-Length", 7)
+    context.set_response_content_type(0, "text/x-mine")
+    context.set_response_status(code=202, phrase="Accepted")
+    assert context.get_response_content_type(0) == "text/x-mine"
+    if data == "late":
+        processor.report_status(409, "not now")
+    return b"said"
+"""
+    attributes = {"X-Amzn-SageMaker-Custom-Attributes": "asked"}
+    with serve(with_code(make_tree("sklearn"), {"inference.py": script})) as server:
+        assert server.wait_until_it_answers().status == 200
+        reply = server.invoke("1", "text/csv", **attributes)
+        assert (reply.status, reply.text, reply.headers["content-type"]) == (202, "said", "text/x-mine")
+        assert reply.headers["x-amzn-sagemaker-custom-attributes"] == "trace=1"
+        assert server.invoke("late", "text/csv", **attributes).status == 409
+        reply = server.invoke("two lines", "text/csv", **attributes)
+        assert (reply.status, "a header is one line of ASCII" in reply.text) == (500, True)
+        reply = server.invoke("exit", "text/csv", **attributes)
+        assert (reply.status, reply.text) == (500, "SystemExit: gone\n")
+        assert server.invoke("1", "text/csv", **attributes).status == 202, "the worker is still there"
+
+
+def test_a_model_is_warmed_up_before_the_first_request(make_tree: Any, serve: Any) -> None:
+    script = """
+called = []
+def pre_model_fn(model_dir):
+    called.append("pre_model_fn")
+def model_fn(model_dir):
+    called.append("model_fn")
+    return called
+def model_warmup_fn(model_dir, model, context):
+    called.append(f"warm-up of {len(model)}: {context.system_properties['model_dir'] == model_dir}")
+def predict_fn(data, model):
+    return model
+"""
+    with serve(with_code(make_tree("sklearn"), {"inference.py": script})) as server:
+        assert server.wait_until_it_answers().status == 200
+        assert server.invoke("1", "text/csv").json == ["pre_model_fn", "model_fn", "warm-up of 2: True"]
+
+
+def test_a_script_may_be_in_any_encoding_that_it_names(make_tree: Any, serve: Any) -> None:
+    script = "# -*- coding: latin-1 -*-\ndef model_fn(model_dir):\n    return 'größe'\n"
+    script += "def predict_fn(data, model):\n    return model\n"
+    tree = with_code(make_tree("sklearn"), {"inference.py": ""})
+    (tree.model / "code/inference.py").write_bytes(script.encode("latin-1"))
+    with serve(tree) as server:
+        assert server.wait_until_it_answers().status == 200
+        assert server.invoke("1", "text/csv").json == "größe"
+
+
+def test_a_script_that_exits_while_it_is_imported_says_so(make_tree: Any, serve: Any) -> None:
+    tree = with_code(make_tree("sklearn"), {"inference.py": "import sys\nsys.exit('no licence')\n"})
+    with serve(tree) as server:
+        ping = server.wait_until_it_answers()
+        assert (ping.status, "SystemExit: no licence" in ping.text) == (500, True)
 
 
 def test_a_script_is_not_shadowed_by_our_folders(make_tree: Any, serve: Any) -> None:

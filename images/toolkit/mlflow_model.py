@@ -1,0 +1,74 @@
+"""MLflow's description of a saved model, the file MLmodel, as far as it says which file holds the model.
+
+It is YAML as MLflow writes it: nested by indentation, a plain or quoted value a line. What it uses beyond that (lists,
+texts over several lines) is passed over, so that no image needs a YAML parser.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FILE_NAME = "MLmodel"
+LINE = re.compile(r"""( *)([\w.-]+):(?: +(?:'((?:[^']|'')*)'|"([^"\\]*)"|([^'"#\[{|>&*!%@`].*?)))? *""")
+
+
+@dataclass(frozen=True)
+class Description:
+    """The flavors in which MLflow saved a model, each with its settings."""
+
+    flavors: Mapping[str, Mapping[str, str]]
+
+    def file(self, flavor: str, setting: str) -> str:
+        """The model's file of a flavor, relative to the folder. Raises ValueError if MLflow saved no such model."""
+        name = self.flavors.get(flavor, {}).get(setting)
+        if not name:
+            raise ValueError(
+                f"{FILE_NAME} describes a model of {', '.join(self.flavors) or 'nothing'}, not of {flavor}"
+            )
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"{FILE_NAME}: {flavor}.{setting} is {name}, outside the archive")
+        return name
+
+
+def read(folder: Path) -> Description | None:
+    """What the MLmodel at the root of `folder` says, None without one."""
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return None
+    flavors = _nested(path.read_text(encoding="utf-8")).get("flavors")
+    plain = {name: settings for name, settings in (flavors or {}).items() if isinstance(settings, dict)}
+    return Description({name: {k: v for k, v in it.items() if isinstance(v, str)} for name, it in plain.items()})
+
+
+def _nested(text: str) -> dict[str, Any]:
+    """The mappings of a YAML text."""
+    root: dict[str, Any] = {}
+    open_mappings: list[tuple[int, dict[str, Any]]] = [(-1, root)]
+    for line in text.splitlines():
+        if not (found := LINE.fullmatch(line)):
+            continue
+        indent, name = len(found[1]), found[2]
+        while open_mappings[-1][0] >= indent:
+            open_mappings.pop()
+        value = next((part for part in found.groups()[2:] if part is not None), None)
+        inner: dict[str, Any] = {}
+        open_mappings[-1][1][name] = inner if value is None else value.replace("''", "'")
+        open_mappings.append((indent, inner))
+    return root
+
+
+def load_with_mlflow(folder: Path, described: Description) -> Any:
+    """The model as MLflow's own Python function. Raises ValueError if the image has no mlflow."""
+    try:
+        pyfunc = importlib.import_module("mlflow.pyfunc")
+    except ImportError as error:
+        raise ValueError(
+            f"{FILE_NAME} describes a model of {', '.join(described.flavors)}, which needs mlflow to load it: "
+            "name mlflow in code/requirements.txt"
+        ) from error
+    return pyfunc.load_model(str(folder))
