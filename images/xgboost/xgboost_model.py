@@ -5,22 +5,29 @@ from __future__ import annotations
 import json
 import math
 import os
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import xgboost_outputs
-from toolkit.formats import Prediction
-from toolkit.lean_xgboost import xgboost
+from scipy.sparse import csr_matrix
+from toolkit import recordio
+from toolkit.formats import Prediction, WrongWidth
+from toolkit.limits import require_room
 from toolkit.media import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO, MediaType
 from toolkit.model import Model, Request
-from toolkit.rows import FloatArray
+from toolkit.rows import FloatArray, SparseRows
+from xgboost_files import AS_TRAINED, load_booster
 
-FILE_NAME = "xgboost-model"
+BLOCK_ROWS = 2**16
 
 
 class XGBoostModel(Model):
     """One column `score`: a number, or a list of them for multi:softprob.
 
-    SAGEMAKER_INFERENCE_OUTPUT asks for others, by name and separated by commas.
+    SAGEMAKER_INFERENCE_OUTPUT asks for others, by name and separated by commas. Rows may be narrower than the model's,
+    as in the hosted container: what they leave out is missing. Sparse rows stay sparse, whatever their width.
     """
 
     reads = (LIBSVM, CSV, JSON, JSON_LINES, RECORDIO)
@@ -29,11 +36,11 @@ class XGBoostModel(Model):
     allow_missing = True
 
     def __init__(self, folder: Path) -> None:
-        self.booster = xgboost.Booster({"nthread": 1})
-        self.booster.load_model(bytearray((folder / FILE_NAME).read_bytes()))
+        self.booster = load_booster(folder)
+        self.booster.set_param({"nthread": 1})
         self.feature_count = self.booster.num_features()
         self.outputs = self._outputs(os.environ.get("SAGEMAKER_INFERENCE_OUTPUT", ""))
-        self.separator = "\n" if os.environ.get("SAGEMAKER_BATCH") else ","
+        self.is_batch = bool(os.environ.get("SAGEMAKER_BATCH"))
 
     def _outputs(self, names: str) -> xgboost_outputs.Columns:
         if not names:
@@ -43,8 +50,51 @@ class XGBoostModel(Model):
         asked = [name.strip() for name in names.split(",")]
         return xgboost_outputs.choose(asked, learner["objective"]["name"], class_count)
 
-    def predict(self, rows: FloatArray, request: Request) -> Prediction:  # noqa: ARG002
-        raw = self.booster.inplace_predict(rows)
+    def decode(self, body: bytes, content_type: str) -> Any:
+        """Dense rows of the model's width, or a sparse array."""
+        if content_type == LIBSVM:
+            sparse = SparseRows()
+            sparse.add_libsvm(body, labelled=False)
+            if self._counts_from_one(sparse):
+                sparse.moved_down()
+            return self._sparse(sparse)
+        if content_type == RECORDIO:
+            _, rows = recordio.decode(body)
+            return self._sparse(rows) if isinstance(rows, SparseRows) else self._widened(rows)
+        return self._widened(super().decode(body, content_type))
+
+    def _counts_from_one(self, rows: SparseRows) -> bool:
+        """Whether libsvm's indices count from 1: as hosted, if none is 0.
+
+        Not where that cannot be: the model was trained here on such indices, or they fit and it never asks for the
+        first feature, as one that was trained on indices from 1.
+        """
+        if not len(rows.columns) or min(rows.columns) == 0 or self.booster.attr(next(iter(AS_TRAINED))):
+            return False
+        return rows.width > self.feature_count or self._asks_for_first_feature
+
+    @cached_property
+    def _asks_for_first_feature(self) -> bool:
+        first = (self.booster.feature_names or ["f0"])[0]
+        return first in self.booster.get_score(importance_type="weight")
+
+    def _sparse(self, rows: SparseRows) -> Any:
+        if not rows.lengths:
+            raise ValueError("there are no rows")
+        if rows.width > self.feature_count:
+            raise WrongWidth(self.feature_count, rows.width)
+        return csr_matrix(rows.csr(width=self.feature_count))  # which is what inplace_predict knows
+
+    def _widened(self, rows: FloatArray) -> FloatArray:
+        if rows.ndim != 2 or not 0 < rows.shape[1] < self.feature_count:
+            return rows
+        require_room(8 * len(rows) * self.feature_count, f"{len(rows)} rows of {self.feature_count} features")
+        wide = np.full((len(rows), self.feature_count), math.nan)
+        wide[:, : rows.shape[1]] = rows
+        return wide
+
+    def predict(self, rows: Any, request: Request) -> Prediction:  # noqa: ARG002
+        raw = self.booster.inplace_predict(rows, validate_features=False)
         if self.outputs:
             return {name: column(raw) for name, column in self.outputs.items()}
         return {"score": raw}
@@ -54,6 +104,12 @@ class XGBoostModel(Model):
             return super().encode(prediction, media)
         if self.outputs:
             return xgboost_outputs.encode_csv(prediction)
-        # The hosted container writes all rows into one line, and a line each in batch transform.
-        line = self.separator.join(map(str, prediction["score"].tolist()))
-        return line.encode() + (b"\n" if self.separator == "\n" else b"")
+        return b"".join(self._csv(prediction["score"]))
+
+    def _csv(self, scores: Any) -> Any:
+        """A line a row; several numbers are separated by commas, and in batch transform written as a list."""
+        for start in range(0, len(scores), BLOCK_ROWS):
+            rows = scores[start : start + BLOCK_ROWS].tolist()
+            if scores.ndim > 1 and not self.is_batch:
+                rows = [",".join(map(str, row)) for row in rows]
+            yield "".join(f"{row}\n" for row in rows).encode()

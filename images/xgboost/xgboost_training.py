@@ -20,10 +20,10 @@ from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Declaration, Range
 from toolkit.lean_xgboost import xgboost
-from toolkit.media import LIBSVM
+from toolkit.media import LIBSVM, media_type
 from toolkit.rows import FloatArray
 from toolkit.training import Job, Stop
-from xgboost_model import FILE_NAME
+from xgboost_files import AS_TRAINED, FILE_NAME
 
 CHANNELS = ("train", "validation")
 INPUT_FORMAT = InputFormat(default_type=LIBSVM, allow_missing=True, keep_sparse=True)
@@ -219,6 +219,8 @@ def save_best(booster: xgboost.Booster, job: Job[Hyperparameters], *, is_linear:
     """Save the booster, cut at its best round if training was to stop early."""
     if job.hyperparameters.early_stopping_rounds and not is_linear:
         booster = booster[: booster.best_iteration + 1]
+    if media_type(job.channel("train").content_type or LIBSVM).name == LIBSVM:
+        booster.set_attr(**AS_TRAINED)
     (job.model_folder / FILE_NAME).write_bytes(booster.save_raw("ubj"))
 
 

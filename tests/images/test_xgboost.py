@@ -231,12 +231,13 @@ def served(model: Any, serve_for_module: Any) -> Iterator[Any]:
 def test_answers_as_the_hosted_container_does(served: Any, model: Any) -> None:
     rows = np.array([[17.99, 10.38, 122.8], [8.0, np.nan, 50.0]])
     expected = booster_of(model).inplace_predict(rows).tolist()
-    line = ",".join(map(str, expected))
+    lines = "".join(f"{score}\n" for score in expected)
     libsvm, csv = "0:17.99 1:10.38 2:122.8\n1 0:8 2:50", "17.99,10.38,122.8\n8,,50"
     table = [
-        (libsvm, "", "", "text/csv", line),
-        (libsvm, "text/x-libsvm", "text/csv", "text/csv", line),
-        (csv, "text/csv", "*/*", "text/csv", line),
+        (libsvm, "", "", "text/csv", lines),
+        (libsvm, "text/x-libsvm", "text/csv", "text/csv", lines),
+        (csv, "text/csv", "*/*", "text/csv", lines),
+        (csv.replace(",", ";"), "text/csv", "*/*", "text/csv", lines),
         (csv, "text/csv", "application/json", "application/json", None),
     ]
     for body, content_type, accept, answered, text in table:
@@ -248,10 +249,52 @@ def test_answers_as_the_hosted_container_does(served: Any, model: Any) -> None:
 
 
 def test_wrong_width_is_said(served: Any) -> None:
-    for body, content_type in (("1,2", "text/csv"), ("0:1 7:2", "text/libsvm")):
+    for body, content_type in (("1,2,3,4", "text/csv"), ("0:1 7:2", "text/libsvm")):
         reply = served.invoke(body, content_type)
         assert reply.status == 400
         assert "expected 3 features" in reply.text
+
+
+def test_a_row_may_be_narrower_and_misses_what_it_leaves_out(served: Any) -> None:
+    answers = [served.invoke(body, kind).text for body, kind in (("17.99,10.38", "text/csv"), ("0:17.99 1:10.38", ""))]
+    assert answers == [served.invoke("17.99,10.38,", "text/csv").text] * 2
+
+
+def test_libsvm_indices_from_one_are_moved_down_as_hosted(served: Any) -> None:
+    """No index is 0; a label in front is none of them."""
+    from_zero = served.invoke("0:17.99 1:10.38 2:122.8", "text/libsvm").text
+    for body in ("1:17.99 2:10.38 3:122.8", "1 1:17.99 2:10.38 3:122.8"):
+        assert served.invoke(body, "text/libsvm").text == from_zero
+    assert served.invoke("1:17.99 2:10.38", "text/libsvm").text == served.invoke("17.99,10.38", "text/csv").text
+
+
+def test_a_model_that_learned_from_libsvm_reads_indices_as_it_learned(make_tree: Any, serve: Any) -> None:
+    """Whether it counted from 0 or from 1, and whatever a request leaves out."""
+    features, labels = load_breast_cancer(return_X_y=True)
+    from_one = "\n".join(
+        f"{label} " + " ".join(f"{index}:{value!r}" for index, value in enumerate(row, 1))
+        for label, row in zip(labels.tolist(), features[:, :3].tolist(), strict=True)
+    )
+    for rows, row, reference in (
+        (as_libsvm(features[:, :3], labels), "1:10.38 2:122.8", [np.nan, 10.38, 122.8]),
+        (from_one, "1:17.99 2:10.38", [np.nan, 17.99, 10.38, np.nan]),
+    ):
+        tree = make_tree(IMAGE, BINARY, {"train": rows}, content_type="text/libsvm")
+        assert tree.train()[0] == 0
+        expected = booster_of(tree).inplace_predict(np.array([reference]))[0]
+        with serve(tree) as server:
+            server.wait_until_it_answers()
+            assert float(server.invoke(row, "text/libsvm").text) == pytest.approx(expected)
+
+
+def test_a_softprob_answer_has_a_column_a_class(make_tree: Any, serve: Any) -> None:
+    rows = "".join(f"{row % 3},{row % 3},{row}\n" for row in range(30))
+    tree = make_tree(IMAGE, {"num_round": 2, "objective": "multi:softprob", "num_class": 3}, {"train": rows})
+    assert tree.train()[0] == 0
+    with serve(tree) as server:
+        server.wait_until_it_answers()
+        answer = np.loadtxt(io.StringIO(server.invoke("0,3\n1,4", "text/csv").text), delimiter=",")
+    np.testing.assert_allclose(answer, booster_of(tree).inplace_predict(np.array([[0, 3], [1, 4.0]])), rtol=1e-6)
 
 
 def test_batch_transform_gets_a_line_a_row(model: Any, serve: Any) -> None:

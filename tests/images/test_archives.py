@@ -1,0 +1,148 @@
+"""Models that people bring, served as they are: of any name, pickled, or saved by MLflow."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pytest
+import xgboost
+import yaml
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from toolkit import mlflow_model
+
+from tests.images.test_fuzz import imported
+
+FEATURES, LABELS = load_iris(return_X_y=True)
+IS_SECOND = (LABELS == 1).astype(int)
+ROW = FEATURES[60:61]
+
+
+def booster() -> xgboost.Booster:
+    return xgboost.train({"objective": "binary:logistic"}, xgboost.DMatrix(FEATURES, IS_SECOND), 3)
+
+
+def mlmodel(flavors: dict[str, Any]) -> str:
+    """As MLflow 3 writes it."""
+    document = {
+        "artifact_path": "model",
+        "flavors": flavors,
+        "mlflow_version": "3.1.0",
+        "model_uuid": "0d1",
+        "signature": {"inputs": '[{"type": "double", "required": true}]', "outputs": None, "params": None},
+        "utc_time_created": "2026-01-02 03:04:05.678901",
+        "is_signature_from_type_hint": False,
+    }
+    return yaml.safe_dump(document, default_flow_style=False)
+
+
+PYTHON_FUNCTION = {"env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}, "loader_module": "mlflow.sklearn"}
+
+
+def save_any_name(folder: Path) -> None:
+    (folder / ".hidden").write_text("not me")
+    booster().save_model(folder / "model.json")
+
+
+def save_pickle(folder: Path) -> None:
+    (folder / "xgboost-model").write_bytes(pickle.dumps(booster()))
+
+
+def save_pickled_classifier(folder: Path) -> None:
+    model = xgboost.XGBClassifier(n_estimators=3).fit(FEATURES, IS_SECOND)
+    (folder / "model.pkl").write_bytes(pickle.dumps(model))
+
+
+def save_by_mlflow(folder: Path) -> None:
+    booster().save_model(folder / "model.ubj")
+    flavors = {
+        "python_function": PYTHON_FUNCTION,
+        "xgboost": {"code": None, "data": "model.ubj", "xgb_version": "3.2.0"},
+    }
+    (folder / "MLmodel").write_text(mlmodel(flavors))
+    (folder / "conda.yaml").write_text("name: mlflow-env\n")
+
+
+@pytest.mark.parametrize("save", [save_any_name, save_pickle, save_pickled_classifier, save_by_mlflow])
+def test_a_booster_is_served_as_it_was_saved(make_tree: Any, serve: Any, save: Any) -> None:
+    tree = make_tree("xgboost")
+    tree.model.mkdir()
+    save(tree.model)
+    with serve(tree) as server:
+        ping = server.wait_until_it_answers()
+        assert ping.status == 200, ping.text
+        answer = float(server.invoke(",".join(map(str, ROW[0])), "text/csv").text)
+    assert answer == pytest.approx(booster().inplace_predict(ROW)[0], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "xgboost-model is missing at the archive's root: the archive is empty"),
+        (
+            {"model/xgboost-model": b"x"},
+            "the archive holds model/xgboost-model; pack what is in model/, not the folder",
+        ),
+        ({"model.bin": b"binf\x00\x00"}, "if an older XGBoost wrote it, load it there and save it as JSON or UBJSON"),
+        ({"model.pkl": pickle.dumps([1])}, "model.pkl is no model that XGBoost"),
+        ({"MLmodel": mlmodel({"sklearn": {"pickled_model": "m"}}).encode()}, "a model of sklearn, not of xgboost"),
+    ],
+)
+def test_a_booster_that_is_not_there_or_none_is_told_in_a_sentence(tmp_path: Path, files: Any, message: str) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises((OSError, ValueError), match=r".") as refused:
+        imported("xgboost", "xgboost_files").load_booster(tmp_path)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["model.joblib", "classifier.pkl", "MLmodel"])
+def test_a_model_of_scikit_learn_is_served_as_it_was_saved(make_tree: Any, serve: Any, name: str) -> None:
+    model = LogisticRegression(max_iter=1000).fit(FEATURES, LABELS)
+    tree = make_tree("sklearn")
+    tree.model.mkdir()
+    if name == "MLmodel":
+        settings = {"code": None, "pickled_model": "model.pkl", "serialization_format": "cloudpickle"}
+        (tree.model / name).write_text(mlmodel({"python_function": PYTHON_FUNCTION, "sklearn": settings}))
+        (tree.model / "model.pkl").write_bytes(pickle.dumps(model))
+    elif name.endswith(".pkl"):
+        (tree.model / name).write_bytes(pickle.dumps(model))
+    else:
+        joblib.dump(model, tree.model / name)
+    table = {"dataframe_split": {"columns": list("abcd"), "data": FEATURES[::30].tolist()}}
+    with serve(tree) as server:
+        ping = server.wait_until_it_answers()
+        assert ping.status == 200, ping.text
+        assert server.invoke(json.dumps(table), "application/json").json == model.predict(FEATURES[::30]).tolist()
+
+
+def test_what_mlflow_writes_is_read_without_a_parser_of_yaml(tmp_path: Path) -> None:
+    text = mlmodel(
+        {
+            "python_function": {**PYTHON_FUNCTION, "streamable": False},
+            "xgboost": {"code": None, "data": "a 'quoted' name.ubj", "list": [1, {"data": "not this"}]},
+            "other": {"data": "yes", "text": "several\nlines: of text"},
+        }
+    )
+    (tmp_path / "MLmodel").write_text(text)
+    read = mlflow_model.read(tmp_path)
+    assert read is not None
+    expected = yaml.safe_load(text)["flavors"]
+    assert list(read.flavors) == list(expected)
+    for flavor, setting in (("xgboost", "data"), ("other", "data"), ("python_function", "loader_module")):
+        assert read.file(flavor, setting) == expected[flavor][setting]
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../secret"])
+def test_a_description_of_mlflows_cannot_point_outside_its_archive(tmp_path: Path, name: str) -> None:
+    (tmp_path / "MLmodel").write_text(mlmodel({"xgboost": {"data": name}}))
+    read = mlflow_model.read(tmp_path)
+    assert read is not None
+    with pytest.raises(ValueError, match="outside the archive"):
+        read.file("xgboost", "data")
