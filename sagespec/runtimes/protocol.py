@@ -138,12 +138,13 @@ class Runtime(Protocol):
         ...
 
     def start(self, name: str) -> Container:
-        """Start a created container; one that is running is left alone. CannotStart when it has no such program,
+        """Start a created or exited container, and again whenever it dies if Launch.keep_running says so; one that is
+        running, or waits to be started again, is left alone. CannotStart when it has no such program,
         PortTaken when it cannot be published."""
         ...
 
     def stop(self, name: str, *, grace_seconds: float) -> None:
-        """SIGTERM, then SIGKILL after the grace. One that is not running, or missing, is fine."""
+        """SIGTERM, then SIGKILL after the grace; it stays ended. One that does not run, or is missing, is fine."""
         ...
 
     def remove(self, name: str) -> None:

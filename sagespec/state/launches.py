@@ -34,7 +34,7 @@ class Launch:
     does for ContainerEntrypoint and ContainerArguments.
     hosts: for a job, the container names of all its hosts in order (algo-1 first), so that they can
     reach each other by those names; alias: this one's own host name, e.g. algo-1.
-    keep_running: restarted by the engine when it dies (serving), or left exited (training).
+    keep_running: started again by the runtime when it dies (serving), or left exited (training).
     publish: (address, port) on the engine's machine, for the gateway alone.
     gpus: how many it gets for itself alone; the runtime chooses which.
     """

@@ -28,12 +28,23 @@ class ContainerState(StrEnum):
     EXITED = "exited"
 
 
+@dataclass(frozen=True)
+class Exit:
+    """One end of a container's program. code, at: None when the engine no longer knows. note: what else it says of it,
+    e.g. that it ran out of memory."""
+
+    code: int | None
+    at: datetime | None = None
+    note: str = ""
+
+
 @dataclass(frozen=True, order=True)
 class Container:
     """One container (or supervised process) of this project. `host:port` is where the gateway reaches it.
 
-    `exit_code` is set when the state is EXITED; `restarts` counts the engine's restarts where the
-    engine reports them (0 otherwise). started_at: in a list of all, the time of creation may stand for it.
+    `exit_code` is set when the state is EXITED; `restarts` counts the engine's restarts since we started it, and
+    last_exit is how its program ended last, whether it was started again or not; a list of all may lack both.
+    started_at: of the last restart; in a list of all, the time of creation may stand for it.
     note: what else the engine says of its end, e.g. that it ran out of memory; reported by `inspect` alone, as are
     signals: numbers of those it was sent through its engine before it ended, by us or by others, and
     published: the port of the engine's machine that leads to it, running or not; 0 when there is none.
@@ -55,6 +66,7 @@ class Container:
     memory: int | None = field(default=None, compare=False)
     gpus: tuple[str, ...] = ()
     published: int = field(default=0, compare=False)
+    last_exit: Exit | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from tests.contracts.bench import (
     in_every_state,
     on_every_engine,
     on_real_engines,
+    wait_for,
 )
 from tests.fakes import Behaviour
 
@@ -248,3 +249,95 @@ def test_destroy_may_be_repeated(bench: Bench) -> None:
     bench.runtime.destroy()
     bench.runtime.destroy()
     assert bench.runtime.containers() == ()
+
+
+SERVES_ONCE_IT_HAS_DIED = """
+import os, signal, sys, time
+first = not (base / "died").exists()
+(base / "died").touch()
+print("begun", os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"))
+if first:
+    raise SystemExit(3)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
+(base / "ready").write_text("1")
+while True:  # no signal is lost between the line above and a sleep that begins after it
+    time.sleep(0.05)
+"""
+
+
+@on_real_engines
+def test_what_is_to_keep_running_is_started_again_and_counted(bench: Bench) -> None:
+    name = bench.start(SERVES_ONCE_IT_HAS_DIED, command="serve", keep_running=True)
+    first = bench.inspect(name)
+    bench.file(name, "ready")
+    container = bench.inspect(name)
+    assert (container.state, container.restarts, container.exit_code) == (ContainerState.RUNNING, 1, None)
+    assert (container.host, container.port) == (first.host, first.port)
+    assert container.last_exit
+    assert (container.last_exit.code, container.last_exit.note) == (3, "")
+    assert container.started_at
+    assert container.last_exit.at
+    assert timedelta(0) < container.started_at - container.last_exit.at < timedelta(seconds=10)
+    begun = [line for line in bench.runtime.logs(name) if line.startswith("begun")]
+    assert len(begun) == 2, "its log goes on"
+    assert len(set(begun)) == 1, "at the port it had"
+    bench.runtime.stop(name, grace_seconds=20)
+    assert (ended := bench.inspect(name)).exit_code == 5, "it hears SIGTERM as at its first start"
+    assert ended.last_exit
+    assert ended.last_exit.code == 5
+    bench.runtime.start(name)
+    again = bench.inspect(name)
+    assert (again.state, again.restarts, again.last_exit) == (ContainerState.RUNNING, 0, None), "counted anew"
+
+
+@on_real_engines
+def test_a_job_is_never_started_again(bench: Bench) -> None:
+    name = bench.run("print('once'); raise SystemExit(3)")
+    time.sleep(0.5)
+    container = bench.inspect(name)
+    assert (container.state, container.restarts, container.exit_code) == (ContainerState.EXITED, 0, 3)
+    assert container.last_exit
+    assert container.last_exit.code == 3
+    assert list(bench.runtime.logs(name)) == ["once"]
+
+
+@on_real_engines
+@pytest.mark.parametrize("grace_seconds", [0, 5])
+def test_stop_wins_over_a_restart(bench: Bench, grace_seconds: float) -> None:
+    """Whenever it comes: while the program starts, ends, or waits to be started again."""
+    names = [bench.start("raise SystemExit(1)", name=f"n{n}", command="serve", keep_running=True) for n in range(3)]
+    for number, name in enumerate(names):
+        wait_for(lambda name=name: bench.inspect(name).restarts >= 1 or None)  # type: ignore[misc]
+        time.sleep(number * 0.07)
+        bench.runtime.stop(name, grace_seconds=grace_seconds)
+    stopped = [bench.inspect(name) for name in names]
+    assert {container.state for container in stopped} == {ContainerState.EXITED}
+    time.sleep(1.0)
+    assert [bench.inspect(name) for name in names] == stopped
+
+
+@on_real_engines
+def test_remove_wins_over_a_restart(bench: Bench) -> None:
+    name = bench.start("raise SystemExit(1)", command="serve", keep_running=True)
+    wait_for(lambda: bench.inspect(name).restarts >= 1 or None)
+    bench.runtime.remove(name)
+    time.sleep(0.5)
+    assert bench.runtime.containers() == ()
+
+
+@on_real_engines
+def test_memory_that_ran_out_is_told_of_what_runs_again(bench: Bench) -> None:
+    script = """
+first = not (base / "died").exists()
+(base / "died").touch()
+held = b"x" * 300_000_000 if first else b""
+import time
+time.sleep(600)
+"""
+    name = bench.start(script, command="serve", keep_running=True, memory=100 * 2**20)
+    wait_for(lambda: bench.inspect(name).restarts >= 1 or None)
+    container = bench.until(name, ContainerState.RUNNING)
+    assert (container.note, container.exit_code) == ("", None)
+    assert container.last_exit
+    assert container.last_exit.code == 137
+    assert container.last_exit.note.startswith("out of memory")

@@ -124,6 +124,19 @@ class Stand:
         os.kill(json.loads(connection.getresponse().read())["pid"], signal.SIGKILL)
         connection.close()
 
+    def kill_envoy(self) -> None:
+        """SIGKILL from the machine, which no engine takes for a wish to stop."""
+        name = self.gateway.launch().name
+        if self.runtime.name == "docker":
+            import docker
+
+            pid = docker.DockerClient.from_env(version="auto").api.inspect_container(name)["State"]["Pid"]
+        else:
+            folder = Path(self.runtime.base_dir(name)).parents[1]
+            supervisor = int((folder / "process").read_bytes().split()[0])
+            pid = int(Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text())
+        os.kill(pid, signal.SIGKILL)
+
 
 class Load:
     """Requests by several callers, one after the other each, until the block is left."""
@@ -348,6 +361,20 @@ def test_a_killed_gateway_comes_back_with_its_routes(any_stand: Stand) -> None:
     assert not any_stand.gateway.observe(any_stand.runtime.containers()).answers
     any_stand.gateway.start(lambda _event: None)
     assert any_stand.invoke()["status"] == 200
+    assert any_stand.gateway.observe(any_stand.runtime.containers()).routes == before.routes
+
+
+def test_a_killed_envoy_comes_back_by_itself_with_its_routes(any_stand: Stand) -> None:
+    any_stand.serve(a_target("stable", 1, [any_stand.start("stable")]))
+    before = any_stand.gateway.observe(any_stand.runtime.containers())
+    with Load(any_stand.settings.port, "churn", callers=2) as load:
+        any_stand.kill_envoy()
+        wait_for(lambda: bool(load.failures))
+        began = time.monotonic()
+        answered = load.answers["200", "stable"]
+        wait_for(lambda: load.answers["200", "stable"] > answered + 20)
+        seconds = time.monotonic() - began
+    assert seconds < 10.0
     assert any_stand.gateway.observe(any_stand.runtime.containers()).routes == before.routes
 
 

@@ -17,7 +17,7 @@ from docker.errors import NotFound
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.launches import PORT
 from sagespec.state.labels import LABEL_GPUS, LABEL_KIND, LABEL_PROJECT, address_from_labels, resources_from_labels
-from sagespec.state.observed import Container, ContainerState
+from sagespec.state.observed import Container, ContainerState, Exit
 
 STATES = {
     "created": ContainerState.CREATED,
@@ -29,6 +29,7 @@ STATES = {
 }  # "removing" is left out: such a container is as good as gone
 
 END_TOLD_WITHIN_SECONDS = 2.0
+OUT_OF_MEMORY = "out of memory"
 
 
 class Containers:
@@ -101,11 +102,26 @@ class Containers:
         return container and replace(
             container,
             restarts=details["RestartCount"],
+            last_exit=self._last_exit(details),
             published=_published(details),
             started_at=started_at if started_at.year > 1 else None,
-            note="out of memory" if state.get("OOMKilled") else "",
+            note=OUT_OF_MEMORY if state.get("OOMKilled") and container.exit_code is not None else "",
             signals=self._signals(details) if container.exit_code is not None and started_at.year > 1 else (),
         )
+
+    def _last_exit(self, details: Mapping[str, Any]) -> Exit | None:
+        """None when it has not ended since we started it. Once it runs again, only events have the code."""
+        state, at = details["State"], datetime.fromisoformat(details["State"]["FinishedAt"])  # year 1: never
+        runs = state["Status"] in ("running", "paused")
+        if at.year == 1 or (runs and not details["RestartCount"]):
+            return None
+        note = OUT_OF_MEMORY if state.get("OOMKilled") else ""  # kept until the next end
+        if not runs:
+            return Exit(state["ExitCode"], at, note)
+        since = at.timestamp() - 1.0
+        ends = self._events(details, "die", since=since, seconds_after_its_end=END_TOLD_WITHIN_SECONDS)
+        codes = [int(event["Actor"]["Attributes"]["exitCode"]) for event in ends]
+        return Exit(codes[-1] if codes else None, at, note)
 
     def _signals(self, details: Mapping[str, Any]) -> tuple[int, ...]:
         """What the engine sent it since it was started, as far as the engine remembers: it keeps the last few
@@ -117,11 +133,14 @@ class Containers:
         """Whether the engine remembers that it ended: what it forgets at its own end it did not see, either."""
         return bool(self._events(details, "die", seconds_after_its_end=END_TOLD_WITHIN_SECONDS))
 
-    def _events(self, details: Mapping[str, Any], kind: str, *, seconds_after_its_end: float) -> list[dict[str, Any]]:
-        since, until = (datetime.fromisoformat(details["State"][at]).timestamp() for at in ("StartedAt", "FinishedAt"))
+    def _events(
+        self, details: Mapping[str, Any], kind: str, *, seconds_after_its_end: float, since: float | None = None
+    ) -> list[dict[str, Any]]:
+        """The engine's events of its last run, or since a time."""
+        begun, ended = (datetime.fromisoformat(details["State"][at]).timestamp() for at in ("StartedAt", "FinishedAt"))
         events = self._engine.events(
-            since=f"{since:.6f}",
-            until=f"{until + seconds_after_its_end:.6f}",  # by the engine's clock; waits for later lines
+            since=f"{begun if since is None else since:.6f}",
+            until=f"{ended + seconds_after_its_end:.6f}",  # by the engine's clock; waits for later lines
             filters={"container": details["Id"], "event": kind},
             decode=True,
         )

@@ -11,16 +11,17 @@ import fcntl
 import json
 import os
 import signal
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sagespec.errors import InternalError, WorldError, disk_problems
-from sagespec.runtimes.process import shim
 from sagespec.runtimes.process.ports import HOST
+from sagespec.runtimes.process.shim_record import ID_VARIABLE, KILLED, RECORD_BYTES
 from sagespec.state.addresses import Address
 from sagespec.state.launches import Launch, Mount
-from sagespec.state.observed import Container, ContainerState
+from sagespec.state.observed import Container, ContainerState, Exit
 from sagespec.state.programs import program_from_json
 
 _LAUNCH_FIELDS = frozenset(field.name for field in fields(Launch))
@@ -49,7 +50,7 @@ class Record:
     @property
     def mark(self) -> str:
         """The variable that the environment of this container's processes has, and no other's."""
-        return f"{shim.ID_VARIABLE}={self.id}"
+        return f"{ID_VARIABLE}={self.id}"
 
     def as_json(self) -> str:
         launch = self.launch
@@ -79,12 +80,29 @@ class Record:
 
 @dataclass(frozen=True)
 class Run:
-    """What the supervisor wrote about its run, and whether it is alive."""
+    """What the supervisor wrote about its run, and whether it is alive.
+
+    started_at: of the program, which it may have started again. last_code, ended_at: of the program's last end.
+    """
 
     pid: int
     started_at: float
     exit_code: int | None
     alive: bool
+    restarts: int = 0
+    last_code: int | None = None
+    ended_at: float = 0.0
+
+    @property
+    def waits(self) -> bool:
+        """Whether the program has ended, and not been started again yet."""
+        return self.ended_at >= self.started_at
+
+    @property
+    def state(self) -> ContainerState:
+        if not self.alive:
+            return ContainerState.EXITED
+        return ContainerState.RESTARTING if self.waits and self.exit_code is None else ContainerState.RUNNING
 
 
 class Containers:
@@ -136,16 +154,10 @@ class Containers:
             return None
         try:
             alive = _is_locked(file)
-            pid, started_at, exit_code = os.read(file, 100).split()
-        except ValueError:
-            return None  # claimed a moment ago, not written yet
+            line = os.read(file, RECORD_BYTES).split()
         finally:
             os.close(file)
-        if alive:
-            return Run(int(pid), float(started_at), None, True)
-        # A supervisor that could not write the code was itself killed, and the program with it.
-        code = shim.KILLED if exit_code == b"-" else int(exit_code)
-        return Run(int(pid), float(started_at), code, False)
+        return _run(line, alive)
 
     def is_running(self, name: str) -> bool:
         run = self.run_of(name)
@@ -165,7 +177,7 @@ class Containers:
             address=launch.address,
             hash=launch.hash,
             state=_state_of(run),
-            exit_code=run.exit_code if run else None,
+            exit_code=run.exit_code if run and not run.alive else None,
             host=HOST,
             port=record.port,
             started_at=datetime.fromtimestamp(run.started_at, UTC) if run else None,
@@ -173,12 +185,25 @@ class Containers:
             memory=launch.memory,
             gpus=record.gpus,
             published=launch.publish[1] if launch.publish else 0,
-            note=self._note(name) if run and run.exit_code == shim.KILLED else "",
+            restarts=run.restarts if run else 0,
+            last_exit=self._last_exit(name, run) if run else None,
+            note=self._note(name, run) if run and not run.alive else "",
             signals=(signal.SIGTERM,) if run and (self.folder / name / "terminated").exists() else (),
         )
 
-    def _note(self, name: str) -> str:
-        """Why the supervisor killed the program; '' if it did not."""
+    def _last_exit(self, name: str, run: Run) -> Exit | None:
+        code = run.last_code if run.alive else run.exit_code
+        if code is None:
+            return None
+        at = datetime.fromtimestamp(run.ended_at, UTC) if run.alive or run.waits else None
+        return Exit(code, at, self._note(name, run))
+
+    def _note(self, name: str, run: Run) -> str:
+        """Why the supervisor killed the program; '' if it did not, or was itself killed with a later run of it."""
+        code = run.last_code if run.alive else run.exit_code
+        is_of_an_earlier_run = not run.alive and not run.waits and run.ended_at > 0
+        if code != KILLED or is_of_an_earlier_run:
+            return ""
         try:
             return (self.folder / name / "note").read_text()
         except OSError:
@@ -206,9 +231,27 @@ class Containers:
 
 
 def _state_of(run: Run | None) -> ContainerState:
-    if run is None:
-        return ContainerState.CREATED
-    return ContainerState.RUNNING if run.alive else ContainerState.EXITED
+    return run.state if run else ContainerState.CREATED
+
+
+def _run(line: Sequence[bytes], alive: bool) -> Run | None:
+    """The run that a line of `process` tells of; None when it was claimed a moment ago, and not written yet.
+
+    A supervisor that could not write the exit code was itself killed, and the program with it.
+    """
+    try:
+        pid, started_at, exit_code = int(line[0]), float(line[1]), _code(line[2])
+        restarts, last_code, ended_at = line[3:] or (b"0", b"-", b"0")  # an earlier release knows none of these
+        run = Run(pid, started_at, exit_code, alive, int(restarts), _code(last_code), float(ended_at))
+    except (ValueError, IndexError):
+        return None
+    if alive or exit_code is not None:
+        return run
+    return replace(run, exit_code=run.last_code if run.waits else KILLED)
+
+
+def _code(text: bytes) -> int | None:
+    return None if text == b"-" else int(text)
 
 
 def _is_locked(file: int) -> bool:

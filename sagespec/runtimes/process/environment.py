@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sagespec.runtimes.process.containers import Record
 from sagespec.runtimes.process.ports import HOST
-from sagespec.runtimes.process.shim import ID_VARIABLE
+from sagespec.runtimes.process.shim_record import ID_VARIABLE
 from sagespec.state.programs import Builtin
 
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"

@@ -11,15 +11,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sagespec.errors import WorldError, disk_problems
-from sagespec.runtimes.process import shim
 from sagespec.runtimes.process.containers import Containers, Record
+from sagespec.runtimes.process.shim_record import KILLED
 
 _POLL_SECONDS = 0.01
 _KILL_SECONDS = 10.0
 _SEARCHES = 10
 
-# As a module it is compiled once; as a script it would be at every start.
-_START_SHIM = "import sys; sys.path.append(sys.argv[1]); import shim; shim.main()"
+# As a module it is compiled once; as a script it would be at every start. The package's own file is passed over: what
+# it imports takes longer than the shim itself.
+_START_SHIM = """
+import sys
+sys.modules["sagespec"] = package = type(sys)("sagespec")
+package.__path__ = [sys.argv[1]]
+from sagespec.runtimes.process.shim import main
+main(*sys.argv[2:])
+"""
+_PACKAGE = Path(__file__).parents[2]
 
 
 def start_process(
@@ -27,8 +35,8 @@ def start_process(
 ) -> None:
     """Start the container's program below a supervisor that outlives us; returns once it runs."""
     launch = record.launch
-    start_shim = [sys.executable, "-I", "-S", "-c", _START_SHIM, str(Path(__file__).parent)]
-    arguments = [str(containers.folder / launch.name), str(launch.memory or 0), *command]
+    start_shim = [sys.executable, "-I", "-S", "-c", _START_SHIM, str(_PACKAGE)]
+    arguments = [str(containers.folder / launch.name), str(launch.memory or 0), str(int(launch.keep_running)), *command]
     with disk_problems(f"cannot start container {launch.name}"):
         starter = subprocess.Popen(
             [*start_shim, *arguments],
@@ -62,9 +70,10 @@ def kill_process(containers: Containers, record: Record) -> None:
         return
     _signal_supervisor(containers, record, signal.SIGKILL)  # one that hangs
     run = containers.run_of(name)
-    if run is None or run.exit_code not in (None, shim.KILLED):
+    if run is None or (not run.alive and run.exit_code != KILLED):
         return
-    # The supervisor itself was killed, so it may not have cleaned up after the program. Searched more than once:
+    # The supervisor itself was killed, so it may not have cleaned up after the program; or it is ending at this moment,
+    # when its environment is gone and its lock is not. Searched more than once:
     # a process that is being forked, or becomes another program at this moment, shows no mark.
     for _ in range(_SEARCHES):
         for pid in _processes_with(record.mark):

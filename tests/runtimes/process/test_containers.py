@@ -6,8 +6,8 @@ import json
 import time
 from pathlib import Path
 
-from sagespec.runtimes.process import shim as process_shim
 from sagespec.runtimes.process.runtime import ProcessRuntime
+from sagespec.runtimes.process.shim_record import record_line
 from tests.runtimes.process.probe import (
     a_launch,
 )
@@ -53,7 +53,7 @@ def test_listing_a_thousand_containers_is_cheap(runtime: ProcessRuntime, tmp_pat
         folder = tmp_path / "many" / str(number)
         folder.mkdir(exist_ok=True)
         (folder / "container.json").write_bytes(record)
-        (folder / "process").write_bytes(process_shim.record_line(1, time.time(), 0))
+        (folder / "process").write_bytes(record_line(1, time.time(), 0))
     began = time.process_time()
     assert len(ProcessRuntime("many", tmp_path / "many", tmp_path / "images").containers()) == 1000
     assert time.process_time() - began < 0.3

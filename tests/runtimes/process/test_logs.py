@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sagespec.runtimes.process import shim as process_shim
 from sagespec.runtimes.process.runtime import ProcessRuntime
+from sagespec.runtimes.process.shim_log import LOG_BYTES
 from tests.runtimes.process.probe import (
     a_launch,
     ended,
@@ -24,7 +24,7 @@ for block in range(50):
     ended(runtime, name)
     sizes = [path.stat().st_size for path in (tmp_path / "run" / name).glob("log*")]
     assert len(sizes) == 2
-    assert max(sizes) <= process_shim.LOG_BYTES + 2**16
+    assert max(sizes) <= LOG_BYTES + 2**16
     kept = [int(line) for line in runtime.logs(name)]
     assert kept[-1] == 299_999
     assert kept == list(range(kept[0], 300_000))

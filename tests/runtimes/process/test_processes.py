@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from sagespec.errors import WorldError
-from sagespec.runtimes.process import shim as process_shim
 from sagespec.runtimes.process.containers import Containers
 from sagespec.runtimes.process.processes import start_process
 from sagespec.runtimes.process.runtime import ProcessRuntime
+from sagespec.runtimes.process.shim import LOOK_EVERY_SECONDS
+from sagespec.runtimes.process.shim_record import ID_VARIABLE, record_line
 from sagespec.state.observed import ContainerState
 from tests.runtimes.process.probe import (
     SLEEP,
@@ -66,9 +67,7 @@ def test_a_late_starter_leaves_the_next_container_of_its_name_alone(
     runtime.create([a_launch()])
 
     with pytest.raises(WorldError, match="container job did not start: it was replaced"):
-        start_process(
-            containers, replaced, command=["/bin/sleep", "600"], environment={process_shim.ID_VARIABLE: replaced.id}
-        )
+        start_process(containers, replaced, command=["/bin/sleep", "600"], environment={ID_VARIABLE: replaced.id})
     assert [container.state for container in runtime.containers()] == [ContainerState.CREATED]
     runtime.remove("job")
 
@@ -112,7 +111,7 @@ def test_a_signal_is_told_as_128_and_its_number(runtime: ProcessRuntime) -> None
 
 def test_a_record_nobody_holds_is_of_the_dead_even_when_its_pid_lives(runtime: ProcessRuntime, tmp_path: Path) -> None:
     runtime.create([a_launch()])
-    (tmp_path / "run" / "job" / "process").write_bytes(process_shim.record_line(os.getpid(), time.time()))
+    (tmp_path / "run" / "job" / "process").write_bytes(record_line(os.getpid(), time.time()))
     container = runtime.inspect("job")
     assert container is not None
     assert (container.state, container.exit_code) == (ContainerState.EXITED, 137)
@@ -154,7 +153,7 @@ def test_a_program_whose_folder_was_moved_lives_on(runtime: ProcessRuntime, tmp_
     file(runtime, run(runtime, SLEEP), "ready")
     (tmp_path / "run").rename(tmp_path / "moved")
     moved = ProcessRuntime(runtime._project_name, tmp_path / "moved", tmp_path / "images")
-    time.sleep(process_shim.LOOK_EVERY_MS / 1000 + 0.2)
+    time.sleep(LOOK_EVERY_SECONDS + 0.2)
     assert [c.state for c in moved.containers()] == [ContainerState.RUNNING]
     moved.remove("job")
     assert moved.containers() == ()
