@@ -1,11 +1,13 @@
 """The log of one local process as lines with their times, read from the files that its shim writes.
 
 `ProcessRuntime.logs` and `timed_logs` use it. shim.py describes the files; this module reads them in order,
-even if they are renamed meanwhile.
+even if they are renamed meanwhile. A follower locks what it reads, so that the shim keeps it. Lines that are gone all
+the same are counted, and a line of our own stands in their place.
 """
 
 from __future__ import annotations
 
+import fcntl
 import io
 import mmap
 import os
@@ -14,6 +16,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
+
+from sagespec.runtimes.process.shim_log import LINES, lines_before
 
 BLOCK_BYTES = 2**20
 POLL_SECONDS = 0.05
@@ -35,7 +40,7 @@ def timed_lines(folder: Path, *, runs_on: Callable[[], bool], tail: int | None) 
     rest, at, times = b"", 0.0, _Times(folder)
     for file, block in _blocks(folder, runs_on, tail):
         times.read_on(file)
-        end = file.tell() - len(block)
+        end = max(0, file.tell() - len(block))
         *lines, begun = block.split(b"\n")
         for line in lines:
             end += len(line) + 1
@@ -53,45 +58,100 @@ def _text(line: bytes) -> str:
 
 def _blocks(folder: Path, runs_on: Callable[[], bool], tail: int | None) -> Iterator[tuple[io.BufferedReader, bytes]]:
     """The log in blocks, each with the file it was read from, positioned at the end of the block."""
-    try:
-        file = (folder / "log").open("rb")
-    except FileNotFoundError:
-        return
-    try:
-        yield from _older_blocks(folder / "log.1", file, tail)
+    follows = runs_on()
+    with suppress(FileNotFoundError), _Files(folder, tail, follows=follows) as files:
+        ends_a_line = True
         while True:
-            # In this order: once it has ended, nothing is written after this last read.
-            ended = not runs_on()
-            while block := file.read(BLOCK_BYTES):
-                yield file, block
-            if _has_moved(file, folder / "log"):
-                file.close()
-                file = (folder / "log").open("rb")
+            # In this order: once it has ended, nothing is written after this last read; nor is it to a moved file.
+            ended = not (follows and runs_on())
+            has_moved = files.has_moved()
+            if files.gone:
+                begin = b"" if ends_a_line else b"\n"
+                yield files.now, begin + b"sagespec: %d lines were printed here that are no longer kept\n" % files.gone
+            while block := files.read():
+                yield files.now, block
+                ends_a_line = block.endswith(b"\n")
+            if has_moved:
+                files.go_on()
             elif ended:
                 return
             else:
                 time.sleep(POLL_SECONDS)
-    finally:
-        file.close()
 
 
-def _older_blocks(older: Path, file: io.BufferedReader, tail: int | None) -> Iterator[tuple[io.BufferedReader, bytes]]:
-    """What comes before where this leaves `file`, the newest log: all of `older`, or the end that `tail` needs."""
-    missing = tail
-    if tail is not None:
-        missing = tail - _seek_to_tail(file, tail)
-    if missing is not None and missing <= 0:
-        return
-    try:
-        with older.open("rb") as before:
-            if os.path.sameopenfile(before.fileno(), file.fileno()):
-                return  # rotated after we opened it
-            if missing is not None:
-                _seek_to_tail(before, missing)
-            while block := before.read(BLOCK_BYTES):
-                yield before, block
-    except FileNotFoundError:
-        return
+class _Files:
+    """The files of a log, one after the other. now: the one being read. gone: how many lines before it are in none.
+
+    tail: begin where the last so many lines do; None: with the oldest. follows: keep the shim from removing a file
+    that has not been read.
+    """
+
+    def __init__(self, folder: Path, tail: int | None, *, follows: bool) -> None:
+        self._folder = folder
+        self._follows = follows
+        self._ahead = self._open("log")
+        self.now, self.gone, self._lines = self._ahead, 0, 0
+        missing = tail if tail is None else tail - _seek_to_tail(self._ahead, tail)
+        if missing is None or missing > 0:
+            self._begin_with_the_older(missing)
+        if tail is None:
+            self._enter(self.now)
+        else:
+            position = self.now.tell()
+            self.now.seek(0)
+            self._lines = self._lines_before(self.now) + self.now.read(position).count(b"\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.now.close()
+        self._ahead.close()
+
+    def read(self) -> bytes:
+        """The next block of the file; b"" at its end."""
+        self.gone = 0
+        block = self.now.read(BLOCK_BYTES)
+        self._lines += block.count(b"\n")
+        return block
+
+    def has_moved(self) -> bool:
+        """Whether another file is written to by now."""
+        return self.now is not self._ahead or not _is_same(self.now, self._folder / "log")
+
+    def go_on(self) -> None:
+        """Begin the next file, the oldest that there is after this one."""
+        if self.now is self._ahead:
+            # Ours is kept until we leave it, so that what is opened here follows it.
+            self._ahead = self._open("log" if _is_same(self.now, self._folder / "log.1") else "log.1")
+        self.now.close()
+        self.now = self._ahead
+        self._enter(self.now)
+
+    def _begin_with_the_older(self, missing: int | None) -> None:
+        try:
+            older = self._open("log.1")
+        except FileNotFoundError:
+            return
+        if os.path.sameopenfile(older.fileno(), self._ahead.fileno()):
+            older.close()  # rotated after we opened it
+            return
+        self.now = older
+        if missing is not None:
+            _seek_to_tail(older, missing)
+
+    def _enter(self, file: io.BufferedReader) -> None:
+        self.gone = max(0, self._lines_before(file) - self._lines)
+        self._lines += self.gone
+
+    def _lines_before(self, file: io.BufferedReader) -> int:
+        return lines_before(str(self._folder / f"times.{os.fstat(file.fileno()).st_ino}"))
+
+    def _open(self, name: str) -> io.BufferedReader:
+        file = (self._folder / name).open("rb")
+        if self._follows:
+            fcntl.flock(file, fcntl.LOCK_SH)
+        return file
 
 
 def _seek_to_tail(file: io.BufferedReader, count: int) -> int:
@@ -111,11 +171,12 @@ def _seek_to_tail(file: io.BufferedReader, count: int) -> int:
     return count
 
 
-def _has_moved(file: io.BufferedReader, path: Path) -> bool:
+def _is_same(file: io.BufferedReader, path: Path) -> bool:
+    """Whether the open file is the one at `path`; also when there is none: it goes with its container."""
     try:
-        return not os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
-        return False
+        return True
 
 
 class _Times:
@@ -142,6 +203,8 @@ class _Times:
             whole_lines = notes.read().rpartition(b"\n")[0]
             for line in whole_lines.splitlines():
                 offset, seconds = line.split()
+                if offset == LINES:
+                    continue
                 self._offsets.append(int(offset))
                 self._seconds.append(float(seconds))
             self._read_bytes += len(whole_lines) + bool(whole_lines)

@@ -8,8 +8,9 @@ of sagespec only what is beside it, because every start waits for it. It keeps t
             lock is what "running" means: the kernel releases it however the process dies, and a reused
             pid cannot hold it. The line is overwritten in place, which works even on a full disk.
   log       what the program prints: about LOG_BYTES of it, and as much again in log.1.
-  times.N   when it was printed, for whichever of these two files has inode N: lines `offset time`, where
-            offset is the first byte printed then. Output within MARK_SECONDS of a line gets no further line.
+  times.N   when it was printed, for whichever of these two files has inode N: `lines` and how many lines were printed
+            before those in the file, then lines `offset time`, where offset is the first byte printed then. Output
+            within MARK_SECONDS of a line gets no further line.
   note      why the shim killed the program at its last end, if it did.
   terminated  exists once SIGTERM has been passed on to the program.
 
@@ -45,6 +46,7 @@ from sagespec.runtimes.process.shim_program import (
 from sagespec.runtimes.process.shim_record import claim, is_of_this_folder, mark, record_line, unmark
 
 LOOK_EVERY_SECONDS = 1.0
+FULL_LOG_SECONDS = 0.02  # between two looks whether a follower has made room
 
 
 class Orders:
@@ -97,7 +99,7 @@ class Shim:
         self._command = command
         self._memory_limit = memory_limit
         self._keeps_running = keeps_running
-        self._log = Log()
+        self._log = Log(waits=not keeps_running)
         self._orders = Orders()
         self._restarts = Restarts()
         self._last_code: int | None = None
@@ -154,8 +156,9 @@ class Shim:
         reason, look_at = "", 0.0
         is_open = True
         while (code := exit_code_of(program)) is None:
-            reading = [self._orders.woken, output] if is_open else [self._orders.woken]
-            readable, _, _ = select.select(reading, [], [], LOOK_EVERY_SECONDS)
+            has_room = self._log.has_room()
+            reading = [self._orders.woken, output] if is_open and has_room else [self._orders.woken]
+            readable, _, _ = select.select(reading, [], [], LOOK_EVERY_SECONDS if has_room else FULL_LOG_SECONDS)
             self._orders.follow(program)
             if output in readable:
                 data = os.read(output, READ_BYTES)
@@ -170,7 +173,7 @@ class Shim:
         kill_rest(program)
         try:
             while data := os.read(output, READ_BYTES):
-                self._log.write(data)
+                self._log.write(data, rotates=self._log.has_room())
         except BlockingIOError:
             pass  # a process that left the program's group still holds the pipe
         return code, reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.runtimes.process.probe import (
     a_launch,
     ended,
     run,
+    wait_for,
 )
 
 
@@ -25,7 +27,9 @@ for block in range(50):
     sizes = [path.stat().st_size for path in (tmp_path / "run" / name).glob("log*")]
     assert len(sizes) == 2
     assert max(sizes) <= LOG_BYTES + 2**16
-    kept = [int(line) for line in runtime.logs(name)]
+    first, *rest = runtime.logs(name)
+    kept = [int(line) for line in rest]
+    assert first == f"sagespec: {kept[0]} lines were printed here that are no longer kept"
     assert kept[-1] == 299_999
     assert kept == list(range(kept[0], 300_000))
     assert [int(line) for line in runtime.logs(name, tail=150_000)] == list(range(150_000, 300_000))
@@ -53,10 +57,12 @@ for number in range(6):
     ended(runtime, name)
     runtime.start(name)  # goes on with the log there is
     ended(runtime, name)
-    timed = list(runtime.timed_logs(name))
+    gone, *timed = runtime.timed_logs(name)
+    assert gone[1] == f"sagespec: {2 * 18_000 - len(timed)} lines were printed here that are no longer kept"
     assert len(timed) > 10_000
     assert [at for at, _ in timed] == pytest.approx([float(line.split()[0]) for _, line in timed], abs=0.2)
-    assert list(runtime.logs(name)) == [line for _, line in timed]
+    assert gone[0] <= timed[0][0]
+    assert list(runtime.logs(name)) == [line for _, line in (gone, *timed)]
     folder = tmp_path / "run" / name
     logs = {f"times.{file.stat().st_ino}" for file in folder.glob("log*")}
     assert {file.name for file in folder.glob("times.*")} == logs, "none is left of the logs that are gone"
@@ -78,3 +84,35 @@ def test_on_a_full_disk_the_program_goes_on_and_its_exit_code_is_known(runtime: 
     (tmp_path / "run" / "job" / "log").symlink_to("/dev/full")
     runtime.start("job")
     assert ended(runtime, "job").exit_code == 3
+
+
+FLOOD = "for number in range(400_000): print(f'{number:>99}')"  # four times what is kept
+
+
+def test_a_job_waits_for_its_follower_and_loses_no_line(runtime: ProcessRuntime) -> None:
+    name = run(runtime, FLOOD)
+    for number, line in enumerate(runtime.logs(name, follow=True)):
+        assert int(line) == number
+        if number % 20_000 == 0:
+            time.sleep(0.05)  # slower than the program
+    assert number == 399_999
+
+
+def test_a_server_waits_for_no_follower_and_the_lines_that_are_lost_are_counted(runtime: ProcessRuntime) -> None:
+    name = run(runtime, f"{FLOOD}\n(base / 'printed').touch()\nimport time; time.sleep(600)", keep_running=True)
+    lines = runtime.logs(name, follow=True)
+    seen = [next(lines)]
+    wait_for(lambda: None if runtime.read(name, "printed") is None else True)
+    while not seen[-1].endswith("399999"):
+        seen.append(next(lines))
+    gone = [int(line.split()[1]) for line in seen if line.startswith("sagespec: ")]
+    assert gone
+    assert sum(gone) + len(seen) - len(gone) == 400_000
+
+
+def test_a_follower_that_was_killed_holds_up_nobody(runtime: ProcessRuntime) -> None:
+    name = run(runtime, FLOOD)
+    lines = runtime.logs(name, follow=True)
+    next(lines)
+    lines.close()  # type: ignore[attr-defined]
+    assert ended(runtime, name).exit_code == 0
