@@ -10,6 +10,7 @@ import fasttext
 import numpy as np
 import orjson
 from toolkit.formats import Prediction, encode_json_lines
+from toolkit.limits import require_room_for_json
 from toolkit.media import JSON, JSON_LINES, MediaType
 from toolkit.model import Model, Request
 
@@ -36,6 +37,7 @@ class TextClassifier(Model):
 
     def decode(self, body: bytes, content_type: str) -> list[Sentence]:
         """`{"instances": ["...", ...], "configuration": {"k": 1}}`, or `{"source": "...", "k": 1}` a line."""
+        require_room_for_json(body)
         if content_type == JSON_LINES:
             lines = [orjson.loads(line) for line in body.splitlines() if line.strip()]
             if not all(isinstance(line, dict) for line in lines):

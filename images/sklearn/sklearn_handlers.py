@@ -22,6 +22,8 @@ def model_fn(model_dir: str) -> Any:
         if "sklearn" not in described.flavors:
             return mlflow_model.load_with_mlflow(folder, described)
         path: Path | None = folder / described.file("sklearn", "pickled_model")
+        if path and path.suffix == ".skops":
+            return mlflow_model.load_with_skops(path)
     else:
         path = folder / FILE_NAME if (folder / FILE_NAME).is_file() else first_file(folder)
     if path is None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import flask
 
+from toolkit import mlflow_model
 from toolkit.codecs import TEXTS, CodecError, decode, encode
 from toolkit.context import OF_THE_SERVER, Context, RequestProcessor, headers_of
 from toolkit.errors import ClientError
@@ -157,7 +158,10 @@ def _answer(result: Any, accept: str, said: RequestProcessor) -> Answer:
 
 def has_script() -> bool:
     """Whether the model brings a script; for an image that is also an algorithm."""
-    return "SAGEMAKER_PROGRAM" in os.environ or (code_folder() / DEFAULT_PROGRAM).is_file()
+    if "SAGEMAKER_PROGRAM" in os.environ or (code_folder() / DEFAULT_PROGRAM).is_file():
+        return True
+    _say_what_is_not_used(code_folder())
+    return False
 
 
 def code_folder() -> Path:
@@ -177,7 +181,18 @@ def find_script(code: Path) -> Path | None:
         raise FileNotFoundError(f"entry_point: there is no {named} in the model's code/, which holds {there}")
     if program.suffix == ".py" and program.is_file() and _names_handlers(program):
         return program
-    return default if default.is_file() else None
+    if default.is_file():
+        return default
+    _say_what_is_not_used(code)
+    return None
+
+
+def _say_what_is_not_used(code: Path) -> None:
+    scripts = sorted(path.name for path in code.glob("*.py"))
+    if scripts:
+        print(f"code/ holds {', '.join(scripts)}, but no {DEFAULT_PROGRAM}: the default handlers answer", flush=True)
+    if (model_folder() / DEFAULT_PROGRAM).is_file():
+        print(f"{DEFAULT_PROGRAM} at the archive's root is not used: its place is code/", flush=True)
 
 
 def _names_handlers(program: Path) -> bool:
@@ -212,7 +227,8 @@ def main(framework: str) -> NoReturn:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:
         require_modules(framework)
-        modules = install(code_folder(), model_folder().parent / "packages")
+        needed = mlflow_model.needed(model_folder())
+        modules = install(code_folder(), model_folder().parent / "packages", more=needed)
     except ClientError as error:
         sys.exit(f"ClientError: {error}")
     if modules:

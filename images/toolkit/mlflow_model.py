@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolkit.packages import REQUIREMENTS, is_installed
+
 FILE_NAME = "MLmodel"
 LINE = re.compile(r"""( *)([\w.-]+):(?: +(?:'((?:[^']|'')*)'|"([^"\\]*)"|([^'"#\[{|>&*!%@`].*?)))? *""")
 
@@ -45,6 +47,24 @@ def read(folder: Path) -> Description | None:
     return Description({name: {k: v for k, v in it.items() if isinstance(v, str)} for name, it in plain.items()})
 
 
+def needed(folder: Path) -> list[str]:
+    """What pip must install for the model in `folder`, as its requirements.txt has it, and no image brings."""
+    described = read(folder)
+    if described is None or "sklearn" not in described.flavors:
+        return []
+    if described.flavors["sklearn"].get("serialization_format") != "skops" or is_installed("skops"):
+        return []
+    listed = folder / REQUIREMENTS
+    lines = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
+    return [line for line in lines if re.match(r"skops\b", line)][:1] or ["skops"]
+
+
+def load_with_skops(path: Path) -> Any:
+    """A model of scikit-learn as MLflow has saved it since 3.17. All types in it are trusted, as a script would be."""
+    skops = importlib.import_module("skops.io")
+    return skops.load(path, trusted=skops.get_untrusted_types(file=path))
+
+
 def _nested(text: str) -> dict[str, Any]:
     """The mappings of a YAML text."""
     root: dict[str, Any] = {}
@@ -68,7 +88,7 @@ def load_with_mlflow(folder: Path, described: Description) -> Any:
         pyfunc = importlib.import_module("mlflow.pyfunc")
     except ImportError as error:
         raise ValueError(
-            f"{FILE_NAME} describes a model of {', '.join(described.flavors)}, which needs mlflow to load it: "
-            "name mlflow in code/requirements.txt"
+            f"{FILE_NAME} describes a model of {', '.join(described.flavors)}, which mlflow has to load: "
+            "use the framework of one of these, or name mlflow in code/requirements.txt"
         ) from error
     return pyfunc.load_model(str(folder))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from toolkit.archives import contents
 from toolkit.formats import DECODERS, ENCODERS, Prediction, encode_json
 from toolkit.media import CSV, JSON, JSON_LINES, RECORDIO, MediaType
 from toolkit.rows import FloatArray
@@ -18,6 +19,17 @@ class Request:
     accept: MediaType
     attributes: str
     answer_attributes: str = ""
+
+
+def load_model(model_class: type[Model], folder: Path) -> Model:
+    """The model in `folder`. Raises FileNotFoundError, with what is there, if its file is not."""
+    try:
+        return model_class(folder)
+    except FileNotFoundError as error:
+        if error.filename is None:  # said by the model itself
+            raise
+        name = Path(error.filename).name
+        raise FileNotFoundError(f"{name} is missing at the archive's root: {contents(folder)}") from None
 
 
 class Model:

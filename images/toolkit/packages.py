@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +39,14 @@ def is_installed(module_name: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
-def install(code: Path, folder: Path, *, with_code: bool = False) -> Path | None:
-    """Install requirements.txt of `code` (and with_code its setup.py) into `folder`; where the modules are.
+def install(code: Path, folder: Path, *, with_code: bool = False, more: Sequence[str] = ()) -> Path | None:
+    """Install requirements.txt of `code` (with_code its setup.py) and `more` into `folder`; where the modules are.
 
     None if there is nothing to install. Raises ClientError if pip cannot.
     """
     wanted = ["--requirement", str(code / REQUIREMENTS)] if (code / REQUIREMENTS).is_file() else []
     wanted += [str(code)] if with_code else []
+    wanted += more
     if not wanted:
         return None
     python = _environment(folder)

@@ -33,7 +33,7 @@ import numpy as np  # noqa: E402
 
 from toolkit.formats import WrongWidth  # noqa: E402
 from toolkit.media import choose, media_type  # noqa: E402
-from toolkit.model import Model, Request  # noqa: E402
+from toolkit.model import Model, Request, load_model  # noqa: E402
 
 DEFAULT_PORT = 8080
 DEFAULT_PAYLOAD_MIB = 25
@@ -227,7 +227,7 @@ def _load_app(target: str) -> flask.Flask:
     module_name, _, class_name = target.partition(":")
     model_class: type[Model] = getattr(importlib.import_module(module_name), class_name)
     return create_app(
-        lambda: model_class(model_folder()), default_accept=default_accept(), payload_bytes=payload_bytes()
+        lambda: load_model(model_class, model_folder()), default_accept=default_accept(), payload_bytes=payload_bytes()
     )
 
 

@@ -13,7 +13,7 @@ import xgboost
 import yaml
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
-from toolkit import mlflow_model
+from toolkit import handlers, mlflow_model
 
 from tests.images.test_fuzz import imported
 
@@ -102,15 +102,42 @@ def test_a_booster_that_is_not_there_or_none_is_told_in_a_sentence(tmp_path: Pat
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["model.joblib", "classifier.pkl", "MLmodel"])
+def test_a_model_that_is_not_there_is_told_with_what_is(make_tree: Any, serve: Any) -> None:
+    tree = make_tree("linear-learner")
+    (tree.model / "top").mkdir(parents=True)
+    (tree.model / "top/linear.npz").write_text("1")
+    with serve(tree) as server:
+        assert server.wait_until_it_answers().text.endswith(
+            "linear.npz is missing at the archive's root: the archive holds top/linear.npz; "
+            "pack what is in top/, not the folder\n"
+        )
+
+
+def test_scripts_that_are_not_used_are_named(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    code = tmp_path / "model/code"
+    code.mkdir(parents=True)
+    for path in (code / "serve.py", tmp_path / "model/inference.py"):
+        path.write_text("")
+    assert not handlers.has_script()
+    assert handlers.find_script(code) is None
+    assert capsys.readouterr().out == 2 * (
+        "code/ holds serve.py, but no inference.py: the default handlers answer\n"
+        "inference.py at the archive's root is not used: its place is code/\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["model.joblib", "classifier.pkl", "MLmodel", "MLmodel of skops"])
 def test_a_model_of_scikit_learn_is_served_as_it_was_saved(make_tree: Any, serve: Any, name: str) -> None:
     model = LogisticRegression(max_iter=1000).fit(FEATURES, LABELS)
     tree = make_tree("sklearn")
     tree.model.mkdir()
-    if name == "MLmodel":
-        settings = {"code": None, "pickled_model": "model.pkl", "serialization_format": "cloudpickle"}
-        (tree.model / name).write_text(mlmodel({"python_function": PYTHON_FUNCTION, "sklearn": settings}))
-        (tree.model / "model.pkl").write_bytes(pickle.dumps(model))
+    if name.startswith("MLmodel"):
+        kind, ending = ("skops", "skops") if name.endswith("skops") else ("cloudpickle", "pkl")
+        settings = {"code": None, "pickled_model": f"model.{ending}", "serialization_format": kind}
+        (tree.model / "MLmodel").write_text(mlmodel({"python_function": PYTHON_FUNCTION, "sklearn": settings}))
+        content = pytest.importorskip("skops.io").dumps(model) if kind == "skops" else pickle.dumps(model)
+        (tree.model / f"model.{ending}").write_bytes(content)
     elif name.endswith(".pkl"):
         (tree.model / name).write_bytes(pickle.dumps(model))
     else:
@@ -137,6 +164,16 @@ def test_what_mlflow_writes_is_read_without_a_parser_of_yaml(tmp_path: Path) -> 
     assert list(read.flavors) == list(expected)
     for flavor, setting in (("xgboost", "data"), ("other", "data"), ("python_function", "loader_module")):
         assert read.file(flavor, setting) == expected[flavor][setting]
+
+
+def test_what_loads_a_model_of_mlflows_is_installed_if_it_is_not_there(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "MLmodel").write_text(mlmodel({"sklearn": {"pickled_model": "m", "serialization_format": "skops"}}))
+    (tmp_path / "requirements.txt").write_text("mlflow==3.17.2\nscikit-learn==1.9.1\nskops==0.16.0")
+    assert mlflow_model.needed(tmp_path) == []
+    monkeypatch.setattr(mlflow_model, "is_installed", lambda name: name != "skops")
+    assert mlflow_model.needed(tmp_path) == ["skops==0.16.0"]
+    (tmp_path / "requirements.txt").unlink()
+    assert mlflow_model.needed(tmp_path) == ["skops"]
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../secret"])
