@@ -1,26 +1,62 @@
-"""Observe, reconcile, apply, until nothing is left to do or what is left has failed.
+"""Observe, reconcile, apply: one pass after the other, until nothing is left to do or what is left has failed.
 
-Called by `verbs` for apply, destroy and rollback, and by `watch` on every wake. Each pass starts from
-a fresh snapshot, so what went wrong in one (a revision that failed) is cleared up in the next.
+A pass holds the project's lock and lasts seconds. What takes longer goes on beside the passes as a task: a job that is
+followed, an instance that is to become healthy, a model on its way. Each pass starts from a fresh snapshot, so what
+went wrong in one is cleared up in the next, and an edited spec is what counts from the next one on.
+
+`converge` is one run, for `verbs`; `watch` makes passes of its `Run` on every wake.
 """
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol
 
-from sagespec.apply.apply import apply
+from sagespec.apply.apply import Pass, apply, event_of, given_up, outcome_of, skipped_after
+from sagespec.apply.failures import Failures
+from sagespec.apply.newest import Newest
+from sagespec.apply.presence import Presence, what_for
+from sagespec.apply.queue import Queue
+from sagespec.apply.tasks import Task, Tasks
+from sagespec.errors import WorldError
 from sagespec.events import Caller, Event, EventKind, Outcome, Result
-from sagespec.plan import Action, Plan
+from sagespec.plan import Action, AwaitHealthy, Plan, RecordRevision, RunJob
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
+from sagespec.records.holder import Doing
+from sagespec.records.leases import AtWork
 from sagespec.state.desired import Desired
 from sagespec.state.observed import Observed
 from sagespec.world import World
 
-MAX_PASSES = 20
+MOST_REPEATS = 20  # of one action in a run: what undoes it will do so for ever
+LET_GO_SECONDS = 20.0
+LOOK_EVERY_SECONDS = 2.0  # while something is waited for that other runs decide
 
-Look = Callable[[], tuple[Desired, Observed]]
+
+Look = Callable[[AtWork], tuple[Desired, Observed]]
+
+
+class Lock(Protocol):
+    def check(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the passes of a run are made with. open_world: as of now, since settings may change between passes.
+
+    lock: the project's, for one pass.
+    """
+
+    look: Look
+    open_world: Callable[[], World]
+    lock: Callable[[], AbstractContextManager[Lock]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +77,7 @@ class Converged:
 
     @property
     def ok(self) -> bool:
-        """Whether everything is up to date now."""
+        """Whether everything is up to date now, or on its way in another run."""
         return not self.plan.actions and not self.plan.refused and not self.failures and not self.cancelled
 
     def as_json(self) -> dict[str, object]:
@@ -51,40 +87,206 @@ class Converged:
             "outcomes": [outcome.as_json() for outcome in self.outcomes],
             "refused": [problem.as_json() for problem in self.plan.refused],
             "left_to_do": [action.id for action in self.plan.actions],
+            "running": [running.as_json() for running in self.plan.running],
             "notes": list(self.plan.notes),
         }
 
 
-def converge(
-    look: Look,
-    world: World,
-    options: Options,
-    caller: Caller,
-) -> Converged:
+@dataclass
+class Run:
+    """The passes of one run of sagespec, and what goes on between them.
+
+    yields: whether it leaves an endpoint alone that a later run has given another spec.
+    """
+
+    around: Surroundings
+    caller: Caller
+    options: Options = field(default_factory=Options)
+    yields: bool = True
+    failures: Failures = field(default_factory=Failures)
+
+    def __post_init__(self) -> None:
+        self.plan = Plan()  # the last one
+        self.outcomes: list[Outcome] = []
+        self.woken = threading.Event()  # a task has ended, which a pass should see
+        self.tasks = Tasks(self.woken.set)
+        self.queue = Queue()
+        self._newest = Newest(yields=self.yields)
+        self._presence = Presence()
+        self._last_pass: tuple[datetime, float] | None = None  # when it ended, and how many seconds it took
+        self._announced: set[str] = set()
+
+    # -- a pass
+
+    def is_due(self) -> bool:
+        """Whether a pass would do something now: a look without the lock."""
+        world = self.around.open_world()
+        desired, observed = self.around.look(world.leases.look())
+        desired, options = self._newest.kept(desired, world.records.applied(), self.options)
+        plan = reconcile(desired, observed, world.clock.now(), options)
+        todo = without(plan, self.failures.ids)
+        self.plan = plan
+        held = self.queue.held(todo, desired, observed, world)
+        one = Pass(todo, world, self.caller, self.tasks, held, self.tasks.satisfied(todo, observed))
+        return one.is_anything_due or bool(self._unasked(todo, desired))
+
+    def make_pass(self) -> tuple[Outcome, ...]:
+        """Do what takes seconds, start what takes longer; how the actions ended that did."""
+        self.woken.clear()
+        with self.around.lock() as lock:
+            begun = time.monotonic()
+            world = self.around.open_world()
+            desired, observed = self.around.look(world.leases.look())
+            desired, options = self._newest.register(
+                desired, world.records, self.caller, self.options, by=world.leases.by, now=world.clock.now()
+            )
+            before, self.plan = self.plan, reconcile(desired, observed, world.clock.now(), options)
+            world.leases.sweep([action.about for action in self.plan if isinstance(action, RunJob)])
+            todo = without(self.plan, self.failures.ids)
+            let_go = self._end_unasked(todo, desired, before)
+            self._announce(todo)
+            held = self.queue.held(todo, desired, observed, world, report=self.caller.report)
+            satisfied = self.tasks.satisfied(todo, observed)
+            guarded = replace(self.caller, guard=lock.check)
+            one = Pass(todo, world, guarded, self.tasks, held, satisfied)
+            ended = (*let_go, *apply(one))
+            self._last_pass = world.clock.now(), time.monotonic() - begun
+        self._learn(todo, ended)
+        return ended
+
+    def _unasked(self, todo: Plan, desired: Desired) -> list[Task]:
+        """The tasks that the plan does not ask for, without those of jobs on their last steps: in the store already."""
+
+        def is_ending(task: Task) -> bool:
+            return isinstance(task.action, RunJob) and not task.has_ended and task.action.job in desired.jobs
+
+        return [task for task in self.tasks.unasked(todo) if not is_ending(task)]
+
+    def _end_unasked(self, todo: Plan, desired: Desired, before: Plan) -> list[Outcome]:
+        """End the tasks that the plan does not ask for. A job that has ended is in no plan any more, and its outcome is
+        how it ended; of all others the specs have changed, or somebody else has done their work. before: the plan that
+        they were begun for.
+        """
+        self.tasks.sweep()
+        outcomes: list[Outcome] = []
+        for task in self._unasked(todo, desired):
+            if isinstance(task.action, RunJob) and task.has_ended:
+                outcomes.append(outcome_of(self.tasks.take(task.action.id)))
+                outcomes += skipped_after(outcomes[-1], before)
+            else:
+                task.let_go()
+                outcomes.append(given_up(task.action, "a newer spec is there", since=task.begun))
+        for outcome in outcomes:
+            self.caller.report(event_of(outcome))
+        return outcomes
+
+    def _announce(self, todo: Plan) -> None:
+        """Tell a plan that holds what no earlier one of this run did."""
+        ids = {action.id for action in todo}
+        if ids - self._announced:
+            self._announced |= ids
+            self.caller.report(Event(EventKind.PLANNED, plan=todo, total=len(todo.actions)))
+
+    def _learn(self, todo: Plan, ended: tuple[Outcome, ...]) -> None:
+        self.outcomes += ended
+        for outcome in ended:
+            if outcome.result is Result.FAILED:
+                self.failures.add(outcome.action_id)
+            elif outcome.result is Result.DONE:
+                self.failures.forget(outcome.action_id)
+        if self.options.retry:
+            ids = {outcome.action_id for outcome in ended} | {task.action.id for task in self.tasks.all}
+            tried = frozenset(action.about.whole for action in todo if action.id in ids and _is_a_try(action))
+            self.options = replace(self.options, retried=self.options.retried | tried)
+
+    # -- between passes
+
+    @property
+    def waits(self) -> bool:
+        """Whether something goes on, or waits for its turn, that another pass will end."""
+        return bool(self.tasks.all or self.queue.waiting or any(running.is_needed for running in self.plan.running))
+
+    @property
+    def waits_for_others(self) -> bool:
+        """Whether what is waited for may come without a task of ours ending."""
+        return bool(self.queue.waiting or any(running.is_needed for running in self.plan.running))
+
+    def tell(self, looks_again_at: datetime | None = None) -> None:
+        """Show others what this run waits for."""
+        waits_for = [what_for(task.action) for task in self.tasks.all if not task.is_let_go]
+        waits_for += [f"{other.about} to end, {other}" for other in self.plan.running if other.is_needed]
+        ended_at, seconds = self._last_pass or (None, None)
+        doing = Doing(
+            waits_for=tuple(sorted(waits_for)),
+            queued=tuple(str(about) for about in self.queue.waiting),
+            last_pass_at=ended_at,
+            last_pass_seconds=seconds,
+            looks_again_at=looks_again_at,
+        )
+        self._presence.say(doing, self.around.open_world().leases)
+
+    def leave(self) -> None:
+        """Let go of everything: jobs run on without us, and the rest is begun anew by the next run."""
+        for task in self.tasks.all:
+            task.let_go()
+        self.tasks.wait_for_all(LET_GO_SECONDS)
+        for task in self.tasks.all:
+            if task.has_ended:
+                outcome = outcome_of(self.tasks.take(task.action.id))
+                task.discard()
+                self.caller.report(event_of(outcome))
+                self.outcomes.append(outcome)
+        self._presence.leave()
+        told = {outcome.action_id for outcome in self.outcomes}
+        for action in without(self.plan, self.failures.ids) if self.caller.cancelled.is_set() else ():
+            if action.id not in told:
+                self.outcomes.append(given_up(action, "stopped on request"))
+                self.caller.report(event_of(self.outcomes[-1]))
+
+    def result(self) -> Converged:
+        return Converged(self.plan, tuple(self.outcomes), self.caller.cancelled.is_set())
+
+
+def converge(run: Run) -> Converged:
     """Make the world agree with the specs.
 
-    An action that failed is not tried again in the same run, nor what waits for it.
+    An action that failed is not tried again in the same run, nor what waits for it. A job that another run follows is
+    left to it, unless an endpoint needs it and that run will not go on from our specs.
     """
-    outcomes: list[Outcome] = []
-    failed: set[str] = set()
-    for _ in range(MAX_PASSES):
-        desired, observed = look()
-        plan = reconcile(desired, observed, world.clock.now(), options)
-        todo = without(plan, failed)
-        if not todo.actions or caller.cancelled.is_set():
-            return Converged(plan, tuple(outcomes), caller.cancelled.is_set())
-        caller.report(Event(EventKind.PLANNED, plan=todo, total=len(todo.actions)))
-        ended = apply(
-            todo,
-            world,
-            caller,
-            parallel_jobs=desired.parallel_jobs,
-            capacity=observed.capacity,
-        )
-        outcomes += ended
-        failed |= {outcome.action_id for outcome in ended if outcome.result is Result.FAILED}
-        options = replace(options, retry=False)
-    return Converged(plan, tuple(outcomes), caller.cancelled.is_set())
+    repeats: Counter[str] = Counter()
+    try:
+        while not run.caller.cancelled.is_set():
+            if ended := run.make_pass():
+                repeats.update(outcome.action_id for outcome in ended)
+                if max(repeats.values()) > MOST_REPEATS:
+                    break
+                continue
+            if not run.waits:
+                break
+            run.tell()
+            _wait(run)
+    finally:
+        run.leave()
+    return run.result()
+
+
+def _wait(run: Run) -> None:
+    """Until a task has ended or been cancelled, or a look shows that something is due."""
+    while not run.caller.cancelled.is_set():
+        look_at = time.monotonic() + LOOK_EVERY_SECONDS
+        while time.monotonic() < look_at or not run.waits_for_others:
+            if run.woken.wait(0.1) or run.caller.cancelled.is_set():
+                return
+        try:
+            if run.is_due() or not run.waits:
+                return
+        except WorldError:
+            continue  # away for a moment: what goes on goes on
+
+
+def _is_a_try(action: Action) -> bool:
+    """Whether the action is what a retry was asked for."""
+    return isinstance(action, RunJob | AwaitHealthy | RecordRevision)
 
 
 def without(plan: Plan, failed: set[str]) -> Plan:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sagespec.gateway.gateway import Gateway
+from sagespec.records.leases import AtWork
 from sagespec.records.records import Records
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.addresses import Address
@@ -21,6 +22,7 @@ def observe(
     gateway: Gateway,
     records: Records,
     manifests: Mapping[Address, Manifest],
+    at_work: AtWork,
     *,
     with_capacity: bool = False,
 ) -> Observed:
@@ -33,4 +35,6 @@ def observe(
         manifests={**manifests, **records.manifests(stray)} if stray else manifests,
         revisions=records.revisions(),
         capacity=runtime.capacity() if with_capacity else None,
+        followers=at_work.followers,
+        stops=at_work.stops,
     )

@@ -19,12 +19,14 @@ from sagespec.gateway.gateway import Gateway
 from sagespec.inputs.cache import Cache
 from sagespec.inputs.delivery import Inputs
 from sagespec.load.load import load
+from sagespec.records.leases import Leases
 from sagespec.records.records import Records
 from sagespec.resolve.builtins import ImageDescription, describe_images
 from sagespec.run.jobs import Jobs
 from sagespec.run.metrics import Patterns
 from sagespec.runtimes.choose import choose, images_dir
 from sagespec.runtimes.protocol import Runtime
+from sagespec.scratch import own_folder
 from sagespec.spec.project import ProjectSettings
 from sagespec.state.manifest import Git
 from sagespec.stores.open import open_store
@@ -64,11 +66,13 @@ class Parts:
         self._made: dict[object, object] = {}
         self._making = threading.RLock()  # `watch` asks for the engine from two threads
         self._engines = ExitStack()
+        self._folders = ExitStack()
 
     def close(self) -> None:
         """Let go of the engine. Everything keeps running there."""
         with self._making:
             self._engines.close()
+            self._folders.close()
             self._made.clear()
 
     def made(self, part: object, make: Callable[[Any], object]) -> object:
@@ -104,7 +108,7 @@ class Parts:
 
     def _use(self, settings: ProjectSettings) -> None:
         with self._making:
-            kept: set[object] = {Parts.images, Parts.metrics_of_builtins}
+            kept: set[object] = {Parts.images, Parts.metrics_of_builtins, Parts.scratch}
             if self._runtime_choice or settings.runtime == self.settings.runtime:
                 kept.add(Parts.runtime)
             else:
@@ -170,10 +174,8 @@ class Parts:
 
     @Part
     def scratch(self) -> Path:
-        """A folder for what may be lost, on the disk of the project."""
-        folder = self.root / ".sagespec" / "tmp"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        """A folder of this process for what may be lost, on the disk of the project."""
+        return self._folders.enter_context(own_folder(self.root / ".sagespec" / "tmp"))
 
     @Part
     def cache(self) -> Cache:
@@ -186,11 +188,15 @@ class Parts:
 
     # -- all together ------------------------------------------------------------------------------
 
-    def world(self) -> World:
+    def leases(self, command: str = "") -> Leases:
+        """Who is at work, as one run sees it and takes part in it. command: of the run, for people."""
+        return Leases(self.store, self.settings.name, command=command, root=str(self.root.resolve()))
+
+    def world(self, leases: Leases) -> World:
         """Everything that actions act on, as of now."""
         git = git_state(self.root)
         jobs = Jobs(self.runtime, self.records, self.inputs, self.metrics_of_builtins, self.root, self.scratch, git)
-        return World(self.runtime, self.gateway, self.records, jobs, self.root, self.scratch, git)
+        return World(self.runtime, self.gateway, self.records, leases, jobs, self.root, self.scratch, git)
 
 
 def git_state(root: Path) -> Git | None:

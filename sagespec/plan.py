@@ -201,17 +201,49 @@ Action = (
 
 
 @dataclass(frozen=True)
+class Running:
+    """A job that another run follows, which leaves nothing to do here.
+
+    needed_by: endpoints that wait for it. goes_on: that run reads our specs, and so will serve its model itself.
+    """
+
+    about: Address
+    by: str
+    since: datetime
+    goes_on: bool = False
+    needed_by: tuple[Address, ...] = ()
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether this run has something to do once it has ended."""
+        return bool(self.needed_by) and not self.goes_on
+
+    def __str__(self) -> str:
+        return f"followed by {self.by}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "about": str(self.about),
+            "followed_by": self.by,
+            "since": self.since.isoformat(),
+            "needed_by": [str(address) for address in self.needed_by],
+        }
+
+
+@dataclass(frozen=True)
 class Plan:
     """actions: in an order that respects `after`. unchanged: addresses with nothing to do.
 
     refused: what the specs ask for and will not be done, with the reason; a plan with refusals still
-    does the rest. notes: worth saying, nothing to do about it (a live endpoint that is in no spec).
+    does the rest. notes: worth saying, nothing to do about it (a live endpoint that is in no spec). running: jobs that
+    other runs follow.
     """
 
     actions: tuple[Action, ...] = ()
     unchanged: tuple[Address, ...] = ()
     refused: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    running: tuple[Running, ...] = ()
 
     def __iter__(self) -> Iterator[Action]:
         return iter(self.actions)
@@ -242,8 +274,10 @@ class Plan:
         return replace(self, actions=kept, unchanged=tuple(sorted({*self.unchanged, *left_out}, key=str)))
 
     def text(self) -> str:
-        """One line an action: verb, address, cause; columns aligned. Ends without a newline."""
+        """One line an action: verb, address, cause; then one a job that another run follows. Columns are aligned, and
+        there is no newline at the end."""
         rows = [(action.verb, str(action.about), str(action.cause)) for action in self.actions]
+        rows += [("running", str(running.about), str(running)) for running in self.running]
         widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
         return "\n".join(f"{verb:<{widths[0]}}  {about:<{widths[1]}}  {cause}".rstrip() for verb, about, cause in rows)
 
@@ -254,6 +288,7 @@ class Plan:
             "actions": decided["actions"],
             "unchanged": [str(address) for address in self.unchanged],
             "refused": decided["refused"],
+            "running": [running.as_json() for running in self.running],
             "notes": list(self.notes),
             "digest": self.digest,
         }

@@ -18,7 +18,7 @@ from sagespec.parts import Parts, RuntimeChoice
 from sagespec.plan import Plan
 from sagespec.reconcile.options import Options
 from sagespec.records.holder import Holder
-from sagespec.records.lock import force_unlock
+from sagespec.records.lock import PATIENCE_SECONDS, force_unlock
 from sagespec.runtimes.protocol import Check, ImageInfo
 from sagespec.state.addresses import Address
 from sagespec.state.manifest import Manifest
@@ -189,7 +189,7 @@ class Project:
         *,
         report: Report = silent,
         cancelled: Cancelled = None,
-        wait_for_lock_seconds: float = 0.0,
+        wait_for_lock_seconds: float = PATIENCE_SECONDS,
     ) -> Converged:
         """Make reality match the specs; returns when everything is up to date or has failed."""
         return apply.apply(
@@ -233,7 +233,7 @@ class Project:
         reason: str = "",
         report: Report = silent,
         cancelled: Cancelled = None,
-        wait_for_lock_seconds: float = 0.0,
+        wait_for_lock_seconds: float = PATIENCE_SECONDS,
     ) -> Converged:
         """Serve an earlier revision again: number `to`, or the one that was live before the present one.
 
@@ -251,7 +251,7 @@ class Project:
         )
 
     def destroy(
-        self, *, report: Report = silent, cancelled: Cancelled = None, wait_for_lock_seconds: float = 0.0
+        self, *, report: Report = silent, cancelled: Cancelled = None, wait_for_lock_seconds: float = PATIENCE_SECONDS
     ) -> Converged:
         """Remove all of this project's containers, the gateway and the network. Everything in the store is kept;
         protected endpoints stay too, and are refused by name."""

@@ -1,84 +1,95 @@
-"""The loop that keeps reality up to date with the specs: woken by files, by the engine, and by a timer.
+"""The loop that keeps reality up to date with the specs, woken by files, the engine, a task's end and a timer.
 
-Called by `verbs`. What woke it does not matter to what is done: each pass looks at everything again.
-Passes that find nothing to do say nothing. After a pass that failed the next one waits, longer each
-time, so that a broken thing is not hammered; an edited spec ends the wait at once.
+Called by `verbs`. What woke it does not matter to what is done: each pass looks at everything again, and lasts seconds,
+since what takes longer goes on beside it. Passes that find nothing to do say nothing. What failed is tried again after
+a while, longer each time, so that a broken thing is not hammered; an edited spec ends these waits at once.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from sagespec.converge import Converged
+from sagespec.apply.failures import Failures
+from sagespec.converge import LOOK_EVERY_SECONDS, MOST_REPEATS, Run
 from sagespec.errors import SagespecError, WorldError
-from sagespec.events import Event, EventKind, Report
+from sagespec.events import Event, EventKind, Outcome, Report, Result
 from sagespec.runtimes.protocol import Runtime
 
-FILES, ENGINE, TIMER = "files", "engine", "timer"
+FILES, ENGINE, TASK, TIMER = "files", "engine", "task", "timer"
 SPEC_SUFFIXES = (".yaml", ".yml")
 BURST_SECONDS = 0.3  # editors write a file in several steps
-LONGEST_WAIT_SECONDS = 60.0
 REOPEN_SECONDS = 5.0
+_POLL_SECONDS = 0.1
+_WHOLE = "watch"  # what fails when a whole pass does
 
 
-def watch(
-    converge_once: Callable[[], Converged],
-    runtime: Runtime,
-    paths: Sequence[Path],
-    report: Report,
-    cancelled: threading.Event,
-    *,
-    every_seconds: float,
-) -> None:
-    """Converge on every wake until `cancelled` is set. paths: files and folders that hold the specs."""
+def watch(run: Run, runtime: Runtime, paths: Sequence[Path], *, every_seconds: float) -> None:
+    """Make passes on every wake until the run is cancelled. paths: files and folders that hold the specs."""
     wakes: queue.SimpleQueue[str] = queue.SimpleQueue()
-    failures = 0
-    with _file_wakes(paths, wakes), _engine_wakes(runtime, wakes, report):
-        cause = "start"
-        while not cancelled.is_set():
-            if _pass(converge_once, report, cause, after_failure=failures > 0):
-                failures = 0
-                cause = _next_wake(wakes, cancelled, every_seconds)
-            else:
-                failures += 1
-                wait = min(2.0**failures, LONGEST_WAIT_SECONDS)
-                cause = _next_wake(wakes, cancelled, wait, only=FILES)
-            _skip_burst(wakes, cancelled)
-
-
-def _pass(converge_once: Callable[[], Converged], report: Report, cause: str, *, after_failure: bool) -> bool:
-    """One pass; whether nothing in it failed. Wrong specs and errors of the world or disk are reported, not raised."""
+    cancelled, failed_passes, is_failing = run.caller.cancelled, Failures(is_patient=True), False
     try:
-        result = converge_once()
+        with _file_wakes(paths, wakes), _engine_wakes(runtime, wakes, run.caller.report):
+            cause = "start"
+            while not cancelled.is_set():
+                if cause == FILES:
+                    run.failures.clear()
+                    failed_passes.clear()
+                if not failed_passes.ids:
+                    is_failing = not _settle(run, cause, after_failure=is_failing)
+                    failed_passes.add(_WHOLE) if is_failing else failed_passes.clear()
+                seconds = min(_seconds_to_next_look(run, every_seconds), failed_passes.seconds_left)
+                run.tell(datetime.now(UTC) + timedelta(seconds=seconds))
+                cause = _next_wake(wakes, run, seconds)
+                if cause in (FILES, ENGINE):
+                    _skip_burst(wakes, cancelled)
+    finally:
+        run.leave()
+
+
+def _settle(run: Run, cause: str, *, after_failure: bool) -> bool:
+    """Make passes until nothing is due; False when one could not be made. Wrong specs and errors of the world or disk
+    are reported, not raised."""
+    report, ended = run.caller.report, list[Outcome]()
+    try:
+        for _ in range(MOST_REPEATS):
+            if run.caller.cancelled.is_set() or not run.is_due():
+                break
+            ended += run.make_pass()
     except (SagespecError, OSError) as error:
-        report(Event(EventKind.FAILED, text=str(error), action="watch", at=datetime.now(UTC)))
+        if not run.caller.cancelled.is_set():
+            report(Event(EventKind.FAILED, text=str(error), action="watch", at=datetime.now(UTC)))
         return False
-    if result.outcomes or after_failure:
-        text = "everything is up to date" if result.ok else f"{len(result.failures)} failed"
+    failures = [outcome for outcome in ended if outcome.result is Result.FAILED]
+    if failures or ((ended or after_failure) and not run.tasks.all):
+        text = f"{len(failures)} failed" if failures else "everything is up to date"
         report(Event(EventKind.SETTLED, text=f"{text} (woken by {cause})", at=datetime.now(UTC)))
-    return not result.failures
+    return True
 
 
-def _next_wake(
-    wakes: queue.SimpleQueue[str], cancelled: threading.Event, seconds: float, *, only: str | None = None
-) -> str:
-    """What wakes next: one of `wakes` (of the kind `only`, when given), or the timer after `seconds`."""
-    end = datetime.now(UTC).timestamp() + seconds
-    while not cancelled.is_set() and (left := end - datetime.now(UTC).timestamp()) > 0:
+def _seconds_to_next_look(run: Run, every_seconds: float) -> float:
+    seconds = min(every_seconds, run.failures.seconds_left)
+    return min(seconds, LOOK_EVERY_SECONDS) if run.waits_for_others else seconds
+
+
+def _next_wake(wakes: queue.SimpleQueue[str], run: Run, seconds: float) -> str:
+    """What wakes next: a file, the engine, the end of a task, or the timer after `seconds`."""
+    end = time.monotonic() + seconds
+    while not run.caller.cancelled.is_set() and (left := end - time.monotonic()) > 0:
+        if run.woken.is_set():
+            return TASK
         try:
-            cause = wakes.get(timeout=min(left, 0.2))
+            return wakes.get(timeout=min(left, _POLL_SECONDS))
         except queue.Empty:
             continue
-        if only in (None, cause):
-            return cause
     return TIMER
 
 

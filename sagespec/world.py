@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sagespec.clock import Clock, RealClock
 from sagespec.gateway.gateway import Gateway
+from sagespec.records.leases import Leases
 from sagespec.records.records import Records
 from sagespec.run.jobs import Jobs
 from sagespec.runtimes.protocol import Runtime
@@ -23,6 +24,7 @@ class World:
     runtime: Runtime
     gateway: Gateway
     records: Records
+    leases: Leases
     jobs: Jobs
     root: Path
     scratch: Path

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sagespec.converge import Converged, converge
+from sagespec.converge import Converged, Run, Surroundings, converge
 from sagespec.events import Caller, Event
 from sagespec.observe import observe
 from sagespec.reconcile.options import Options
+from sagespec.records.leases import AtWork
 from sagespec.run.patience import Patience
 from sagespec.state.addresses import job_address
 from sagespec.state.desired import Desired
@@ -21,6 +24,11 @@ from sagespec.world import World
 from tests.fakes import FakeEngine, FakeRuntime, FakeStore, Faults, Killed
 from tests.fakes.specs import PROJECT, desired_from
 from tests.fakes.world import world_on
+
+
+class NoLock:
+    def check(self) -> None:
+        return None
 
 
 @dataclass
@@ -49,17 +57,36 @@ class Place:
         runtime = runtime or FakeRuntime(PROJECT, self.engine, self.faults)
         return world_on(runtime, FakeStore(self.objects, self.faults), self.folder, patience=self.patience)
 
-    def look(self, world: World, *documents: Mapping[str, Any]) -> tuple[Desired, Observed]:
+    def look(
+        self, world: World, *documents: Mapping[str, Any], at_work: AtWork | None = None
+    ) -> tuple[Desired, Observed]:
         jobs = [job_address("model", version) for version in range(1, 5)]
         manifests = world.records.manifests(jobs)
         desired = desired_from(*documents, manifests=manifests)
-        return desired, observe(world.runtime, world.gateway, world.records, manifests, with_capacity=True)
+        at_work = at_work or world.leases.look()
+        return desired, observe(world.runtime, world.gateway, world.records, manifests, at_work, with_capacity=True)
 
     def converge(self, *documents: Mapping[str, Any], **options: Any) -> Converged:
         """One run of sagespec, from nothing in memory."""
         world = self.world(options.pop("runtime", None))
         caller = Caller(self.events.append, options.pop("cancelled", threading.Event()))
-        return converge(lambda: self.look(world, *documents), world, Options(**options), caller)
+        return converge(self.run(world, *documents, caller=caller, options=Options(**options)))
+
+    def run(self, world: World, *documents: Mapping[str, Any], caller: Caller, options: Options | None = None) -> Run:
+        """The passes of a run whose lock nobody else asks for."""
+
+        def look(at_work: AtWork) -> tuple[Desired, Observed]:
+            return self.look(world, *documents, at_work=at_work)
+
+        around = Surroundings(look, lambda: world, lambda: nullcontext(NoLock()))
+        return Run(around, caller, options or Options())
+
+    def bury(self) -> None:
+        """Let the process of every run so far be gone: all that ran in this one."""
+        for key, content in list(self.objects.items()):
+            if f"{PROJECT}/active/" in key and "/stops/" not in key:
+                gone = json.loads(content) | {"process_started": "before all others"}
+                self.objects[key] = json.dumps(gone).encode()
 
     def addresses(self) -> list[str]:
         return sorted(str(c.launch.address) for c in self.engine.all.values())
@@ -77,6 +104,7 @@ def kill_at_every_effect(
             run(place)
         except Killed:
             place.faults.revive()
+            place.bury()
             check(place)
             number += 1
         else:

@@ -31,7 +31,7 @@ BANDS = [
         "engines",
         "know an engine or a store, and nothing of plans",
         "gateway | runtimes.choose | runtimes.docker runtimes.process | runtimes.machine | runtimes.protocol"
-        " | records | stores.open | stores.directory stores.s3 | stores.keys | stores.protocol | sources clock",
+        " | records | stores.open | stores.directory stores.s3 | stores.keys | stores.protocol | sources clock scratch",
     ),
     ("values", "data; imports no SDK, clock, logger or os", "events | plan contract | state | spec | errors"),
 ]
@@ -84,12 +84,12 @@ OUTSIDERS = {
     "plotext": ("show", "nothing else draws"),
     "matplotlib": ("show", "nothing else draws"),
     "pydantic": (
-        "spec state.manifest state.revision load records.records records.holder records.lock run.start "
+        "spec state.manifest state.revision load records.records records.holder records.lease records.leases run.start "
         "resolve.builtins run.faults",
         "at the border: what is read from files",
     ),
     "pydantic_core": (
-        "spec load records.records records.lock",
+        "spec load records.records",
         "at the border, where pydantic's own door is too slow or says too little",
     ),
 }

@@ -59,7 +59,7 @@ def test_every_part_is_made_again_but_the_engine_and_what_is_built_in(parts: Par
     write(parts.root, "parallel_jobs: 7\n")
     parts.read_settings_again()
     kept = {name for name in names if getattr(parts, name) is before[name]}
-    assert kept == {"runtime", "images", "metrics_of_builtins"}
+    assert kept == {"runtime", "images", "metrics_of_builtins", "scratch"}
 
 
 def test_a_default_that_is_written_out_is_a_change(parts: Parts) -> None:

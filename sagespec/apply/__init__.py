@@ -1,3 +1,3 @@
-"""Carries a plan out: `apply` walks the graph, `waiting` holds jobs whose turn it is not, `effects` says
-which function carries out which action.
+"""Carries a plan out: `apply` walks the graph, `effects` says what each action means, `tasks` go on between passes,
+`queue` holds jobs whose turn it is not, `newest` leaves alone what a later run has taken over.
 """

@@ -1,74 +1,150 @@
-"""Carries a plan out: walks its graph, in parallel where it may, and decides nothing.
+"""Carries a plan out, as far as that takes seconds: one pass, under the project's lock.
 
-Called by `converge`. One function an action; each is safe to repeat after a kill at any line. What an
-action reports goes out as events, how it ended as an `Outcome`.
+Called by `converge`. Walks the plan's graph, in parallel where it may, and decides nothing. What takes its time is
+started as a task (tasks.py) and ended by the pass after its end; until then it stands in the plan, and what waits for
+it waits. What an action reports goes out as events, how it ended as an `Outcome`.
 """
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from sagespec.apply.effects import carry_out
-from sagespec.apply.waiting import Waiting
+from sagespec.apply.effects import Effect, effect_of
+from sagespec.apply.tasks import Task, Tasks
 from sagespec.errors import Cancelled, InternalError, SagespecError
-from sagespec.events import Caller, Event, EventKind, Outcome, Report, Result
-from sagespec.plan import Action, Plan
-from sagespec.state.observed import Capacity
+from sagespec.events import Caller, Event, EventKind, Outcome, Result
+from sagespec.plan import Action, Plan, RemoveContainer
+from sagespec.records.leases import FollowedElsewhere
+from sagespec.state.addresses import Address
 from sagespec.world import World
 
 PARALLEL_ACTIONS = 8
 SIGNALS_SEEN_EVERY_SECONDS = 0.5
 
 
-def apply(
-    plan: Plan,
-    world: World,
-    caller: Caller,
-    *,
-    parallel_jobs: int = 2,
-    capacity: Capacity | None = None,
-) -> tuple[Outcome, ...]:
-    """Carry out every action of the plan; the outcomes in the order they ended.
+@dataclass(frozen=True)
+class Pass:
+    """What one pass works with. held: jobs whose turn it is not. satisfied: ids of waits that are over already, though
+    the plan still holds them. caller: guards the project's lock."""
 
-    An action runs when all it waits for are done, a job also only when it is its turn (reconcile/turns.py); it is
-    skipped when one of those was not done. capacity: of the engine, where a job states what it needs. A caller who
-    cancels gets no new actions, and running jobs are left to a later apply. Their guard is called before each
-    action, and again before a job's results go to the store; what it raises fails that action, and so all that wait
-    for it.
+    plan: Plan
+    world: World
+    caller: Caller
+    tasks: Tasks
+    held: Collection[Address] = ()
+    satisfied: Collection[str] = ()
+
+    @property
+    def is_anything_due(self) -> bool:
+        return bool(self.due(self.results_before))
+
+    @property
+    def results_before(self) -> dict[str, Result]:
+        return dict.fromkeys(self.satisfied, Result.DONE)
+
+    def due(self, results: Mapping[str, Result]) -> list[Action]:
+        """The actions that can be begun, ended or given up now. results: of those that have ended."""
+        return [
+            action
+            for action in self.plan
+            if action.id not in results and results.keys() >= set(action.after) and not self._must_wait(action)
+        ]
+
+    def _must_wait(self, action: Action) -> bool:
+        task = self.tasks.of(action.id)
+        if task:
+            return not task.has_ended or task.is_let_go
+        return action.about in self.held or (isinstance(action, RemoveContainer) and self._is_being_left(action.about))
+
+    def _is_being_left(self, address: Address) -> bool:
+        """Whether its follower is still letting go of the job."""
+        return any(task.is_let_go and task.action.about == address.whole for task in self.tasks.all)
+
+
+def apply(one: Pass) -> tuple[Outcome, ...]:
+    """Carry out what is due, and what becomes due by that; the outcomes in the order they ended.
+
+    An action is begun when all it waits for are done, and skipped when one of those was not done. A caller who cancels
+    gets no new actions. Their guard is called before each part of an action; what it raises fails that action, and so
+    all that wait for it.
     """
-    waiting = list(plan.actions)
-    running: dict[Future[Outcome], Action] = {}
-    results: dict[str, Result] = {}
+    results = one.results_before
     outcomes: list[Outcome] = []
-    queue = Waiting(plan, world, caller.report, parallel_jobs=parallel_jobs, capacity=capacity)
-    with (
-        ThreadPoolExecutor(PARALLEL_ACTIONS + queue.most_at_once + 1, thread_name_prefix="apply") as pool,
-        _cancelling(caller),  # inside: the pool waits for what runs
-    ):
-        while waiting or running:
-            ready = [action for action in waiting if results.keys() >= set(action.after)]
-            for action in queue.due(ready, running.values(), pool, begin_nothing=caller.cancelled.is_set()):
-                waiting.remove(action)
-                outcome = _not_begun(action, plan, results, is_cancelled=caller.cancelled.is_set())
-                if outcome is None:
-                    running[pool.submit(_carry_out, action, world, caller)] = action
+    running: dict[Future[Outcome | None], Action] = {}
+
+    def record(outcome: Outcome) -> None:
+        results[outcome.action_id] = outcome.result
+        outcomes.append(outcome)
+        one.caller.report(event_of(outcome))
+
+    with ThreadPoolExecutor(PARALLEL_ACTIONS, thread_name_prefix="apply") as pool, _cancelling(one.caller):
+        while True:
+            begun = {action.id for action in running.values()}
+            for action in one.due(results):
+                if action.id in begun:
                     continue
-                _record(outcome, results, outcomes, caller.report)
+                if outcome := _not_begun(action, one, results):
+                    record(outcome)
+                else:
+                    running[pool.submit(_advance, action, one)] = action
             if not running:
-                if queue.is_held_up:  # by jobs that are not ours to follow
-                    caller.cancelled.wait(SIGNALS_SEEN_EVERY_SECONDS)
+                if not one.due(results):
+                    return tuple(outcomes)
                 continue
             # Not forever: a signal that another thread received is handled when this one wakes.
             for future in wait(running, SIGNALS_SEEN_EVERY_SECONDS, FIRST_COMPLETED).done:
                 del running[future]
-                _record(future.result(), results, outcomes, caller.report)
-    return tuple(outcomes)
+                if ended := future.result():
+                    record(ended)
+
+
+def event_of(outcome: Outcome) -> Event:
+    kinds = {Result.DONE: EventKind.FINISHED, Result.FAILED: EventKind.FAILED}
+    kind, at = kinds.get(outcome.result, EventKind.SKIPPED), datetime.now(UTC)
+    return Event(
+        kind,
+        outcome.about,
+        outcome.reason,
+        action=outcome.verb,
+        at=at,
+        done=outcome.seconds,
+        waits_for=outcome.waits_for,
+    )
+
+
+def outcome_of(task: Task) -> Outcome:
+    """How the action of a task ended that was let go of."""
+    return _told(task.action, task.result.result, task.begun) or Outcome(
+        task.action.id, str(task.action.about), task.action.verb, Result.DONE, "", time.monotonic() - task.begun
+    )
+
+
+def given_up(action: Action, reason: str, *, since: float | None = None) -> Outcome:
+    seconds = time.monotonic() - since if since is not None else 0.0
+    return Outcome(action.id, str(action.about), action.verb, Result.CANCELLED, reason, seconds)
+
+
+def skipped_after(lost: Outcome, plan: Plan) -> list[Outcome]:
+    """The outcomes of all in the plan that waited for an action which was not done."""
+    outcomes, missing = [], {} if lost.result is Result.DONE else {lost.action_id: f"{lost.verb} {lost.about}"}
+    for action in plan:
+        if waited_for := next((other for other in action.after if other in missing), None):
+            outcomes.append(_skipped(action, waited_for, missing[waited_for]))
+            missing[action.id] = f"{action.verb} {action.about}"
+    return outcomes
+
+
+def _skipped(action: Action, missing_id: str, missing: str) -> Outcome:
+    reason = f"it waits for {missing_id}"
+    return Outcome(action.id, str(action.about), action.verb, Result.SKIPPED, reason, waits_for=missing)
 
 
 @contextmanager
@@ -81,44 +157,53 @@ def _cancelling(caller: Caller) -> Iterator[None]:
         raise
 
 
-def _not_begun(action: Action, plan: Plan, results: Mapping[str, Result], *, is_cancelled: bool) -> Outcome | None:
+def _not_begun(action: Action, one: Pass, results: Mapping[str, Result]) -> Outcome | None:
     """The outcome of an action that must not start; None if it may."""
-    about = str(action.about)
-    missing = next((other for other in plan if other.id in action.after and results[other.id] is not Result.DONE), None)
+    missing = next((o for o in one.plan if o.id in action.after and results[o.id] is not Result.DONE), None)
     if missing:
-        reason, waits_for = f"it waits for {missing.id}", f"{missing.verb} {missing.about}"
-        return Outcome(action.id, about, action.verb, Result.SKIPPED, reason, waits_for=waits_for)
-    if is_cancelled:
-        return Outcome(action.id, about, action.verb, Result.CANCELLED, "stopped on request")
+        return _skipped(action, missing.id, f"{missing.verb} {missing.about}")
+    if one.caller.cancelled.is_set() and not one.tasks.of(action.id):
+        return given_up(action, "stopped on request")
     return None
 
 
-def _record(outcome: Outcome, results: dict[str, Result], outcomes: list[Outcome], report: Report) -> None:
-    results[outcome.action_id] = outcome.result
-    outcomes.append(outcome)
-    kinds = {Result.DONE: EventKind.FINISHED, Result.FAILED: EventKind.FAILED}
-    kind = kinds.get(outcome.result, EventKind.SKIPPED)
-    report(
-        Event(
-            kind,
-            outcome.about,
-            outcome.reason,
-            action=outcome.verb,
-            at=datetime.now(UTC),
-            done=outcome.seconds,
-            waits_for=outcome.waits_for,
-        )
-    )
+def _advance(action: Action, one: Pass) -> Outcome | None:
+    """Begin an action, or end one whose task has ended; None when a task goes on with it."""
+    if one.tasks.of(action.id):
+        task = one.tasks.take(action.id)
+        return _told(action, lambda: _end(task, one), task.begun)
+    begun = time.monotonic()
+    text = str(action.cause)
+    one.caller.report(Event(EventKind.STARTED, str(action.about), text, action=action.verb, at=datetime.now(UTC)))
+    effect = effect_of(action, one.world, one.caller)
+    return _told(action, lambda: _begin(action, effect, one, begun), begun)
 
 
-def _carry_out(action: Action, world: World, caller: Caller) -> Outcome:
-    begun, about = time.monotonic(), str(action.about)
-    caller.report(Event(EventKind.STARTED, about, str(action.cause), action=action.verb, at=datetime.now(UTC)))
+def _begin(action: Action, effect: Effect, one: Pass, begun: float) -> bool:
+    one.caller.guard()
+    value = effect.begin()
+    if effect.meanwhile:
+        one.tasks.start(action, effect, value, one.caller, begun)
+        return False
+    effect.end(value)
+    return True
+
+
+def _end(task: Task, one: Pass) -> bool:
+    value = task.result.result()
+    one.caller.guard()
+    task.effect.end(value)
+    one.tasks.note_satisfied(task.action)
+    return True
+
+
+def _told(action: Action, do: Callable[[], Any], begun: float) -> Outcome | None:
+    """The outcome of what `do` does; None when it returns False: it goes on."""
     try:
-        caller.guard()
-        carry_out(action, world, caller)
+        if do() is False:
+            return None
         result, reason = Result.DONE, ""
-    except Cancelled as stop:
+    except (Cancelled, FollowedElsewhere) as stop:
         result, reason = Result.CANCELLED, str(stop)
     except SagespecError as error:
         result, reason = Result.FAILED, str(error)
@@ -132,4 +217,4 @@ def _carry_out(action: Action, world: World, caller: Caller) -> Outcome:
             fix="please report it with this message and the output of `sagespec doctor`",
         )
         result, reason = Result.FAILED, str(bug)
-    return Outcome(action.id, about, action.verb, result, reason, time.monotonic() - begun)
+    return Outcome(action.id, str(action.about), action.verb, result, reason, time.monotonic() - begun)

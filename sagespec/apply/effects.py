@@ -1,8 +1,16 @@
-"""Which function carries out which action. A new kind of action is one more case here."""
+"""What carrying out each action means. A new kind of action is one more case here.
+
+Every effect is safe to repeat, and safe to be killed in. What takes its time is done without the project's lock, and
+changes nothing there that another run could stumble over: it only reads (a model, an image, what the gateway sees), or
+holds a lease of its own (a job).
+"""
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, assert_never
 
 from sagespec.events import Caller
 from sagespec.plan import (
@@ -17,33 +25,87 @@ from sagespec.plan import (
     StartGateway,
     StartInstance,
 )
+from sagespec.records.lease import Lease
 from sagespec.run.run import run_job
-from sagespec.serve.health import await_healthy, container_addresses
+from sagespec.serve.health import admit, await_healthy, container_addresses, judge_health
 from sagespec.serve.leave import drain_instance, remove_instance
 from sagespec.serve.revisions import record_revision
-from sagespec.serve.start import start_instance
+from sagespec.serve.start import fetch, start_instance
 from sagespec.world import World
 
 
-def carry_out(action: Action, world: World, caller: Caller) -> None:
+def _nothing(_value: Any = None) -> None:
+    """For a part that an effect does not have."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """begin, then meanwhile with what that returned, then end with what that returned.
+
+    begin and end run under the project's lock, and take seconds; meanwhile runs without it, and may take hours. Its
+    caller's `cancelled` is set when the plan no longer asks for the action. discard: clears up after a meanwhile whose
+    result is not wanted any more.
+    """
+
+    end: Callable[[Any], None] = _nothing
+    begin: Callable[[], Any] = _nothing
+    meanwhile: Callable[[Any, Caller], Any] | None = None
+    discard: Callable[[Any], None] = _nothing
+
+
+def effect_of(action: Action, world: World, caller: Caller) -> Effect:
     match action:
         case StartGateway():
-            world.gateway.start(caller.report)
+            return Effect(
+                meanwhile=lambda _, caller: world.gateway.prepare(caller.report),
+                end=lambda _: world.gateway.start(caller.report),
+            )
         case RunJob():
-            run_job(world.jobs, action.job, caller)
+            return Effect(
+                begin=lambda: world.leases.follow(action.about, caller.report),
+                meanwhile=partial(_train, action, world),
+            )
         case RemoveContainer():
-            world.runtime.remove(action.container)
+            return Effect(lambda _: _remove_container(action, world))
         case StartInstance():
-            start_instance(action, world, caller.report)
+            return Effect(
+                meanwhile=lambda _, caller: fetch(action, world, caller),
+                end=lambda fetched: start_instance(action, world, fetched),
+                discard=lambda fetched: fetched.discard(),
+            )
         case AwaitHealthy():
-            await_healthy(action, world, caller.cancelled)
+            return Effect(
+                begin=lambda: admit(action, world),
+                meanwhile=lambda _, caller: await_healthy(action, world, caller.cancelled),
+                end=lambda reason: judge_health(action, world, reason),
+            )
         case SetRoutes():
-            world.gateway.set_route(action.about.name, action.route, container_addresses(world.runtime))
+            places = partial(container_addresses, world.runtime)
+            return Effect(lambda _: world.gateway.set_route(action.about.name, action.route, places()))
         case DrainInstance():
-            drain_instance(action, world, caller)
+            return Effect(meanwhile=lambda _, caller: drain_instance(action, world, caller))
         case RemoveInstance():
-            remove_instance(action, world)
+            return Effect(lambda _: remove_instance(action, world))
         case RecordRevision():
-            record_revision(action, world)
+            return Effect(lambda _: record_revision(action, world))
         case _:
             assert_never(action)
+
+
+def carry_out(action: Action, world: World, caller: Caller) -> None:
+    """All of an action's effect, one part after the other."""
+    effect = effect_of(action, world, caller)
+    value = effect.begin()
+    effect.end(effect.meanwhile(value, caller) if effect.meanwhile else None)
+
+
+def _train(action: RunJob, world: World, lease: Lease, caller: Caller) -> None:
+    with lease:
+        guarded = Caller(caller.report, caller.cancelled, lease.check_now)
+        run_job(world.jobs, action.job, guarded)
+
+
+def _remove_container(action: RemoveContainer, world: World) -> None:
+    if action.about.kind == "job":
+        world.leases.seize(action.about.whole)
+    world.runtime.remove(action.container)

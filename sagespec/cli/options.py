@@ -28,8 +28,8 @@ WAIT = click.option(
     "wait_seconds",
     metavar="DURATION",
     callback=parse_seconds,
-    default="0s",
-    help="How long to wait while another run has this project's lock (30s, 10m).  [default: not at all]",
+    default="30s",
+    help="How long to wait while another run has this project's lock (30s, 10m).  [default: 30s]",
 )
 
 

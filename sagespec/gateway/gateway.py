@@ -45,6 +45,7 @@ START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 LOAD_SECONDS = 15.0  # a new pool counts once each of its instances was probed, which may take PING_SECONDS
 POLL_SECONDS = 0.02
+PROBES_SECONDS = 0.1  # one answer serves all who wait for instances
 LOG_DELAY_SECONDS = 0.25  # until a line has come through the engine
 LAST_LINES = 5  # of its log, shown when it does not start
 
@@ -67,6 +68,8 @@ class Gateway:
         self._lock = threading.RLock()
         self._admin_port = 0  # 0: not known
         self._live: Table | None = None  # None: to be read from Envoy
+        self._probes: Mapping[str, Probe] = {}
+        self._asked_at = float("-inf")
         self._listen_on(settings.port)
 
     # -- where it listens --------------------------------------------------------------------------
@@ -99,19 +102,19 @@ class Gateway:
             publish=(self.settings.host, self.settings.port),
         )
 
+    def prepare(self, report: Report) -> None:
+        """Have its program ready, which may mean to build an image."""
+        self._runtime.prepare(PROGRAM, _teller(report))
+
     def start(self, report: Report) -> None:
         """Start the gateway, replacing one that does not answer or was started with other settings.
 
         Routes are kept in all cases. Returns when it answers; WorldError when it does not. Where no port is set and
         its own is taken, it gets the next free one, and the report says so.
         """
-
-        def tell(text: str) -> None:
-            report(Event(EventKind.PROGRESS, str(GATEWAY), text, action="start-gateway"))
-
         with self._lock:
             self._forget_envoy()
-            self._runtime.prepare(PROGRAM, tell)
+            self._runtime.prepare(PROGRAM, _teller(report))
             try:
                 self._start()
             except PortTaken as taken:
@@ -204,7 +207,8 @@ class Gateway:
         self.find()
         if not any(c.name == self._name and c.state is ContainerState.RUNNING for c in containers):
             return ObservedGateway()
-        self._live = None  # in `watch` another process may have changed it since the last pass
+        with self._lock:  # what a thread is asking for just now may be older than this pass
+            self._live = None  # another process may have changed it since the last pass
         try:
             live, pools = self._fetch(TABLE_PATH, POOLS_PATH)
         except WorldError:
@@ -214,10 +218,12 @@ class Gateway:
         return ObservedGateway(answers=True, routes=routes, probes=probes_from(pools, table))
 
     def probes(self, container_names: Collection[str]) -> Mapping[str, Probe]:
-        """What Envoy knows of these containers; one that it does not know is left out."""
+        """What Envoy knows of these containers, a moment ago at most; one that it does not know is left out."""
         with self._lock:
-            (pools,) = self._fetch(POOLS_PATH)
-            found = probes_from(pools, self._table())
+            if time.monotonic() - self._asked_at > PROBES_SECONDS:
+                (pools,) = self._fetch(POOLS_PATH)
+                self._probes, self._asked_at = probes_from(pools, self._table()), time.monotonic()
+            found = self._probes
         return {name: found[name] for name in container_names if name in found}
 
     def counters(self) -> Mapping[tuple[str, str, str], Counters]:
@@ -255,7 +261,7 @@ class Gateway:
         with self._lock:
             old = self._table()
             new = change(old)
-            self._live = None  # until Envoy has loaded all of it
+            self._live, self._asked_at = None, float("-inf")  # until Envoy has loaded all of it
             versions, rejected = versions_from(*self._fetch(VERSIONS_PATH))
             try:
                 for document in self._steps(old, new):
@@ -348,6 +354,10 @@ class Gateway:
 
     def _forget_envoy(self) -> None:
         self._admin_port, self._live = 0, None
+
+
+def _teller(report: Report) -> Callable[[str], None]:
+    return lambda text: report(Event(EventKind.PROGRESS, str(GATEWAY), text, action="start-gateway"))
 
 
 def _contents(documents: Iterable[EnvoyFile]) -> dict[str, bytes]:

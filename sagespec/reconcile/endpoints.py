@@ -33,7 +33,8 @@ def reconcile_endpoint(desired: DesiredEndpoint, given: Given) -> Decision:
     if goal is None:
         return Decision(remove_idle(desired.address, given.observed, desired.drain_within_seconds), refused=problems)
     actions = _steps(goal, given)
-    unchanged = () if actions or problems else (desired.address,)
+    is_up_to_date = not actions and not problems and goal.is_spec_of(desired)
+    unchanged = (desired.address,) if is_up_to_date else ()
     return Decision(actions, unchanged, problems)
 
 

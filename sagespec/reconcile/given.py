@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sagespec.errors import Problem
-from sagespec.plan import Action, RunJob, StartGateway
+from sagespec.plan import Action, RunJob, Running, StartGateway
 from sagespec.reconcile.options import Options
 from sagespec.state.addresses import Address
 from sagespec.state.manifest import JobStatus
@@ -26,6 +26,7 @@ class Decision:
     unchanged: tuple[Address, ...] = ()
     refused: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    running: tuple[Running, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Given:
         """The ids of the actions of this plan that train the job."""
         decision = self.jobs.get(job)
         return tuple(action.id for action in decision.actions if isinstance(action, RunJob)) if decision else ()
+
+    def is_followed_elsewhere(self, job: Address) -> bool:
+        """Whether another run trains the job just now."""
+        decision = self.jobs.get(job)
+        return bool(decision and decision.running)
 
     def is_trained(self, job: Address) -> bool:
         manifest = self.observed.manifests.get(job)

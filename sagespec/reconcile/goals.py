@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from sagespec.errors import Problem
 from sagespec.reconcile.given import Given
+from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredEndpoint, desired_endpoint
 from sagespec.state.hashes import same_hash
 from sagespec.state.revision import Revision, RevisionStatus, live_revision
@@ -27,6 +28,9 @@ class Goal:
     before: DesiredEndpoint | None
     next_number: int
 
+    def is_spec_of(self, desired: DesiredEndpoint) -> bool:
+        return same_hash(desired.hash, self.endpoint.hash)
+
 
 def choose_goal(desired: DesiredEndpoint, given: Given) -> tuple[Goal | None, Problem | None]:
     """The goal, None when there is nothing to serve; and why it is not the spec, when it is not."""
@@ -36,11 +40,17 @@ def choose_goal(desired: DesiredEndpoint, given: Given) -> tuple[Goal | None, Pr
     number = revisions[-1].number + 1 if revisions else 1
     if live and before and same_hash(desired.hash, live.hash):
         return Goal(replace(before, origin=desired.origin), False, before, number), None
-    problem = None if given.options.retry else _turned_down(desired, revisions, live)
+    problem = None if given.options.retries(desired.address) else _turned_down(desired, revisions, live)
     problem = problem or _missing_model(desired, given)
-    if problem is None:
+    if problem is None and not waits_for(desired, given):
         return Goal(desired, True, before, number), None
     return Goal(before, False, before, number) if before else None, problem
+
+
+def waits_for(desired: DesiredEndpoint, given: Given) -> tuple[Address, ...]:
+    """The jobs that other runs train just now, and that its spec needs: until they have ended, what is live stays."""
+    jobs = {variant.job for variant in desired.variants if variant.job}
+    return tuple(sorted(j for j in jobs if not given.is_trained(j) and given.is_followed_elsewhere(j)))
 
 
 def _turned_down(desired: DesiredEndpoint, revisions: tuple[Revision, ...], live: Revision | None) -> Problem | None:
@@ -70,7 +80,7 @@ def _missing_model(desired: DesiredEndpoint, given: Given) -> Problem | None:
     """Why a model of this endpoint cannot be had by this plan; None when all are there or will be made."""
     for variant in desired.variants:
         job = variant.job
-        if job is None or given.is_trained(job):
+        if job is None or given.is_trained(job) or given.is_followed_elsewhere(job):
             continue
         if not given.runs_of(job):
             return Problem(

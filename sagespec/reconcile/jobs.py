@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sagespec.errors import Problem
-from sagespec.plan import Cause, Change, Reason, RunJob
+from sagespec.plan import Action, Cause, Change, Reason, RunJob, Running
 from sagespec.reconcile.causes import changed_fields
 from sagespec.reconcile.given import Decision, Given
 from sagespec.reconcile.leaving import remove_containers
@@ -18,7 +18,7 @@ from sagespec.reconcile.turns import beyond
 from sagespec.state.desired import DesiredJob
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus, Manifest
-from sagespec.state.observed import Capacity, Container, ContainerState, begun_after
+from sagespec.state.observed import Capacity, Container, ContainerState, Follower, begun_after
 
 
 def reconcile_job(job: DesiredJob, given: Given) -> Decision:
@@ -26,13 +26,26 @@ def reconcile_job(job: DesiredJob, given: Given) -> Decision:
     observed = given.observed
     manifest = observed.manifests.get(job.address)
     containers = observed.containers_of(job.address)
+    follower = observed.followers.get(job.address)
     if manifest and manifest.status is JobStatus.COMPLETED:
-        return _trained(job, manifest, containers)
-    if manifest and same_hash(job.key, manifest.key) and not given.options.retry:
+        return _trained(job, manifest, () if follower else containers)  # who stored the model removes them, too
+    if follower:
+        return _followed(job, follower, containers)
+    if manifest and same_hash(job.key, manifest.key) and not given.options.retries(job.address):
         unfinished = begun_after(manifest, containers)
         if not unfinished:
             return _stays_failed(job, manifest, containers)
     return _to_be_run(job, manifest, containers, observed.capacity)
+
+
+def _followed(job: DesiredJob, follower: Follower, containers: tuple[Container, ...]) -> Decision:
+    """Another run's business, or this run's, whose task goes on with it."""
+    if not follower.is_ours:
+        return Decision(running=(Running(job.address, follower.by, follower.since, follower.reads_our_specs),))
+    others = [c for c in containers if not same_hash(job.key, c.hash)]
+    removals = remove_containers(others, Reason.FOLLOWS, "left over from another spec of this version")
+    cause = Cause(Reason.ADOPTED, note="picked up: already running")
+    return Decision(actions=(*removals, RunJob(about=job.address, cause=cause, after=_ids(removals), job=job)))
 
 
 def _trained(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Decision:
@@ -94,9 +107,12 @@ def _to_be_run(
         cause = _cause_to_run(job, manifest)
         if problems := _beyond_the_engine(job, capacity):
             return Decision(actions=removals, refused=problems)
-    after = tuple(removal.id for removal in removals)
-    run = RunJob(about=job.address, cause=cause, after=after, job=job)
+    run = RunJob(about=job.address, cause=cause, after=_ids(removals), job=job)
     return Decision(actions=(*removals, run))
+
+
+def _ids(actions: Iterable[Action]) -> tuple[str, ...]:
+    return tuple(action.id for action in actions)
 
 
 def _beyond_the_engine(job: DesiredJob, capacity: Capacity | None) -> tuple[Problem, ...]:

@@ -29,7 +29,8 @@ def reconcile_unwanted(desired: Desired, given: Given) -> Decision:
     endpoints = _unwanted_endpoints(desired, observed)
     jobs = _unwanted_jobs(desired, observed)
     done, running = [c for c in jobs if _is_settled(c, observed)], [c for c in jobs if not _is_settled(c, observed)]
-    swept = remove_containers(done, Reason.REMOVED, "its job ended and is in the store")
+    left = [c for c in done if c.address.whole not in observed.followers]  # who stored the model removes the others
+    swept = remove_containers(left, Reason.REMOVED, "its job ended and is in the store")
     unwanted = [*endpoints, *sorted({c.address.whole for c in running})]
     gateway = _unwanted_gateway(desired, observed, options)
     if not unwanted and not gateway:

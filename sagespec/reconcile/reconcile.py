@@ -19,9 +19,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from sagespec.plan import Cause, Plan, Reason, StartGateway, ordered
+from sagespec.plan import Cause, Plan, Reason, Running, StartGateway, ordered
 from sagespec.reconcile.endpoints import reconcile_endpoint
 from sagespec.reconcile.given import Decision, Given
+from sagespec.reconcile.goals import waits_for
 from sagespec.reconcile.jobs import reconcile_job
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.prune import reconcile_unwanted
@@ -49,6 +50,17 @@ def reconcile(desired: Desired, observed: Observed, now: datetime, options: Opti
         unchanged=tuple(address for decision in decisions for address in decision.unchanged),
         refused=tuple(problem for decision in decisions for problem in decision.refused),
         notes=tuple(note for decision in decisions for note in decision.notes),
+        running=_with_needs(desired, given),
+    )
+
+
+def _with_needs(desired: Desired, given: Given) -> tuple[Running, ...]:
+    """The jobs that other runs follow, each with the endpoints that wait for it."""
+    running = [found for decision in given.jobs.values() for found in decision.running]
+    needs = {endpoint.address: waits_for(endpoint, given) for endpoint in desired.endpoints} if running else {}
+    return tuple(
+        replace(found, needed_by=tuple(sorted(a for a, jobs in needs.items() if found.about in jobs)))
+        for found in running
     )
 
 

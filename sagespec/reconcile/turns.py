@@ -1,6 +1,6 @@
 """Which waiting jobs may start now, and what the others are waiting for. Pure.
 
-`apply` asks before it starts a job, `status` to show what a job is waiting for, `reconcile` whether a job could ever
+`apply` asks in each pass which jobs to start, `status` what a job is waiting for, `reconcile` whether a job could ever
 run. docs/queue.md explains the rules to users:
 
 - Running jobs count first, including those that an earlier run of sagespec started.
@@ -13,12 +13,13 @@ run. docs/queue.md explains the rules to users:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from sagespec.plan import Plan, Reason, RunJob
 from sagespec.state.addresses import Address
-from sagespec.state.desired import DesiredJob
-from sagespec.state.observed import Capacity, Container, ContainerState
+from sagespec.state.desired import Desired, DesiredJob
+from sagespec.state.observed import Capacity, Container, ContainerState, Observed
 
 Resource = Literal["cpus", "memory", "gpus"]
 Amounts = Mapping[Resource, float]  # memory in bytes; without resources that are not stated
@@ -63,6 +64,31 @@ def holders(containers: Iterable[Container]) -> tuple[Request, ...]:
             if amount:
                 amounts[resource] = amounts.get(resource, 0) + amount
     return tuple(Request(address, amounts) for address, amounts in sorted(held.items()) if amounts)
+
+
+def jobs_due(plan: Plan, desired: Desired, observed: Observed, *, order: Mapping[Address, int] | None = None) -> Turns:
+    """Whose turn it is among the jobs that a plan would run. order: in which they came; else as the plan has them.
+
+    What is followed, by whichever run, or has containers already, is running. Whoever was asked to stop needs no turn:
+    to begin it ends it.
+    """
+    to_run = {action.about: action.job for action in plan.actions if isinstance(action, RunJob)}
+    held = {request.about: request for request in holders(observed.containers)}
+    live = {container.address.whole for container in observed.containers if container.address.kind == "job"}
+    wanted = {job.address: job for job in desired.jobs}
+    adopted = {action.about for action in plan.actions if action.cause.reason is Reason.ADOPTED}
+    running = {*observed.followers, *adopted, *(live - to_run.keys())}
+    waiting = [about for about in to_run if about not in running]
+    waiting.sort(key=lambda about: (order or {}).get(about, 0))
+    in_specs = {about for about in running if about in wanted}
+    decided = turns(
+        [Request(about, needs_of(to_run[about])) for about in waiting],
+        [Request(about, needs_of(wanted[about])) for about in sorted(in_specs)],
+        [request for about, request in held.items() if about not in in_specs and about not in waiting],
+        capacity=observed.capacity,
+        parallel_jobs=desired.parallel_jobs,
+    )
+    return replace(decided, waiting={a: why for a, why in decided.waiting.items() if a not in observed.stops})
 
 
 def turns(

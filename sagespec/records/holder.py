@@ -20,10 +20,27 @@ from pydantic import BaseModel, ConfigDict, Field
 SKEW = timedelta(seconds=60)
 
 
+class Doing(BaseModel):
+    """What a run says of itself while it is at work. Times are of its own clock.
+
+    waits_for: in words, one for each thing. queued: addresses of jobs that wait for their turn. last_pass_at: when the
+    last pass ended. looks_again_at: at the latest.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    waits_for: tuple[str, ...] = ()
+    queued: tuple[str, ...] = ()
+    last_pass_at: datetime | None = None
+    last_pass_seconds: float | None = None
+    looks_again_at: datetime | None = None
+
+
 class Holder(BaseModel):
     """What lock.json says: who holds the lock, or held it last (`released`).
 
     `machine` is the boot and the process namespace: within it, `pid` with `process_started` is one process.
+    root: the folder it reads its specs from. doing: of a run, what it waits for.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -39,6 +56,8 @@ class Holder(BaseModel):
     renewed_at: datetime
     lease_seconds: float
     released: bool = False
+    root: str = ""
+    doing: Doing | None = None
 
     def __str__(self) -> str:
         return f"sagespec {self.command} of {self.user} on {self.host} (pid {self.pid}, since {_time(self.taken_at)})"
@@ -69,7 +88,7 @@ def _time(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def holder_here(command: str, lease_seconds: float, now: datetime) -> Holder:
+def holder_here(command: str, lease_seconds: float, now: datetime, *, root: str = "") -> Holder:
     return Holder(
         id=secrets.token_hex(4),
         user=_user(),
@@ -81,6 +100,7 @@ def holder_here(command: str, lease_seconds: float, now: datetime) -> Holder:
         taken_at=now,
         renewed_at=now,
         lease_seconds=lease_seconds,
+        root=root,
     )
 
 

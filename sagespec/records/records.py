@@ -4,7 +4,9 @@
 come from here too. The store handles the bytes, `manifest` and `revision` define what they mean.
 
     <project>/jobs/<name>/<version>/model.tar.gz, output.tar.gz, logs/<host>.log, manifest.json
-    <project>/jobs/<name>/<version>/checkpoints/…; attempts.json and stop.json until it has a manifest
+    <project>/jobs/<name>/<version>/checkpoints/…; attempts.json until it has a manifest
+    <project>/active/stops/<name>/<version>.json while it is asked to stop
+    <project>/applied.json, what the newest specs are that were applied
     <project>/endpoints/<name>/revisions/<n>.json
 """
 
@@ -18,7 +20,7 @@ from pydantic_core import from_json
 
 from sagespec.errors import WorldError
 from sagespec.state.addresses import Address, job_address
-from sagespec.state.manifest import MANIFEST_FORMAT, AttemptsRecord, JobStatus, Manifest, StopRequest
+from sagespec.state.manifest import MANIFEST_FORMAT, Applied, AttemptsRecord, JobStatus, Manifest, StopRequest
 from sagespec.state.revision import REVISION_FORMAT, Revision, RevisionStatus
 from sagespec.stores.protocol import Conflict, Store
 
@@ -85,15 +87,36 @@ class Records:
         self.store.write(self.job_key(address, "attempts.json"), _json(attempts))
 
     def stop_request(self, address: Address) -> StopRequest | None:
-        return self._passing(StopRequest, self.job_key(address, "stop.json"))
+        return self._passing(StopRequest, self._stop_key(address))
 
     def write_stop_request(self, address: Address, request: StopRequest) -> None:
-        self.store.write(self.job_key(address, "stop.json"), _json(request))
+        self.store.write(self._stop_key(address), _json(request))
 
     def forget(self, address: Address) -> None:
         """Remove what is no longer needed once the job has a manifest."""
-        for file in ("attempts.json", "stop.json"):
-            self.store.delete(self.job_key(address, file))
+        self.store.delete(self.job_key(address, "attempts.json"))
+        self.store.delete(self._stop_key(address))
+
+    def _stop_key(self, address: Address) -> str:
+        """Beside the leases (leases.py), so that one listing tells who runs and who is asked to stop."""
+        return f"{self.project_name}/active/stops/{address.name}/{address.version}.json"
+
+    # -- the specs
+
+    def applied(self) -> Applied:
+        """The newest specs that were applied, as far as somebody has said so."""
+        found = self.store.read(self._applied_key)
+        try:
+            return Applied.model_validate_json(found[0]) if found else Applied()
+        except ValidationError:
+            return Applied()
+
+    def write_applied(self, applied: Applied) -> None:
+        self.store.write(self._applied_key, _json(applied))
+
+    @property
+    def _applied_key(self) -> str:
+        return f"{self.project_name}/applied.json"
 
     def _passing(self, kind: type[_Passing], key: str) -> _Passing | None:
         """Damaged records count as missing: that loses a count of attempts, but never a model."""
@@ -222,5 +245,5 @@ class Records:
         )
 
 
-def _json(record: Manifest | Revision | AttemptsRecord | StopRequest) -> bytes:
+def _json(record: Manifest | Revision | AttemptsRecord | StopRequest | Applied) -> bytes:
     return (record.model_dump_json(indent=2) + "\n").encode()

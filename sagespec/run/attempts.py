@@ -6,8 +6,9 @@ containers, so that killing either adds neither attempts nor time.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from sagespec.clock import Clock
 from sagespec.records.records import Records
 from sagespec.state.desired import DesiredJob
 from sagespec.state.faults import Fault, FaultKind
@@ -18,10 +19,11 @@ from sagespec.state.manifest import Artifact, Attempt, AttemptsRecord, Manifest
 class Attempts:
     """The attempts at one job. is_kept: whether the store has a record of them."""
 
-    def __init__(self, records: Records, job: DesiredJob) -> None:
+    def __init__(self, records: Records, job: DesiredJob, clock: Clock) -> None:
         """Reads what the store has. Attempts at another spec, or from before the last manifest, do not count."""
         self._records = records
         self._job = job
+        self._clock = clock
         self.manifest: Manifest | None = records.manifests([job.address]).get(job.address)
         found = records.attempts(job.address)
         self.earlier_key = found.key if found else self.manifest.key if self.manifest else ""
@@ -30,7 +32,7 @@ class Attempts:
         if found and not same_hash(job.key, found.key):
             found = None
         self.is_kept = found is not None
-        self._kept = found or AttemptsRecord(key=job.key, wanted_at=datetime.now(UTC))
+        self._kept = found or AttemptsRecord(key=job.key, wanted_at=self._clock.now())
 
     @property
     def all(self) -> tuple[Attempt, ...]:
@@ -67,7 +69,7 @@ class Attempts:
     @property
     def overdue(self) -> Fault | None:
         """Why it is too late to start the job; None if it may start."""
-        return self.max_wait_exceeded if self.give_up_at and datetime.now(UTC) >= self.give_up_at else None
+        return self.max_wait_exceeded if self.give_up_at and self._clock.now() >= self.give_up_at else None
 
     @property
     def wanted_at(self) -> datetime:
@@ -97,7 +99,7 @@ class Attempts:
     def end(self, reason: str, seconds: float, logs: dict[str, Artifact]) -> None:
         """Note that the platform ended the present attempt."""
         *ended, present = self.all
-        changes = {"ended_at": datetime.now(UTC), "reason": reason, "seconds": round(seconds, 3), "logs": logs}
+        changes = {"ended_at": self._clock.now(), "reason": reason, "seconds": round(seconds, 3), "logs": logs}
         self._kept = self._with(*ended, present.model_copy(update=changes))
         self._write()
 

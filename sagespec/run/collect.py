@@ -10,7 +10,7 @@ import tarfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def collect(run: JobRun, ended: Ended) -> Manifest | None:
     verdict = judge(ends, ended.ending)
     if verdict.is_platforms and run.stop.fault:
         verdict = Verdict(JobStatus.STOPPED, run.stop.fault)
-    seconds = time.time() - ended.started.training_from
+    seconds = run.jobs.clock.now().timestamp() - ended.started.training_from
     if verdict.is_platforms and run.attempts.may_go_on(seconds):
         _close_attempt(run, ended, verdict, seconds)
         return None
@@ -56,7 +56,7 @@ def record_unstarted(run: JobRun, fault: Fault) -> Manifest:
         Verdict(JobStatus.STOPPED, fault),
         git=run.jobs.git,
         started_at=run.attempts.wanted_at,
-        ended_at=datetime.now(UTC),
+        ended_at=run.jobs.clock.now(),
         attempts=run.attempts.all,
     )
     run.jobs.records.write_manifest(manifest)
@@ -99,7 +99,7 @@ class _Results:
 def _store_results(run: JobRun, ended: Ended, ends: Sequence[HostEnd], verdict: Verdict) -> _Results:
     """Logs, output and model to the store. A model is kept only from hosts that all ended well, or were stopped by
     us."""
-    training_until, begun = datetime.now(UTC), time.monotonic()
+    training_until, begun = run.jobs.clock.now(), time.monotonic()
     there = [launch for launch, end in zip(run.launches, ends, strict=True) if end.container]
     artifacts = {f"logs/{host}": _upload(run, f"logs/{host}.log", log.file) for host, log in ended.logs.items()}
     try:

@@ -98,7 +98,7 @@ def _wait(run: JobRun, deadline: _Deadline) -> Ending | None:
                     run.note(f"{ending.fault}; SIGTERM, then up to {STOP_GRACE_SECONDS:g} s")
                 run.patiently_whoever_holds_it(partial(containers.stop, ending))
                 continue
-        if run.caller.cancelled.wait(POLL_EVERY_SECONDS):
+        if run.jobs.clock.sleep(POLL_EVERY_SECONDS, run.caller.cancelled):
             raise Cancelled("it keeps running; `sagespec apply` picks it up again")
 
 
@@ -109,7 +109,7 @@ def _reason_to_stop(run: JobRun, deadline: _Deadline) -> Ending | None:
         return Ending(reason=str(containers.feeders_fault), by_themselves=containers.ended)
     if containers.have_all_ended:
         return None
-    if fault := run.stop.fault or (deadline.fault if time.time() > deadline.at else None):
+    if fault := run.stop.fault or (deadline.fault if run.jobs.clock.now().timestamp() > deadline.at else None):
         return Ending(reason=str(fault), by_themselves=containers.ended)
     return Ending(by_themselves=containers.ended) if containers.have_failed else None
 

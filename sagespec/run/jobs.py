@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sagespec.clock import Clock, RealClock
 from sagespec.errors import Cancelled
 from sagespec.events import Caller, Event, EventKind
 from sagespec.inputs.delivery import Inputs
@@ -42,6 +43,7 @@ class Jobs:
     scratch: Path
     git: Git | None = None
     patience: Patience = field(default_factory=Patience)
+    clock: Clock = field(default_factory=RealClock)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class JobRun:
     """One attempt at a job, started by us or picked up, with everything known about it.
 
     launches: of the hosts, the master first. attempts: this one and those before it, as in the store. caller: whoever
-    follows the job; its guard is checked before anything is written to the store.
+    follows the job; its guard, the job's lease, is checked before anything is written to the store.
     """
 
     jobs: Jobs
@@ -80,7 +82,7 @@ class JobRun:
             raise Cancelled("stopped before it started")
 
     def patiently(self, do: Callable[[], T]) -> T:
-        """What `do` returns, tried again for a while; never without the lock under which the job is followed."""
+        """What `do` returns, tried again for a while; never without the lease under which the job is followed."""
 
         def do_if_still_ours() -> T:
             self.caller.guard()
@@ -89,7 +91,7 @@ class JobRun:
         return self.patiently_whoever_holds_it(do_if_still_ours)
 
     def patiently_whoever_holds_it(self, do: Callable[[], T]) -> T:
-        """The same with or without the lock: a job that has to stop is stopped, whoever collects it then."""
+        """The same with or without the lease: a job that has to stop is stopped, whoever collects it then."""
         return patiently(do, self.jobs.patience, note=self.note, cancelled=self.caller.cancelled)
 
 

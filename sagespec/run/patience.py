@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from sagespec.errors import Cancelled, WorldError
 from sagespec.records.archive import UnfitMember
+from sagespec.records.lease import LeaseLost
 from sagespec.stores.protocol import Conflict
 
 T = TypeVar("T")
@@ -38,13 +39,13 @@ class Patience:
 def patiently(do: Callable[[], T], patience: Patience, *, note: Callable[[str], None], cancelled: threading.Event) -> T:
     """What `do` returns, tried again for `patience.seconds` while it raises a WorldError; then that error.
 
-    A conflict and an archive that may not hold what it should are final: another try would end the same.
+    A conflict, a lost lease and an archive that may not hold what it should are final: another try would end the same.
     """
     give_up_at = time.monotonic() + patience.seconds
     for pause in patience.pauses():
         try:
             return do()
-        except (Conflict, UnfitMember):
+        except (Conflict, UnfitMember, LeaseLost):
             raise
         except WorldError as error:
             if time.monotonic() + pause > give_up_at:

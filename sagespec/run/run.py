@@ -1,9 +1,9 @@
 """Runs one training job: inputs in, containers followed to their end, results to the store.
 
-Called by `apply` for a RunJob. `run` starts from whatever an earlier run left: no containers, running ones, or ones
-that ended and were not collected. The manifest is written when everything else is in the store, and only then are the
-containers removed, so a model is never lost and never trained twice. What the platform ended is tried again, from its
-checkpoints. docs/jobs.md explains it to users.
+Called for a RunJob by whoever has the job's lease, in a thread of its own, without the project's lock. `run` starts
+from whatever an earlier run left: no containers, running ones, or ones that ended and were not collected. The manifest
+is written when everything else is in the store, and only then are the containers removed, so a model is never lost and
+never trained twice. What the platform ended is tried again, from its checkpoints. docs/jobs.md explains it to users.
 
     start.py        no containers yet: begin
     follow.py       containers that run: follow
@@ -40,7 +40,7 @@ def run_job(jobs: Jobs, job: DesiredJob, caller: Caller) -> None:
     The caller's guard is checked again at the end, as a job may take hours: someone else may have trained it by then,
     and their model must not be overwritten.
     """
-    attempts = Attempts(jobs.records, job)
+    attempts = Attempts(jobs.records, job, jobs.clock)
     stop = StopRequests(jobs.records, job.address, attempts.manifest)
     stop.refresh()
     with stop.watched():
@@ -65,18 +65,3 @@ def _attempt(run: JobRun) -> Manifest | None:
     with tempfile.TemporaryDirectory(dir=run.jobs.scratch) as folder:
         ended = follow(run, started, Path(folder))
         return collect(run, ended)
-
-
-def note_wanted(jobs: Jobs, job: DesiredJob) -> None:
-    """Record that the job is waiting for its turn: max_wait counts from here."""
-    if job.max_wait_seconds is not None:
-        Attempts(jobs.records, job).want()
-
-
-def is_over(jobs: Jobs, job: DesiredJob) -> bool:
-    """Whether a waiting job no longer needs its turn: it was stopped, or has waited too long.
-
-    `run_job` then ends it at once.
-    """
-    attempts = Attempts(jobs.records, job)
-    return StopRequests(jobs.records, job.address, attempts.manifest).refresh() or bool(attempts.overdue)

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain, islice
 from pathlib import Path
 
@@ -86,6 +86,7 @@ def begin(run: JobRun) -> Fault | None:
         run.containers.remove()
         return run.stop.fault
     except BaseException:
+        run.caller.guard()  # else they are somebody else's by now
         run.containers.remove()
         raise
     return None
@@ -103,7 +104,7 @@ def _clear_checkpoints_of_another_spec(run: JobRun) -> None:
 def _start(run: JobRun) -> None:
     runtime = run.jobs.runtime
     digest = runtime.prepare(run.job.program, run.progress)
-    begun, now = time.monotonic(), datetime.now(UTC)
+    begun, now = time.monotonic(), run.jobs.clock.now()
     with run.jobs.inputs.delivery(
         run.job,
         _with_environments(run),
@@ -151,6 +152,7 @@ def _with_environments(run: JobRun) -> list[Launch]:
 def _create(run: JobRun, delivery: Delivery) -> None:
     if delivery.feeders:
         run.jobs.runtime.prepare(FEEDER, run.progress)
+    run.caller.guard()  # fetching data may have taken hours
     run.jobs.runtime.create([*delivery.hosts, *delivery.feeders])
     _make_folders(run.jobs.runtime, run.launches, run.jobs.scratch)
     delivery.put()

@@ -1,6 +1,7 @@
 """Waits until new instances are healthy, and records a revision as failed when they never are.
 
-Called by `apply.effects` for an AwaitHealthy. The gateway probes; this only asks it.
+Called by `apply.effects` for an AwaitHealthy. The gateway probes; this only asks it. The wait itself changes nothing,
+so several runs may wait for the same instances.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from collections.abc import Mapping
 from sagespec.errors import Cancelled, WorldError
 from sagespec.plan import AwaitHealthy
 from sagespec.runtimes.protocol import Runtime
-from sagespec.state.observed import ContainerState, Target
+from sagespec.state.observed import ContainerState, Probe, Target
 from sagespec.state.revision import Revision, RevisionStatus
 from sagespec.world import World
 
 PROBE_EVERY_SECONDS = 0.2
+LOOK_EVERY_SECONDS = 1.0  # at the containers themselves: each is a question to the engine
 LOG_LINES_SHOWN = 15
 CRASHES_ALLOWED = 2  # restarts by the engine while an instance is waited for, before it counts as failed
 
@@ -24,32 +26,51 @@ def container_addresses(runtime: Runtime) -> dict[str, tuple[str, int]]:
     return {container.name: (container.host, container.port) for container in runtime.containers() if container.host}
 
 
-def await_healthy(action: AwaitHealthy, world: World, cancelled: threading.Event) -> None:
-    """Wait until the gateway finds all new instances healthy, and for `min_healthy_seconds` without a break.
-
-    WorldError, after recording revision `action.revision` as failed, when that does not happen
-    within `action.within_seconds` or a container gives up before.
-    """
+def admit(action: AwaitHealthy, world: World) -> None:
+    """Let the gateway probe the new instances."""
     target = Target(action.variant, action.hash, 0.0, instances=action.containers)
     world.gateway.admit(action.about.name, target, container_addresses(world.runtime))
-    begun, healthy_since = world.clock.monotonic(), None
+
+
+def await_healthy(action: AwaitHealthy, world: World, cancelled: threading.Event) -> str:
+    """Wait until the gateway finds all new instances healthy, and for `min_healthy_seconds` without a break; ''.
+
+    Or why that did not happen within `action.within_seconds`, or why a container gave up before. Cancelled when one of
+    them is gone: whoever removed it had a reason, and a new look tells.
+    """
+    begun, healthy_since, looked = world.clock.monotonic(), None, float("-inf")
     restarts_before = {name: c.restarts for name in action.containers if (c := world.runtime.inspect(name))}
     while True:
         if cancelled.is_set():
-            raise Cancelled("stopped while waiting; `sagespec apply` continues from here")
+            raise Cancelled("not waited for any longer; `sagespec apply` continues from here")
         now = world.clock.monotonic()
-        probes = world.gateway.probes(action.containers)
+        probes = _probes(action, world)
         if all(name in probes and probes[name].healthy for name in action.containers):
             healthy_since = healthy_since or now
             if now - healthy_since >= action.min_healthy_seconds:
-                return
+                return ""
         else:
             healthy_since = None
-        reason = _why_given_up(action, world, restarts_before, seconds=now - begun)
-        if reason:
-            _record_failure(action, world, reason)
-            raise WorldError(reason)
+        if now - looked >= LOOK_EVERY_SECONDS or now - begun >= action.within_seconds:
+            looked = now
+            if reason := _why_given_up(action, world, restarts_before, seconds=now - begun):
+                return reason
         world.clock.sleep(PROBE_EVERY_SECONDS, cancelled)
+
+
+def _probes(action: AwaitHealthy, world: World) -> Mapping[str, Probe]:
+    """None of them while the gateway does not answer: the next pass starts it again, with all it was given."""
+    try:
+        return world.gateway.probes(action.containers)
+    except WorldError:
+        return {}
+
+
+def judge_health(action: AwaitHealthy, world: World, reason: str) -> None:
+    """WorldError, after recording revision `action.revision` as failed, when there is a reason why it failed."""
+    if reason:
+        _record_failure(action, world, reason)
+        raise WorldError(reason)
 
 
 def _why_given_up(action: AwaitHealthy, world: World, restarts_before: Mapping[str, int], *, seconds: float) -> str:
@@ -57,14 +78,14 @@ def _why_given_up(action: AwaitHealthy, world: World, restarts_before: Mapping[s
     for name in action.containers:
         container = world.runtime.inspect(name)
         if container is None:  # it was removed: that says nothing about its health
-            raise WorldError(f"container {name} was removed before it was healthy", fix="apply again")
+            raise Cancelled(f"container {name} was removed before it was healthy; looking again")
         crashes = container.restarts - restarts_before.get(name, 0)  # it may have had some in a long life
         if container.state is ContainerState.EXITED or crashes >= CRASHES_ALLOWED:
             code = "" if container.exit_code is None else f" with code {container.exit_code}"
             return f"{container.address} exited{code} before it was healthy{_last_lines(name, world.runtime)}"
     if seconds < action.within_seconds:
         return ""
-    probes = world.gateway.probes(action.containers)
+    probes = _probes(action, world)
     name = next((n for n in action.containers if n not in probes or not probes[n].healthy), action.containers[0])
     last_lines = _last_lines(name, world.runtime)
     return f"{action.about} did not answer /ping with 200 within {action.within_seconds:g} s{last_lines}"

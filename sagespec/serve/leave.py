@@ -26,7 +26,7 @@ def drain_instance(action: DrainInstance, world: World, caller: Caller) -> None:
             caller.report(Event(EventKind.NOTE, str(action.about), text, action=action.verb))
             return
         if world.clock.sleep(PROBE_EVERY_SECONDS, caller.cancelled):
-            raise Cancelled("stopped while requests are still running; `sagespec apply` continues from here")
+            raise Cancelled("its requests are not waited for any longer; `sagespec apply` continues from here")
 
 
 def remove_instance(action: RemoveInstance, world: World) -> None:

@@ -1,17 +1,19 @@
 """Starts one serving container with its own copy of the model.
 
-Called by `apply.effects` for a StartInstance.
+Called by `apply.effects` for a StartInstance: `fetch` first, which takes as long as the model is large, and then
+`start_instance`, which takes seconds.
 """
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sagespec.contract import serving_environment
-from sagespec.errors import WorldError
-from sagespec.events import Event, EventKind, Report
+from sagespec.errors import Cancelled, WorldError
+from sagespec.events import Caller, Event, EventKind
 from sagespec.plan import StartInstance
 from sagespec.records.archive import unpack
 from sagespec.state.desired import ArchiveModel
@@ -24,29 +26,58 @@ from sagespec.world import World
 MAX_MODEL_BYTES = 64 * 2**30  # an unpacked model larger than this is treated as a zip bomb
 
 
-def start_instance(action: StartInstance, world: World, report: Report) -> None:
+@dataclass(frozen=True)
+class Fetched:
+    """What an instance starts from: its program, ready to run, and its model unpacked in a folder of its own."""
+
+    program: Program
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
+    def discard(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def fetch(action: StartInstance, world: World, caller: Caller) -> Fetched:
+    """The program and the model, on this machine. Touches no container. Cancelled when the caller cancels."""
+
+    def tell(text: str) -> None:
+        caller.report(Event(EventKind.PROGRESS, str(action.about), text, action=action.verb))
+
+    manifest = _manifest_of(action, world)
+    program = _trained_with(action.variant.program, manifest)
+    digest = world.runtime.prepare(program, tell)
+    if isinstance(program, Image) and program.digest and digest != program.digest:
+        text = f"{program} is now {digest}; {program.digest}, which trained the model, is no longer available"
+        caller.report(Event(EventKind.NOTE, str(action.about), text, action=action.verb))
+    fetched = Fetched(program, Path(tempfile.mkdtemp(dir=world.scratch)))
+    try:
+        archive = fetched.folder / "model.tar.gz"
+        fetch_model(action, world, manifest, archive, caller)
+        fetched.model.mkdir()
+        unpack(archive, fetched.model, max_bytes=MAX_MODEL_BYTES)
+        archive.unlink()
+    except BaseException:
+        fetched.discard()
+        raise
+    return fetched
+
+
+def start_instance(action: StartInstance, world: World, fetched: Fetched) -> None:
     """Start one serving container with its own copy of the model under /opt/ml/model.
 
     The order matters: a container is started only when its model is in it whole, so one that was
     created but not started is known to be unfinished, and is made again.
     """
     variant = action.variant
-
-    def tell(text: str) -> None:
-        report(Event(EventKind.PROGRESS, str(action.about), text, action=action.verb))
-
-    manifest = _manifest_of(action, world)
-    program = _trained_with(variant.program, manifest)
-    digest = world.runtime.prepare(program, tell)
-    if isinstance(program, Image) and program.digest and digest != program.digest:
-        text = f"{program} is now {digest}; {program.digest}, which trained the model, is no longer available"
-        report(Event(EventKind.NOTE, str(action.about), text, action=action.verb))
-    world.runtime.remove(action.container)
     launch = Launch(
         name=action.container,
         address=action.about,
         hash=variant.hash,
-        program=program,
+        program=fetched.program,
         command="serve",
         environment=serving_environment(variant.environment, variant.cpus),
         cpus=variant.cpus,
@@ -54,14 +85,13 @@ def start_instance(action: StartInstance, world: World, report: Report) -> None:
         gpus=variant.gpus,
         keep_running=True,
     )
-    world.runtime.create([launch])
-    with tempfile.TemporaryDirectory(dir=world.scratch) as folder:
-        archive, model = Path(folder, "model.tar.gz"), Path(folder, "model")
-        fetch_model(action, world, manifest, archive)
-        model.mkdir()
-        unpack(archive, model, max_bytes=MAX_MODEL_BYTES)
-        world.runtime.put(action.container, "model", model)
-    world.runtime.start(action.container)
+    try:
+        world.runtime.remove(action.container)
+        world.runtime.create([launch])
+        world.runtime.put(action.container, "model", fetched.model)
+        world.runtime.start(action.container)
+    finally:
+        fetched.discard()
 
 
 def _manifest_of(action: StartInstance, world: World) -> Manifest | None:
@@ -77,15 +107,22 @@ def _trained_with(program: Program, manifest: Manifest | None) -> Program:
     return replace(program, digest=manifest.images.get(str(program), "") if manifest else "")
 
 
-def fetch_model(action: StartInstance, world: World, manifest: Manifest | None, archive: Path) -> None:
+def fetch_model(action: StartInstance, world: World, manifest: Manifest | None, archive: Path, caller: Caller) -> None:
     """The variant's model.tar.gz to `archive`, checked against the manifest's checksum where there is one."""
     model = action.variant.model
+
+    def count(_bytes: int) -> None:
+        if caller.cancelled.is_set():
+            raise Cancelled("its model is not wanted any more")
+
     if isinstance(model, ArchiveModel):
         folder, _, name = model.uri.rpartition("/")
         source = open_store(folder or ".", root=world.root, create=False)
-        source.download(name, archive)
+        source.download(name, archive, progress=count)
         return
     if manifest is None or "model" not in manifest.artifacts:
         raise WorldError(f"{model.job} has no model in {world.records.store.uri}", fix=f"train {model.job} again")
     artifact = manifest.artifacts["model"]
-    world.records.store.download(world.records.job_key(model.job, artifact.key), archive, sha256=artifact.sha256)
+    world.records.store.download(
+        world.records.job_key(model.job, artifact.key), archive, sha256=artifact.sha256, progress=count
+    )

@@ -63,7 +63,7 @@ def _as_specified(urls: Mapping[str, str], converged: Converged) -> Mapping[str,
 
 
 def _ending(converged: Converged, seconds: float, done: str) -> Cell:
-    from sagespec.converge import MAX_PASSES
+    from sagespec.converge import MOST_REPEATS
 
     results = Counter(outcome.result for outcome in converged.outcomes)
     parts = [f"{results[result]} {result}" for result in Result if results[result]]
@@ -76,4 +76,4 @@ def _ending(converged: Converged, seconds: float, done: str) -> Cell:
     refused = len({problem.about for problem in converged.plan.refused})
     reasons = [f"{len(converged.failures)} failed"] if converged.failures else []
     reasons += [f"{refused} refused"] if refused else []
-    return f"not up to date: {', '.join(reasons) or f'did not settle after {MAX_PASSES} passes'}{did}", "bad"
+    return f"not up to date: {', '.join(reasons) or f'one action was undone {MOST_REPEATS} times'}{did}", "bad"

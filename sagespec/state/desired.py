@@ -78,8 +78,10 @@ class DesiredJob:
     max_runtime_seconds: float
     protect: bool
     spec: Mapping[str, Any] = field(repr=False)  # as written, but build.context from the root; for the manifest
-    origin: Origin | None = None
-    field_origins: Mapping[str, Origin] = field(default_factory=dict)  # field path -> place, for refusals
+    origin: Origin | None = field(default=None, compare=False)  # a spec that moved in its file is the same
+    field_origins: Mapping[str, Origin] = field(
+        default_factory=dict, compare=False
+    )  # field path -> place, for refusals
     code: DesiredCode | None = None
     distribution: str = ""
     entrypoint: tuple[str, ...] = ()
@@ -146,7 +148,7 @@ class DesiredEndpoint:
     protect: bool
     hash: str  # over `record`: what a revision is known by
     record: EndpointRecord  # all of the above, as a revision keeps it
-    origin: Origin | None = None
+    origin: Origin | None = field(default=None, compare=False)
 
     @property
     def address(self) -> Address:

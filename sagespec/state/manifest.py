@@ -83,6 +83,20 @@ class StopRequest(Record):
     at: datetime
 
 
+class AppliedSpec(Record):
+    """The newest spec of an endpoint that a run has applied. hash: of the spec; '' when it was removed."""
+
+    hash: str
+    by: str  # the run, for people
+    at: datetime
+
+
+class Applied(Record):
+    """By endpoint. A run that waited leaves an endpoint alone that a later run has given another spec."""
+
+    endpoints: dict[str, AppliedSpec] = {}
+
+
 class Manifest(Record):
     format: int = MANIFEST_FORMAT
     project: str

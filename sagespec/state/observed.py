@@ -128,16 +128,29 @@ class ObservedGateway:
 
 
 @dataclass(frozen=True)
+class Follower:
+    """Who follows a job. by: for people. reads_our_specs: a run that will go on from the same files as this one."""
+
+    by: str
+    since: datetime
+    is_ours: bool = False
+    reads_our_specs: bool = False
+
+
+@dataclass(frozen=True)
 class Observed:
     """One snapshot. manifests by job address; revisions by endpoint name, oldest first, ending in the newest
     and reaching back at least to the newest live one. capacity: asked for only when a job that is to run states
-    what it needs; None otherwise."""
+    what it needs; None otherwise. followers: of jobs, alive, by address.
+    stops: jobs that were asked to stop."""
 
     containers: tuple[Container, ...] = ()
     gateway: ObservedGateway = ObservedGateway()
     manifests: Mapping[Address, Manifest] = field(default_factory=dict)
     revisions: Mapping[str, tuple[Revision, ...]] = field(default_factory=dict)
     capacity: Capacity | None = None
+    followers: Mapping[Address, Follower] = field(default_factory=dict)
+    stops: frozenset[Address] = frozenset()
 
     def containers_of(self, address: Address) -> tuple[Container, ...]:
         """Containers that belong to the job, endpoint or gateway at `address`, companions too, sorted by name."""

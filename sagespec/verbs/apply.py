@@ -6,10 +6,13 @@ import threading
 from functools import partial
 
 from sagespec.converge import Converged, converge
-from sagespec.events import Caller, Report
+from sagespec.events import Report
 from sagespec.parts import Parts
 from sagespec.reconcile.options import Options
-from sagespec.verbs.locked import locked
+from sagespec.records.leases import AtWork
+from sagespec.state.desired import Desired
+from sagespec.state.observed import Observed
+from sagespec.verbs.locked import run_of
 from sagespec.verbs.plan import DESTROY, bare_snapshot, desired, refuse_partial_prune, snapshot
 
 
@@ -19,18 +22,28 @@ def apply(
     parts.read_settings_again()  # a project stays open in a notebook while its files are edited
     desired(parts)  # wrong specs are reported before anything is locked or touched
     refuse_partial_prune(parts, options)
-    with locked(parts, "apply", report, wait_seconds=wait_for_lock_seconds) as lock:
-        caller = Caller(report, cancelled or threading.Event(), lock.check)
-        return converge(partial(snapshot, parts), parts.world(), options, caller)
+    look = partial(look_again, parts)
+    return converge(
+        run_of(parts, "apply", look, options, report=report, cancelled=cancelled, wait_seconds=wait_for_lock_seconds)
+    )
+
+
+def look_again(parts: Parts, at_work: AtWork) -> tuple[Desired, Observed]:
+    """Both sides, with settings and specs as they are written now: a run may last hours."""
+    parts.read_settings_again()
+    return snapshot(parts, at_work)
 
 
 def destroy(
     parts: Parts, *, report: Report, cancelled: threading.Event | None, wait_for_lock_seconds: float
 ) -> Converged:
-    with locked(parts, "destroy", report, wait_seconds=wait_for_lock_seconds) as lock:
-        caller = Caller(report, cancelled or threading.Event(), lock.check)
-        result = converge(partial(bare_snapshot, parts), parts.world(), DESTROY, caller)
-        if result.ok:
+    look = partial(bare_snapshot, parts)
+    run = run_of(
+        parts, "destroy", look, DESTROY, report=report, cancelled=cancelled, wait_seconds=wait_for_lock_seconds
+    )
+    result = converge(run)
+    if result.ok:
+        with run.around.lock():
             parts.runtime.destroy()
             parts.last_runtime_file.unlink(missing_ok=True)
-        return result
+    return result

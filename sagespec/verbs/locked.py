@@ -1,39 +1,76 @@
-"""The project's lock round a verb that changes something, and the tidying that only its holder may do."""
+"""What a run makes its passes with: the parts of the project, its leases, and the project's lock for one pass."""
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sagespec.converge import Look, Run, Surroundings
 from sagespec.errors import WorldError
-from sagespec.events import Event, EventKind, Report
+from sagespec.events import Caller, Event, EventKind, Report
 from sagespec.parts import Parts
-from sagespec.records.lock import ProjectLock, project_lock
+from sagespec.reconcile.options import Options
+from sagespec.records.lease import Lease
+from sagespec.records.leases import Leases
+from sagespec.records.lock import PATIENCE_SECONDS, project_lock
+from sagespec.scratch import sweep
+from sagespec.world import World
+
+LATER_PASSES_WAIT_SECONDS = 600.0  # for the lock: what a run has begun it does not give up for a busy moment
 
 
-@contextmanager
-def locked(
+def run_of(
     parts: Parts,
     command: str,
-    report: Report,
+    look: Look,
+    options: Options,
     *,
-    wait_seconds: float = 0.0,
-    pause: Callable[[float], object] = time.sleep,
+    report: Report,
+    cancelled: threading.Event | None = None,
+    wait_seconds: float = PATIENCE_SECONDS,
     say_runtime: bool = True,
-) -> Iterator[ProjectLock]:
-    """Holds the lock; LockHeld if another process keeps it for longer than `wait_seconds`."""
-    _refuse_other_runtime(parts)
-    if say_runtime:
-        report_runtime(parts, report)
-    with project_lock(
-        parts.store, parts.settings.name, command=command, wait_seconds=wait_seconds, report=report, sleep=pause
-    ) as lock:
-        _sweep(parts)
-        parts.last_runtime_file.write_text(parts.runtime.name + "\n")
-        yield lock
-        parts.inputs.sweep(parts.settings.name)
+) -> Run:
+    """A run of `command`. wait_seconds: for the lock, before the first pass; LockHeld when that is not enough."""
+    caller = Caller(report, cancelled or threading.Event())
+    passes = _Passes(parts, command, caller, wait_seconds, say_runtime=say_runtime)
+    return Run(Surroundings(look, passes.world, passes.lock), caller, options)
+
+
+class _Passes:
+    def __init__(self, parts: Parts, command: str, caller: Caller, wait_seconds: float, *, say_runtime: bool) -> None:
+        self._parts, self._command, self._caller = parts, command, caller
+        self._wait_seconds, self._say_runtime = wait_seconds, say_runtime
+        self._is_first = True
+        self._leases: Leases | None = None
+        self._leases_for: object = None
+
+    def world(self) -> World:
+        """As of now: the settings may have changed since the last pass. What a store knows of us stays the same."""
+        if self._leases is None or self._leases_for is not self._parts.store:
+            self._leases, self._leases_for = self._parts.leases(self._command), self._parts.store
+        return self._parts.world(self._leases)
+
+    @contextmanager
+    def lock(self) -> Iterator[Lease]:
+        parts, name = self._parts, self._parts.settings.name
+        _refuse_other_runtime(parts)
+        if self._is_first and self._say_runtime:
+            report_runtime(parts, self._caller.report)
+        wait = self._wait_seconds if self._is_first else LATER_PASSES_WAIT_SECONDS
+        with project_lock(
+            parts.store, name, command=self._command, wait_seconds=wait, report=self._caller.report, sleep=self._pause
+        ) as lock:
+            if self._is_first:
+                sweep(parts.scratch.parent)
+                parts.inputs.sweep(name)
+                parts.last_runtime_file.write_text(parts.runtime.name + "\n")
+                self._is_first = False
+            yield lock
+
+    def _pause(self, seconds: float) -> None:
+        if self._caller.cancelled.wait(seconds):
+            raise WorldError("stopped while waiting for another run")
 
 
 def report_runtime(parts: Parts, report: Report) -> None:
@@ -50,10 +87,3 @@ def _refuse_other_runtime(parts: Parts) -> None:
             why="two at once would share its port and its history",
             fix=f"`sagespec destroy --runtime {last}` first; models and history stay in the store",
         )
-
-
-def _sweep(parts: Parts) -> None:
-    """Delete what a killed run left; no other run uses the folder while we hold the lock."""
-    for left in parts.scratch.iterdir():
-        shutil.rmtree(left, ignore_errors=True)
-    parts.inputs.sweep(parts.settings.name)

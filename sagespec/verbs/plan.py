@@ -19,6 +19,7 @@ from sagespec.plan import Plan
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.reconcile.turns import needs_of
+from sagespec.records.leases import AtWork
 from sagespec.resolve.resolve import empty_desired, resolve, wanted_manifests
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
@@ -84,12 +85,12 @@ def _fingerprint(uri: str) -> str:
     return entries[0].etag
 
 
-def snapshot(parts: Parts, *, check_paths: bool = True) -> tuple[Desired, Observed]:
-    """Both sides, as of now."""
+def snapshot(parts: Parts, at_work: AtWork, *, check_paths: bool = True) -> tuple[Desired, Observed]:
+    """Both sides, as of now. at_work: who is, as the run sees it that looks."""
     wanted, manifests = desired(parts, check_paths=check_paths)
     done = _completed(manifests)
     needing = any(needs_of(job) for job in wanted.jobs if job.address not in done)
-    observed = observe(parts.runtime, parts.gateway, parts.records, manifests, with_capacity=needing)
+    observed = observe(parts.runtime, parts.gateway, parts.records, manifests, at_work, with_capacity=needing)
     # The gateway that actions start: where no port is set, on the port that was just found.
     return replace(wanted, gateway_hash=parts.gateway.hash), observed
 
@@ -109,7 +110,7 @@ def validate(parts: Parts) -> Validated:
 def plan(parts: Parts, options: Options | None = None) -> Plan:
     parts.read_settings_again()  # a project stays open in `watch` or a notebook while its files are edited
     refuse_partial_prune(parts, options)
-    wanted, observed = snapshot(parts)
+    wanted, observed = snapshot(parts, parts.leases().look())
     return reconcile(wanted, observed, datetime.now(UTC), options)
 
 
@@ -124,11 +125,11 @@ def refuse_partial_prune(parts: Parts, options: Options | None) -> None:
         )
 
 
-def bare_snapshot(parts: Parts) -> tuple[Desired, Observed]:
+def bare_snapshot(parts: Parts, at_work: AtWork) -> tuple[Desired, Observed]:
     """Reality without any specs: what `destroy` is planned from."""
-    return empty_desired(parts.settings), observe(parts.runtime, parts.gateway, parts.records, {})
+    return empty_desired(parts.settings), observe(parts.runtime, parts.gateway, parts.records, {}, at_work)
 
 
 def plan_destroy(parts: Parts) -> Plan:
-    wanted, observed = bare_snapshot(parts)
+    wanted, observed = bare_snapshot(parts, parts.leases().look())
     return reconcile(wanted, observed, datetime.now(UTC), DESTROY)

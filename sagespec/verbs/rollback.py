@@ -10,14 +10,16 @@ from functools import partial
 
 from sagespec.converge import Converged, converge
 from sagespec.errors import Problem, SpecError
-from sagespec.events import Caller, Event, EventKind, Report
+from sagespec.events import Event, EventKind, Report
 from sagespec.parts import Parts, git_state
 from sagespec.reconcile.options import Options
+from sagespec.records.leases import AtWork
 from sagespec.state.addresses import endpoint_address
-from sagespec.state.desired import desired_endpoint
+from sagespec.state.desired import Desired, desired_endpoint
+from sagespec.state.observed import Observed
 from sagespec.state.revision import Revision, RevisionStatus, live_revision
 from sagespec.verbs.history import unknown_endpoint
-from sagespec.verbs.locked import locked
+from sagespec.verbs.locked import run_of
 from sagespec.verbs.plan import snapshot
 
 
@@ -32,21 +34,34 @@ def rollback(
     wait_for_lock_seconds: float,
 ) -> Converged:
     address = str(endpoint_address(endpoint_name))
-    with locked(parts, "rollback", report, wait_seconds=wait_for_lock_seconds) as lock:
+    run = run_of(
+        parts,
+        "rollback",
+        partial(_look_at, parts, endpoint_name),
+        Options(),
+        report=report,
+        cancelled=cancelled,
+        wait_seconds=wait_for_lock_seconds,
+    )
+    with run.around.lock():
         if to is None and _is_being_rolled_back(parts, endpoint_name):
             report(Event(EventKind.NOTE, address, "continuing an earlier rollback"))
         else:
             record_rollback(parts, endpoint_name, to, reason)
-        look = partial(snapshot, parts)
-        caller = Caller(report, cancelled or threading.Event(), lock.check)
-        converged = converge(look, parts.world(), Options(), caller)
-    return _without_its_own_refusal(converged, address)
+    return _without_its_own_refusal(converge(run), address)
+
+
+def _look_at(parts: Parts, endpoint_name: str, at_work: AtWork) -> tuple[Desired, Observed]:
+    """This endpoint alone: whatever else the specs ask for is none of a rollback's business."""
+    desired, observed = snapshot(parts, at_work, check_paths=False)
+    only_it = tuple(endpoint for endpoint in desired.endpoints if endpoint.name == endpoint_name)
+    return replace(desired, jobs=(), endpoints=only_it), observed
 
 
 def _without_its_own_refusal(converged: Converged, address: str) -> Converged:
     """Every later plan refuses to put the endpoint's spec back; right after a rollback, that is intended."""
     refused = tuple(problem for problem in converged.plan.refused if problem.about != address)
-    notes = converged.plan.notes
+    notes = tuple(note for note in converged.plan.notes if address in note)
     if refused != converged.plan.refused:
         notes += (f"{address}: apply does not put its spec back until it changes (or with --retry)",)
     return replace(converged, plan=replace(converged.plan, refused=refused, notes=notes))

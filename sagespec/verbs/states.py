@@ -13,8 +13,8 @@ from typing import Any
 
 from sagespec.errors import Problem
 from sagespec.gateway.answers import Counters
-from sagespec.plan import Plan, RunJob
-from sagespec.reconcile.turns import Request, holders, needs_of, turns
+from sagespec.plan import Plan
+from sagespec.reconcile.turns import jobs_due
 from sagespec.state.addresses import Address, endpoint_address
 from sagespec.state.desired import Desired, DesiredEndpoint, desired_endpoint
 from sagespec.state.manifest import JobStatus
@@ -156,21 +156,9 @@ def job_state(
 
 
 def what_jobs_wait_for(desired: Desired, observed: Observed, plan: Plan) -> Mapping[Address, str]:
-    """Why jobs that could run do not, as far as this is visible outside the run that starts them: nothing while no
-    job is running."""
-    to_run = {action.about: action.job for action in plan.actions if isinstance(action, RunJob)}
-    held = {request.about: request for request in holders(observed.containers)}
-    live = {container.address.whole for container in observed.containers if container.address.kind == "job"}
-    if not live:
-        return {}
-    decided = turns(
-        [Request(about, needs_of(job)) for about, job in to_run.items() if about not in live],
-        [held.get(about, Request(about, {})) for about in sorted(live)],
-        [request for about, request in held.items() if about not in live],
-        capacity=observed.capacity,
-        parallel_jobs=desired.parallel_jobs,
-    )
-    return decided.waiting
+    """Why jobs that could run do not: nothing while no job is running."""
+    is_any_running = observed.followers or any(container.address.kind == "job" for container in observed.containers)
+    return jobs_due(plan, desired, observed).waiting if is_any_running else {}
 
 
 def endpoint_states(

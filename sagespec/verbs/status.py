@@ -12,7 +12,8 @@ from sagespec.verbs.states import Status, endpoint_states, job_state, what_jobs_
 
 
 def status(parts: Parts) -> Status:
-    desired, observed = snapshot(parts, check_paths=False)
+    at_work = parts.leases().look()
+    desired, observed = snapshot(parts, at_work, check_paths=False)
     plan = reconcile(desired, observed, datetime.now(UTC))
     counters = parts.gateway.counters() if observed.gateway.answers else {}
     waits_for = what_jobs_wait_for(desired, observed, plan)

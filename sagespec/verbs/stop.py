@@ -12,26 +12,28 @@ from datetime import UTC
 
 from sagespec.converge import converge
 from sagespec.errors import WorldError, did_you_mean
-from sagespec.events import Caller, Event, EventKind, Report
+from sagespec.events import Event, EventKind, Report
 from sagespec.parts import Parts
 from sagespec.reconcile.options import Options
 from sagespec.records.holder import who_is_here
-from sagespec.records.lock import LockHeld, project_lock
+from sagespec.records.leases import AtWork
+from sagespec.records.lock import LockHeld
 from sagespec.run.stops import ask_to_stop
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
 from sagespec.state.manifest import Manifest
 from sagespec.state.observed import Observed, begun_after
-from sagespec.verbs.locked import locked
+from sagespec.verbs.locked import run_of
 from sagespec.verbs.plan import snapshot
 
 STOP_SEEN_EVERY_SECONDS = 0.5
 
 
 def stop(parts: Parts, address: Address, *, reason: str, report: Report, cancelled: threading.Event | None) -> Manifest:
-    wanted, observed = snapshot(parts, check_paths=False)
+    at_work = parts.leases("stop").look()
+    wanted, observed = snapshot(parts, at_work, check_paths=False)
     before = parts.records.manifests([address]).get(address)
-    _refuse(parts, address, wanted, observed, manifest=before)
+    _refuse(parts, address, wanted, observed, at_work, manifest=before)
     by = who_is_here() + (f" ({reason})" if reason else "")
     request = ask_to_stop(parts.records, address, by, before)
     report(Event(EventKind.NOTE, str(address), f"asked to stop by {request.by}", action="stop"))
@@ -40,8 +42,9 @@ def stop(parts: Parts, address: Address, *, reason: str, report: Report, cancell
     while True:
         if manifest := _how_it_ended(parts, address, before):
             return manifest
-        with suppress(LockHeld):  # the lock's holder sees the request, too
-            _carry_out(parts, address, before, only_it, report=report, cancelled=leave)
+        if address not in parts.leases("stop").look().followers:  # who would see the request, too
+            with suppress(LockHeld):  # by somebody who takes long: the request stays
+                _carry_out(parts, address, before, only_it, report=report, cancelled=leave)
         if not _how_it_ended(parts, address, before) and leave.wait(STOP_SEEN_EVERY_SECONDS):
             raise WorldError(f"{address} has not ended yet", why="the request stays, and is carried out without us")
 
@@ -55,14 +58,14 @@ def _carry_out(
     report: Report,
     cancelled: threading.Event,
 ) -> None:
-    def look() -> tuple[Desired, Observed]:
-        return only_it, snapshot(parts, check_paths=False)[1]
+    def look(at_work: AtWork) -> tuple[Desired, Observed]:
+        observed = snapshot(parts, at_work, check_paths=False)[1]
+        # Its follower may have ended the job and deleted the request: it would run once more.
+        has_ended = _how_it_ended(parts, address, before)
+        return replace(only_it, jobs=()) if has_ended else only_it, observed
 
-    with locked(parts, "stop", report, say_runtime=False) as lock:
-        # The lock's holder may have ended the job and deleted the request: it would run once more.
-        if not _how_it_ended(parts, address, before):
-            # What failed before is over, and is not to be asked about again.
-            converge(look, parts.world(), Options(retry=True), Caller(report, cancelled, lock.check))
+    # What failed before is over, and is not to be asked about again.
+    converge(run_of(parts, "stop", look, Options(retry=True), report=report, cancelled=cancelled, say_runtime=False))
 
 
 def _how_it_ended(parts: Parts, address: Address, before: Manifest | None) -> Manifest | None:
@@ -71,7 +74,15 @@ def _how_it_ended(parts: Parts, address: Address, before: Manifest | None) -> Ma
     return manifest if manifest and (before is None or manifest.ended_at != before.ended_at) else None
 
 
-def _refuse(parts: Parts, address: Address, wanted: Desired, observed: Observed, *, manifest: Manifest | None) -> None:
+def _refuse(
+    parts: Parts,
+    address: Address,
+    wanted: Desired,
+    observed: Observed,
+    at_work: AtWork,
+    *,
+    manifest: Manifest | None,
+) -> None:
     """WorldError when there is nothing to stop."""
     containers = observed.containers_of(address)
     if wanted.job(address) is None:
@@ -84,7 +95,6 @@ def _refuse(parts: Parts, address: Address, wanted: Desired, observed: Observed,
     if manifest and not begun_after(manifest, containers):
         at = manifest.ended_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         raise WorldError(f"{address} is not running: it ended at {at} ({manifest.verdict.splitlines()[0]})")
-    if not containers:
-        with suppress(LockHeld):  # held by a run in which it waits or fetches its data
-            with project_lock(parts.store, parts.settings.name, command="stop"):
-                raise WorldError(f"{address} is neither running nor queued")
+    is_queued = any(str(address) in run.doing.queued for run in at_work.runs)
+    if not containers and not is_queued and address not in at_work.followers:
+        raise WorldError(f"{address} is neither running nor queued")

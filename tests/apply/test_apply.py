@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from sagespec.apply.apply import apply
+from sagespec.apply.apply import Pass, apply
+from sagespec.apply.tasks import Tasks
+from sagespec.converge import converge
 from sagespec.errors import WorldError
 from sagespec.events import Caller, Event, EventKind, Result
 from sagespec.reconcile.reconcile import reconcile
@@ -70,7 +72,8 @@ def test_a_lost_lock_ends_every_action_before_it_begins(place: Place) -> None:
 
     world = place.world()
     desired, observed = place.look(world, place.job(1))
-    outcomes = apply(reconcile(desired, observed, START), world, Caller(place.events.append, guard=guard))
+    plan = reconcile(desired, observed, START)
+    outcomes = apply(Pass(plan, world, Caller(place.events.append, guard=guard), Tasks(lambda: None)))
     assert [outcome.result for outcome in outcomes] == [Result.FAILED]
     assert place.engine.all == {}
 
@@ -87,12 +90,11 @@ def test_an_exception_lets_go_of_a_running_job_instead_of_waiting_for_it(place: 
     place.engine.behave("job/model@1", Behaviour(lasts=None))
     place.engine.behave("job/model@2", Behaviour(exit_code=1, lasts=0.5))
     world = place.world()
-    desired, observed = place.look(world, place.job(1), place.job(2))
 
     def interrupted(event: Event) -> None:
         if event.kind is EventKind.FAILED:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        apply(reconcile(desired, observed, START), world, Caller(interrupted))
+        converge(place.run(world, place.job(1), place.job(2), caller=Caller(interrupted)))
     assert "job/model@1#0" in place.addresses()

@@ -27,6 +27,7 @@ from sagespec.observe import observe
 from sagespec.plan import Action, Plan, StartInstance
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
+from sagespec.records.leases import Leases
 from sagespec.records.records import Records
 from sagespec.run.jobs import Jobs
 from sagespec.run.patience import Patience
@@ -82,8 +83,10 @@ def world_on(
     """What actions act on, as a new sagespec opens it. folder: of the project, and for temporary files."""
     records = Records(store, PROJECT)
     inputs = LocalInputs(runtime, folder, Cache(folder / "cache", 2**30), folder / "views")
-    jobs = Jobs(runtime, records, inputs, {}, folder, folder, patience=patience)
-    return World(runtime, FakeGateway(runtime, PROJECT), records, jobs, folder, folder, clock=clock or RealClock())
+    clock = clock or RealClock()
+    jobs = Jobs(runtime, records, inputs, {}, folder, folder, patience=patience, clock=clock)
+    leases = Leases(store, PROJECT, command="apply", root=str(folder), clock=clock.now)
+    return World(runtime, FakeGateway(runtime, PROJECT), records, leases, jobs, folder, folder, clock=clock)
 
 
 class SimulatedWorld:
@@ -146,7 +149,7 @@ class SimulatedWorld:
         return container is not None and container.is_healthy(self.clock.now())
 
     def observed(self) -> Observed:
-        observed = observe(self.runtime, self.gateway, self.records, self.manifests)
+        observed = observe(self.runtime, self.gateway, self.records, self.manifests, self._world.leases.look())
         return replace(observed, capacity=self.capacity)
 
     # -- what happens to it

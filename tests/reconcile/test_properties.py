@@ -70,7 +70,8 @@ def trained() -> Mapping[str, bytes]:
 
 
 def trained_without(versions: set[int]) -> Mapping[str, bytes]:
-    return {key: data for key, data in trained().items() if int(key.split("/")[3]) not in versions}
+    models = {key: data for key, data in trained().items() if "/jobs/" in key and "/active/" not in key}
+    return {key: data for key, data in models.items() if int(key.split("/")[3]) not in versions}
 
 
 @st.composite

@@ -6,11 +6,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from sagespec.apply.apply import apply
+import pytest
+
+from sagespec.apply.effects import carry_out
 from sagespec.converge import Converged
 from sagespec.errors import WorldError
-from sagespec.events import Caller, Result
+from sagespec.events import Caller
 from sagespec.reconcile.reconcile import reconcile
+from sagespec.records.lease import LeaseLost
+from sagespec.run.run import run_job
 from sagespec.state.addresses import job_address
 from sagespec.state.manifest import JobStatus
 from tests.fakes import TRAINS, Behaviour
@@ -77,19 +81,19 @@ def test_a_model_that_no_archive_may_hold_fails_the_job_instead_of_blocking_it(p
     assert place.converge(place.job(1)).outcomes == ()
 
 
-def test_a_lock_lost_while_a_job_runs_keeps_its_model_out_of_the_store(place: Place) -> None:
+def test_a_lease_lost_while_a_job_runs_keeps_its_model_out_of_the_store(place: Place) -> None:
 
     world = place.world()
-    desired, observed = place.look(world, place.job(1))
+    desired, _ = place.look(world, place.job(1))
 
     def guard() -> None:
         if place.engine.all:  # others have taken over since it began
-            raise WorldError("the lock was taken over")
+            raise LeaseLost("the lease was taken over")
 
-    (outcome,) = apply(reconcile(desired, observed, START), world, Caller(place.events.append, guard=guard))
-    assert "the lock was taken over" in outcome.reason
+    with pytest.raises(WorldError, match="the lease was taken over"):
+        run_job(world.jobs, desired.jobs[0], Caller(place.events.append, guard=guard))
     assert place.objects == {}
-    assert place.addresses() == ["job/model@1#0"], "whoever holds the lock next picks it up"
+    assert place.addresses() == ["job/model@1#0"], "whoever follows it next picks it up"
     assert place.converge(place.job(1)).ok
 
 
@@ -106,8 +110,8 @@ def test_a_host_that_vanishes_stops_the_others_and_all_are_begun_anew(place: Pla
     del place.engine.all[second]
     place.engine.behave("job/model@1", TRAINS)
     place.faults.calls.clear()
-    (outcome,) = apply(plan, world, Caller(place.events.append))
-    assert outcome.result is Result.DONE
+    for action in plan:
+        carry_out(action, world, Caller(place.events.append))
     order = [call.partition(" ")[0] for call in place.faults.calls if "remove" in call or "create" in call]
     assert order == ["remove", "remove", "create", "create", "remove", "remove"], "no second half beside an old first"
     first, last = place.world().records.manifests([job_address("model", 1)])[job_address("model", 1)].attempts

@@ -6,25 +6,17 @@ from tests.scenarios.specs import job
 from tests.scenarios.workspace import Workspace, wait_until
 
 
-def test_the_second_names_the_holder_and_changes_nothing(workspace: Workspace) -> None:
+def test_the_second_leaves_a_followed_job_alone_and_names_its_follower(workspace: Workspace) -> None:
     workspace.write(job(1, hyperparameters="{sleep: 6}"))
     with workspace.running("apply") as first:
         wait_until(lambda: len(workspace.containers()) == 1)
-        second = workspace.run("apply", code=1)
-        assert f"pid {first.pid}" in second.stdout + second.stderr
+        second = workspace.json("apply")
+        assert second["ok"]
+        assert second["outcomes"] == []
+        assert f"pid {first.pid}" in second["running"][0]["followed_by"]
         first.wait(60)
         assert first.returncode == 0
     assert workspace.containers() == ()
-
-
-def test_the_second_waits_when_asked_and_finds_all_done(workspace: Workspace) -> None:
-    workspace.write(job(1, hyperparameters="{sleep: 4}"))
-    with workspace.running("apply") as first:
-        wait_until(lambda: len(workspace.containers()) == 1)
-        second = workspace.json("apply", "--wait", "60")
-        assert second["ok"]
-        assert second["outcomes"] == []
-        first.wait(60)
 
 
 def test_ctrl_c_leaves_the_job_running_and_the_next_apply_takes_it_up(workspace: Workspace) -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from sagespec.converge import converge
 from sagespec.events import Caller, Event, EventKind, Result
-from sagespec.reconcile.options import Options
 from sagespec.run.stops import ask_to_stop
 from sagespec.state.addresses import job_address
 from sagespec.state.manifest import JobStatus
@@ -99,7 +98,7 @@ def test_each_container_of_a_job_has_gpus_of_its_own(place: Place) -> None:
 
     world = place.world()
     specs = [place.job(1, instances=2, resources={"gpus": 1}), place.job(2, resources={"gpus": 2})]
-    assert converge(lambda: place.look(world, *specs), world, Options(), Caller(note)).ok
+    assert converge(place.run(world, *specs, caller=Caller(note))).ok
     assert held["job/model@1#0"] == ("GPU-a",)
     assert held["job/model@1#1"] == ("GPU-b",)
     assert len(held["job/model@2#0"]) == 2
@@ -116,7 +115,7 @@ def test_a_job_that_waits_is_stopped_without_its_turn(place: Place) -> None:
     assert outcomes["job/model@2"].reason.startswith("Stopped: asked for by ada on build-7")
     assert [outcome.about for outcome in result.outcomes] == ["job/model@2", "job/model@1"], "it did not wait for 1"
     assert manifest_of(place, 2).status is JobStatus.STOPPED
-    assert not [key for key in place.objects if key.endswith(("stop.json", "attempts.json"))]
+    assert not [key for key in place.objects if "/stops/" in key or key.endswith("attempts.json")]
 
 
 def test_max_wait_counts_while_a_job_waits_for_its_turn(place: Place) -> None:

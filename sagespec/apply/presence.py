@@ -1,0 +1,56 @@
+"""How a run shows itself to others while it waits: a lease in the store that says what it waits for.
+
+`status` and `stop` read it. Losing it costs nothing, so a store that is away is no fault here.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+
+from sagespec.errors import WorldError
+from sagespec.plan import Action, AwaitHealthy, DrainInstance, RunJob, StartInstance
+from sagespec.records.holder import Doing
+from sagespec.records.lease import Lease
+from sagespec.records.leases import Leases
+
+
+class Presence:
+    """The lease of one run, from the first time it has something to say."""
+
+    def __init__(self) -> None:
+        self._held = ExitStack()
+        self._lease: Lease | None = None
+        self._said = Doing()
+
+    def say(self, doing: Doing, leases: Leases) -> None:
+        """What changes is said at once; when it was said last, with the next renewal."""
+        with suppress(WorldError):
+            if self._lease is None or self._lease.lost.is_set():
+                self._lease = self._held.enter_context(leases.announce(doing))
+            else:
+                self._lease.carry(doing=doing)
+                if (doing.waits_for, doing.queued) != (self._said.waits_for, self._said.queued):
+                    self._lease.renew()
+            self._said = doing
+
+    def leave(self) -> None:
+        lease, self._lease = self._lease, None
+        with suppress(WorldError):
+            self._held.close()
+            if lease:
+                lease.delete()
+
+
+def what_for(action: Action) -> str:
+    """What is waited for while the task of an action goes on."""
+    match action:
+        case RunJob():
+            return f"{action.about} to end"
+        case AwaitHealthy():
+            return f"{action.about} to be healthy"
+        case DrainInstance():
+            return f"the last requests of {action.about}"
+        case StartInstance():
+            return f"the model of {action.about}"
+        case _:
+            return f"the image of {action.about}"

@@ -1,0 +1,143 @@
+"""What takes its time: the parts of actions that go on without the project's lock, while passes come and go.
+
+`apply` starts a task when an action's turn has come, and ends the action when its task has ended. A task whose action
+is in no plan any more is let go of: a newer spec is there. `converge` holds the tasks of one run.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+from sagespec.apply.effects import Effect
+from sagespec.events import Caller
+from sagespec.plan import Action, AwaitHealthy, Cause, DrainInstance, Reason, StartInstance
+from sagespec.state.observed import Observed
+
+FETCHES_AT_ONCE = 8  # models and images: more at a time would only share the same disk and line
+_SAME_CAUSE = Cause(Reason.FOLLOWS)
+
+
+class Task:
+    """The long part of one action, in a thread of its own. begun: by the monotonic clock, with the action."""
+
+    def __init__(self, action: Action, effect: Effect, caller: Caller, begun: float) -> None:
+        self.action, self.effect, self.begun = action, effect, begun
+        self.result: Future[Any] = Future()
+        self._caller = Caller(caller.report)  # without the project's lock, and cancelled on its own
+
+    def run(self, value: Any, room: threading.Semaphore, on_end: Callable[[], None]) -> None:
+        assert self.effect.meanwhile
+        try:
+            if isinstance(self.action, StartInstance):
+                with room:
+                    result = self.effect.meanwhile(value, self._caller)
+            else:
+                result = self.effect.meanwhile(value, self._caller)
+        except BaseException as error:  # told by whoever ends the action
+            self.result.set_exception(error)
+        else:
+            self.result.set_result(result)
+        on_end()
+
+    @property
+    def has_ended(self) -> bool:
+        return self.result.done()
+
+    @property
+    def is_let_go(self) -> bool:
+        return self._caller.cancelled.is_set()
+
+    def is_for(self, action: Action) -> bool:
+        """Whether the action asks for what is being done, whatever it waits for and whyever it is there."""
+        return _work(self.action) == _work(action)
+
+    def let_go(self) -> None:
+        self._caller.cancelled.set()
+
+    def discard(self) -> None:
+        """Clear up after it has ended and nobody wants its result."""
+        if self.result.exception() is None:
+            self.effect.discard(self.result.result())
+
+
+class Tasks:
+    """The tasks of one run, by the id of their action. on_end: called, in its thread, whenever one ends."""
+
+    def __init__(self, on_end: Callable[[], None]) -> None:
+        self._on_end = on_end
+        self._room = threading.Semaphore(FETCHES_AT_ONCE)
+        self._all: dict[str, Task] = {}
+        self._satisfied: dict[str, Action] = {}
+        self._lock = threading.Lock()
+
+    def start(self, action: Action, effect: Effect, value: Any, caller: Caller, begun: float) -> None:
+        task = Task(action, effect, caller, begun)
+        with self._lock:
+            self._all[action.id] = task
+        arguments = (value, self._room, self._on_end)
+        threading.Thread(target=task.run, args=arguments, name=f"task {action.id}", daemon=True).start()
+
+    def of(self, action_id: str) -> Task | None:
+        return self._all.get(action_id)
+
+    def take(self, action_id: str) -> Task:
+        """The task, which has ended and is forgotten with this."""
+        with self._lock:
+            return self._all.pop(action_id)
+
+    @property
+    def all(self) -> tuple[Task, ...]:
+        with self._lock:
+            return tuple(self._all.values())
+
+    def unasked(self, wanted: Iterable[Action]) -> tuple[Task, ...]:
+        """Those that these actions do not ask for, and that have not been let go of yet."""
+        asked = {action.id: action for action in wanted}
+        return tuple(
+            task
+            for task in self.all
+            if not task.is_let_go and not (task.action.id in asked and task.is_for(asked[task.action.id]))
+        )
+
+    def note_satisfied(self, action: Action) -> None:
+        """A wait that leaves no trace in the world is over; what the plan has behind it may wait for others yet."""
+        if isinstance(action, AwaitHealthy | DrainInstance):
+            self._satisfied[action.id] = action
+
+    def satisfied(self, wanted: Iterable[Action], observed: Observed) -> frozenset[str]:
+        """Those of these actions that are over and still hold; the others are forgotten."""
+        kept = {
+            action.id: action
+            for action in wanted
+            if (known := self._satisfied.get(action.id)) and _work(known) == _work(action) and _holds(action, observed)
+        }
+        self._satisfied = kept
+        return frozenset(kept)
+
+    def sweep(self) -> None:
+        """Forget those that were let go of and have ended."""
+        for task in self.all:
+            if task.is_let_go and task.has_ended:
+                self.take(task.action.id).discard()
+
+    def wait_for_all(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        for task in self.all:
+            while not task.has_ended and time.monotonic() < end:
+                time.sleep(0.01)
+
+
+def _holds(action: Action, observed: Observed) -> bool:
+    """Whether instances that were healthy are so still."""
+    probes = observed.gateway.probes
+    names = action.containers if isinstance(action, AwaitHealthy) else ()
+    return all(name in probes and probes[name].healthy for name in names)
+
+
+def _work(action: Action) -> Action:
+    return replace(action, cause=_SAME_CAUSE, after=())

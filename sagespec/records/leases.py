@@ -1,0 +1,174 @@
+"""Who is at work on a project without its lock: who follows which job, and which runs wait for something.
+
+    <project>/active/jobs/<name>/<version>.json     whoever follows the job: its containers, its results
+    <project>/active/runs/<id>.json                 a `watch`, or an `apply` that waits; for people to see
+    <project>/active/stops/<name>/<version>.json    a job is asked to stop; `run.stops` reads it
+
+A job's lease is taken under the project's lock alone, so a released one stays released while the lock is held, and may
+be deleted then. One listing and a few small reads tell everything: there is a file for each that is at work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from sagespec.errors import WorldError
+from sagespec.events import Event, EventKind, Report, silent
+from sagespec.records.holder import Doing, Holder, holder_here, why_dead
+from sagespec.records.lease import LEASE_SECONDS, Clock, Lease, read_lease, try_to_take, utc_now
+from sagespec.state.addresses import Address, job_address
+from sagespec.state.observed import Follower
+from sagespec.stores.protocol import Store
+
+
+class FollowedElsewhere(WorldError):
+    """Somebody alive follows the job."""
+
+
+@dataclass(frozen=True)
+class RunSeen:
+    """A run that is at work. by: for people."""
+
+    by: str
+    since: datetime
+    doing: Doing
+
+
+@dataclass(frozen=True)
+class AtWork:
+    """followers: of jobs, by address. runs: that wait for something, or watch; the oldest first. stops: jobs that were
+    asked to stop."""
+
+    followers: Mapping[Address, Follower] = field(default_factory=dict)
+    runs: tuple[RunSeen, ...] = ()
+    stops: frozenset[Address] = frozenset()
+
+
+class Leases:
+    """The leases of one project, as one run of sagespec sees and takes them.
+
+    command: of the run, for people. root: the folder it reads its specs from.
+    """
+
+    def __init__(
+        self, store: Store, project_name: str, *, command: str = "", root: str = "", clock: Clock = utc_now
+    ) -> None:
+        self._store = store
+        self._prefix = f"{project_name}/active/"
+        self._command, self._root, self._clock = command, root, clock
+        self._ours: set[str] = set()  # ids
+        self._seen: dict[str, tuple[str, datetime]] = {}  # by key: the ETag, and since when it is that
+        self._over: dict[str, Holder | None] = {}  # what the last look found to be released, dead or damaged
+
+    @property
+    def by(self) -> str:
+        """This run, for people."""
+        return str(self._holder(self._clock()))
+
+    def look(self) -> AtWork:
+        """Everybody who is alive, ourselves included."""
+        now = self._clock()
+        etags = {entry.key: entry.etag for entry in self._store.entries(self._prefix)}
+        stops = {key for key in etags if self._place(key)[0] == "stops"}
+        self._seen = {key: (etag, self._since(key, etag, now)) for key, etag in etags.items()}
+        followers: dict[Address, Follower] = {}
+        runs = []
+        self._over = {}
+        for key, content in self._store.read_many(etags.keys() - stops).items():
+            holder, where = _holder_in(content), self._place(key)
+            if holder is None or holder.released or self._why_dead(key, holder, now):
+                self._over[key] = holder
+            elif where[0] == "jobs":
+                followers[_job_at(where)] = self._follower(holder)
+            else:
+                runs.append(_run_seen(holder))
+        asked = frozenset(_job_at(self._place(key)) for key in stops)
+        return AtWork(followers, tuple(sorted(runs, key=lambda run: run.since)), asked)
+
+    def follow(self, address: Address, report: Report = silent) -> Lease:
+        """The right to follow a job; only under the project's lock. FollowedElsewhere when somebody alive has it."""
+        key, now = self._job_key(address), self._clock()
+        present = read_lease(self._store, key)
+        dead = self._why_dead(key, present.holder, now) if present and not present.holder.released else ""
+        if present and not present.holder.released and not dead:
+            raise FollowedElsewhere(f"{address} is followed by {present.holder}")
+        taken = try_to_take(self._store, key, self._holder(now), present)
+        if taken is None:
+            raise FollowedElsewhere(f"{address} is followed by another run since just now")
+        if present and dead:
+            report(Event(EventKind.LOCK, str(address), f"took over from {present.holder}: {dead}"))
+        self._ours.add(taken.holder.id)
+        return Lease(self._store, key, taken, what=f"the lease of {address}", clock=self._clock)
+
+    def seize(self, address: Address) -> None:
+        """Take a job from whoever follows it, dead or alive; only under the project's lock. They notice before they
+        write anything."""
+        key = self._job_key(address)
+        present = read_lease(self._store, key)
+        if present and not present.holder.released and present.holder.id not in self._ours:
+            mine = self._holder(self._clock()).model_copy(update={"released": True})
+            try_to_take(self._store, key, mine, present)
+
+    def announce(self, doing: Doing) -> Lease:
+        """A lease that shows this run to others, and what it does; `Lease.renew` changes that."""
+        holder = self._holder(self._clock()).model_copy(update={"doing": doing})
+        key = f"{self._prefix}runs/{holder.id}.json"
+        taken = try_to_take(self._store, key, holder, None)
+        if taken is None:
+            raise WorldError(f"{self._store.uri}/{key} exists already", fix="run the command again")
+        self._ours.add(holder.id)
+        return Lease(self._store, key, taken, what="the lease of this run", clock=self._clock)
+
+    def sweep(self, wanted: Collection[Address]) -> None:
+        """Delete what the last look found to be over; only under the project's lock. wanted: jobs that are to be
+        followed, where a dead follower is taken over from."""
+        for key, holder in self._over.items():
+            is_kept = holder and not holder.released and key in map(self._job_key, wanted)
+            if not is_kept:
+                self._store.delete(key)
+        self._over = {}
+
+    def _since(self, key: str, etag: str, now: datetime) -> datetime:
+        before, since = self._seen.get(key, ("", now))
+        return since if before == etag else now
+
+    def _why_dead(self, key: str, holder: Holder, now: datetime) -> str:
+        if holder.id in self._ours:
+            return ""
+        return why_dead(holder, self._seen.get(key, ("", now))[1], now)
+
+    def _follower(self, holder: Holder) -> Follower:
+        return Follower(str(holder), holder.taken_at, holder.id in self._ours, reads_our_specs=self._shares(holder))
+
+    def _shares(self, holder: Holder) -> bool:
+        here = self._holder(self._clock())
+        return bool(holder.root) and (holder.host, holder.root) == (here.host, here.root)
+
+    def _holder(self, now: datetime) -> Holder:
+        return holder_here(self._command, LEASE_SECONDS, now, root=self._root)
+
+    def _place(self, key: str) -> list[str]:
+        return key.removeprefix(self._prefix).removesuffix(".json").split("/")
+
+    def _job_key(self, address: Address) -> str:
+        return f"{self._prefix}jobs/{address.name}/{address.version}.json"
+
+
+def _job_at(where: list[str]) -> Address:
+    return job_address(where[1], int(where[2]))
+
+
+def _holder_in(content: bytes) -> Holder | None:
+    """None for what is damaged: it counts as nobody's, and whoever holds it notices when it is taken."""
+    try:
+        return Holder.model_validate_json(content)
+    except ValidationError:
+        return None
+
+
+def _run_seen(holder: Holder) -> RunSeen:
+    return RunSeen(str(holder), holder.taken_at, holder.doing or Doing())
