@@ -21,7 +21,8 @@ from sagespec.state.hashes import same_hash
 from sagespec.state.labels import container_name
 from sagespec.state.observed import Container, ContainerState
 
-# A running instance that does not answer /ping is given this long since its start before it is replaced.
+# A running instance that does not answer /ping is given this long since its start before it is replaced. One that
+# has requests in flight is not replaced: it may be busy with them, and they would be lost.
 UNHEALTHY_GRACE = timedelta(seconds=30)
 
 
@@ -78,7 +79,7 @@ def _why_start(
     if container.state is ContainerState.EXITED:
         return Cause(Reason.DRIFT, note=f"it exited with code {container.exit_code}")
     probe = given.observed.gateway.probes.get(container.name)
-    silent = in_route and probe is not None and not probe.healthy
+    silent = in_route and probe is not None and not probe.healthy and not probe.active_requests
     if silent and container.started_at and given.now - container.started_at > UNHEALTHY_GRACE:
         return Cause(Reason.DRIFT, note="it does not answer /ping")
     return None

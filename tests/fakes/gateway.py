@@ -11,7 +11,7 @@ from sagespec.gateway.gateway import Gateway
 from sagespec.gateway.table import Places, Table, TargetKey
 from sagespec.spec.project import GatewaySettings
 from sagespec.state.addresses import GATEWAY
-from sagespec.state.observed import Container, ObservedGateway, Probe, Route, Target
+from sagespec.state.observed import Container, ContainerState, ObservedGateway, Probe, Route, Target
 from tests.fakes.runtime import FakeRuntime
 
 
@@ -70,8 +70,9 @@ class FakeGateway(Gateway):
         container = self._engine.all.get(name)
         if container is None:
             return Probe(healthy=False)
+        runs = container.state is ContainerState.RUNNING
         healthy = container.is_healthy(self._engine.clock.now())
-        return Probe(healthy, container.behaviour.active_requests if healthy else 0, "127.0.0.1", container.port)
+        return Probe(healthy, container.behaviour.active_requests if runs else 0, "127.0.0.1", container.port)
 
     def _table(self) -> Table:
         if not self._is_running():

@@ -41,6 +41,14 @@ def silent_model(world: SimulatedWorld, model: str) -> None:
     world.clock.sleep((UNHEALTHY_GRACE + timedelta(seconds=1)).total_seconds())
 
 
+def busy(world: SimulatedWorld, model: str) -> None:
+    """Its instances have been at a request for so long that they stopped answering /ping."""
+    silent_model(world, model)
+    for name, served in world.models.items():
+        if served == model:
+            world.engine.all[name].behaviour = replace(NEVER_HEALTHY, active_requests=1)
+
+
 def route_lost(world: SimulatedWorld, endpoint_name: str) -> None:
     world.gateway.set_route(endpoint_name, None, {})
 
@@ -85,6 +93,7 @@ HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "exited": exited,
     "created": created,
     "silent": silent_model,  # MODEL
+    "busy": busy,
     "route lost": route_lost,  # ENDPOINT
     "route changed": route_changed,
     "rolled back": rolled_back,
