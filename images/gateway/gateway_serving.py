@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 from pathlib import Path
 from typing import Any
+
+from gateway_replies import local_replies
 
 ENVOY = "type.googleapis.com/envoy"
 HERE = Path(__file__).parent
@@ -22,93 +25,42 @@ STATISTICS = (
     r"(cluster_manager\.cds|http\.gateway\.rds\.endpoints)\.(version_text|update_rejected)",
 )
 MAX_CONNECTIONS = 50_000
+OWN_FILES = 100  # descriptors that Envoy needs besides its connections
 MAX_BODY_BYTES = 25 * 2**20  # SageMaker's for real-time endpoints
 
-# Response flags of Envoy: https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage
-TIMED_OUT = ["UT"]
-NOBODY_ANSWERED = ["UH", "UF", "UO", "UC", "UR", "LR", "NC", "URX", "UPE"]
-LOG_STREAM = "arn:aws:logs:local:000000000000:log-group:/aws/sagemaker/Endpoints/%ROUTE_NAME%"
+# What a client may take: nobody else waits for it, but its connection and what it has sent are held so long.
+HEADERS_SECONDS = 10
+SILENT_SECONDS = 90  # more than a model may take to answer
+REQUEST_SECONDS = 120  # 25 MiB at 220 kB a second
+IDLE_SECONDS = 300  # between requests
 
-
-def local_replies() -> dict[str, Any]:
-    """Answers that Envoy makes itself, in the shape of SageMaker's."""
-
-    def reply(when: dict[str, Any], status: int, kind: str, body: dict[str, Any]) -> dict[str, Any]:
-        header = {"header": {"key": "x-amzn-errortype", "value": kind}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        return {
-            "filter": when,
-            "status_code": status,
-            "headers_to_add": [header],
-            "body_format_override": {"json_format": body, "content_type": "application/json"},
-        }
-
-    def status_is(code: int) -> dict[str, Any]:
-        value = {"default_value": code, "runtime_key": f"sagespec.status_{code}"}
-        return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
-
-    no_answer = "the model did not answer within the time a request may take"
-    too_long = "the model's message is too long to be repeated"
-    return {
-        "mappers": [
-            reply(
-                {"response_flag_filter": {"flags": TIMED_OUT}},
-                424,
-                "ModelError",
-                {
-                    "Message": f'Received server error (0) from model with message "{no_answer}". '
-                    "See: sagespec logs endpoint/%ROUTE_NAME%",
-                    "OriginalStatusCode": 0,
-                    "OriginalMessage": no_answer,
-                    "LogStreamArn": LOG_STREAM,
-                },
-            ),
-            reply(
-                {"response_flag_filter": {"flags": NOBODY_ANSWERED}},
-                503,
-                "ServiceUnavailable",
-                {"Message": "No instance of endpoint %ROUTE_NAME% answered (%RESPONSE_FLAGS_LONG%)."},
-            ),
-            reply(
-                status_is(413),
-                400,
-                "ValidationError",
-                {"Message": f"The request's body is over the limit of {MAX_BODY_BYTES} bytes."},
-            ),
-            # Envoy says 500 when model_errors.lua cannot hold a model's error as a whole.
-            reply(
-                status_is(500),
-                424,
-                "ModelError",
-                {
-                    "Message": f'Received error (%DYNAMIC_METADATA(sagespec:status)%) from model: "{too_long}". '
-                    "See: sagespec logs endpoint/%ROUTE_NAME%",
-                    "OriginalStatusCode": "%DYNAMIC_METADATA(sagespec:status)%",
-                    "OriginalMessage": too_long,
-                    "LogStreamArn": LOG_STREAM,
-                },
-            ),
-        ]
-    }
+# Bodies are held whole. When they fill Envoy's memory, new requests are refused until some have left.
+LEAST_HEAP_BYTES, MOST_HEAP_BYTES = 2**28, 2**31
+SHARE_OF_MEMORY = 4
 
 
 def lua(*names: str) -> dict[str, str]:
-    return {"inline_string": "\n".join((HERE / name).read_text() for name in ("json.lua", *names))}
+    return {"inline_string": "\n".join((HERE / name).read_text() for name in names)}
 
 
 def http_filters() -> list[dict[str, Any]]:
+    """The buffer comes last: a model gets to know of a request when all of it is here, however slowly it came."""
     scripts = {
         "@type": f"{ENVOY}.extensions.filters.http.lua.v3.Lua",
-        "default_source_code": lua("model_errors.lua"),
-        "source_codes": {"refusals": lua("refusals.lua")},
+        "default_source_code": lua("json.lua", "headers.lua", "model_errors.lua"),
+        "source_codes": {"refusals": lua("json.lua", "refusals.lua")},
+        "clear_route_cache": False,
     }
     limit = {
         "@type": f"{ENVOY}.extensions.filters.http.body_size_limit.v3.BodySizeLimit",
         "max_request_bytes": MAX_BODY_BYTES,
     }
+    buffer = {"@type": f"{ENVOY}.extensions.filters.http.buffer.v3.Buffer", "max_request_bytes": MAX_BODY_BYTES}
     router = {"@type": f"{ENVOY}.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": True}
     return [
         {"name": "envoy.filters.http.lua", "typed_config": scripts},
         {"name": "envoy.filters.http.body_size_limit", "typed_config": limit},
+        {"name": "envoy.filters.http.buffer", "typed_config": buffer},
         {"name": "envoy.filters.http.router", "typed_config": router},
     ]
 
@@ -118,9 +70,14 @@ def listener(host: str, port: int, routes: Path) -> dict[str, Any]:
         "@type": f"{ENVOY}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gateway",
         "codec_type": "HTTP1",
+        "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "localhost"},
+        "common_http_protocol_options": {"idle_timeout": f"{IDLE_SECONDS}s"},
+        "request_headers_timeout": f"{HEADERS_SECONDS}s",
+        "stream_idle_timeout": f"{SILENT_SECONDS}s",
+        "request_timeout": f"{REQUEST_SECONDS}s",
         "rds": {"route_config_name": "endpoints", "config_source": file_source(routes)},
         "http_filters": http_filters(),
-        "local_reply_config": local_replies(),
+        "local_reply_config": local_replies(MAX_BODY_BYTES),
         "normalize_path": True,
         "skip_xff_append": True,
         "server_name": "sagespec",
@@ -136,12 +93,43 @@ def listener(host: str, port: int, routes: Path) -> dict[str, Any]:
     }
 
 
-def bootstrap(host: str, port: int, admin_port: int, folder: Path) -> dict[str, Any]:
-    downstream = {
-        "@type": f"{ENVOY}.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-        "max_active_downstream_connections": MAX_CONNECTIONS,
+def overload_limits() -> dict[str, Any]:
+    """Bounds on connections and memory, so that Envoy refuses where it would abort."""
+    monitors = f"{ENVOY}.extensions.resource_monitors"
+    connections = {
+        "@type": f"{monitors}.downstream_connections.v3.DownstreamConnectionsConfig",
+        "max_active_downstream_connections": connection_limit(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
     }
-    monitor = {"name": "envoy.resource_monitors.global_downstream_max_connections", "typed_config": downstream}
+    heap = {"@type": f"{monitors}.fixed_heap.v3.FixedHeapConfig", "max_heap_size_bytes": heap_bytes()}
+    fixed_heap = "envoy.resource_monitors.fixed_heap"
+
+    def action(name: str, above: float) -> dict[str, Any]:
+        trigger = {"name": fixed_heap, "threshold": {"value": above}}
+        return {"name": f"envoy.overload_actions.{name}", "triggers": [trigger]}
+
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            {"name": "envoy.resource_monitors.global_downstream_max_connections", "typed_config": connections},
+            {"name": fixed_heap, "typed_config": heap},
+        ],
+        "actions": [action("shrink_heap", 0.8), action("stop_accepting_requests", 0.95)],
+    }
+
+
+def connection_limit(descriptors: int) -> int:
+    """Connections of clients; each may need another one, to a model. Without a descriptor left Envoy aborts."""
+    if descriptors == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return min(MAX_CONNECTIONS, max(1, (descriptors - OWN_FILES) // 2))
+
+
+def heap_bytes() -> int:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(MOST_HEAP_BYTES, max(LEAST_HEAP_BYTES, memory // SHARE_OF_MEMORY))
+
+
+def bootstrap(host: str, port: int, admin_port: int, folder: Path) -> dict[str, Any]:
     patterns = [{"safe_regex": {"regex": pattern}} for pattern in STATISTICS]
     return {
         "node": {"id": "gateway", "cluster": "sagespec"},
@@ -151,7 +139,7 @@ def bootstrap(host: str, port: int, admin_port: int, folder: Path) -> dict[str, 
         },
         "static_resources": {"listeners": [listener(host, port, folder / "rds.json")]},
         "dynamic_resources": {"cds_config": file_source(folder / "cds.json")},
-        "overload_manager": {"resource_monitors": [monitor]},
+        "overload_manager": overload_limits(),
         "stats_config": {
             "use_all_default_tags": False,
             "stats_matcher": {"inclusion_list": {"patterns": patterns}},

@@ -12,17 +12,23 @@ local function without_trailing_blanks(text)
 end
 
 function envoy_on_response(handle)
-  local status = handle:headers():get(":status")
+  local headers = handle:headers()
+  keep_passing(headers)
+  local status = headers:get(":status")
   if status < "400" then
     return
   end
   -- What the gateway itself answered has its type by now; the routes take that header away from models.
-  local kind = handle:headers():get("x-amzn-errortype")
-  if kind == "ValidationError" then
+  local kind = headers:get("x-amzn-errortype")
+  if kind and kind ~= "ModelError" and kind ~= "ServiceUnavailable" then
+    headers:remove("x-amzn-invoked-production-variant") -- it reached none
     return
   end
-  local class = kind and "5xx" or string.sub(status, 1, 1) .. "xx"
-  handle:stats():counter(handle:filterContext():get("target") .. "." .. class):inc()
+  local target = handle:filterContext():get("target")
+  if target then
+    local class = kind and "5xx" or string.sub(status, 1, 1) .. "xx"
+    handle:stats():counter(target .. "." .. class):inc()
+  end
   if kind then
     return
   end
@@ -38,10 +44,9 @@ function envoy_on_response(handle)
     .. ',"OriginalMessage":' .. json_text(original)
     .. ',"LogStreamArn":"arn:aws:logs:local:000000000000:log-group:/aws/sagemaker/Endpoints/' .. endpoint .. '"}'
   body:setBytes(answer)
-  local headers = handle:headers() -- those from before the body was waited for may not be touched any more
+  headers = handle:headers() -- those from before the body was waited for may not be touched any more
   headers:replace(":status", "424")
   headers:replace("content-length", tostring(#answer))
   headers:replace("content-type", "application/json")
   headers:replace("x-amzn-errortype", "ModelError")
-  headers:remove("content-encoding")
 end

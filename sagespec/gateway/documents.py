@@ -20,12 +20,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sagespec.contract import LARGEST_BODY_BYTES
+from sagespec.gateway.checks import checks
 from sagespec.gateway.routes import (
     TYPES,
     endpoint_routes,
     header_entry,
     header_input,
-    length_limits,
     match_first,
     ping_route,
     refusal,
@@ -36,26 +36,15 @@ CDS, RDS = "gateway/cds.json", "gateway/rds.json"
 INVOCATION_SECONDS = 60.0
 PING_SECONDS = 2.0
 
-# What a client signs and traces with is none of the model's business.
-DROPPED_HEADERS = (
-    "authorization",
-    "cookie",
-    "x-amz-content-sha256",
-    "x-amz-date",
-    "x-amz-security-token",
-    "x-amz-user-agent",
-    "x-amzn-trace-id",
-    "amz-sdk-invocation-id",
-    "amz-sdk-request",
-)
 CONNECT_SECONDS = 1.5  # long enough for a SYN that was lost and is sent again after a second
 
 # Shorter than any common server keeps an idle connection (gunicorn: 2 s), so that no request meets one that is
 # just being closed. A new connection takes a tenth of a millisecond.
 IDLE_SECONDS = 1.5
-RETRIES = 2  # enough for two that die at once; a request that kills every instance it reaches kills one more than this
+RETRIES = 2  # enough for two that die at once
 PICKS = 100  # tries to find an instance that has not failed this request; the idle dead one looks the best
 UNLIMITED = 2**30
+PANIC_PERCENT = 1  # healthy ones are fewer: there are none. All get requests then; who is silent may only be busy
 NAMESPACE = "sagespec"
 
 
@@ -67,11 +56,13 @@ class EnvoyFile(NamedTuple):
     content: bytes
 
 
-def steps(old: Table, new: Table, *, invocation_seconds: float = INVOCATION_SECONDS) -> Iterator[EnvoyFile]:
+def steps(
+    old: Table, new: Table, *, listens_on: str = "", invocation_seconds: float = INVOCATION_SECONDS
+) -> Iterator[EnvoyFile]:
     """What Envoy must load, one after the other, to get from `old` to `new` without a route to nowhere."""
     both = {**old.pools, **new.pools}
     yield pools_document(both)
-    yield routes_document(new, invocation_seconds=invocation_seconds)
+    yield routes_document(new, listens_on=listens_on, invocation_seconds=invocation_seconds)
     if both.keys() != new.pools.keys():
         yield pools_document(new.pools)
 
@@ -80,7 +71,8 @@ def pools_document(pools: Mapping[str, tuple[Instance, ...]]) -> EnvoyFile:
     return _document(CDS, [_cluster(name, pools[name]) for name in sorted(pools)])
 
 
-def routes_document(table: Table, *, invocation_seconds: float = INVOCATION_SECONDS) -> EnvoyFile:
+def routes_document(table: Table, *, listens_on: str = "", invocation_seconds: float = INVOCATION_SECONDS) -> EnvoyFile:
+    """listens_on: the gateway's host."""
     endpoints = {
         f"/endpoints/{name}/": match_first(endpoint_routes(table, table.routes[name], f"{invocation_seconds:.3f}s"))
         for name in sorted(table.routes)
@@ -94,16 +86,15 @@ def routes_document(table: Table, *, invocation_seconds: float = INVOCATION_SECO
         "@type": f"{TYPES}.config.route.v3.RouteConfiguration",
         "name": "endpoints",
         "metadata": {"filter_metadata": {NAMESPACE: table_as_json(table)}},
-        "request_headers_to_remove": DROPPED_HEADERS,
-        "response_headers_to_add": [header_entry("x-amzn-requestid", "%REQ(x-request-id)%")],
+        "response_headers_to_add": [header_entry("x-amzn-requestid", "%DYNAMIC_METADATA(sagespec:request-id)%")],
         "response_headers_to_remove": ["x-amzn-errortype"],  # the gateway's own mark
         "virtual_hosts": [
             {
                 "name": "endpoints",
                 "domains": ["*"],
                 "retry_policy": _retry_policy(),
-                "request_body_buffer_limit": LARGEST_BODY_BYTES,  # kept until answered, to be sent again
-                "matcher": {"matcher_list": {"matchers": length_limits()}, "on_no_match": {"matcher": found}},
+                "request_body_buffer_limit": LARGEST_BODY_BYTES,  # kept until it is sent, to be sent again
+                "matcher": {"matcher_list": {"matchers": checks(listens_on)}, "on_no_match": {"matcher": found}},
             }
         ],
     }
@@ -130,7 +121,7 @@ def _cluster(name: str, pool: Sequence[Instance]) -> dict[str, Any]:
         },
         "health_checks": [_health_check()],
         "outlier_detection": _outlier_detection(),
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
+        "common_lb_config": {"healthy_panic_threshold": {"value": PANIC_PERCENT}, "update_merge_window": "0s"},
         "circuit_breakers": {
             "thresholds": [
                 dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), UNLIMITED)
@@ -196,10 +187,10 @@ def _outlier_detection() -> dict[str, Any]:
 
 
 def _retry_policy() -> dict[str, Any]:
-    """Requests that got no answer at all are sent to another instance, so that killing one loses no request.
-    This is safe, as predictions change nothing; a request whose answer has begun is never repeated."""
+    """A request is sent to another instance only if it certainly reached none: it was not connected, or not taken.
+    What a model has begun it may have done, and what killed one would kill the next."""
     return {
-        "retry_on": "connect-failure,refused-stream,reset",
+        "retry_on": "connect-failure,refused-stream,reset-before-request",
         "num_retries": RETRIES,
         "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.25s"},
         "retry_host_predicate": [

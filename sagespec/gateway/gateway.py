@@ -282,7 +282,7 @@ class Gateway:
             self._live = new
 
     def _steps(self, old: Table, new: Table) -> Iterator[EnvoyFile]:
-        return steps(old, new, invocation_seconds=self._invocation_seconds)
+        return steps(old, new, listens_on=self.settings.host, invocation_seconds=self._invocation_seconds)
 
     def _await_version(self, document: EnvoyFile, rejected_before: int) -> None:
         """Wait until Envoy uses what was written."""

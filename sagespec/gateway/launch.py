@@ -6,7 +6,7 @@ from sagespec.spec.project import GatewaySettings
 from sagespec.state.hashes import hash_of
 from sagespec.state.programs import Builtin
 
-FORMAT = 1  # raised when a release needs gateways to be started again
+FORMAT = 2  # raised when a release needs gateways to be started again
 PROGRAM = Builtin("gateway")
 
 

@@ -9,11 +9,6 @@ from typing import Any
 from sagespec.gateway.table import Table, TargetKey, key_of
 from sagespec.state.observed import Route, Target
 
-# SageMaker's limits: InvokeEndpoint in its API reference.
-MAX_LENGTHS = {
-    "x-amzn-sagemaker-inference-id": ("inferenceId", 64),
-    "x-amzn-sagemaker-custom-attributes": ("customAttributes", 1024),
-}
 TOTAL_WEIGHT = 2**31
 TYPES = "type.googleapis.com/envoy"
 LUA = "envoy.filters.http.lua"
@@ -99,32 +94,6 @@ def refusal(reason: str, **facts: str) -> dict[str, Any]:
         },
         "direct_response": {"status": 503},
     }
-
-
-def length_limits() -> list[dict[str, Any]]:
-    """Requests that are refused whatever they ask for."""
-
-    def header_matches(name: str, regex: str, refusal: Mapping[str, Any]) -> dict[str, Any]:
-        predicate = {
-            "input": header_input("request-headers", name),
-            "value_match": {"safe_regex": {"google_re2": {}, "regex": regex}},
-        }
-        return {"predicate": {"single_predicate": predicate}, "on_match": match_first([refusal])}
-
-    return [
-        header_matches(name, longer_than(limit), refusal("too-long", member=member, limit=str(limit)))
-        for name, (member, limit) in MAX_LENGTHS.items()
-    ]
-
-
-def longer_than(length: int) -> str:
-    """A regex for texts of more than `length` characters; in two halves, for one repetition may count to 1,000.
-
-    >>> longer_than(64)
-    '.{32}.{33,}'
-    """
-    half = length // 2
-    return f".{{{half}}}.{{{length - half + 1},}}"
 
 
 def match_first(routes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

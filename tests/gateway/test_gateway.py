@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,13 +58,21 @@ class Stand:
             invocation_seconds=self.invocation_seconds,
         )
 
-    def start(self, variant: str, index: int = 0, *, endpoint: str = "churn", hash_text: str = "1-aa") -> str:
+    def start(
+        self,
+        variant: str,
+        index: int = 0,
+        *,
+        endpoint: str = "churn",
+        hash_text: str = "1-aa",
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
         """Start one instance; returns the name of its container."""
         address = Address("endpoint", endpoint, variant=variant, instance=index)
         program = Builtin("echo")
         name = container_name(self.project_name, address, hash_text)
         self.runtime.prepare(program, lambda _text: None)
-        self.runtime.create([Launch(name, address, hash_text, program, "serve")])
+        self.runtime.create([Launch(name, address, hash_text, program, "serve", environment=environment or {})])
         self.runtime.start(name)
         return name
 
@@ -181,8 +189,8 @@ class Load:
         wait_for(lambda: self.answers.total() >= goal)
 
     @property
-    def failures(self) -> dict[tuple[str, str], int]:
-        return {answer: count for answer, count in self.answers.items() if answer[0] != "200"}
+    def failures(self) -> Counter[tuple[str, str]]:
+        return Counter({answer: count for answer, count in self.answers.items() if answer[0] != "200"})
 
     @property
     def rate(self) -> float:
@@ -509,14 +517,15 @@ def test_a_request_in_flight_outlives_the_pool_it_was_sent_from(stand: Stand) ->
         assert slow.result()["status"] == 200
 
 
-def test_a_killed_instance_costs_no_request_while_another_stands(any_stand: Stand) -> None:
+def test_a_killed_instance_costs_what_it_had_taken_while_another_stands(any_stand: Stand) -> None:
     names = [any_stand.start("stable", index) for index in range(2)]
     any_stand.serve(a_target("stable", 1, names))
     with Load(any_stand.settings.port, "churn", callers=4) as load:
         any_stand.kill(names[0])
         wait_for(lambda: not any_stand.is_healthy(names[0]))
         load.await_answers(100)
-    assert load.failures == {}
+    assert load.failures.keys() <= {("424", "stable")}  # a caller each at most: a model's error, which is not repeated
+    assert load.failures.total() <= 4
 
 
 def test_without_any_instance_left_it_is_unavailable_until_one_is_back(stand: Stand) -> None:

@@ -7,8 +7,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sagespec.gateway.checks import longer_than
 from sagespec.gateway.documents import routes_document
-from sagespec.gateway.routes import longer_than, whole_weights
+from sagespec.gateway.routes import whole_weights
 from sagespec.gateway.table import Table, TargetKey, with_probed
 from tests.gateway.tables import (
     CANDIDATE,

@@ -228,10 +228,10 @@ def test_a_huge_message_of_a_model_is_a_model_error_still(client: SageMakerRunti
     assert error["OriginalStatusCode"] == 507
 
 
-def test_an_answer_that_is_not_http_is_unavailable(client: SageMakerRuntimeClient, stand: Stand) -> None:
+def test_an_answer_that_is_not_http_is_a_model_error(client: SageMakerRuntimeClient, stand: Stand) -> None:
     with odd_model(stand, b"so what\r\n\r\n"):
-        error = error_of(client.exceptions.ServiceUnavailable, client.invoke_endpoint, EndpointName="odd")
-    assert error["status"] == 503
+        error = error_of(client.exceptions.ModelError, client.invoke_endpoint, EndpointName="odd")
+    assert "the model's answer is not valid HTTP" in error["OriginalMessage"]
 
 
 @pytest.mark.parametrize("name", ["nope", "churn2", "chur", "a b", ""])
