@@ -4,11 +4,15 @@ Methods as in multi-model-server's context (mms/context.py), which SageMaker's i
 one request at a time, so the index that most of them take counts for nothing.
 """
 
+# ruff: noqa: ARG002 (scripts may pass idx by its name)
+
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 OF_THE_SERVER = ("content-length", "transfer-encoding", "connection")  # headers that only it can get right
 
 
@@ -21,8 +25,8 @@ class RequestProcessor:
         self.phrase = ""
         self.answer_headers: dict[str, str] = {}
 
-    def get_request_property(self, name: str) -> str | None:
-        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
+    def get_request_property(self, key: str) -> str | None:
+        return next((value for name, value in self.headers.items() if name.lower() == key.lower()), None)
 
     def get_request_properties(self) -> Mapping[str, str]:
         return self.headers
@@ -38,12 +42,12 @@ class RequestProcessor:
     def get_response_status_phrase(self) -> str:
         return self.phrase
 
-    def add_response_property(self, name: str, value: Any) -> None:
+    def add_response_property(self, key: str, value: Any) -> None:
         """Raises ValueError for what cannot stand in a header."""
         text = str(value)
-        if not name.isascii() or not name.isprintable() or not text.isprintable() or not text.isascii():
-            raise ValueError(f"header {name!r} cannot be {text!r}: a header is one line of ASCII")
-        self.answer_headers[name.lower()] = text
+        if not re.fullmatch(NAME, key) or not text.isascii() or not text.isprintable():
+            raise ValueError(f"header {key!r} cannot be {text!r}: a header is one line of ASCII")
+        self.answer_headers[key.lower()] = text
 
     def get_response_header(self) -> Mapping[str, str]:
         return self.answer_headers
@@ -59,31 +63,31 @@ class Context:
         self.headers = headers or {}
         self.request_processor = [RequestProcessor(self.headers)]
 
-    def get_request_header(self, _index: int, name: str) -> str | None:
-        return self.request_processor[0].get_request_property(name)
+    def get_request_header(self, idx: int, key: str) -> str | None:
+        return self.request_processor[0].get_request_property(key)
 
-    def get_all_request_header(self, _index: int) -> Mapping[str, str]:
+    def get_all_request_header(self, idx: int) -> Mapping[str, str]:
         return self.headers
 
-    def set_response_content_type(self, _index: int, value: str) -> None:
+    def set_response_content_type(self, idx: int, value: str) -> None:
         self.request_processor[0].add_response_property("content-type", value)
 
-    def get_response_content_type(self, _index: int) -> str | None:
+    def get_response_content_type(self, idx: int) -> str | None:
         return self.request_processor[0].answer_headers.get("content-type")
 
-    def set_response_header(self, _index: int, name: str, value: Any) -> None:
-        self.request_processor[0].add_response_property(name, value)
+    def set_response_header(self, idx: int, key: str, value: Any) -> None:
+        self.request_processor[0].add_response_property(key, value)
 
-    def get_response_headers(self, _index: int) -> Mapping[str, str]:
+    def get_response_headers(self, idx: int) -> Mapping[str, str]:
         return self.request_processor[0].answer_headers
 
-    def set_response_status(self, code: int = 200, phrase: str = "", _index: int = 0) -> None:
+    def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:
         self.request_processor[0].report_status(code, phrase)
 
     def set_all_response_status(self, code: int = 200, phrase: str = "") -> None:
         self.request_processor[0].report_status(code, phrase)
 
-    def get_response_status(self, _index: int) -> tuple[int, str]:
+    def get_response_status(self, idx: int) -> tuple[int, str]:
         return self.request_processor[0].status, self.request_processor[0].phrase
 
 

@@ -13,6 +13,7 @@ import re
 import struct
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -29,10 +30,11 @@ FloatArray: TypeAlias = NDArray[np.float64]
 
 NUMBER_CHARACTERS = b"0123456789+-.eE \t\r"
 BLOCK_BYTES = 2**20
+NAN_FIELD = re.compile(rb"(?i)(?<=[,\n])nan(?=[,\r\n])")
 EMPTY_FIELD = re.compile(rb"(?<=[\[,])[ \t\r]*(?=[],])")
 BLANKS = re.compile(rb"(?<=[^ \n]) +(?=[^ \r\n])")
 TAB = ord("\t")
-SEPARATORS = b",;\t|"
+OTHER_SEPARATORS = b";\t|"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LARGEST_COLUMN = 2**62
 
@@ -52,14 +54,16 @@ def parse_csv(text: bytes, *, first_line: int = 1) -> FloatArray:
     The separator is the first line's: a comma, or else a semicolon, a tab, a bar or blanks.
     """
     text = _with_commas(text.removeprefix(BYTE_ORDER_MARK))
+    if len(text) <= BLOCK_BYTES:
+        return _parse_csv_block(text, first_line)
     parts: list[FloatArray] = []
     for line_number, block in blocks_of_lines(text, first_line):
         rows = _parse_csv_block(block, line_number)
-        if rows.size and parts and rows.shape[1] != parts[0].shape[1]:
+        if parts and rows.size and rows.shape[1] != parts[0].shape[1]:
             raise BadRow(line_number, f"{rows.shape[1]} columns, but the rows before have {parts[0].shape[1]}")
-        if rows.size or not parts:
+        if rows.size:
             parts.append(rows)
-    return parts[0] if len(parts) == 1 else np.concatenate([rows for rows in parts if rows.size])
+    return np.concatenate(parts) if parts else np.empty((0, 0))
 
 
 def blocks_of_lines(text: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
@@ -67,28 +71,34 @@ def blocks_of_lines(text: bytes, first_line: int) -> Iterator[tuple[int, bytes]]
     start = 0
     while start < len(text):
         end = text.find(b"\n", start + BLOCK_BYTES) + 1 or len(text)
-        block = text[start:end] if end - start < len(text) else text
+        block = text[start:end]
         yield first_line, block
         first_line, start = first_line + block.count(b"\n"), end
-    if not text:
-        yield first_line, text
 
 
 def _parse_csv_block(text: bytes, first_line: int) -> FloatArray:
     trimmed = text.strip()
+    if b"n" in trimmed or b"N" in trimmed:
+        trimmed = NAN_FIELD.sub(b"", b"\n" + trimmed + b"\n")[1:-1]
     separators = trimmed.translate(None, NUMBER_CHARACTERS)
     row_count = separators.count(b"\n") + 1
     row_separators = separators.partition(b"\n")[0] + b"\n"
     # Equal only if nothing but numbers stands between the commas and all lines have as many of them.
     if row_separators.strip(b",") == b"\n" and separators + b"\n" == row_separators * row_count:
         fields = b"[" + trimmed.replace(b"\n", b",") + b"]"
-        if len(row_separators) > 1:  # otherwise what looks like an empty field is an empty line
-            fields = EMPTY_FIELD.sub(b"null", fields)
-        try:
-            return _as_array(orjson.loads(fields)).reshape(row_count, len(row_separators))
-        except ValueError:  # "+1", "01": not JSON, though perhaps a number
-            pass
+        with suppress(ValueError):  # "+1", "01": not JSON, though perhaps a number
+            return _as_array(_json_or_gaps(fields, row_separators)).reshape(row_count, len(row_separators))
     return _parse_csv_by_line(text, first_line)
+
+
+def _json_or_gaps(fields: bytes, row_separators: bytes) -> list[float | None]:
+    """The numbers of a JSON list, None where it has gaps."""
+    try:
+        return orjson.loads(fields)  # type: ignore[no-any-return]
+    except ValueError:
+        if row_separators == b"\n":  # what looks like an empty field is an empty line
+            raise
+        return orjson.loads(EMPTY_FIELD.sub(b"null", fields))  # type: ignore[no-any-return]
 
 
 def _as_array(numbers: list[float | None]) -> FloatArray:
@@ -101,11 +111,15 @@ def _as_array(numbers: list[float | None]) -> FloatArray:
 def _with_commas(text: bytes) -> bytes:
     """`text` with commas for the separator that its first line has."""
     line = text.lstrip(b"\r\n").partition(b"\n")[0]
+    if b"," in line:
+        return text
     # A tab at the end of a line separates nothing.
-    separator = next((bytes([mark]) for mark in SEPARATORS if mark in (line.rstrip() if mark == TAB else line)), b" ")
+    separator = next(
+        (bytes([mark]) for mark in OTHER_SEPARATORS if mark in (line.rstrip() if mark == TAB else line)), b" "
+    )
     if separator == b" ":
         return BLANKS.sub(b",", text) if b" " in line.strip() else text
-    return text if separator == b"," else text.replace(separator, b",")
+    return text.replace(separator, b",")
 
 
 def _parse_csv_by_line(text: bytes, first_line: int) -> FloatArray:

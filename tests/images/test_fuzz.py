@@ -25,6 +25,8 @@ from pyarrow import parquet
 from toolkit.codecs import CodecError, decode
 from toolkit.data import FILE_FORMATS, InputFormat, _blocks
 from toolkit.errors import ClientError
+from toolkit.formats import Prediction
+from toolkit.model import Model, Request
 from toolkit.serving import Invocations
 from toolkit.training import Channel
 
@@ -124,6 +126,23 @@ def of_servers(folder: Path, content_type: str) -> Parse:
     return lambda body: invoke({"CONTENT_TYPE": content_type, "wsgi.input": io.BytesIO(body)}).status
 
 
+class Sum(Model):
+    """Reads as most algorithms do."""
+
+    reads = (CSV, JSON, LINES, RECORDIO, LIBSVM)
+
+    def __init__(self, _folder: Path) -> None:
+        self.feature_count = 3
+
+    def predict(self, rows: Any, request: Request) -> Prediction:
+        return {"score": rows.sum(axis=1)}
+
+
+def of_algorithms(folder: Path, content_type: str) -> Parse:
+    invoke = Invocations(Sum(folder), default_accept=JSON, payload_bytes=25 * 2**20)
+    return lambda body: invoke({"CONTENT_TYPE": content_type, "wsgi.input": io.BytesIO(body)}).status
+
+
 def of_training(folder: Path, content_type: str) -> Parse:
     """A file that cannot be read is named."""
     channel = Channel("train", folder / "train", content_type)
@@ -163,6 +182,7 @@ def booster_in(folder: Path) -> Path:
         *((of_handlers, kind) for kind in (CSV, JSON, NPY, NPZ)),
         *((of_xgboosts_handlers, kind) for kind in (LIBSVM, CSV)),
         *((of_servers, kind) for kind in (CSV, JSON, LIBSVM, LINES, RECORDIO)),
+        *((of_algorithms, kind) for kind in (CSV, JSON, LIBSVM, LINES, RECORDIO)),
         *((of_training, kind) for kind in (CSV, LIBSVM, LINES, RECORDIO, PARQUET)),
     ],
 )

@@ -230,7 +230,7 @@ def transform_fn(model, data, content_type, accept, context):
     assert processor.get_request_property("content-type") == "text/csv"
     assert "X-Amzn-SageMaker-Custom-Attributes" in context.get_all_request_header(0)
     context.set_response_header(0, "X-Amzn-SageMaker-Custom-Attributes", "trace=1")
-    context.set_response_header(0, "Content-Length", 7)
+    context.set_response_header(idx=0, key="Content-Length", value=7)
     context.set_response_content_type(0, "text/x-mine")
     context.set_response_status(code=202, phrase="Accepted")
     assert context.get_response_content_type(0) == "text/x-mine"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
 import re
 import signal
 import subprocess
@@ -329,6 +330,37 @@ def test_csv_in_every_dialect_is_the_same_rows(text: Any) -> None:
     from toolkit.rows import parse_csv
 
     np.testing.assert_array_equal(parse_csv(text.encode()), [[1, 2], [3, 4]])
+
+
+def test_the_short_cut_of_csv_reads_what_its_lines_say() -> None:
+    from toolkit import rows
+
+    random_ = random.Random(3)
+    fields = ("1", "-2.5", "", " 3 ", "nan", "NaN", "1e5", "x", "+1", "nan ", "1nan2")
+    for _ in range(2000):
+        width = random_.randint(1, 3)
+        lines = [",".join(random_.choices(fields[: random_.choice((7, 11))], k=width)) for _ in range(3)]
+        text = "\n".join(lines).encode()
+        whole, by_line = (csv_or_problem(read, text) for read in (rows.parse_csv, rows._parse_csv_by_line))
+        assert str(whole) == str(by_line), text
+
+
+def csv_or_problem(read: Any, text: bytes) -> Any:
+    try:
+        return read(text, first_line=1).tolist()
+    except ValueError as error:
+        return error
+
+
+def test_csv_is_read_in_blocks_that_are_one_table(monkeypatch: Any) -> None:
+    from toolkit import rows
+
+    monkeypatch.setattr(rows, "BLOCK_BYTES", 8)
+    text = b"\n" * 20 + b"1;2\n" * 5 + b"3;\n"
+    np.testing.assert_array_equal(rows.parse_csv(text), [[1, 2]] * 5 + [[3, np.nan]])
+    assert rows.parse_csv(b"\n" * 20).shape == (0, 0)
+    with pytest.raises(rows.BadRow, match="line 27: 1 columns, but the rows before have 2"):
+        rows.parse_csv(text + b"4\n")
 
 
 @pytest.mark.parametrize(

@@ -221,6 +221,13 @@ def test_any_bytes_of_a_model_make_a_readable_error(
     assert error["OriginalMessage"] == read
 
 
+def test_blank_space_at_the_end_of_a_models_message_is_not_quoted(client: SageMakerRuntimeClient, stand: Stand) -> None:
+    with odd_model(stand, b"HTTP/1.1 400 Oops\r\nContent-Length: 12\r\n\r\nexpected 4\r\n"):
+        error = error_of(client.exceptions.ModelError, client.invoke_endpoint, EndpointName="odd")
+    assert 'with message "expected 4". See: sagespec logs' in error["Message"]
+    assert error["OriginalMessage"] == "expected 4\r\n"
+
+
 def test_a_huge_message_of_a_model_is_a_model_error_still(client: SageMakerRuntimeClient, stand: Stand) -> None:
     body = b"x" * LIMIT_BYTES
     with odd_model(stand, b"HTTP/1.1 507 Oops\r\nContent-Length: %d\r\n\r\n" % len(body) + body):
