@@ -1,0 +1,77 @@
+"""What is no program is refused in a moment: FIFOs, links that lead back, the whole disk."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from sagespec.errors import WorldError
+from sagespec.sources.files import MAX_BYTES, copy_source, files_of, fingerprint_of
+
+
+def refusal(source: Path, *, through_links: bool = True) -> str:
+    with pytest.raises(WorldError) as caught:
+        fingerprint_of(source, through_links=through_links)
+    return caught.value.problems[0].what
+
+
+@pytest.mark.parametrize("through_links", [True, False])
+def test_a_fifo_a_socket_and_a_device_are_refused_by_name(tmp_path: Path, through_links: bool) -> None:
+    for name in ("fifo", "socket", "device"):
+        (tmp_path / name).mkdir()
+    os.mkfifo(tmp_path / "fifo" / "it")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket" / "it"))
+    assert refusal(tmp_path / "fifo", through_links=through_links) == f"{tmp_path}/fifo/it is a FIFO"
+    assert refusal(tmp_path / "socket", through_links=through_links) == f"{tmp_path}/socket/it is a socket"
+    assert refusal(Path("/dev/zero"), through_links=through_links) == "/dev/zero is a device"
+    (tmp_path / "device" / "it").symlink_to("/dev/zero")
+    assert refusal(tmp_path / "device") == f"{tmp_path}/device/it is a device"
+
+
+def test_links_that_lead_back_are_refused_by_name_at_once(tmp_path: Path) -> None:
+    """However many there are: each doubled the time."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.py").touch()
+    for number in range(20):
+        (tmp_path / "sub" / f"loop{number}").symlink_to("..")
+    assert refusal(tmp_path) == f"{tmp_path}/sub/loop0 is a link to a folder that contains it"
+    with pytest.raises(WorldError, match="sub/loop0 is a link to a folder that contains it"):
+        copy_source(tmp_path, tmp_path.parent)
+
+
+def test_one_folder_may_be_linked_twice(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "a.py").write_text("a")
+    (tmp_path / "src").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "src" / name).symlink_to("../shared")
+    fingerprint_of(tmp_path / "src", through_links=True)
+    (tmp_path / "copy").mkdir()
+    copy_source(tmp_path / "src", tmp_path / "copy")
+    assert list(files_of(tmp_path / "copy")) == ["one/a.py", "two/a.py"]
+
+
+def test_the_whole_disk_and_what_is_too_large_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    assert refusal(Path("/")) == "/ is the whole disk, not the folder of a program"
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    assert refusal(tmp_path) == f"{tmp_path} has more than 2 GiB"
+    (tmp_path / "sparse").unlink()
+    (tmp_path / "many").mkdir()
+    (tmp_path / "src").mkdir()
+    for number in range(400):
+        (tmp_path / "many" / str(number)).touch()
+        (tmp_path / "src" / str(number)).symlink_to("../many")
+    assert refusal(tmp_path / "src") == f"{tmp_path}/src has more than 100,000 files"
+
+
+def test_what_sagespec_keeps_in_the_folder_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "train.py").touch()
+    before = fingerprint_of(tmp_path, through_links=True)
+    (tmp_path / ".sagespec" / "store").mkdir(parents=True)
+    (tmp_path / ".sagespec" / "store" / "manifest.json").touch()
+    assert fingerprint_of(tmp_path, through_links=True) == before
