@@ -20,6 +20,8 @@ from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container
 from sagespec.state.programs import Program
 
+READ_LIMIT_BYTES = 16 * 2**20
+
 
 class CannotStart(WorldError):
     """The image lacks the program that its container should run, so trying again does not help."""
@@ -129,8 +131,12 @@ class Runtime(Protocol):
         watcher (Envoy) sees whole files only. Works in created and in running containers."""
         ...
 
-    def read(self, name: str, path: str) -> bytes | None:
-        """A small file's content, in any state of the container; None when it does not exist."""
+    def read(self, name: str, path: str, limit: int = READ_LIMIT_BYTES) -> bytes | None:
+        """A small file's content, in any state of the container, and of a larger one the first `limit` bytes.
+
+        None when there is no file: what a program left there is not trusted, so a link is not followed, and a FIFO
+        not waited for. Whoever must know whether there is more asks for one byte more.
+        """
         ...
 
     def get(self, name: str, path: str) -> Iterator[bytes]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from sagespec.errors import WorldError
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES
 from sagespec.state.observed import ContainerState
 from tests.contracts.bench import (
     EVERY_BYTE,
@@ -31,6 +33,40 @@ def test_written_files_are_read_back_byte_for_byte(bench: Bench, state: Containe
         assert read == [EVERY_BYTE, b"", b"22"]
     assert bench.runtime.read(name, "missing") is None
     assert bench.runtime.read(name, "missing/file") is None
+
+
+@on_every_engine
+def test_of_a_large_file_only_the_beginning_is_read(bench: Bench) -> None:
+    name = bench.create()
+    bench.runtime.write(name, {"output/failure": EVERY_BYTE})
+    assert bench.runtime.read(name, "output/failure", limit=3) == b"\0\1\2"
+    assert bench.runtime.read(name, "output/failure", limit=256) == EVERY_BYTE
+    assert bench.runtime.read(name, "output/failure", limit=257) == EVERY_BYTE
+
+
+@on_real_engines
+def test_what_a_program_leaves_is_bounded_and_typed(bench: Bench) -> None:
+    """It cost the program nothing, and would hang or fill whoever reads it."""
+    script = """
+import os, socket
+os.mkfifo(base / "fifo")
+(base / "folder").mkdir()
+(base / "link").symlink_to("/etc/hostname")
+(base / "endless").symlink_to("/dev/zero")
+(base / "round").symlink_to("round")
+socket.socket(socket.AF_UNIX).bind(os.path.relpath(base / "socket"))
+with open(base / "sparse", "wb") as file:
+    file.write(b"x")
+    file.truncate(2 * 2**30)
+"""
+    name = bench.run(script)
+    assert bench.inspect(name).exit_code == 0
+    began = time.monotonic()
+    for path in ("fifo", "folder", "link", "endless", "socket", "sparse/inside", "round", "round/inside"):
+        assert bench.runtime.read(name, path) is None, path
+    assert bench.runtime.read(name, "sparse", limit=2) == b"x\0"
+    assert len(bench.runtime.read(name, "sparse") or b"") == READ_LIMIT_BYTES
+    assert time.monotonic() - began < 20.0
 
 
 @on_real_engines

@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.machine import choose_gpus
-from sagespec.runtimes.protocol import Check, ImageInfo, Tell
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, ImageInfo, Tell
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container, ContainerState
 from sagespec.state.programs import Builtin, Program
@@ -150,8 +150,9 @@ class FakeRuntime:
             with self.faults.effect(f"write {name} {path}"):
                 self._keep(self._existing(name), path, content)
 
-    def read(self, name: str, path: str) -> bytes | None:
-        return self._seen_by(self._existing(name)).get(path)
+    def read(self, name: str, path: str, limit: int = READ_LIMIT_BYTES) -> bytes | None:
+        content = self._seen_by(self._existing(name)).get(path)
+        return None if content is None else content[:limit]
 
     def _seen_by(self, container: FakeContainer) -> dict[str, bytes]:
         """All files of a container by path, those of its mounts included."""

@@ -102,6 +102,14 @@ def rebased(stream: Iterator[bytes]) -> Iterator[Entry]:
             yield member, archive.extractfile(member) if member.isreg() else None
 
 
+def beginning(stream: Iterator[bytes], limit: int) -> bytes | None:
+    """The first `limit` bytes of the file that is a tar's first member; None when it is no file."""
+    with tarfile.open(fileobj=_Reader(stream), mode="r|") as archive:  # type: ignore[call-overload]
+        member = archive.next()
+        content = archive.extractfile(member) if member and member.isreg() else None
+        return content.read(limit) if content else None
+
+
 class _Reader:
     """Just enough of a file for tarfile to read a stream of pieces."""
 

@@ -17,6 +17,7 @@ DockerRuntime, here, has the protocol's methods and the life of a container; the
     images.py      references, builds and pulls
     gpus.py        GPUs by id
     files.py       files as tar streams, without the SDK
+    reading.py     the beginning of one file
     logs.py        logs, followed to the last line
     commands.py    commands in a container, and HTTP through one
     checks.py      what doctor says of the engine
@@ -24,10 +25,8 @@ DockerRuntime, here, has the protocol's methods and the life of a container; the
 
 from __future__ import annotations
 
-import io
 import math
 import re
-import tarfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -50,8 +49,9 @@ from sagespec.runtimes.docker.launches import settings_of
 from sagespec.runtimes.docker.logs import log_lines, seconds_of
 from sagespec.runtimes.docker.mounts import Mounts
 from sagespec.runtimes.docker.network import Network, free_address, pool_of
+from sagespec.runtimes.docker.reading import read_file
 from sagespec.runtimes.machine import choose_gpus, nvidia_gpus
-from sagespec.runtimes.protocol import CannotStart, Check, ImageInfo, Tell
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES, CannotStart, Check, ImageInfo, Tell
 from sagespec.state.labels import LABEL_PROJECT
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container
@@ -298,19 +298,9 @@ class DockerRuntime:
             if complaint:
                 raise WorldError(f"files could not be moved into place in {name}: {complaint}")
 
-    def read(self, name: str, path: str) -> bytes | None:
+    def read(self, name: str, path: str, limit: int = READ_LIMIT_BYTES) -> bytes | None:
         with refusals(f"read {path} in {name}"):
-            container_id = self._containers.need(name)["Id"]
-            try:
-                stream, status = self._engine.get_archive(container_id, f"/{inside(path)}")
-                if status["linkTarget"]:
-                    stream, _ = self._engine.get_archive(container_id, status["linkTarget"])
-            except NotFound:
-                return None
-            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
-                member = archive.next()
-                content = archive.extractfile(member) if member and member.isreg() else None
-                return content.read() if content else None
+            return read_file(self._engine, self._containers.need(name)["Id"], path, limit)
 
     def get(self, name: str, path: str) -> Iterator[bytes]:
         with refusals(f"copy {path} out of {name}"):

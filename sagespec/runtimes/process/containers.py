@@ -17,13 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sagespec.errors import InternalError, WorldError, disk_problems
+from sagespec.runtimes.process.files import read_regular
 from sagespec.runtimes.process.ports import HOST
 from sagespec.runtimes.process.shim_record import ID_VARIABLE, KILLED, RECORD_BYTES
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES
 from sagespec.state.addresses import Address
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.observed import Container, ContainerState, Exit
 from sagespec.state.programs import program_from_json
 
+NOTE_BYTES = 2**10
 _LAUNCH_FIELDS = frozenset(field.name for field in fields(Launch))
 
 
@@ -131,7 +134,8 @@ class Containers:
             identity = (status.st_ino, status.st_mtime_ns)
             known = self._read.get(name)
             if known is None or known[0] != identity:
-                self._read[name] = known = (identity, Record.from_json(file.read_bytes()))
+                content = read_regular(self.folder / name, Path("container.json"), READ_LIMIT_BYTES) or b""
+                self._read[name] = known = (identity, Record.from_json(content))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -149,7 +153,7 @@ class Containers:
     def run_of(self, name: str) -> Run | None:
         """None when the container was never started."""
         try:
-            file = os.open(self.folder / name / "process", os.O_RDONLY)
+            file = os.open(self.folder / name / "process", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return None
         try:
@@ -204,10 +208,8 @@ class Containers:
         is_of_an_earlier_run = not run.alive and not run.waits and run.ended_at > 0
         if code != KILLED or is_of_an_earlier_run:
             return ""
-        try:
-            return (self.folder / name / "note").read_text()
-        except OSError:
-            return ""
+        content = read_regular(self.folder / name, Path("note"), NOTE_BYTES) or b""
+        return content.decode(errors="replace")
 
     def gpus_taken(self) -> dict[str, str]:
         """Address of the container that has a GPU, by the GPU's ID. A job that has ended holds none."""

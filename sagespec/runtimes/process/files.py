@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import secrets
 import shutil
+import stat
 import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,11 +15,44 @@ from pathlib import Path
 
 COPY_BYTES = 2**20
 
+_NO_FILE = (
+    errno.ENOENT,
+    errno.ENOTDIR,  # a file where a folder should be, or a link
+    errno.ELOOP,  # a link
+    errno.ENXIO,  # a socket
+    errno.EACCES,
+)
+
 
 def write_whole(target: Path, content: bytes) -> None:
-    temporary = target.with_name(f".{target.name}.tmp")
-    temporary.write_bytes(content)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    with temporary.open("xb") as file:  # never through a link that a program left there
+        file.write(content)
     temporary.replace(target)
+
+
+def read_regular(folder: Path, path: Path, limit: int) -> bytes | None:
+    """The first `limit` bytes of the file `path` below `folder`; None when there is no regular file. What lies below
+    `folder` may be anything: no link is followed on the way, and no FIFO is waited for."""
+    opened: list[int] = []
+    try:
+        opened.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        for name in path.parts[:-1]:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            opened.append(os.open(name, flags, dir_fd=opened[-1]))
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+        opened.append(os.open(path.name, flags, dir_fd=opened[-1]))
+        if not stat.S_ISREG(os.fstat(opened[-1]).st_mode):
+            return None
+        with os.fdopen(opened.pop(), "rb") as file:
+            return file.read(limit)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return None
+        raise
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def files_below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
@@ -78,7 +113,8 @@ def tar_members(folder: Path) -> Iterator[bytes]:
 
 def _padded_content(path: Path, size: int) -> Iterator[bytes]:
     left = size
-    with path.open("rb") as file:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)  # as it was when it was seen
+    with os.fdopen(descriptor, "rb") as file:
         while left and (block := file.read(min(left, COPY_BYTES))):
             left -= len(block)
             yield block

@@ -7,10 +7,12 @@ the same are counted, and a line of our own stands in their place.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import mmap
 import os
+import stat
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -148,7 +150,11 @@ class _Files:
         return lines_before(str(self._folder / f"times.{os.fstat(file.fileno()).st_ino}"))
 
     def _open(self, name: str) -> io.BufferedReader:
-        file = (self._folder / name).open("rb")
+        descriptor = os.open(self._folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = os.fdopen(descriptor, "rb")
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # not the shim's: it would have no end
+            file.close()
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         if self._follows:
             fcntl.flock(file, fcntl.LOCK_SH)
         return file

@@ -12,6 +12,13 @@ from sagespec.state.launches import Mount
 _VOLUME = ".volume-"  # the dot keeps it from looking like a container
 
 
+def _leads_to(link: Path, target: Path) -> bool:
+    try:
+        return link.readlink() == target
+    except OSError:
+        return False
+
+
 class Mounts:
     """The mounts and volumes of one project's containers."""
 
@@ -35,6 +42,20 @@ class Mounts:
             link.unlink(missing_ok=True)
             link.symlink_to(file)
         target.mkdir(parents=True, exist_ok=True)  # when the folder is empty
+
+    def behind(self, name: str, path: Path) -> tuple[Path, Path]:
+        """Where what the container sees at `path` is kept: a folder, and a path in it that needs no link."""
+        for mount in self._containers.need(name).launch.mounts:
+            if not path.is_relative_to(mount.path):
+                continue
+            inner = path.relative_to(mount.path)
+            if mount.volume:
+                return self._volume(mount.volume), inner
+            shown = Path(mount.source).absolute() / inner
+            if _leads_to(Path(self._containers.base_dir(name)) / path, shown):
+                shown = shown.resolve()
+                return shown.parent, Path(shown.name)
+        return Path(self._containers.base_dir(name)), path
 
     def remove(self, volumes: Iterable[str], *, leaving: str = "") -> None:
         """Those of `volumes` that no container uses, not counting the one that is `leaving`."""

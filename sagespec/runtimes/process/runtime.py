@@ -38,13 +38,20 @@ from sagespec.runtimes.process.checks import checks_of
 from sagespec.runtimes.process.containers import Containers, Record, Run
 from sagespec.runtimes.process.environment import environment_of
 from sagespec.runtimes.process.fetch import bodies_of
-from sagespec.runtimes.process.files import copy_file, copy_folder, delete_folder, tar_members, write_whole
+from sagespec.runtimes.process.files import (
+    copy_file,
+    copy_folder,
+    delete_folder,
+    read_regular,
+    tar_members,
+    write_whole,
+)
 from sagespec.runtimes.process.logs import log_lines, timed_lines
 from sagespec.runtimes.process.mounts import Mounts
 from sagespec.runtimes.process.ports import HOST, check_port, choose_port
 from sagespec.runtimes.process.processes import kill_process, start_process, stop_process
 from sagespec.runtimes.process.programs import Programs
-from sagespec.runtimes.protocol import Check, ImageInfo, Tell
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, ImageInfo, Tell
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container
 from sagespec.state.programs import Program
@@ -222,13 +229,11 @@ class ProcessRuntime:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(target, content)
 
-    def read(self, name: str, path: str) -> bytes | None:
+    def read(self, name: str, path: str, limit: int = READ_LIMIT_BYTES) -> bytes | None:
         target = self._place(name, path)
+        folder, inner = self._mounts.behind(name, target.relative_to(self.base_dir(name)))
         with disk_problems(f"cannot read {target}"):
-            try:
-                return target.read_bytes()
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                return None
+            return read_regular(folder, inner, limit)
 
     def get(self, name: str, path: str) -> Iterator[bytes]:
         folder = self._place(name, path)

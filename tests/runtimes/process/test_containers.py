@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
+
+import pytest
 
 from sagespec.runtimes.process.runtime import ProcessRuntime
 from sagespec.runtimes.process.shim_record import record_line
 from tests.runtimes.process.probe import (
     a_launch,
+    ended,
+    run,
 )
 
 
@@ -35,6 +40,36 @@ def test_files_of_others_are_no_containers(runtime: ProcessRuntime, tmp_path: Pa
         assert runtime.containers() == ()
     (tmp_path / "run" / "file").touch()
     assert runtime.inspect("file") is None
+
+
+@pytest.mark.parametrize("name", ["container.json", "process", "note", "log"])
+def test_a_program_that_put_a_fifo_in_place_of_our_files_holds_up_nobody(
+    runtime: ProcessRuntime, tmp_path: Path, name: str
+) -> None:
+    run(runtime, "import os; os.kill(os.getpid(), 9)")
+    ended(runtime, "job")
+    folder = tmp_path / "run" / "job"
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    assert [c.name for c in runtime.containers()] == ([] if name == "container.json" else ["job"])
+    assert list(runtime.logs("job")) == []
+
+
+def test_no_link_on_the_way_to_a_file_is_followed(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "failure").write_text("a secret")
+    run(runtime, f"(base / 'output').symlink_to({str(tmp_path / 'outside')!r})")
+    ended(runtime, "job")
+    assert runtime.read("job", "output/failure") is None
+
+
+def test_what_is_written_follows_no_link_that_the_program_left(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("as it was")
+    run(runtime, f"(base / '.note.tmp').symlink_to({str(tmp_path / 'outside')!r})")
+    ended(runtime, "job")
+    runtime.write("job", {"note": b"ours"})
+    assert runtime.read("job", "note") == b"ours"
+    assert (tmp_path / "outside").read_text() == "as it was"
 
 
 def test_what_a_newer_release_created_is_still_found(runtime: ProcessRuntime, tmp_path: Path) -> None:
