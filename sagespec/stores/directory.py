@@ -12,9 +12,11 @@ with SageMaker's S3Prefix.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -57,7 +59,7 @@ class DirectoryStore:
         path = self._path(key)
         with disk_problems(f"cannot read {path}"):
             try:
-                with path.open("rb") as stream:
+                with _opened(path) as stream:
                     return stream.read(), _etag(os.fstat(stream.fileno()))
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
@@ -71,7 +73,7 @@ class DirectoryStore:
         if not path.is_file():
             raise missing(key, self.uri)
         with disk_problems(f"cannot read {path}"):
-            source = path.open("rb")
+            source = _opened(path)
         with source, replacing(file) as temporary:
             with temporary.open("wb") as target:
                 copied = _copy(source, target, progress)
@@ -81,10 +83,10 @@ class DirectoryStore:
         path = self._path(key)
         with disk_problems(f"cannot read {path}"):
             try:
-                with path.open("rb") as stream:
+                with _opened(path) as stream:
                     part = os.pread(stream.fileno(), size, start)
                     is_same = _etag(os.fstat(stream.fileno())) == if_match
-            except FileNotFoundError:
+            except (FileNotFoundError, IsADirectoryError):
                 is_same = False
         if not is_same or len(part) != size:
             raise changed(key, self.uri)
@@ -164,6 +166,10 @@ class DirectoryStore:
     ) -> str:
         """Rename `temporary` to the path of `key` if the condition holds; the new ETag."""
         path = self._path(key)
+        if path.is_dir():  # it is read as if nothing were there
+            raise WorldError(
+                f"{path} is a folder, where a file is to be written", fix="move it away, or remove it if it is empty"
+            )
         stream.flush()
         # The kernel's file times are some milliseconds coarse: two writes of the same size would look the same.
         stamp = time.time_ns()
@@ -189,6 +195,21 @@ class DirectoryStore:
             yield
         finally:
             os.close(descriptor)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file to be read; WorldError for what might have no end. A FIFO is not waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    what = "a FIFO" if stat.S_ISFIFO(mode) else "a device"
+    raise WorldError(
+        f"{path} is {what}, not a file", why="a store keeps files alone", fix="remove it, or name another store"
+    )
 
 
 def _etag(status: os.stat_result) -> str:

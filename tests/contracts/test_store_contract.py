@@ -568,6 +568,26 @@ def test_a_link_to_nothing_or_in_a_circle_is_named(tmp_path: Path, target: str, 
         open_store(str(tmp_path), create=False).entries()
 
 
+def test_what_is_no_file_is_told_and_never_waited_for(tmp_path: Path) -> None:
+    """It would hang whoever reads it, or fill the memory."""
+    store = open_store(str(tmp_path))
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+
+    for key, what in (("fifo", "a FIFO"), ("endless", "a device")):
+        with pytest.raises(WorldError, match=f"{tmp_path}/{key} is {what}, not a file"):
+            store.read(key)
+        with pytest.raises(WorldError, match=f"{tmp_path}/{key} is {what}, not a file"):
+            store.read_part(key, 0, 1, if_match="1-1")
+    for key in ("fifo", "endless", "folder"):
+        with pytest.raises(WorldError, match="does not exist"):
+            store.download(key, tmp_path / "copy")
+    with pytest.raises(WorldError, match=f"{tmp_path}/folder is a folder, where a file is to be written"):
+        store.write("folder", b"1", if_absent=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["endless", "fifo", "folder"]
+
+
 def test_a_temporary_file_that_is_being_written_is_neither_listed_nor_swept(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     (tmp_path / "source").write_bytes(b"x" * 3 * MB)

@@ -151,10 +151,10 @@ class _Files:
 
     def _open(self, name: str) -> io.BufferedReader:
         descriptor = os.open(self._folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        file = os.fdopen(descriptor, "rb")
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # not the shim's: it would have no end
-            file.close()
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # not the shim's: it might have no end
+            os.close(descriptor)
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        file = os.fdopen(descriptor, "rb")
         if self._follows:
             fcntl.flock(file, fcntl.LOCK_SH)
         return file
