@@ -19,6 +19,7 @@ from sagespec.gateway.gateway import Gateway
 from sagespec.inputs.cache import Cache
 from sagespec.inputs.delivery import Inputs
 from sagespec.load.load import load
+from sagespec.private import close_to_others
 from sagespec.records.leases import Leases
 from sagespec.records.records import Records
 from sagespec.resolve.builtins import ImageDescription, describe_images
@@ -67,6 +68,7 @@ class Parts:
         self._making = threading.RLock()  # `watch` asks for the engine from two threads
         self._engines = ExitStack()
         self._folders = ExitStack()
+        close_to_others(root)
 
     def close(self) -> None:
         """Let go of the engine. Everything keeps running there."""

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sagespec.private import make_folder
+
 
 @contextmanager
 def own_folder(above: Path) -> Iterator[Path]:
     """A new folder in `above`, ours while the block runs: nobody sweeps it."""
-    above.mkdir(parents=True, exist_ok=True)
+    make_folder(above)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=above))
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagespec.errors import WorldError, disk_problems
+from sagespec.private import make_folder
 from sagespec.stores.protocol import Conflict, CountBytes, Entry, Store
 
 PART_BYTES = 8 << 20
@@ -257,7 +258,7 @@ def _link(file: Path, target: Path) -> None:
 @contextmanager
 def _alone(partial: Path, keep_going: Callable[[], None]) -> Iterator[int | None]:
     """The open and locked file; None when it was finished or removed by the one that was waited for."""
-    partial.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(partial.parent)
     file = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         while not _lock(file):

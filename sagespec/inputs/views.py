@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from sagespec.errors import disk_problems
+from sagespec.private import make_folder
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.labels import container_name
 
@@ -40,7 +41,7 @@ def sweep(views: Path, runtime: Runtime, project_name: str) -> None:
 def _take_lock(folder: Path, held: ExitStack) -> bool:
     """Create a folder and lock it until `held` is closed; False if it was removed before it could be locked."""
     with disk_problems(f"cannot write {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         try:
             return held.enter_context(_lock_of(folder))
         except FileNotFoundError:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sagespec.errors import WorldError, disk_problems
+from sagespec.private import make_folder
 from sagespec.stores.keys import (
     OURS,
     changed,
@@ -151,7 +152,7 @@ class DirectoryStore:
         """An open temporary file in the folder of `key`; removed afterwards unless it was renamed into place."""
         path = self._place_of(key)
         with disk_problems(f"cannot write {path}"):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             _sweep(path.parent)
             temporary = temporary_beside(path)
             with temporary.open("xb") as stream:

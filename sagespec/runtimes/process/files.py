@@ -24,9 +24,11 @@ _NO_FILE = (
 )
 
 
-def write_whole(target: Path, content: bytes) -> None:
+def write_whole(target: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """mode: less what the umask takes."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    with temporary.open("xb") as file:  # never through a link that a program left there
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # never through a link that a program left there
+    with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
         file.write(content)
     temporary.replace(target)
 

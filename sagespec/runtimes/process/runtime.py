@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from sagespec.errors import WorldError, disk_problems
+from sagespec.private import make_folder
 from sagespec.runtimes.machine import capacity_here, choose_gpus
 from sagespec.runtimes.process.checks import checks_of
 from sagespec.runtimes.process.containers import Containers, Record, Run
@@ -51,6 +52,7 @@ from sagespec.runtimes.process.mounts import Mounts
 from sagespec.runtimes.process.ports import HOST, check_port, choose_port
 from sagespec.runtimes.process.processes import kill_process, start_process, stop_process
 from sagespec.runtimes.process.programs import Programs
+from sagespec.runtimes.process.shim_record import PRIVATE
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, ImageInfo, Tell
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container
@@ -127,11 +129,12 @@ class ProcessRuntime:
         record = self._new_record(launch)
         folder = self._folder / launch.name
         with disk_problems(f"cannot create container {launch.name} in {self._folder}"):
-            (folder / "opt" / "ml").mkdir(parents=True, exist_ok=True)
+            make_folder(folder / "opt" / "ml")
             for mount in launch.mounts:
                 self._mounts.add(launch.name, mount)
             (folder / "work").mkdir(exist_ok=True)
-            write_whole(folder / "container.json", record.as_json().encode())  # last: from here on it exists
+            # Last: from here on it exists.
+            write_whole(folder / "container.json", record.as_json().encode(), mode=PRIVATE)
 
     def _new_record(self, launch: Launch) -> Record:
         """What the container will be, with ports and GPUs that no other has."""
