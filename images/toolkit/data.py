@@ -18,6 +18,7 @@ import orjson
 from toolkit import recordio
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts, T
+from toolkit.limits import TooLarge
 from toolkit.media import CSV, JSON_LINES, LIBSVM, PARQUET, RECORDIO, MediaType, media_type
 from toolkit.rows import (
     BYTE_ORDER_MARK,
@@ -203,7 +204,7 @@ def _blocks(channel: Channel, file_format: FileFormat, label_size: int, input_fo
                 yield rows
         except BadRow as error:
             raise ClientError(f"{path}:{error.line_number}: {error.reason}") from error
-        except recordio.BadRecord as error:
+        except (recordio.BadRecord, TooLarge) as error:
             raise ClientError(f"{path}: {error}") from error
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 # The limit of a container as the kernel shows it inside, in both versions of cgroups.
 CGROUP_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 VARIABLE = "SAGESPEC_MEMORY_BYTES"  # the same for a local process, which no cgroup limits
-SHARE_OF_AN_ARRAY = 4  # what is made of an array, and what it was made of, need about as much again each
+SHARE_OF_AN_ARRAY = 2  # what is made of an array, and what it was made of, need about as much again
 
 BYTES_OF_A_LIST, BYTES_OF_A_NUMBER = 88, 32  # each with its place in the list around it
 

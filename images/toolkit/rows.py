@@ -30,6 +30,7 @@ FloatArray: TypeAlias = NDArray[np.float64]
 
 NUMBER_CHARACTERS = b"0123456789+-.eE \t\r"
 BLOCK_BYTES = 2**20
+BYTES_OF_A_FIELD = 180  # at most, while an empty one is read
 NAN_FIELD = re.compile(rb"(?i)(?<=[,\n])nan(?=[,\r\n])")
 EMPTY_FIELD = re.compile(rb"(?<=[\[,])[ \t\r]*(?=[],])")
 BLANKS = re.compile(rb"(?<=[^ \n]) +(?=[^ \r\n])")
@@ -77,6 +78,8 @@ def blocks_of_lines(text: bytes, first_line: int) -> Iterator[tuple[int, bytes]]
 
 
 def _parse_csv_block(text: bytes, first_line: int) -> FloatArray:
+    if len(text) > 2 * BLOCK_BYTES:  # one long line
+        require_room(BYTES_OF_A_FIELD * text.count(b","), "a line's fields")
     trimmed = text.strip()
     if b"n" in trimmed or b"N" in trimmed:
         trimmed = NAN_FIELD.sub(b"", b"\n" + trimmed + b"\n")[1:-1]

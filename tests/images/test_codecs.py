@@ -23,7 +23,7 @@ TABLE = pandas.DataFrame({"a": [1, 3], "b": [2, 4]})
 
 @pytest.fixture
 def little_memory(monkeypatch: Any) -> Iterator[None]:
-    monkeypatch.setenv(limits.VARIABLE, str(64 * 2**20))
+    monkeypatch.setenv(limits.VARIABLE, str(32 * 2**20))
     limits.memory_bytes.cache_clear()
     yield
     limits.memory_bytes.cache_clear()
@@ -104,6 +104,7 @@ def npz_of_zeros(size: int) -> bytes:
         ("[" + ",".join(["[]"] * 500_000) + "]", JSON),
         (json.dumps({"dataframe_records": [{f"c{n}": n} for n in range(5000)]}), JSON),
         ("a,1\n" * 500_000, CSV),
+        ("," * 3_000_000, CSV),
     ],
 )
 def test_a_body_that_would_not_fit_in_memory_is_refused(body: Any, content_type: str, little_memory: None) -> None:
