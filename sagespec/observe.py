@@ -37,4 +37,5 @@ def observe(
         capacity=runtime.capacity() if with_capacity else None,
         followers=at_work.followers,
         stops=at_work.stops,
+        rollbacks=at_work.rollbacks,
     )

@@ -176,7 +176,10 @@ class RemoveInstance(_Action):
 
 @dataclass(frozen=True, kw_only=True)
 class RecordRevision(_Action):
-    """Write what became of a revision to the store."""
+    """Write what became of a revision to the store.
+
+    instead_of and reason: of a roll-back. rolled_back: the number of the revision that it takes back; None otherwise.
+    """
 
     verb = "record-revision"
     subject = ("number", "status")
@@ -185,6 +188,9 @@ class RecordRevision(_Action):
     endpoint_hash: str
     record: EndpointRecord
     started_at: datetime
+    instead_of: str = ""
+    reason: str = ""
+    rolled_back: int | None = None
 
 
 Action = (
@@ -236,7 +242,7 @@ class Plan:
 
     refused: what the specs ask for and will not be done, with the reason; a plan with refusals still
     does the rest. notes: worth saying, nothing to do about it (a live endpoint that is in no spec). running: jobs that
-    other runs follow.
+    other runs follow. held: specs that are left aside on purpose, since they were rolled back; the notes say so.
     """
 
     actions: tuple[Action, ...] = ()
@@ -244,6 +250,7 @@ class Plan:
     refused: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     running: tuple[Running, ...] = ()
+    held: tuple[Problem, ...] = ()
 
     def __iter__(self) -> Iterator[Action]:
         return iter(self.actions)

@@ -28,11 +28,15 @@ from sagespec.state.revision import RevisionStatus
 
 def reconcile_endpoint(desired: DesiredEndpoint, given: Given) -> Decision:
     """What to do about one endpoint of the specs."""
-    goal, problem = choose_goal(desired, given)
-    problems = (problem,) if problem else ()
+    choice = choose_goal(desired, given)
+    goal = choice.goal
+    problems = (choice.problem,) if choice.problem else ()
     if goal is None:
         return Decision(remove_idle(desired.address, given.observed, desired.drain_within_seconds), refused=problems)
     actions = _steps(goal, given)
+    if choice.is_held:
+        notes = tuple(f"{held.about}: its spec stays aside until it changes, since it {held.what}" for held in problems)
+        return Decision(actions, notes=notes, held=problems)
     is_up_to_date = not actions and not problems and goal.is_spec_of(desired)
     unchanged = (desired.address,) if is_up_to_date else ()
     return Decision(actions, unchanged, problems)
@@ -67,6 +71,7 @@ def _record(goal: Goal, after: tuple[str, ...], now: datetime) -> tuple[RecordRe
     if not goal.pending:
         return ()
     before, number = goal.before, goal.next_number
+    taken_back = goal.live_number if goal.is_rollback else None
     changes = route_changes(before, goal.endpoint) or setting_changes(before, goal.endpoint) if before else ()
     return (
         RecordRevision(
@@ -78,5 +83,8 @@ def _record(goal: Goal, after: tuple[str, ...], now: datetime) -> tuple[RecordRe
             endpoint_hash=goal.endpoint.hash,
             record=goal.endpoint.record,
             started_at=now,
+            instead_of=goal.instead_of,
+            reason=goal.reason,
+            rolled_back=taken_back,
         ),
     )

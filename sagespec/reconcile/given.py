@@ -27,6 +27,7 @@ class Decision:
     refused: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     running: tuple[Running, ...] = ()
+    held: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What an endpoint should become: what its spec says, or what is live.
 
-The spec is turned down when it failed before, was rolled back, or names a model that this plan will not have; then
-what is live stays, and the problem is reported. `endpoints` works out the steps to the goal.
+A roll-back that is asked for goes first. The spec is turned down when it failed before, was rolled back, or names a
+model that this plan will not have; then what is live stays, and that is said. `endpoints` works out the steps to
+the goal.
 """
 
 from __future__ import annotations
@@ -13,38 +14,63 @@ from sagespec.reconcile.given import Given
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredEndpoint, desired_endpoint
 from sagespec.state.hashes import same_hash
-from sagespec.state.revision import Revision, RevisionStatus, live_revision
+from sagespec.state.revision import Revision, RevisionStatus, RollbackRequest, live_revision
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What the endpoint should be now: its spec (`pending` when that is not live yet) or the live revision.
+    """What the endpoint should be now: its spec, or an earlier revision (`pending` while that is not live yet), or the
+    live revision.
 
-    before: what is live. next_number: of the revision that this pass would record.
+    before: what is live. next_number: of the revision that this pass would record. instead_of and reason: of a
+    roll-back. live_number: of the live revision, if there is one.
     """
 
     endpoint: DesiredEndpoint
     pending: bool
     before: DesiredEndpoint | None
     next_number: int
+    instead_of: str = ""
+    reason: str = ""
+    live_number: int | None = None
+
+    @property
+    def is_rollback(self) -> bool:
+        return bool(self.instead_of)
 
     def is_spec_of(self, desired: DesiredEndpoint) -> bool:
         return same_hash(desired.hash, self.endpoint.hash)
 
 
-def choose_goal(desired: DesiredEndpoint, given: Given) -> tuple[Goal | None, Problem | None]:
-    """The goal, None when there is nothing to serve; and why it is not the spec, when it is not."""
+@dataclass(frozen=True)
+class Choice:
+    """goal: None when there is nothing to serve. problem: why it is not the spec. is_held: that is so on purpose."""
+
+    goal: Goal | None
+    problem: Problem | None = None
+    is_held: bool = False
+
+
+def choose_goal(desired: DesiredEndpoint, given: Given) -> Choice:
     revisions = given.observed.revisions.get(desired.name, ())
     live = live_revision(revisions)
     before = desired_endpoint(desired.name, live.asked) if live else None
     number = revisions[-1].number + 1 if revisions else 1
+    kept = Goal(before, False, before, number) if before else None
+    if request := _rollback(desired, revisions, given):
+        earlier = desired_endpoint(desired.name, request.asked)
+        reason, live_number = request.reason, live.number if live else None
+        return Choice(Goal(earlier, True, before, number, request.instead_of, reason, live_number))
     if live and before and same_hash(desired.hash, live.hash):
-        return Goal(replace(before, origin=desired.origin), False, before, number), None
-    problem = None if given.options.retries(desired.address) else _turned_down(desired, revisions, live)
-    problem = problem or _missing_model(desired, given)
-    if problem is None and not waits_for(desired, given):
-        return Goal(desired, True, before, number), None
-    return Goal(before, False, before, number) if before else None, problem
+        return Choice(Goal(replace(before, origin=desired.origin), False, before, number))
+    if not given.options.retries(desired.address):
+        if held := _held(desired, revisions, live):
+            return Choice(kept or _once_more(desired, revisions, number), held, is_held=True)
+        if failed := _failed(desired, revisions, live):
+            return Choice(kept, failed)
+    if missing := _missing_model(desired, given):
+        return Choice(kept, missing)
+    return Choice(kept if waits_for(desired, given) else Goal(desired, True, before, number))
 
 
 def waits_for(desired: DesiredEndpoint, given: Given) -> tuple[Address, ...]:
@@ -53,21 +79,48 @@ def waits_for(desired: DesiredEndpoint, given: Given) -> tuple[Address, ...]:
     return tuple(sorted(j for j in jobs if not given.is_trained(j) and given.is_followed_elsewhere(j)))
 
 
-def _turned_down(desired: DesiredEndpoint, revisions: tuple[Revision, ...], live: Revision | None) -> Problem | None:
-    """Why this very spec is not tried: it has failed since the live one went live, or was rolled back to it."""
-    given_up = next((r for r in reversed(revisions) if r is live or same_hash(desired.hash, r.hash)), None)
-    if given_up is None:
+def _rollback(desired: DesiredEndpoint, revisions: tuple[Revision, ...], given: Given) -> RollbackRequest | None:
+    """The roll-back that is asked for and not done, unless the spec was edited since: that is the later wish."""
+    request = given.observed.rollbacks.get(desired.name)
+    if request is None or request.is_over(revisions) or not same_hash(desired.hash, request.instead_of):
         return None
-    if given_up is live:
-        if not (live.instead_of and same_hash(desired.hash, live.instead_of)):
-            return None
-        what = f"was rolled back to revision {live.number}" + (f": {live.reason}" if live.reason else "")
-    elif given_up.status is RevisionStatus.FAILED:
-        what = f"revision {given_up.number} failed: {given_up.reason}"
-    else:
+    return request
+
+
+def _held(desired: DesiredEndpoint, revisions: tuple[Revision, ...], live: Revision | None) -> Problem | None:
+    """Why this very spec is left aside: it was rolled back, and has not changed since."""
+    newest = live or _removed(revisions)  # which remembers it, too
+    if newest is None or not newest.instead_of or not same_hash(desired.hash, newest.instead_of):
         return None
     return Problem(
-        what=what,
+        what="was rolled back" + (f": {newest.reason}" if newest.reason else ""),
+        about=str(desired.address),
+        why=(f"revision {live.number} keeps serving; " if live else "") + "its spec has not changed since",
+        fix="change the spec, or run `sagespec apply --retry`",
+        where=desired.origin,
+    )
+
+
+def _removed(revisions: tuple[Revision, ...]) -> Revision | None:
+    return next((r for r in reversed(revisions) if r.status is RevisionStatus.REMOVED), None)
+
+
+def _once_more(desired: DesiredEndpoint, revisions: tuple[Revision, ...], number: int) -> Goal | None:
+    """What a roll-back had brought back before the endpoint was removed; None when that has failed since."""
+    removed = _removed(revisions)
+    if removed is None or any(r.number > removed.number and r.hash == removed.hash for r in revisions):
+        return None
+    earlier = desired_endpoint(desired.name, removed.asked)
+    return Goal(earlier, True, None, number, removed.instead_of, removed.reason)
+
+
+def _failed(desired: DesiredEndpoint, revisions: tuple[Revision, ...], live: Revision | None) -> Problem | None:
+    """Why this very spec is not tried: it has failed since the live one went live."""
+    tried = next((r for r in reversed(revisions) if r is live or same_hash(desired.hash, r.hash)), None)
+    if tried is None or tried.status is not RevisionStatus.FAILED:
+        return None
+    return Problem(
+        what=f"revision {tried.number} failed: {tried.reason}",
         about=str(desired.address),
         why=(f"revision {live.number} keeps serving; " if live else "")
         + "a spec that was given up is not retried automatically",

@@ -116,6 +116,8 @@ def _remove_endpoint(address: Address, live: Revision | None, given: Given) -> t
         endpoint_hash=live.hash,
         record=live.asked,
         started_at=given.now,
+        instead_of=live.instead_of,
+        reason=live.reason if live.instead_of else "",
     )
     return (*steps, record)
 

@@ -50,6 +50,7 @@ def reconcile(desired: Desired, observed: Observed, now: datetime, options: Opti
         unchanged=tuple(address for decision in decisions for address in decision.unchanged),
         refused=tuple(problem for decision in decisions for problem in decision.refused),
         notes=tuple(note for decision in decisions for note in decision.notes),
+        held=tuple(problem for decision in decisions for problem in decision.held),
         running=_with_needs(desired, given),
     )
 

@@ -3,6 +3,7 @@
     <project>/active/jobs/<name>/<version>.json     whoever follows the job: its containers, its results
     <project>/active/runs/<id>.json                 a `watch`, or an `apply` that waits; for people to see
     <project>/active/stops/<name>/<version>.json    a job is asked to stop; `run.stops` reads it
+    <project>/active/rollbacks/<endpoint>.json      an earlier revision is asked for
 
 A job's lease is taken under the project's lock alone, so a released one stays released while the lock is held, and may
 be deleted then. One listing and a few small reads tell everything: there is a file for each that is at work.
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -22,7 +24,10 @@ from sagespec.records.holder import Doing, Holder, holder_here, why_dead
 from sagespec.records.lease import LEASE_SECONDS, Clock, Lease, read_lease, try_to_take, utc_now
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.observed import Follower
+from sagespec.state.revision import RollbackRequest
 from sagespec.stores.protocol import Store
+
+_Read = TypeVar("_Read", Holder, RollbackRequest)
 
 
 class FollowedElsewhere(WorldError):
@@ -41,11 +46,12 @@ class RunSeen:
 @dataclass(frozen=True)
 class AtWork:
     """followers: of jobs, by address. runs: that wait for something, or watch; the oldest first. stops: jobs that were
-    asked to stop."""
+    asked to stop. rollbacks: asked for, by endpoint."""
 
     followers: Mapping[Address, Follower] = field(default_factory=dict)
     runs: tuple[RunSeen, ...] = ()
     stops: frozenset[Address] = frozenset()
+    rollbacks: Mapping[str, RollbackRequest] = field(default_factory=dict)
 
 
 class Leases:
@@ -76,10 +82,16 @@ class Leases:
         stops = {key for key in etags if self._place(key)[0] == "stops"}
         self._seen = {key: (etag, self._since(key, etag, now)) for key, etag in etags.items()}
         followers: dict[Address, Follower] = {}
+        rollbacks: dict[str, RollbackRequest] = {}
         runs = []
         self._over = {}
         for key, content in self._store.read_many(etags.keys() - stops).items():
-            holder, where = _holder_in(content), self._place(key)
+            where = self._place(key)
+            if where[0] == "rollbacks":
+                if request := _parsed(RollbackRequest, content):
+                    rollbacks[where[1]] = request
+                continue
+            holder = _parsed(Holder, content)
             if holder is None or holder.released or self._why_dead(key, holder, now):
                 self._over[key] = holder
             elif where[0] == "jobs":
@@ -87,7 +99,7 @@ class Leases:
             else:
                 runs.append(_run_seen(holder))
         asked = frozenset(_job_at(self._place(key)) for key in stops)
-        return AtWork(followers, tuple(sorted(runs, key=lambda run: run.since)), asked)
+        return AtWork(followers, tuple(sorted(runs, key=lambda run: run.since)), asked, rollbacks)
 
     def follow(self, address: Address, report: Report = silent) -> Lease:
         """The right to follow a job; only under the project's lock. FollowedElsewhere when somebody alive has it."""
@@ -162,10 +174,10 @@ def _job_at(where: list[str]) -> Address:
     return job_address(where[1], int(where[2]))
 
 
-def _holder_in(content: bytes) -> Holder | None:
+def _parsed(kind: type[_Read], content: bytes) -> _Read | None:
     """None for what is damaged: it counts as nobody's, and whoever holds it notices when it is taken."""
     try:
-        return Holder.model_validate_json(content)
+        return kind.model_validate_json(content)
     except ValidationError:
         return None
 

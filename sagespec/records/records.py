@@ -21,7 +21,7 @@ from pydantic_core import from_json
 from sagespec.errors import WorldError
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.manifest import MANIFEST_FORMAT, Applied, AttemptsRecord, JobStatus, Manifest, StopRequest
-from sagespec.state.revision import REVISION_FORMAT, Revision, RevisionStatus
+from sagespec.state.revision import REVISION_FORMAT, Revision, RevisionStatus, RollbackRequest
 from sagespec.stores.protocol import Conflict, Store
 
 _Kept = TypeVar("_Kept", Manifest, Revision)
@@ -100,6 +100,17 @@ class Records:
     def _stop_key(self, address: Address) -> str:
         """Beside the leases (leases.py), so that one listing tells who runs and who is asked to stop."""
         return f"{self.project_name}/active/stops/{address.name}/{address.version}.json"
+
+    # -- roll-backs
+
+    def write_rollback(self, request: RollbackRequest) -> None:
+        self.store.write(self._rollback_key(request.endpoint), _json(request))
+
+    def forget_rollback(self, endpoint_name: str) -> None:
+        self.store.delete(self._rollback_key(endpoint_name))
+
+    def _rollback_key(self, endpoint_name: str) -> str:
+        return f"{self.project_name}/active/rollbacks/{endpoint_name}.json"
 
     # -- the specs
 
@@ -245,5 +256,5 @@ class Records:
         )
 
 
-def _json(record: Manifest | Revision | AttemptsRecord | StopRequest | Applied) -> bytes:
+def _json(record: Manifest | Revision | AttemptsRecord | StopRequest | RollbackRequest | Applied) -> bytes:
     return (record.model_dump_json(indent=2) + "\n").encode()

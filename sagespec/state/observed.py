@@ -13,7 +13,7 @@ from functools import cached_property
 
 from sagespec.state.addresses import Address
 from sagespec.state.manifest import Manifest
-from sagespec.state.revision import Revision
+from sagespec.state.revision import Revision, RollbackRequest
 
 
 def begun_after(manifest: Manifest, containers: Iterable[Container]) -> tuple[Container, ...]:
@@ -142,7 +142,7 @@ class Observed:
     """One snapshot. manifests by job address; revisions by endpoint name, oldest first, ending in the newest
     and reaching back at least to the newest live one. capacity: asked for only when a job that is to run states
     what it needs; None otherwise. followers: of jobs, alive, by address.
-    stops: jobs that were asked to stop."""
+    stops: jobs that were asked to stop. rollbacks: asked for, by endpoint name."""
 
     containers: tuple[Container, ...] = ()
     gateway: ObservedGateway = ObservedGateway()
@@ -151,6 +151,7 @@ class Observed:
     capacity: Capacity | None = None
     followers: Mapping[Address, Follower] = field(default_factory=dict)
     stops: frozenset[Address] = frozenset()
+    rollbacks: Mapping[str, RollbackRequest] = field(default_factory=dict)
 
     def containers_of(self, address: Address) -> tuple[Container, ...]:
         """Containers that belong to the job, endpoint or gateway at `address`, companions too, sorted by name."""

@@ -116,7 +116,7 @@ class Revision(Record):
     """One attempt at making an endpoint match its spec.
 
     A `live` revision that is followed by another live one is superseded; that is derived, never written.
-    `instead_of` is set by a rollback: the hash of what was live before, which is not put back until its spec changes.
+    `instead_of` is set by a rollback: the hash of the spec as it was then, which is not put back until it changes.
     """
 
     format: int = REVISION_FORMAT
@@ -130,6 +130,28 @@ class Revision(Record):
     git: Git | None = None
     started_at: datetime
     ended_at: datetime | None = None
+
+
+class RollbackRequest(Record):
+    """Somebody wants an earlier revision back; kept until it serves, or has failed. Any run carries it out.
+
+    number, hash, asked: of that revision. instead_of: hash of the endpoint's spec, '' if there is none: an edited spec
+    ends the request. after: the newest revision's number then.
+    """
+
+    endpoint: str
+    number: int
+    hash: str
+    asked: EndpointRecord
+    instead_of: str
+    after: int
+    reason: str
+    by: str
+    at: datetime
+
+    def is_over(self, revisions: tuple[Revision, ...]) -> bool:
+        """Whether it has been carried out, or has failed."""
+        return any(r.number > self.after and r.hash == self.hash for r in revisions)
 
 
 def live_revision(revisions: tuple[Revision, ...]) -> Revision | None:

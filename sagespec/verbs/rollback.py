@@ -1,23 +1,29 @@
-"""Rolls an endpoint back to an earlier live revision."""
+"""Rolls an endpoint back to an earlier live revision.
+
+The roll-back is a request in the store, recorded before anything is done: whoever makes passes carries it out, `watch`
+too, and nobody works against it. A revision is recorded when it serves.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
 from sagespec.converge import Converged, converge
-from sagespec.errors import Problem, SpecError
+from sagespec.errors import Problem, SpecError, WorldError
 from sagespec.events import Event, EventKind, Report
-from sagespec.parts import Parts, git_state
+from sagespec.parts import Parts
 from sagespec.reconcile.options import Options
+from sagespec.records.holder import who_is_here
 from sagespec.records.leases import AtWork
 from sagespec.state.addresses import endpoint_address
-from sagespec.state.desired import Desired, desired_endpoint
+from sagespec.state.desired import Desired, DesiredEndpoint, desired_endpoint
 from sagespec.state.observed import Observed
-from sagespec.state.revision import Revision, RevisionStatus, live_revision
+from sagespec.state.revision import Revision, RevisionStatus, RollbackRequest, live_revision
 from sagespec.verbs.history import unknown_endpoint
 from sagespec.verbs.locked import run_of
 from sagespec.verbs.plan import snapshot
@@ -33,7 +39,6 @@ def rollback(
     cancelled: threading.Event | None,
     wait_for_lock_seconds: float,
 ) -> Converged:
-    address = str(endpoint_address(endpoint_name))
     run = run_of(
         parts,
         "rollback",
@@ -44,87 +49,105 @@ def rollback(
         wait_seconds=wait_for_lock_seconds,
     )
     with run.around.lock():
-        if to is None and _is_being_rolled_back(parts, endpoint_name):
-            report(Event(EventKind.NOTE, address, "continuing an earlier rollback"))
+        at_work = run.around.open_world().leases.look()
+        asked = at_work.rollbacks.get(endpoint_name)
+        if to is None and asked and not asked.is_over(parts.records.history(endpoint_name)):
+            report(Event(EventKind.NOTE, str(endpoint_address(endpoint_name)), "continuing an earlier rollback"))
         else:
-            record_rollback(parts, endpoint_name, to, reason)
-    return _without_its_own_refusal(converge(run), address)
+            desired, _ = _look_at(parts, endpoint_name, at_work)
+            asked = request_of(parts, desired.endpoints[0], to, reason)
+            parts.records.write_rollback(asked)
+    converged = converge(run)
+    if not converged.cancelled:
+        _forget(parts, asked)  # what has failed now would be tried again by whoever comes next
+    return _judged(parts, asked, converged)
+
+
+def _forget(parts: Parts, asked: RollbackRequest) -> None:
+    with suppress(WorldError):
+        parts.records.forget_rollback(asked.endpoint)
+
+
+def _judged(parts: Parts, asked: RollbackRequest, converged: Converged) -> Converged:
+    """A roll-back that was not carried out is a problem, even where nothing has failed: its spec was edited."""
+    address = str(endpoint_address(asked.endpoint))
+    plan = replace(converged.plan, notes=tuple(note for note in converged.plan.notes if note.startswith(address)))
+    live = live_revision(parts.records.revisions([asked.endpoint]).get(asked.endpoint, ()))
+    if converged.ok and (live is None or live.hash != asked.hash):
+        what = f"was not rolled back to revision {asked.number}"
+        why = "its spec was edited meanwhile, or somebody else rolled it back"
+        plan = replace(plan, refused=(*plan.refused, Problem(what, about=address, why=why, fix="roll it back again")))
+    return replace(converged, plan=plan)
 
 
 def _look_at(parts: Parts, endpoint_name: str, at_work: AtWork) -> tuple[Desired, Observed]:
-    """This endpoint alone: whatever else the specs ask for is none of a rollback's business."""
+    """This endpoint alone: whatever else the specs ask for is none of a roll-back's business."""
     desired, observed = snapshot(parts, at_work, check_paths=False)
-    only_it = tuple(endpoint for endpoint in desired.endpoints if endpoint.name == endpoint_name)
-    return replace(desired, jobs=(), endpoints=only_it), observed
+    mine = next((endpoint for endpoint in desired.endpoints if endpoint.name == endpoint_name), None)
+    mine = mine or _as_live(parts, endpoint_name)
+    return replace(desired, jobs=(), endpoints=(mine,)), observed
 
 
-def _without_its_own_refusal(converged: Converged, address: str) -> Converged:
-    """Every later plan refuses to put the endpoint's spec back; right after a rollback, that is intended."""
-    refused = tuple(problem for problem in converged.plan.refused if problem.about != address)
-    notes = tuple(note for note in converged.plan.notes if address in note)
-    if refused != converged.plan.refused:
-        notes += (f"{address}: apply does not put its spec back until it changes (or with --retry)",)
-    return replace(converged, plan=replace(converged.plan, refused=refused, notes=notes))
-
-
-def _is_being_rolled_back(parts: Parts, endpoint_name: str) -> bool:
-    """Whether a roll-back was recorded and its models do not have the traffic yet: it was cut short."""
+def _as_live(parts: Parts, endpoint_name: str) -> DesiredEndpoint:
+    """Of an endpoint that is in no spec: what is live counts as its spec."""
     live = live_revision(parts.records.revisions([endpoint_name]).get(endpoint_name, ()))
-    if live is None or not live.instead_of:
-        return False
-    route = parts.gateway.observe(parts.runtime.containers()).routes.get(endpoint_name)
-    served = {(target.variant, target.hash) for target in route.targets if target.instances} if route else set()
-    wanted = {(variant.name, variant.hash) for variant in desired_endpoint(endpoint_name, live.asked).variants}
-    return not wanted <= served
-
-
-def record_rollback(parts: Parts, endpoint_name: str, to: int | None, reason: str) -> None:
-    """Record that an earlier revision is live again, and that the present one was rolled back."""
-    history = parts.records.history(endpoint_name)
-    live = live_revision(history)
     if live is None:
         raise unknown_endpoint(parts, endpoint_name, "has never been live")
+    return desired_endpoint(endpoint_name, live.asked)
+
+
+def request_of(parts: Parts, desired: DesiredEndpoint, to: int | None, reason: str) -> RollbackRequest:
+    """The request to roll `desired`, an endpoint as its spec is now, back. SpecError when there is nothing to go to."""
+    history = parts.records.history(desired.name)
+    live = live_revision(history)
+    if live is None:
+        raise unknown_endpoint(parts, desired.name, "has never been live")
     target = rollback_target(history, live, to)
-    now, git = datetime.now(UTC), git_state(parts.root)
-    # The new revision first: killed between the two, it is what counts, and the mark is for people.
-    parts.records.write_revision(
-        Revision(
-            endpoint=endpoint_name,
-            number=history[-1].number + 1,
-            hash=target.hash,
-            status=RevisionStatus.LIVE,
-            asked=target.asked,
-            reason=reason or f"rolled back to revision {target.number}",
-            instead_of=live.hash,
-            git=git,
-            started_at=now,
-            ended_at=now,
-        )
-    )
-    parts.records.write_revision(
-        live.model_copy(update={"status": RevisionStatus.ROLLED_BACK, "reason": reason, "ended_at": now})
+    return RollbackRequest(
+        endpoint=desired.name,
+        number=target.number,
+        hash=target.hash,
+        asked=target.asked,
+        instead_of=desired.hash,
+        after=history[-1].number,
+        reason=reason or f"back to revision {target.number}",
+        by=who_is_here(),
+        at=datetime.now(UTC),
     )
 
 
 def rollback_target(history: Sequence[Revision], live: Revision, to: int | None) -> Revision:
-    """Revision `to`, or the last one that was live before `live`. SpecError when there is none."""
-    good = [
+    """Revision `to`, or the last one that was live before `live` and has not been rolled back since.
+
+    SpecError when there is none.
+    """
+    newest = {revision.hash: revision for revision in history if revision.status is not RevisionStatus.FAILED}
+    was_live = [
         revision
         for revision in history
-        if revision.status is RevisionStatus.LIVE
+        if revision.status in (RevisionStatus.LIVE, RevisionStatus.ROLLED_BACK)
         and revision.number < live.number
-        and revision.hash not in (live.hash, live.instead_of)
+        and revision.hash != live.hash
     ]
+    good = [r for r in was_live if newest[r.hash].status is not RevisionStatus.ROLLED_BACK]
     if to is None and good:
         return good[-1]
-    match = next((revision for revision in good if revision.number == to), None)
+    match = next((revision for revision in was_live if revision.number == to), None)
     if match:
         return match
-    numbers = ", ".join(str(revision.number) for revision in good)
-    raise SpecError(
-        Problem(
-            what=f"revision {to} was never live, or is live now" if to else "no earlier revision was live",
-            about=f"endpoint/{live.endpoint}",
-            fix=f"choose one of: {numbers}" if numbers else "there is nothing to roll back to",
-        )
-    )
+    raise SpecError(_no_target(live, to, history, was_live))
+
+
+def _no_target(live: Revision, to: int | None, history: Sequence[Revision], was_live: Sequence[Revision]) -> Problem:
+    asked = next((revision for revision in history if revision.number == to), None)
+    if to is None:
+        what = "every earlier revision was rolled back" if was_live else "no earlier revision was live"
+    elif asked is None:
+        what = f"there is no revision {to}"
+    elif asked.hash == live.hash:
+        what = f"revision {to} is what is live now"
+    else:
+        what = f"revision {to} was never live"
+    numbers = ", ".join(str(revision.number) for revision in was_live)
+    fix = f"choose one with --to: {numbers}" if numbers else "there is nothing to roll back to"
+    return Problem(what=what, about=f"endpoint/{live.endpoint}", fix=fix)

@@ -185,7 +185,7 @@ def _endpoint_state(
     live = live_revision(observed.revisions.get(name, ()))
     shown = asked or (desired_endpoint(name, live.asked) if live else None)
     route = observed.gateway.routes.get(name)
-    problem = next((problem for problem in plan.refused if problem.about == str(address)), None)
+    problem = next((p for p in (*plan.refused, *plan.held) if p.about == str(address)), None)
     pending = any(action.about.whole == address for action in plan.actions)
     variants = _variant_states(name, shown, route, observed, counters)
     return EndpointState(

@@ -15,7 +15,8 @@ from sagespec.state.desired import Desired
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
 from sagespec.state.observed import ContainerState
-from sagespec.state.revision import RevisionStatus, live_revision
+from sagespec.state.revision import RevisionStatus, RollbackRequest, live_revision
+from sagespec.verbs.rollback import rollback_target
 from tests.fakes.engine import SERVES
 from tests.fakes.gateway import FakeGateway
 from tests.fakes.specs import PROJECT
@@ -74,7 +75,7 @@ def gateway(world: SimulatedWorld, what: str) -> None:
 
 
 def rolled_back(world: SimulatedWorld, endpoint_name: str) -> None:
-    """As Project.rollback records it: the earlier live revision again, instead of the present one."""
+    """As releases up to 0.1 recorded it, before it was carried out: the earlier live revision again."""
     history = world.records.history(endpoint_name)
     live = live_revision(history)
     assert live
@@ -82,6 +83,27 @@ def rolled_back(world: SimulatedWorld, endpoint_name: str) -> None:
     again = {"number": history[-1].number + 1, "instead_of": live.hash}
     world.records.write_revision(earlier.model_copy(update=again))
     world.records.write_revision(live.model_copy(update={"status": RevisionStatus.ROLLED_BACK}))
+
+
+def rollback_asked(world: SimulatedWorld, endpoint_name: str) -> None:
+    """Somebody wants the earlier live revision back, and nobody has carried it out yet. The spec is what is live."""
+    history = world.records.history(endpoint_name)
+    live = live_revision(history)
+    assert live
+    target = rollback_target(history, live, None)
+    world.records.write_rollback(
+        RollbackRequest(
+            endpoint=endpoint_name,
+            number=target.number,
+            hash=target.hash,
+            asked=target.asked,
+            instead_of=live.hash,
+            after=history[-1].number,
+            reason="it was worse",
+            by="ada on build-7",
+            at=world.clock.now(),
+        )
+    )
 
 
 BEFORE_ANYTHING_RUNS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
@@ -97,6 +119,7 @@ HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "route lost": route_lost,  # ENDPOINT
     "route changed": route_changed,
     "rolled back": rolled_back,
+    "rollback asked": rollback_asked,
     "gateway": gateway,  # gone | exited | silent | changed
 }
 

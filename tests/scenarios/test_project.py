@@ -13,7 +13,7 @@ from sagespec.events import Event, EventKind
 from sagespec.reconcile.options import Options
 from sagespec.runtimes.choose import choose
 from sagespec.verbs.plan import desired
-from sagespec.verbs.rollback import record_rollback
+from sagespec.verbs.rollback import request_of
 from tests.ports import free_port
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.workspace import Workspace, wait_until
@@ -123,7 +123,9 @@ def test_a_roll_back_cut_short_is_carried_out_and_not_begun_again(workspace: Wor
         for version in (1, 2, 3):
             workspace.write(jobs + endpoint(f"only model@{version} 1"))
             assert project.apply().ok
-        record_rollback(project.parts, "answers", None, "")  # and here it was killed
+        parts = project.parts
+        wanted = desired(parts)[0].endpoints[0]
+        parts.records.write_rollback(request_of(parts, wanted, None, ""))  # and here it was killed
         assert project.rollback("answers").ok
         history = project.parts.records.history("answers")
         assert [revision.status.value for revision in history] == ["live", "live", "rolled_back", "live"]
