@@ -44,7 +44,8 @@ class Container:
 
     `exit_code` is set when the state is EXITED; `restarts` counts the engine's restarts since we started it, and
     last_exit is how its program ended last, whether it was started again or not; a list of all may lack both.
-    started_at: of the last restart; in a list of all, the time of creation may stand for it.
+    started_at: of the last restart, or of the end after which the next one is waited for; in a list of all, the time
+    of creation may stand for it.
     note: what else the engine says of its end, e.g. that it ran out of memory; reported by `inspect` alone, as are
     signals: numbers of those it was sent through its engine before it ended, by us or by others, and
     published: the port of the engine's machine that leads to it, running or not; 0 when there is none.

@@ -291,6 +291,19 @@ def test_what_is_to_keep_running_is_started_again_and_counted(bench: Bench) -> N
 
 
 @on_real_engines
+def test_what_waits_to_be_started_again_says_since_when(bench: Bench) -> None:
+    """So that it is not taken for one that has been silent for as long as it ran."""
+    name = bench.start("import time; time.sleep(2); raise SystemExit(1)", command="serve", keep_running=True)
+    waiting = bench.until(name, ContainerState.RESTARTING)
+    assert waiting.exit_code is None
+    assert waiting.last_exit
+    assert waiting.started_at == waiting.last_exit.at
+    (listed,) = bench.runtime.containers()
+    assert listed.started_at
+    assert abs(datetime.now(UTC) - listed.started_at) < timedelta(seconds=1.9)
+
+
+@on_real_engines
 def test_a_job_is_never_started_again(bench: Bench) -> None:
     name = bench.run("print('once'); raise SystemExit(3)")
     time.sleep(0.5)

@@ -98,7 +98,8 @@ class Containers:
         container = self._container(
             details["Name"], details["Config"]["Labels"], state["Status"], state["ExitCode"], _networks(details)
         )
-        started_at = datetime.fromisoformat(state["StartedAt"])  # year 1 when it never was
+        waits = container is not None and container.state is ContainerState.RESTARTING
+        started_at = datetime.fromisoformat(state["FinishedAt" if waits else "StartedAt"])  # year 1 when it never was
         return container and replace(
             container,
             restarts=details["RestartCount"],
@@ -186,12 +187,12 @@ def _published(details: Mapping[str, Any]) -> int:
 def _started_at(row: Mapping[str, Any]) -> datetime | None:
     """When the container of a list's row was started, or the nearest time to it that a list gives.
 
-    For a container started in the last minute the list gives the second; for an older one, its creation, which is
-    the same unless it has been started again.
+    For a container started in the last minute the list gives the second, and for one that waits to be started again
+    the second of its end; for an older one, its creation, which is the same unless it has been started again.
     """
     if row["State"] == "created":
         return None
-    recent = re.match(r"Up (\d+|Less than a) seconds?", row["Status"])
+    recent = re.match(r"(?:Up|Restarting \(-?\d+\)) (\d+|Less than a) seconds?", row["Status"])
     if recent:
         return datetime.now(UTC) - timedelta(seconds=int(recent[1]) if recent[1].isdigit() else 0)
     return datetime.fromtimestamp(row["Created"], UTC)

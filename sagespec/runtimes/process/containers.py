@@ -102,6 +102,11 @@ class Run:
         return self.ended_at >= self.started_at
 
     @property
+    def since(self) -> float:
+        """When the program was started; while it waits to be started again, when it ended."""
+        return self.ended_at if self.state is ContainerState.RESTARTING else self.started_at
+
+    @property
     def state(self) -> ContainerState:
         if not self.alive:
             return ContainerState.EXITED
@@ -184,7 +189,7 @@ class Containers:
             exit_code=run.exit_code if run and not run.alive else None,
             host=HOST,
             port=record.port,
-            started_at=datetime.fromtimestamp(run.started_at, UTC) if run else None,
+            started_at=datetime.fromtimestamp(run.since, UTC) if run else None,
             cpus=launch.cpus,
             memory=launch.memory,
             gpus=record.gpus,
