@@ -21,6 +21,7 @@ import numpy as np
 import orjson
 from numpy.typing import ArrayLike, NDArray
 
+from toolkit import libsvm
 from toolkit.limits import require_room
 
 if TYPE_CHECKING:
@@ -201,7 +202,18 @@ class SparseRows:
 
     def add_libsvm(self, text: bytes, *, labelled: bool, first_line: int = 1) -> None:
         """Append the rows of `text`. Raises BadRow. In a request (not `labelled`) a label may be left out."""
-        for line_number, line in enumerate(lines_of(text.removeprefix(BYTE_ORDER_MARK)), first_line):
+        for line_number, block in blocks_of_lines(text.removeprefix(BYTE_ORDER_MARK), first_line):
+            found = libsvm.entries(block)
+            if found is None or (labelled and np.isnan(found.labels).any()):
+                self._add_libsvm_by_line(block, line_number, labelled=labelled)
+                continue
+            self.labels.frombytes(found.labels.tobytes())
+            self.lengths.frombytes(found.lengths.tobytes())
+            self.columns.frombytes(found.columns.tobytes())
+            self.values.frombytes(found.values.tobytes())
+
+    def _add_libsvm_by_line(self, text: bytes, first_line: int, *, labelled: bool) -> None:
+        for line_number, line in enumerate(lines_of(text), first_line):
             tokens = line.partition(b"#")[0].split()
             if not tokens:
                 continue

@@ -109,6 +109,7 @@ def of_handlers(_folder: Path, content_type: str) -> Parse:
 def of_xgboosts_handlers(folder: Path, content_type: str) -> Parse:
     handlers = imported("xgboost", "xgboost_handlers")
     booster = handlers.model_fn(str(booster_in(folder)))
+    booster.set_param({"nthread": 1})  # several threads wait for each other where others want the processors, too
     return lambda body: status_of(lambda: handlers.predict_fn(handlers.input_fn(body, content_type), booster))
 
 

@@ -345,6 +345,37 @@ def test_the_short_cut_of_csv_reads_what_its_lines_say() -> None:
         assert str(whole) == str(by_line), text
 
 
+def test_the_short_cut_of_libsvm_reads_what_its_lines_say() -> None:
+    random_ = random.Random(5)
+    labels = ("1 ", "0.5 ", "", " ", "x ", "1:")
+    usual = ("0:1", "1:2.5", "7:-1e3")
+    unusual = ("3:", "a:1", "01:1", "1.0:2", "-1:2", "5", "2:nan", "3:4 ", f"{10**19}:1", "1:2 3:4")
+    for _ in range(2000):
+        label, is_odd = random_.choice(labels[:3]), random_.random() < 0.3
+        lines = [
+            (random_.choice(labels) if is_odd else label)
+            + " ".join(random_.choices(usual + unusual * is_odd, k=random_.randint(1, 3)))
+            for _ in range(3)
+        ]
+        text = random_.choice(("\n", "\n\n", "\r\n")).join(lines) + random_.choice(("", "\n", " # said"))
+        for labelled in (True, False):
+            assert rows_or_problem("add_libsvm", text, labelled) == rows_or_problem(
+                "_add_libsvm_by_line", text, labelled
+            ), text
+    assert "lengths=array('q')" in rows_or_problem("add_libsvm", "", labelled=False)
+
+
+def rows_or_problem(how: str, text: str, labelled: bool) -> str:
+    from toolkit.rows import SparseRows
+
+    rows = SparseRows()
+    try:
+        getattr(rows, how)(text.encode(), first_line=1, labelled=labelled)
+    except ValueError as error:
+        return str(error)
+    return str(rows)
+
+
 def csv_or_problem(read: Any, text: bytes) -> Any:
     try:
         return read(text, first_line=1).tolist()
