@@ -28,10 +28,15 @@ from sagespec.stores.protocol import Conflict, Store
 LEASE_SECONDS = 60.0
 FRESH_SECONDS = 1.0  # so long a renewal proves that the lease is still ours
 Clock = Callable[[], datetime]
+Wait = Callable[[float, threading.Event], object]  # so many seconds, or until the event is set
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def wait_for(seconds: float, event: threading.Event) -> object:
+    return event.wait(seconds)
 
 
 @dataclass(frozen=True)
@@ -50,22 +55,25 @@ class Lease:
     """A lease that is held. Renewed by a thread between enter and exit.
 
     what: names it in errors, as "the lock on this project". `lost` is set once somebody else has it. While the store
-    is away it can be neither renewed nor lost: `check` then raises, and holds again once the store answers.
+    is away it can be neither renewed nor lost: `check` then raises, and holds again once the store answers. Nor can it
+    be given back then: that is tried again for as long as the process lives, which others take for its holder.
     """
 
-    def __init__(self, store: Store, key: str, held: Found, *, what: str, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, store: Store, key: str, held: Found, *, what: str, clock: Clock = utc_now, wait: Wait = wait_for
+    ) -> None:
         self.holder = held.holder
         self.lost = threading.Event()
         self._store = store
         self._key = key
         self._etag = held.etag
         self._what = what
-        self._clock = clock
+        self._clock, self._wait = clock, wait
         self._why = ""
         self._carried: dict[str, object] = {}
         self._done = threading.Event()
         self._one_at_a_time = threading.Lock()
-        self._thread = threading.Thread(target=self._keep, name=f"lease-{key}", daemon=True)
+        self._thread = self._in_thread(self._keep)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -74,9 +82,14 @@ class Lease:
     def __exit__(self, *exc: object) -> None:
         self._done.set()
         self._thread.join()
-        with self._one_at_a_time:
-            if not self.lost.is_set():
-                self._write(released=True)
+        self._release()
+        if not self._is_over:
+            self._in_thread(self._release_later).start()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether its holder still means to have it: not after exit, whether or not the store has heard of that."""
+        return not self._done.is_set() and not self.lost.is_set()
 
     def delete(self) -> None:
         """Remove what is left of a released lease that nobody else could have taken."""
@@ -148,8 +161,26 @@ class Lease:
         return self._clock() - self.holder.renewed_at
 
     def _keep(self) -> None:
-        while not self._done.wait(self.holder.lease_seconds / 4) and not self.lost.is_set():
+        while not self._done.is_set() and not self.lost.is_set():
+            self._wait(self.holder.lease_seconds / 4, self._done)
             self.renew()
+
+    def _release(self) -> None:
+        with self._one_at_a_time:
+            if not self.lost.is_set():
+                self._write(released=True)
+
+    def _release_later(self) -> None:
+        while not self._is_over:
+            self._wait(self.holder.lease_seconds / 4, self.lost)
+            self._release()
+
+    @property
+    def _is_over(self) -> bool:
+        return self.holder.released or self.lost.is_set()
+
+    def _in_thread(self, target: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(target=target, name=f"lease-{self._key}", daemon=True)
 
 
 def try_to_take(store: Store, key: str, mine: Holder, present: Found | None) -> Found | None:

@@ -21,7 +21,17 @@ from pydantic import ValidationError
 from sagespec.errors import WorldError
 from sagespec.events import Event, EventKind, Report, silent
 from sagespec.records.holder import Doing, Holder, holder_here, why_dead
-from sagespec.records.lease import LEASE_SECONDS, Clock, Lease, read_lease, try_to_take, utc_now
+from sagespec.records.lease import (
+    LEASE_SECONDS,
+    Clock,
+    Found,
+    Lease,
+    Wait,
+    read_lease,
+    try_to_take,
+    utc_now,
+    wait_for,
+)
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.observed import Follower
 from sagespec.state.revision import RollbackRequest
@@ -61,12 +71,19 @@ class Leases:
     """
 
     def __init__(
-        self, store: Store, project_name: str, *, command: str = "", root: str = "", clock: Clock = utc_now
+        self,
+        store: Store,
+        project_name: str,
+        *,
+        command: str = "",
+        root: str = "",
+        clock: Clock = utc_now,
+        wait: Wait = wait_for,
     ) -> None:
         self._store = store
         self._prefix = f"{project_name}/active/"
-        self._command, self._root, self._clock = command, root, clock
-        self._ours: set[str] = set()  # ids
+        self._command, self._root, self._clock, self._wait = command, root, clock, wait
+        self._ours: dict[str, Lease] = {}  # by the id of its holder
         self._seen: dict[str, tuple[str, datetime]] = {}  # by key: the ETag, and since when it is that
         self._over: dict[str, Holder | None] = {}  # what the last look found to be released, dead or damaged
 
@@ -113,15 +130,14 @@ class Leases:
             raise FollowedElsewhere(f"{address} is followed by another run since just now")
         if present and dead:
             report(Event(EventKind.LOCK, str(address), f"took over from {present.holder}: {dead}"))
-        self._ours.add(taken.holder.id)
-        return Lease(self._store, key, taken, what=f"the lease of {address}", clock=self._clock)
+        return self._ours_now(key, taken, what=f"the lease of {address}")
 
     def seize(self, address: Address) -> None:
         """Take a job from whoever follows it, dead or alive; only under the project's lock. They notice before they
         write anything."""
         key = self._job_key(address)
         present = read_lease(self._store, key)
-        if present and not present.holder.released and present.holder.id not in self._ours:
+        if present and not present.holder.released and not self._is_ours(present.holder):
             mine = self._holder(self._clock()).model_copy(update={"released": True})
             try_to_take(self._store, key, mine, present)
 
@@ -132,8 +148,7 @@ class Leases:
         taken = try_to_take(self._store, key, holder, None)
         if taken is None:
             raise WorldError(f"{self._store.uri}/{key} exists already", fix="run the command again")
-        self._ours.add(holder.id)
-        return Lease(self._store, key, taken, what="the lease of this run", clock=self._clock)
+        return self._ours_now(key, taken, what="the lease of this run")
 
     def sweep(self, wanted: Collection[Address]) -> None:
         """Delete what the last look found to be over; only under the project's lock. wanted: jobs that are to be
@@ -144,17 +159,25 @@ class Leases:
                 self._store.delete(key)
         self._over = {}
 
+    def _ours_now(self, key: str, taken: Found, *, what: str) -> Lease:
+        lease = Lease(self._store, key, taken, what=what, clock=self._clock, wait=self._wait)
+        self._ours[lease.holder.id] = lease
+        return lease
+
+    def _is_ours(self, holder: Holder) -> bool:
+        return holder.id in self._ours and self._ours[holder.id].is_held
+
     def _since(self, key: str, etag: str, now: datetime) -> datetime:
         before, since = self._seen.get(key, ("", now))
         return since if before == etag else now
 
     def _why_dead(self, key: str, holder: Holder, now: datetime) -> str:
-        if holder.id in self._ours:
-            return ""
+        if holder.id in self._ours:  # the store may have been away when it was given back
+            return "" if self._is_ours(holder) else "it was let go of"
         return why_dead(holder, self._seen.get(key, ("", now))[1], now)
 
     def _follower(self, holder: Holder) -> Follower:
-        return Follower(str(holder), holder.taken_at, holder.id in self._ours, reads_our_specs=self._shares(holder))
+        return Follower(str(holder), holder.taken_at, self._is_ours(holder), reads_our_specs=self._shares(holder))
 
     def _shares(self, holder: Holder) -> bool:
         here = self._holder(self._clock())

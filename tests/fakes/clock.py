@@ -1,8 +1,9 @@
-"""Time that stands still until it is set."""
+"""Time that stands still until it is moved: by whoever sleeps, or by the test alone."""
 
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -24,3 +25,56 @@ class SettableClock:
     def sleep(self, seconds: float, cancelled: threading.Event | None = None) -> bool:
         self._now += max(timedelta(seconds=seconds), self._at_least)
         return cancelled is not None and cancelled.is_set()
+
+
+class SteppedClock:
+    """A `Clock` that a test alone moves, by `advance`: whoever sleeps waits for that, in a thread of its own.
+
+    at_least: so long any sleep lasts, so that whoever polls for hours looks a few hundred times only.
+    """
+
+    def __init__(self, now: datetime = START, at_least: timedelta = timedelta(0)) -> None:
+        self._now, self._at_least = now, at_least
+        self._asleep: dict[threading.Thread, datetime] = {}  # until when
+        self._moved = threading.Condition()
+        self._strangers = set(threading.enumerate())  # other tests may have left threads of theirs
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._now.timestamp()
+
+    def sleep(self, seconds: float, cancelled: threading.Event | None = None) -> bool:
+        with self._moved:
+            until = self._now + max(timedelta(seconds=seconds), self._at_least)
+            self._asleep[threading.current_thread()] = until
+            self._moved.notify_all()
+            while self._now < until and not (cancelled and cancelled.is_set()):
+                self._moved.wait(0.01)
+            del self._asleep[threading.current_thread()]
+        return cancelled is not None and cancelled.is_set()
+
+    @property
+    def sleepers(self) -> int:
+        return len(self._asleep)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and whoever has slept until then, or works, work until they sleep again or have ended."""
+        self.rest()
+        with self._moved:
+            self._now += timedelta(seconds=seconds)
+            self._moved.notify_all()
+        self.rest()
+
+    def rest(self, within_seconds: float = 20) -> None:
+        """Wait until all tasks sleep or have ended."""
+        give_up_at = time.monotonic() + within_seconds
+        with self._moved:
+            while busy := self._busy():
+                assert time.monotonic() < give_up_at, f"neither asleep nor at an end: {[t.name for t in busy]}"
+                self._moved.wait(0.002)
+
+    def _busy(self) -> list[threading.Thread]:
+        tasks = {t for t in threading.enumerate() if t.name.startswith("task ")} - self._strangers
+        return [t for t in tasks | self._asleep.keys() if t.is_alive() and self._asleep.get(t, self._now) <= self._now]

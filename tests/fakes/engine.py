@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -56,6 +57,7 @@ class FakeContainer:
     lines: list[tuple[float, str]] = field(default_factory=list)  # with the seconds since 1970
     files: dict[str, bytes] = field(default_factory=dict)
     posts: list[str] = field(default_factory=list)  # paths of the POSTs it was sent
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def print(self, lines: Iterable[str | bytes], at: datetime) -> None:
         texts = [line if isinstance(line, str) else line.decode(errors="replace") for line in lines]
@@ -98,6 +100,7 @@ class FakeEngine:
         self.volumes: dict[str, dict[str, bytes]] = {}
         self.changed = threading.Condition(threading.RLock())
         self.history: list[tuple[str, str]] = []  # (project, container) of each start, death and removal
+        self.starts: Counter[str] = Counter()  # by address
         self._behaviours: dict[str, Behaviour] = {}
         self.tables: dict[str, Table] = {}  # what each gateway was told, by container
         self._next_port = 20000
@@ -138,6 +141,7 @@ class FakeEngine:
         """Also for tests: let a running container die."""
         with self.changed:
             container.state, container.exit_code = ContainerState.EXITED, exit_code
+            container.ended.set()
             self.note(container)
 
     def note(self, container: FakeContainer) -> None:

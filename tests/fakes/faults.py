@@ -33,7 +33,7 @@ class Faults:
             self.look()
             self.calls.append(text)
             number = len(self.calls)
-            self._killed = number == self.kill_before
+            self._killed = self._killed or number == self.kill_before
             self.look()
         if error := self.fail(text):
             raise error
@@ -46,6 +46,14 @@ class Faults:
         """Reading changes nothing and is not counted, but the dead do not read either."""
         if self._killed:
             raise Killed(f"killed at effect {len(self.calls)}")
+
+    @property
+    def is_killed(self) -> bool:
+        return self._killed
+
+    def kill(self) -> None:
+        """Now, wherever it is."""
+        self._killed = True
 
     def revive(self) -> None:
         """A new sagespec: counting starts again, and nothing breaks."""

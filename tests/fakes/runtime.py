@@ -103,6 +103,8 @@ class FakeRuntime:
             if container.state is not ContainerState.RUNNING:
                 container.state, container.exit_code = ContainerState.RUNNING, None
                 container.started_at = self.engine.clock.now()
+                container.ended.clear()
+                self.engine.starts[str(container.launch.address)] += 1
                 container.print(container.behaviour.lines, container.started_at)
                 for path, content in container.behaviour.files.items():
                     self._keep(container, path, content)
@@ -125,6 +127,7 @@ class FakeRuntime:
             container = self.find(name)
             if container:
                 del self.engine.all[name]
+                container.ended.set()
                 self.engine.tables.pop(name, None)
                 used = {mount.volume for other in self.engine.all.values() for mount in other.launch.mounts}
                 for volume in self.engine.volumes.keys() - used:
@@ -197,7 +200,7 @@ class FakeRuntime:
             given = len(container.lines)
             if ended:
                 return
-            self.engine.clock.sleep(0.01)
+            self.engine.clock.sleep(0.01, container.ended)
 
     def fetch(self, name: str, port: int, paths: Sequence[str], *, post: bool = False) -> list[bytes]:
         container = self._existing(name)
