@@ -81,12 +81,13 @@ class Place:
         around = Surroundings(look, lambda: world, lambda: nullcontext(NoLock()))
         return Run(around, caller, options or Options())
 
-    def bury(self) -> None:
-        """Let the process of every run so far be gone: all that ran in this one."""
-        for key, content in list(self.objects.items()):
-            if f"{PROJECT}/active/" in key and "/stops/" not in key:
-                gone = json.loads(content) | {"process_started": "before all others"}
-                self.objects[key] = json.dumps(gone).encode()
+    def bury(self, command: str = "") -> None:
+        """Let the process of every run so far be gone, or of those with that command: all ran in this one."""
+        leases = [key for key in self.objects if key.startswith(f"{PROJECT}/active/") and "/stops/" not in key]
+        for key in (*leases, f"{PROJECT}/lock.json"):
+            holder = json.loads(self.objects.get(key, b"{}"))
+            if holder and command in ("", holder["command"]):
+                self.objects[key] = json.dumps(holder | {"process_started": "before all others"}).encode()
 
     def addresses(self) -> list[str]:
         return sorted(str(c.launch.address) for c in self.engine.all.values())

@@ -43,7 +43,7 @@ def run_job(jobs: Jobs, job: DesiredJob, caller: Caller) -> None:
     attempts = Attempts(jobs.records, job, jobs.clock)
     stop = StopRequests(jobs.records, job.address, attempts.manifest)
     stop.refresh()
-    with stop.watched():
+    with stop.watched(jobs.clock):
         manifest = None
         while manifest is None:
             manifest = _attempt(job_run(jobs, job, attempts, stop, caller))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+from sagespec.clock import Clock
 from sagespec.errors import WorldError
 from sagespec.records.records import Records
 from sagespec.state.addresses import Address
@@ -57,12 +58,12 @@ class StopRequests:
         return self.request is not None
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
+    def watched(self, clock: Clock) -> Iterator[None]:
         """Asks the store every second while the block runs, in a thread: it may be slow, or away for a while."""
         done = threading.Event()
 
         def keep_asking() -> None:
-            while self.request is None and not done.wait(REFRESH_EVERY_SECONDS):
+            while self.request is None and not clock.sleep(REFRESH_EVERY_SECONDS, done):
                 try:
                     self.refresh()
                 except WorldError:

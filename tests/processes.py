@@ -1,0 +1,178 @@
+"""Several sagespecs at once on one engine and one store, each of which can be killed, suspended or left.
+
+The test is the scheduler: it makes their passes (`Process.step`) and moves the time by which their tasks live
+(`tests.fakes.SteppedClock`), so that five hours take seconds and an order of events is one that it chose. All of them
+run in this one process, so to each other they are as on other machines, where a lease tells; `kill` makes a process
+one of this machine that is gone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+from sagespec.apply.failures import Failures
+from sagespec.converge import Run, Surroundings
+from sagespec.errors import WorldError
+from sagespec.events import Caller, Event, Outcome
+from sagespec.reconcile.options import Options
+from sagespec.records.lease import Lease
+from sagespec.records.leases import AtWork
+from sagespec.records.lock import project_lock
+from sagespec.state.desired import Desired
+from sagespec.state.observed import ContainerState, Observed
+from tests.fakes import FakeEngine, FakeRuntime, FakeStore, Faults, Killed, SteppedClock
+from tests.fakes.specs import PROJECT
+from tests.fakes.world import world_on
+from tests.place import Place
+
+MOST_PASSES = 60  # that any one step may need: more is an endless loop
+Documents = list[Mapping[str, Any]]
+
+
+class Process:
+    """One sagespec: what `watch` does on each wake, or an `apply` that yields, without waiting for anything.
+
+    documents: its specs; the list may be edited.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        name: str,
+        documents: Documents,
+        *,
+        options: Options | None = None,
+        yields: bool = False,
+        faults: Faults | None = None,
+    ) -> None:
+        self.place, self.name, self.documents = place, name, documents
+        self.faults = faults or Faults()
+        self.clock = place.engine.clock
+        self.events: list[Event] = []
+        self.cancelled = threading.Event()
+        self.scratch = place.folder / "scratch" / name
+        self.scratch.mkdir(parents=True)
+        self.world = world_on(
+            FakeRuntime(PROJECT, place.engine, self.faults),
+            FakeStore(place.objects, self.faults),
+            place.folder,
+            clock=self.clock,
+            patience=place.patience,
+            command=name,
+            scratch=self.scratch,
+        )
+        self.run = Run(
+            Surroundings(self._look, lambda: self.world, self._lock),
+            Caller(self.events.append, self.cancelled),
+            options or Options(),
+            yields,
+            Failures(is_patient=not yields, monotonic=self.clock.monotonic),
+        )
+        self.errors: list[WorldError] = []  # of passes that could not be made
+
+    def __repr__(self) -> str:
+        return f"Process({self.name})"
+
+    def _look(self, at_work: AtWork) -> tuple[Desired, Observed]:
+        return self.place.look(self.world, *self.documents, at_work=at_work)
+
+    @contextmanager
+    def _lock(self) -> Iterator[Lease]:
+        with project_lock(self.world.records.store, PROJECT, command=self.name, clock=self.clock.now) as lock:
+            yield lock
+
+    @property
+    def is_alive(self) -> bool:
+        return not self.faults.is_killed
+
+    def step(self) -> list[Outcome]:
+        """Make passes until none is due. None while the lock is held by one who is dead, but not known to be."""
+        ended: list[Outcome] = []
+        try:
+            for _ in range(MOST_PASSES):
+                if not self.is_alive or not self.run.is_due():
+                    break
+                ended += self.run.make_pass()
+                self._rest()
+            else:
+                raise AssertionError(f"{self.name} does not settle: {self.run.plan.text()}")
+            if self.is_alive:
+                self.run.tell()
+        except WorldError as error:  # tried again by the next step, as `watch` does
+            self.errors.append(error)
+        except Killed:
+            pass
+        self._rest()
+        if not self.is_alive:
+            self.kill()
+        return ended
+
+    def _rest(self) -> None:
+        if isinstance(self.clock, SteppedClock):
+            self.clock.rest()
+
+    def kill(self, *, elsewhere: bool = False) -> None:
+        """elsewhere: on another machine, so that its leases alone tell."""
+        self.faults.kill()
+        if not elsewhere:
+            self.place.bury(self.name)
+
+    def leave(self) -> None:
+        if self.is_alive:
+            self.cancelled.set()
+            with suppress(Killed):
+                self.run.leave()
+        if not self.is_alive:
+            self.kill()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has nothing to do, and waits for nothing."""
+        return not self.run.waits and not self.run.is_due()
+
+
+def stepped_place(place: Place, *, at_least_seconds: float = 1.0) -> SteppedClock:
+    """Let the place live by a clock that the test moves."""
+    clock = SteppedClock(at_least=timedelta(seconds=at_least_seconds))
+    place.engine = FakeEngine(clock)
+    return clock
+
+
+def finish(place: Place, processes: list[Process], documents: Documents, *, within_seconds: float = 1000) -> Process:
+    """Let a further process bring everything to its end, the others going on; all have left then."""
+    clock = place.engine.clock
+    assert isinstance(clock, SteppedClock)
+    last = Process(place, f"last-{len(list((place.folder / 'scratch').iterdir()))}", documents)
+    waited = 0.0
+    while True:
+        for process in (*processes, last):
+            if process.is_alive:
+                process.step()
+        if all(process.is_done for process in (*processes, last) if process.is_alive):
+            break
+        assert waited < within_seconds, f"{last.run.plan.text()}\n{last.run.tasks.all}"
+        clock.advance(5)
+        waited += 5
+    for process in processes:
+        process.leave()
+    assert last.run.make_pass() == ()  # as any `apply` does at least; it sweeps what the dead have left in the store
+    last.leave()
+    return last
+
+
+def check_nothing_is_left(place: Place, processes: list[Process], *, endpoints: int) -> None:
+    """Of jobs that have ended: no container, no volume, no lease, no file."""
+    left = [str(c.launch.address) for c in place.engine.all.values() if c.launch.address.kind == "job"]
+    assert left == []
+    assert place.engine.volumes == {}
+    exited = [name for name, c in place.engine.all.items() if c.state is not ContainerState.RUNNING]
+    assert exited == []
+    assert len([a for a in place.addresses() if a.startswith("endpoint/")]) == endpoints
+    assert [key for key in place.objects if "/active/" in key] == []
+    assert [key for key in place.objects if key.endswith("attempts.json")] == []
+    for process in processes:
+        assert not process.is_alive or list(process.scratch.iterdir()) == [], process
