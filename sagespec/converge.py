@@ -35,7 +35,7 @@ from sagespec.state.desired import Desired
 from sagespec.state.observed import Observed
 from sagespec.world import World
 
-MOST_REPEATS = 20  # of one action in a run: what undoes it will do so for ever
+MOST_REPEATS = 20  # of one action for the same specs: what undoes it will do so for ever
 LET_GO_SECONDS = 20.0
 LOOK_EVERY_SECONDS = 2.0  # while something is waited for that other runs decide
 
@@ -107,6 +107,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.plan = Plan()  # the last one
+        self.repeats: Counter[str] = Counter()  # of each action, since the specs have changed
         self.outcomes: list[Outcome] = []
         self.woken = threading.Event()  # a task has ended, which a pass should see
         self.tasks = Tasks(self.woken.set)
@@ -115,11 +116,14 @@ class Run:
         self._presence = Presence()
         self._last_pass: tuple[datetime, float] | None = None  # when it ended, and how many seconds it took
         self._announced: set[str] = set()
+        self._last_carried_out = Plan()
+        self._last_desired: Desired | None = None
 
     # -- a pass
 
     def is_due(self) -> bool:
         """Whether a pass would do something now: a look without the lock."""
+        self._hear_of_ends()
         world = self.around.open_world()
         desired, observed = self.around.look(world.leases.look())
         desired, options = self._newest.kept(desired, world.records.applied(), self.options)
@@ -132,7 +136,7 @@ class Run:
 
     def make_pass(self) -> tuple[Outcome, ...]:
         """Do what takes seconds, start what takes longer; how the actions ended that did."""
-        self.woken.clear()
+        self._hear_of_ends()
         with self.around.lock() as lock:
             begun = time.monotonic()
             world = self.around.open_world()
@@ -140,10 +144,10 @@ class Run:
             desired, options = self._newest.register(
                 desired, world.records, self.caller, self.options, by=world.leases.by, now=world.clock.now()
             )
-            before, self.plan = self.plan, reconcile(desired, observed, world.clock.now(), options)
+            self.plan = reconcile(desired, observed, world.clock.now(), options)
             world.leases.sweep([action.about for action in self.plan if isinstance(action, RunJob)])
             todo = without(self.plan, self.failures.ids)
-            let_go = self._end_unasked(todo, desired, before)
+            let_go = self._end_unasked(todo, desired)
             self._announce(todo)
             held = self.queue.held(todo, desired, observed, world, report=self.caller.report)
             satisfied = self.tasks.satisfied(todo, observed)
@@ -151,8 +155,13 @@ class Run:
             one = Pass(todo, world, guarded, self.tasks, held, satisfied)
             ended = (*let_go, *apply(one))
             self._last_pass = world.clock.now(), time.monotonic() - begun
-        self._learn(todo, ended)
+        self._learn(todo, desired, ended)
         return ended
+
+    def _hear_of_ends(self) -> None:
+        """Before a look: what ends from here on wakes another one. Nobody waits for the end of what was let go of."""
+        self.woken.clear()
+        self.tasks.sweep()
 
     def _unasked(self, todo: Plan, desired: Desired) -> list[Task]:
         """The tasks that the plan does not ask for, without those of jobs on their last steps: in the store already."""
@@ -162,20 +171,19 @@ class Run:
 
         return [task for task in self.tasks.unasked(todo) if not is_ending(task)]
 
-    def _end_unasked(self, todo: Plan, desired: Desired, before: Plan) -> list[Outcome]:
+    def _end_unasked(self, todo: Plan, desired: Desired) -> list[Outcome]:
         """End the tasks that the plan does not ask for. A job that has ended is in no plan any more, and its outcome is
-        how it ended; of all others the specs have changed, or somebody else has done their work. before: the plan that
-        they were begun for.
+        how it ended; of all others the specs have changed, or somebody else has done their work.
         """
-        self.tasks.sweep()
         outcomes: list[Outcome] = []
         for task in self._unasked(todo, desired):
             if isinstance(task.action, RunJob) and task.has_ended:
                 outcomes.append(outcome_of(self.tasks.take(task.action.id)))
-                outcomes += skipped_after(outcomes[-1], before)
+                outcomes += skipped_after(outcomes[-1], self._last_carried_out)
             else:
                 task.let_go()
                 outcomes.append(given_up(task.action, "a newer spec is there", since=task.begun))
+        self.tasks.sweep()  # one that had ended already wakes nobody
         for outcome in outcomes:
             self.caller.report(event_of(outcome))
         return outcomes
@@ -187,7 +195,11 @@ class Run:
             self._announced |= ids
             self.caller.report(Event(EventKind.PLANNED, plan=todo, total=len(todo.actions)))
 
-    def _learn(self, todo: Plan, ended: tuple[Outcome, ...]) -> None:
+    def _learn(self, todo: Plan, desired: Desired, ended: tuple[Outcome, ...]) -> None:
+        if desired != self._last_desired:
+            self.repeats.clear()
+        self._last_carried_out, self._last_desired = todo, desired
+        self.repeats.update(outcome.action_id for outcome in ended)
         self.outcomes += ended
         for outcome in ended:
             if outcome.result is Result.FAILED:
@@ -253,12 +265,10 @@ def converge(run: Run) -> Converged:
     An action that failed is not tried again in the same run, nor what waits for it. A job that another run follows is
     left to it, unless an endpoint needs it and that run will not go on from our specs.
     """
-    repeats: Counter[str] = Counter()
     try:
         while not run.caller.cancelled.is_set():
-            if ended := run.make_pass():
-                repeats.update(outcome.action_id for outcome in ended)
-                if max(repeats.values()) > MOST_REPEATS:
+            if run.make_pass():
+                if max(run.repeats.values()) > MOST_REPEATS:
                     break
                 continue
             if not run.waits:

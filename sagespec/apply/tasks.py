@@ -56,6 +56,11 @@ class Task:
         """Whether the action asks for what is being done, whatever it waits for and whyever it is there."""
         return _work(self.action) == _work(action)
 
+    def is_outdated(self, observed: Observed) -> bool:
+        """Whether it has found instances healthy that are not so any more: they were lost, or begun anew."""
+        found_healthy = self.has_ended and self.result.exception() is None and not self.result.result()
+        return isinstance(self.action, AwaitHealthy) and found_healthy and not _holds(self.action, observed)
+
     def let_go(self) -> None:
         self._caller.cancelled.set()
 
@@ -110,7 +115,10 @@ class Tasks:
             self._satisfied[action.id] = action
 
     def satisfied(self, wanted: Iterable[Action], observed: Observed) -> frozenset[str]:
-        """Those of these actions that are over and still hold; the others are forgotten."""
+        """Those of these actions that are over and still hold; the others are forgotten, and waited for again."""
+        for task in self.all:
+            if task.is_outdated(observed):
+                self.take(task.action.id)
         kept = {
             action.id: action
             for action in wanted
