@@ -33,7 +33,6 @@ from toolkit.packages import IMAGES, install, require_modules
 from toolkit.serving import (
     Answer,
     Refusal,
-    application,
     default_accept,
     model_folder,
     payload_bytes,
@@ -207,19 +206,13 @@ def import_script(program: Path | None, code: Path) -> ModuleType | None:
     return importlib.import_module(program.stem)
 
 
-def load_app(framework: str) -> flask.Flask:
-    """The application; a script or a model that fails to load makes every answer a 500 that says why."""
+def load(framework: str) -> Transformations:
+    """The script, or the framework's own handlers, with the model."""
     folder, code = model_folder(), code_folder()
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != IMAGES.resolve()]  # names like modules'
-    try:
-        script = import_script(find_script(code), code)
-        handlers = Handlers(script, importlib.import_module(f"{framework}_handlers"))
-        model = handlers.load(folder)
-    except (Exception, SystemExit) as error:
-        traceback.print_exc()
-        message = f"the model could not be loaded: {type(error).__name__}: {error}"
-        return application(ping=lambda: text_answer(500, message), invoke=lambda _environ: text_answer(500, message))
-    return application(ping=lambda: Answer(200, [], b""), invoke=Transformations(handlers, model, folder))
+    script = import_script(find_script(code), code)
+    handlers = Handlers(script, importlib.import_module(f"{framework}_handlers"))
+    return Transformations(handlers, handlers.load(folder), folder)
 
 
 def main(framework: str) -> NoReturn:
@@ -233,4 +226,4 @@ def main(framework: str) -> NoReturn:
         sys.exit(f"ClientError: {error}")
     if modules:
         sys.path.insert(0, str(modules))
-    serve(partial(load_app, framework))
+    serve(partial(load, framework))

@@ -1,10 +1,8 @@
 """The server of a built-in algorithm: GET /ping and POST /invocations over a loaded model.
 
-`main` is called by `serve` with the name of a Model class ("module:Class"). Flask owns every
-route; in front of its routing stands one WSGI function that answers POST /invocations, because
-routing costs more than most predictions. granian runs it in one-thread worker processes, starts
-a worker again when it dies and finishes the requests in flight on SIGTERM. This module must not
-import what training needs: most of a server's start is imports.
+`main` is called by `serve` with the name of a Model class ("module:Class"). The server is one front, which speaks HTTP
+and answers /ping, and workers, each with the model and one request at a time; `workers` starts them all. This module
+must not import what training needs: most of a server's start is imports.
 """
 
 from __future__ import annotations
@@ -15,30 +13,29 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from toolkit.workers import Invoke
 
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read once, when numpy is imported
     os.environ.setdefault(threads, "1")
 
-import flask  # noqa: E402
 import numpy as np  # noqa: E402
 
 from toolkit.formats import WrongWidth  # noqa: E402
 from toolkit.media import choose, media_type  # noqa: E402
-from toolkit.model import Model, Request, load_model  # noqa: E402
+from toolkit.model import Model, Request  # noqa: E402
 
 DEFAULT_PORT = 8080
 DEFAULT_PAYLOAD_MIB = 25
-STOP_SECONDS = 28  # the platform sends SIGKILL 30 s after SIGTERM
-STATUS_LINES = {int(status): f"{status.value} {status.phrase}" for status in HTTPStatus}
+DEFAULT_ANSWER_SECONDS = 60  # what a request may take on SageMaker
 
 
 class Refusal(Exception):
@@ -128,45 +125,6 @@ class Invocations:
         return rows
 
 
-def create_app(
-    load: Callable[[], Model], *, default_accept: str = "", payload_bytes: int = DEFAULT_PAYLOAD_MIB * 2**20
-) -> flask.Flask:
-    """The application; a model that fails to load makes every answer a 500 that says why."""
-    try:
-        model = load()
-    except Exception as error:
-        traceback.print_exc()
-        message = f"the model could not be loaded: {type(error).__name__}: {error}"
-        return application(ping=lambda: text_answer(500, message), invoke=lambda _environ: text_answer(500, message))
-    invoke = Invocations(model, default_accept=default_accept or model.writes[0], payload_bytes=payload_bytes)
-    return application(ping=lambda: Answer(200, [], b""), invoke=invoke)
-
-
-def application(*, ping: Callable[[], Answer], invoke: Callable[[WSGIEnvironment], Answer]) -> flask.Flask:
-    app = flask.Flask("toolkit", static_folder=None)
-
-    def to_flask(answer: Answer) -> flask.Response:
-        return flask.Response(answer.body, answer.status, answer.headers)
-
-    app.add_url_rule("/ping", "ping", lambda: to_flask(ping()))
-    app.add_url_rule("/invocations", "invocations", lambda: to_flask(invoke(flask.request.environ)), methods=["POST"])
-    app.wsgi_app = _in_front(invoke, app.wsgi_app)  # type: ignore[method-assign,assignment]
-    return app
-
-
-def _in_front(invoke: Callable[[WSGIEnvironment], Answer], behind: WSGIApplication) -> WSGIApplication:
-    """The short cut past Flask's routing; without it the same route gives the same answers."""
-
-    def front(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] != "/invocations" or environ["REQUEST_METHOD"] != "POST":
-            return behind(environ, start_response)
-        answer = invoke(environ)
-        start_response(STATUS_LINES.get(answer.status, f"{answer.status} Unknown"), answer.headers)
-        return [answer.body]
-
-    return front
-
-
 def text_answer(status: int, message: str) -> Answer:
     return Answer(status, [("content-type", "text/plain; charset=utf-8")], message.encode() + b"\n")
 
@@ -179,56 +137,31 @@ def main(target: str) -> NoReturn:
     """
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     importlib.import_module(target.partition(":")[0])
-    serve(partial(_load_app, target))
+    serve(partial(_load, target))
 
 
-def serve(load_app: Callable[[], flask.Flask]) -> NoReturn:
-    """Serve what `load_app` gives, called in each worker, until SIGTERM; then exit 0."""
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    from granian import Granian
-    from granian.constants import HTTPModes, Interfaces
-    from granian.log import LogLevels
+def _load(target: str) -> Invoke:
+    module_name, _, class_name = target.partition(":")
+    model: Model = getattr(importlib.import_module(module_name), class_name)(model_folder())
+    accept = default_accept() or model.writes[0]
+    return Invocations(model, default_accept=accept, payload_bytes=payload_bytes())
+
+
+def serve(load: Callable[[], Invoke]) -> NoReturn:
+    """Serve what `load` gives, called in each worker, until SIGTERM; then exit 0. Exit 1 if it cannot be loaded."""
+    from toolkit.workers import Supervisor
 
     host = os.environ.get("SAGEMAKER_BIND_TO_HOST") or "0.0.0.0"  # noqa: S104 (the gateway is another container)
     port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT") or DEFAULT_PORT)
     _require_free(host, port)
-    os.environ.setdefault("SAGEMAKER_MODEL_SERVER_WORKERS", str(_worker_count()))  # by which they share the memory
-    server = Granian(
-        "app",  # a name for its log; the loader below knows what to load
-        address=host,
-        port=port,
-        interface=Interfaces.WSGI,
-        http=HTTPModes.http1,
-        websockets=False,
-        workers=_worker_count(),
-        blocking_threads=1,
-        respawn_failed_workers=True,
-        workers_kill_timeout=STOP_SECONDS,
-        log_level=LogLevels.warning,
+    supervisor = Supervisor(
+        load,
+        address=(host, port),
+        count=int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or os.cpu_count() or 1),
+        payload_bytes=payload_bytes(),
+        answer_seconds=float(os.environ.get("SAGEMAKER_MODEL_SERVER_TIMEOUT") or DEFAULT_ANSWER_SECONDS),
     )
-    print(f"serving on {host}:{port}", flush=True)
-    try:
-        server.serve(target_loader=partial(_load_worker, os.getpid(), load_app))
-    except SystemExit:
-        # Workers that got the signal too look like crashed ones to granian.
-        if not server.interrupt_signal:
-            raise
-    sys.exit(0)
-
-
-def _load_worker(server_pid: int, load_app: Callable[[], flask.Flask], _name: str) -> WSGIApplication:
-    """A worker's application; runs in the worker."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until granian's own handler, a stop ends it at once
-    _die_with_parent(server_pid)
-    return load_app().wsgi_app
-
-
-def _load_app(target: str) -> flask.Flask:
-    module_name, _, class_name = target.partition(":")
-    model_class: type[Model] = getattr(importlib.import_module(module_name), class_name)
-    return create_app(
-        lambda: load_model(model_class, model_folder()), default_accept=default_accept(), payload_bytes=payload_bytes()
-    )
+    sys.exit(supervisor.run())
 
 
 def model_folder() -> Path:
@@ -246,12 +179,8 @@ def payload_bytes() -> int:
     return int(os.environ.get("SAGEMAKER_MAX_PAYLOAD_IN_MB") or DEFAULT_PAYLOAD_MIB) * 2**20
 
 
-def _worker_count() -> int:
-    return int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or os.cpu_count() or 1)
-
-
 def _require_free(host: str, port: int) -> None:
-    """Exit if the port is taken: granian shares ports, and would split the traffic with the other server."""
+    """Exit if the port is taken, before a model is loaded in vain."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -259,15 +188,3 @@ def _require_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             sys.exit(f"cannot serve on {host}:{port}: {error.strerror}")
-
-
-def _die_with_parent(parent_pid: int) -> None:
-    """Have Linux stop this worker when the server is killed; an orphan would keep the port and answer on."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-    if os.getppid() != parent_pid:
-        os._exit(0)

@@ -13,6 +13,7 @@ from typing import Any
 
 from toolkit import mlflow_model
 from toolkit.archives import contents, first_file
+from toolkit.errors import ClientError
 from toolkit.lean_xgboost import xgboost
 
 FILE_NAME = "xgboost-model"
@@ -23,7 +24,7 @@ PICKLE = b"\x80"
 
 
 def load_booster(folder: Path) -> xgboost.Booster:
-    """Raises FileNotFoundError or ValueError, with what is there and what would do."""
+    """Raises ClientError, with what is there and what would do."""
     path = _path(folder)
     content = path.read_bytes()
     try:
@@ -32,7 +33,7 @@ def load_booster(folder: Path) -> xgboost.Booster:
             booster.load_model(bytearray(content))
     except Exception as error:
         reason = re.sub(r"^\[[\d:]+\] \S+: ", "", str(error).partition("\n")[0])
-        raise ValueError(
+        raise ClientError(
             f"{path.name} is no model that XGBoost {xgboost.__version__} reads ({reason}); "
             "if an older XGBoost wrote it, load it there and save it as JSON or UBJSON"
         ) from error
@@ -46,7 +47,7 @@ def _path(folder: Path) -> Path:
     if (folder / FILE_NAME).is_file():
         return folder / FILE_NAME
     if (path := first_file(folder)) is None:
-        raise FileNotFoundError(f"{FILE_NAME} is missing at the archive's root: {contents(folder)}")
+        raise ClientError(f"{FILE_NAME} is missing at the archive's root: {contents(folder)}")
     return path
 
 

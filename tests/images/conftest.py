@@ -57,6 +57,13 @@ class Tree:
         printed, _ = process.communicate(timeout=DEADLINE_SECONDS)
         return process.returncode, printed
 
+    def end_of_serve(self, **env: str) -> tuple[int, str]:
+        """Exit code and last line of a server that ends by itself."""
+        address = {"SAGEMAKER_BIND_TO_HOST": "127.0.0.1", "SAGEMAKER_BIND_TO_PORT": str(free_port())}
+        with self.start("serve", **({"SAGEMAKER_MODEL_SERVER_WORKERS": "1"} | address | env)) as process:
+            printed, _ = process.communicate(timeout=DEADLINE_SECONDS)
+        return process.returncode, printed.splitlines()[-1]
+
     @property
     def failure(self) -> str:
         path = self.base / "output/failure"

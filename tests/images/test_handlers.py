@@ -191,15 +191,11 @@ def transform_fn(model, data, content_type, accept):
         ({"inference.py": ""}, "infer.py", "there is no infer.py in the model's code/, which holds inference.py"),
     ],
 )
-def test_a_model_that_cannot_be_loaded_says_why(
-    make_tree: Any, serve: Any, files: Mapping[str, str], program: str, message: str
+def test_a_model_that_cannot_be_loaded_ends_the_server_with_the_reason(
+    make_tree: Any, files: Mapping[str, str], program: str, message: str
 ) -> None:
-    tree = with_code(make_tree("sklearn"), files)
-    with serve(tree, SAGEMAKER_PROGRAM=program) as server:
-        ping = server.wait_until_it_answers()
-        assert ping.status == 500
-        assert message in ping.text
-        assert message in server.invoke("1", "text/csv").text
+    code, last = with_code(make_tree("sklearn"), files).end_of_serve(SAGEMAKER_PROGRAM=program)
+    assert (code, message in last) == (1, True), last
 
 
 def test_a_training_script_without_handlers_is_not_run_again(make_tree: Any, serve: Any) -> None:
@@ -280,11 +276,9 @@ def test_a_script_may_be_in_any_encoding_that_it_names(make_tree: Any, serve: An
         assert server.invoke("1", "text/csv").json == "größe"
 
 
-def test_a_script_that_exits_while_it_is_imported_says_so(make_tree: Any, serve: Any) -> None:
+def test_a_script_that_exits_while_it_is_imported_says_so(make_tree: Any) -> None:
     tree = with_code(make_tree("sklearn"), {"inference.py": "import sys\nsys.exit('no licence')\n"})
-    with serve(tree) as server:
-        ping = server.wait_until_it_answers()
-        assert (ping.status, "SystemExit: no licence" in ping.text) == (500, True)
+    assert tree.end_of_serve() == (1, "the model could not be loaded: SystemExit: no licence")
 
 
 def test_a_script_is_not_shadowed_by_our_folders(make_tree: Any, serve: Any) -> None:

@@ -169,14 +169,6 @@ def test_custom_attributes_reach_the_algorithm_and_come_back(served: Any) -> Non
 # Serving: life
 
 
-def test_model_that_does_not_load_is_unhealthy_and_says_why(program: Any, make_tree: Any, serve: Any) -> None:
-    with serve(make_tree(program)) as server:
-        ping = server.wait_until_it_answers()
-        assert (ping.status, "FileNotFoundError" in ping.text) == (500, True)
-        assert server.invoke("1,2", "text/csv").status == 500
-        assert server.stop() == 0
-
-
 def test_start_takes_no_second_and_a_stop_finishes_what_is_in_flight(program: Any, make_tree: Any, serve: Any) -> None:
     tree = make_tree(program)
     tree.model.mkdir()
@@ -199,20 +191,6 @@ def cpu_seconds(pid: int) -> float:
     of_process = [int(ticks) for ticks in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]]
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return sum(of_process) / os.sysconf("SC_CLK_TCK") + sum(cpu_seconds(int(child)) for child in children)
-
-
-def test_crashed_worker_is_replaced(program: Any, make_tree: Any, serve: Any) -> None:
-    tree = make_tree(program)
-    tree.model.mkdir()
-    (tree.model / "weights").write_text("1")
-    with serve(tree) as server:
-        server.wait_until_it_answers()
-        first = server.invoke("1,2", **{ATTRIBUTES: "pid"}).headers[ATTRIBUTES.lower()]
-        with pytest.raises(OSError, match=r".*"):
-            server.invoke("1,2", **{ATTRIBUTES: "crash"})
-        assert server.wait_until_it_answers().status == 200
-        assert server.invoke("1,2", **{ATTRIBUTES: "pid"}).headers[ATTRIBUTES.lower()] != first
-        assert server.stop() == 0
 
 
 def test_workers_do_not_outlive_a_killed_server(program: Any, make_tree: Any, serve: Any) -> None:

@@ -28,7 +28,6 @@ MODULES = (
     "fasttext",
     "pyarrow",
     "flask",
-    "granian",
     "orjson",
     "envoy",
 )

@@ -1,0 +1,315 @@
+"""HTTP/1.1 as the front of a server speaks it: `Connection` reads one request after the other, each whole.
+
+A request is handed on when its last byte is here, so a client that sends slowly keeps nobody but itself waiting. What
+bodies hold together is bounded by `Room`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Protocol, cast
+
+HEAD_BYTES = 2**16
+SMALL_BYTES = 2**16  # a body up to this needs no room of its own
+REQUEST_SECONDS = 120.0  # from a request's first byte to its last
+DISCARDED_BODIES = 16  # of the longest length allowed: so much of one too long is read, to be answered in words
+STATUS_LINES = {int(status): f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
+OF_THE_CONNECTION = ("connection", "content-length", "date", "keep-alive", "server", "transfer-encoding")
+
+
+class BadRequest(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Room:
+    """What the bodies of requests may hold together. One that does not fit waits, unread, until others are answered."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.held_bytes = 0
+        self._waiting: deque[Connection] = deque()
+
+    def take(self, connection: Connection, size: int) -> bool:
+        """Whether there is room now; if not, the connection is told when there is."""
+        if self.held_bytes and self.held_bytes + size > self.limit_bytes:
+            self._waiting.append(connection)
+            return False
+        self.held_bytes += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        self.held_bytes -= size
+        for _ in range(len(self._waiting)):
+            connection = self._waiting.popleft()
+            if not connection.is_lost and not connection.has_got_room():
+                return
+
+
+class Server(Protocol):
+    """What a connection needs to know of its server."""
+
+    payload_bytes: int
+    room: Room
+    connections: set[Connection]
+    is_stopping: bool
+
+    def take(self, connection: Connection) -> None:
+        """A request is here: `method`, `path`, `headers` and `body`. Ends with the connection's `answer`."""
+
+    def lost(self, connection: Connection) -> None:
+        """The client has gone, with or without its answer."""
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, server: Server) -> None:
+        self.method = self.path = ""
+        self.headers: dict[str, str] = {}
+        self.body = b""
+        self.is_lost = False
+        self.is_busy = False  # with a request that waits for its answer
+        self.is_running = False  # and a worker is at it
+        self._server = server
+        self._buffer = bytearray()
+        self._reads_head = True
+        self._keeps_alive = True
+        self._has_ended = False  # the client sends no more
+        self._reserved = 0
+        self._has_room = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- of asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._server.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self.is_busy:
+            self._advance()
+        elif len(self._buffer) > HEAD_BYTES:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self._has_ended = True
+        return self.is_running  # half closed: what a worker is at is still answered, if anybody listens
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.is_lost = True
+        self._stop_timer()
+        self._leave_room()
+        self._server.connections.discard(self)
+        self._server.lost(self)
+
+    # -- a request
+
+    def _advance(self) -> None:
+        try:
+            if self._reads_head and not self._read_head():
+                return
+            if self._has_room and self._read_body():
+                self._stop_timer()
+                self.is_busy = True
+                self._server.take(self)
+        except BadRequest as error:
+            self._keeps_alive = False
+            self.is_busy = True
+            self.answer(error.status, [("content-type", "text/plain; charset=utf-8")], f"{error}\n".encode())
+
+    def _read_head(self) -> bool:
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0 and len(self._buffer) <= HEAD_BYTES:
+            self._start_timer()
+            return False
+        if not 0 <= end <= HEAD_BYTES:
+            raise BadRequest(431, f"the request's headers are longer than {HEAD_BYTES} bytes")
+        self.method, self.path, version, self.headers = parse_head(bytes(self._buffer[:end]))
+        del self._buffer[: end + 4]
+        self._length = length_of(self.headers)
+        asked = self.headers.get("connection", "").lower()
+        self._keeps_alive = asked != "close" if version == "HTTP/1.1" else asked == "keep-alive"
+        self._reads_head = False
+        self._chunks = bytearray()
+        self._seen = 0
+        self._take_room()
+        if self.headers.get("expect", "").lower() == "100-continue" and not self._buffer:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return True
+
+    def _take_room(self) -> None:
+        limit = self._server.payload_bytes
+        size = limit if self._length is None else min(self._length, limit)
+        self._has_room = size <= SMALL_BYTES or self._server.room.take(self, size)
+        if not self._has_room:
+            self._transport.pause_reading()
+        elif size > SMALL_BYTES:
+            self._reserved = size
+
+    def has_got_room(self) -> bool:
+        """Go on with the body if there is room for it by now."""
+        self._take_room()
+        if self._has_room:
+            self._transport.resume_reading()
+            asyncio.get_running_loop().call_soon(self._go_on)
+        return self._has_room
+
+    def _go_on(self) -> None:
+        if self.is_busy or self.is_lost:
+            return
+        if self._buffer:
+            self._advance()
+        if self._has_ended and not self.is_busy:
+            self._transport.close()
+
+    def _read_body(self) -> bool:
+        whole = self._read_chunks() if self._length is None else self._read_length(self._length)
+        if not whole:
+            self._start_timer()
+            return False
+        self._reads_head = True
+        if self._seen > self._server.payload_bytes:
+            limit = self._server.payload_bytes
+            raise BadRequest(413, f"the body is larger than {limit} bytes (SAGEMAKER_MAX_PAYLOAD_IN_MB)")
+        return True
+
+    def _read_length(self, length: int) -> bool:
+        if length > self._server.payload_bytes:
+            self._discard(len(self._buffer))
+            return self._seen >= min(length, DISCARDED_BODIES * self._server.payload_bytes)
+        if len(self._buffer) < length:
+            return False
+        self.body = bytes(self._buffer[:length])
+        del self._buffer[:length]
+        return True
+
+    def _read_chunks(self) -> bool:
+        while (end := self._buffer.find(b"\r\n", 0, 1024)) >= 0:
+            size = chunk_size(self._buffer[:end])
+            if size == 0:
+                return self._read_trailer(end)
+            if len(self._buffer) < end + 2 + size + 2:
+                break
+            if self._seen + size > self._server.payload_bytes:
+                self._chunks.clear()
+                self._discard(end + 2 + size + 2)
+                if self._seen > DISCARDED_BODIES * self._server.payload_bytes:
+                    return True
+                continue
+            self._seen += size
+            self._chunks += self._buffer[end + 2 : end + 2 + size]
+            del self._buffer[: end + 2 + size + 2]
+        if end < 0 and len(self._buffer) >= 1024:
+            raise BadRequest(400, "the size of a chunk is not a number")
+        return False
+
+    def _read_trailer(self, end: int) -> bool:
+        last = self._buffer.find(b"\r\n\r\n", end)
+        if last < 0:
+            if len(self._buffer) > HEAD_BYTES:
+                raise BadRequest(431, f"the request's trailer is longer than {HEAD_BYTES} bytes")
+            return False
+        del self._buffer[: last + 4]
+        self.body = bytes(self._chunks)
+        self._chunks.clear()
+        return True
+
+    def _discard(self, size: int) -> None:
+        self._seen += size
+        del self._buffer[:size]
+
+    # -- its answer
+
+    def answer(self, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
+        self.body = b""
+        self.is_running = False
+        self._leave_room()
+        if self.is_lost:
+            return
+        keeps_alive = self._keeps_alive and not self._server.is_stopping
+        lines = [STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown"]
+        lines += [f"{name}: {one_line(value)}" for name, value in headers if name.lower() not in OF_THE_CONNECTION]
+        has_body = status >= 200 and status not in (204, 304)
+        if has_body:
+            lines.append(f"content-length: {len(body)}")
+        if not keeps_alive:
+            lines.append("connection: close")
+        head = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
+        if not has_body or self.method == "HEAD":
+            self._transport.write(head)
+        elif len(body) <= SMALL_BYTES:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
+        if not keeps_alive:
+            self._transport.close()
+            return
+        self.is_busy = self._has_room = False
+        self._reads_head = True
+        if self._buffer or self._has_ended:
+            self._transport.resume_reading()
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def close_if_idle(self) -> None:
+        if not self.is_busy and self._reads_head:
+            self._transport.close()
+
+    def _leave_room(self) -> None:
+        size, self._reserved = self._reserved, 0
+        if size:
+            self._server.room.give_back(size)
+
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(REQUEST_SECONDS, self._transport.abort)
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+
+def one_line(value: str) -> str:
+    return value.replace("\r", " ").replace("\n", " ") if "\n" in value or "\r" in value else value
+
+
+def parse_head(head: bytes) -> tuple[str, str, str, dict[str, str]]:
+    """Method, path, version, and headers by name in small letters; several of a name are joined by commas."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    parts = first.split(" ")
+    if len(parts) != 3 or parts[2] not in ("HTTP/1.1", "HTTP/1.0"):
+        raise BadRequest(400, "the first line is not one of an HTTP/1.1 request")
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name or name != name.strip() or "\n" in line or "\0" in line:
+            raise BadRequest(400, "a header is not as HTTP/1.1 has it")
+        name, value = name.lower(), value.strip(" \t")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return parts[0], parts[1].partition("?")[0], parts[2], headers
+
+
+def length_of(headers: dict[str, str]) -> int | None:
+    """Bytes of the body; None if it comes in chunks."""
+    encoding, length = headers.get("transfer-encoding"), headers.get("content-length")
+    if encoding is not None:
+        if length is not None or encoding.lower() != "chunked":
+            raise BadRequest(400 if length is not None else 501, "the body's length is not as HTTP/1.1 has it")
+        return None
+    if length is None:
+        return 0
+    if not (length.isascii() and length.isdigit() and len(length) < 16):
+        raise BadRequest(400, "Content-Length is not a number")
+    return int(length)
+
+
+def chunk_size(line: bytes | bytearray) -> int:
+    digits = bytes(line).partition(b";")[0].strip()
+    if not 0 < len(digits) <= 12 or digits.strip(b"0123456789abcdefABCDEF"):
+        raise BadRequest(400, "the size of a chunk is not a number")
+    return int(digits, 16)
