@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,7 +34,7 @@ from sagespec.inputs.pipes import (
     shares_of,
     volume_of,
 )
-from sagespec.inputs.views import empty_view, sweep
+from sagespec.inputs.views import empty_view, sweep, witness
 from sagespec.plan import RunJob
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.desired import DesiredChannel, DesiredJob
@@ -204,9 +203,8 @@ class Inputs:
         if folder == contents.root:
             how = self.runtime.mounts(folder, contents.entries[0].key)
         else:
-            with tempfile.NamedTemporaryFile(dir=self.views, prefix=".probe-") as probe:
-                Path(probe.name).chmod(0o644)
-                how = self.runtime.mounts(self.views, Path(probe.name).name)
+            with witness(self.views) as name:
+                how = self.runtime.mounts(self.views, name)
         return how == "read-only" or (how == "links" and channel.input_mode == "fastfile")
 
 

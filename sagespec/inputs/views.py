@@ -8,6 +8,8 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -16,6 +18,17 @@ from sagespec.errors import disk_problems
 from sagespec.private import make_folder
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.labels import container_name
+
+WITNESS_SECONDS = 600.0  # longer than any engine takes to look at one
+_WITNESS = ".probe-"
+
+
+@contextmanager
+def witness(views: Path) -> Iterator[str]:
+    """The name of a file in `views`, by which we test whether the engine can see the folder."""
+    with tempfile.NamedTemporaryFile(dir=views, prefix=_WITNESS) as file:
+        Path(file.name).chmod(0o644)
+        yield Path(file.name).name
 
 
 @contextmanager
@@ -30,7 +43,12 @@ def empty_view(view: Path) -> Iterator[Path]:
 
 
 def sweep(views: Path, runtime: Runtime, project_name: str) -> None:
-    """Remove the views of jobs without containers; those of a job that is being started are locked."""
+    """Remove the views of jobs without containers; those of a job that is being started are locked. And witnesses of
+    killed processes."""
+    for left in views.glob(f"{_WITNESS}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > WITNESS_SECONDS:
+                left.unlink()
     for view in views.glob(f"sagespec_{project_name}_*"):
         with suppress(FileNotFoundError, NotADirectoryError, BlockingIOError), _lock_of(view, fcntl.LOCK_NB):
             whole = ((container.address.whole, container.hash) for container in runtime.containers())
