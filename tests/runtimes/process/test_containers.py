@@ -11,6 +11,7 @@ import pytest
 
 from sagespec.runtimes.process.runtime import ProcessRuntime
 from sagespec.runtimes.process.shim_record import record_line
+from sagespec.state.observed import ContainerState, Exit
 from tests.runtimes.process.probe import (
     a_launch,
     ended,
@@ -78,6 +79,17 @@ def test_what_a_newer_release_created_is_still_found(runtime: ProcessRuntime, tm
     fields = json.loads(record.read_text())
     record.write_text(json.dumps({**fields, "new": 1, "launch": {**fields["launch"], "newer": 2}}))
     assert [c.name for c in runtime.containers()] == ["job"]
+
+
+def test_what_the_supervisor_of_an_earlier_release_wrote_is_understood(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    runtime.create([a_launch()])
+    record = tmp_path / "run" / "job" / "process"
+    for code, exit_code in (("3", 3), ("-", 137)):
+        record.write_text(f"{1:>10} {1700000000.0:>17.6f} {code:>4}\n")
+        container = runtime.inspect("job")
+        assert container
+        assert (container.state, container.exit_code, container.restarts) == (ContainerState.EXITED, exit_code, 0)
+        assert container.last_exit == Exit(exit_code)
 
 
 def test_listing_a_thousand_containers_is_cheap(runtime: ProcessRuntime, tmp_path: Path) -> None:
