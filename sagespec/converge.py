@@ -237,6 +237,11 @@ class Run:
         )
         self._presence.say(doing, self.around.open_world().leases)
 
+    def forget_told(self) -> None:
+        """Of a run without an end: what it did and said is told, and what it does now is told anew."""
+        self.outcomes.clear()
+        self._announced &= {task.action.id for task in self.tasks.all}
+
     def leave(self) -> None:
         """Let go of everything: jobs run on without us, and the rest is begun anew by the next run."""
         for task in self.tasks.all:
@@ -275,6 +280,9 @@ def converge(run: Run) -> Converged:
                 break
             run.tell()
             _wait(run)
+    except WorldError:
+        if not run.caller.cancelled.is_set():  # else it was about to make a pass that is not wanted any more
+            raise
     finally:
         run.leave()
     return run.result()

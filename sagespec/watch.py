@@ -59,6 +59,7 @@ def _settle(run: Run, cause: str, *, after_failure: bool) -> bool:
     """Make passes until nothing is due; False when one could not be made. Wrong specs and errors of the world or disk
     are reported, not raised."""
     report, ended = run.caller.report, list[Outcome]()
+    run.forget_told()
     try:
         for _ in range(MOST_REPEATS):
             if run.caller.cancelled.is_set() or not run.is_due():
@@ -68,9 +69,9 @@ def _settle(run: Run, cause: str, *, after_failure: bool) -> bool:
         if not run.caller.cancelled.is_set():
             report(Event(EventKind.FAILED, text=str(error), action="watch", at=datetime.now(UTC)))
         return False
-    failures = [outcome for outcome in ended if outcome.result is Result.FAILED]
-    if failures or ((ended or after_failure) and not run.tasks.all):
-        text = f"{len(failures)} failed" if failures else "everything is up to date"
+    failed, refused = sum(outcome.result is Result.FAILED for outcome in ended), len(run.plan.refused)
+    if failed or ((ended or after_failure) and not run.tasks.all):
+        text = f"{failed} failed" if failed else f"{refused} refused" if refused else "everything is up to date"
         report(Event(EventKind.SETTLED, text=f"{text} (woken by {cause})", at=datetime.now(UTC)))
     return True
 
