@@ -165,9 +165,12 @@ class Run:
 
     def _unasked(self, todo: Plan, desired: Desired) -> list[Task]:
         """The tasks that the plan does not ask for, without those of jobs on their last steps: in the store already."""
+        elsewhere = {running.about for running in todo.running}
 
         def is_ending(task: Task) -> bool:
-            return isinstance(task.action, RunJob) and not task.has_ended and task.action.job in desired.jobs
+            if not isinstance(task.action, RunJob) or task.has_ended:
+                return False
+            return task.action.job in desired.jobs and task.action.about not in elsewhere
 
         return [task for task in self.tasks.unasked(todo) if not is_ending(task)]
 
@@ -182,7 +185,9 @@ class Run:
                 outcomes += skipped_after(outcomes[-1], self._last_carried_out)
             else:
                 task.let_go()
-                outcomes.append(given_up(task.action, "a newer spec is there", since=task.begun))
+                is_elsewhere = task.action.about in {running.about for running in todo.running}
+                reason = "another run follows it" if is_elsewhere else "a newer spec is there"
+                outcomes.append(given_up(task.action, reason, since=task.begun))
         self.tasks.sweep()  # one that had ended already wakes nobody
         for outcome in outcomes:
             self.caller.report(event_of(outcome))

@@ -24,7 +24,7 @@ from sagespec.records.leases import AtWork
 from sagespec.records.lock import project_lock
 from sagespec.state.desired import Desired
 from sagespec.state.observed import ContainerState, Observed
-from tests.fakes import FakeEngine, FakeRuntime, FakeStore, Faults, Killed, SteppedClock
+from tests.fakes import FakeEngine, FakeRuntime, FakeStore, Faults, Killed, ProcessClock, SteppedClock
 from tests.fakes.specs import PROJECT
 from tests.fakes.world import world_on
 from tests.place import Place
@@ -51,7 +51,8 @@ class Process:
     ) -> None:
         self.place, self.name, self.documents = place, name, documents
         self.faults = faults or Faults()
-        self.clock = place.engine.clock
+        self.time = time_of(place)
+        self.clock = ProcessClock(self.time)
         self.events: list[Event] = []
         self.cancelled = threading.Event()
         self.scratch = place.folder / "scratch" / name
@@ -64,6 +65,7 @@ class Process:
             patience=place.patience,
             command=name,
             scratch=self.scratch,
+            wait=self.clock.sleep,
         )
         self.run = Run(
             Surroundings(self._look, lambda: self.world, self._lock),
@@ -97,7 +99,7 @@ class Process:
                 if not self.is_alive or not self.run.is_due():
                     break
                 ended += self.run.make_pass()
-                self._rest()
+                self.time.rest()
             else:
                 raise AssertionError(f"{self.name} does not settle: {self.run.plan.text()}")
             if self.is_alive:
@@ -106,20 +108,21 @@ class Process:
             self.errors.append(error)
         except Killed:
             pass
-        self._rest()
+        self.time.rest()
         if not self.is_alive:
             self.kill()
         return ended
-
-    def _rest(self) -> None:
-        if isinstance(self.clock, SteppedClock):
-            self.clock.rest()
 
     def kill(self, *, elsewhere: bool = False) -> None:
         """elsewhere: on another machine, so that its leases alone tell."""
         self.faults.kill()
         if not elsewhere:
             self.place.bury(self.name)
+
+    def resume(self) -> None:
+        """After `clock.is_suspended`: all that has slept too long wakes up at once."""
+        self.clock.is_suspended = False
+        self.time.rest()
 
     def leave(self) -> None:
         if self.is_alive:
@@ -142,10 +145,14 @@ def stepped_place(place: Place, *, at_least_seconds: float = 1.0) -> SteppedCloc
     return clock
 
 
+def time_of(place: Place) -> SteppedClock:
+    assert isinstance(place.engine.clock, SteppedClock)
+    return place.engine.clock
+
+
 def finish(place: Place, processes: list[Process], documents: Documents, *, within_seconds: float = 1000) -> Process:
     """Let a further process bring everything to its end, the others going on; all have left then."""
-    clock = place.engine.clock
-    assert isinstance(clock, SteppedClock)
+    clock = time_of(place)
     last = Process(place, f"last-{len(list((place.folder / 'scratch').iterdir()))}", documents)
     waited = 0.0
     while True:

@@ -12,8 +12,10 @@ from sagespec.errors import WorldError
 from sagespec.events import Caller, EventKind, Result
 from sagespec.reconcile.options import Options
 from sagespec.records.leases import AtWork
+from sagespec.runtimes.protocol import Tell
 from sagespec.state.desired import Desired
 from sagespec.state.observed import Observed
+from sagespec.state.programs import Program
 from tests.fakes import SERVES, TRAINS, Behaviour, SteppedClock
 from tests.place import Place, manifest_of
 from tests.processes import Process, stepped_place
@@ -207,14 +209,21 @@ def test_an_instance_that_was_lost_after_it_was_found_healthy_is_waited_for_agai
 
 
 def test_what_was_fetched_for_an_instance_that_nobody_wants_any_more_is_removed(
-    place: Place, clock: SteppedClock
+    place: Place, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained(place, clock, 1)
     process = Process(place, "watch", [place.job(1), endpoint(place)])
+    at_once = process.world.runtime.prepare
+
+    def slowly(program: Program, progress: Tell) -> str:
+        process.clock.sleep(30)
+        return at_once(program, progress)
+
+    monkeypatch.setattr(process.world.runtime, "prepare", slowly)
     while "start-instance" not in verbs(process):
-        assert process.run.is_due()
-        process.run.make_pass()
-        clock.rest()
+        clock.advance(31)
+        process.step()
+    clock.advance(31)
     assert list(process.scratch.iterdir()) != []
     process.documents[:] = [place.job(1)]
     process.step()

@@ -25,7 +25,8 @@ from sagespec.plan import (
     StartGateway,
     StartInstance,
 )
-from sagespec.records.lease import Lease
+from sagespec.records.lease import Lease, LeaseLost
+from sagespec.records.leases import FollowedElsewhere
 from sagespec.run.run import run_job
 from sagespec.serve.health import admit, await_healthy, container_addresses, judge_health
 from sagespec.serve.leave import drain_instance, remove_instance
@@ -102,7 +103,10 @@ def carry_out(action: Action, world: World, caller: Caller) -> None:
 def _train(action: RunJob, world: World, lease: Lease, caller: Caller) -> None:
     with lease:
         guarded = Caller(caller.report, caller.cancelled, lease.check_now)
-        run_job(world.jobs, action.job, guarded)
+        try:
+            run_job(world.jobs, action.job, guarded)
+        except LeaseLost as lost:  # the job goes on: that is no failure of it
+            raise FollowedElsewhere(lost.problems[0].what) from lost
 
 
 def _remove_container(action: RemoveContainer, world: World) -> None:

@@ -9,7 +9,7 @@ gateway.py    the real routing table, without Envoy
 specs.py      specs as plain values -> Desired
 """
 
-from tests.fakes.clock import START, SettableClock, SteppedClock
+from tests.fakes.clock import START, ProcessClock, SettableClock, SteppedClock
 from tests.fakes.engine import FEEDS, SERVES, TRAINS, Behaviour, FakeEngine
 from tests.fakes.faults import Faults, Killed
 from tests.fakes.gateway import FakeGateway
@@ -28,6 +28,7 @@ __all__ = [
     "FakeStore",
     "Faults",
     "Killed",
+    "ProcessClock",
     "SettableClock",
     "SteppedClock",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -35,7 +36,7 @@ class SteppedClock:
 
     def __init__(self, now: datetime = START, at_least: timedelta = timedelta(0)) -> None:
         self._now, self._at_least = now, at_least
-        self._asleep: dict[threading.Thread, datetime] = {}  # until when
+        self._asleep: dict[threading.Thread, Callable[[], bool]] = {}  # each with whether it is to wake up
         self._moved = threading.Condition()
         self._strangers = set(threading.enumerate())  # other tests may have left threads of theirs
 
@@ -45,12 +46,19 @@ class SteppedClock:
     def monotonic(self) -> float:
         return self._now.timestamp()
 
-    def sleep(self, seconds: float, cancelled: threading.Event | None = None) -> bool:
+    def sleep(
+        self, seconds: float, cancelled: threading.Event | None = None, process: ProcessClock | None = None
+    ) -> bool:
         with self._moved:
             until = self._now + max(timedelta(seconds=seconds), self._at_least)
-            self._asleep[threading.current_thread()] = until
+
+            def is_over() -> bool:
+                is_cancelled = cancelled is not None and cancelled.is_set()
+                return (is_cancelled or self._now >= until) and not (process and process.is_suspended)
+
+            self._asleep[threading.current_thread()] = is_over
             self._moved.notify_all()
-            while self._now < until and not (cancelled and cancelled.is_set()):
+            while not is_over():
                 self._moved.wait(0.01)
             del self._asleep[threading.current_thread()]
         return cancelled is not None and cancelled.is_set()
@@ -77,4 +85,22 @@ class SteppedClock:
 
     def _busy(self) -> list[threading.Thread]:
         tasks = {t for t in threading.enumerate() if t.name.startswith("task ")} - self._strangers
-        return [t for t in tasks | self._asleep.keys() if t.is_alive() and self._asleep.get(t, self._now) <= self._now]
+        awake = {t for t, is_over in self._asleep.items() if is_over()} | (tasks - self._asleep.keys())
+        return [thread for thread in awake if thread.is_alive()]
+
+
+class ProcessClock:
+    """A `SteppedClock` as one process has it, which may be suspended: nothing of it wakes up until it is no more."""
+
+    def __init__(self, clock: SteppedClock) -> None:
+        self.is_suspended = False
+        self._clock = clock
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def sleep(self, seconds: float, cancelled: threading.Event | None = None) -> bool:
+        return self._clock.sleep(seconds, cancelled, self)

@@ -27,7 +27,7 @@ from sagespec.observe import observe
 from sagespec.plan import Action, Plan, StartInstance
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
-from sagespec.records.lease import wait_for
+from sagespec.records.lease import Wait, wait_for
 from sagespec.records.leases import Leases
 from sagespec.records.records import Records
 from sagespec.run.jobs import Jobs
@@ -38,7 +38,7 @@ from sagespec.state.launches import Launch
 from sagespec.state.manifest import Manifest
 from sagespec.state.observed import Capacity, Container, Observed, Route
 from sagespec.world import World
-from tests.fakes.clock import START, SettableClock, SteppedClock
+from tests.fakes.clock import START, SettableClock
 from tests.fakes.engine import SERVES, Behaviour, FakeContainer, FakeEngine
 from tests.fakes.gateway import FakeGateway
 from tests.fakes.runtime import FakeRuntime
@@ -82,15 +82,15 @@ def world_on(
     patience: Patience = IMPATIENT,
     command: str = "apply",
     scratch: Path | None = None,
+    wait: Wait = wait_for,
 ) -> World:
     """What actions act on, as a new sagespec opens it. folder: of the project. scratch: for temporary files; default:
-    the same."""
+    the same. wait: between two renewals of a lease."""
     records = Records(store, PROJECT)
     inputs = LocalInputs(runtime, folder, Cache(folder / "cache", 2**30), folder / "views")
     clock = clock or RealClock()
     scratch = scratch or folder
     jobs = Jobs(runtime, records, inputs, {}, folder, scratch, patience=patience, clock=clock)
-    wait = clock.sleep if isinstance(clock, SteppedClock) else wait_for
     leases = Leases(store, PROJECT, command=command, root=str(folder), clock=clock.now, wait=wait)
     return World(runtime, FakeGateway(runtime, PROJECT), records, leases, jobs, folder, scratch, clock=clock)
 
