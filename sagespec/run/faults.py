@@ -111,11 +111,13 @@ def _platforms_fault(end: HostEnd) -> str:
 
 def _failure(end: HostEnd) -> Fault:
     """What SageMaker calls the FailureReason: the first 1,024 characters of output/failure, or the exit code with
-    the last lines."""
-    if text := end.failure.strip()[:FAILURE_REASON_LENGTH]:
+    the last lines; and what the engine knows, since a program that ran out of memory seldom does."""
+    note = f" ({end.container.note})" if end.container and end.container.note else ""
+    if text := end.failure.strip():
+        room = FAILURE_REASON_LENGTH - len(note)
+        text = (text if len(text) <= room else text[: room - 1] + "…") + note
         fault = Fault.read(text)
         return fault if fault and not fault.kind.is_stop else Fault(FaultKind.ALGORITHM, text)
-    note = f" ({end.container.note})" if end.container and end.container.note else ""
     reason = f"{end.host} exited with code {end.exit_code}{note}"
     said = "\n".join(end.last_lines)
     return Fault(FaultKind.ALGORITHM, f"{reason}; its last lines:\n{said}" if said else reason)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from sagespec.errors import Cancelled, WorldError
 from sagespec.plan import AwaitHealthy
 from sagespec.runtimes.protocol import Runtime
-from sagespec.state.observed import ContainerState, Probe, Target
+from sagespec.state.observed import Container, ContainerState, Probe, Target
 from sagespec.state.revision import Revision, RevisionStatus
 from sagespec.world import World
 
@@ -81,14 +81,22 @@ def _why_given_up(action: AwaitHealthy, world: World, restarts_before: Mapping[s
             raise Cancelled(f"container {name} was removed before it was healthy; looking again")
         crashes = container.restarts - restarts_before.get(name, 0)  # it may have had some in a long life
         if container.state is ContainerState.EXITED or crashes >= CRASHES_ALLOWED:
-            code = "" if container.exit_code is None else f" with code {container.exit_code}"
-            return f"{container.address} exited{code} before it was healthy{_last_lines(name, world.runtime)}"
+            how = _how_it_exited(container)
+            return f"{container.address} exited{how} before it was healthy{_last_lines(name, world.runtime)}"
     if seconds < action.within_seconds:
         return ""
     probes = _probes(action, world)
     name = next((n for n in action.containers if n not in probes or not probes[n].healthy), action.containers[0])
     last_lines = _last_lines(name, world.runtime)
     return f"{action.about} did not answer /ping with 200 within {action.within_seconds:g} s{last_lines}"
+
+
+def _how_it_exited(container: Container) -> str:
+    """'with code 137 (out of memory)', as far as the engine knows; of one that was started again, the last time."""
+    last = container.last_exit
+    code = last.code if last else container.exit_code
+    note = last.note if last else container.note
+    return (f" with code {code}" if code is not None else "") + (f" ({note})" if note else "")
 
 
 def _last_lines(name: str, runtime: Runtime) -> str:

@@ -91,6 +91,12 @@ CASES = {
         "InternalServerError: fed",
     ),
     "a word of its own": ([ended(1, failure="ValueError: x")], None, FAILED, "ValueError: x"),
+    "out of memory, whatever it says": (
+        [ended(137, failure="train.py ended with exit code 137", note="out of memory")],
+        None,
+        FAILED,
+        "AlgorithmError: train.py ended with exit code 137 (out of memory)",
+    ),
     "no stop, whatever it says": ([ended(1, failure="Stopped: x")], None, FAILED, "AlgorithmError: Stopped: x"),
 }
 
@@ -105,7 +111,7 @@ def test_whose_fault_it_is(case: str) -> None:
 
 
 def test_no_more_than_1024_characters_of_a_failure_file() -> None:
-    assert judge([ended(1, failure="x" * 3000)], None) == Verdict(FAILED, Fault(FaultKind.ALGORITHM, "x" * 1024))
+    assert judge([ended(1, failure="x" * 3000)], None) == Verdict(FAILED, Fault(FaultKind.ALGORITHM, "x" * 1023 + "…"))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind is not FaultKind.OTHER])
