@@ -10,6 +10,7 @@ from typing import Any
 
 from toolkit import mlflow_model
 from toolkit.archives import contents, first_file
+from toolkit.errors import ClientError
 
 FILE_NAME = "model.joblib"
 
@@ -27,11 +28,11 @@ def model_fn(model_dir: str) -> Any:
     else:
         path = folder / FILE_NAME if (folder / FILE_NAME).is_file() else first_file(folder)
     if path is None:
-        raise FileNotFoundError(f"{FILE_NAME} is missing: save one, or define model_fn(model_dir); {contents(folder)}")
+        raise ClientError(f"{FILE_NAME} is missing: save one, or define model_fn(model_dir); {contents(folder)}")
     try:
         return joblib.load(path)
     except (KeyError, IndexError, ValueError, EOFError) as error:  # as pickles fail that are none
-        raise ValueError(f"{path.name} is not a pickled model ({type(error).__name__}); {contents(folder)}") from error
+        raise ClientError(f"{path.name} is not a pickled model ({type(error).__name__}); {contents(folder)}") from error
 
 
 def predict_fn(data: Any, model: Any) -> Any:

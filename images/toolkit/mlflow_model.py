@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolkit.errors import ClientError
 from toolkit.packages import REQUIREMENTS, is_installed
 
 FILE_NAME = "MLmodel"
@@ -26,14 +27,14 @@ class Description:
     flavors: Mapping[str, Mapping[str, str]]
 
     def file(self, flavor: str, setting: str) -> str:
-        """The model's file of a flavor, relative to the folder. Raises ValueError if MLflow saved no such model."""
+        """The model's file of a flavor, relative to the folder. Raises ClientError if MLflow saved no such model."""
         name = self.flavors.get(flavor, {}).get(setting)
         if not name:
-            raise ValueError(
+            raise ClientError(
                 f"{FILE_NAME} describes a model of {', '.join(self.flavors) or 'nothing'}, not of {flavor}"
             )
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ValueError(f"{FILE_NAME}: {flavor}.{setting} is {name}, outside the archive")
+            raise ClientError(f"{FILE_NAME}: {flavor}.{setting} is {name}, outside the archive")
         return name
 
 
@@ -83,11 +84,11 @@ def _nested(text: str) -> dict[str, Any]:
 
 
 def load_with_mlflow(folder: Path, described: Description) -> Any:
-    """The model as MLflow's own Python function. Raises ValueError if the image has no mlflow."""
+    """The model as MLflow's own Python function. Raises ClientError if the image has no mlflow."""
     try:
         pyfunc = importlib.import_module("mlflow.pyfunc")
     except ImportError as error:
-        raise ValueError(
+        raise ClientError(
             f"{FILE_NAME} describes a model of {', '.join(described.flavors)}, which mlflow has to load: "
             "use the framework of one of these, or name mlflow in code/requirements.txt"
         ) from error

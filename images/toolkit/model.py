@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from toolkit.archives import contents
+from toolkit.errors import ClientError
 from toolkit.formats import DECODERS, ENCODERS, Prediction, encode_json
 from toolkit.media import CSV, JSON, JSON_LINES, RECORDIO, MediaType
 from toolkit.rows import FloatArray
@@ -22,14 +23,14 @@ class Request:
 
 
 def load_model(model_class: type[Model], folder: Path) -> Model:
-    """The model in `folder`. Raises FileNotFoundError, with what is there, if its file is not."""
+    """The model in `folder`. Raises ClientError, with what is there, if its file is not."""
     try:
         return model_class(folder)
     except FileNotFoundError as error:
-        if error.filename is None:  # said by the model itself
+        if error.filename is None:  # not of a file that was opened
             raise
         name = Path(error.filename).name
-        raise FileNotFoundError(f"{name} is missing at the archive's root: {contents(folder)}") from None
+        raise ClientError(f"{name} is missing at the archive's root: {contents(folder)}") from error
 
 
 class Model:

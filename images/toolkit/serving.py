@@ -31,7 +31,7 @@ import numpy as np  # noqa: E402
 
 from toolkit.formats import WrongWidth  # noqa: E402
 from toolkit.media import choose, media_type  # noqa: E402
-from toolkit.model import Model, Request  # noqa: E402
+from toolkit.model import Model, Request, load_model  # noqa: E402
 
 DEFAULT_PORT = 8080
 DEFAULT_PAYLOAD_MIB = 25
@@ -142,7 +142,7 @@ def main(target: str) -> NoReturn:
 
 def _load(target: str) -> Invoke:
     module_name, _, class_name = target.partition(":")
-    model: Model = getattr(importlib.import_module(module_name), class_name)(model_folder())
+    model = load_model(getattr(importlib.import_module(module_name), class_name), model_folder())
     accept = default_accept() or model.writes[0]
     return Invocations(model, default_accept=accept, payload_bytes=payload_bytes())
 
@@ -154,10 +154,12 @@ def serve(load: Callable[[], Invoke]) -> NoReturn:
     host = os.environ.get("SAGEMAKER_BIND_TO_HOST") or "0.0.0.0"  # noqa: S104 (the gateway is another container)
     port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT") or DEFAULT_PORT)
     _require_free(host, port)
+    worker_count = int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or os.cpu_count() or 1)
+    os.environ["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(worker_count)  # by so many the memory is shared
     supervisor = Supervisor(
         load,
         address=(host, port),
-        count=int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or os.cpu_count() or 1),
+        count=worker_count,
         payload_bytes=payload_bytes(),
         answer_seconds=float(os.environ.get("SAGEMAKER_MODEL_SERVER_TIMEOUT") or DEFAULT_ANSWER_SECONDS),
     )

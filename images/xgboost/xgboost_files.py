@@ -17,9 +17,8 @@ from toolkit.errors import ClientError
 from toolkit.lean_xgboost import xgboost
 
 FILE_NAME = "xgboost-model"
-AS_TRAINED = {
-    "libsvm_indices": "as trained"
-}  # of a booster that was trained here on libsvm: requests count as its rows
+# Of a booster that learned here from libsvm: the indices of requests count as those it learned from.
+AS_TRAINED = {"libsvm_indices": "as trained"}
 PICKLE = b"\x80"
 
 

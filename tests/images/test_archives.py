@@ -14,6 +14,7 @@ import yaml
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from toolkit import handlers, mlflow_model
+from toolkit.errors import ClientError
 
 from tests.images.test_fuzz import imported
 
@@ -96,21 +97,21 @@ def test_a_booster_that_is_not_there_or_none_is_told_in_a_sentence(tmp_path: Pat
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    with pytest.raises((OSError, ValueError), match=r".") as refused:
+    with pytest.raises(ClientError, match=r".") as refused:
         imported("xgboost", "xgboost_files").load_booster(tmp_path)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_a_model_that_is_not_there_is_told_with_what_is(make_tree: Any, serve: Any) -> None:
+def test_a_model_that_is_not_there_is_told_with_what_is(make_tree: Any) -> None:
     tree = make_tree("linear-learner")
     (tree.model / "top").mkdir(parents=True)
     (tree.model / "top/linear.npz").write_text("1")
-    with serve(tree) as server:
-        assert server.wait_until_it_answers().text.endswith(
-            "linear.npz is missing at the archive's root: the archive holds top/linear.npz; "
-            "pack what is in top/, not the folder\n"
-        )
+    assert tree.end_of_serve() == (
+        1,
+        "the model could not be loaded: linear.npz is missing at the archive's root: "
+        "the archive holds top/linear.npz; pack what is in top/, not the folder",
+    )
 
 
 def test_scripts_that_are_not_used_are_named(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
@@ -181,5 +182,5 @@ def test_a_description_of_mlflows_cannot_point_outside_its_archive(tmp_path: Pat
     (tmp_path / "MLmodel").write_text(mlmodel({"xgboost": {"data": name}}))
     read = mlflow_model.read(tmp_path)
     assert read is not None
-    with pytest.raises(ValueError, match="outside the archive"):
+    with pytest.raises(ClientError, match="outside the archive"):
         read.file("xgboost", "data")
