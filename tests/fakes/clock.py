@@ -11,11 +11,16 @@ START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 
 class SettableClock:
-    """A `Clock` that stands still until it is moved; whoever sleeps moves it, by `at_least` so much."""
+    """A `Clock` that stands still until it is moved; whoever sleeps moves it, by `at_least` so much.
+
+    That is the thread of the test. Another one, which asks again and again until its event is set, would let time run
+    by itself: it waits for that event.
+    """
 
     def __init__(self, now: datetime = START, at_least: timedelta = timedelta(0)) -> None:
         self._now = now
         self._at_least = at_least
+        self._of_the_test = threading.current_thread()
 
     def now(self) -> datetime:
         return self._now
@@ -24,6 +29,8 @@ class SettableClock:
         return self._now.timestamp()
 
     def sleep(self, seconds: float, cancelled: threading.Event | None = None) -> bool:
+        if cancelled and threading.current_thread() is not self._of_the_test:
+            return cancelled.wait(seconds)
         self._now += max(timedelta(seconds=seconds), self._at_least)
         return cancelled is not None and cancelled.is_set()
 
