@@ -31,7 +31,7 @@ BANDS = [
         "engines",
         "know an engine or a store, and nothing of plans",
         "gateway | runtimes.choose | runtimes.docker runtimes.process | runtimes.machine | runtimes.protocol"
-        " | records | stores.open | stores.directory stores.s3 | stores.keys | stores.protocol"
+        " | records | stores.open | stores.directory stores.s3 | stores.s3_problems | stores.keys | stores.protocol"
         " | sources clock scratch | private",
     ),
     ("values", "data; imports no SDK, clock, logger or os", "events | plan contract | state | spec | errors"),
@@ -71,8 +71,8 @@ OUTSIDERS = {
         "another engine is another folder, not a rewrite",
     ),
     "requests": ("runtimes.docker.engine", "the Docker SDK raises its errors"),
-    "boto3": ("stores.s3", "whoever has no S3 never waits for it"),
-    "botocore": ("stores.s3", "whoever has no S3 never waits for it"),
+    "boto3": ("stores.s3 stores.s3_problems", "whoever has no S3 never waits for it"),
+    "botocore": ("stores.s3 stores.s3_problems", "whoever has no S3 never waits for it"),
     "mypy_boto3_s3": ("stores.s3", "boto3's types"),
     "yaml": (
         "load.reading load.places load.syntax",

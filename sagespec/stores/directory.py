@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from sagespec.errors import WorldError, disk_problems
+from sagespec.errors import WorldError, disk_problem, disk_problems
 from sagespec.private import make_folder
 from sagespec.stores.keys import (
     OURS,
@@ -36,7 +36,7 @@ from sagespec.stores.keys import (
     sha256_of,
     temporary_beside,
 )
-from sagespec.stores.protocol import CHUNK_BYTES, Conflict, CountBytes, Entry, Stored
+from sagespec.stores.protocol import CHUNK_BYTES, Conflict, CountBytes, Entry, StoreAway, Stored
 
 _LOCK_FILE = f"{OURS}lock"
 # A temporary file exists for an instant before it is flocked, so the sweep leaves new ones alone.
@@ -58,7 +58,7 @@ class DirectoryStore:
 
     def read(self, key: str) -> tuple[bytes, str] | None:
         path = self._path(key)
-        with disk_problems(f"cannot read {path}"):
+        with _store_problems(f"cannot read {path}"):
             try:
                 with _opened(path) as stream:
                     return stream.read(), _etag(os.fstat(stream.fileno()))
@@ -73,7 +73,7 @@ class DirectoryStore:
         path = self._path(key)
         if not path.is_file():
             raise missing(key, self.uri)
-        with disk_problems(f"cannot read {path}"):
+        with _store_problems(f"cannot read {path}"):
             source = _opened(path)
         with source, replacing(file) as temporary:
             with temporary.open("wb") as target:
@@ -82,7 +82,7 @@ class DirectoryStore:
 
     def read_part(self, key: str, start: int, size: int, *, if_match: str) -> bytes:
         path = self._path(key)
-        with disk_problems(f"cannot read {path}"):
+        with _store_problems(f"cannot read {path}"):
             try:
                 with _opened(path) as stream:
                     part = os.pread(stream.fileno(), size, start)
@@ -94,7 +94,7 @@ class DirectoryStore:
         return part
 
     def entries(self, prefix: str = "") -> tuple[Entry, ...]:
-        with disk_problems(f"cannot list {self._root}"):
+        with _store_problems(f"cannot list {self._root}"):
             if self._is_file:
                 status = self._root.stat()
                 found = [Entry(self._root.name, status.st_size, _etag(status))]
@@ -130,7 +130,7 @@ class DirectoryStore:
 
     def delete(self, key: str) -> None:
         path = self._place_of(key)
-        with disk_problems(f"cannot remove {path}"), suppress(FileNotFoundError, NotADirectoryError):
+        with _store_problems(f"cannot remove {path}"), suppress(FileNotFoundError, NotADirectoryError):
             with self._exclusive():
                 path.unlink()
 
@@ -151,7 +151,7 @@ class DirectoryStore:
     def _incoming(self, key: str) -> Iterator[tuple[BinaryIO, Path]]:
         """An open temporary file in the folder of `key`; removed afterwards unless it was renamed into place."""
         path = self._place_of(key)
-        with disk_problems(f"cannot write {path}"):
+        with _store_problems(f"cannot write {path}"):
             make_folder(path.parent)
             _sweep(path.parent)
             temporary = temporary_beside(path)
@@ -196,6 +196,15 @@ class DirectoryStore:
             yield
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def _store_problems(what: str) -> Iterator[None]:
+    """Turns an OSError of the block into a StoreAway that begins with `what`."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreAway(disk_problem(error, what).problems) from error
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -4,8 +4,8 @@ Called by `records`, `inputs` and `run` (models out, inputs in). `directory.py` 
 contract suite is run against both. A key is a relative path with forward slashes; `records` decides what is kept
 under which key.
 
-Every method may raise WorldError (bucket missing, access refused, endpoint unreachable, disk full),
-naming the address and what to check.
+Every method may raise WorldError (bucket missing, access refused), naming the address and what to check, and of these
+StoreAway where the store may do it later (endpoint unreachable, disk full).
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ CHUNK_BYTES = 1 << 20
 
 class Conflict(WorldError):
     """A conditional write lost: the key exists (if_absent), or has changed (if_match)."""
+
+
+class StoreAway(WorldError):
+    """The store does not answer, or answers nonsense, or cannot be read or written as a whole: later it may."""
 
 
 @dataclass(frozen=True, order=True)

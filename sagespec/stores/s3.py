@@ -22,14 +22,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypedDict
 
 import boto3
 import botocore.loaders
 import botocore.session
-from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore import exceptions as aws
 from botocore.config import Config
@@ -37,6 +36,7 @@ from botocore.config import Config
 from sagespec.errors import WorldError, disk_problems
 from sagespec.stores.keys import changed, check_key, check_sha256, input_only, missing, replacing, sha256_of
 from sagespec.stores.protocol import Conflict, CountBytes, Entry, Stored
+from sagespec.stores.s3_problems import ERRORS, check_listing, status_of, world_error
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -46,15 +46,8 @@ _PART_BYTES = 8 << 20
 _MOST_PARTS = 9_000  # S3 takes 10,000
 _SETTLE_SECONDS = 0.3
 
-# An unreachable endpoint costs attempts x connect timeout plus the pauses between: about ten seconds.
-_CLIENT_CONFIG = Config(
-    connect_timeout=3,
-    read_timeout=60,  # a server may need this long to complete a large upload
-    retries={"mode": "standard", "total_max_attempts": 3},
-    max_pool_connections=2 * _READERS,
-    request_checksum_calculation="when_required",
-    response_checksum_validation="when_required",
-)
+_LARGE_SECONDS = 60.0  # a server may need this long to complete a large upload
+_SMALL_SECONDS = 10.0  # and no longer to read, write or list records: status and plan wait for that
 
 
 class _Where(TypedDict):
@@ -75,7 +68,7 @@ class S3Store:
         self._single = ""  # base name of the one object, if this was opened on one
         self._endpoint = "AWS"
         with self._problems():
-            self._client = _new_client()
+            self._client = _new_client(_SMALL_SECONDS)
         self._endpoint = self._client.meta.endpoint_url
         on_aws = ".amazonaws.com" in self._endpoint
         # Whether the server honours a condition, by the condition's name; missing while unknown.
@@ -94,7 +87,12 @@ class S3Store:
     def _first_key(self, prefix: str) -> str | None:
         with self._problems():
             page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=1)
+            check_listing(page)
         return next((found["Key"] for found in page.get("Contents", ())), None)
+
+    @cached_property
+    def _client_for_large(self) -> S3Client:
+        return _new_client(_LARGE_SECONDS)
 
     # -- reading
 
@@ -118,12 +116,12 @@ class S3Store:
         with replacing(file) as temporary:
             with self._problems(key):
                 try:
-                    self._client.download_file(**where, Filename=str(temporary), Callback=progress)
+                    self._client_for_large.download_file(**where, Filename=str(temporary), Callback=progress)
                 except aws.ClientError as error:
                     # A HEAD response has no body; listing tells a wrong key from a wrong bucket.
-                    if _status(error) in (301, 400, 403, 404):
+                    if status_of(error) in (301, 400, 403, 404):
                         self._first_key(where["Key"])
-                    if _status(error) == 404:
+                    if status_of(error) == 404:
                         raise missing(key, self.uri) from error
                     raise
             if sha256 is not None:
@@ -133,7 +131,7 @@ class S3Store:
         where = self._where(key)
         with self._problems(key):
             try:
-                found = self._client.get_object(
+                found = self._client_for_large.get_object(
                     **where, Range=f"bytes={start}-{start + size - 1}", IfMatch=f'"{if_match}"'
                 )
                 with closing(found["Body"]) as body:
@@ -141,7 +139,7 @@ class S3Store:
                         raise changed(key, self.uri)
                     part = body.read()
             except aws.ClientError as error:
-                if _status(error) in (404, 412, 416):
+                if status_of(error) in (404, 412, 416):
                     raise changed(key, self.uri) from error
                 raise
         if len(part) != size:
@@ -159,6 +157,7 @@ class S3Store:
                 Bucket=self._bucket, Prefix=self._prefix + (self._single or prefix)
             )
             for page in pages:
+                check_listing(page)
                 for item in page.get("Contents", ()):
                     key = item["Key"].removeprefix(self._prefix)
                     if key and not key.endswith("/"):  # what consoles create as a folder
@@ -199,7 +198,7 @@ class S3Store:
             with self._problems(key):
                 if file.stat().st_size > part_bytes:
                     self._abort_unfinished(where["Key"])
-                self._client.upload_fileobj(
+                self._client_for_large.upload_fileobj(
                     hashed,  # type: ignore[arg-type]  # boto3 needs no more of it than `read`
                     **where,
                     Config=TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes),
@@ -228,9 +227,9 @@ class S3Store:
             except aws.ClientError as error:
                 code = error.response["Error"].get("Code", "")
                 # 404: If-Match on an object that is gone. 409: another conditional write at the same moment.
-                if condition and (_status(error) in (409, 412) or code == "NoSuchKey"):
+                if condition and (status_of(error) in (409, 412) or code == "NoSuchKey"):
                     raise _lost(key, self.uri, "IfNoneMatch" in condition) from error
-                if condition and _status(error) == 501:
+                if condition and status_of(error) == 501:
                     raise _NotImplementedThere from error
                 raise
 
@@ -277,9 +276,9 @@ class S3Store:
     def _problems(self, key: str = "") -> Iterator[None]:
         try:
             yield
-        except (aws.ClientError, aws.BotoCoreError, Boto3Error) as error:
+        except ERRORS as error:
             place = f"{self.uri}/{key}" if key else self.uri
-            raise _world_error(error, place, self._bucket, self._endpoint) from error
+            raise world_error(error, place, self._bucket, self._endpoint) from error
 
 
 class _Hashed:
@@ -304,15 +303,23 @@ class _Hashed:
 # -- the client ------------------------------------------------------------------------------------
 
 
-def _new_client() -> S3Client:
+def _new_client(read_seconds: float) -> S3Client:
+    """read_seconds: without a byte from the server, after which a request is made once more."""
+    # An unreachable endpoint costs attempts x connect timeout plus the pauses between: about ten seconds.
+    config = Config(
+        connect_timeout=3,
+        read_timeout=read_seconds,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        max_pool_connections=2 * _READERS,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
     session = botocore.session.get_session()
     session.register_component("data_loader", _loader())
     # Compatible servers rarely care about the region, but a signature needs one.
     region_name = session.get_config_variable("region") or "us-east-1"
     try:
-        return boto3.session.Session(botocore_session=session).client(
-            "s3", region_name=region_name, config=_CLIENT_CONFIG
-        )
+        return boto3.session.Session(botocore_session=session).client("s3", region_name=region_name, config=config)
     except ValueError as error:  # "Invalid endpoint: …"
         raise WorldError(
             str(error), fix="write AWS_ENDPOINT_URL (or endpoint_url in ~/.aws/config) as http://host:port"
@@ -328,64 +335,6 @@ def _loader() -> botocore.loaders.Loader:
 # -- what went wrong -------------------------------------------------------------------------------
 
 
-def _status(error: aws.ClientError) -> int:
-    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-
-
 def _lost(key: str, uri: str, if_absent: bool) -> Conflict:
     fact = "already exists" if if_absent else "was changed or removed by someone else"
     return Conflict(f"{uri}/{key} {fact}")
-
-
-_KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (aws configure)"
-_REGION = "set AWS_REGION (or region in ~/.aws/config) to the region of the bucket"
-
-# By error code: what is wrong and how to fix it. For a HEAD, the code is the bare status.
-_REFUSALS: Mapping[str, tuple[str, str]] = {
-    "NoSuchBucket": ("there is no bucket {bucket}", "check its name, or create it: aws s3 mb s3://{bucket}"),
-    "InvalidBucketName": ("{bucket!r} is not a valid bucket name", "check the address: s3://bucket/prefix"),
-    "NoSuchKey": ("there is no such object", "check the address; it may have been removed by hand"),
-    "404": ("there is no such bucket or object", "check the address"),
-    "InvalidAccessKeyId": ("the server does not know the access key", _KEYS),
-    "SignatureDoesNotMatch": ("the secret key does not belong to the access key", _KEYS),
-    "AccessDenied": (
-        "access is refused",
-        "allow s3:ListBucket on the bucket, s3:GetObject, s3:PutObject and s3:DeleteObject on its objects",
-    ),
-    "403": ("access is refused", "check the keys and their permissions"),
-    "ExpiredToken": ("the credentials have expired", "get new ones, e.g. aws sso login"),
-    "RequestTimeTooSkewed": ("this machine's clock is wrong", "set it, e.g. by NTP"),
-    "PermanentRedirect": ("the bucket is in another region", _REGION),
-    "301": ("the bucket is in another region", _REGION),
-    "AuthorizationHeaderMalformed": ("the bucket is in another region", _REGION),
-    "SlowDown": ("the server is overloaded", "try again later"),
-    "ServiceUnavailable": ("the server is overloaded", "try again later"),
-    "XMinioStorageFull": ("the server's disk is full", "free some space there"),
-    "BadDigest": ("the data arrived corrupted", "try again; check the network and its proxies"),
-}
-
-
-def _world_error(error: Exception, place: str, bucket: str, endpoint: str) -> WorldError:
-    """boto3's `error` as one of ours; what the server said is kept as the reason."""
-    if isinstance(error, aws.ClientError):
-        code = error.response["Error"].get("Code", "")
-        fact, fix = _REFUSALS.get(code, (f"the server refused with {code or _status(error)}", "check the server's log"))
-        why = f"{endpoint} says: {error.response['Error'].get('Message') or code}"
-        return WorldError(f"{place}: {fact.format(bucket=bucket)}", why=why, fix=fix.format(bucket=bucket))
-    why = str(error)
-    match error:
-        case aws.NoCredentialsError() | aws.PartialCredentialsError():
-            return WorldError(f"{place}: no AWS credentials were found", why=why, fix=_KEYS)
-        case aws.ProfileNotFound():
-            return WorldError(f"{place}: {why}", fix="set AWS_PROFILE to a profile in ~/.aws/config, or unset it")
-        case aws.SSOError() | aws.CredentialRetrievalError() | aws.TokenRetrievalError():
-            return WorldError(f"{place}: the credentials could not be fetched", why=why, fix="e.g. aws sso login")
-        case aws.SSLError():
-            fix = "set AWS_CA_BUNDLE to the certificate authority of that server"
-            return WorldError(f"{place}: {endpoint} has an untrusted certificate", why=why, fix=fix)
-        case aws.ParamValidationError():
-            return WorldError(f"{place}: {why}", fix="check the address: s3://bucket/prefix")
-        case aws.ConnectionError() | aws.HTTPClientError():
-            fix = "check the network and AWS_ENDPOINT_URL; is the server running?"
-            return WorldError(f"{place}: {endpoint} does not answer", why=why, fix=fix)
-    return WorldError(f"{place}: {why}", fix="check the AWS settings: aws configure list")

@@ -17,7 +17,7 @@ import pytest
 
 from sagespec.errors import WorldError
 from sagespec.stores.open import open_store
-from sagespec.stores.protocol import Conflict, Store
+from sagespec.stores.protocol import Conflict, Store, StoreAway
 from sagespec.stores.s3 import S3Store
 from tests.contracts.servers import S3Server, s3_server
 
@@ -207,6 +207,72 @@ def test_refusals_of_real_servers_are_told_in_words(
 
 
 # -- conditional writes
+
+
+FOREIGN = {  # status and body of what no S3 server says
+    "a sign-in page": (200, b"<html><br>sign in</html>"),
+    "a page of XML": (200, b"<html>sign in</html>"),
+    "an empty answer": (200, b""),
+    "noise": (200, bytes(range(200))),
+    "a cut answer": (404, b"<Error><Code>NoSu"),
+    "a redirect": (302, b""),
+    "a broken proxy": (502, b"<html>bad gateway</html>"),
+}
+
+
+@contextmanager
+def _answering(status: int, body: bytes) -> Iterator[str]:
+    """The address of a server that answers everything so."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_PUT = do_POST = do_HEAD = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
+        threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.server_port}"
+        listener.shutdown()
+
+
+@pytest.mark.parametrize("answer", FOREIGN)
+def test_what_no_s3_server_says_is_a_store_that_is_away(
+    server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str
+) -> None:
+    """And never an empty bucket, or one whose objects are gone."""
+    (tmp_path / "large").write_bytes(bytes(20 << 20))
+    with _answering(*FOREIGN[answer]) as endpoint:
+        server.activate(monkeypatch, AWS_ENDPOINT_URL=endpoint)
+        store = open_store("s3://acme/models")
+        for do in (
+            lambda: store.read("key"),
+            lambda: store.entries("key"),
+            lambda: store.write("key", b"1"),
+            lambda: store.write("key", b"1", if_absent=True),
+            lambda: store.write("key", b"1", if_match="1"),
+            lambda: store.upload("key", tmp_path / "large"),
+        ):
+            with pytest.raises(StoreAway, match="s3://acme/models"):
+                do()
+
+
+@pytest.mark.slow
+def test_a_silent_server_is_given_up_within_a_minute(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:  # takes connections, and says nothing
+        server.activate(monkeypatch, AWS_ENDPOINT_URL=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        with pytest.raises(StoreAway, match="does not answer"):
+            open_store("s3://acme/models").read("key")
+        assert time.monotonic() - began < 60
 
 
 def test_a_server_that_ignores_conditions_is_found_out(server: S3Server) -> None:
