@@ -2,7 +2,8 @@
 
 Called by `verbs`. What woke it does not matter to what is done: each pass looks at everything again, and lasts seconds,
 since what takes longer goes on beside it. Passes that find nothing to do say nothing. What failed is tried again after
-a while, longer each time, so that a broken thing is not hammered; an edited spec ends these waits at once.
+a while, longer each time, so that a broken thing is not hammered; an edited spec ends these waits at once. While no
+pass gets through, `standby` repairs what serves, and the reason is told once.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from sagespec.converge import LOOK_EVERY_SECONDS, MOST_REPEATS, Run
 from sagespec.errors import SagespecError, WorldError
 from sagespec.events import Event, EventKind, Outcome, Report, Result
 from sagespec.runtimes.protocol import Runtime
+from sagespec.standby import Standby
+from sagespec.stores.protocol import StoreAway
 
 FILES, ENGINE, TASK, TIMER = "files", "engine", "task", "timer"
 SPEC_SUFFIXES = (".yaml", ".yml")
@@ -30,24 +33,27 @@ BURST_SECONDS = 0.3  # editors write a file in several steps
 REOPEN_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 _WHOLE = "watch"  # what fails when a whole pass does
+_STORE = "the store is away"
 
 
-def watch(run: Run, runtime: Runtime, paths: Sequence[Path], *, every_seconds: float) -> None:
+def watch(run: Run, standby: Standby, runtime: Runtime, paths: Sequence[Path], *, every_seconds: float) -> None:
     """Make passes on every wake until the run is cancelled. paths: files and folders that hold the specs."""
     wakes: queue.SimpleQueue[str] = queue.SimpleQueue()
-    cancelled, failed_passes, is_failing = run.caller.cancelled, Failures(is_patient=True), False
+    cancelled, failed_passes = run.caller.cancelled, Failures(is_patient=True)
+    trouble = _Trouble(run.caller.report)
     try:
-        with _file_wakes(paths, wakes), _engine_wakes(runtime, wakes, run.caller.report):
+        with _file_wakes(paths, wakes), _engine_wakes(runtime, wakes, run.caller.report), standby:
             cause = "start"
             while not cancelled.is_set():
                 if cause == FILES:
                     run.failures.clear()
                     failed_passes.clear()
-                if not failed_passes.ids:
-                    is_failing = not _settle(run, cause, after_failure=is_failing)
-                    failed_passes.add(_WHOLE) if is_failing else failed_passes.clear()
-                seconds = min(_seconds_to_next_look(run, every_seconds), failed_passes.seconds_left)
-                run.tell(datetime.now(UTC) + timedelta(seconds=seconds))
+                with standby.while_busy():
+                    if not failed_passes.ids:
+                        standby.is_failing = not _settle(run, cause, trouble)
+                        failed_passes.add(_WHOLE) if standby.is_failing else failed_passes.clear()
+                    seconds = min(_seconds_to_next_look(run, every_seconds), failed_passes.seconds_left)
+                    run.tell(datetime.now(UTC) + timedelta(seconds=seconds))
                 cause = _next_wake(wakes, run, seconds)
                 if cause in (FILES, ENGINE):
                     _skip_burst(wakes, cancelled)
@@ -55,9 +61,37 @@ def watch(run: Run, runtime: Runtime, paths: Sequence[Path], *, every_seconds: f
         run.leave()
 
 
-def _settle(run: Run, cause: str, *, after_failure: bool) -> bool:
+class _Trouble:
+    """Why no pass gets through, told once for each reason; all that a store says while it is away is one."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._told: set[str] = set()
+        self._away_since: float | None = None  # by the monotonic clock
+
+    @property
+    def is_over(self) -> bool:
+        return not self._told
+
+    def tell(self, error: SagespecError | OSError) -> None:
+        if isinstance(error, StoreAway):
+            reason, self._away_since = _STORE, self._away_since or time.monotonic()
+        else:
+            reason = str(error)
+        if reason not in self._told:
+            self._told.add(reason)
+            self._report(Event(EventKind.FAILED, text=str(error), action="watch", at=datetime.now(UTC)))
+
+    def end(self) -> None:
+        if self._away_since is not None:
+            seconds = time.monotonic() - self._away_since
+            self._report(Event(EventKind.NOTE, text=f"the store is back after {seconds:.0f} s", at=datetime.now(UTC)))
+        self._told, self._away_since = set(), None
+
+
+def _settle(run: Run, cause: str, trouble: _Trouble) -> bool:
     """Make passes until nothing is due; False when one could not be made. Wrong specs and errors of the world or disk
-    are reported, not raised."""
+    are told, not raised."""
     report, ended = run.caller.report, list[Outcome]()
     run.forget_told()
     try:
@@ -67,10 +101,12 @@ def _settle(run: Run, cause: str, *, after_failure: bool) -> bool:
             ended += run.make_pass()
     except (SagespecError, OSError) as error:
         if not run.caller.cancelled.is_set():
-            report(Event(EventKind.FAILED, text=str(error), action="watch", at=datetime.now(UTC)))
+            trouble.tell(error)
         return False
+    was_failing = not trouble.is_over
+    trouble.end()
     failed, refused = sum(outcome.result is Result.FAILED for outcome in ended), len(run.plan.refused)
-    if failed or ((ended or after_failure) and not run.tasks.all):
+    if failed or ((ended or was_failing) and not run.tasks.all):
         text = f"{failed} failed" if failed else f"{refused} refused" if refused else "everything is up to date"
         report(Event(EventKind.SETTLED, text=f"{text} (woken by {cause})", at=datetime.now(UTC)))
     return True

@@ -24,7 +24,7 @@ BANDS = [
         "talk to people and programs; nothing inside knows that they exist",
         "__main__ | cli | show project | verbs",
     ),
-    ("loop", "put stages together, again and again", "watch | converge | apply"),
+    ("loop", "put stages together, again and again", "watch | standby | converge | apply"),
     ("doing", "effects, each safe to repeat", "parts serve | world | run | inputs"),
     ("knowing", "turn one thing into values; reconcile touches nothing", "observe resolve | load | reconcile"),
     (

@@ -1,18 +1,102 @@
-"""What wakes a pass, and what does not end the watch."""
+"""What wakes a pass, what does not end the watch, and what it does while no pass gets through."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import pytest
 
 from sagespec.apply.failures import Failures
 from sagespec.converge import Run
+from sagespec.errors import WorldError
 from sagespec.events import Caller, Event, EventKind
 from sagespec.records.leases import AtWork
+from sagespec.serve.repair import Repair
+from sagespec.standby import Standby
 from sagespec.state.desired import Desired
-from sagespec.state.observed import Observed
+from sagespec.state.observed import ContainerState, Observed
+from sagespec.stores.protocol import StoreAway
 from sagespec.watch import watch
+from tests.fakes.engine import FakeContainer
 from tests.place import Place
+
+AWAY = StoreAway("s3://acme/models: http://127.0.0.1:9 does not answer")
+
+
+@dataclass
+class Watched:
+    """A project that serves, watched in a thread. refuse: what a store does that is away: raises, or hangs."""
+
+    place: Place
+    specs: Path
+    events: list[Event] = field(default_factory=list)
+    refuse: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self.specs.mkdir()
+        documents = self.place.job(1), self.place.endpoint(only="model@1")
+        assert self.place.converge(*documents).ok
+        self.world = self.place.world()
+        caller = Caller(self.events.append)
+        self.cancelled = caller.cancelled
+        run = self.place.run(self.world, *documents, caller=caller)
+        self.standby = Standby(Repair(lambda: self.world.runtime, lambda: self.world.gateway, self.events.append))
+
+        def look(at_work: AtWork) -> tuple[Desired, Observed]:
+            self.refuse()
+            return run.around.look(at_work)
+
+        around = self.standby.around(replace(run.around, look=look))
+        self.run = Run(around, caller, yields=False, failures=Failures(is_patient=True))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        thread = threading.Thread(
+            target=watch, args=(self.run, self.standby, self.world.runtime, [self.specs]), kwargs={"every_seconds": 0.2}
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            self.cancelled.set()
+            thread.join(20)
+            assert not thread.is_alive()
+
+    @property
+    def instance(self) -> FakeContainer:
+        return next(c for c in self.place.engine.all.values() if c.launch.address.variant)
+
+    @property
+    def starts(self) -> list[str]:
+        """How the instance came to run: made anew, or started as it is."""
+        name = self.instance.launch.name
+        return [call for call in self.place.faults.calls if call in (f"create {name}", f"start {name}")]
+
+    def kill(self) -> None:
+        self.place.engine.end(self.instance, 137)
+
+    def is_up(self) -> bool:
+        return self.instance.state is ContainerState.RUNNING
+
+    def told(self, kind: EventKind) -> list[str]:
+        return [event.text for event in self.events if event.kind is kind]
+
+
+@pytest.fixture
+def watched(place: Place, tmp_path: Path) -> Watched:
+    return Watched(place, tmp_path / "specs")
+
+
+def until(claim: Callable[[], bool], seconds: float = 15.0) -> None:
+    end = time.monotonic() + seconds
+    while not claim():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.02)
 
 
 def test_a_disk_that_refuses_is_told_and_the_next_pass_comes(place: Place, tmp_path: Path) -> None:
@@ -33,8 +117,77 @@ def test_a_disk_that_refuses_is_told_and_the_next_pass_comes(place: Place, tmp_p
         caller.cancelled.set()
         return look(at_work)
 
+    standby = Standby(Repair(lambda: world.runtime, lambda: world.gateway, events.append))
     watching = Run(replace(run.around, look=failing), caller, yields=False, failures=Failures(is_patient=True))
-    watch(watching, world.runtime, [specs], every_seconds=60)
+    watch(watching, standby, world.runtime, [specs], every_seconds=60)
     assert looks == 2
     (told,) = (event for event in events if event.kind is EventKind.FAILED)
     assert "No space left on device" in told.text
+
+
+def test_while_the_store_is_away_what_dies_is_started_again_and_both_are_told_once(watched: Watched) -> None:
+    answers = iter(range(100))
+
+    def refuse() -> None:
+        raise StoreAway(f"s3://acme/models/{next(answers)}: http://127.0.0.1:9 does not answer")
+
+    before = len(watched.starts)
+    watched.refuse = refuse
+    with watched.running():
+        watched.kill()
+        until(watched.is_up)
+        (watched.specs / "a.yaml").write_text("")  # a pass at once
+        until(lambda: next(answers) > 2)
+        assert watched.told(EventKind.FAILED) == ["s3://acme/models/0: http://127.0.0.1:9 does not answer"]
+        watched.refuse = lambda: None
+        (watched.specs / "a.yaml").write_text(" ")
+        until(lambda: bool(watched.told(EventKind.SETTLED)))
+    assert [text for text in watched.told(EventKind.NOTE) if text.startswith("the store is back after ")]
+    assert watched.told(EventKind.NOTE)[0] == "it exited with code 137; it is started again"
+    assert len(watched.told(EventKind.NOTE)) == 2
+    assert watched.starts[before:] == [f"start {watched.instance.launch.name}"], "as it was, and once"
+
+
+def test_a_pass_that_hangs_in_the_store_keeps_nobody_from_repairs(watched: Watched) -> None:
+    answers = threading.Event()
+
+    def hang() -> None:
+        answers.wait(20)
+
+    watched.refuse = hang
+    before = len(watched.starts)
+    with watched.running():
+        watched.kill()
+        until(watched.is_up)
+        assert watched.told(EventKind.FAILED) == []
+        answers.set()
+        until(lambda: bool(watched.place.addresses()))
+    assert watched.starts[before:] == [f"start {watched.instance.launch.name}"]
+
+
+def test_the_passes_repair_while_the_store_answers(watched: Watched) -> None:
+    before = len(watched.starts)
+    with watched.running():
+        watched.kill()
+        until(watched.is_up)
+    name = watched.instance.launch.name
+    assert watched.starts[before:] == [f"create {name}", f"start {name}"]
+    assert watched.told(EventKind.NOTE) == []
+
+
+def test_another_reason_is_told_as_well(watched: Watched) -> None:
+    reasons = [AWAY, WorldError("the engine does not answer"), AWAY, AWAY]
+    passes = 0
+
+    def refuse() -> None:
+        nonlocal passes
+        passes += 1
+        raise reasons[min(passes, len(reasons)) - 1]
+
+    watched.refuse = refuse
+    watched.kill()
+    with watched.running():
+        for number in range(1, len(reasons)):
+            until(lambda number=number: passes >= number)  # type: ignore[misc]
+            (watched.specs / "a.yaml").write_text(str(number))  # else the next one waits for a while
+    assert watched.told(EventKind.FAILED) == [AWAY.problems[0].what, "the engine does not answer"]

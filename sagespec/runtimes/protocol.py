@@ -149,6 +149,11 @@ class Runtime(Protocol):
         PortTaken when it cannot be published."""
         ...
 
+    def start_again(self, name: str) -> bool:
+        """Start a container that has ended, as it is; whether it did. One that never ran is left alone, and so is one
+        that takes its name meanwhile: it may not be filled yet."""
+        ...
+
     def stop(self, name: str, *, grace_seconds: float) -> None:
         """SIGTERM, then SIGKILL after the grace; it stays ended. One that does not run, or is missing, is fine."""
         ...

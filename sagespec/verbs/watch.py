@@ -10,6 +10,8 @@ from sagespec.converge import Run
 from sagespec.events import Report
 from sagespec.parts import Parts
 from sagespec.reconcile.options import Options
+from sagespec.serve.repair import Repair
+from sagespec.standby import Standby
 from sagespec.verbs.apply import look_again
 from sagespec.verbs.locked import report_runtime, run_of
 from sagespec.verbs.plan import refuse_partial_prune
@@ -34,5 +36,7 @@ def watch(
         wait_seconds=LOCK_WAIT_OF_WATCH_SECONDS,
         say_runtime=False,
     )
-    run = Run(run.around, run.caller, options, yields=False, failures=Failures(is_patient=True))
-    woken(run, parts.runtime, [*parts.specs, parts.root / "sagespec.yaml"], every_seconds=every_seconds)
+    standby = Standby(Repair(lambda: parts.runtime, lambda: parts.gateway, report))
+    around = standby.around(run.around)
+    run = Run(around, run.caller, options, yields=False, failures=Failures(is_patient=True))
+    woken(run, standby, parts.runtime, [*parts.specs, parts.root / "sagespec.yaml"], every_seconds=every_seconds)

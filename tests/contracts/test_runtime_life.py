@@ -73,6 +73,30 @@ def test_starting_nothing_is_an_error(bench: Bench) -> None:
 
 
 @on_every_engine
+def test_what_has_ended_is_started_again_as_it_is(bench: Bench) -> None:
+    name = bench.start()
+    bench.runtime.write(name, {"kept": b"1"})
+    place = bench.inspect(name).host, bench.inspect(name).port
+    bench.runtime.stop(name, grace_seconds=1)
+    assert bench.inspect(name).state is ContainerState.EXITED
+    assert bench.runtime.start_again(name)
+    started = bench.until(name, ContainerState.RUNNING)
+    assert (started.host, started.port) == place
+    assert bench.runtime.read(name, "kept") == b"1"
+
+
+@on_every_engine
+def test_nothing_else_is_started_again(bench: Bench) -> None:
+    assert not bench.runtime.start_again("sagespec_nobody")
+    created = bench.create(name="created")
+    running = bench.start(name="running")
+    before = bench.runtime.containers()
+    assert not bench.runtime.start_again(created)
+    assert not bench.runtime.start_again(running)
+    assert bench.runtime.containers() == before
+
+
+@on_every_engine
 @pytest.mark.parametrize("code", [0, 3, 255])
 def test_the_exit_code_is_kept(bench: Bench, code: int) -> None:
     name = bench.run(f"raise SystemExit({code})", Behaviour(exit_code=code))

@@ -111,6 +111,14 @@ class FakeRuntime:
                 self.engine.note(container)
             return container.observed()
 
+    def start_again(self, name: str) -> bool:
+        with self.engine.changed:
+            container = self.find(name)
+            if container is None or container.state is not ContainerState.EXITED:
+                return False
+            self.start(name)
+            return True
+
     def stop(self, name: str, *, grace_seconds: float) -> None:
         with self.faults.effect(f"stop {name}"):
             container = self.find(name)

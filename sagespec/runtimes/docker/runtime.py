@@ -222,6 +222,16 @@ class DockerRuntime:
             raise WorldError(f"container {name} disappeared while it was being started", fix="run the command again")
         return container
 
+    def start_again(self, name: str) -> bool:
+        with refusals(f"start {name}"):
+            details = self._containers.find(name)
+            if details is None or details["State"]["Status"] != "exited":
+                return False
+            with suppress(NotFound):  # by its ID, which no other container can get
+                self._engine.start(details["Id"])
+                return True
+        return False
+
     def _start(self, name: str, container_id: str) -> None:
         try:
             self._engine.start(container_id)

@@ -76,8 +76,7 @@ def kill_process(containers: Containers, record: Record) -> None:
     # when its environment is gone and its lock is not. Searched more than once:
     # a process that is being forked, or becomes another program at this moment, shows no mark.
     for _ in range(_SEARCHES):
-        for pid in _processes_with(record.mark):
-            _signal_process(pid, signal.SIGKILL, record.mark)
+        kill_rest_of(record)
         if _ends_within(containers, name, _KILL_SECONDS / _SEARCHES):
             return
     raise WorldError(
@@ -85,6 +84,12 @@ def kill_process(containers: Containers, record: Record) -> None:
         why="it belongs to another user or machine, or hangs in the kernel (an unreachable network disk?)",
         fix=f"end process {run.pid} by hand, then run again",
     )
+
+
+def kill_rest_of(record: Record) -> None:
+    """Kill all that the container started and that is there at this moment."""
+    for pid in _processes_with(record.mark):
+        _signal_process(pid, signal.SIGKILL, record.mark)
 
 
 def _signal_supervisor(containers: Containers, record: Record, number: signal.Signals) -> bool:

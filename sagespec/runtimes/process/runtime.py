@@ -50,7 +50,7 @@ from sagespec.runtimes.process.files import (
 from sagespec.runtimes.process.logs import log_lines, timed_lines
 from sagespec.runtimes.process.mounts import Mounts
 from sagespec.runtimes.process.ports import HOST, check_port, choose_port
-from sagespec.runtimes.process.processes import kill_process, start_process, stop_process
+from sagespec.runtimes.process.processes import kill_process, kill_rest_of, start_process, stop_process
 from sagespec.runtimes.process.programs import Programs
 from sagespec.runtimes.process.shim_record import PRIVATE
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, ImageInfo, Tell
@@ -170,6 +170,14 @@ class ProcessRuntime:
         if container is None:
             raise WorldError(f"container {name} was removed while it was being started", fix="run apply again")
         return container
+
+    def start_again(self, name: str) -> bool:
+        record, run = self._containers.find(name), self._containers.run_of(name)
+        if record is None or run is None or run.alive:
+            return False
+        kill_rest_of(record)  # of a killed supervisor; they may hold its port
+        self._start(record)  # its supervisor refuses the folder of another record
+        return True
 
     def _start(self, record: Record) -> None:
         launch = record.launch

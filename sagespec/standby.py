@@ -1,0 +1,78 @@
+"""Repairs what serves while no pass gets through: the store is away, or silent, or the specs are wrong.
+
+`watch` makes its passes inside of it. In a thread of its own, since a pass may hang in a store that does not answer.
+As soon as a pass has the lock it is the pass that repairs: what is being repaired just then is in its snapshot.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Self
+
+from sagespec.converge import Lock, Surroundings
+from sagespec.records.leases import AtWork
+from sagespec.serve.repair import Repair
+from sagespec.state.desired import Desired
+from sagespec.state.observed import Observed
+
+SILENT_SECONDS = 3.0  # a pass that takes longer may hang
+LOOK_EVERY_SECONDS = 1.0
+
+
+class Standby:
+    """is_failing: whether the last pass could not be made."""
+
+    def __init__(self, repair: Repair) -> None:
+        self.is_failing = False
+        self._repair = repair
+        self._busy_since: float | None = None  # by the monotonic clock
+        self._one_at_a_time = threading.Lock()
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="standby", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._left.set()
+
+    def around(self, around: Surroundings) -> Surroundings:
+        """The surroundings of the passes that this stands by for."""
+
+        def look(at_work: AtWork) -> tuple[Desired, Observed]:
+            desired, observed = around.look(at_work)
+            self._repair.note(observed.gateway)
+            return desired, observed
+
+        @contextmanager
+        def lock() -> Iterator[Lock]:
+            with around.lock() as held:
+                with self._one_at_a_time:
+                    self.is_failing, self._busy_since = False, time.monotonic()
+                yield held
+
+        return replace(around, look=look, lock=lock)
+
+    @contextmanager
+    def while_busy(self) -> Iterator[None]:
+        """For all that may ask the store."""
+        self._busy_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._busy_since = None
+
+    def _keep(self) -> None:
+        while not self._left.wait(LOOK_EVERY_SECONDS):
+            with self._one_at_a_time:
+                if self._is_due():
+                    self._repair.look()
+
+    def _is_due(self) -> bool:
+        since = self._busy_since
+        return self.is_failing or (since is not None and time.monotonic() - since > SILENT_SECONDS)
