@@ -20,6 +20,7 @@ from toolkit.http1 import Connection, Room
 
 BACKLOG = 1024
 BODIES_AT_ONCE = 4  # of the longest allowed, that are held while they wait for a worker
+LINGER_SECONDS = 2.0  # a stop waits so long for clients to close idle connections: one may be sending a request now
 TEXT = [("content-type", "text/plain; charset=utf-8")]
 
 
@@ -108,10 +109,13 @@ class Front:
         print(f"serving on {host}:{port}", flush=True)
         self._end_who_is_late()
         await self._stopped.wait()
+        await asyncio.sleep(0)  # those who are connected by now are let in
         server.close()
-        for connection in list(self.connections):
-            connection.close_if_idle()
+        close_idle_at = time.monotonic() + LINGER_SECONDS
         while self.connections:
+            if time.monotonic() > close_idle_at:
+                for connection in list(self.connections):
+                    connection.close_if_idle()
             await asyncio.sleep(0.01)
 
     def _stop(self) -> None:
