@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
+from datetime import datetime, timedelta
 
 from sagespec.errors import WorldError
 from sagespec.plan import Action, AwaitHealthy, DrainInstance, RunJob, StartInstance
 from sagespec.records.holder import Doing
 from sagespec.records.lease import Lease
 from sagespec.records.leases import Leases
+
+QUIET = timedelta(seconds=5)  # where nothing but the times has changed, so long at least between two writes
 
 
 class Presence:
@@ -23,14 +26,16 @@ class Presence:
         self._said = Doing()
 
     def say(self, doing: Doing, leases: Leases) -> None:
-        """What changes is said at once; when it was said last, with the next renewal."""
+        """What it waits for is said at once when that changes, the times every few seconds, and all of it with each
+        renewal of the lease."""
         with suppress(WorldError):
             if self._lease is None or self._lease.lost.is_set():
                 self._lease = self._held.enter_context(leases.announce(doing))
             else:
                 self._lease.carry(doing=doing)
-                if (doing.waits_for, doing.queued) != (self._said.waits_for, self._said.queued):
-                    self._lease.renew()
+                if not (self._lease.is_fresh and _is_news(doing, self._said)):
+                    return
+                self._lease.renew()
             self._said = doing
 
     def leave(self) -> None:
@@ -39,6 +44,17 @@ class Presence:
             self._held.close()
             if lease:
                 lease.delete()
+
+
+def _is_news(doing: Doing, said: Doing) -> bool:
+    if (doing.waits_for, doing.queued) != (said.waits_for, said.queued):
+        return True
+    now, before = _moment(doing), _moment(said)
+    return now is not None and (before is None or abs(now - before) >= QUIET)
+
+
+def _moment(doing: Doing) -> datetime | None:
+    return doing.looks_again_at or doing.last_pass_at
 
 
 def what_for(action: Action) -> str:

@@ -2,7 +2,7 @@
 
 A lease is one small object in the store. It is taken by a conditional write, renewed by a thread, and marked as
 released rather than deleted, so that every change of hands is a compare-and-swap and no slow process can remove the
-lease of another. `lock` makes the project's lock of one, `followers` the right to follow a job.
+lease of another. `lock` makes the project's lock of one, `leases` the right to follow a job.
 
 Whether a holder is dead is decided by what can be known:
 - on the same machine (same boot, same process namespace) by its process: gone, or another one under its
@@ -90,6 +90,11 @@ class Lease:
     def is_held(self) -> bool:
         """Whether its holder still means to have it: not after exit, whether or not the store has heard of that."""
         return not self._done.is_set() and not self.lost.is_set()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the store has taken the last renewals: not while it is away, where another one would only wait."""
+        return self._age() <= timedelta(seconds=self.holder.lease_seconds / 2)
 
     def delete(self) -> None:
         """Remove what is left of a released lease that nobody else could have taken."""
