@@ -194,11 +194,15 @@ class Run:
         return outcomes
 
     def _announce(self, todo: Plan) -> None:
-        """Tell a plan that holds what no earlier one of this run did."""
+        """Tell a plan that holds what no earlier one of this run did, and whose job is waited for."""
         ids = {action.id for action in todo}
         if ids - self._announced:
             self._announced |= ids
             self.caller.report(Event(EventKind.PLANNED, plan=todo, total=len(todo.actions)))
+        for other in todo.running:
+            if other.is_needed and (key := f"{other.about} {other.text}") not in self._announced:
+                self._announced.add(key)
+                self.caller.report(Event(EventKind.NOTE, str(other.about), other.text))
 
     def _learn(self, todo: Plan, desired: Desired, ended: tuple[Outcome, ...]) -> None:
         if desired != self._last_desired:

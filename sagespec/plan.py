@@ -227,12 +227,20 @@ class Running:
     def __str__(self) -> str:
         return f"followed by {self.by}"
 
+    @property
+    def text(self) -> str:
+        """The same with the endpoints that wait for it."""
+        needed_by = ", ".join(str(address) for address in self.needed_by)
+        waits = "waits" if len(self.needed_by) == 1 else "wait"
+        return f"{self}; {needed_by} {waits} for it" if needed_by else str(self)
+
     def as_json(self) -> dict[str, Any]:
         return {
             "about": str(self.about),
             "followed_by": self.by,
             "since": self.since.isoformat(),
             "needed_by": [str(address) for address in self.needed_by],
+            "waited_for": self.is_needed,
         }
 
 
@@ -284,7 +292,7 @@ class Plan:
         """One line an action: verb, address, cause; then one a job that another run follows. Columns are aligned, and
         there is no newline at the end."""
         rows = [(action.verb, str(action.about), str(action.cause)) for action in self.actions]
-        rows += [("running", str(running.about), str(running)) for running in self.running]
+        rows += [("running", str(running.about), running.text) for running in self.running]
         widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
         return "\n".join(f"{verb:<{widths[0]}}  {about:<{widths[1]}}  {cause}".rstrip() for verb, about, cause in rows)
 

@@ -34,8 +34,8 @@ from sagespec.cli.options import ALLOW_EMPTY, PRUNE, RETRY, WAIT, options_of, pa
 def plan(given: Invocation, *, retry: bool, prune: bool, allow_empty: bool, exit_code: bool, elsewhere: bool) -> int:
     """Show what apply would do, and why.
 
-    Compares the specs with the engine and the store, and changes nothing. Fails when something in the specs is
-    refused.
+    Compares the specs with the engine and the store, and changes nothing. Names the jobs that other runs follow. Fails
+    when something in the specs is refused.
     """
     from sagespec.show.plan import write_plan
 
@@ -45,14 +45,15 @@ def plan(given: Invocation, *, retry: bool, prune: bool, allow_empty: bool, exit
         write_plan(given.screen, found, runtime=project.runtime_reason)
     if found.refused:
         return FAILED
-    return CHANGES if exit_code and found.actions else DONE
+    is_anything_to_do = found.actions or any(running.is_needed for running in found.running)
+    return CHANGES if exit_code and is_anything_to_do else DONE
 
 
 @click.command(
     epilog=as_written("""
         Examples:
           sagespec apply
-          sagespec apply --prune --wait 10m       in CI, behind another run
+          sagespec apply --prune --wait 10m       in CI, with more patience for the lock
 
         Then:
           sagespec status
@@ -67,8 +68,8 @@ def plan(given: Invocation, *, retry: bool, prune: bool, allow_empty: bool, exit
 def apply(given: Invocation, retry: bool, prune: bool, allow_empty: bool, wait_seconds: float) -> int:
     """Make reality match the specs.
 
-    Ends when everything is up to date or has failed. Safe to repeat and to interrupt: Ctrl-C starts nothing new and
-    leaves what is running.
+    Ends when everything is up to date or has failed. Other runs may work on the project meanwhile: a job that one of
+    them follows is left to it. Safe to repeat and to interrupt: Ctrl-C starts nothing new and leaves what is running.
     """
     from sagespec.cli.signals import stoppable
 
@@ -103,9 +104,10 @@ def apply(given: Invocation, retry: bool, prune: bool, allow_empty: bool, wait_s
 )
 @takes_common_options()
 def watch(given: Invocation, retry: bool, prune: bool, allow_empty: bool, every_seconds: float) -> int:
-    """Apply whenever a spec changes or a container dies.
+    """Apply whenever a spec changes, a container dies or a job ends.
 
-    Ends on Ctrl-C or SIGTERM, with exit code 0; everything keeps running.
+    A job that trains holds nothing else up. Other commands may be run beside it. `sagespec status` shows what it waits
+    for. Ends on Ctrl-C or SIGTERM, with exit code 0; everything keeps running.
     """
     from sagespec.cli.signals import stoppable
 

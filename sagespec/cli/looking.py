@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--watch", "again", is_flag=True, help="Refresh every two seconds until Ctrl-C.")
 @takes_common_options()
 def status(given: Invocation, again: bool) -> int:
-    """Show each spec with its actual state."""
+    """Show each spec with its actual state, and which runs follow or wait for what."""
     from sagespec.show.status import write_status
 
     with given.project() as project:

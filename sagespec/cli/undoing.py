@@ -67,8 +67,8 @@ def stop(given: Invocation, address: str, reason: str) -> int:
     """End a training job.
 
     A running job gets SIGTERM, 120 s, SIGKILL; whatever is in its model folder then is kept. A job that is queued or
-    fetching its data is ended too. It is not run again until its spec changes, or with apply --retry. Ctrl-C ends
-    the waiting, not the stop.
+    fetching its data is ended too. The run that follows the job carries this out, or this command where none does. The
+    job is not run again until its spec changes, or with apply --retry. Ctrl-C ends the waiting, not the stop.
     """
     from sagespec.cli.signals import stoppable
     from sagespec.show.lists import write_stopped
@@ -130,8 +130,9 @@ def destroy(given: Invocation, yes: bool, wait_seconds: float) -> int:
 def unlock(given: Invocation, lock_id: str) -> int:
     """Take the project's lock from a dead holder.
 
-    Rarely needed: a lock is taken over automatically when its process died on this machine, or has not renewed it for
-    two minutes. `sagespec doctor` shows the holder and the id.
+    Rarely needed: the lock is held for seconds, and taken over automatically when its process died on this machine, or
+    has not renewed it for two minutes. Jobs and those who follow them are not touched. `sagespec doctor` shows the
+    holder and the id.
     """
     from sagespec.show.lists import write_unlocked
 

@@ -59,8 +59,13 @@ class Holder(BaseModel):
     root: str = ""
     doing: Doing | None = None
 
+    @property
+    def who(self) -> str:
+        """For people, where there is little room: `sagespec watch of ada on build-7`."""
+        return f"sagespec {self.command} of {self.user} on {self.host}"
+
     def __str__(self) -> str:
-        return f"sagespec {self.command} of {self.user} on {self.host} (pid {self.pid}, since {_time(self.taken_at)})"
+        return f"{self.who} (pid {self.pid}, since {_time(self.taken_at)})"
 
 
 def why_dead(holder: Holder, seen_at: datetime, now: datetime) -> str:

@@ -46,11 +46,14 @@ class FollowedElsewhere(WorldError):
 
 @dataclass(frozen=True)
 class RunSeen:
-    """A run that is at work. by: for people."""
+    """A run that is at work. holder: of the lease by which it shows itself, renewed every few seconds."""
 
-    by: str
-    since: datetime
+    holder: Holder
     doing: Doing
+
+    @property
+    def since(self) -> datetime:
+        return self.holder.taken_at
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,8 @@ class Leases:
         return why_dead(holder, self._seen.get(key, ("", now))[1], now)
 
     def _follower(self, holder: Holder) -> Follower:
-        return Follower(str(holder), holder.taken_at, self._is_ours(holder), reads_our_specs=self._shares(holder))
+        ours, shares = self._is_ours(holder), self._shares(holder)
+        return Follower(str(holder), holder.taken_at, ours, reads_our_specs=shares, who=holder.who)
 
     def _shares(self, holder: Holder) -> bool:
         here = self._holder(self._clock())
@@ -206,4 +210,4 @@ def _parsed(kind: type[_Read], content: bytes) -> _Read | None:
 
 
 def _run_seen(holder: Holder) -> RunSeen:
-    return RunSeen(str(holder), holder.taken_at, holder.doing or Doing())
+    return RunSeen(holder, holder.doing or Doing())

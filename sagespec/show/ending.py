@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sagespec.events import Result
 from sagespec.show.figures import seconds_text
-from sagespec.show.plan import write_refused_and_notes
+from sagespec.show.plan import running_row, write_refused_and_notes
 from sagespec.show.problems import annotate
 from sagespec.show.screen import Cell, Screen
 
@@ -40,6 +40,9 @@ def write_converged(
             for line in rest:
                 if line.startswith(("  why  ", "  fix  ")):  # what it printed was shown when it failed
                     screen.line((line, "dim"))
+    if plan.running:
+        screen.line()
+        screen.table([running_row(running) for running in plan.running])
     screen.line("\n", _ending(converged, seconds, done))
     urls = _as_specified(urls, converged)
     if urls and not converged.cancelled:
@@ -55,6 +58,7 @@ def _as_specified(urls: Mapping[str, str], converged: Converged) -> Mapping[str,
     """Those of endpoints that nothing is amiss with; whether the others answer is for `status` to say."""
     amiss = [outcome.about for outcome in converged.outcomes if outcome.result is not Result.DONE]
     amiss += [problem.about for problem in converged.plan.refused]
+    amiss += [str(address) for running in converged.plan.running for address in running.needed_by]
     if "gateway" in amiss:
         return {}
     return {
@@ -68,6 +72,9 @@ def _ending(converged: Converged, seconds: float, done: str) -> Cell:
     results = Counter(outcome.result for outcome in converged.outcomes)
     parts = [f"{results[result]} {result}" for result in Result if results[result]]
     did = f" ({', '.join(parts)} in {seconds_text(seconds)})" if parts else ""
+    if converged.ok and converged.plan.running:
+        what = f"everything else is up to date{did}" if parts else "nothing to do"
+        return f"{what}; {len(converged.plan.running)} running elsewhere", "good"
     if converged.ok:
         return (f"{done}{did}" if parts else f"nothing to do: {done}", "good")
     if converged.cancelled:

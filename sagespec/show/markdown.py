@@ -27,7 +27,7 @@ def plan_markdown(plan: Plan, *, runtime: str = "", limit: int = MARKDOWN_LIMIT)
     parts = [f"### sagespec plan: {counts_text(plan)}"]
     if plan.refused:
         parts.append("**Refused**\n\n" + problems_markdown(plan.refused, limit // 3))
-    if plan.actions:
+    if plan.actions or plan.running:
         head = "| what | actions | why |\n|---|---|---|\n"
         parts.append(head + shortened(_rows(plan), limit // 3, "rows"))
         parts.append(folded("every action, in order", plan.text().split("\n"), limit // 5))
@@ -45,10 +45,11 @@ def _rows(plan: Plan) -> list[str]:
     by_whole: dict[Address, list[Action]] = {}
     for action in plan.actions:
         by_whole.setdefault(action.about.whole, []).append(action)
-    return [
+    rows = [
         f"| `{whole}` | {verbs_text(Counter(action.verb for action in actions))} | {code(_reasons(whole, actions))} |"
         for whole, actions in by_whole.items()
     ]
+    return rows + [f"| `{running.about}` | running elsewhere | {code(running.text)} |" for running in plan.running]
 
 
 def _reasons(whole: Address, actions: Sequence[Action]) -> str:

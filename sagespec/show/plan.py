@@ -12,7 +12,7 @@ from sagespec.show.screen import Cell, Screen
 from sagespec.show.verbs import VERBS, counts, counts_text
 
 if TYPE_CHECKING:
-    from sagespec.plan import Action, Plan
+    from sagespec.plan import Action, Plan, Running
 
 
 def write_plan(screen: Screen, plan: Plan, *, runtime: str) -> None:
@@ -25,9 +25,10 @@ def write_plan(screen: Screen, plan: Plan, *, runtime: str) -> None:
         screen.line(plan_markdown(plan, runtime=runtime))
         return
     screen.line((runtime, "dim"))
-    if plan.actions:
+    if plan.actions or plan.running:
         screen.line()
-        screen.table([_action_row(action) for action in plan.actions], indent="  ")
+        rows = [*map(_action_row, plan.actions), *map(running_row, plan.running)]
+        screen.table(rows, indent="  ")
     write_refused_and_notes(screen, plan.refused, plan.notes)
     tone = "bad" if plan.refused else "bold"
     screen.line("\n", (counts_text(plan), tone))
@@ -35,6 +36,11 @@ def write_plan(screen: Screen, plan: Plan, *, runtime: str) -> None:
 
 def _action_row(action: Action) -> list[Cell]:
     return [(action.verb, VERBS[action.verb][0]), str(action.about), (str(action.cause), "dim")]
+
+
+def running_row(running: Running) -> list[Cell]:
+    """A job that another run follows."""
+    return [("running", "change"), str(running.about), (running.text, "dim")]
 
 
 def write_refused_and_notes(screen: Screen, refused: Sequence[Problem], notes: Sequence[str]) -> None:

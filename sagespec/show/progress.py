@@ -149,7 +149,7 @@ class _PlainReport:
         """A pass begins: its counts; the widths of its columns are kept for the lines that follow."""
         verbs = [action.verb for action in plan]
         self.columns = max(map(len, verbs), default=0), max((len(str(action.about)) for action in plan), default=0)
-        self.line(("plan     ", "bold"), verbs_text(Counter(verbs)))
+        self.line(("plan     ", "bold"), verbs_text(Counter(verbs), {"running": len(plan.running)}))
 
     def started(self, running: _Running) -> None:
         self.line(("start    ", "dim"), *self._named(running.verb, running.about), ("  " + running.cause, "dim"))

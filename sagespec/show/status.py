@@ -1,20 +1,22 @@
-"""The rows of `sagespec status`: the specs compared with reality."""
+"""The rows of `sagespec status`: the specs compared with reality, and the runs at work."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sagespec.show.figures import metrics_text, milliseconds_text, percent_text, seconds_text
 from sagespec.show.screen import Cell, Screen
 
 if TYPE_CHECKING:
-    from sagespec.verbs.states import EndpointState, JobState, Status, VariantState
+    from sagespec.verbs.states import EndpointState, JobState, RunState, Status, VariantState
 
 # By the words of `verbs.states`, which is not imported here: `sagespec version` shows something, too.
 JOB_TONES = {
     "trained": "good",
+    "preparing": "change",
     "running": "change",
+    "ended": "change",
     "waiting": "change",
     "failed": "bad",
     "stopped": "bad",
@@ -31,7 +33,7 @@ ENDPOINT_TONES = {
 
 
 def write_status(screen: Screen, status: Status, *, in_place: bool = False) -> None:
-    """Jobs and endpoints, the specs compared with reality. in_place: replaces what is on the terminal."""
+    """Jobs and endpoints, the specs compared with reality; then the runs. in_place: in place of what was there."""
     if in_place and screen.live:
         screen.clear()
     if screen.format == "json":
@@ -41,21 +43,53 @@ def write_status(screen: Screen, status: Status, *, in_place: bool = False) -> N
     screen.line((f"runtime {status.runtime}; store {status.store}; {gateway}", "dim"))
     if status.jobs:
         screen.line()
-        screen.table([_job_row(job) for job in status.jobs], head=("JOB", "STATE", "TOOK", "METRICS"))
+        screen.table([_job_row(job, status.at) for job in status.jobs], head=("JOB", "STATE", "TOOK", "METRICS"))
     for endpoint in status.endpoints:
         _write_endpoint(screen, endpoint)
     if not status.jobs and not status.endpoints:
         screen.line("\nno jobs and no endpoints: add a spec to specs/, or begin with `sagespec init`")
+    if status.runs:
+        screen.line()
+        head = ("RUN", "FOR", "LAST PASS", "LOOKS AGAIN", "WAITS FOR")
+        screen.table([_run_row(run, status.at) for run in status.runs], head=head)
 
 
-def _job_row(job: JobState) -> list[Cell]:
-    shown = metrics_text(job.metrics or {})
+def _job_row(job: JobState, now: datetime) -> list[Cell]:
     seconds = job.seconds
-    if job.state == "running" and job.ended_at:
-        seconds = (datetime.now(UTC) - job.ended_at).total_seconds()
+    if seconds is None and job.started_at:
+        seconds = _since(job.started_at, now)
     took = "" if seconds is None else seconds_text(seconds)
-    detail = job.detail.split("\n")[0]
-    return [str(job.address), (job.state, JOB_TONES[job.state]), took, "; ".join(p for p in (shown, detail) if p)]
+    follower = job.follower
+    followed = f"followed by {follower.who} for {seconds_text(_since(follower.since, now))}" if follower else ""
+    said = (metrics_text(job.metrics or {}), job.detail.split("\n")[0], followed)
+    return [str(job.address), (job.state, JOB_TONES[job.state]), took, "; ".join(part for part in said if part)]
+
+
+def _run_row(run: RunState, now: datetime) -> list[Cell]:
+    ended = f"{seconds_text(_since(run.last_pass_at, now))} ago" if run.last_pass_at else "-"
+    took = f" ({milliseconds_text(run.last_pass_seconds * 1000)})" if run.last_pass_seconds is not None else ""
+    waits_for = [*run.waits_for, *(f"the turn of {about}" for about in run.queued)]
+    return [
+        f"{run.who.removeprefix('sagespec ')} (pid {run.pid})",
+        seconds_text(_since(run.since, now)),
+        ended + took,
+        _looks_again(run, now),
+        ", ".join(waits_for) or "-",
+    ]
+
+
+def _looks_again(run: RunState, now: datetime) -> Cell:
+    """What a run says of itself is some seconds old, so a time that has just passed tells nothing."""
+    if run.looks_again_at is None:
+        return "-"
+    if run.is_late:
+        return (f"late by {seconds_text(_since(run.looks_again_at, now))}", "change")
+    return f"in {seconds_text(_since(now, run.looks_again_at))}" if run.looks_again_at > now else "-"
+
+
+def _since(then: datetime, now: datetime) -> float:
+    """Seconds; the clocks of two machines may differ a little."""
+    return max(0.0, (now - then).total_seconds())
 
 
 def _write_endpoint(screen: Screen, endpoint: EndpointState) -> None:
@@ -63,20 +97,21 @@ def _write_endpoint(screen: Screen, endpoint: EndpointState) -> None:
     state = (endpoint.state, ENDPOINT_TONES[endpoint.state])
     screen.line("\n", (str(endpoint.address), "bold"), "  ", state, "  ", f"{revision}  ", (endpoint.url, "name"))
     if endpoint.detail:
-        screen.line("  ", (endpoint.detail, "bad"))
+        screen.line("  ", (endpoint.detail, ENDPOINT_TONES[endpoint.state]))
     head = ("VARIANT", "MODEL", "WEIGHT", "HEALTHY", "REQUESTS", "ERRORS", "P50", "P99")
-    screen.table([_variant_row(variant) for variant in endpoint.variants], head=head, indent="  ")
+    screen.table([_variant_row(variant, endpoint) for variant in endpoint.variants], head=head, indent="  ")
 
 
-def _variant_row(variant: VariantState) -> list[Cell]:
+def _variant_row(variant: VariantState, endpoint: EndpointState) -> list[Cell]:
     same = abs(variant.share_asked - variant.share_live) < 0.0005
     weight = percent_text(variant.share_live) + ("" if same else f" (asked {percent_text(variant.share_asked)})")
     healthy = f"{variant.instances_healthy}/{variant.instances_asked}"
+    fewer = "change" if endpoint.state == "pending" else "bad"
     return [
         variant.name,
         variant.model or "-",
         (weight, "" if same else "change"),
-        (healthy, "bad" if variant.instances_healthy < variant.instances_asked else "good"),
+        (healthy, fewer if variant.instances_healthy < variant.instances_asked else "good"),
         f"{variant.requests:,}",
         (f"{variant.errors:,}", "bad" if variant.errors else ""),
         milliseconds_text(variant.p50_ms),

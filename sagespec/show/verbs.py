@@ -24,18 +24,21 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "remove-instance": ("bad", "remove"),
     "remove-container": ("bad", "remove"),
 }
+_OTHERS = {"running": "running elsewhere", "unchanged": "unchanged", "refused": "refused"}
 _COUNTED = tuple(dict.fromkeys(word for _, word in VERBS.values() if word))
 
 
 def counts(plan: Plan) -> dict[str, int]:
-    """How many actions of each kind, and how many addresses are unchanged and refused."""
+    """How many actions of each kind, how many addresses are unchanged and refused, and how many jobs are running in
+    other runs."""
     words = _by_word(plan.counts)
     refused = len({problem.about for problem in plan.refused})
-    return {word: words[word] for word in _COUNTED} | {"unchanged": len(plan.unchanged), "refused": refused}
+    others = {"unchanged": len(plan.unchanged), "refused": refused, "running": len(plan.running)}
+    return {word: words[word] for word in _COUNTED} | others
 
 
 def counts_text(plan: Plan) -> str:
-    """'3 to start, 1 to route; 4 unchanged; 1 refused'."""
+    """'3 to start, 1 to route; 1 running elsewhere; 4 unchanged; 1 refused'."""
     return verbs_text(plan.counts, counts(plan))
 
 
@@ -46,7 +49,7 @@ def verbs_text(verbs: Mapping[str, int], others: Mapping[str, int] = MappingProx
     todo = ", ".join(f"{by_word[word]} to {word}" for word in words) or (
         counted(sum(verbs.values()), "action") if verbs else "nothing to do"
     )
-    return "; ".join([todo, *(f"{others[word]} {word}" for word in ("unchanged", "refused") if others.get(word))])
+    return "; ".join([todo, *(f"{others[word]} {said}" for word, said in _OTHERS.items() if others.get(word))])
 
 
 def _by_word(verbs: Mapping[str, int]) -> Counter[str]:

@@ -46,12 +46,13 @@ def checks(parts: Parts) -> tuple[Check, ...]:
         ("store", _store),
         ("cache", _cache),
         ("lock", _lock),
+        ("runs", _runs),
         ("gateway", _gateway_port),
         ("clock", _clock),
     ]
     found: list[Check] = []
     for name, group in groups:
-        needs_settings = group in (_specs, _store, _cache, _lock, _gateway_port, _clock)
+        needs_settings = group in (_specs, _store, _cache, _lock, _runs, _gateway_port, _clock)
         if needs_settings and any(check.name == "project" and not check.ok for check in found):
             continue  # said once, by "project"
         found += _guarded(name, group, parts)
@@ -146,6 +147,14 @@ def _lock(parts: Parts) -> Iterator[Check]:
     if (holder.renewed_at - now).total_seconds() > CLOCK_SECONDS:
         fix = f"set the clocks of this machine and of {holder.host} by the same server (NTP)"
         yield Check("clock", False, f"the lock was renewed at {holder.renewed_at:%H:%M:%S} UTC, which is to come", fix)
+
+
+def _runs(parts: Parts) -> Iterator[Check]:
+    """Who works on the project without its lock."""
+    at_work = parts.leases().look()
+    told = [str(run.holder) for run in at_work.runs]
+    told += [f"{address} is followed by {at_work.followers[address].by}" for address in sorted(at_work.followers)]
+    yield Check("runs", True, "\n".join(told) or "none is running")
 
 
 def _gateway_port(parts: Parts) -> Iterator[Check]:

@@ -1,4 +1,5 @@
-"""The rows of `sagespec status`: the specs compared with reality, each job and endpoint with its state.
+"""The rows of `sagespec status`: the specs compared with reality, each job and endpoint with its state, and the runs
+that are at work.
 
 Built by `verbs.status` from one snapshot, its plan and the gateway's counters; shown by `show`. Pure.
 """
@@ -7,26 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from sagespec.errors import Problem
 from sagespec.gateway.answers import Counters
-from sagespec.plan import Plan
+from sagespec.plan import Plan, Reason, RunJob
 from sagespec.reconcile.turns import jobs_due
 from sagespec.state.addresses import Address, endpoint_address
 from sagespec.state.desired import Desired, DesiredEndpoint, desired_endpoint
-from sagespec.state.manifest import JobStatus
-from sagespec.state.observed import ContainerState, Observed, Route
-from sagespec.state.revision import live_revision
+from sagespec.state.hashes import same_hash
+from sagespec.state.manifest import JobStatus, Manifest
+from sagespec.state.observed import Container, ContainerState, Follower, Observed, Route
+from sagespec.state.revision import Revision, live_revision
 
+RENEWALS_LAST = timedelta(seconds=5)  # what a run says of itself may be so old when it says it
 CounterKey = tuple[str, str, str]  # endpoint, variant, hash
 
 
 class JobWord(StrEnum):
     TRAINED = "trained"
+    PREPARING = "preparing"  # followed, and none of its containers runs yet
     RUNNING = "running"
+    ENDED = "ended"  # its containers have, and its results are not in the store yet
     FAILED = "failed"
     STOPPED = "stopped"
     WAITING = "waiting"  # to be run
@@ -35,7 +40,7 @@ class JobWord(StrEnum):
 
 class EndpointWord(StrEnum):
     SERVING = "serving"
-    DEGRADED = "degraded"  # fewer healthy instances than the spec asks for
+    DEGRADED = "degraded"  # fewer healthy instances than asked for, and applied
     PENDING = "pending"  # its spec is not applied yet
     BLOCKED = "blocked"  # its spec was given up, or is refused
     WAITING = "waiting"  # nothing is served yet
@@ -44,14 +49,16 @@ class EndpointWord(StrEnum):
 
 @dataclass(frozen=True)
 class JobState:
-    """One row of `status`."""
+    """One row of `status`. follower: who follows it now."""
 
     address: Address
     state: JobWord
     detail: str = ""
     metrics: Mapping[str, float] | None = None
     seconds: float | None = None
+    started_at: datetime | None = None
     ended_at: datetime | None = None
+    follower: Follower | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -60,7 +67,10 @@ class JobState:
             "detail": self.detail,
             "metrics": dict(self.metrics or {}),
             "seconds": self.seconds,
-            "ended_at": self.ended_at.isoformat() if self.ended_at else None,
+            "started_at": _iso(self.started_at),
+            "ended_at": _iso(self.ended_at),
+            "followed_by": self.follower.by if self.follower else "",
+            "since": _iso(self.follower.since) if self.follower else None,
         }
 
 
@@ -108,12 +118,54 @@ class EndpointState:
 
 
 @dataclass(frozen=True)
+class RunState:
+    """A run that watches, or waits for something. Times are of its own clock; renewed_at: when it said all this.
+
+    looks_again_at: at the latest; None for a run that looks when what it waits for has ended.
+    """
+
+    by: str
+    who: str
+    pid: int
+    command: str
+    since: datetime
+    renewed_at: datetime
+    waits_for: tuple[str, ...] = ()
+    queued: tuple[str, ...] = ()
+    last_pass_at: datetime | None = None
+    last_pass_seconds: float | None = None
+    looks_again_at: datetime | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it says itself that it should have looked by then: its pass takes long, or waits for the lock."""
+        return self.looks_again_at is not None and self.renewed_at - self.looks_again_at > RENEWALS_LAST
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "by": self.by,
+            "command": self.command,
+            "since": _iso(self.since),
+            "renewed_at": _iso(self.renewed_at),
+            "waits_for": list(self.waits_for),
+            "queued": list(self.queued),
+            "last_pass_at": _iso(self.last_pass_at),
+            "last_pass_seconds": self.last_pass_seconds,
+            "looks_again_at": _iso(self.looks_again_at),
+        }
+
+
+@dataclass(frozen=True)
 class Status:
+    """at: when the snapshot was taken."""
+
     jobs: tuple[JobState, ...]
     endpoints: tuple[EndpointState, ...]
     gateway: str  # address, or '' when it does not run
     runtime: str
     store: str
+    at: datetime
+    runs: tuple[RunState, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The stable JSON form, documented in docs/commands.md."""
@@ -121,9 +173,15 @@ class Status:
             "runtime": self.runtime,
             "store": self.store,
             "gateway": self.gateway,
+            "at": _iso(self.at),
             "jobs": [job.as_json() for job in self.jobs],
             "endpoints": [endpoint.as_json() for endpoint in self.endpoints],
+            "runs": [run.as_json() for run in self.runs],
         }
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
 
 
 def job_state(
@@ -136,13 +194,14 @@ def job_state(
 ) -> JobState:
     """The row of one job. live_metrics: what a running one has printed so far. waits_for: of `what_jobs_wait_for`."""
     manifest = observed.manifests.get(address)
-    problem = next((p for p in plan.refused if p.about == str(address)), None)
     hosts = [c for c in observed.containers_of(address) if not c.address.is_companion]
-    running = [c for c in hosts if c.state is ContainerState.RUNNING]
-    if running:
-        since = min((c.started_at for c in running if c.started_at), default=None)
-        detail = f"{len(running)} containers" if len(running) > 1 else ""
-        return JobState(address, JobWord.RUNNING, detail, live_metrics, ended_at=since)
+    follower = _follower(address, observed, manifest)
+    if found := _under_way(address, plan, hosts, follower):
+        word, detail = found
+        starts = [c.started_at for c in hosts if c.started_at] if word is JobWord.RUNNING else []
+        detail = "; ".join(part for part in (detail, "asked to stop" if address in observed.stops else "") if part)
+        return JobState(address, word, detail, live_metrics, None, min(starts, default=None), None, follower)
+    problem = next((p for p in plan.refused if p.about == str(address)), None)
     if manifest is None:
         if problem:
             return JobState(address, JobWord.REFUSED, problem.what)
@@ -152,7 +211,33 @@ def job_state(
     else:
         state, detail = JobWord(manifest.status.value), manifest.reason
     seconds = (manifest.ended_at - manifest.started_at).total_seconds()
-    return JobState(address, state, detail, manifest.metrics, seconds, manifest.ended_at)
+    return JobState(address, state, detail, manifest.metrics, seconds, manifest.started_at, manifest.ended_at)
+
+
+def _follower(address: Address, observed: Observed, manifest: Manifest | None) -> Follower | None:
+    """Who follows the job; None once the manifest is there, and they only clear up."""
+    follower = observed.followers.get(address)
+    return follower if follower and (manifest is None or follower.since > manifest.ended_at) else None
+
+
+def _under_way(
+    address: Address, plan: Plan, hosts: Sequence[Container], follower: Follower | None
+) -> tuple[JobWord, str] | None:
+    """The state of a job that was begun and has no results yet, and what to say of it; None for all others."""
+    running = sum(host.state is ContainerState.RUNNING for host in hosts)
+    if running:
+        count = f"{running} containers" if running > 1 else ""
+        unseen = "" if follower else "followed by nobody: `sagespec apply` picks it up"
+        return JobWord.RUNNING, "; ".join(part for part in (count, unseen) if part)
+    if follower:
+        if hosts and all(host.state is ContainerState.EXITED for host in hosts):
+            return JobWord.ENDED, "its results are being stored"
+        return JobWord.PREPARING, "no container of it is running yet"
+    is_adopted = any(
+        isinstance(action, RunJob) and action.about == address and action.cause.reason is Reason.ADOPTED
+        for action in plan
+    )
+    return (JobWord.ENDED, "its results are not stored yet: `sagespec apply` stores them") if is_adopted else None
 
 
 def what_jobs_wait_for(desired: Desired, observed: Observed, plan: Plan) -> Mapping[Address, str]:
@@ -183,19 +268,45 @@ def _endpoint_state(
     address = endpoint_address(name)
     asked = next((endpoint for endpoint in desired.endpoints if endpoint.name == name), None)
     live = live_revision(observed.revisions.get(name, ()))
-    shown = asked or (desired_endpoint(name, live.asked) if live else None)
+    applied = desired_endpoint(name, live.asked) if live else None
     route = observed.gateway.routes.get(name)
     problem = next((p for p in (*plan.refused, *plan.held) if p.about == str(address)), None)
-    pending = any(action.about.whole == address for action in plan.actions)
-    variants = _variant_states(name, shown, route, observed, counters)
+    variants = _variant_states(name, asked or applied, route, observed, counters)
+    is_pending = any(action.about.whole == address for action in plan.actions) or _is_edited(asked, live)
+    waits_for = [
+        f"{other.about}, followed by {observed.followers[other.about].who}"
+        for other in plan.running
+        if address in other.needed_by
+    ]
     return EndpointState(
         address=address,
-        state=_endpoint_word(asked, route, problem, pending, variants),
+        state=_endpoint_word(
+            asked, route, problem, is_pending=is_pending, is_degraded=_is_degraded(applied, asked, variants)
+        ),
         url=f"{gateway_url}/endpoints/{name}/invocations",
         revision=live.number if live else None,
         variants=variants,
-        detail=problem.what if problem else "",
+        detail=problem.what if problem else f"waits for {'; '.join(waits_for)}" if waits_for else "",
     )
+
+
+def _is_edited(asked: DesiredEndpoint | None, live: Revision | None) -> bool:
+    """Whether the spec is another than the one that was applied last."""
+    return asked is not None and live is not None and not same_hash(asked.hash, live.hash)
+
+
+def _is_degraded(
+    applied: DesiredEndpoint | None, asked: DesiredEndpoint | None, variants: Sequence[VariantState]
+) -> bool:
+    """Whether fewer instances are healthy than both its spec and what was applied last ask for: of an edited spec,
+    what was not started yet is not missing."""
+    both = [endpoint for endpoint in (applied, asked) if endpoint]
+
+    def needed(name: str) -> int:
+        found = [endpoint.variant(name) for endpoint in both]
+        return min((variant.instances if variant else 0 for variant in found), default=0)
+
+    return any(variant.instances_healthy < needed(variant.name) for variant in variants)
 
 
 def _variant_states(
@@ -239,11 +350,7 @@ def _variant_states(
 
 
 def _endpoint_word(
-    asked: DesiredEndpoint | None,
-    route: Route | None,
-    problem: Problem | None,
-    pending: bool,
-    variants: Sequence[VariantState],
+    asked: DesiredEndpoint | None, route: Route | None, problem: Problem | None, *, is_pending: bool, is_degraded: bool
 ) -> EndpointWord:
     if asked is None:
         return EndpointWord.ORPHANED
@@ -251,6 +358,6 @@ def _endpoint_word(
         return EndpointWord.BLOCKED
     if route is None:
         return EndpointWord.WAITING
-    if any(v.instances_healthy < v.instances_asked for v in variants):
+    if is_degraded:
         return EndpointWord.DEGRADED
-    return EndpointWord.PENDING if pending else EndpointWord.SERVING
+    return EndpointWord.PENDING if is_pending else EndpointWord.SERVING

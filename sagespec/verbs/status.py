@@ -1,4 +1,4 @@
-"""The specs compared with reality, from one snapshot, its plan and the gateway's counters."""
+"""The specs compared with reality, from one snapshot, its plan and the gateway's counters; and the runs at work."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from datetime import UTC, datetime
 
 from sagespec.parts import Parts
 from sagespec.reconcile.reconcile import reconcile
+from sagespec.records.leases import RunSeen
 from sagespec.verbs.metrics import latest_metrics
 from sagespec.verbs.plan import snapshot
-from sagespec.verbs.states import Status, endpoint_states, job_state, what_jobs_wait_for
+from sagespec.verbs.states import RunState, Status, endpoint_states, job_state, what_jobs_wait_for
 
 
 def status(parts: Parts) -> Status:
     at_work = parts.leases().look()
     desired, observed = snapshot(parts, at_work, check_paths=False)
-    plan = reconcile(desired, observed, datetime.now(UTC))
+    now = datetime.now(UTC)
+    plan = reconcile(desired, observed, now)
     counters = parts.gateway.counters() if observed.gateway.answers else {}
     waits_for = what_jobs_wait_for(desired, observed, plan)
     jobs = tuple(
@@ -34,4 +36,23 @@ def status(parts: Parts) -> Status:
         gateway=url if observed.gateway.answers else "",
         runtime=parts.runtime.name,
         store=parts.store.uri,
+        at=now,
+        runs=tuple(map(_run_state, at_work.runs)),
+    )
+
+
+def _run_state(run: RunSeen) -> RunState:
+    holder, doing = run.holder, run.doing
+    return RunState(
+        by=str(holder),
+        who=holder.who,
+        pid=holder.pid,
+        command=holder.command,
+        since=holder.taken_at,
+        renewed_at=holder.renewed_at,
+        waits_for=doing.waits_for,
+        queued=doing.queued,
+        last_pass_at=doing.last_pass_at,
+        last_pass_seconds=doing.last_pass_seconds,
+        looks_again_at=doing.looks_again_at,
     )

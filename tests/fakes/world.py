@@ -167,6 +167,10 @@ class SimulatedWorld:
             if served == model and name in self.engine.all:
                 self.engine.all[name].behaviour = NEVER_HEALTHY
 
+    def follow(self, address: Address) -> None:
+        """This run follows the job, and its task has not begun it yet."""
+        self._world.leases.follow(address)
+
     def fail_job(self, address: Address) -> None:
         self.failing_jobs.add(address)
         self.engine.behave(str(address), FAILS)

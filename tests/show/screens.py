@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sagespec.errors import Origin, Problem
-from sagespec.plan import Cause, Change, Plan, Reason, RemoveInstance, SetRoutes, StartGateway
+from sagespec.plan import Cause, Change, Plan, Reason, RemoveInstance, Running, SetRoutes, StartGateway
 from sagespec.show.screen import Screen
 from sagespec.state.addresses import GATEWAY, Address, endpoint_address, job_address
 
@@ -54,4 +54,6 @@ PLAN = Plan(
     refused=(REFUSED,),
     notes=("endpoint/old is live but in no spec: --prune removes it",),
 )
+BY = "sagespec watch of ada on build-7 (pid 4711, since 2026-01-01 11:58:48 UTC)"
+RUNNING = Running(job_address("slow", 1), BY, NOW, needed_by=(CHURN,))
 URLS = {"churn": "http://127.0.0.1:8080/endpoints/churn/invocations"}

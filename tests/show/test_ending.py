@@ -11,7 +11,7 @@ from sagespec.errors import Problem
 from sagespec.events import Outcome, Result
 from sagespec.plan import Plan
 from sagespec.show.ending import write_converged
-from tests.show.screens import URLS, WEIGHT, a_screen, out, routes
+from tests.show.screens import BY, RUNNING, URLS, WEIGHT, a_screen, out, routes
 
 RUN = Outcome("run-job job/a@1", "job/a@1", "run-job", Result.DONE, seconds=1.0)
 
@@ -47,6 +47,14 @@ def test_a_bad_end_names_the_addresses_of_those_endpoints_alone_that_are_as_spec
     assert URLS["churn"] not in ending(Converged(Plan(refused=(Problem("it waits", about="endpoint/churn"),))))
     other = replace(RUN, about="endpoint/churn-2/stable", result=Result.FAILED)
     assert URLS["churn"] in ending(Converged(Plan(), (other,)))
+
+
+def test_an_end_says_what_other_runs_follow_and_names_no_endpoint_that_waits_for_them() -> None:
+    row = f"running  job/slow@1  followed by {BY}; endpoint/churn waits for it"
+    assert ending(Converged(Plan(running=(RUNNING,)))) == f"\n{row}\n\nnothing to do; 1 running elsewhere\n"
+    said = ending(Converged(Plan(running=(replace(RUNNING, needed_by=()),)), (RUN,)))
+    assert "\neverything else is up to date (1 done in 1.5 s); 1 running elsewhere\n" in said
+    assert URLS["churn"] in said
 
 
 def test_a_stopped_run_says_how_to_go_on() -> None:

@@ -8,7 +8,7 @@ from sagespec.plan import Change, Plan
 from sagespec.show.markdown import MARKDOWN_LIMIT
 from sagespec.show.plan import write_plan
 from sagespec.state.addresses import endpoint_address, job_address
-from tests.show.screens import PLAN, REFUSED, WEIGHT, a_screen, out, routes
+from tests.show.screens import BY, PLAN, REFUSED, RUNNING, WEIGHT, a_screen, out, routes
 
 
 def test_markdown_begins_with_counts_and_folds_the_actions() -> None:
@@ -18,6 +18,13 @@ def test_markdown_begins_with_counts_and_folds_the_actions() -> None:
     assert text.startswith("### sagespec plan: 1 to start, 1 to route, 1 to remove; 1 unchanged; 1 refused\n")
     assert "| `endpoint/churn` | 1 to route, 1 to remove | `weight of candidate 10 -> 30` |" in text
     assert "<details><summary>every action, in order</summary>" in text
+
+
+def test_a_job_that_another_run_follows_is_a_row_in_markdown() -> None:
+    screen = a_screen(format="markdown")
+    write_plan(screen, Plan(running=(RUNNING,)), runtime="")
+    assert out(screen).startswith("### sagespec plan: nothing to do; 1 running elsewhere\n")
+    assert f"| `job/slow@1` | running elsewhere | `followed by {BY}; endpoint/churn waits for it` |" in out(screen)
 
 
 def test_markdown_of_a_huge_plan_is_shortened_and_says_so() -> None:

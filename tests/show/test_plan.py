@@ -9,7 +9,7 @@ from typing import get_args
 from sagespec.plan import Action, Change, Plan
 from sagespec.show.plan import write_plan
 from sagespec.show.verbs import VERBS
-from tests.show.screens import CHURN, PLAN, WEIGHT, a_screen, out, routes
+from tests.show.screens import BY, CHURN, NOW, PLAN, RUNNING, WEIGHT, a_screen, out, routes
 
 
 def test_every_action_has_a_tone_and_a_word() -> None:
@@ -45,12 +45,41 @@ def test_an_empty_plan_says_so() -> None:
     assert out(screen).endswith("nothing to do; 1 unchanged\n")
 
 
+def test_a_job_that_another_run_follows_has_a_row_and_is_counted() -> None:
+    screen = a_screen()
+    write_plan(screen, Plan(actions=(routes(WEIGHT),), unchanged=(CHURN,), running=(RUNNING,)), runtime="r")
+    assert (
+        out(screen)
+        == f"""\
+r
+
+  set-routes  endpoint/churn  weight of candidate 10 -> 30
+  running     job/slow@1      followed by {BY}; endpoint/churn waits for it
+
+1 to route; 1 running elsewhere; 1 unchanged
+"""
+    )
+    screen = a_screen(format="json")
+    write_plan(screen, Plan(running=(RUNNING,)), runtime="r")
+    document = json.loads(out(screen))
+    assert document["counts"]["running"] == 1
+    assert document["running"] == [
+        {
+            "about": "job/slow@1",
+            "followed_by": BY,
+            "since": NOW.isoformat(),
+            "needed_by": ["endpoint/churn"],
+            "waited_for": True,
+        }
+    ]
+
+
 def test_a_plan_as_json_is_one_document_with_counts() -> None:
     screen = a_screen(format="json")
     write_plan(screen, PLAN, runtime="runtime process")
     document = json.loads(out(screen))
     assert document["counts"] == {
-        "train": 0, "start": 1, "route": 1, "record": 0, "remove": 1, "unchanged": 1, "refused": 1,
+        "train": 0, "start": 1, "route": 1, "record": 0, "remove": 1, "unchanged": 1, "refused": 1, "running": 0,
     }  # fmt: skip
     assert [action["action"] for action in document["actions"]] == ["start-gateway", "set-routes", "remove-instance"]
     assert document["refused"][0]["line"] == 7

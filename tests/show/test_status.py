@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 
 from sagespec.show.status import ENDPOINT_TONES, JOB_TONES, write_status
 from sagespec.state.addresses import job_address
-from sagespec.verbs.states import EndpointState, EndpointWord, JobState, JobWord, Status, VariantState
-from tests.show.screens import CHURN, NOW, URLS, a_screen, out
+from sagespec.state.observed import Follower
+from sagespec.verbs.states import EndpointState, EndpointWord, JobState, JobWord, RunState, Status, VariantState
+from tests.show.screens import BY, CHURN, NOW, URLS, a_screen, out
 
 STATUS = Status(
-    jobs=(JobState(job_address("churn", 3), JobWord.TRAINED, "", {"auc": 0.94028, "b": 1, "c": 2, "d": 3}, 83.0, NOW),),
+    jobs=(JobState(job_address("churn", 3), JobWord.TRAINED, "", {"auc": 0.94028, "b": 1, "c": 2, "d": 3}, 83.0),),
     endpoints=(
         EndpointState(
             CHURN,
@@ -26,7 +29,26 @@ STATUS = Status(
     gateway="http://127.0.0.1:8080",
     runtime="docker",
     store="file:///s",
+    at=NOW,
 )
+WHO = "sagespec watch of ada on build-7"
+BEFORE = NOW - timedelta(seconds=72)
+FOLLOWER = Follower(BY, BEFORE, who=WHO)
+SLOW = JobState(job_address("slow", 1), JobWord.RUNNING, "", {"auc": 0.5}, started_at=BEFORE, follower=FOLLOWER)
+WATCH = RunState(
+    by=BY,
+    who=WHO,
+    pid=4711,
+    command="watch",
+    since=NOW - timedelta(hours=3, minutes=12),
+    renewed_at=NOW,
+    waits_for=("job/slow@1 to end",),
+    queued=("job/b@2",),
+    last_pass_at=NOW - timedelta(seconds=12),
+    last_pass_seconds=0.104,
+    looks_again_at=NOW + timedelta(seconds=18),
+)
+APPLY = RunState("by", "sagespec apply of bob on laptop", 812, "apply", BEFORE, NOW)
 
 
 def test_status_shows_asked_beside_live() -> None:
@@ -54,6 +76,68 @@ def test_status_as_json() -> None:
     document = json.loads(out(screen))
     assert document["jobs"][0]["address"] == "job/churn@3"
     assert document["endpoints"][0]["variants"][1]["share_asked"] == 0.1
+
+
+def test_status_says_who_follows_what_and_what_each_run_waits_for() -> None:
+    screen = a_screen()
+    preparing = replace(SLOW, address=job_address("b", 1), state=JobWord.PREPARING, started_at=None, metrics=None)
+    write_status(screen, replace(STATUS, jobs=(SLOW, preparing), endpoints=(), runs=(WATCH, APPLY)))
+    assert (
+        out(screen)
+        == """\
+runtime docker; store file:///s; gateway http://127.0.0.1:8080
+
+JOB         STATE      TOOK        METRICS
+job/slow@1  running    1 min 12 s  auc 0.5; followed by sagespec watch of ada on build-7 for 1 min 12 s
+job/b@1     preparing              followed by sagespec watch of ada on build-7 for 1 min 12 s
+
+RUN                                 FOR         LAST PASS          LOOKS AGAIN  WAITS FOR
+watch of ada on build-7 (pid 4711)  3 h 12 min  12 s ago (104 ms)  in 18 s      job/slow@1 to end, the turn of job/b@2
+apply of bob on laptop (pid 812)    1 min 12 s  -                  -            -
+"""
+    )
+
+
+def test_a_run_that_is_late_says_by_how_much_and_one_that_may_be_tells_nothing() -> None:
+    def looks(renewed_at: timedelta, looks_again_at: timedelta) -> str:
+        screen = a_screen()
+        run = replace(WATCH, renewed_at=NOW + renewed_at, looks_again_at=NOW + looks_again_at)
+        write_status(screen, replace(STATUS, runs=(run,)))
+        return out(screen).splitlines()[-1]
+
+    assert "(104 ms)  late by 4 min 0 s  job/slow" in looks(-timedelta(seconds=3), -timedelta(minutes=4))
+    assert "(104 ms)  -            job/slow" in looks(-timedelta(seconds=9), -timedelta(seconds=4))
+
+
+def test_followers_and_runs_as_json() -> None:
+    screen = a_screen(format="json")
+    write_status(screen, replace(STATUS, jobs=(SLOW,), runs=(WATCH,)))
+    document = json.loads(out(screen))
+    assert document["at"] == NOW.isoformat()
+    assert (document["jobs"][0]["followed_by"], document["jobs"][0]["since"]) == (BY, BEFORE.isoformat())
+    assert (document["jobs"][0]["started_at"], document["jobs"][0]["ended_at"]) == (BEFORE.isoformat(), None)
+    assert document["runs"] == [
+        {
+            "by": BY,
+            "command": "watch",
+            "since": "2026-01-01T08:48:00+00:00",
+            "renewed_at": "2026-01-01T12:00:00+00:00",
+            "waits_for": ["job/slow@1 to end"],
+            "queued": ["job/b@2"],
+            "last_pass_at": "2026-01-01T11:59:48+00:00",
+            "last_pass_seconds": 0.104,
+            "looks_again_at": "2026-01-01T12:00:18+00:00",
+        }
+    ]
+
+
+def test_an_endpoint_that_waits_says_for_what() -> None:
+    screen = a_screen()
+    (pending,) = STATUS.endpoints
+    write_status(
+        screen, replace(STATUS, endpoints=(replace(pending, detail=f"waits for job/slow@1, followed by {WHO}"),))
+    )
+    assert f"\n  waits for job/slow@1, followed by {WHO}\n  VARIANT" in out(screen)
 
 
 def test_every_state_has_a_tone() -> None:

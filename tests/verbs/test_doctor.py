@@ -16,6 +16,8 @@ from sagespec.project import Project
 from sagespec.records.lock import project_lock
 from sagespec.runtimes.choose import choose
 from sagespec.runtimes.protocol import Check
+from sagespec.state.addresses import job_address
+from tests.fakes import others
 
 
 @pytest.fixture
@@ -154,3 +156,12 @@ def test_an_engine_that_is_asked_for_and_not_there_is_said(folder: Path, monkeyp
     assert "no Docker engine answers" in found["runtime"].detail
     with pytest.raises(WorldError):
         choose("docker", "sick", folder)
+
+
+def test_the_runs_at_work_are_named(folder: Path) -> None:
+    assert look(folder)["runs"].detail == "none is running"
+    with Project(folder, (), None) as project:
+        ada = others.ada(datetime.now(UTC))
+        others.show(project.parts.store, ada, project_name="sick")
+        others.follow(project.parts.store, job_address("slow", 1), ada, project_name="sick")
+    assert look(folder)["runs"].detail == f"{ada}\njob/slow@1 is followed by {ada}"

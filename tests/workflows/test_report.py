@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from sagespec.state.addresses import job_address
+from tests.fakes import others
 from tests.fakes.world import SimulatedWorld
 from tests.workflows.github import HEAD, Runner
 from tests.workflows.plans import JOBS, as_seen_from_elsewhere, endpoint, plan_in
@@ -44,6 +46,18 @@ def test_nothing_to_do_is_no_change(runner: Runner, applied: SimulatedWorld) -> 
 
     assert (ended.outputs["exit_code"], ended.outputs["changes"]) == ("0", "false")
     assert "### sagespec plan: nothing to do; 4 unchanged" in ended.summary
+
+
+def test_an_endpoint_that_waits_for_another_runs_job_is_a_change(runner: Runner, applied: SimulatedWorld) -> None:
+    ada = others.ada(applied.clock.now())
+    others.follow(applied.records.store, job_address("churn", 3), ada)
+    newer = endpoint() | {"variants": [{"name": "stable", "model": "churn@3"}]}
+    runner.plans(plan_in(applied, *JOBS, JOBS[0] | {"version": 3}, newer, endpoint("other")))
+
+    ended = runner.run()
+
+    assert (ended.outputs["changes"], ended.outputs["changed"], ended.outputs["actions"]) == ("true", "1", "0")
+    assert "### sagespec plan: nothing to do; 1 running elsewhere; 3 unchanged" in ended.summary
 
 
 def test_what_is_refused_comes_first_and_marks_the_line_of_the_spec(runner: Runner, applied: SimulatedWorld) -> None:

@@ -32,7 +32,7 @@ def main() -> int:
     state = "ok" if exit_code == 0 else "failed"
     if command == "plan" and (digest := digest_in(folder)):
         plan, text = _read(folder / "result.json"), (folder / "plan.md").read_text(encoding="utf-8")
-        state = "changes" if plan["actions"] or plan["refused"] else "clean"
+        state = "changes" if plan["actions"] or plan["refused"] or _waited_for(plan) else "clean"
         outputs |= _counts(plan) | {"plan_json": folder / "result.json", "plan_digest": digest}
         report = _of_plan(plan, text, title, elsewhere=os.environ["ENGINE"] == "elsewhere")
         _print_verbatim(f"{text}\n{json.dumps(plan, indent=2)}")
@@ -57,7 +57,7 @@ def digest_in(folder: Path) -> str:
 
 
 def _counts(plan: Json) -> Mapping[str, object]:
-    changed = {_whole(action["about"]) for action in plan["actions"]}
+    changed = {_whole(action["about"]) for action in plan["actions"]} | _waited_for(plan)
     return {
         "changes": "true" if changed else "false",
         "changed": len(changed),
@@ -65,6 +65,11 @@ def _counts(plan: Json) -> Mapping[str, object]:
         "refused": len(plan["refused"]),
         "unchanged": len(plan["unchanged"]),
     }
+
+
+def _waited_for(plan: Json) -> set[str]:
+    """The endpoints that apply would serve once a job has ended that another run follows."""
+    return {address for job in plan["running"] if job["waited_for"] for address in job["needed_by"]}
 
 
 def _whole(about: str) -> str:
