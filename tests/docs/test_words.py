@@ -28,6 +28,7 @@ OF_THE_CODE = {
     *("endpoint", "variant", "instance", "route", "target", "table", "pool", "probe", "weight", "drain", "proven"),
     *("channel", "delivery", "view", "feeder", "companion", "witness", "program", "launch", "address", "place"),
     *("key", "hash", "fingerprint", "digest", "manifest", "revision", "endpoint record", "records", "store"),
+    *("pass", "run", "task", "effect", "follower", "wake", "let go"),
     *("lock", "holder", "lease", "engine", "runtime", "gateway", "prune", "settled", "converge", "reconcile"),
     *(
         "caller",

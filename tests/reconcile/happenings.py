@@ -17,6 +17,7 @@ from sagespec.state.launches import Launch
 from sagespec.state.observed import ContainerState
 from sagespec.state.revision import RevisionStatus, RollbackRequest, live_revision
 from sagespec.verbs.rollback import rollback_target
+from tests.fakes import others
 from tests.fakes.engine import SERVES
 from tests.fakes.gateway import FakeGateway
 from tests.fakes.specs import PROJECT
@@ -106,6 +107,15 @@ def rollback_asked(world: SimulatedWorld, endpoint_name: str) -> None:
     )
 
 
+def followed(world: SimulatedWorld, address: str) -> None:
+    """Another run, on another machine, follows the job."""
+    others.follow(world.records.store, Address.parse(address), others.ada(world.clock.now()))
+
+
+def followed_here(world: SimulatedWorld, address: str) -> None:
+    world.follow(Address.parse(address))
+
+
 BEFORE_ANYTHING_RUNS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "unhealthy": SimulatedWorld.turn_unhealthy,  # MODEL
     "failing": lambda world, address: world.fail_job(Address.parse(address)),
@@ -121,6 +131,8 @@ HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "rolled back": rolled_back,
     "rollback asked": rollback_asked,
     "gateway": gateway,  # gone | exited | silent | changed
+    "followed": followed,  # JOB: by another run, until the plan is made
+    "followed here": followed_here,  # by the run that plans
 }
 
 
