@@ -20,7 +20,7 @@ from typing import Protocol
 
 from sagespec.apply.apply import Pass, apply, event_of, given_up, outcome_of, skipped_after
 from sagespec.apply.failures import Failures
-from sagespec.apply.newest import Newest
+from sagespec.apply.newest import By, Newest
 from sagespec.apply.presence import Presence, what_for
 from sagespec.apply.queue import Queue
 from sagespec.apply.tasks import Task, Tasks
@@ -118,6 +118,7 @@ class Run:
         self._announced: set[str] = set()
         self._last_carried_out = Plan()
         self._last_desired: Desired | None = None
+        self._has_seized = False
 
     # -- a pass
 
@@ -141,10 +142,13 @@ class Run:
             begun = time.monotonic()
             world = self.around.open_world()
             desired, observed = self.around.look(world.leases.look())
-            desired, options = self._newest.register(
-                desired, world.records, self.caller, self.options, by=world.leases.by, now=world.clock.now()
-            )
-            self.plan = reconcile(desired, observed, world.clock.now(), options)
+            by = By(world.leases.by, world.clock.now())
+            desired, options = self._newest.register(desired, observed, world.records, self.caller, self.options, by=by)
+            plan = reconcile(desired, observed, world.clock.now(), options)
+            self.plan = replace(plan, refused=(*plan.refused, *self._newest.removed))
+            if options.prune:
+                self._newest.remove(self.plan, desired, world.records, by=by)
+            self._has_seized = options.prune and _seize_unwanted(self.plan, desired, observed, world)
             world.leases.sweep([action.about for action in self.plan if isinstance(action, RunJob)])
             todo = without(self.plan, self.failures.ids)
             let_go = self._end_unasked(todo, desired)
@@ -186,7 +190,7 @@ class Run:
             else:
                 task.let_go()
                 is_elsewhere = task.action.about in {running.about for running in todo.running}
-                reason = "another run follows it" if is_elsewhere else "a newer spec is there"
+                reason = "another run follows it" if is_elsewhere else self._newest.why_left_alone(task.action.about)
                 outcomes.append(given_up(task.action, reason, since=task.begun))
         self.tasks.sweep()  # one that had ended already wakes nobody
         for outcome in outcomes:
@@ -226,6 +230,11 @@ class Run:
     def waits(self) -> bool:
         """Whether something goes on, or waits for its turn, that another pass will end."""
         return bool(self.tasks.all or self.queue.waiting or any(running.is_needed for running in self.plan.running))
+
+    @property
+    def must_look_again(self) -> bool:
+        """Whether containers may be there that the last pass has not seen: of a job that was just taken away."""
+        return self._has_seized
 
     @property
     def waits_for_others(self) -> bool:
@@ -285,6 +294,8 @@ def converge(run: Run) -> Converged:
                 if max(run.repeats.values()) > MOST_REPEATS:
                     break
                 continue
+            if run.must_look_again:
+                continue
             if not run.waits:
                 break
             run.tell()
@@ -309,6 +320,17 @@ def _wait(run: Run) -> None:
                 return
         except WorldError:
             continue  # away for a moment: what goes on goes on
+
+
+def _seize_unwanted(plan: Plan, desired: Desired, observed: Observed, world: World) -> bool:
+    """Take jobs that are in no spec from their followers: they may have no containers yet. Whether there were any."""
+    if any(problem.about == "project" for problem in plan.refused):
+        return False
+    others = (about for about, follower in observed.followers.items() if not follower.is_ours)
+    unwanted = [about for about in others if desired.job(about) is None]
+    for address in unwanted:
+        world.leases.seize(address)
+    return bool(unwanted)
 
 
 def _is_a_try(action: Action) -> bool:

@@ -25,7 +25,7 @@ from sagespec.plan import (
     StartGateway,
     StartInstance,
 )
-from sagespec.records.lease import Lease, LeaseLost
+from sagespec.records.lease import Lease, LeaseLost, LeaseSeized
 from sagespec.records.leases import FollowedElsewhere
 from sagespec.run.run import run_job
 from sagespec.serve.health import admit, await_healthy, container_addresses, judge_health
@@ -105,6 +105,8 @@ def _train(action: RunJob, world: World, lease: Lease, caller: Caller) -> None:
         guarded = Caller(caller.report, caller.cancelled, lease.check_now)
         try:
             run_job(world.jobs, action.job, guarded)
+        except LeaseSeized:
+            raise
         except LeaseLost as lost:  # the job goes on: that is no failure of it
             raise FollowedElsewhere(lost.problems[0].what) from lost
 

@@ -1,65 +1,146 @@
-"""Whose spec of an endpoint is the newest, where several runs overlap.
+"""What a later run has decided about an endpoint or a job, where several runs overlap.
 
 A run that waits (for a job, say) may find afterwards that a later run has given an endpoint another spec: from another
 checkout, a later commit. The later one counts, and the earlier run leaves that endpoint alone. An edit of its own files
-makes it the later one again. `watch` never yields: its files are what is wanted.
+makes it the later one again. `watch` never yields to another spec: its files are what is wanted.
+
+What `destroy` or `--prune` removed stays removed: no run that wanted it before puts it back, `watch` neither, until its
+spec changes or somebody applies it again.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from sagespec.errors import Problem
 from sagespec.events import Caller, Event, EventKind
+from sagespec.plan import Plan
 from sagespec.reconcile.options import Options
 from sagespec.records.records import Records
+from sagespec.state.addresses import Address, endpoint_address
 from sagespec.state.desired import Desired
-from sagespec.state.manifest import Applied, AppliedSpec
+from sagespec.state.manifest import Applied, AppliedSpec, JobStatus
+from sagespec.state.observed import Observed
+
+REMOVED = ""  # in place of a hash
+
+
+@dataclass(frozen=True)
+class By:
+    """Which run says so, for people, and when."""
+
+    name: str
+    at: datetime
+
+
+@dataclass
+class _Kind:
+    """Endpoints or jobs, by address as text. ours: the hashes of our specs, as we registered them."""
+
+    yields: bool
+    ours: dict[str, str] = field(default_factory=dict)
+
+    def is_later(self, about: str, hash_text: str, applied: Mapping[str, AppliedSpec]) -> bool:
+        """Whether another run has decided otherwise since we registered this very spec."""
+        spec = applied.get(about)
+        if spec is None or self.ours.get(about) != hash_text or spec.hash == hash_text:
+            return False
+        return self.yields or spec.hash == REMOVED
 
 
 class Newest:
+    """yields: whether another spec of an endpoint counts, where a later run has one. A job that trains is followed to
+    its end whatever spec of it is newer."""
+
     def __init__(self, *, yields: bool) -> None:
-        self._yields = yields
-        self._ours: dict[str, str] = {}  # hash of our spec by endpoint, as we registered it
-        self._told: set[str] = set()
+        self._endpoints, self._jobs = _Kind(yields), _Kind(yields=False)
+        self._later: Mapping[str, AppliedSpec] = {}  # what the last pass left alone
+
+    @property
+    def removed(self) -> tuple[Problem, ...]:
+        """What the last pass left alone because it was removed."""
+        return tuple(
+            Problem(
+                what=f"it was removed by {spec.by} meanwhile",
+                about=about,
+                why="no run that began before puts back what was removed on purpose",
+                fix="run `sagespec apply` again to have it back",
+            )
+            for about, spec in self._later.items()
+            if spec.hash == REMOVED
+        )
+
+    def why_left_alone(self, about: Address) -> str:
+        spec = self._later.get(str(about.whole))
+        return f"it was removed by {spec.by}" if spec and spec.hash == REMOVED else "a newer spec is there"
 
     def kept(self, desired: Desired, applied: Applied, options: Options) -> tuple[Desired, Options]:
         """What is left for this run to do, and with which options: what it leaves alone it does not prune, either."""
-        later = [e.name for e in desired.endpoints if self._is_later(e.name, e.hash, applied)]
-        if not later:
+        endpoints = tuple(
+            e for e in desired.endpoints if not self._endpoints.is_later(e.name, e.hash, applied.endpoints)
+        )
+        jobs = tuple(j for j in desired.jobs if not self._jobs.is_later(str(j.address), j.key, applied.jobs))
+        if (endpoints, jobs) == (desired.endpoints, desired.jobs):
             return desired, options
-        endpoints = tuple(endpoint for endpoint in desired.endpoints if endpoint.name not in later)
-        return replace(desired, endpoints=endpoints), replace(options, prune=False)
+        return replace(desired, endpoints=endpoints, jobs=jobs), replace(options, prune=False)
 
     def register(
-        self, desired: Desired, records: Records, caller: Caller, options: Options, *, by: str, now: datetime
+        self, desired: Desired, observed: Observed, records: Records, caller: Caller, options: Options, *, by: By
     ) -> tuple[Desired, Options]:
         """The same under the lock, after our specs are recorded as the newest, where they are."""
         before = records.applied()
-        applied = dict(before.endpoints)
         kept, options_kept = self.kept(desired, before, options)
-        for endpoint in kept.endpoints:
-            self._ours[endpoint.name] = endpoint.hash
-            if endpoint.name not in applied or applied[endpoint.name].hash != endpoint.hash:
-                applied[endpoint.name] = AppliedSpec(hash=endpoint.hash, by=by, at=now)
-        if options_kept.prune or options_kept.destroy:
-            names = {endpoint.name for endpoint in desired.endpoints}
-            gone = {name for name, spec in applied.items() if name not in names and spec.hash}
-            applied |= {name: AppliedSpec(hash="", by=by, at=now) for name in gone}
-        if applied != before.endpoints:
-            records.write_applied(Applied(endpoints=applied))
-        self._tell({e.name for e in desired.endpoints} - {e.name for e in kept.endpoints}, before, caller)
+        unfinished = {str(j.address): j.key for j in kept.jobs if not _is_trained(j.address, observed)}
+        endpoints = _recorded(before.endpoints, {e.name: e.hash for e in kept.endpoints}, self._endpoints, by)
+        jobs = _recorded(before.jobs, unfinished, self._jobs, by)
+        trained = {str(address) for address in observed.manifests if _is_trained(address, observed)}
+        now = Applied(endpoints=endpoints, jobs={about: spec for about, spec in jobs.items() if about not in trained})
+        if now != before:
+            records.write_applied(now)
+        names, addresses = {e.name for e in kept.endpoints}, {j.address for j in kept.jobs}
+        later = {str(e.address): before.endpoints[e.name] for e in desired.endpoints if e.name not in names}
+        later |= {str(j.address): before.jobs[str(j.address)] for j in desired.jobs if j.address not in addresses}
+        self._tell(later, caller)
         return kept, options_kept
 
-    def _is_later(self, name: str, hash_text: str, applied: Applied) -> bool:
-        """Whether another run has given the endpoint a spec since we did."""
-        is_registered = self._yields and self._ours.get(name) == hash_text
-        return is_registered and name in applied.endpoints and applied.endpoints[name].hash != hash_text
+    def remove(self, plan: Plan, desired: Desired, records: Records, *, by: By) -> None:
+        """Under the lock: record that what no spec names is removed, but for what the plan refuses to."""
+        refused = {problem.about for problem in plan.refused}
+        if "project" in refused:
+            return
+        before = records.applied()
+        endpoints = _less(before.endpoints, {e.name for e in desired.endpoints}, by)
+        endpoints |= {n: s for n, s in before.endpoints.items() if str(endpoint_address(n)) in refused}
+        now = Applied(endpoints=endpoints, jobs=_less(before.jobs, {str(j.address) for j in desired.jobs}, by))
+        if now != before:
+            records.write_applied(now)
 
-    def _tell(self, later: set[str], applied: Applied, caller: Caller) -> None:
-        for name in sorted(later - self._told):
-            spec = applied.endpoints[name]
-            what = "was given another spec" if spec.hash else "was removed"
-            text = f"{what} by {spec.by} meanwhile; this run leaves it alone"
-            caller.report(Event(EventKind.NOTE, f"endpoint/{name}", text))
-        self._told |= later
+    def _tell(self, later: Mapping[str, AppliedSpec], caller: Caller) -> None:
+        for about, spec in sorted(later.items()):
+            if about not in self._later:
+                what = "was given another spec" if spec.hash else "was removed"
+                text = f"{what} by {spec.by} meanwhile; this run leaves it alone"
+                caller.report(Event(EventKind.NOTE, about, text))
+        self._later = later
+
+
+def _is_trained(job: Address, observed: Observed) -> bool:
+    manifest = observed.manifests.get(job)
+    return manifest is not None and manifest.status is JobStatus.COMPLETED
+
+
+def _recorded(
+    applied: Mapping[str, AppliedSpec], hashes: Mapping[str, str], kind: _Kind, by: By
+) -> dict[str, AppliedSpec]:
+    """What is recorded, with our hashes as the newest."""
+    kind.ours.update(hashes)
+    changed = {about: text for about, text in hashes.items() if about not in applied or applied[about].hash != text}
+    return {**applied, **{about: AppliedSpec(hash=text, by=by.name, at=by.at) for about, text in changed.items()}}
+
+
+def _less(applied: Mapping[str, AppliedSpec], wanted: set[str], by: By) -> dict[str, AppliedSpec]:
+    """What is recorded, with all that is not wanted as removed."""
+    gone = {about for about, spec in applied.items() if about not in wanted and spec.hash}
+    return {**applied, **{about: AppliedSpec(hash=REMOVED, by=by.name, at=by.at) for about in gone}}

@@ -26,7 +26,6 @@ from sagespec.records.holder import Holder
 from sagespec.stores.protocol import Conflict, Store
 
 LEASE_SECONDS = 60.0
-FRESH_SECONDS = 1.0  # so long a renewal proves that the lease is still ours
 Clock = Callable[[], datetime]
 Wait = Callable[[float, threading.Event], object]  # so many seconds, or until the event is set
 
@@ -51,6 +50,10 @@ class LeaseLost(WorldError):
     """Somebody else has it, and to try again is no help."""
 
 
+class LeaseSeized(LeaseLost):
+    """It was taken away by somebody who does not want it: what it was for is to be no more."""
+
+
 class Lease:
     """A lease that is held. Renewed by a thread between enter and exit.
 
@@ -70,6 +73,7 @@ class Lease:
         self._what = what
         self._clock, self._wait = clock, wait
         self._why = ""
+        self._loss: type[LeaseLost] = LeaseLost
         self._carried: dict[str, object] = {}
         self._done = threading.Event()
         self._one_at_a_time = threading.Lock()
@@ -107,9 +111,8 @@ class Lease:
         self._refuse_if_lost()
 
     def check_now(self) -> None:
-        """The same by asking the store: whoever took it in the last seconds is noticed, too."""
-        if self._age() > timedelta(seconds=FRESH_SECONDS):
-            self.renew()
+        """The same by asking the store: whoever took it a moment ago is noticed, too."""
+        self.renew()
         self._refuse_if_lost()
 
     def carry(self, **changes: object) -> None:
@@ -124,7 +127,7 @@ class Lease:
 
     def _refuse_if_lost(self) -> None:
         if self.lost.is_set() or self._age() > timedelta(seconds=self.holder.lease_seconds):
-            kind = LeaseLost if self.lost.is_set() else WorldError  # the store may answer again
+            kind = self._loss if self.lost.is_set() else WorldError  # the store may answer again
             raise kind(
                 f"{self._what} was lost: {self._why}",
                 why="two runs at once would undo each other's work, so this one stops here",
@@ -151,6 +154,9 @@ class Lease:
         present = read_lease(self._store, self._key)
         if present is None:
             self._lose("its file was removed")
+        elif present.holder.id != self.holder.id and present.holder.released:
+            self._loss = LeaseSeized
+            self._lose(f"taken away by {present.holder}")
         elif present.holder.id != self.holder.id:
             self._lose(f"taken over by {present.holder}")
         elif present.holder.released and not self._done.is_set():

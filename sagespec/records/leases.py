@@ -136,8 +136,8 @@ class Leases:
         return self._ours_now(key, taken, what=f"the lease of {address}")
 
     def seize(self, address: Address) -> None:
-        """Take a job from whoever follows it, dead or alive; only under the project's lock. They notice before they
-        write anything."""
+        """Take a job that is to be no more from whoever follows it, dead or alive; only under the project's lock. They
+        notice before they write anything, and remove what they have created since."""
         key = self._job_key(address)
         present = read_lease(self._store, key)
         if present and not present.holder.released and not self._is_ours(present.holder):

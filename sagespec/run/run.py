@@ -24,6 +24,7 @@ from pathlib import Path
 
 from sagespec.errors import WorldError
 from sagespec.events import Caller
+from sagespec.records.lease import LeaseSeized
 from sagespec.run.attempts import Attempts
 from sagespec.run.collect import collect, record_unstarted
 from sagespec.run.follow import follow
@@ -46,12 +47,21 @@ def run_job(jobs: Jobs, job: DesiredJob, caller: Caller) -> None:
     with stop.watched(jobs.clock):
         manifest = None
         while manifest is None:
-            manifest = _attempt(job_run(jobs, job, attempts, stop, caller))
+            manifest = _attempt_if_wanted(job_run(jobs, job, attempts, stop, caller))
     if attempts.is_kept or stop.request:
         with suppress(WorldError):  # records older than the manifest are ignored anyway
             jobs.records.forget(job.address)
     if manifest.status is not JobStatus.COMPLETED:
         raise WorldError(manifest.verdict, fix=f"see `sagespec logs {job.address}`")
+
+
+def _attempt_if_wanted(run: JobRun) -> Manifest | None:
+    """One attempt; whoever takes the job away removes the containers that they see, and we those made since."""
+    try:
+        return _attempt(run)
+    except LeaseSeized:
+        run.containers.remove()
+        raise
 
 
 def _attempt(run: JobRun) -> Manifest | None:

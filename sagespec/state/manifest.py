@@ -84,7 +84,8 @@ class StopRequest(Record):
 
 
 class AppliedSpec(Record):
-    """The newest spec of an endpoint that a run has applied. hash: of the spec; '' when it was removed."""
+    """The newest spec of an endpoint or a job that a run has applied. hash: of the spec, or a job's key; '' when it was
+    removed."""
 
     hash: str
     by: str  # the run, for people
@@ -92,9 +93,11 @@ class AppliedSpec(Record):
 
 
 class Applied(Record):
-    """By endpoint. A run that waited leaves an endpoint alone that a later run has given another spec."""
+    """By endpoint, and by address of the jobs that are not trained. A run that waited leaves alone what a later run has
+    given another spec, or removed."""
 
     endpoints: dict[str, AppliedSpec] = {}
+    jobs: dict[str, AppliedSpec] = {}
 
 
 class Manifest(Record):

@@ -1,0 +1,106 @@
+"""A job that trains holds nothing up: each promise measured while one runs."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+
+import pytest
+
+from tests.scenarios.measuring import sight
+from tests.scenarios.specs import endpoint, job
+from tests.scenarios.workspace import Workspace, wait_until
+
+TRAINED = job(1) + endpoint("stable model@1 90", "other model@1 10")
+LONG = "{sleep: 60, lines: 1}"
+LOAD_SECONDS = 2.0  # what the test server takes to start, on either runtime, with the 300 ms it must be healthy for
+
+
+def said_until(process: subprocess.Popen[str], text: str) -> str:
+    """What a running command has said, up to the line that holds the text."""
+    assert process.stdout
+    said = ""
+    giving_up = threading.Timer(60, process.kill)
+    giving_up.start()
+    for line in process.stdout:
+        said += line
+        if text in line:
+            giving_up.cancel()
+            return said
+    raise AssertionError(f"it ended without: {text}\n{said}")
+
+
+def begin(workspace: Workspace) -> None:
+    """One model trained and served, with a revision to roll back to."""
+    workspace.write(TRAINED.replace("weight: 90", "weight: 60"))
+    workspace.run("apply")
+    workspace.edit("weight: 60", "weight: 90")
+    workspace.run("apply")
+
+
+@pytest.mark.parametrize("follower", ["watch", "apply"])
+def test_edits_repairs_and_commands_work_at_once(workspace: Workspace, follower: str) -> None:
+    begin(workspace)
+    workspace.write(TRAINED + job(2, hyperparameters=LONG) + job(3, hyperparameters=LONG))
+    with sight(workspace) as seen, workspace.running(follower):
+        wait_until(lambda: seen.is_running(2, 3))
+        began = {name: seen.containers()[name].started_at for name in ("job/model@2#0", "job/model@3#0")}
+
+        def apply_too() -> None:
+            if follower == "apply":
+                workspace.run("apply")
+
+        workspace.edit("weight: 90", "weight: 30")
+        with seen.timed("an edited weight", promised=2 if follower == "watch" else 3):
+            apply_too()
+            wait_until(lambda: seen.weights() == {"stable": 30, "other": 10})
+
+        victim = seen.containers()["endpoint/answers/stable#0"]
+        with workspace.engine() as engine:
+            engine.remove(victim.name)
+        with seen.timed("a killed instance", promised=5 + LOAD_SECONDS):
+            apply_too()
+            wait_until(lambda: "endpoint/answers/stable#0" in seen.containers())
+            wait_until(lambda: seen.answers(variant="stable"))
+
+        with seen.timed("rollback", promised=3):
+            workspace.run("rollback", "answers")
+        assert seen.weights() == {"stable": 90, "other": 10}
+
+        other = workspace.root / "other.yaml"
+        other.write_text(endpoint("only model@1 1", name="more"))
+        with seen.timed("an apply of something else", promised=4 + LOAD_SECONDS):
+            workspace.run("apply", "-f", "other.yaml")
+        assert seen.answers("more")
+
+        with seen.timed("stop of another job", promised=5):
+            workspace.run("stop", "model@3")
+        assert seen.is_running(2)
+        assert seen.containers()["job/model@2#0"].started_at == began["job/model@2#0"]
+
+
+@pytest.mark.parametrize("follower", ["watch", "apply"])
+def test_destroy_works_at_once_and_nobody_puts_anything_back(workspace: Workspace, follower: str) -> None:
+    begin(workspace)
+    limit = "parallel_jobs: 1\n"
+    with (workspace.root / "sagespec.yaml").open("a") as settings:
+        settings.write(limit)
+    workspace.write(TRAINED + job(2, hyperparameters=LONG) + job(3) + endpoint("only model@2 1", name="waiting"))
+    words = ["watch", "--every", "1s"] if follower == "watch" else ["apply"]
+    with sight(workspace) as seen, workspace.running(*words) as process:
+        wait_until(lambda: seen.is_running(2))
+        wait_until(lambda: any("job/model@3" in run.doing.queued for run in seen.runs()))
+        with seen.timed("destroy", promised=6):
+            workspace.run("destroy", "--yes")
+        assert seen.containers() == {}
+        if follower == "watch":
+            told = said_until(process, "was removed by sagespec destroy")
+            workspace.write(job(4))
+            wait_until(lambda: seen.is_trained(4))
+            process.kill()
+        else:
+            told, _ = process.communicate(timeout=20)
+            assert process.returncode == 1
+        assert "removed by sagespec destroy" in told, told
+        assert seen.containers() == {}
+        assert not seen.is_trained(3)
