@@ -19,11 +19,13 @@ from sagespec.converge import Run, Surroundings
 from sagespec.errors import WorldError
 from sagespec.events import Caller, Event, Outcome
 from sagespec.reconcile.options import Options
-from sagespec.records.lease import Lease
+from sagespec.records.holder import SKEW
+from sagespec.records.lease import LEASE_SECONDS, Lease
 from sagespec.records.leases import AtWork
 from sagespec.records.lock import project_lock
 from sagespec.state.desired import Desired
 from sagespec.state.observed import ContainerState, Observed
+from sagespec.state.revision import RevisionStatus, live_revision
 from tests.fakes import FakeEngine, FakeRuntime, FakeStore, Faults, Killed, ProcessClock, SteppedClock
 from tests.fakes.specs import PROJECT
 from tests.fakes.world import world_on
@@ -91,17 +93,17 @@ class Process:
     def is_alive(self) -> bool:
         return not self.faults.is_killed
 
-    def step(self) -> list[Outcome]:
-        """Make passes until none is due. None while the lock is held by one who is dead, but not known to be."""
+    def step(self, most: int = MOST_PASSES) -> list[Outcome]:
+        """Make passes until none is due, or `most`; errors of the world end it."""
         ended: list[Outcome] = []
         try:
-            for _ in range(MOST_PASSES):
+            for _ in range(most):
                 if not self.is_alive or not self.run.is_due():
                     break
                 ended += self.run.make_pass()
                 self.time.rest()
             else:
-                raise AssertionError(f"{self.name} does not settle: {self.run.plan.text()}")
+                assert most < MOST_PASSES, f"{self.name} does not settle: {self.run.plan.text()}"
             if self.is_alive:
                 self.run.tell()
         except WorldError as error:  # tried again by the next step, as `watch` does
@@ -134,8 +136,8 @@ class Process:
 
     @property
     def is_done(self) -> bool:
-        """Whether it has nothing to do, and waits for nothing."""
-        return not self.run.waits and not self.run.is_due()
+        """Whether it has nothing to do, and nobody has whom it leaves something to."""
+        return not self.run.is_due() and not self.run.waits and not self.run.plan.running
 
 
 def stepped_place(place: Place, *, at_least_seconds: float = 1.0) -> SteppedClock:
@@ -143,6 +145,21 @@ def stepped_place(place: Place, *, at_least_seconds: float = 1.0) -> SteppedCloc
     clock = SteppedClock(at_least=timedelta(seconds=at_least_seconds))
     place.engine = FakeEngine(clock)
     return clock
+
+
+def rolled_back(place: Place) -> bool:
+    """Record that the endpoint is live again as it was before, as `sagespec rollback` does; False if it never was."""
+    history = place.world().records.history("answers")
+    live = live_revision(history)
+    good = [
+        r for r in history if r.status is RevisionStatus.LIVE and live and r.hash not in (live.hash, live.instead_of)
+    ]
+    if live is None or not good:
+        return False
+    again = {"number": history[-1].number + 1, "instead_of": live.hash}
+    place.world().records.write_revision(good[-1].model_copy(update=again))
+    place.world().records.write_revision(live.model_copy(update={"status": RevisionStatus.ROLLED_BACK}))
+    return True
 
 
 def time_of(place: Place) -> SteppedClock:
@@ -166,6 +183,7 @@ def finish(place: Place, processes: list[Process], documents: Documents, *, with
         waited += 5
     for process in processes:
         process.leave()
+    clock.advance(LEASE_SECONDS + SKEW.total_seconds() + 1)
     assert last.run.make_pass() == ()  # as any `apply` does at least; it sweeps what the dead have left in the store
     last.leave()
     return last
