@@ -87,13 +87,15 @@ def regular_files(tar_stream: Iterator[bytes], what: str) -> Iterator[tuple[str,
                 yield member.name.removeprefix("./"), content
 
 
-def unpack(file: Path, folder: Path, *, max_bytes: int, max_members: int = MAX_MEMBERS) -> None:
+def unpack(
+    file: Path, folder: Path, *, max_bytes: int, max_members: int = MAX_MEMBERS, name_for_people: str = ""
+) -> None:
     """The files of a .tar.gz into `folder`, which should be new; WorldError naming the member that is refused.
 
-    max_bytes: how much they may take up together. max_members: how many they may be. After an error the folder
-    holds what was unpacked so far.
+    max_bytes: how much they may take up together. max_members: how many they may be. name_for_people: of the archive,
+    where `file` is only a copy of it. After an error the folder holds what was unpacked so far.
     """
-    what = str(file)
+    what = name_for_people or str(file)
     if not is_gzip(file):
         raise WorldError(f"{what} is not a .tar.gz file", fix="pack it with: tar -czf model.tar.gz -C folder .")
     with disk_problems(f"cannot unpack {what}"), _damage(what), gzip.open(file) as unzipped:

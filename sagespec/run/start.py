@@ -176,7 +176,7 @@ def _put_code(run: JobRun, code: DesiredCode) -> None:
             archive = Path(scratch, "sourcedir.tar.gz")
             above, _, name = code.source.rpartition("/")
             open_store(above, root=run.jobs.root, create=False).download(name, archive)
-            unpack(archive, folder, max_bytes=MAX_CODE_BYTES)
+            unpack(archive, folder, max_bytes=MAX_CODE_BYTES, name_for_people=code.source)
         else:
             copy_source(run.jobs.root / code.source, folder)
         for launch in run.launches:

@@ -16,7 +16,7 @@ from sagespec.errors import Cancelled, WorldError
 from sagespec.events import Caller, Event, EventKind
 from sagespec.plan import StartInstance
 from sagespec.records.archive import unpack
-from sagespec.state.desired import ArchiveModel
+from sagespec.state.desired import ArchiveModel, DesiredModel
 from sagespec.state.launches import Launch
 from sagespec.state.manifest import Manifest
 from sagespec.state.programs import Image, Program
@@ -58,7 +58,8 @@ def fetch(action: StartInstance, world: World, caller: Caller) -> Fetched:
         archive = fetched.folder / "model.tar.gz"
         fetch_model(action, world, manifest, archive, caller)
         fetched.model.mkdir()
-        unpack(archive, fetched.model, max_bytes=MAX_MODEL_BYTES)
+        name = _archive_name(action.variant.model, world)
+        unpack(archive, fetched.model, max_bytes=MAX_MODEL_BYTES, name_for_people=name)
         archive.unlink()
     except BaseException:
         fetched.discard()
@@ -105,6 +106,13 @@ def _trained_with(program: Program, manifest: Manifest | None) -> Program:
     if not isinstance(program, Image):
         return program
     return replace(program, digest=manifest.images.get(str(program), "") if manifest else "")
+
+
+def _archive_name(model: DesiredModel, world: World) -> str:
+    """As the user knows it: what lies here is a copy."""
+    if isinstance(model, ArchiveModel):
+        return model.uri
+    return f"{world.records.store.uri}/{world.records.job_key(model.job, 'model.tar.gz')}"
 
 
 def fetch_model(action: StartInstance, world: World, manifest: Manifest | None, archive: Path, caller: Caller) -> None:

@@ -98,3 +98,13 @@ def test_an_image_that_trained_a_model_and_is_gone_is_told(place: Place) -> None
     (note,) = (event.text for event in place.events if event.kind is EventKind.NOTE)
     assert note.startswith("acme/churn:1 is now sha256:")
     assert note.endswith("; sha256:old, which trained the model, is no longer available")
+
+
+def test_a_broken_archive_is_named_as_its_user_knows_it(place: Place) -> None:
+    broken = place.folder / "mine.tar.gz"
+    broken.write_bytes(b"PK\x03\x04 a zip")
+    variants = [{"name": "only", "model": str(broken), "algorithm": "echo"}]
+    result = place.converge({"kind": "Endpoint", "name": "answers", "variants": variants})
+    (failure,) = result.failures
+    assert failure.reason.startswith(f"{broken} is not a .tar.gz file")
+    assert list(place.world().scratch.glob("tmp*")) == [], "what was fetched is gone"
