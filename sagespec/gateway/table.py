@@ -83,7 +83,7 @@ def with_probed(table: Table, endpoint_name: str, target: Target, places: Places
     """The table in which the target's instances are probed and get no requests.
 
     Those that the live route names (they died and were started again) are taken out of it, unless they are all
-    it has.
+    it has: then its requests go to where they are now.
     """
     key = TargetKey(endpoint_name, target.variant, target.hash)
     targets, served, probed = _endpoint(table, endpoint_name)
@@ -92,6 +92,8 @@ def with_probed(table: Table, endpoint_name: str, target: Target, places: Places
     if live and staying:
         targets = tuple(replace(live, instances=staying) if other is live else other for other in targets)
         served[key] = [instance for instance in served.get(key, []) if instance.name in staying]
+    elif live:
+        served[key] = [_moved(instance, places) for instance in served.get(key, [])]
     serving = {instance.name for instance in served.get(key, [])}
     others = [instance for instance in probed.get(key, []) if instance.name not in target.instances]
     new = [Instance(name, *places[name]) for name in target.instances if name in places and name not in serving]
@@ -179,6 +181,11 @@ def _instances(table: Table, endpoint_name: str) -> dict[str, Instance]:
     _, served, probed = _endpoint(table, endpoint_name)
     groups = (*_pools(table, endpoint_name).values(), *served.values(), *probed.values())
     return {instance.name: instance for group in groups for instance in group}
+
+
+def _moved(instance: Instance, places: Places) -> Instance:
+    """The instance where it is now; one that does not run is expected where it was."""
+    return Instance(instance.name, *places.get(instance.name, instance[1:]))
 
 
 def _pool_name(key: TargetKey, instances: Iterable[Instance]) -> str:

@@ -86,6 +86,23 @@ def test_the_only_instance_stays_in_the_route_when_it_is_started_again() -> None
     assert with_probed(before, "churn", a_target(STABLE, 0, "a"), PLACES) == before
 
 
+@pytest.mark.parametrize("names", ["a", "ab"])
+def test_all_instances_of_a_target_that_come_back_elsewhere_are_served_and_probed_there(names: str) -> None:
+    """One that was probed where it used to be would never be found healthy."""
+    before = routed(a_target(STABLE, 1, names))
+    moved = {name: ("10.0.1.1", port) for port, name in enumerate(names, start=9000)}
+    after = with_probed(before, "churn", a_target(STABLE, 0, names), moved)
+    assert after.routes == before.routes
+    assert list(after.pools.values()) == [tuple(Instance(name, *moved[name]) for name in names)]
+    assert list(after.serving.values()) == list(after.pools)
+    assert not after.probed
+
+
+def test_an_only_instance_that_does_not_run_yet_is_expected_where_it_was() -> None:
+    before = routed(a_target(STABLE, 1, "a"))
+    assert with_probed(before, "churn", a_target(STABLE, 0, "a"), {}) == before
+
+
 def test_a_new_address_means_a_new_pool() -> None:
     before = routed(a_target(STABLE, 1, "a"))
     after = routed(a_target(STABLE, 1, "a"), table=before, places={"a": ("10.0.0.99", 8080)})
