@@ -107,7 +107,8 @@ class Gateway:
         self._runtime.prepare(PROGRAM, _teller(report))
 
     def start(self, report: Report) -> None:
-        """Start the gateway, replacing one that does not answer or was started with other settings.
+        """Start the gateway, replacing one that has ended, does not answer, is off its network or was started with
+        other settings.
 
         Routes are kept in all cases. Returns when it answers; WorldError when it does not. Where no port is set and
         its own is taken, it gets the next free one, and the report says so.
@@ -128,12 +129,10 @@ class Gateway:
         for container in self._runtime.containers():
             if container.address != GATEWAY:
                 continue
-            if container.name != self._name:
+            if container.name != self._name or not self._is_sound(container):
                 documents = self._documents_of(container.name) or documents
                 self._runtime.stop(container.name, grace_seconds=STOP_SECONDS)
                 self._runtime.remove(container.name)
-            elif container.state is ContainerState.RUNNING and not self._answers():
-                self._runtime.stop(container.name, grace_seconds=STOP_SECONDS)
         self._runtime.create([self.launch()])
         if not self._documents_of(self._name):
             self._runtime.write(self._name, documents or _contents(self._steps(Table(), Table())))
@@ -142,6 +141,12 @@ class Gateway:
         except PortTaken as error:
             raise self._port_taken() from error
         self._await_started()
+
+    def _is_sound(self, container: Container) -> bool:
+        """Whether it can stay. One that has ended cannot: the network it was made for may be gone."""
+        if container.state is ContainerState.RUNNING:
+            return container.is_on_network and self._answers()
+        return container.state is ContainerState.RESTARTING
 
     def _start_elsewhere(self, taken: PortTaken, report: Report) -> None:
         """On the first of the usual ports that the engine can have. Only trying shows which: it may be on another
@@ -203,9 +208,11 @@ class Gateway:
     # -- what it sees ------------------------------------------------------------------------------
 
     def observe(self, containers: Collection[Container]) -> ObservedGateway:
-        """Routes and probes as Envoy has them; `answers` is False when it cannot be asked."""
+        """Routes and probes as Envoy has them; `answers` is False when it cannot be asked, or when it is off its
+        network, from where it finds every instance dead."""
         self.find()
-        if not any(c.name == self._name and c.state is ContainerState.RUNNING for c in containers):
+        running = [c for c in containers if c.name == self._name and c.state is ContainerState.RUNNING]
+        if not any(container.is_on_network for container in running):
             return ObservedGateway()
         with self._lock:  # what a thread is asking for just now may be older than this pass
             self._live = None  # another process may have changed it since the last pass

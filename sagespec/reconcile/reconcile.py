@@ -76,6 +76,8 @@ def _reconcile_gateway(desired: Desired, observed: Observed) -> tuple[StartGatew
         cause = Cause(Reason.CHANGED, note="gateway settings changed")
     elif wanted[0].state is not ContainerState.RUNNING:
         cause = Cause(Reason.DRIFT, note=f"gateway is {wanted[0].state}")
+    elif not wanted[0].is_on_network:
+        cause = Cause(Reason.DRIFT, note="gateway is off the project's network")
     elif not observed.gateway.answers:
         cause = Cause(Reason.DRIFT, note="gateway does not answer")
     else:

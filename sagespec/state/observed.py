@@ -40,7 +40,8 @@ class Exit:
 
 @dataclass(frozen=True, order=True)
 class Container:
-    """One container (or supervised process) of this project. `host:port` is where the gateway reaches it.
+    """One container (or supervised process) of this project. `host:port` is where the gateway reaches it; host is ''
+    for one that is off the project's network.
 
     `exit_code` is set when the state is EXITED; `restarts` counts the engine's restarts since we started it, and
     last_exit is how its program ended last, whether it was started again or not; a list of all may lack both.
@@ -68,6 +69,10 @@ class Container:
     gpus: tuple[str, ...] = ()
     published: int = field(default=0, compare=False)
     last_exit: Exit | None = field(default=None, compare=False)
+
+    @property
+    def is_on_network(self) -> bool:
+        return bool(self.host)
 
 
 @dataclass(frozen=True)

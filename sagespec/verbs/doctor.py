@@ -163,7 +163,8 @@ def _gateway_port(parts: Parts) -> Iterator[Check]:
     ours = [c for c in parts.runtime.containers() if c.address == GATEWAY and c.state is ContainerState.RUNNING]
     if ours:
         answers = parts.gateway.observe(ours).answers
-        told = f"{place} is ours ({ours[0].name})" + ("" if answers else ", but it does not answer")
+        wrong = "does not answer" if ours[0].is_on_network else "is off the project's network"
+        told = f"{place} is ours ({ours[0].name})" + ("" if answers else f", but it {wrong}")
         yield Check("gateway port", answers, told, "`sagespec apply` starts it again; see `sagespec logs gateway`")
     elif not parts.runtime.is_local:
         yield Check("gateway port", True, f"{place} is on the engine's machine, where it cannot be checked from here")

@@ -58,6 +58,7 @@ class FakeContainer:
     files: dict[str, bytes] = field(default_factory=dict)
     posts: list[str] = field(default_factory=list)  # paths of the POSTs it was sent
     ended: threading.Event = field(default_factory=threading.Event)
+    is_on_network: bool = True
 
     def print(self, lines: Iterable[str | bytes], at: datetime) -> None:
         texts = [line if isinstance(line, str) else line.decode(errors="replace") for line in lines]
@@ -76,7 +77,7 @@ class FakeContainer:
             hash=self.launch.hash,
             state=self.state,
             exit_code=self.exit_code,
-            host="127.0.0.1",
+            host="127.0.0.1" if self.is_on_network else "",
             port=self.port,
             restarts=self.behaviour.restarts,
             started_at=self.started_at,

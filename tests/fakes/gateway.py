@@ -23,16 +23,16 @@ class FakeGateway(Gateway):
         self._engine, self._faults = runtime.engine, runtime.faults
 
     def start(self, report: Report) -> None:
-        """Routes are kept, also those of a gateway with other settings."""
+        """Routes are kept, also those of a gateway with other settings, or off its network."""
         for container in self._runtime.containers():
-            if container.address == GATEWAY and container.name != self._name:
+            if container.address == GATEWAY and not (container.name == self._name and container.is_on_network):
                 self._engine.tables[self._name] = self._engine.tables.pop(container.name, Table())
                 self._runtime.remove(container.name)
         self._runtime.create([self.launch()])
         self._runtime.start(self._name)
 
     def observe(self, containers: Collection[Container]) -> ObservedGateway:
-        if not any(c.name == self._name for c in containers) or not self._is_running():
+        if not any(c.name == self._name and c.is_on_network for c in containers) or not self._is_running():
             return ObservedGateway()
         table = self._table()
         routes = {name: route for name, route in table.routes.items() if route.targets}

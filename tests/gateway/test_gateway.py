@@ -372,6 +372,32 @@ def test_a_killed_gateway_comes_back_with_its_routes(any_stand: Stand) -> None:
     assert any_stand.gateway.observe(any_stand.runtime.containers()).routes == before.routes
 
 
+@pytest.mark.docker
+@pytest.mark.parametrize("is_pruned", [True, False], ids=["pruned", "disconnected"])
+def test_a_gateway_that_lost_its_network_is_made_anew_with_its_routes(
+    is_pruned: bool, project_name: str, tmp_path: Path
+) -> None:
+    import docker
+
+    with open_stand("docker", project_name, tmp_path) as stand:
+        engine = docker.DockerClient.from_env(version="auto").api
+        name, network = stand.gateway.launch().name, f"sagespec_{project_name}"
+        instance = stand.start("stable")
+        stand.serve(a_target("stable", 1, [instance]))
+        before = stand.gateway.observe(stand.runtime.containers())
+        if is_pruned:
+            stand.runtime.stop(name, grace_seconds=0)
+            stand.runtime.remove(instance)
+            engine.remove_network(network)
+        else:
+            engine.disconnect_container_from_network(name, network)
+        assert not stand.gateway.observe(stand.runtime.containers()).answers
+        stand.gateway.start(lambda _event: None)
+        stand.serve(a_target("stable", 1, [stand.start("stable")]))
+        assert stand.gateway.observe(stand.runtime.containers()).routes == before.routes
+        assert stand.invoke()["status"] == 200
+
+
 def test_a_killed_envoy_comes_back_by_itself_with_its_routes(any_stand: Stand) -> None:
     any_stand.serve(a_target("stable", 1, [any_stand.start("stable")]))
     before = any_stand.gateway.observe(any_stand.runtime.containers())

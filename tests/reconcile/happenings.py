@@ -69,6 +69,8 @@ def gateway(world: SimulatedWorld, what: str) -> None:
             exited(world, str(GATEWAY))
         case "silent":
             world.container_at(GATEWAY).behaviour = NEVER_HEALTHY
+        case "off its network":
+            world.container_at(GATEWAY).is_on_network = False
         case "changed":  # it was started with another port
             FakeGateway(world.runtime, PROJECT, GatewaySettings(port=8081)).start(silent)
         case _:
@@ -130,7 +132,7 @@ HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "route changed": route_changed,
     "rolled back": rolled_back,
     "rollback asked": rollback_asked,
-    "gateway": gateway,  # gone | exited | silent | changed
+    "gateway": gateway,  # gone | exited | silent | off its network | changed
     "followed": followed,  # JOB: by another run, until the plan is made
     "followed here": followed_here,  # by the run that plans
 }
