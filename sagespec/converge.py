@@ -20,6 +20,7 @@ from typing import Protocol
 
 from sagespec.apply.apply import Pass, apply, event_of, given_up, outcome_of, skipped_after
 from sagespec.apply.failures import Failures
+from sagespec.apply.glance import Glance
 from sagespec.apply.newest import By, Newest
 from sagespec.apply.presence import Presence, what_for
 from sagespec.apply.queue import Queue
@@ -38,6 +39,7 @@ from sagespec.world import World
 MOST_REPEATS = 20  # of one action for the same specs: what undoes it will do so for ever
 LET_GO_SECONDS = 20.0
 LOOK_EVERY_SECONDS = 2.0  # while something is waited for that other runs decide
+LOOK_FULLY_EVERY_SECONDS = 30.0  # where a look in between finds nothing changed
 
 
 Look = Callable[[AtWork], tuple[Desired, Observed]]
@@ -112,6 +114,7 @@ class Run:
         self.woken = threading.Event()  # a task has ended, which a pass should see
         self.tasks = Tasks(self.woken.set)
         self.queue = Queue()
+        self._glance, self._gave_up = Glance(), set[str]()
         self._newest = Newest(yields=self.yields)
         self._presence = Presence()
         self._last_pass: tuple[datetime, float] | None = None  # when it ended, and how many seconds it took
@@ -122,11 +125,14 @@ class Run:
 
     # -- a pass
 
-    def is_due(self) -> bool:
-        """Whether a pass would do something now: a look without the lock."""
+    def is_due(self, *, unless_same_for: float = 0.0) -> bool:
+        """Whether a pass would do something now: a look without the lock. unless_same_for: not if, since a full look
+        that is not older than so many seconds, nothing has changed that turns depend on."""
+        if unless_same_for and self._is_same(unless_same_for):
+            return False
         self._hear_of_ends()
         world = self.around.open_world()
-        desired, observed = self.around.look(world.leases.look())
+        desired, observed = self._look(world)
         desired, options = self._newest.kept(desired, world.records.applied(), self.options)
         plan = reconcile(desired, observed, world.clock.now(), options)
         todo = without(plan, self.failures.ids)
@@ -141,7 +147,7 @@ class Run:
         with self.around.lock() as lock:
             begun = time.monotonic()
             world = self.around.open_world()
-            desired, observed = self.around.look(world.leases.look())
+            desired, observed = self._look(world)
             by = By(world.leases.by, world.clock.now())
             desired, options = self._newest.register(desired, observed, world.records, self.caller, self.options, by=by)
             plan = reconcile(desired, observed, world.clock.now(), options)
@@ -161,6 +167,21 @@ class Run:
             self._last_pass = world.clock.now(), time.monotonic() - begun
         self._learn(todo, desired, ended)
         return ended
+
+    def _look(self, world: World) -> tuple[Desired, Observed]:
+        at_work = world.leases.look()
+        desired, observed = self.around.look(at_work)
+        self._glance.keep(at_work, observed.containers, world)
+        self._gave_up = self.failures.ids
+        return desired, observed
+
+    def _is_same(self, seconds: float) -> bool:
+        """Whether a look would see what the last one saw. What is up to this run alone is asked first."""
+        world = self.around.open_world()
+        is_woken = self.woken.is_set() or self.failures.ids != self._gave_up
+        if is_woken or self.queue.has_overdue(world.clock.now()):
+            return False
+        return self._glance.is_same(world, within_seconds=seconds)
 
     def _hear_of_ends(self) -> None:
         """Before a look: what ends from here on wakes another one. Nobody waits for the end of what was let go of."""
@@ -316,7 +337,7 @@ def _wait(run: Run) -> None:
             if run.woken.wait(0.1) or run.caller.cancelled.is_set():
                 return
         try:
-            if run.is_due() or not run.waits:
+            if run.is_due(unless_same_for=LOOK_FULLY_EVERY_SECONDS) or not run.waits:
                 return
         except WorldError:
             continue  # away for a moment: what goes on goes on

@@ -50,7 +50,7 @@ def watch(run: Run, standby: Standby, runtime: Runtime, paths: Sequence[Path], *
                     failed_passes.clear()
                 with standby.while_busy():
                     if not failed_passes.ids:
-                        standby.is_failing = not _settle(run, cause, trouble)
+                        standby.is_failing = not _settle(run, cause, trouble, every_seconds=every_seconds)
                         failed_passes.add(_WHOLE) if standby.is_failing else failed_passes.clear()
                     seconds = min(_seconds_to_next_look(run, every_seconds), failed_passes.seconds_left)
                     run.tell(datetime.now(UTC) + timedelta(seconds=seconds))
@@ -89,14 +89,15 @@ class _Trouble:
         self._told, self._away_since = set(), None
 
 
-def _settle(run: Run, cause: str, trouble: _Trouble) -> bool:
+def _settle(run: Run, cause: str, trouble: _Trouble, *, every_seconds: float) -> bool:
     """Make passes until nothing is due; False when one could not be made. Wrong specs and errors of the world or disk
     are told, not raised."""
     report, ended = run.caller.report, list[Outcome]()
     run.forget_told()
+    glance_for = every_seconds if cause == TIMER else 0.0  # it looks more often while it waits for others
     try:
         for _ in range(MOST_REPEATS):
-            if run.caller.cancelled.is_set() or not run.is_due():
+            if run.caller.cancelled.is_set() or not run.is_due(unless_same_for=glance_for):
                 break
             ended += run.make_pass()
     except (SagespecError, OSError) as error:

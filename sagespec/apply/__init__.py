@@ -1,3 +1,4 @@
 """Carries a plan out: `apply` walks the graph, `effects` says what each action means, `tasks` go on between passes,
-`queue` holds jobs whose turn it is not, `newest` leaves alone what a later run has taken over.
+`queue` holds jobs whose turn it is not, `glance` tells when to look again, `newest` leaves alone what a later run has
+taken over.
 """

@@ -74,11 +74,15 @@ class Gateway:
 
     # -- where it listens --------------------------------------------------------------------------
 
-    def find(self) -> GatewaySettings:
-        """Where it listens, as of now: as set; without a port, where its container does, else on the usual one."""
+    def find(self, containers: Collection[Container] | None = None) -> GatewaySettings:
+        """Where it listens, as of now: as set; without a port, where its container does, else on the usual one.
+
+        containers: all there are; the engine is asked where they are not given.
+        """
         with self._lock:
             if not self._written.sets_port:
-                port = published_port(self._runtime) or self._written.port
+                there = self._runtime.containers() if containers is None else containers
+                port = published_port(self._runtime, there) or self._written.port
                 if port != self.settings.port:
                     self._listen_on(port)
             return self.settings
@@ -210,7 +214,7 @@ class Gateway:
     def observe(self, containers: Collection[Container]) -> ObservedGateway:
         """Routes and probes as Envoy has them; `answers` is False when it cannot be asked, or when it is off its
         network, from where it finds every instance dead."""
-        self.find()
+        self.find(containers)
         running = [c for c in containers if c.name == self._name and c.state is ContainerState.RUNNING]
         if not any(container.is_on_network for container in running):
             return ObservedGateway()

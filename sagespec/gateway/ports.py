@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.addresses import GATEWAY
-from sagespec.state.observed import ContainerState
+from sagespec.state.observed import Container, ContainerState
 
 USUAL_PORTS = range(8080, 8180)  # where none is set, tried in this order
 
 COMMAND_SHOWN = 200  # characters
 
 
-def published_port(runtime: Runtime) -> int | None:
-    """The port of the gateway that there is, running or not; None when there is none."""
-    ours = [container for container in runtime.containers() if container.address == GATEWAY]
+def published_port(runtime: Runtime, containers: Iterable[Container]) -> int | None:
+    """The port of the gateway that there is among the containers, running or not; None when there is none."""
+    ours = [container for container in containers if container.address == GATEWAY]
     ours.sort(key=lambda container: container.state is not ContainerState.RUNNING)
     found = (runtime.inspect(container.name) for container in ours)
     return next((container.published for container in found if container and container.published), None)

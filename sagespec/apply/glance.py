@@ -1,0 +1,32 @@
+"""Whether anything is different since a run last looked at everything, told from the little that turns depend on.
+
+A run that waits for others looks every other second. All of a look costs the store a read for each job of the specs; a
+glance costs it one listing and a read for each that is at work, and the engine one list.
+"""
+
+from __future__ import annotations
+
+from sagespec.records.leases import AtWork
+from sagespec.state.observed import Container
+from sagespec.world import World
+
+
+class Glance:
+    """What the last full look saw: who follows jobs, who is asked to stop, what the engine runs."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[object, ...] | None = None
+        self._seen_at = 0.0  # by the world's monotonic clock
+
+    def keep(self, at_work: AtWork, containers: tuple[Container, ...], world: World) -> None:
+        self._seen, self._seen_at = _of(at_work, containers), world.clock.monotonic()
+
+    def is_same(self, world: World, *, within_seconds: float) -> bool:
+        """Whether a look would see the same. False when the last one is older than that: a glance does not see all."""
+        if self._seen is None or world.clock.monotonic() - self._seen_at >= within_seconds:
+            return False
+        return self._seen == _of(world.leases.look(), world.runtime.containers())
+
+
+def _of(at_work: AtWork, containers: tuple[Container, ...]) -> tuple[object, ...]:
+    return at_work.followers, at_work.stops, containers
