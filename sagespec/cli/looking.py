@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 @click.option("--watch", "again", is_flag=True, help="Refresh every two seconds until Ctrl-C.")
 @takes_common_options()
 def status(given: Invocation, again: bool) -> int:
-    """Show each spec with its actual state, and which runs follow or wait for what."""
+    """Show each spec with its actual state.
+
+    Also who follows which job, and what each `watch`, and any other run that waits, is waiting for.
+    """
     from sagespec.show.status import write_status
 
     with given.project() as project:
