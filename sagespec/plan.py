@@ -267,6 +267,11 @@ class Plan:
         return self.text()
 
     @property
+    def asks_for_something(self) -> bool:
+        """Whether `apply` would do something, now or when a job has ended that another run follows."""
+        return bool(self.actions) or any(running.is_needed for running in self.running)
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """How many actions of each verb, in the order in which the verbs first occur."""
         return Counter(action.verb for action in self.actions)

@@ -7,8 +7,8 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sagespec.plan import Action, Cause, Plan, Reason, RecordRevision, RemoveInstance, SetRoutes, StartGateway
-from sagespec.state.addresses import GATEWAY, Address
+from sagespec.plan import Action, Cause, Plan, Reason, RecordRevision, RemoveInstance, Running, SetRoutes, StartGateway
+from sagespec.state.addresses import GATEWAY, Address, job_address
 from sagespec.state.revision import EndpointRecord, RevisionStatus
 
 CAUSE = Cause(Reason.FOLLOWS)
@@ -46,6 +46,14 @@ def test_an_action_is_known_by_verb_address_and_subject() -> None:
 
 def test_a_plan_counts_its_actions_by_verb() -> None:
     assert Plan(ACTIONS).counts == {"set-routes": 1, "remove-instance": 2, "record-revision": 1}
+
+
+def test_a_job_of_another_run_asks_for_something_when_this_one_would_serve_it() -> None:
+    running = Running(job_address("churn", 1), "ada", datetime(2026, 1, 1, tzinfo=UTC))
+    assert Plan(ACTIONS).asks_for_something
+    assert not Plan(running=(running,)).asks_for_something
+    assert Plan(running=(replace(running, needed_by=(CHURN,)),)).asks_for_something
+    assert not Plan(running=(replace(running, needed_by=(CHURN,), goes_on=True),)).asks_for_something
 
 
 def test_the_digest_is_over_what_is_done_and_refused_alone() -> None:

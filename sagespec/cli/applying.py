@@ -45,8 +45,7 @@ def plan(given: Invocation, *, retry: bool, prune: bool, allow_empty: bool, exit
         write_plan(given.screen, found, runtime=project.runtime_reason)
     if found.refused:
         return FAILED
-    is_anything_to_do = found.actions or any(running.is_needed for running in found.running)
-    return CHANGES if exit_code and is_anything_to_do else DONE
+    return CHANGES if exit_code and found.asks_for_something else DONE
 
 
 @click.command(

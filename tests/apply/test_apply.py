@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sagespec.errors import WorldError
 from sagespec.events import Caller, Event, EventKind, Result
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.state.addresses import job_address
-from tests.fakes import Behaviour
+from tests.fakes import Behaviour, others
 from tests.fakes.clock import START
 from tests.place import Place, kill_at_every_effect
 
@@ -63,6 +64,18 @@ def test_cancelling_begins_nothing_new_and_leaves_a_running_job(place: Place) ->
     assert result.cancelled
     assert {outcome.result for outcome in result.outcomes} <= {Result.CANCELLED, Result.SKIPPED, Result.DONE}
     assert "job/model@1#0" in place.addresses()
+
+
+def test_a_run_that_waits_for_a_job_of_another_run_says_so_once(place: Place) -> None:
+    world = place.world()
+    ada = others.ada(datetime.now(UTC))
+    others.follow(world.records.store, job_address("model", 1), ada)
+    run = place.run(world, place.job(1), place.endpoint(only="model@1"), caller=Caller(place.events.append))
+    run.make_pass()
+    run.make_pass()
+    run.leave()
+    notes = [event for event in place.events if event.kind is EventKind.NOTE and event.about == "job/model@1"]
+    assert [event.text for event in notes] == [f"followed by {ada}; endpoint/answers waits for it"]
 
 
 def test_a_lost_lock_ends_every_action_before_it_begins(place: Place) -> None:

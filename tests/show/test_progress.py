@@ -10,7 +10,7 @@ from sagespec.events import Event, EventKind, Report
 from sagespec.plan import Cause, Plan, Reason, RunJob, SetRoutes
 from sagespec.show.progress import reporting
 from sagespec.state.addresses import endpoint_address, job_address
-from tests.show.screens import a_screen, out
+from tests.show.screens import RUNNING, a_screen, out
 
 
 def test_in_github_a_log_gives_no_commands() -> None:
@@ -55,6 +55,14 @@ def test_plain_progress_is_one_line_an_event_and_seldom() -> None:
         "           fix  yes",
     ]
     assert "\x1b" not in out(screen)
+
+
+def test_a_plan_counts_the_jobs_that_other_runs_follow() -> None:
+    screen = a_screen()
+    with reporting(screen) as report:
+        route = SetRoutes(about=endpoint_address("a"), cause=Cause(Reason.FOLLOWS), route=None)
+        report(Event(EventKind.PLANNED, plan=Plan((route,), running=(RUNNING,))))
+    assert out(screen) == "plan     1 to route; 1 running elsewhere\n"
 
 
 def test_json_progress_is_one_object_a_line_with_its_time() -> None:
