@@ -119,7 +119,7 @@ class Run:
         self._presence = Presence()
         self._last_pass: tuple[datetime, float] | None = None  # when it ended, and how many seconds it took
         self._announced: set[str] = set()
-        self._last_carried_out = Plan()
+        self._asked_in: dict[str, Plan] = {}  # by task: the last plan that held its action
         self._last_desired: Desired | None = None
         self._has_seized = False
 
@@ -207,7 +207,7 @@ class Run:
         for task in self._unasked(todo, desired):
             if isinstance(task.action, RunJob) and task.has_ended:
                 outcomes.append(outcome_of(self.tasks.take(task.action.id)))
-                outcomes += skipped_after(outcomes[-1], self._last_carried_out)
+                outcomes += skipped_after(outcomes[-1], self._asked_in.get(task.action.id, Plan()))
             else:
                 task.let_go()
                 is_elsewhere = task.action.about in {running.about for running in todo.running}
@@ -232,7 +232,9 @@ class Run:
     def _learn(self, todo: Plan, desired: Desired, ended: tuple[Outcome, ...]) -> None:
         if desired != self._last_desired:
             self.repeats.clear()
-        self._last_carried_out, self._last_desired = todo, desired
+        asked, tasks = {action.id for action in todo}, [task.action.id for task in self.tasks.all]
+        self._asked_in = {id: todo if id in asked else self._asked_in.get(id, todo) for id in tasks}
+        self._last_desired = desired
         self.repeats.update(outcome.action_id for outcome in ended)
         self.outcomes += ended
         for outcome in ended:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sagespec.apply import effects
 from sagespec.apply.apply import Pass, apply
 from sagespec.apply.tasks import Tasks
 from sagespec.converge import converge
@@ -52,6 +53,34 @@ def test_what_waits_for_a_failed_action_is_skipped_and_the_rest_is_done(place: P
     assert by_id["run-job job/model@2"].result is Result.DONE
     assert by_id["set-routes endpoint/answers"].result is Result.SKIPPED
     assert "boom" in by_id["run-job job/model@1"].reason
+
+
+def test_what_waits_for_a_job_is_skipped_though_a_pass_came_between_its_end_and_that_of_its_task(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, may_end, has_let_go = effects._train, threading.Event(), threading.Event()
+
+    def train_and_linger(*arguments: Any) -> None:
+        try:
+            train(*arguments)
+        finally:
+            has_let_go.set()
+            may_end.wait(20)
+
+    monkeypatch.setattr(effects, "_train", train_and_linger)
+    place.engine.behave("job/model@1", Behaviour(exit_code=1, lines=("boom",)))
+    run = place.run(place.world(), place.job(1), place.endpoint(only="model@1"), caller=Caller(place.events.append))
+    run.make_pass()
+    assert has_let_go.wait(20)
+    run.make_pass()
+    may_end.set()
+    while not all(task.has_ended for task in run.tasks.all):
+        run.woken.wait(1)
+    run.make_pass()
+    run.leave()
+    results = {outcome.action_id: outcome.result for outcome in run.outcomes}
+    assert results["run-job job/model@1"] is Result.FAILED
+    assert results["set-routes endpoint/answers"] is Result.SKIPPED
 
 
 def test_cancelling_begins_nothing_new_and_leaves_a_running_job(place: Place) -> None:
