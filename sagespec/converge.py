@@ -27,7 +27,7 @@ from sagespec.apply.queue import Queue
 from sagespec.apply.tasks import Task, Tasks
 from sagespec.errors import WorldError
 from sagespec.events import Caller, Event, EventKind, Outcome, Result
-from sagespec.plan import Action, AwaitHealthy, Plan, RecordRevision, RunJob
+from sagespec.plan import Action, AwaitHealthy, Plan, RecordRevision, RunJob, Running
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.records.holder import Doing
@@ -119,6 +119,7 @@ class Run:
         self._presence = Presence()
         self._last_pass: tuple[datetime, float] | None = None  # when it ended, and how many seconds it took
         self._announced: set[str] = set()
+        self._told_running: set[Running] = set()
         self._asked_in: dict[str, Plan] = {}  # by task: the last plan that held its action
         self._last_desired: Desired | None = None
         self._has_seized = False
@@ -224,10 +225,10 @@ class Run:
         if ids - self._announced:
             self._announced |= ids
             self.caller.report(Event(EventKind.PLANNED, plan=todo, total=len(todo.actions)))
-        for other in todo.running:
-            if other.is_needed and (key := f"{other.about} {other.text}") not in self._announced:
-                self._announced.add(key)
-                self.caller.report(Event(EventKind.NOTE, str(other.about), other.text))
+        waited_for = {running for running in todo.running if running.is_needed}
+        for running in sorted(waited_for - self._told_running, key=lambda running: running.about):
+            self.caller.report(Event(EventKind.NOTE, str(running.about), running.text))
+        self._told_running = waited_for
 
     def _learn(self, todo: Plan, desired: Desired, ended: tuple[Outcome, ...]) -> None:
         if desired != self._last_desired:
