@@ -1,15 +1,19 @@
-"""What this machine has for the programs of one user: CPUs, memory, GPUs.
+"""What this machine has for the programs of one user: CPUs, memory, GPUs. And how its processes take turns.
 
 The process runtime runs there, and so does a Docker engine that is not asked over a network.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from sagespec.errors import WorldError
+from sagespec.errors import WorldError, disk_problems
 from sagespec.state.observed import Capacity
 
 _NVIDIA_SMI_SECONDS = 10.0
@@ -90,6 +94,29 @@ def visible(gpus: tuple[str, ...], asked: str | None) -> tuple[str, ...]:
             break
         left += found[:1]
     return tuple(left)
+
+
+@contextmanager
+def alone_with_gpus() -> Iterator[None]:
+    """No other process of this machine chooses GPUs meanwhile: what one of them chooses is to be seen by the next."""
+    file = Path(tempfile.gettempdir(), "sagespec-gpus.lock")
+    with disk_problems(f"cannot wait for a turn to choose GPUs at {file}"):
+        if not file.exists():  # opened to be written, it would be refused to all users but the first
+            file.touch(mode=0o644)
+    with alone_at(file):
+        yield
+
+
+@contextmanager
+def alone_at(there: Path) -> Iterator[None]:
+    """No other thread or process of this machine is in such a block at the same file or folder meanwhile."""
+    with disk_problems(f"cannot wait for a turn at {there}"):
+        handle = os.open(there, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def choose_gpus(count: int, gpus: tuple[str, ...], taken: dict[str, str], who: str) -> tuple[str, ...]:

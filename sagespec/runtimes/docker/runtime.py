@@ -30,7 +30,7 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Literal, Self
@@ -50,7 +50,7 @@ from sagespec.runtimes.docker.logs import log_lines, seconds_of
 from sagespec.runtimes.docker.mounts import Mounts
 from sagespec.runtimes.docker.network import Network, free_address, pool_of
 from sagespec.runtimes.docker.reading import read_file
-from sagespec.runtimes.machine import choose_gpus, nvidia_gpus
+from sagespec.runtimes.machine import alone_with_gpus, choose_gpus, nvidia_gpus
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, CannotStart, Check, ImageInfo, Tell
 from sagespec.state.labels import LABEL_PROJECT
 from sagespec.state.launches import Launch
@@ -146,7 +146,8 @@ class DockerRuntime:
     # -- life of a container -----------------------------------------------------------------------
 
     def create(self, launches: Sequence[Launch]) -> None:
-        with self._creating, refusals(f"create {', '.join(launch.name for launch in launches)}"):
+        turn = alone_with_gpus() if any(launch.gpus for launch in launches) else nullcontext()
+        with turn, self._creating, refusals(f"create {', '.join(launch.name for launch in launches)}"):
             pool = pool_of(self._network.subnet())
             addresses = self._containers.addresses()
             there = set(addresses)

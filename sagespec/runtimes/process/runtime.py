@@ -34,7 +34,7 @@ from typing import Literal, Self
 
 from sagespec.errors import WorldError, disk_problems
 from sagespec.private import make_folder
-from sagespec.runtimes.machine import capacity_here, choose_gpus
+from sagespec.runtimes.machine import alone_at, capacity_here, choose_gpus
 from sagespec.runtimes.process.checks import checks_of
 from sagespec.runtimes.process.containers import Containers, Record, Run
 from sagespec.runtimes.process.environment import environment_of
@@ -73,7 +73,6 @@ class ProcessRuntime:
     def __init__(self, project_name: str, folder: Path, images: Path, root: Path = Path()) -> None:
         self._project_name = project_name
         self._folder = folder.absolute()
-        self._creating = threading.Lock()  # ports and GPUs are chosen by one thread at a time
         self._capacity: Capacity | None = None
         self._containers = Containers(self._folder, project_name)
         self._programs = Programs(images.absolute(), root.absolute())
@@ -118,7 +117,9 @@ class ProcessRuntime:
     # -- life of a container -----------------------------------------------------------------------
 
     def create(self, launches: Sequence[Launch]) -> None:
-        with self._creating:
+        with disk_problems(f"cannot create containers in {self._folder}"):
+            self._folder.mkdir(parents=True, exist_ok=True)
+        with alone_at(self._folder):  # ports and GPUs are chosen by one run at a time
             self._sweep()
             for launch in launches:
                 self._programs.command(launch)  # WorldError when it cannot run here

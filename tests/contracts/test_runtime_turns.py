@@ -1,0 +1,37 @@
+"""Several runs create containers at once: none is given what another has."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from threading import Barrier
+
+import pytest
+
+from sagespec.runtimes.protocol import Runtime
+from sagespec.state.observed import Capacity
+from tests.contracts.bench import Bench, on_real_engines
+
+RUNS = 8
+GPUS = tuple(f"GPU-{number}" for number in range(RUNS))
+
+
+@on_real_engines
+def test_runs_that_create_at_once_choose_different_gpus(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.create(name="first")  # what makes the network
+    together = Barrier(RUNS)
+
+    def create(number: int, runtime: Runtime) -> None:
+        together.wait()
+        runtime.create([bench.launch(name=f"churn{number}", gpus=1)])
+
+    with ExitStack() as opened, ThreadPoolExecutor(RUNS) as pool:
+        runtimes = [opened.enter_context(bench.open(bench.project_name)) for _ in range(RUNS)]
+        for runtime in runtimes:  # the machine has none
+            monkeypatch.setattr(runtime, "capacity", lambda: Capacity(1, 2**30, GPUS))
+            runtime.containers()  # connected
+        list(pool.map(create, range(RUNS), runtimes))
+    there = bench.runtime.containers()
+    assert sorted(gpu for container in there for gpu in container.gpus) == sorted(GPUS)
+    if bench.runtime.name == "process":
+        assert len({container.port for container in there}) == RUNS + 1
