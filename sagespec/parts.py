@@ -36,6 +36,7 @@ from sagespec.world import World
 
 RuntimeChoice = Literal["auto", "docker", "process"]
 Value = TypeVar("Value")
+GOING_ON = ("apply", "watch")  # from what their specs say then, once a job has ended; other runs are done with it
 
 
 class Part(Generic[Value]):
@@ -191,8 +192,9 @@ class Parts:
     # -- all together ------------------------------------------------------------------------------
 
     def leases(self, command: str = "") -> Leases:
-        """Who is at work, as one run sees it and takes part in it. command: of the run, for people."""
-        return Leases(self.store, self.settings.name, command=command, root=str(self.root.resolve()))
+        """Who is at work, as one run sees it and takes part in it. command: of the run."""
+        specs = " ".join(str(path.resolve()) for path in (self.root, *self.specs)) if command in GOING_ON else ""
+        return Leases(self.store, self.settings.name, command=command, specs=specs)
 
     def world(self, leases: Leases) -> World:
         """Everything that actions act on, as of now."""

@@ -40,7 +40,7 @@ class Holder(BaseModel):
     """What lock.json says: who holds the lock, or held it last (`released`).
 
     `machine` is the boot and the process namespace: within it, `pid` with `process_started` is one process.
-    root: the folder it reads its specs from. doing: of a run, what it waits for.
+    specs: the files and folders that it goes on from; '' if from none. doing: of a run, what it waits for.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -56,7 +56,7 @@ class Holder(BaseModel):
     renewed_at: datetime
     lease_seconds: float
     released: bool = False
-    root: str = ""
+    specs: str = ""
     doing: Doing | None = None
 
     @property
@@ -93,7 +93,7 @@ def _time(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def holder_here(command: str, lease_seconds: float, now: datetime, *, root: str = "") -> Holder:
+def holder_here(command: str, lease_seconds: float, now: datetime, *, specs: str = "") -> Holder:
     return Holder(
         id=secrets.token_hex(4),
         user=_user(),
@@ -105,7 +105,7 @@ def holder_here(command: str, lease_seconds: float, now: datetime, *, root: str 
         taken_at=now,
         renewed_at=now,
         lease_seconds=lease_seconds,
-        root=root,
+        specs=specs,
     )
 
 

@@ -70,7 +70,7 @@ class AtWork:
 class Leases:
     """The leases of one project, as one run of sagespec sees and takes them.
 
-    command: of the run, for people. root: the folder it reads its specs from.
+    command: of the run, for people. specs: the files and folders that it goes on from; '' if from none.
     """
 
     def __init__(
@@ -79,13 +79,13 @@ class Leases:
         project_name: str,
         *,
         command: str = "",
-        root: str = "",
+        specs: str = "",
         clock: Clock = utc_now,
         wait: Wait = wait_for,
     ) -> None:
         self._store = store
         self._prefix = f"{project_name}/active/"
-        self._command, self._root, self._clock, self._wait = command, root, clock, wait
+        self._command, self._specs, self._clock, self._wait = command, specs, clock, wait
         self._ours: dict[str, Lease] = {}  # by the id of its holder
         self._seen: dict[str, tuple[str, datetime]] = {}  # by key: the ETag, and since when it is that
         self._over: dict[str, Holder | None] = {}  # what the last look found to be released, dead or damaged
@@ -185,10 +185,10 @@ class Leases:
 
     def _shares(self, holder: Holder) -> bool:
         here = self._holder(self._clock())
-        return bool(holder.root) and (holder.host, holder.root) == (here.host, here.root)
+        return bool(holder.specs) and (holder.host, holder.specs) == (here.host, here.specs)
 
     def _holder(self, now: datetime) -> Holder:
-        return holder_here(self._command, LEASE_SECONDS, now, root=self._root)
+        return holder_here(self._command, LEASE_SECONDS, now, specs=self._specs)
 
     def _place(self, key: str) -> list[str]:
         return key.removeprefix(self._prefix).removesuffix(".json").split("/")

@@ -25,7 +25,7 @@ def ada(now: datetime, *, command: str = "watch", doing: Doing | None = None) ->
         taken_at=START,
         renewed_at=now,
         lease_seconds=LEASE_SECONDS,
-        root="/home/ada/churn",
+        specs="/home/ada/churn",
         doing=doing,
     )
 

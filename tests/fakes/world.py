@@ -91,7 +91,7 @@ def world_on(
     clock = clock or RealClock()
     scratch = scratch or folder
     jobs = Jobs(runtime, records, inputs, {}, folder, scratch, patience=patience, clock=clock)
-    leases = Leases(store, PROJECT, command=command, root=str(folder), clock=clock.now, wait=wait)
+    leases = Leases(store, PROJECT, command=command, specs=str(folder), clock=clock.now, wait=wait)
     return World(runtime, FakeGateway(runtime, PROJECT), records, leases, jobs, folder, scratch, clock=clock)
 
 

@@ -195,14 +195,14 @@ def test_one_that_could_not_be_given_back_leaves_alone_whoever_took_it(store: Od
 
 
 def test_what_is_carried_is_written_with_the_next_renewal(store: OddStore, clock: SteppedClock, held: Lease) -> None:
-    held.carry(root="/elsewhere")
+    held.carry(specs="/elsewhere")
     found = read_lease(store, KEY)
     assert found
-    assert found.holder.root == ""
+    assert found.holder.specs == ""
     held.renew()
     found = read_lease(store, KEY)
     assert found
-    assert found.holder.root == "/elsewhere"
+    assert found.holder.specs == "/elsewhere"
 
 
 def test_a_damaged_one_is_no_lease(store: OddStore) -> None:

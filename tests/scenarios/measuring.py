@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from sagespec.errors import WorldError
 from sagespec.project import Project
 from sagespec.records.leases import RunSeen
 from sagespec.state.addresses import Address, job_address
@@ -52,7 +53,10 @@ class Sight:
         return {target.variant: target.weight for target in route.targets if target.instances} if route else {}
 
     def answers(self, endpoint: str = "answers", variant: str | None = None) -> bool:
-        return self.project.invoke(endpoint, b"x", content_type="text/csv", variant=variant).status == 200
+        try:
+            return self.project.invoke(endpoint, b"x", content_type="text/csv", variant=variant).status == 200
+        except WorldError:  # the gateway is not there yet
+            return False
 
     def is_trained(self, version: int) -> bool:
         address = job_address("model", version)
