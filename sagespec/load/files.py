@@ -13,6 +13,7 @@ from sagespec.errors import Origin, Problem, SpecError
 LARGEST_FILE = 4 * 2**20
 LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # as YAML 1.1 and libyaml count lines
 
+_OURS = re.compile(r"""apiVersion["']?\s*:\s*["']?sagespec/""")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -47,6 +48,25 @@ def find_files(paths: Sequence[Path], root: Path) -> tuple[list[Path], list[Prob
         else:
             found.setdefault(os.path.realpath(root / path), root / path)
     return sorted(found.values()), problems
+
+
+def left_out(paths: Sequence[Path], root: Path) -> list[Path]:
+    """The project's spec files that `paths` leave out, as far as is known where to look: in specs/, and in the folders
+    at the root that lead to `paths`."""
+    given = [Path(os.path.normpath(root / path)) for path in paths]
+    inside = [path for path in given if path != root and path.is_relative_to(root)]
+    tops = {root / "specs", *(root / path.relative_to(root).parts[0] for path in inside)}
+    loaded, everything = (find_files(folders, root)[0] for folders in (given, sorted(filter(Path.is_dir, tops))))
+    known = {os.path.realpath(file) for file in loaded}
+    return [file for file in everything if os.path.realpath(file) not in known and _is_spec(file)]
+
+
+def _is_spec(file: Path) -> bool:
+    """Whether it says so, whatever else is wrong with it."""
+    try:
+        return bool(_OURS.search(read_text(file, str(file))))
+    except SpecError:
+        return False
 
 
 def holds(question: Callable[[], bool]) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sagespec.errors import Origin, SpecError, WorldError
+from sagespec.load.files import left_out, shown_name
 from sagespec.load.load import load
 from sagespec.load.loaded import Loaded
 from sagespec.load.references import missing_paths
@@ -115,13 +116,17 @@ def plan(parts: Parts, options: Options | None = None) -> Plan:
 
 
 def refuse_partial_prune(parts: Parts, options: Options | None) -> None:
-    """A single file says nothing about what the others want."""
+    """A part of the specs says nothing about what the others want."""
+    if not options or not options.prune:
+        return
     files = [path for path in parts.specs if path.is_file()]
-    if options and options.prune and files:
+    others = [] if files else left_out(parts.specs, parts.root)
+    if files or others:
+        by = "the other files define" if files else f"{shown_name(others[0], parts.root)} defines"
         raise SpecError(
-            f"--prune with -f {files[0]} would remove everything that the other files define",
+            f"--prune with -f {shown_name((files or parts.specs)[0], parts.root)} would remove everything that {by}",
             why="only all of the specs together show what none of them names",
-            fix="leave out -f, or give the folder",
+            fix="leave out -f, or give the folder that holds them all",
         )
 
 

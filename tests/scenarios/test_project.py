@@ -10,9 +10,10 @@ import pytest
 
 from sagespec import Project, SpecError, WorldError
 from sagespec.events import Event, EventKind
+from sagespec.parts import Parts
 from sagespec.reconcile.options import Options
 from sagespec.runtimes.choose import choose
-from sagespec.verbs.plan import desired
+from sagespec.verbs.plan import desired, refuse_partial_prune
 from sagespec.verbs.rollback import request_of
 from tests.ports import free_port
 from tests.scenarios.specs import endpoint, job
@@ -141,6 +142,20 @@ def test_pruning_by_a_single_file_is_refused(workspace: Workspace) -> None:
         project.plan(Options(prune=True))
     with Project.open(workspace.root, specs=[file.parent]) as project:
         assert project.plan(Options(prune=True)).actions
+
+
+def test_pruning_by_one_of_several_folders_is_refused(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, "teams", "process")
+    for team in ("specs/a", "specs/b", "more/c"):
+        (workspace.root / team).mkdir(parents=True)
+        name = team[-1]
+        (workspace.root / team / "job.yaml").write_text(job(1).replace("name: model", f"name: {name}"))
+    specs, more = workspace.root / "specs", workspace.root / "more"
+    for given, other in (([specs / "a"], "specs/b/job.yaml"), ([more], "specs/a/job.yaml")):
+        with Project.open(workspace.root, specs=given) as project, pytest.raises(SpecError, match=other):
+            project.plan(Options(prune=True))
+    for complete in ([specs], [specs, more], [specs / "a", specs / "b"]):
+        refuse_partial_prune(Parts(workspace.root, complete), Options(prune=True))
 
 
 def test_what_no_header_can_carry_is_told_in_words(workspace: Workspace) -> None:
