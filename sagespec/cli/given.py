@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from sagespec.errors import InternalError, Problem, SagespecError
+from sagespec.errors import InternalError, Problem, SagespecError, SpecError
 
 if TYPE_CHECKING:
     from sagespec.project import Project
@@ -63,14 +63,27 @@ def output_option(*formats: str) -> Callable[[Any], Any]:
 
 @dataclass
 class Invocation:
-    """The common options as they were given. `root`: the project's folder, once it was found."""
+    """The common options as they were given. start: None where it is the current folder. root: the project's folder,
+    once it was found."""
 
-    folder: Path
+    start: Path | None
     specs: tuple[Path, ...]
     runtime: Literal["auto", "docker", "process"] | None
     output: Output
     debug: bool
     root: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the project is looked for."""
+        try:
+            return (self.start or Path()).absolute()
+        except FileNotFoundError:
+            raise SpecError(
+                "the current folder is gone",
+                why="it was deleted, or another folder has taken its place",
+                fix='`cd "$PWD"` enters the folder that has its name now; -C names another',
+            ) from None
 
     @property
     def screen(self) -> Screen:
@@ -102,7 +115,7 @@ def takes_common_options(*more_formats: str) -> Callable[[Command], Command]:
             **own: Any,
         ) -> int:
             wants_debug = bool(debug) or os.environ.get("SAGESPEC_DEBUG", "") not in ("", "0")
-            given = Invocation((folder or Path.cwd()).absolute(), specs, runtime, output or "text", wants_debug)
+            given = Invocation(folder, specs, runtime, output or "text", wants_debug)
             return _exit_code(given, functools.partial(command, given, **own))
 
         for option in reversed((*OPTIONS, output_option("text", "plain", "json", *more_formats))):

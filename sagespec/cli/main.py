@@ -6,6 +6,8 @@ Nothing heavy is imported before a command needs it, so that `--help` is quick.
 from __future__ import annotations
 
 import functools
+import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +30,8 @@ from sagespec.cli.looking import history, logs, status
 from sagespec.cli.machine import completion, doctor, images, version
 from sagespec.cli.specs import init, schema, validate
 from sagespec.cli.undoing import destroy, rollback, stop, unlock
+
+STDERR = 2  # the last of the three standard streams
 
 # In the order in which one needs them.
 COMMANDS = (
@@ -69,8 +73,22 @@ for command in COMMANDS:
     sagespec.add_command(command)
 
 
+def _open_closed_streams() -> None:
+    """What `>&-` has closed leads nowhere: else the next file that is opened would be the standard output of all that
+    is started."""
+    if sys.stdin and sys.stdout and sys.stderr:
+        return
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
+    _open_closed_streams()
     try:
         code = sagespec.main(arguments, prog_name="sagespec", standalone_mode=False)
     except click.ClickException as error:

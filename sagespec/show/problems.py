@@ -46,7 +46,10 @@ def problem_cells(screen: Screen, problem: Problem) -> list[Cell]:
 
 def _place(where: Origin, root: Path | None) -> str:
     """file:line:column as seen from the current folder, so that a terminal can open it."""
-    return str(replace(where, file=_seen_from(Path.cwd(), where.file, root)))
+    try:
+        return str(replace(where, file=_seen_from(Path.cwd(), where.file, root)))
+    except FileNotFoundError:  # it was deleted
+        return str(replace(where, file=str((root or Path()) / where.file)))
 
 
 def _seen_from(folder: Path, file: str, root: Path | None) -> str:

@@ -51,6 +51,17 @@ def taken_port(folder: Path) -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+def test_a_checkout_that_cannot_be_written_has_no_clock_to_compare(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    settings = folder / "sagespec.yaml"
+    settings.write_text(f"{settings.read_text()}store: {tmp_path_factory.mktemp('store')}\n")
+    (folder / ".sagespec").touch()  # in the way of a folder: so is a disk that is mounted read-only
+    check = look(folder)["clock"]
+    assert check.ok
+    assert "cannot be written" in check.detail
+
+
 def test_a_well_project_has_nothing_to_mend(folder: Path) -> None:
     found = look(folder)
     assert [check for check in found.values() if not check.ok] == []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -47,6 +49,34 @@ def test_nothing_heavy_is_imported_before_it_is_needed(words: list[str]) -> None
 def test_wrong_usage_ends_with_64(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 64
     assert "Error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_nowhere(closed: str, workspace: Workspace) -> None:
+    workspace.write(job(1))
+    command = f"{sys.executable} -m sagespec -C {workspace.root} validate {closed}"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", [["plan"], ["doctor"], ["init"], ["-C", ".", "status"]])
+def test_a_current_folder_that_is_gone_is_told(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    command = f"cd gone && rmdir ../gone && {sys.executable} -P -m sagespec {' '.join(words)}"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert result.returncode == 1
+    assert result.stderr.startswith("the current folder is gone\n")
+    assert "Traceback" not in result.stderr
+
+
+def test_from_a_folder_that_is_gone_places_of_problems_are_absolute(workspace: Workspace) -> None:
+    workspace.write("kind: Nonsense\n")
+    (workspace.root / "gone").mkdir()
+    command = f"cd gone && rmdir ../gone && {sys.executable} -P -m sagespec -C {workspace.root} validate"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=workspace.root, env=environment)
+    assert result.stderr.startswith(f"{workspace.root}/specs/all.yaml:1")
 
 
 def test_a_mistyped_command_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
