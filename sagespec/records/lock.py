@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sagespec.errors import WorldError
 from sagespec.events import Event, EventKind, Report
 from sagespec.records.holder import SKEW, Holder, holder_here, is_neighbour, why_dead
 from sagespec.records.lease import LEASE_SECONDS, Clock, Found, Lease, as_bytes, read_lease, try_to_take, utc_now
-from sagespec.stores.protocol import Store
+from sagespec.stores.protocol import Store, StoreAway
 
 PATIENCE_SECONDS = 30.0  # with whoever holds it: a pass lasts seconds
 _TOLD_AFTER_SECONDS = 2.0  # before that, who is waited for is not worth a line
@@ -75,29 +75,35 @@ def _taken(
     store: Store, key: str, mine: Holder, *, wait_seconds: float, report: Report, clock: Clock, sleep: Sleep
 ) -> Found:
     start = seen_at = clock()
-    seen_etag = told = ""
+    seen: Found | None = None
+    told = ""
     pause, longest_pause = _POLL_SECONDS
     while True:
         now = clock()
+        waited = (now - start).total_seconds()
         mine = mine.model_copy(update={"taken_at": now, "renewed_at": now})
-        present = read_lease(store, key)
-        if present and present.etag != seen_etag:
-            seen_etag, seen_at = present.etag, now
-        dead = why_dead(present.holder, seen_at, now) if present and not present.holder.released else ""
-        if present is None or present.holder.released or dead:
-            taken = try_to_take(store, key, mine, present)
-            if taken and present and dead:
-                report(Event(EventKind.LOCK, text=f"took over from {present.holder}: {dead}"))
-            if taken:
-                return taken
-            continue
-        waited = now - start
-        if waited >= timedelta(seconds=wait_seconds):
+        try:
+            present = read_lease(store, key)
+            if present and (seen is None or present.etag != seen.etag):
+                seen, seen_at = present, now
+            dead = why_dead(present.holder, seen_at, now) if present and not present.holder.released else ""
+            if present is None or present.holder.released or dead:
+                taken = try_to_take(store, key, mine, present)
+                if taken and present and dead:
+                    report(Event(EventKind.LOCK, text=f"took over from {present.holder}: {dead}"))
+                if taken:
+                    return taken
+                continue
+        except StoreAway:
+            if seen is None or waited >= wait_seconds:
+                raise
+            present = seen  # is waited for all the same: the store may be back in a moment
+        if waited >= wait_seconds:
             raise _held(present.holder, now)
-        if told != present.holder.id and waited >= timedelta(seconds=_TOLD_AFTER_SECONDS):
+        if told != present.holder.id and waited >= _TOLD_AFTER_SECONDS:
             told = present.holder.id
             report(Event(EventKind.LOCK, text=f"waiting for {present.holder}"))
-        sleep(min(pause, wait_seconds - waited.total_seconds()))
+        sleep(min(pause, wait_seconds - waited))
         pause = min(2 * pause, longest_pause)
 
 

@@ -20,7 +20,7 @@ from sagespec.records.holder import Holder
 from sagespec.records.lock import force_unlock, project_lock, read_lock
 from sagespec.stores.directory import DirectoryStore
 from sagespec.stores.open import open_store
-from sagespec.stores.protocol import Conflict, Store
+from sagespec.stores.protocol import Conflict, Store, StoreAway
 from tests.contracts.servers import s3_server
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -222,6 +222,56 @@ def test_a_live_holder_is_waited_for_and_told_once(store: DirectoryStore, clock:
         pass
 
     assert [event.text.partition(" of ")[0] for event in events] == ["waiting for sagespec watch"]
+
+
+class AwayFor(DirectoryStore):
+    """A store that is away for so many reads, after the first."""
+
+    def __init__(self, root: Path, reads: int) -> None:
+        super().__init__(root)
+        self.reads, self.away = 0, range(2, 2 + reads)
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        self.reads += 1
+        if self.reads in self.away:
+            raise StoreAway("the server refused with 500")
+        return super().read(key)
+
+
+def test_a_holder_is_waited_for_while_the_store_is_away_for_a_moment(tmp_path: Path, clock: Clock) -> None:
+    store = AwayFor(tmp_path / "store", reads=4)
+    _put(store, _holder())
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        if store.reads > 5:
+            _put(store, _holder(released=True))
+
+    with project_lock(store, "shop", command="apply", wait_seconds=20, clock=clock, sleep=sleep) as lock:
+        lock.check()
+    assert store.reads > 6
+
+
+def test_a_store_that_is_away_until_the_wait_ends_is_what_is_told(tmp_path: Path, clock: Clock) -> None:
+    store = AwayFor(tmp_path / "store", reads=1000)
+    _put(store, _holder())
+    with (
+        pytest.raises(StoreAway, match="500"),
+        project_lock(store, "shop", command="apply", wait_seconds=20, clock=clock, sleep=clock.sleep),
+    ):
+        raise AssertionError
+    assert clock.now == NOON + timedelta(seconds=20)
+
+
+def test_a_store_that_is_away_at_once_is_not_waited_for(tmp_path: Path, clock: Clock) -> None:
+    store = AwayFor(tmp_path / "store", reads=1000)
+    store.away = range(1000)
+    with (
+        pytest.raises(StoreAway, match="500"),
+        project_lock(store, "shop", command="apply", wait_seconds=20, clock=clock, sleep=clock.sleep),
+    ):
+        raise AssertionError
+    assert clock.now == NOON
 
 
 def test_waiting_ends(store: DirectoryStore, clock: Clock) -> None:
