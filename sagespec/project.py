@@ -136,6 +136,8 @@ class Project:
 
         kind: "job" for the jobs alone.
         """
+        if kind is None and (running := addresses.running_address(self.parts, text)):
+            return running
         known = addresses.known_addresses(self.parts)
         return addresses.resolve_address(text, [a.whole for a in known if a.kind == kind] if kind else known)
 

@@ -21,13 +21,19 @@ def known_addresses(parts: Parts) -> list[Address]:
     return sorted(known, key=lambda address: (address.whole, address.variant, address.instance or 0))
 
 
+def running_address(parts: Parts, text: str) -> Address | None:
+    """What runs and is meant by `text`, whatever else there is; found without the store, which may be away."""
+    running = [GATEWAY, *(container.address for container in parts.runtime.containers())]
+    return next((found for form in _forms(text) if (found := _find(form, running))), None)
+
+
 def resolve_address(text: str, known: Sequence[Address]) -> Address:
     """The address meant by `text`, which may leave out the kind and, of a job, the version (the newest then).
 
     A bare name that is both an endpoint's and a job's means the endpoint while that has containers. WorldError
     when nothing is near it.
     """
-    exact = next((found for form in (text, f"endpoint/{text}", f"job/{text}") if (found := _find(form, known))), None)
+    exact = next((found for form in _forms(text) if (found := _find(form, known))), None)
     job_name = text.removeprefix("job/")
     jobs = [address.whole for address in known if (address.kind, address.name) == ("job", job_name)]
     if exact and (exact != exact.whole or exact.kind != "endpoint" or text == str(exact) or not jobs):
@@ -41,6 +47,11 @@ def resolve_address(text: str, known: Sequence[Address]) -> Address:
         f"there is nothing named {text}",
         fix=did_you_mean(text, forms) or "see `sagespec status` for the jobs and endpoints there are",
     )
+
+
+def _forms(text: str) -> tuple[str, ...]:
+    """How the address may be spelt in full."""
+    return text, f"endpoint/{text}", f"job/{text}"
 
 
 def _find(text: str, known: Sequence[Address]) -> Address | None:

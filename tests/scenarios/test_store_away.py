@@ -151,6 +151,7 @@ def test_what_died_serves_again_while_the_store_is_away(
         wait_until(lambda: answers(workspace), 20)
         print(f"{fault}: answered after {time.monotonic() - began:.1f} s")
         again = starts(workspace, "endpoint/answers/only#0")
+        assert workspace.run("logs", "answers").stdout, "it is the engine that has the logs"
         if fault != "hangs":
             wait_until(lambda: sum("failed " in line for line in lines) == 1, 20)
         store.fault = ""
