@@ -229,10 +229,14 @@ class Running:
 
     @property
     def text(self) -> str:
-        """The same with the endpoints that wait for it."""
-        needed_by = ", ".join(str(address) for address in self.needed_by)
-        waits = "waits" if len(self.needed_by) == 1 else "wait"
-        return f"{self}; {needed_by} {waits} for it" if needed_by else str(self)
+        """The same with the endpoints that wait for it, or how many do."""
+        match self.needed_by:
+            case ():
+                return str(self)
+            case (only,):
+                return f"{self}; {only} waits for it"
+            case several:
+                return f"{self}; {len(several)} endpoints wait for it"
 
     def as_json(self) -> dict[str, Any]:
         return {

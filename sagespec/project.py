@@ -101,7 +101,7 @@ class Project:
         return plan.plan_destroy(self.parts)
 
     def status(self) -> Status:
-        """The specs compared with reality: each job and endpoint with its state."""
+        """The specs compared with reality: each job and endpoint with its state; and the runs that watch or wait."""
         return status.status(self.parts)
 
     def logs(self, address: Address, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[str, str]]:

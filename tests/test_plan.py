@@ -56,6 +56,13 @@ def test_a_job_of_another_run_asks_for_something_when_this_one_would_serve_it() 
     assert not Plan(running=(replace(running, needed_by=(CHURN,), goes_on=True),)).asks_for_something
 
 
+def test_a_job_of_another_run_names_what_waits_for_it_or_counts_that() -> None:
+    running = Running(job_address("churn", 1), "ada", datetime(2026, 1, 1, tzinfo=UTC))
+    assert running.text == "followed by ada"
+    assert replace(running, needed_by=(CHURN,)).text == "followed by ada; endpoint/churn waits for it"
+    assert replace(running, needed_by=(CHURN, CHURN)).text == "followed by ada; 2 endpoints wait for it"
+
+
 def test_the_digest_is_over_what_is_done_and_refused_alone() -> None:
     plan = Plan(ACTIONS, unchanged=(CHURN,))
     document = plan.as_json()

@@ -30,6 +30,7 @@ ENDPOINT_TONES = {
     "degraded": "bad",
     "blocked": "bad",
 }
+MOST_WAITS = 3  # of a run in its row; JSON has all
 
 
 def write_status(screen: Screen, status: Status, *, in_place: bool = False) -> None:
@@ -68,14 +69,21 @@ def _job_row(job: JobState, now: datetime) -> list[Cell]:
 def _run_row(run: RunState, now: datetime) -> list[Cell]:
     ended = f"{seconds_text(_since(run.last_pass_at, now))} ago" if run.last_pass_at else "-"
     took = f" ({milliseconds_text(run.last_pass_seconds * 1000)})" if run.last_pass_seconds is not None else ""
-    waits_for = [*run.waits_for, *(f"the turn of {about}" for about in run.queued)]
     return [
         f"{run.who.removeprefix('sagespec ')} (pid {run.pid})",
         seconds_text(_since(run.since, now)),
         ended + took,
         _looks_again(run, now),
-        ", ".join(waits_for) or "-",
+        ", ".join(_waits_for(run)) or "-",
     ]
+
+
+def _waits_for(run: RunState) -> list[str]:
+    more = len(run.waits_for) - MOST_WAITS
+    waits = [*run.waits_for[:MOST_WAITS], *([f"{more} more"] if more > 0 else [])]
+    if len(run.queued) > 1:
+        return [*waits, f"the turns of {len(run.queued)} jobs"]
+    return [*waits, *(f"the turn of {about}" for about in run.queued)]
 
 
 def _looks_again(run: RunState, now: datetime) -> Cell:

@@ -98,6 +98,18 @@ apply of bob on laptop (pid 812)    1 min 12 s  -                  -            
     )
 
 
+def test_a_run_that_waits_for_much_says_how_much() -> None:
+    screen = a_screen()
+    many = replace(
+        WATCH,
+        waits_for=tuple(f"job/a@{version} to end" for version in range(1, 6)),
+        queued=tuple(f"job/b@{version}" for version in range(1, 101)),
+    )
+    write_status(screen, replace(STATUS, runs=(many,)))
+    said = "  job/a@1 to end, job/a@2 to end, job/a@3 to end, 2 more, the turns of 100 jobs\n"
+    assert out(screen).endswith(said)
+
+
 def test_a_run_that_is_late_says_by_how_much_and_one_that_may_be_tells_nothing() -> None:
     def looks(renewed_at: timedelta, looks_again_at: timedelta) -> str:
         screen = a_screen()
