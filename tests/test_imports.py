@@ -85,7 +85,7 @@ OUTSIDERS = {
     "plotext": ("show", "nothing else draws"),
     "matplotlib": ("show", "nothing else draws"),
     "pydantic": (
-        "spec state.manifest state.revision load records.records records.holder records.lease records.leases run.start "
+        "spec state.manifest state.revision load records.records records.holder records.lease records.leases run.notes "
         "resolve.builtins run.faults",
         "at the border: what is read from files",
     ),

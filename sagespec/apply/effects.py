@@ -114,4 +114,5 @@ def _train(action: RunJob, world: World, lease: Lease, caller: Caller) -> None:
 def _remove_container(action: RemoveContainer, world: World) -> None:
     if action.about.kind == "job":
         world.leases.seize(action.about.whole)
+        world.records.sweep(action.about.whole)
     world.runtime.remove(action.container)

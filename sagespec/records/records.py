@@ -97,6 +97,12 @@ class Records:
         self.store.delete(self.job_key(address, "attempts.json"))
         self.store.delete(self._stop_key(address))
 
+    def sweep(self, address: Address) -> None:
+        """Remove attempts that are older than the manifest: whoever wrote it was killed before `forget`."""
+        attempts, manifest = self.attempts(address), self.manifests([address]).get(address)
+        if attempts and manifest and attempts.wanted_at <= manifest.ended_at:
+            self.store.delete(self.job_key(address, "attempts.json"))
+
     def _stop_key(self, address: Address) -> str:
         """Beside the leases (leases.py), so that one listing tells who runs and who is asked to stop."""
         return f"{self.project_name}/active/stops/{address.name}/{address.version}.json"

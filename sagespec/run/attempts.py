@@ -1,7 +1,8 @@
 """How often a job was started and how long it ran, kept in the store until there is a manifest.
 
 `run` uses it to decide whether another attempt may follow, and when time is up. The record outlives sagespec and the
-containers, so that killing either adds neither attempts nor time.
+containers, so that killing either adds neither attempts nor time. It also has how the present attempt began, out of
+reach of the job, whose word is no evidence.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from sagespec.records.records import Records
 from sagespec.state.desired import DesiredJob
 from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.hashes import same_hash
-from sagespec.state.manifest import Artifact, Attempt, AttemptsRecord, Manifest
+from sagespec.state.manifest import Artifact, Attempt, AttemptsRecord, Manifest, Started
 
 
 class Attempts:
@@ -32,7 +33,12 @@ class Attempts:
         if found and not same_hash(job.key, found.key):
             found = None
         self.is_kept = found is not None
-        self._kept = found or AttemptsRecord(key=job.key, wanted_at=self._clock.now())
+        self._kept = found or AttemptsRecord(key=job.key, wanted_at=self._after_the_manifest())
+
+    def _after_the_manifest(self) -> datetime:
+        """Now, whatever the clock of whoever wrote the manifest said: what is older than it does not count."""
+        now = self._clock.now()
+        return max(now, self.manifest.ended_at + timedelta(milliseconds=1)) if self.manifest else now
 
     @property
     def all(self) -> tuple[Attempt, ...]:
@@ -85,15 +91,18 @@ class Attempts:
         if not self.is_kept:
             self._write()
 
-    def begin(self, started_at: datetime) -> None:
-        """Note that the present attempt runs. Repeats are fine; an attempt whose containers vanished begins again.
+    @property
+    def started(self) -> Started | None:
+        """How the last attempt began, whether it has ended or not; None if the store does not say."""
+        return self._kept.started
 
-        Written to the store only where checkpoints must not be mistaken for those of another spec; otherwise it is
-        enough to write an attempt when it ends.
-        """
+    def begin(self, started: Started) -> None:
+        """Note that the present attempt runs. Repeats are fine; an attempt whose containers vanished begins again."""
         ended = tuple(attempt for attempt in self.all if attempt.ended_at)
-        before, self._kept = self._kept, self._with(*ended, Attempt(number=len(ended) + 1, started_at=started_at))
-        if self._job.checkpoints and (self._kept != before or not self.is_kept):
+        present = Attempt(number=len(ended) + 1, started_at=started.started_at)
+        kept = self._with(*ended, present).model_copy(update={"started": started})
+        if kept != self._kept or not self.is_kept:
+            self._kept = kept
             self._write()
 
     def end(self, reason: str, seconds: float, logs: dict[str, Artifact]) -> None:

@@ -9,7 +9,6 @@ or not at all. The hosts share one place, as in SageMaker: it is up to the user 
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +27,6 @@ from sagespec.stores.protocol import CHUNK_BYTES, Store
 SCAN_EVERY_SECONDS = 3.0
 HOLD_SECONDS = 0.2  # that a file must not change before it is stored
 SCAN_SHARE = 0.1  # of the time, at most, goes into scanning and copying
-PUT_IN_FILE = "input/config/sagespec-checkpoints.json"  # name -> SHA-256 of what each host was started with
 
 Hashes = Mapping[str, str]  # SHA-256 by name
 
@@ -55,8 +53,8 @@ class Checkpoints:
 
     # -- in
 
-    def put_in(self) -> int:
-        """Fill the folder of every created host with what the store has; how many files that is."""
+    def put_in(self) -> dict[str, str]:
+        """Fill the folder of every created host with what the store has; the hashes of that."""
         with TemporaryDirectory(dir=self._scratch) as scratch:
             folder = Path(scratch, "checkpoints")
             folder.mkdir()
@@ -66,15 +64,13 @@ class Checkpoints:
                 hashes[name] = sha256_of(folder / name)
             for launch in self._launches:
                 self._runtime.put(launch.name, self._path, folder)
-                self._runtime.write(launch.name, {PUT_IN_FILE: json.dumps(hashes).encode()})
-        return len(hashes)
+        return hashes
 
-    def resume(self) -> None:
-        """Find out what the hosts were started with, and what is already stored."""
-        there = next((launch for launch in self._launches if self._runtime.inspect(launch.name)), None)
-        self._put_in = json.loads(self._runtime.read(there.name, PUT_IN_FILE) or b"{}") if there else {}
-        self._known = {launch.alias: dict(self._put_in) for launch in self._launches}
+    def resume(self, put_in: Hashes) -> None:
+        """Find out what is already stored. put_in: what the hosts were started with."""
         self._writers = dict.fromkeys(self._names_stored(), "")
+        self._put_in = {name: sha256 for name, sha256 in put_in.items() if name in self._writers}
+        self._known = {launch.alias: dict(self._put_in) for launch in self._launches}
 
     def clear(self) -> None:
         """Forget what is stored."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tarfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sagespec import __version__
+from sagespec.errors import WorldError
 from sagespec.events import ByteCounter, Event, EventKind
 from sagespec.plan import RunJob
 from sagespec.records.archive import UnfitMember, pack
@@ -43,7 +45,7 @@ def collect(run: JobRun, ended: Ended) -> Manifest | None:
         return None
     results = _store_results(run, ended, ends, verdict)
     manifest = _manifest_of_ended(run, ended, ends, results)
-    run.patiently(lambda: run.jobs.records.write_manifest(manifest))
+    run.patiently(lambda: _commit(run, manifest))
     run.patiently(run.containers.remove)
     run.jobs.inputs.sweep(run.jobs.records.project_name)
     return manifest
@@ -59,8 +61,18 @@ def record_unstarted(run: JobRun, fault: Fault) -> Manifest:
         ended_at=run.jobs.clock.now(),
         attempts=run.attempts.all,
     )
-    run.jobs.records.write_manifest(manifest)
+    _commit(run, manifest)
     return manifest
+
+
+def _commit(run: JobRun, manifest: Manifest) -> None:
+    """The manifest, and then without what it makes needless. Containers that are still there remind whoever removes
+    them, should this be killed between the two."""
+    records = run.jobs.records
+    records.write_manifest(manifest)
+    if run.attempts.is_kept or run.stop.request:
+        with suppress(WorldError):  # records older than the manifest are ignored anyway
+            records.forget(run.job.address)
 
 
 def _close_attempt(run: JobRun, ended: Ended, verdict: Verdict, seconds: float) -> None:

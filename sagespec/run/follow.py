@@ -21,9 +21,9 @@ from sagespec.events import EventKind
 from sagespec.run.faults import Ending
 from sagespec.run.jobs import JobRun
 from sagespec.run.metrics import FoundMetrics, patterns_of
-from sagespec.run.start import Started
 from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.launches import Launch
+from sagespec.state.manifest import Started
 
 POLL_EVERY_SECONDS = 0.1
 REASON_LOG_LINES = 5
@@ -64,16 +64,16 @@ def follow(run: JobRun, started: Started, folder: Path) -> Ended:
 
     A host that fails stops the others, with the grace. Cancelled leaves them running.
     """
-    run.patiently(lambda: run.attempts.begin(started.started_at))
+    run.patiently(lambda: run.attempts.begin(started))
     if run.checkpoints:
-        run.patiently(run.checkpoints.resume)
+        run.patiently(partial(run.checkpoints.resume, started.checkpoints))
     patterns = patterns_of(run.job, run.jobs.metrics)
     logs = {
         launch.alias: HostLog(launch, folder / f"{launch.alias}.log", FoundMetrics(patterns)) for launch in run.launches
     }
     with run.checkpoints.kept_meanwhile(run.note) if run.checkpoints else nullcontext():
         threads = [_follow_in_thread(run, log) for log in logs.values()]
-        ending = _wait(run, _deadline(run, started))
+        ending = _wait(run, started)
         for thread, log in zip(threads, logs.values(), strict=True):
             _wait_for_log(run, thread, log)
     return Ended(started, logs, ending, folder)
@@ -82,21 +82,21 @@ def follow(run: JobRun, started: Started, folder: Path) -> Ended:
 # -- the containers
 
 
-def _wait(run: JobRun, deadline: _Deadline) -> Ending | None:
+def _wait(run: JobRun, started: Started) -> Ending | None:
     """Until all hosts have ended, by themselves or because we stopped them; why we did."""
-    containers = run.containers
+    containers, deadline = run.containers, _deadline(run, started)
     ending, is_first = None, True
     while True:
         if containers.poll():
             if is_first:  # an earlier run may have been killed in the grace
-                ending, is_first = containers.ending(), False
+                ending, is_first = containers.ending(started), False
             ending = ending or _reason_to_stop(run, deadline)
             if containers.have_all_ended:
                 return ending
             if ending:
                 if ending.fault:
                     run.note(f"{ending.fault}; SIGTERM, then up to {STOP_GRACE_SECONDS:g} s")
-                run.patiently_whoever_holds_it(partial(containers.stop, ending))
+                run.patiently_whoever_holds_it(partial(containers.stop, ending, started))
                 continue
         if run.jobs.clock.sleep(POLL_EVERY_SECONDS, run.caller.cancelled):
             raise Cancelled("it keeps running; `sagespec apply` picks it up again")

@@ -15,12 +15,13 @@ from sagespec.contract import STOP_GRACE_SECONDS
 from sagespec.errors import WorldError
 from sagespec.inputs.pipes import feeder_fault
 from sagespec.run.faults import Ending, EndSeen
+from sagespec.run.notes import ENDING_FILE, note_of, read_note
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.faults import Fault
 from sagespec.state.launches import Launch
+from sagespec.state.manifest import Started
 from sagespec.state.observed import Container, ContainerState
 
-ENDING_FILE = "input/config/sagespec-ending.json"
 RECOVERY_SECONDS = 10.0  # that an engine which answers again takes to find out what became of its containers
 
 
@@ -110,17 +111,17 @@ class JobContainers:
             for alias, seen in self.ends.items()
         )
 
-    def ending(self) -> Ending | None:
+    def ending(self, started: Started) -> Ending | None:
         """Why this run or an earlier one stopped the hosts; None if neither did."""
         for launch in self._launches:
             content = self._runtime.read(launch.name, ENDING_FILE) if self.by_alias.get(launch.alias) else None
-            if content:
-                return Ending.model_validate_json(content)
+            if content and (ending := read_note(content, started)):
+                return ending
         return None
 
-    def stop(self, ending: Ending) -> None:
+    def stop(self, ending: Ending, started: Started) -> None:
         """SIGTERM to all at once, SIGKILL after 120 s. The reason is recorded first, in case another run takes over."""
-        note = {ENDING_FILE: ending.model_dump_json().encode()}
+        note = {ENDING_FILE: note_of(ending, started)}
         names = [launch.name for launch in self._launches if self.by_alias.get(launch.alias)]
         for name in names:
             with suppress(WorldError):  # one that vanishes now needs no note

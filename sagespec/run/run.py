@@ -10,6 +10,7 @@ never trained twice. What the platform ended is tried again, from its checkpoint
     collect.py      containers that have ended: collect
     jobs.py         what those three work on
     attempts.py     how often the job was begun, and whether it may be once more
+    notes.py        how it began and why it was stopped, for whoever follows it next
     checkpoints.py  a folder of the containers, kept in the store
     faults.py       whose fault an end is
     hosts.py        the containers, as they are seen to end
@@ -19,7 +20,6 @@ never trained twice. What the platform ended is tried again, from its checkpoint
 from __future__ import annotations
 
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from sagespec.errors import WorldError
@@ -29,7 +29,8 @@ from sagespec.run.attempts import Attempts
 from sagespec.run.collect import collect, record_unstarted
 from sagespec.run.follow import follow
 from sagespec.run.jobs import JobRun, Jobs, job_run
-from sagespec.run.start import begin, read_started
+from sagespec.run.notes import known_start
+from sagespec.run.start import begin
 from sagespec.run.stops import StopRequests
 from sagespec.state.desired import DesiredJob
 from sagespec.state.manifest import JobStatus, Manifest
@@ -48,9 +49,6 @@ def run_job(jobs: Jobs, job: DesiredJob, caller: Caller) -> None:
         manifest = None
         while manifest is None:
             manifest = _attempt_if_wanted(job_run(jobs, job, attempts, stop, caller))
-    if attempts.is_kept or stop.request:
-        with suppress(WorldError):  # records older than the manifest are ignored anyway
-            jobs.records.forget(job.address)
     if manifest.status is not JobStatus.COMPLETED:
         raise WorldError(manifest.verdict, fix=f"see `sagespec logs {job.address}`")
 
@@ -68,8 +66,11 @@ def _attempt(run: JobRun) -> Manifest | None:
     """One attempt, started or picked up; None if the platform ended it and another one is due."""
     if not run.containers.are_there() and (fault := begin(run)):
         return record_unstarted(run, fault)
-    started = read_started(run)
-    if run.attempts.has_ended(started.attempt):  # only its containers are left
+    started = known_start(run.attempts, run.jobs.runtime, [launch.name for launch in run.launches])
+    if started is None:
+        run.note("how its containers were started is not known; it is started again")
+    if started is None or run.attempts.has_ended(started.attempt):  # only its containers are left
+        run.caller.guard()
         run.containers.remove()
         return None
     with tempfile.TemporaryDirectory(dir=run.jobs.scratch) as folder:

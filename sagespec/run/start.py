@@ -7,15 +7,13 @@ that were not started whole are of no use to the next run.
 from __future__ import annotations
 
 import math
+import secrets
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from itertools import chain, islice
 from pathlib import Path
-
-from pydantic import BaseModel
 
 from sagespec.contract import CODE_FOLDER, FOLDERS, config_files, training_environment
 from sagespec.errors import WorldError
@@ -30,47 +28,10 @@ from sagespec.state.desired import DesiredCode
 from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.hashes import same_hash
 from sagespec.state.launches import Launch
-from sagespec.state.manifest import Git, Input
+from sagespec.state.manifest import Started
 from sagespec.stores.open import open_store
 
-STARTED_FILE = "input/config/sagespec.json"  # beside SageMaker's own: what the manifest must still know at the end
 MAX_CODE_BYTES = 2 * 2**30  # an unpacked sourcedir.tar.gz larger than this is treated as a zip bomb
-
-
-class Started(BaseModel):
-    """Facts of a job's start that its end needs, kept in the first container so that they outlive this process."""
-
-    started_at: datetime
-    image_digest: str
-    inputs: dict[str, Input]
-    git: Git | None
-    downloading_seconds: float
-    attempt: int = 1
-
-    @property
-    def training_from(self) -> float:
-        """When the program was started, in seconds since 1970."""
-        return self.started_at.timestamp() + self.downloading_seconds
-
-
-def began_at(runtime: Runtime, container_name: str) -> float | None:
-    """When the job of this container began, in seconds since 1970, as its manifest will say; None while its data are
-    still being fetched."""
-    content = runtime.read(container_name, STARTED_FILE)
-    return Started.model_validate_json(content).started_at.timestamp() if content else None
-
-
-def read_started(run: JobRun) -> Started:
-    """What the containers know of their start. WorldError when they have lost it."""
-    runtime = run.jobs.runtime
-    launch = next((launch for launch in run.launches if runtime.inspect(launch.name)), run.launches[0])
-    content = runtime.read(launch.name, STARTED_FILE)
-    if content is None:
-        raise WorldError(
-            f"container {launch.name} of {run.job.address} has lost its notes",
-            fix=f"remove it and apply again: {launch.name}",
-        )
-    return Started.model_validate_json(content)
 
 
 def begin(run: JobRun) -> Fault | None:
@@ -115,8 +76,11 @@ def _start(run: JobRun) -> None:
         _create(run, delivery)
     if run.job.code:
         _put_code(run, run.job.code)
-    if run.checkpoints and (count := run.checkpoints.put_in()):
-        run.progress(f"resumes from {count} checkpoint files")
+    checkpoints = run.checkpoints.put_in() if run.checkpoints else {}
+    if checkpoints:
+        run.progress(f"resumes from {len(checkpoints)} checkpoint files")
+    for launch in run.launches:
+        runtime.write(launch.name, config_files(run.job, launch.alias, runtime.base_dir(launch.name)))
     started = Started(
         started_at=now,
         image_digest=digest,
@@ -124,11 +88,10 @@ def _start(run: JobRun) -> None:
         git=run.jobs.git,
         downloading_seconds=time.monotonic() - begun,
         attempt=run.attempts.number,
+        checkpoints=checkpoints,
+        seal_key=secrets.token_hex(16),
     )
-    for launch in run.launches:
-        files = dict(config_files(run.job, launch.alias, runtime.base_dir(launch.name)))
-        files[STARTED_FILE] = started.model_dump_json().encode()
-        runtime.write(launch.name, files)
+    run.patiently(lambda: run.attempts.begin(started))
     run.keep_going()
     delivery.start_feeders()
     for launch in run.launches:

@@ -2,7 +2,7 @@
 
 These are pydantic models because later releases and people read them back. A manifest is the commit of a training
 job: it is written last, and once it says `completed` the job is never run again. Until a job has its manifest,
-`AttemptsRecord` says how often it was started, and a `StopRequest` that it should stop.
+`AttemptsRecord` says how often and how it was started, and a `StopRequest` that it should stop.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from sagespec.state.faults import Fault, FaultKind
 
@@ -68,12 +68,38 @@ class Attempt(Record):
     logs: dict[str, Artifact] = Field(default_factory=dict)
 
 
+class Started(Record):
+    """How an attempt began, for whoever follows it to its end. attempt: its number.
+
+    checkpoints: the SHA-256, by name, of the files that each host was started with. seal_key: what only we can seal a
+    note in its containers with; '' if an earlier release began it.
+    """
+
+    started_at: AwareDatetime
+    image_digest: str
+    inputs: dict[str, Input]
+    git: Git | None
+    downloading_seconds: float = Field(ge=0, allow_inf_nan=False)
+    attempt: int = 1
+    checkpoints: dict[str, str] = Field(default_factory=dict)
+    seal_key: str = ""
+
+    @property
+    def training_from(self) -> float:
+        """When the program was started, in seconds since 1970."""
+        return self.started_at.timestamp() + self.downloading_seconds
+
+
 class AttemptsRecord(Record):
-    """What is to be remembered of a job that has no manifest yet. wanted_at: when it could first have run."""
+    """What is to be remembered of a job that has no manifest yet. wanted_at: when it could first have run.
+
+    started: how the last of the attempts began.
+    """
 
     key: str
     wanted_at: datetime
     attempts: tuple[Attempt, ...] = ()
+    started: Started | None = None
 
 
 class StopRequest(Record):

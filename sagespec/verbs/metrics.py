@@ -8,10 +8,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
+from sagespec.clock import RealClock
 from sagespec.errors import WorldError, did_you_mean
 from sagespec.parts import Parts
+from sagespec.run.attempts import Attempts
 from sagespec.run.metrics import FoundMetrics, Patterns, Point, latest_values, patterns_of, series_of
-from sagespec.run.start import began_at
+from sagespec.run.notes import known_start
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredJob
@@ -36,7 +38,7 @@ def _all_series(parts: Parts, address: Address, *, follow: bool, every_seconds: 
     hosts = (c for c in parts.runtime.containers() if c.address.whole == address and not c.address.is_companion)
     names = [c.name for c in sorted(hosts, key=lambda host: host.address.instance or 0)]
     job = desired(parts, check_paths=False)[0].job(address) if names else None
-    since = began_at(parts.runtime, names[0]) if names else None
+    since = _began_at(parts, job, names) if job else None
     if job is None or since is None:
         yield manifest(parts, address).series
         return
@@ -45,6 +47,13 @@ def _all_series(parts: Parts, address: Address, *, follow: bool, every_seconds: 
         yield from followed_series(parts.runtime, names, patterns, since, every_seconds=every_seconds)
     else:
         yield series_so_far(parts.runtime, names, patterns, since)
+
+
+def _began_at(parts: Parts, job: DesiredJob, host_names: Sequence[str]) -> float | None:
+    """When the job began, in seconds since 1970, as its manifest will say; None while its data are being fetched."""
+    attempts = Attempts(parts.records, job, RealClock())
+    started = known_start(attempts, parts.runtime, host_names)
+    return None if started is None or attempts.has_ended(started.attempt) else started.started_at.timestamp()
 
 
 def _chosen(address: Address, found: Series, metric_names: Sequence[str], *, may_come: bool) -> Series:
