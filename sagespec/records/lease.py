@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from sagespec.errors import WorldError
 from sagespec.records.holder import Holder
-from sagespec.stores.protocol import Conflict, Store
+from sagespec.stores.protocol import Conflict, Store, StoreAway
 
 LEASE_SECONDS = 60.0
 Clock = Callable[[], datetime]
@@ -126,12 +126,17 @@ class Lease:
                 self._write(renewed_at=self._clock(), **self._carried)
 
     def _refuse_if_lost(self) -> None:
-        if self.lost.is_set() or self._age() > timedelta(seconds=self.holder.lease_seconds):
-            kind = self._loss if self.lost.is_set() else WorldError  # the store may answer again
-            raise kind(
+        if self.lost.is_set():
+            raise self._loss(
                 f"{self._what} was lost: {self._why}",
                 why="two runs at once would undo each other's work, so this one stops here",
                 fix="run the command again; it continues from the current state",
+            )
+        if self._age() > timedelta(seconds=self.holder.lease_seconds):
+            raise StoreAway(
+                f"{self._what} {self._why or 'could not be renewed'}",
+                why="nobody can tell whether another run has taken it meanwhile",
+                fix="run the command again when the store answers; it continues from the current state",
             )
 
     def _write(self, **changes: object) -> None:
@@ -148,7 +153,7 @@ class Lease:
                     return  # taken from us; or it was this very write, repeated after its answer was lost
                 # An earlier write of ours had gone through unheard: now that its ETag is known, once more.
         except WorldError as error:
-            self._why = f"it could not be renewed for {self.holder.lease_seconds:g} s: {error.problems[0].what}"
+            self._why = f"could not be renewed for {self.holder.lease_seconds:g} s: {error.problems[0].what}"
 
     def _look_again(self) -> None:
         present = read_lease(self._store, self._key)

@@ -11,13 +11,19 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from tests.contracts.servers import S3Server, s3_server
+from sagespec.records.lease import Lease
+from sagespec.records.leases import Leases
+from sagespec.state.addresses import job_address
+from sagespec.stores.open import open_store
+from sagespec.stores.protocol import StoreAway
+from tests.contracts.servers import Kind, S3Server, s3_server
 from tests.scenarios.conftest import RUNTIMES
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.test_s3_store import pump
@@ -168,3 +174,36 @@ def test_what_died_serves_again_while_the_store_is_away(
     assert said.count("failed ") <= 1
     assert ("the store is back after" in said) == ("failed " in said)
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("kind", ["rclone", "moto"])
+def test_a_lease_is_held_again_when_the_store_is_back(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a server with conditional writes and on one without, after longer than the lease lasts."""
+    with s3_server(kind, folder=tmp_path / "s3") as server:
+        way = FaultyStore(int(server.endpoint.rpartition(":")[2]))
+        server.activate(monkeypatch, AWS_ENDPOINT_URL=way.url)
+        leases = [Leases(open_store("s3://acme/models"), "shop", command="apply") for _ in range(2)]
+        jobs = [job_address("model", number) for number in (1, 2)]
+        with ExitStack() as held:
+            following = [held.enter_context(each.follow(job)) for each, job in zip(leases, jobs, strict=True)]
+            for lease in following:
+                lease.check_now()
+                lease.holder = lease.holder.model_copy(update={"lease_seconds": 2.0})
+            way.fault = "refuses"
+            wait_until(lambda: all(is_refused(lease) for lease in following), 30)
+            way.fault = ""
+            for lease in following:
+                lease.check_now()
+            assert leases[0].look().followers.keys() == set(jobs)
+        assert leases[0].look().followers == {}
+        way.close()
+
+
+def is_refused(lease: Lease) -> bool:
+    try:
+        lease.check_now()
+    except StoreAway as error:
+        return "could not be renewed for 2 s" in str(error) and "when the store answers" in str(error)
+    return False
