@@ -6,13 +6,15 @@ glance costs it one listing and a read for each that is at work, and the engine 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sagespec.records.leases import AtWork
 from sagespec.state.observed import Container
 from sagespec.world import World
 
 
 class Glance:
-    """What the last full look saw: who follows jobs, who is asked to stop, what the engine runs."""
+    """What the last full look saw: who follows jobs, what is asked for, what the engine runs."""
 
     def __init__(self) -> None:
         self._seen: tuple[object, ...] | None = None
@@ -29,4 +31,4 @@ class Glance:
 
 
 def _of(at_work: AtWork, containers: tuple[Container, ...]) -> tuple[object, ...]:
-    return at_work.followers, at_work.stops, containers
+    return replace(at_work, runs=()), containers  # what runs say of themselves changes with each of their looks

@@ -21,10 +21,11 @@ from sagespec.records.leases import Leases
 from sagespec.run.stops import ask_to_stop
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.addresses import job_address
+from sagespec.state.revision import EndpointRecord, RollbackRequest
 from sagespec.stores.protocol import Store
 from sagespec.verbs.apply import look_again
 from sagespec.verbs.locked import run_of
-from tests.fakes import Behaviour, FakeEngine, FakeRuntime, FakeStore
+from tests.fakes import START, Behaviour, FakeEngine, FakeRuntime, FakeStore
 
 JOBS = 100
 
@@ -115,7 +116,7 @@ def test_a_pass_that_finds_a_hundred_jobs_waiting_asks_the_engine_once(queue_of:
 
 
 @pytest.mark.parametrize(
-    "what", ["a task ends", "a request to stop", "a container ends", "another follows one", "time"]
+    "what", ["a task ends", "a request to stop", "a rollback", "a container ends", "another follows one", "time"]
 )
 def test_whatever_gives_a_turn_is_seen_at_a_glance(queue_of: Begin, tmp_path: Path, what: str) -> None:
     run, runtime, store = queue_of(tmp_path, max_wait="2h")
@@ -128,6 +129,19 @@ def test_whatever_gives_a_turn_is_seen_at_a_glance(queue_of: Begin, tmp_path: Pa
             run.woken.set()
         case "a request to stop":
             ask_to_stop(world.records, waiting, "ada", None)
+        case "a rollback":
+            request = RollbackRequest(
+                endpoint="shop",
+                number=1,
+                hash="1-a",
+                asked=EndpointRecord(),
+                instead_of="",
+                after=2,
+                reason="",
+                by="ada",
+                at=START,
+            )
+            store.write("shop/active/rollbacks/shop.json", request.model_dump_json().encode())
         case "a container ends":
             engine = runtime.engine
             engine.end(next(iter(engine.all.values())), 1)
