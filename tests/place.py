@@ -83,7 +83,8 @@ class Place:
 
     def bury(self, command: str = "") -> None:
         """Let the process of every run so far be gone, or of those with that command: all ran in this one."""
-        leases = [key for key in self.objects if key.startswith(f"{PROJECT}/active/") and "/stops/" not in key]
+        held = (f"{PROJECT}/active/jobs/", f"{PROJECT}/active/runs/")
+        leases = [key for key in self.objects if key.startswith(held)]
         for key in (*leases, f"{PROJECT}/lock.json"):
             holder = json.loads(self.objects.get(key, b"{}"))
             if holder and command in ("", holder["command"]):

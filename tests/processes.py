@@ -16,7 +16,7 @@ from typing import Any
 
 from sagespec.apply.failures import Failures
 from sagespec.converge import Run, Surroundings
-from sagespec.errors import WorldError
+from sagespec.errors import SpecError, WorldError
 from sagespec.events import Caller, Event, Outcome
 from sagespec.reconcile.options import Options
 from sagespec.records.holder import SKEW
@@ -25,9 +25,10 @@ from sagespec.records.leases import AtWork
 from sagespec.records.lock import project_lock
 from sagespec.state.desired import Desired
 from sagespec.state.observed import ContainerState, Observed
-from sagespec.state.revision import RevisionStatus, live_revision
+from sagespec.state.revision import RollbackRequest, live_revision
+from sagespec.verbs.rollback import rollback_target
 from tests.fakes import FakeEngine, FakeRuntime, FakeStore, Faults, Killed, ProcessClock, SteppedClock
-from tests.fakes.specs import PROJECT
+from tests.fakes.specs import PROJECT, desired_from
 from tests.fakes.world import world_on
 from tests.place import Place
 
@@ -147,18 +148,31 @@ def stepped_place(place: Place, *, at_least_seconds: float = 1.0) -> SteppedCloc
     return clock
 
 
-def rolled_back(place: Place) -> bool:
-    """Record that the endpoint is live again as it was before, as `sagespec rollback` does; False if it never was."""
-    history = place.world().records.history("answers")
+def ask_for_rollback(place: Place, documents: Documents) -> bool:
+    """Somebody wants the endpoint as it was before; any run carries it out. False if it never was another."""
+    records, manifests = place.world().records, place.look(place.world())[1].manifests
+    (endpoint,) = desired_from(*documents, manifests=manifests).endpoints
+    history = records.history(endpoint.name)
     live = live_revision(history)
-    good = [
-        r for r in history if r.status is RevisionStatus.LIVE and live and r.hash not in (live.hash, live.instead_of)
-    ]
-    if live is None or not good:
+    try:
+        target = rollback_target(history, live, None) if live else None
+    except SpecError:
+        target = None
+    if target is None:
         return False
-    again = {"number": history[-1].number + 1, "instead_of": live.hash}
-    place.world().records.write_revision(good[-1].model_copy(update=again))
-    place.world().records.write_revision(live.model_copy(update={"status": RevisionStatus.ROLLED_BACK}))
+    records.write_rollback(
+        RollbackRequest(
+            endpoint=endpoint.name,
+            number=target.number,
+            hash=target.hash,
+            asked=target.asked,
+            instead_of=endpoint.hash,
+            after=history[-1].number,
+            reason="it was worse",
+            by="ada",
+            at=time_of(place).now(),
+        )
+    )
     return True
 
 

@@ -13,7 +13,7 @@ import pytest
 from sagespec.state.manifest import JobStatus
 from tests.fakes import SERVES, TRAINS, Killed
 from tests.place import Place, manifest_of
-from tests.processes import Documents, Process, check_nothing_is_left, finish, rolled_back, stepped_place
+from tests.processes import Documents, Process, ask_for_rollback, check_nothing_is_left, finish, stepped_place
 
 KILLS, ROLLBACKS, MINUTES = 20, 3, 300  # an edit each
 
@@ -59,15 +59,15 @@ def test_five_hours_of_edits_kills_and_rollbacks_train_a_job_once(place: Place) 
                 victim.faults.kill_before = len(victim.faults.calls) + chance.choice([1, 2, 5])
             else:
                 victim.kill(elsewhere=True)
-        for _ in range(3):
+        for half in range(2):
+            if half and minute in rollbacks:
+                rolled += ask_for_rollback(place, documents)
             for command, process in running.items():
                 process.step()
                 if not process.is_alive:
                     all_of_them.append(process)
                     running[command] = begin(command)
-            clock.advance(20)
-        if minute in rollbacks:
-            rolled += rolled_back(place)
+            clock.advance(30)
         live_at += place.world().gateway.answers("answers")  # type: ignore[attr-defined]  # the fake's own
     assert (killed, rolled) == (KILLS, ROLLBACKS)
     assert live_at > MINUTES * 0.9
