@@ -21,7 +21,7 @@ from sagespec.apply.effects import Effect, effect_of
 from sagespec.apply.tasks import Task, Tasks
 from sagespec.errors import Cancelled, InternalError, SagespecError
 from sagespec.events import Caller, Event, EventKind, Outcome, Result
-from sagespec.plan import Action, Plan, RemoveContainer
+from sagespec.plan import Action, AwaitHealthy, Plan, RemoveContainer, RemoveInstance, RunJob, StartInstance
 from sagespec.records.leases import FollowedElsewhere
 from sagespec.state.addresses import Address
 from sagespec.world import World
@@ -62,11 +62,21 @@ class Pass:
         task = self.tasks.of(action.id)
         if task:
             return not task.has_ended or task.is_let_go
-        return action.about in self.held or (isinstance(action, RemoveContainer) and self._is_being_left(action.about))
+        return action.about in self.held or any(
+            task.is_let_go and _is_in_the_way(task, action) for task in self.tasks.all
+        )
 
-    def _is_being_left(self, address: Address) -> bool:
-        """Whether its follower is still letting go of the job."""
-        return any(task.is_let_go and task.action.about == address.whole for task in self.tasks.all)
+
+def _is_in_the_way(task: Task, action: Action) -> bool:
+    """Whether a task that was let go of still has the containers in hand that the action is about."""
+    match task.action, action:
+        case RunJob(about=job), RemoveContainer():
+            return job == action.about.whole
+        case RemoveInstance(container=name), StartInstance(container=started):
+            return name == started
+        case RemoveInstance(container=name), AwaitHealthy(containers=names):
+            return name in names
+    return False
 
 
 def apply(one: Pass) -> tuple[Outcome, ...]:

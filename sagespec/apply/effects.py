@@ -29,7 +29,7 @@ from sagespec.records.lease import Lease, LeaseLost, LeaseSeized
 from sagespec.records.leases import FollowedElsewhere
 from sagespec.run.run import run_job
 from sagespec.serve.health import admit, await_healthy, container_addresses, judge_health
-from sagespec.serve.leave import drain_instance, remove_instance
+from sagespec.serve.leave import drain_instance, stop_instance
 from sagespec.serve.revisions import record_revision
 from sagespec.serve.start import fetch, start_instance
 from sagespec.world import World
@@ -86,7 +86,11 @@ def effect_of(action: Action, world: World, caller: Caller) -> Effect:
         case DrainInstance():
             return Effect(meanwhile=lambda _, caller: drain_instance(action, world, caller))
         case RemoveInstance():
-            return Effect(lambda _: remove_instance(action, world))
+            return Effect(
+                begin=lambda: world.gateway.forget(action.about.name, action.container),
+                meanwhile=lambda _, _caller: stop_instance(action, world),
+                end=lambda _: world.runtime.remove(action.container),
+            )
         case RecordRevision():
             return Effect(lambda _: record_revision(action, world))
         case _:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 
 from sagespec.errors import WorldError
-from sagespec.plan import Action, AwaitHealthy, DrainInstance, RunJob, StartInstance
+from sagespec.plan import Action, AwaitHealthy, DrainInstance, RemoveInstance, RunJob, StartInstance
 from sagespec.records.holder import Doing
 from sagespec.records.lease import Lease
 from sagespec.records.leases import Leases
@@ -66,6 +66,8 @@ def what_for(action: Action) -> str:
             return f"{action.about} to be healthy"
         case DrainInstance():
             return f"the last requests of {action.about}"
+        case RemoveInstance():
+            return f"{action.about} to end"
         case StartInstance():
             return f"the model of {action.about}"
         case _:

@@ -1,6 +1,7 @@
 """Takes an instance out of service: drained, removed from the gateway, then stopped and removed.
 
-Called by `apply.effects` for a DrainInstance and a RemoveInstance.
+Called by `apply.effects` for a DrainInstance and a RemoveInstance. The gateway forgets an instance before it is
+stopped, so that it never probes or routes to an address that someone else may get.
 """
 
 from __future__ import annotations
@@ -29,8 +30,6 @@ def drain_instance(action: DrainInstance, world: World, caller: Caller) -> None:
             raise Cancelled("its requests are not waited for any longer; `sagespec apply` continues from here")
 
 
-def remove_instance(action: RemoveInstance, world: World) -> None:
-    """Forgotten by the gateway first, so that it never probes or routes to an address someone else may get."""
-    world.gateway.forget(action.about.name, action.container)
+def stop_instance(action: RemoveInstance, world: World) -> None:
+    """SIGTERM, and SIGKILL after the grace: a server may answer its last requests in it."""
     world.runtime.stop(action.container, grace_seconds=SERVE_GRACE_SECONDS)
-    world.runtime.remove(action.container)

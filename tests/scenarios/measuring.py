@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from sagespec.errors import WorldError
 from sagespec.project import Project
@@ -46,17 +47,34 @@ class Sight:
         hosts = [there.get(f"job/model@{version}#0") for version in versions]
         return all(host is not None and host.state is ContainerState.RUNNING for host in hosts)
 
+    def began_at(self, version: int) -> datetime | None:
+        """When the job's container was started, by the engine's own record of it."""
+        host = self.containers().get(f"job/model@{version}#0")
+        container = self.project.parts.runtime.inspect(host.name) if host else None
+        return container.started_at if container else None
+
     def weights(self, endpoint: str = "answers") -> dict[str, float]:
         """What the gateway has."""
         parts = self.project.parts
         route = parts.gateway.observe(parts.runtime.containers()).routes.get(endpoint)
         return {target.variant: target.weight for target in route.targets if target.instances} if route else {}
 
-    def answers(self, endpoint: str = "answers", variant: str | None = None) -> bool:
+    def answers(
+        self, endpoint: str = "answers", variant: str | None = None, *, custom_attributes: str | None = None
+    ) -> bool:
         try:
-            return self.project.invoke(endpoint, b"x", content_type="text/csv", variant=variant).status == 200
+            answer = self.project.invoke(
+                endpoint, b"x", content_type="text/csv", variant=variant, custom_attributes=custom_attributes
+            )
+            return answer.status == 200
         except WorldError:  # the gateway is not there yet
             return False
+
+    def requests_in_flight(self, container: str) -> int:
+        """To one instance, as the gateway counts them."""
+        parts = self.project.parts
+        probe = parts.gateway.observe(parts.runtime.containers()).probes.get(container)
+        return probe.active_requests if probe else 0
 
     def is_trained(self, version: int) -> bool:
         address = job_address("model", version)

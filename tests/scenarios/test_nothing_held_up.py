@@ -45,7 +45,7 @@ def test_edits_repairs_and_commands_work_at_once(workspace: Workspace, follower:
     workspace.write(TRAINED + job(2, hyperparameters=LONG) + job(3, hyperparameters=LONG))
     with sight(workspace) as seen, workspace.running(follower):
         wait_until(lambda: seen.is_running(2, 3))
-        began = {name: seen.containers()[name].started_at for name in ("job/model@2#0", "job/model@3#0")}
+        began = seen.began_at(2)
 
         def apply_too() -> None:
             if follower == "apply":
@@ -77,7 +77,7 @@ def test_edits_repairs_and_commands_work_at_once(workspace: Workspace, follower:
         with seen.timed("stop of another job", promised=5):
             workspace.run("stop", "model@3")
         assert seen.is_running(2)
-        assert seen.containers()["job/model@2#0"].started_at == began["job/model@2#0"]
+        assert seen.began_at(2) == began
 
 
 @pytest.mark.parametrize("follower", ["watch", "apply"])
