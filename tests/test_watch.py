@@ -22,7 +22,9 @@ from sagespec.state.desired import Desired
 from sagespec.state.observed import ContainerState, Observed
 from sagespec.stores.protocol import StoreAway
 from sagespec.watch import watch
+from tests.fakes import TRAINS, FakeRuntime
 from tests.fakes.engine import FakeContainer
+from tests.fakes.specs import PROJECT
 from tests.place import Place
 
 AWAY = StoreAway("s3://acme/models: http://127.0.0.1:9 does not answer")
@@ -191,3 +193,64 @@ def test_another_reason_is_told_as_well(watched: Watched) -> None:
             until(lambda number=number: passes >= number)  # type: ignore[misc]
             (watched.specs / "a.yaml").write_text(str(number))  # else the next one waits for a while
     assert watched.told(EventKind.FAILED) == [AWAY.problems[0].what, "the engine does not answer"]
+
+
+class Silent(FakeRuntime):
+    """An engine whose events tell nothing."""
+
+    @contextmanager
+    def events(self) -> Iterator[Iterator[str]]:
+        left = threading.Event()
+        try:
+            yield (str(left.wait()) for _ in range(1))
+        finally:
+            left.set()
+
+
+@contextmanager
+def watching(place: Place, specs: Path, failures: Failures, *documents: dict[str, object]) -> Iterator[Run]:
+    """Woken by a file or by a task, since the engine is silent and the timer is far."""
+    specs.mkdir()
+    world = place.world()
+    run = place.run(world, *documents, caller=Caller(place.events.append))
+    run = Run(run.around, run.caller, yields=False, failures=failures)
+    standby = Standby(Repair(lambda: world.runtime, lambda: world.gateway, place.events.append))
+    silent = Silent(PROJECT, place.engine)
+    thread = threading.Thread(target=watch, args=(run, standby, silent, [specs]), kwargs={"every_seconds": 600})
+    thread.start()
+    try:
+        yield run
+    finally:
+        run.caller.cancelled.set()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def test_the_end_of_a_task_wakes_a_pass(place: Place, tmp_path: Path) -> None:
+    place.engine.behave("job/model@1", replace(TRAINS, lasts=0.5))
+    documents = place.job(1), place.endpoint(only="model@1")
+    with watching(place, tmp_path / "specs", Failures(is_patient=True), *documents) as run:
+        until(lambda: any("endpoint" in about for about in place.addresses()))
+        until(lambda: not run.waits)
+        settled = ["everything is up to date (woken by task)"]
+        until(lambda: [e.text for e in place.events if e.kind is EventKind.SETTLED][-1:] == settled)
+
+
+def test_what_failed_waits_for_its_pause_and_an_edit_ends_that(place: Place, tmp_path: Path) -> None:
+    assert place.converge(place.job(1)).ok
+    failures = Failures(is_patient=True, monotonic=lambda: 0.0)  # no pause ever ends by itself
+    place.faults.fail = lambda text: WorldError("no room") if text.startswith("create") and "answers" in text else None
+    documents = place.job(1), place.endpoint(only="model@1")
+    with watching(place, tmp_path / "specs", failures, *documents) as run:
+        until(lambda: "no room" in str([event.text for event in place.events if event.kind is EventKind.FAILED]))
+        place.faults.fail = lambda _text: None
+        run.woken.set()
+        until(lambda: not run.woken.is_set())
+        assert not any("endpoint" in about for about in place.addresses()), "its pause is not over"
+        (tmp_path / "specs" / "spec.yaml").write_text("")
+        until(lambda: any("endpoint" in about for about in place.addresses()))
+    ends = [e.kind for e in place.events if e.action == "start-instance"]
+    assert [kind for kind in ends if kind in (EventKind.FAILED, EventKind.FINISHED)] == [
+        EventKind.FAILED,
+        EventKind.FINISHED,
+    ]
