@@ -75,8 +75,8 @@ def _taken(
     store: Store, key: str, mine: Holder, *, wait_seconds: float, report: Report, clock: Clock, sleep: Sleep
 ) -> Found:
     start = seen_at = clock()
-    seen: Found | None = None
-    told = ""
+    waits_for: Found | None = None  # the last that had it alive
+    seen_etag = told = ""
     pause, longest_pause = _POLL_SECONDS
     while True:
         now = clock()
@@ -84,8 +84,8 @@ def _taken(
         mine = mine.model_copy(update={"taken_at": now, "renewed_at": now})
         try:
             present = read_lease(store, key)
-            if present and (seen is None or present.etag != seen.etag):
-                seen, seen_at = present, now
+            if present and present.etag != seen_etag:
+                seen_etag, seen_at = present.etag, now
             dead = why_dead(present.holder, seen_at, now) if present and not present.holder.released else ""
             if present is None or present.holder.released or dead:
                 taken = try_to_take(store, key, mine, present)
@@ -94,10 +94,11 @@ def _taken(
                 if taken:
                     return taken
                 continue
+            waits_for = present
         except StoreAway:
-            if seen is None or waited >= wait_seconds:
+            if waits_for is None or waited >= wait_seconds:
                 raise
-            present = seen  # is waited for all the same: the store may be back in a moment
+            present = waits_for  # all the same: the store may be back in a moment
         if waited >= wait_seconds:
             raise _held(present.holder, now)
         if told != present.holder.id and waited >= _TOLD_AFTER_SECONDS:

@@ -274,6 +274,23 @@ def test_a_store_that_is_away_at_once_is_not_waited_for(tmp_path: Path, clock: C
     assert clock.now == NOON
 
 
+class ReadOnly(DirectoryStore):
+    def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        raise StoreAway("cannot write: read-only file system")
+
+
+def test_nobody_is_waited_for_where_a_free_lock_cannot_be_written(tmp_path: Path, clock: Clock) -> None:
+    _put(DirectoryStore(tmp_path / "store"), _holder(released=True))
+    with (
+        pytest.raises(StoreAway, match="read-only"),
+        project_lock(
+            ReadOnly(tmp_path / "store"), "shop", command="apply", wait_seconds=20, clock=clock, sleep=clock.sleep
+        ),
+    ):
+        raise AssertionError
+    assert clock.now == NOON
+
+
 def test_waiting_ends(store: DirectoryStore, clock: Clock) -> None:
     with project_lock(store, "shop", command="watch"):
         with pytest.raises(WorldError, match="locked by sagespec watch"):
