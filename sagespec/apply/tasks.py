@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +20,8 @@ from sagespec.events import Caller
 from sagespec.plan import Action, AwaitHealthy, Cause, DrainInstance, Reason, StartInstance
 from sagespec.state.observed import Observed
 
-FETCHES_AT_ONCE = 8  # models and images: more at a time would only share the same disk and line
+FETCHES_AT_ONCE = 16  # models and images: more at a time would only share the same disk and line
+FETCHES_OF_ONE = 4  # of them, at most, for one endpoint: a slow source of its models leaves room for others
 _SAME_CAUSE = Cause(Reason.FOLLOWS)
 
 
@@ -30,11 +33,11 @@ class Task:
         self.result: Future[Any] = Future()
         self._caller = Caller(caller.report)  # without the project's lock, and cancelled on its own
 
-    def run(self, value: Any, room: threading.Semaphore, on_end: Callable[[], None]) -> None:
+    def run(self, value: Any, room: Room, on_end: Callable[[], None]) -> None:
         assert self.effect.meanwhile
         try:
             if isinstance(self.action, StartInstance):
-                with room:
+                with room.of(self.action.about.name):
                     result = self.effect.meanwhile(value, self._caller)
             else:
                 result = self.effect.meanwhile(value, self._caller)
@@ -70,12 +73,25 @@ class Task:
             self.effect.discard(self.result.result())
 
 
+class Room:
+    """Where fetches wait until there are few enough."""
+
+    def __init__(self) -> None:
+        self._of_all = threading.Semaphore(FETCHES_AT_ONCE)
+        self._of_one: defaultdict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(FETCHES_OF_ONE))
+
+    @contextmanager
+    def of(self, endpoint: str) -> Iterator[None]:
+        with self._of_one[endpoint], self._of_all:
+            yield
+
+
 class Tasks:
     """The tasks of one run, by the id of their action. on_end: called, in its thread, whenever one ends."""
 
     def __init__(self, on_end: Callable[[], None]) -> None:
         self._on_end = on_end
-        self._room = threading.Semaphore(FETCHES_AT_ONCE)
+        self._room = Room()
         self._all: dict[str, Task] = {}
         self._satisfied: dict[str, Action] = {}
         self._lock = threading.Lock()
