@@ -38,6 +38,7 @@ from sagespec.world import World
 
 MOST_REPEATS = 20  # of one action for the same specs: what undoes it will do so for ever
 LET_GO_SECONDS = 20.0
+LAST_STEP_SECONDS = 1.0
 LOOK_EVERY_SECONDS = 2.0  # while something is waited for that other runs decide
 LOOK_FULLY_EVERY_SECONDS = 30.0  # where a look in between finds nothing changed
 
@@ -149,6 +150,7 @@ class Run:
             begun = time.monotonic()
             world = self.around.open_world()
             desired, observed = self._look(world)
+            self._let_end(observed)
             by = By(world.leases.by, world.clock.now())
             desired, options = self._newest.register(desired, observed, world.records, self.caller, self.options, by=by)
             plan = reconcile(desired, observed, world.clock.now(), options)
@@ -188,6 +190,12 @@ class Run:
         """Before a look: what ends from here on wakes another one. Nobody waits for the end of what was let go of."""
         self.woken.clear()
         self.tasks.sweep()
+
+    def _let_end(self, observed: Observed) -> None:
+        """Wait for jobs whose lease was given back already: how they ended is told before the next one has its turn."""
+        for task in self.tasks.all:
+            if isinstance(task.action, RunJob) and task.action.about not in observed.followers:
+                task.wait(LAST_STEP_SECONDS)
 
     def _unasked(self, todo: Plan, desired: Desired) -> list[Task]:
         """The tasks that the plan does not ask for, without those of jobs on their last steps: in the store already."""

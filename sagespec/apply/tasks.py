@@ -10,7 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -66,6 +66,10 @@ class Task:
 
     def let_go(self) -> None:
         self._caller.cancelled.set()
+
+    def wait(self, seconds: float) -> None:
+        """For its end, that long at most."""
+        wait([self.result], seconds)
 
     def discard(self) -> None:
         """Clear up after it has ended and nobody wants its result."""
