@@ -22,7 +22,7 @@ from sagespec.records.archive import regular_files
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.launches import Launch
 from sagespec.stores.keys import sha256_of
-from sagespec.stores.protocol import CHUNK_BYTES, Store
+from sagespec.stores.protocol import CHUNK_BYTES, Store, UnfitKey
 
 SCAN_EVERY_SECONDS = 3.0
 HOLD_SECONDS = 0.2  # that a file must not change before it is stored
@@ -32,10 +32,21 @@ Hashes = Mapping[str, str]  # SHA-256 by name
 
 
 class Checkpoints:
-    """`path` in every container of `launches`, kept in `store` under `prefix`. scratch: for temporary files."""
+    """`path` in every container of `launches`, kept in `store` under `prefix`.
+
+    scratch: for temporary files. note: told what goes wrong, once.
+    """
 
     def __init__(
-        self, runtime: Runtime, launches: Sequence[Launch], *, path: str, store: Store, prefix: str, scratch: Path
+        self,
+        runtime: Runtime,
+        launches: Sequence[Launch],
+        *,
+        path: str,
+        store: Store,
+        prefix: str,
+        scratch: Path,
+        note: Callable[[str], None],
     ) -> None:
         self._runtime = runtime
         self._launches = launches
@@ -49,6 +60,8 @@ class Checkpoints:
         ] = {}  # by name: alias of the host that a stored file is from; '' if put in or unknown
         self._known: dict[str, dict[str, str]] = {}  # by alias: what both the host and the store have
         self._scanned: dict[str, Hashes] = {}  # by alias: what the last scan found
+        self._note = note
+        self._unfit: set[str] = set()  # names that were left out
         self._one_at_a_time = threading.Lock()
 
     # -- in
@@ -83,7 +96,7 @@ class Checkpoints:
     # -- out
 
     @contextmanager
-    def kept_meanwhile(self, note: Callable[[str], None]) -> Iterator[None]:
+    def kept_meanwhile(self) -> Iterator[None]:
         """Stores changes in a thread while the block runs. A failure is noted once, and tried again."""
         done = threading.Event()
 
@@ -97,7 +110,7 @@ class Checkpoints:
                 except (WorldError, OSError) as error:
                     if not is_failing:
                         what = error.problems[0].what if isinstance(error, WorldError) else str(error)
-                        note(f"checkpoints are not stored yet: {what}; trying again")
+                        self._note(f"checkpoints are not stored yet: {what}; trying again")
                     is_failing = True
                 wait = max(SCAN_EVERY_SECONDS, (time.monotonic() - begun) / SCAN_SHARE)
 
@@ -143,15 +156,31 @@ class Checkpoints:
             copy = Path(scratch, "copy")
             stream = self._runtime.get(launch.name, self._path)
             for name, content in regular_files(stream, f"/opt/ml/{self._path} of {launch.name}"):
+                if name in self._unfit:
+                    continue
                 may_be_due = at_end or before.get(name) not in (None, known.get(name))
                 found[name] = _hash_of(content, copy if may_be_due else None)
                 if found[name] == known.get(name):
                     continue
                 if may_be_due and (at_end or before.get(name) == found[name]):
-                    self._store.upload(self._prefix + name, copy)
+                    self._delete(launch.alias, [other for other in known if _is_below(other, name)])
+                    try:
+                        self._store.upload(self._prefix + name, copy)
+                    except UnfitKey as error:
+                        self._leave_out(name, launch, error)
+                        del found[name]
+                        continue
                     known[name] = found[name]
                     self._writers[name] = launch.alias
         return found
+
+    def _leave_out(self, name: str, launch: Launch, error: UnfitKey) -> None:
+        """A job may give a file any name, and must not lose its model for it."""
+        if not self._unfit:
+            self._note(
+                f"what has such a name in /opt/ml/{self._path} of {launch.alias} is left out: {error.problems[0].what}"
+            )
+        self._unfit.add(name)
 
     def _delete(self, alias: str, names: Iterable[str]) -> None:
         """Delete what a host no longer has; but not what another has written since."""
@@ -161,6 +190,11 @@ class Checkpoints:
                 self._writers.pop(name, None)
             if alias:
                 del self._known[alias][name]
+
+
+def _is_below(one: str, other: str) -> bool:
+    """Whether a folder cannot have both files: one of them would have to be a folder, too."""
+    return one.startswith(f"{other}/") or other.startswith(f"{one}/")
 
 
 def _hash_of(content: IO[bytes], copy: Path | None) -> str:

@@ -71,7 +71,7 @@ def follow(run: JobRun, started: Started, folder: Path) -> Ended:
     logs = {
         launch.alias: HostLog(launch, folder / f"{launch.alias}.log", FoundMetrics(patterns)) for launch in run.launches
     }
-    with run.checkpoints.kept_meanwhile(run.note) if run.checkpoints else nullcontext():
+    with run.checkpoints.kept_meanwhile() if run.checkpoints else nullcontext():
         threads = [_follow_in_thread(run, log) for log in logs.values()]
         ending = _wait(run, started)
         for thread, log in zip(threads, logs.values(), strict=True):

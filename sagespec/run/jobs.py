@@ -109,10 +109,12 @@ def job_run(jobs: Jobs, job: DesiredJob, attempts: Attempts, stop: StopRequests,
         note=note,
         patience_seconds=jobs.patience.seconds,
     )
-    return JobRun(jobs, job, attempts, stop, caller, launches, containers, _checkpoints(jobs, job, launches))
+    return JobRun(jobs, job, attempts, stop, caller, launches, containers, _checkpoints(jobs, job, launches, note))
 
 
-def _checkpoints(jobs: Jobs, job: DesiredJob, launches: tuple[Launch, ...]) -> Checkpoints | None:
+def _checkpoints(
+    jobs: Jobs, job: DesiredJob, launches: tuple[Launch, ...], note: Callable[[str], None]
+) -> Checkpoints | None:
     if job.checkpoints is None:
         return None
     if job.checkpoints.source:
@@ -120,5 +122,5 @@ def _checkpoints(jobs: Jobs, job: DesiredJob, launches: tuple[Launch, ...]) -> C
     else:
         store, prefix = jobs.records.store, jobs.records.job_key(job.address, "checkpoints/")
     return Checkpoints(
-        jobs.runtime, launches, path=job.checkpoints.path, store=store, prefix=prefix, scratch=jobs.scratch
+        jobs.runtime, launches, path=job.checkpoints.path, store=store, prefix=prefix, scratch=jobs.scratch, note=note
     )

@@ -10,21 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sagespec.errors import InternalError, WorldError, disk_problems
-from sagespec.stores.protocol import Conflict
+from sagespec.stores.protocol import Conflict, UnfitKey
 
 # Control characters and halves of surrogate pairs: a name with these fits neither into JSON nor into a URL.
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def check_key(key: str, uri: str) -> str:
-    """`key` itself if it is a relative path that stays inside the store; otherwise WorldError.
+    """`key` itself if it is a relative path that stays inside the store; otherwise UnfitKey.
 
     Names of inputs become files in a container, so names that would leave its folder are refused here, both when
     listed and when requested.
     """
     parts = key.split("/")
     if _UNFIT.search(key) or any(part in ("", ".", "..") for part in parts):
-        raise WorldError(
+        raise UnfitKey(
             f"{key!r} in {uri} cannot be used as a file name",
             why="a key is a relative path without empty parts, '.', '..' and control characters",
             fix="rename or remove it",

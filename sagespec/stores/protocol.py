@@ -25,6 +25,10 @@ class Conflict(WorldError):
     """A conditional write lost: the key exists (if_absent), or has changed (if_match)."""
 
 
+class UnfitKey(WorldError):
+    """No object can have this key, now or later."""
+
+
 class StoreAway(WorldError):
     """The store does not answer, or answers nonsense, or cannot be read or written as a whole: later it may."""
 

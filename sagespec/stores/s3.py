@@ -35,7 +35,7 @@ from botocore.config import Config
 
 from sagespec.errors import WorldError, disk_problems
 from sagespec.stores.keys import changed, check_key, check_sha256, input_only, missing, replacing, sha256_of
-from sagespec.stores.protocol import Conflict, CountBytes, Entry, Stored
+from sagespec.stores.protocol import Conflict, CountBytes, Entry, Stored, UnfitKey
 from sagespec.stores.s3_problems import ERRORS, check_listing, status_of, world_error
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _READERS = 16
 _PART_BYTES = 8 << 20
 _MOST_PARTS = 9_000  # S3 takes 10,000
+_MOST_KEY_BYTES = 1024
 _SETTLE_SECONDS = 0.3
 
 _LARGE_SECONDS = 60.0  # a server may need this long to complete a large upload
@@ -260,7 +261,10 @@ class S3Store:
     def _where_to_write(self, key: str) -> _Where:
         if not self._create:
             raise input_only(self.uri)
-        return self._where(key)
+        where = self._where(key)
+        if len(where["Key"].encode()) > _MOST_KEY_BYTES:
+            raise UnfitKey(f"{key!r} in {self.uri} is too long", why="S3 has no keys above 1,024 bytes")
+        return where
 
     def _abort_unfinished(self, full_key: str) -> None:
         """Drop parts left by an upload of this object whose process was killed: they cost money, unseen."""

@@ -1,0 +1,44 @@
+"""What a job leaves in its folder of checkpoints, whatever it is called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sagespec.events import EventKind
+from tests.fakes import TRAINS
+from tests.fakes.specs import PROJECT
+from tests.place import Place, manifest_of
+
+KEPT = f"{PROJECT}/jobs/model/1/checkpoints/"
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x7f", "\udcff", "deep/tab\t"])
+def test_a_name_that_no_store_can_have_is_left_out_and_said_once(place: Place, name: str) -> None:
+    names = [name, name + "2", "good", "a\\\\b"]
+    files = TRAINS.files | {f"checkpoints/{name}": b"x" for name in names}  # type: ignore[operator]
+    place.engine.behave("job/model@1", replace(TRAINS, files=files))
+    assert place.converge(place.job(1, checkpoints=True)).ok
+    assert "model" in manifest_of(place).artifacts
+    assert [key for key in place.objects if key.startswith(KEPT)] == [KEPT + "a\\\\b", KEPT + "good"]
+    notes = [event.text for event in place.events if event.kind is EventKind.NOTE]
+    assert [note for note in notes if "is left out" in note] == notes
+    assert len(notes) == 1
+
+
+def test_a_file_that_has_become_a_folder_is_stored_as_one(place: Place) -> None:
+    kept = place.folder / "kept"
+    kept.mkdir()
+    (kept / "state").write_text("of an earlier attempt")
+    spec = place.job(1, checkpoints={"source": str(kept)})
+
+    def becomes_another(text: str) -> None:
+        if text.startswith("start "):
+            (container,) = place.engine.all.values()
+            del container.files["checkpoints/state"]
+            container.files["checkpoints/state/0"] = b"new"
+
+    place.faults.fail = becomes_another
+    assert place.converge(spec).ok
+    assert (kept / "state" / "0").read_bytes() == b"new"
