@@ -145,7 +145,7 @@ class Parts:
     def metrics_of_builtins(self) -> Mapping[str, Patterns]:
         """The metrics that each built-in declares to print."""
         return {
-            name: [(metric.name, re.compile(metric.regex)) for metric in description.metrics]
+            name: [(metric.name, re.compile(metric.regex).search) for metric in description.metrics]
             for name, description in self.images.items()
         }
 

@@ -83,6 +83,7 @@ OUTSIDERS = {
     "click": ("cli", "nothing else knows of options and arguments"),
     "rich": ("show", "nothing else knows of terminals"),
     "plotext": ("show", "nothing else draws"),
+    "regex": ("run.patterns", "elsewhere Python's own will do"),
     "matplotlib": ("show", "nothing else draws"),
     "pydantic": (
         "spec state.manifest state.revision load records.records records.holder records.lease records.leases run.notes "

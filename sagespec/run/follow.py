@@ -20,7 +20,8 @@ from sagespec.errors import Cancelled, WorldError
 from sagespec.events import EventKind
 from sagespec.run.faults import Ending
 from sagespec.run.jobs import JobRun
-from sagespec.run.metrics import FoundMetrics, patterns_of
+from sagespec.run.metrics import FoundMetrics
+from sagespec.run.patterns import patterns_of
 from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.launches import Launch
 from sagespec.state.manifest import Started
@@ -68,8 +69,15 @@ def follow(run: JobRun, started: Started, folder: Path) -> Ended:
     if run.checkpoints:
         run.patiently(partial(run.checkpoints.resume, started.checkpoints))
     patterns = patterns_of(run.job, run.jobs.metrics)
+
+    def give_up(metric_name: str) -> None:
+        run.note(
+            f"metric {metric_name}: its regex takes too long on what the job prints; it is not looked for any more"
+        )
+
     logs = {
-        launch.alias: HostLog(launch, folder / f"{launch.alias}.log", FoundMetrics(patterns)) for launch in run.launches
+        launch.alias: HostLog(launch, folder / f"{launch.alias}.log", FoundMetrics(patterns, give_up=give_up))
+        for launch in run.launches
     }
     with run.checkpoints.kept_meanwhile() if run.checkpoints else nullcontext():
         threads = [_follow_in_thread(run, log) for log in logs.values()]

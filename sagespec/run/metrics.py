@@ -8,39 +8,60 @@ printed last counts (of two at the same time, the first host's).
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
-
-from sagespec.state.desired import DesiredJob
-from sagespec.state.programs import Builtin
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 MOST_POINTS = 1000
 Point = tuple[float, float]  # seconds, value
-Patterns = Sequence[tuple[str, re.Pattern[str]]]  # metric name, and where its number is: the first group
+LONGEST_LINE = 4096  # characters of a line that are looked at
+MOST_TIMEOUTS = 3  # after which a metric is given up
+
+
+class Match(Protocol):
+    def group(self, number: int, /) -> str | None: ...
+
+
+Search = Callable[[str], Match | None]  # TimeoutError when it takes too long
+Patterns = Sequence[tuple[str, Search]]  # metric name, and where its number is: the first group
 
 
 class FoundMetrics:
     """The numbers in the lines of one container, in the order in which they were printed.
 
     Of a metric that is printed very often points are left out evenly, so that any length of log fits in memory.
+    give_up: told the name of a metric whose pattern has taken too long too often.
     """
 
-    def __init__(self, patterns: Patterns) -> None:
-        self._patterns = patterns
+    def __init__(self, patterns: Patterns, *, give_up: Callable[[str], None] = lambda _: None) -> None:
+        self._patterns = list(patterns)
+        self._declared = [name for name, _ in patterns]
+        self._give_up = give_up
+        self._timeouts = Counter[Search]()
         self._samples: dict[str, _Sample] = {}
 
     def read(self, at: float, line: str) -> None:
         """Take the values in `line`, printed `at` seconds since 1970. A value that is not finite is ignored: a manifest
         could not hold it, and CloudWatch drops it too."""
-        for name, pattern in self._patterns:
-            match = pattern.search(line)
+        for name, search in tuple(self._patterns):
+            try:
+                match = search(line[:LONGEST_LINE])
+            except TimeoutError:
+                self._count_timeout(name, search)
+                continue
             if match and (value := _number(match.group(1))) is not None:
                 self._samples.setdefault(name, _Sample()).add((at, value))
+
+    def _count_timeout(self, name: str, search: Search) -> None:
+        self._timeouts[search] += 1
+        if self._timeouts[search] == MOST_TIMEOUTS:
+            self._patterns.remove((name, search))
+            self._give_up(name)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The metrics found, in the order of their declaration."""
-        return tuple(name for name in dict.fromkeys(name for name, _ in self._patterns) if name in self._samples)
+        return tuple(name for name in dict.fromkeys(self._declared) if name in self._samples)
 
     def points(self, name: str) -> list[Point]:
         sample = self._samples.get(name)
@@ -113,9 +134,3 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
-
-
-def patterns_of(job: DesiredJob, of_builtins: Mapping[str, Patterns]) -> Patterns:
-    """What is looked for in the lines of a job: what its built-in declares, and what its spec does."""
-    of_builtin = of_builtins.get(job.program.name, ()) if isinstance(job.program, Builtin) else ()
-    return [*of_builtin, *((name, re.compile(regex)) for name, regex in job.metrics)]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -95,6 +96,9 @@ class Stopping(SpecModel):
         return self
 
 
+MOST_REPEATS = 100_000  # of counts in a regular expression, multiplied: each costs memory
+
+
 def _check_regex(value: str) -> str:
     try:
         groups = re.compile(value).groups
@@ -104,6 +108,9 @@ def _check_regex(value: str) -> str:
         ) from None
     if not groups:
         raise wrong(f"{quoted(value)} has no group", "put the number in parentheses: 'loss=([0-9.]+)'")
+    repeats = [int(count) for count in re.findall(r"\)\{(\d+)", value)]
+    if math.prod(repeats) * max(map(int, re.findall(r"\{(\d+)", value)), default=1) > MOST_REPEATS:
+        raise wrong(f"{quoted(value)} repeats groups of groups too often", "repeat with * or + instead of a count")
     return value
 
 
@@ -113,7 +120,7 @@ class Metric(SpecModel):
     name: Annotated[str, Field(min_length=1, max_length=255, examples=["validation:auc"])]
     """Name to show it under."""
     regex: Annotated[str, AfterValidator(_check_regex), Field(max_length=500, examples=["auc=([0-9.]+)"])]
-    """Regular expression; its first group is the number."""
+    """Regular expression, looked for in the first 4,096 characters; its first group is the number."""
 
 
 _CHECKPOINT_PATH = re.compile(r"/opt/ml/(?!(?:input|model|output|code)(?:/|$))[^/\0]+(?:/[^/\0]+)*/?")

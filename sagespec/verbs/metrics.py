@@ -12,8 +12,9 @@ from sagespec.clock import RealClock
 from sagespec.errors import WorldError, did_you_mean
 from sagespec.parts import Parts
 from sagespec.run.attempts import Attempts
-from sagespec.run.metrics import FoundMetrics, Patterns, Point, latest_values, patterns_of, series_of
+from sagespec.run.metrics import FoundMetrics, Patterns, Point, latest_values, series_of
 from sagespec.run.notes import known_start
+from sagespec.run.patterns import patterns_of
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredJob

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import random
 import re
+import threading
 from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 
 from sagespec.errors import WorldError
-from sagespec.run.metrics import MOST_POINTS, FoundMetrics, final_values, series_of, thinned
+from sagespec.run.metrics import LONGEST_LINE, MOST_POINTS, FoundMetrics, final_values, series_of, thinned
+from sagespec.run.patterns import search_for
 from sagespec.verbs.metrics import followed_series
 from tests.fakes import FakeEngine, FakeRuntime, Faults
 
-LOSS = [("loss", re.compile(r"loss=(\S+)"))]
+LOSS = [("loss", search_for(r"loss=(\S+)"))]
 
 
 def found(*lines: tuple[float, str]) -> FoundMetrics:
@@ -35,7 +37,7 @@ def test_what_is_no_finite_number_is_no_metric(text: str) -> None:
 
 
 def test_of_a_group_that_took_no_part_nothing_is_read() -> None:
-    host = FoundMetrics([("loss", re.compile(r"loss=(\d+)?"))])
+    host = FoundMetrics([("loss", search_for(r"loss=(\d+)?"))])
     host.read(1, "loss=")
     assert host.names == ()
 
@@ -53,7 +55,7 @@ def test_of_two_hosts_at_one_time_the_first_wins() -> None:
 
 
 def test_several_patterns_may_give_one_metric() -> None:
-    host = FoundMetrics([*LOSS, ("loss", re.compile(r"error (\S+)")), ("auc", re.compile(r"auc (\S+)"))])
+    host = FoundMetrics([*LOSS, ("loss", search_for(r"error (\S+)")), ("auc", search_for(r"auc (\S+)"))])
     for at, line in enumerate(["loss=1", "error 2", "loss=3 auc 0.5"]):
         host.read(at, line)
     assert series_of([host], since=0) == {"loss": [(0, 1), (1, 2), (2, 3)], "auc": [(2, 0.5)]}
@@ -73,6 +75,59 @@ def test_a_long_series_is_thinned_evenly_and_keeps_both_ends(count: int) -> None
 def test_thinning_leaves_few_points_alone() -> None:
     points = [(random.random(), random.random()) for _ in range(10)]
     assert thinned(points) == points
+
+
+BACKTRACKS = r"(a|aa)+=([0-9.]+)"  # on many an a: for years
+
+
+def test_a_pattern_that_backtracks_is_given_up_and_stops_no_other_thread() -> None:
+    given_up: list[str] = []
+    host = FoundMetrics([("slow", search_for(BACKTRACKS)), *LOSS], give_up=given_up.append)
+    ticks = 0
+    is_over = threading.Event()
+
+    def tick() -> None:
+        nonlocal ticks
+        while not is_over.wait(0.01):
+            ticks += 1
+
+    ticker = threading.Thread(target=tick)
+    ticker.start()
+    for at in range(100):
+        host.read(at, f"{'a' * 100}b loss={at}")
+    is_over.set()
+    ticker.join()
+    assert given_up == ["slow"]
+    assert len(host.points("loss")) == 100
+    assert ticks > 20, "other threads went on meanwhile"
+
+
+def test_a_metric_far_out_in_a_line_is_not_looked_for() -> None:
+    assert found((1, " " * (LONGEST_LINE - 6) + "loss=1"), (2, " " * LONGEST_LINE + "loss=2")).points("loss") == [
+        (1, 1)
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:Possible nested set")
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"x{e}(\d)",
+        r"x{e<2}(\d)",
+        r"x{}(\d)",
+        r"x{2}(\d)",
+        r"x{,2}(\d)",
+        r"\{s\}(\d)",
+        r"[{s}](\d)",
+        r"[[:alpha:]](\d)",
+        r"[:s:](\d)",
+        r"\\{i}(\d)",
+    ],
+)
+def test_a_pattern_means_what_it_means_to_re(pattern: str) -> None:
+    for line in ("x{e}1", "x{e<2}1", "x{}1", "xx1", "x1", "{s}1", "s1", "}1", "\\\\{i}1", "1", "\\1", "i1"):
+        ours, exact = search_for(pattern)(line), re.search(pattern, line)
+        assert (ours and ours.group(1)) == (exact and exact.group(1)), line
 
 
 class BreaksOff(FakeRuntime):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sagespec import spec
 from sagespec.spec.document import Update, update_class
 from sagespec.spec.endpoint import Endpoint, Rollout, Variant, named_job
-from sagespec.spec.job import ChannelSpec, Resources, TrainingJob
+from sagespec.spec.job import ChannelSpec, Metric, Resources, TrainingJob
 from sagespec.spec.kinds import KINDS
 from sagespec.spec.values import parse_duration, parse_size
 from sagespec.verbs import init as scaffold
@@ -197,3 +197,13 @@ def test_no_channel_is_called_as_an_epoch_of_another() -> None:
     said = "is what an epoch of the channel train is called, which is in pipe mode"
     assert objections(channels=channels) == [("", said)]
     a_job(channels={"train": "./train.csv", "train_0": "./other.csv"})
+
+
+@pytest.mark.parametrize(
+    ("regex", "why"),
+    [("loss=(", "not a regular expression"), ("loss=.", "has no group"), ("((a{1000}){1000})", "too often")],
+)
+def test_a_metric_that_cannot_be_looked_for_is_refused(regex: str, why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        Metric(name="loss", regex=regex)
+    assert Metric(name="loss", regex=r"(?:\d{2}:){3} loss=([0-9.]{1,20})")
