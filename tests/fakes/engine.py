@@ -102,6 +102,7 @@ class FakeEngine:
         self.changed = threading.Condition(threading.RLock())
         self.history: list[tuple[str, str]] = []  # (project, container) of each start, death and removal
         self.starts: Counter[str] = Counter()  # by address
+        self.most_training = 0  # containers at once, ever
         self._behaviours: dict[str, Behaviour] = {}
         self.tables: dict[str, Table] = {}  # what each gateway was told, by container
         self._next_port = 20000
@@ -146,5 +147,7 @@ class FakeEngine:
             self.note(container)
 
     def note(self, container: FakeContainer) -> None:
+        running = [c for c in self.all.values() if c.state is ContainerState.RUNNING and c.launch.command == "train"]
+        self.most_training = max(self.most_training, len(running))
         self.history.append((container.project_name, container.launch.name))
         self.changed.notify_all()

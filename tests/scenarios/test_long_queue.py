@@ -6,6 +6,7 @@ S3 takes money for each read, and a listing costs as much as a dozen.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,6 +22,7 @@ from sagespec.records.leases import Leases
 from sagespec.run.stops import ask_to_stop
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.addresses import job_address
+from sagespec.state.observed import ContainerState
 from sagespec.state.revision import EndpointRecord, RollbackRequest
 from sagespec.stores.protocol import Store
 from sagespec.verbs.apply import look_again
@@ -77,6 +79,8 @@ def queue_of() -> Iterator[Callable[..., tuple[Run, Counted, Counted]]]:
         runs.append(run)
         run.make_pass()
         assert (len(run.tasks.all), len(run.queue.waiting)) == (2, JOBS - 2)
+        while [c.state for c in engine.all.values()] != [ContainerState.RUNNING] * 2:  # no look is cheap until then
+            time.sleep(0.01)
         runtime.calls.clear()
         store.calls.clear()
         return run, runtime, store
