@@ -198,13 +198,16 @@ class Run:
                 task.wait(LAST_STEP_SECONDS)
 
     def _unasked(self, todo: Plan, desired: Desired) -> list[Task]:
-        """The tasks that the plan does not ask for, without those of jobs on their last steps: in the store already."""
+        """The tasks that the plan does not ask for, without those of jobs on their last steps (in the store already),
+        or whose spec was edited while they run."""
         elsewhere = {running.about for running in todo.running}
+        run_anew = {action.about for action in todo if isinstance(action, RunJob)}
 
         def is_ending(task: Task) -> bool:
             if not isinstance(task.action, RunJob) or task.has_ended:
                 return False
-            return task.action.job in desired.jobs and task.action.about not in elsewhere
+            about = task.action.about
+            return desired.job(about) is not None and about not in run_anew and about not in elsewhere
 
         return [task for task in self.tasks.unasked(todo) if not is_ending(task)]
 

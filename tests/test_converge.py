@@ -14,6 +14,7 @@ from sagespec.reconcile.options import Options
 from sagespec.records.leases import AtWork
 from sagespec.runtimes.protocol import Tell
 from sagespec.state.desired import Desired
+from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import Observed
 from sagespec.state.programs import Program
 from tests.fakes import SERVES, TRAINS, Behaviour, SteppedClock
@@ -79,6 +80,26 @@ def test_a_spec_that_changes_when_a_wait_has_just_ended_is_seen_through(place: P
     process.step()
     assert process.is_done
     process.leave()
+
+
+def test_a_job_whose_spec_is_edited_is_followed_to_its_end_as_it_was_started(place: Place, clock: SteppedClock) -> None:
+    place.engine.behave("job/model@1", replace(TRAINS, lasts=60.0))
+    process = Process(place, "watch", [place.job(1, hyperparameters={"eta": "0.1"})])
+    process.step()
+    clock.advance(5)
+    process.documents[:] = [place.job(1, hyperparameters={"eta": "0.2"})]
+    process.step()
+    assert verbs(process) == ["run-job"]
+    assert not process.run.tasks.all[0].is_let_go
+    assert "since it was started" in process.run.plan.refused[0].what
+    clock.advance(60)
+    process.step()
+    process.leave()
+    manifest = manifest_of(place, 1)
+    assert manifest
+    assert manifest.status is JobStatus.COMPLETED
+    assert manifest.key_fields["hyperparameters.eta"] == "0.1"
+    assert place.engine.starts["job/model@1#0"] == 1
 
 
 def test_edits_without_end_do_not_end_an_apply(place: Place) -> None:

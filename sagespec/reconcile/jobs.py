@@ -7,7 +7,8 @@ for. Whose turn it is among those that may run is for `turns`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from sagespec.errors import Problem
 from sagespec.plan import Action, Cause, Change, Reason, RunJob, Running
@@ -18,7 +19,7 @@ from sagespec.reconcile.turns import beyond
 from sagespec.state.desired import DesiredJob
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus, Manifest
-from sagespec.state.observed import Capacity, Container, ContainerState, Follower, begun_after
+from sagespec.state.observed import Capacity, Container, ContainerState, Observed, begun_after
 
 
 def reconcile_job(job: DesiredJob, given: Given) -> Decision:
@@ -29,8 +30,12 @@ def reconcile_job(job: DesiredJob, given: Given) -> Decision:
     follower = observed.followers.get(job.address)
     if manifest and manifest.status is JobStatus.COMPLETED:
         return _trained(job, manifest, () if follower else containers)  # who stored the model removes them, too
+    if follower and not follower.is_ours:
+        return Decision(running=(Running(job.address, follower.by, follower.since, follower.reads_our_specs),))
+    if of_another_spec(job, observed) and (follower or job.address not in observed.stops):
+        return Decision(refused=_edited(job, observed.started_with.get(job.address)))
     if follower:
-        return _followed(job, follower, containers)
+        return _followed(job, containers)
     if manifest and same_hash(job.key, manifest.key) and not given.options.retries(job.address):
         unfinished = begun_after(manifest, containers)
         if not unfinished:
@@ -38,10 +43,46 @@ def reconcile_job(job: DesiredJob, given: Given) -> Decision:
     return _to_be_run(job, manifest, containers, observed.capacity)
 
 
-def _followed(job: DesiredJob, follower: Follower, containers: tuple[Container, ...]) -> Decision:
-    """Another run's business, or this run's, whose task goes on with it."""
-    if not follower.is_ours:
-        return Decision(running=(Running(job.address, follower.by, follower.since, follower.reads_our_specs),))
+def of_another_spec(job: DesiredJob, observed: Observed) -> tuple[Container, ...]:
+    """The job's hosts, if they train by another spec of this version, or have ended well and are not collected yet.
+
+    That work is not thrown away unasked: the spec was edited while it went on.
+    """
+    hosts = [c for c in observed.containers_of(job.address) if not c.address.is_companion]
+    if any(same_hash(job.key, c.hash) for c in hosts):
+        return ()
+    manifest = observed.manifests.get(job.address)
+    if manifest:
+        hosts = [c for c in hosts if not same_hash(manifest.key, c.hash) or begun_after(manifest, [c])]
+    runs = any(c.state in (ContainerState.RUNNING, ContainerState.RESTARTING) for c in hosts)
+    return tuple(hosts) if runs or all(c.exit_code == 0 for c in hosts) else ()
+
+
+def _edited(job: DesiredJob, before: Mapping[str, Any] | None) -> tuple[Problem, ...]:
+    """One problem for each field that differs from what the job was started with, as far as that is known."""
+    changes = changed_fields(before, job.key_fields) if before else ()
+    return tuple(
+        Problem(
+            what=what,
+            about=str(job.address),
+            why="it continues as it was started: its work is not thrown away unasked",
+            fix=f"set version: {job.version + 1} for the changed spec; or end it with `sagespec stop {job.address}`;"
+            " or undo the change, and it is picked up",
+            where=job.field_origins.get(field, job.origin),
+        )
+        for field, what in [(change.field, _differs_from_start(change)) for change in changes]
+        or [("", "its spec has changed since it was started")]
+    )
+
+
+def _differs_from_start(change: Change) -> str:
+    if change.secret:
+        return f"{change.field} changed since it was started"
+    return f"{change.field} is {change.new or 'not set'}, but it was started with {change.old or 'none'}"
+
+
+def _followed(job: DesiredJob, containers: tuple[Container, ...]) -> Decision:
+    """This run's business, whose task goes on with it."""
     others = [c for c in containers if not same_hash(job.key, c.hash)]
     removals = remove_containers(others, Reason.FOLLOWS, "left over from another spec of this version")
     cause = Cause(Reason.ADOPTED, note="picked up: already running")

@@ -33,7 +33,9 @@ class Attempts:
         if found and not same_hash(job.key, found.key):
             found = None
         self.is_kept = found is not None
-        self._kept = found or AttemptsRecord(key=job.key, wanted_at=self._after_the_manifest())
+        self._kept = found or AttemptsRecord(
+            key=job.key, key_fields=dict(job.key_fields), wanted_at=self._after_the_manifest()
+        )
 
     def _after_the_manifest(self) -> datetime:
         """Now, whatever the clock of whoever wrote the manifest said: what is older than it does not count."""

@@ -93,10 +93,11 @@ class Started(Record):
 class AttemptsRecord(Record):
     """What is to be remembered of a job that has no manifest yet. wanted_at: when it could first have run.
 
-    started: how the last of the attempts began.
+    started: how the last of the attempts began. key_fields: {} from an earlier release.
     """
 
     key: str
+    key_fields: dict[str, Any] = Field(default_factory=dict)
     wanted_at: datetime
     attempts: tuple[Attempt, ...] = ()
     started: Started | None = None

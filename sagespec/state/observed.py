@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 from sagespec.state.addresses import Address
 from sagespec.state.manifest import Manifest
@@ -150,7 +151,8 @@ class Observed:
     """One snapshot. manifests by job address; revisions by endpoint name, oldest first, ending in the newest
     and reaching back at least to the newest live one. capacity: asked for only when a job that is to run states
     what it needs; None otherwise. followers: of jobs, alive, by address.
-    stops: jobs that were asked to stop. rollbacks: asked for, by endpoint name."""
+    stops: jobs that were asked to stop. rollbacks: asked for, by endpoint name. started_with: key fields of jobs whose
+    containers are of another spec than the present one, as far as they are known."""
 
     containers: tuple[Container, ...] = ()
     gateway: ObservedGateway = ObservedGateway()
@@ -160,6 +162,7 @@ class Observed:
     followers: Mapping[Address, Follower] = field(default_factory=dict)
     stops: frozenset[Address] = frozenset()
     rollbacks: Mapping[str, RollbackRequest] = field(default_factory=dict)
+    started_with: Mapping[Address, Mapping[str, Any]] = field(default_factory=dict)
 
     def containers_of(self, address: Address) -> tuple[Container, ...]:
         """Containers that belong to the job, endpoint or gateway at `address`, companions too, sorted by name."""

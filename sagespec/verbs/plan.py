@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from sagespec.errors import Origin, SpecError, WorldError
 from sagespec.load.files import left_out, shown_name
@@ -17,6 +18,7 @@ from sagespec.load.references import missing_paths
 from sagespec.observe import observe
 from sagespec.parts import Parts
 from sagespec.plan import Plan
+from sagespec.reconcile.jobs import of_another_spec
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.reconcile.turns import needs_of
@@ -24,6 +26,7 @@ from sagespec.records.leases import AtWork
 from sagespec.resolve.resolve import empty_desired, resolve, wanted_manifests
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
+from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import Observed
 from sagespec.stores.open import open_store
@@ -92,8 +95,15 @@ def snapshot(parts: Parts, at_work: AtWork, *, check_paths: bool = True) -> tupl
     done = _completed(manifests)
     needing = any(needs_of(job) for job in wanted.jobs if job.address not in done)
     observed = observe(parts.runtime, parts.gateway, parts.records, manifests, at_work, with_capacity=needing)
+    observed = replace(observed, started_with=_started_with(parts, wanted, observed))
     # The gateway that actions start: where no port is set, on the port that was just found.
     return replace(wanted, gateway_hash=parts.gateway.hash), observed
+
+
+def _started_with(parts: Parts, wanted: Desired, observed: Observed) -> Mapping[Address, Mapping[str, Any]]:
+    keys = {c.address.whole: c.hash for job in wanted.jobs for c in of_another_spec(job, observed)}
+    found = {address: parts.records.attempts(address) for address in keys}
+    return {a: record.key_fields for a, record in found.items() if record and same_hash(record.key, keys[a])}
 
 
 def validate(parts: Parts) -> Validated:

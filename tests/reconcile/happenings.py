@@ -9,6 +9,7 @@ from datetime import timedelta
 from sagespec.events import silent
 from sagespec.reconcile.instances import UNHEALTHY_GRACE
 from sagespec.run.launches import training_launches
+from sagespec.run.stops import ask_to_stop
 from sagespec.spec.project import GatewaySettings
 from sagespec.state.addresses import GATEWAY, Address
 from sagespec.state.desired import Desired
@@ -30,6 +31,14 @@ def gone(world: SimulatedWorld, address: str) -> None:
 
 def exited(world: SimulatedWorld, address: str) -> None:
     world.engine.end(world.container_at(Address.parse(address)), 137)
+
+
+def ended(world: SimulatedWorld, address: str) -> None:
+    world.engine.end(world.container_at(Address.parse(address)), 0)
+
+
+def stop_asked(world: SimulatedWorld, address: str) -> None:
+    ask_to_stop(world.records, Address.parse(address), "ada on build-7", None)
 
 
 def created(world: SimulatedWorld, address: str) -> None:
@@ -125,6 +134,8 @@ BEFORE_ANYTHING_RUNS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
 HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "gone": gone,  # ADDRESS
     "exited": exited,
+    "ended": ended,
+    "stop asked": stop_asked,  # JOB
     "created": created,
     "silent": silent_model,  # MODEL
     "busy": busy,

@@ -104,6 +104,18 @@ def test_a_roll_back_is_not_undone_by_the_next_apply_but_by_a_changed_spec() -> 
 JOB = {"kind": "TrainingJob", "name": "churn", "version": 1}
 
 
+def test_an_edit_of_a_running_job_is_refused_with_what_it_was_started_with() -> None:
+    world = SimulatedWorld()
+    before, edited = (desired_from({**JOB, "hyperparameters": {"eta": eta}}) for eta in (0.1, 0.2))
+    begin(world, before)
+    known = {before.jobs[0].address: before.jobs[0].key_fields}
+    (problem,) = reconcile(edited, replace(world.observed(), started_with=known), world.clock.now()).refused
+    assert problem.what == "hyperparameters.eta is 0.2, but it was started with 0.1"
+    assert "`sagespec stop job/churn@1`" in problem.fix
+    assert "version: 2" in problem.fix
+    assert world.plan(before).text() == "run-job  job/churn@1  picked up: already running"
+
+
 def serving(instances: int = 1, model: str = "churn@1") -> dict[str, Any]:
     variants = [{"name": "stable", "model": model, "instances": instances}]
     return {"kind": "Endpoint", "name": "churn", "variants": variants}
