@@ -41,7 +41,7 @@ def test_the_newer_spec_of_an_endpoint_counts_and_both_runs_end_well(workspace: 
     workspace.write(job(2))
     workspace.run("apply")
     newer = copy_of(workspace, "newer")
-    training = job(1, hyperparameters="{sleep: 8}")
+    training = job(1, hyperparameters="{sleep: 20}")
     workspace.write(job(2) + training + endpoint("old model@1 1"))
     newer.write(job(2) + training + endpoint("new model@2 1") + endpoint("only model@1 1", name="more"))
     with sight(workspace) as seen, workspace.running("apply") as older:
