@@ -59,10 +59,14 @@ def sweep(views: Path, runtime: Runtime, project_name: str) -> None:
 def _take_lock(folder: Path, held: ExitStack) -> bool:
     """Create a folder and lock it until `held` is closed; False if it was removed before it could be locked."""
     with disk_problems(f"cannot write {folder}"):
-        make_folder(folder)
         try:
+            make_folder(folder)
             return held.enter_context(_lock_of(folder))
         except FileNotFoundError:
+            return False
+        except FileExistsError:  # as `mkdir` says, too, of a folder that is swept before it looks what is there
+            if folder.exists() and not folder.is_dir():
+                raise
             return False
 
 

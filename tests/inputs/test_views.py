@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import threading
+from contextlib import suppress
 from pathlib import Path
 
-from sagespec.inputs.views import WITNESS_SECONDS, sweep, witness
+from sagespec.inputs.views import WITNESS_SECONDS, empty_view, sweep, witness
 from tests.fakes import FakeEngine, FakeRuntime
 
 
@@ -20,3 +23,21 @@ def test_the_witness_of_a_killed_process_is_swept_and_no_other(tmp_path: Path) -
         sweep(tmp_path, runtime, "churn")
         assert [path.name for path in tmp_path.iterdir()] == [name]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_view_is_made_while_another_run_sweeps_it(tmp_path: Path) -> None:
+    view, has_ended = tmp_path / "views" / "sagespec_churn_job_x", threading.Event()
+
+    def sweep_without_end() -> None:
+        while not has_ended.is_set():
+            shutil.rmtree(view, ignore_errors=True)
+
+    sweeper = threading.Thread(target=sweep_without_end)
+    sweeper.start()
+    try:
+        for _ in range(3000):
+            with suppress(FileNotFoundError), empty_view(view):  # a real sweep would not remove what is locked
+                pass
+    finally:
+        has_ended.set()
+        sweeper.join()
