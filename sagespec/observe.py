@@ -13,7 +13,7 @@ from sagespec.records.leases import AtWork
 from sagespec.records.records import Records
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.addresses import Address
-from sagespec.state.manifest import Manifest
+from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import Observed
 
 
@@ -28,11 +28,16 @@ def observe(
 ) -> Observed:
     """The snapshot. `manifests` are those read already for `resolve`; those of stray job containers are added."""
     containers = runtime.containers()
-    stray = {c.address.whole for c in containers if c.address.kind == "job"} - manifests.keys()
+    begun = {c.address.whole for c in containers if c.address.kind == "job"}
+    if stray := begun - manifests.keys():
+        manifests = {**manifests, **records.manifests(stray)}
+    failed = {a for a in begun if a in manifests and manifests[a].status is not JobStatus.COMPLETED}
+    attempts = {address: records.attempts(address) for address in failed}
     return Observed(
         containers=containers,
         gateway=gateway.observe(containers),
-        manifests={**manifests, **records.manifests(stray)} if stray else manifests,
+        manifests=manifests,
+        attempts={address: record for address, record in attempts.items() if record},
         revisions=records.revisions(),
         capacity=runtime.capacity() if with_capacity else None,
         followers=at_work.followers,

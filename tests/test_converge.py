@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -47,6 +48,37 @@ def trained(place: Place, clock: SteppedClock, *versions: int) -> None:
 
 def verbs(process: Process) -> list[str]:
     return [task.action.verb for task in process.run.tasks.all]
+
+
+# -- clocks
+
+
+def test_a_retry_that_runs_is_taken_up_whatever_the_clocks_said(place: Place, clock: SteppedClock) -> None:
+    place.engine.behave("job/model@1", Behaviour(exit_code=1))
+    first = Process(place, "first", [place.job(1)])
+    for _ in range(3):
+        first.step()
+        clock.advance(2)
+    first.leave()
+    failed = manifest_of(place, 1)
+    assert failed
+    ahead = failed.model_copy(update={"ended_at": failed.ended_at + timedelta(minutes=10)})
+    first.world.records.write_manifest(ahead)
+    place.engine.behave("job/model@1", replace(TRAINS, lasts=60.0))
+    retrying = Process(place, "retrying", [place.job(1)], options=Options(retry=True))
+    retrying.step()
+    clock.advance(5)
+    retrying.leave()
+    later = Process(place, "later", [place.job(1)])
+    later.step()
+    assert verbs(later) == ["run-job"]
+    clock.advance(60)
+    later.step()
+    later.leave()
+    manifest = manifest_of(place, 1)
+    assert manifest
+    assert manifest.status is JobStatus.COMPLETED
+    assert place.engine.starts["job/model@1#0"] == 2
 
 
 # -- edits

@@ -19,7 +19,7 @@ from sagespec.reconcile.turns import beyond
 from sagespec.state.desired import DesiredJob
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus, Manifest
-from sagespec.state.observed import Capacity, Container, ContainerState, Observed, begun_after
+from sagespec.state.observed import Capacity, Container, ContainerState, Observed
 
 
 def reconcile_job(job: DesiredJob, given: Given) -> Decision:
@@ -36,11 +36,10 @@ def reconcile_job(job: DesiredJob, given: Given) -> Decision:
         return Decision(refused=_edited(job, observed.started_with.get(job.address)))
     if follower:
         return _followed(job, containers)
-    if manifest and same_hash(job.key, manifest.key) and not given.options.retries(job.address):
-        unfinished = begun_after(manifest, containers)
-        if not unfinished:
-            return _stays_failed(job, manifest, containers)
-    return _to_be_run(job, manifest, containers, observed.capacity)
+    is_tried = given.options.retries(job.address) or observed.unrecorded(job.address)
+    if manifest and same_hash(job.key, manifest.key) and not is_tried:
+        return _stays_failed(job, manifest, containers)
+    return _to_be_run(job, observed)
 
 
 def of_another_spec(job: DesiredJob, observed: Observed) -> tuple[Container, ...]:
@@ -53,7 +52,8 @@ def of_another_spec(job: DesiredJob, observed: Observed) -> tuple[Container, ...
         return ()
     manifest = observed.manifests.get(job.address)
     if manifest:
-        hosts = [c for c in hosts if not same_hash(manifest.key, c.hash) or begun_after(manifest, [c])]
+        later = observed.unrecorded(job.address)
+        hosts = [c for c in hosts if not same_hash(manifest.key, c.hash) or c in later]
     runs = any(c.state in (ContainerState.RUNNING, ContainerState.RESTARTING) for c in hosts)
     return tuple(hosts) if runs or all(c.exit_code == 0 for c in hosts) else ()
 
@@ -131,12 +131,10 @@ def _stays_failed(job: DesiredJob, manifest: Manifest, containers: tuple[Contain
     return Decision(actions=leftovers, refused=(problem,))
 
 
-def _to_be_run(
-    job: DesiredJob, manifest: Manifest | None, containers: tuple[Container, ...], capacity: Capacity | None
-) -> Decision:
-    ours = tuple(c for c in containers if same_hash(job.key, c.hash))
-    if manifest:
-        ours = begun_after(manifest, ours)
+def _to_be_run(job: DesiredJob, observed: Observed) -> Decision:
+    containers, manifest = observed.containers_of(job.address), observed.manifests.get(job.address)
+    later = observed.unrecorded(job.address)
+    ours = tuple(c for c in containers if same_hash(job.key, c.hash) and (manifest is None or c in later))
     hosts = [c for c in ours if not c.address.is_companion]
     whole = len(hosts) == job.instances and all(c.state is not ContainerState.CREATED for c in ours)
     if whole:
@@ -146,7 +144,7 @@ def _to_be_run(
     else:
         removals = remove_containers(containers, Reason.FOLLOWS, "left over from an interrupted run")
         cause = _cause_to_run(job, manifest)
-        if problems := _beyond_the_engine(job, capacity):
+        if problems := _beyond_the_engine(job, observed.capacity):
             return Decision(actions=removals, refused=problems)
     run = RunJob(about=job.address, cause=cause, after=_ids(removals), job=job)
     return Decision(actions=(*removals, run))

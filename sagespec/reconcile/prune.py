@@ -17,7 +17,7 @@ from sagespec.state.addresses import GATEWAY, Address, endpoint_address
 from sagespec.state.desired import Desired
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus
-from sagespec.state.observed import Container, Observed, begun_after
+from sagespec.state.observed import Container, Observed
 from sagespec.state.revision import Revision, RevisionStatus, RolloutRecord, live_revision
 
 IN_NO_SPEC = "in no spec"
@@ -57,11 +57,11 @@ def _unwanted_jobs(desired: Desired, observed: Observed) -> list[Container]:
 
 
 def _is_settled(container: Container, observed: Observed) -> bool:
-    """Whether the store records how it ended; a retry that still runs began after the attempt on record."""
+    """Whether the store records how it ended; a retry that still runs is not on record."""
     manifest = observed.manifests.get(container.address.whole)
     if manifest is None or not same_hash(manifest.key, container.hash):
         return False
-    return manifest.status is JobStatus.COMPLETED or not begun_after(manifest, [container])
+    return manifest.status is JobStatus.COMPLETED or container not in observed.unrecorded(container.address.whole)
 
 
 def _unwanted_gateway(desired: Desired, observed: Observed, options: Options) -> tuple[Container, ...]:

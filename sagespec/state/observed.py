@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -13,13 +13,9 @@ from functools import cached_property
 from typing import Any
 
 from sagespec.state.addresses import Address
-from sagespec.state.manifest import Manifest
+from sagespec.state.hashes import same_hash
+from sagespec.state.manifest import AttemptsRecord, Manifest
 from sagespec.state.revision import Revision, RollbackRequest
-
-
-def begun_after(manifest: Manifest, containers: Iterable[Container]) -> tuple[Container, ...]:
-    """Containers of an attempt later than the one the manifest records."""
-    return tuple(c for c in containers if c.started_at and c.started_at > manifest.ended_at)
 
 
 class ContainerState(StrEnum):
@@ -152,7 +148,8 @@ class Observed:
     and reaching back at least to the newest live one. capacity: asked for only when a job that is to run states
     what it needs; None otherwise. followers: of jobs, alive, by address.
     stops: jobs that were asked to stop. rollbacks: asked for, by endpoint name. started_with: key fields of jobs whose
-    containers are of another spec than the present one, as far as they are known."""
+    containers are of another spec than the present one, as far as they are known. attempts: at jobs that have
+    containers, and a manifest of one that failed."""
 
     containers: tuple[Container, ...] = ()
     gateway: ObservedGateway = ObservedGateway()
@@ -163,10 +160,21 @@ class Observed:
     stops: frozenset[Address] = frozenset()
     rollbacks: Mapping[str, RollbackRequest] = field(default_factory=dict)
     started_with: Mapping[Address, Mapping[str, Any]] = field(default_factory=dict)
+    attempts: Mapping[Address, AttemptsRecord] = field(default_factory=dict)
 
     def containers_of(self, address: Address) -> tuple[Container, ...]:
         """Containers that belong to the job, endpoint or gateway at `address`, companions too, sorted by name."""
         return self._by_whole.get(address, ())
+
+    def unrecorded(self, job: Address) -> tuple[Container, ...]:
+        """Containers of an attempt that the job's manifest does not know. No clock tells: those of the machines that
+        wrote the manifest and of the engine may differ."""
+        manifest, record = self.manifests.get(job), self.attempts.get(job)
+        if record is None or not record.attempts:
+            return ()
+        if manifest and record.attempts[-1].started_at in {attempt.started_at for attempt in manifest.attempts}:
+            return ()
+        return tuple(c for c in self.containers_of(job) if same_hash(record.key, c.hash))
 
     @cached_property
     def _by_whole(self) -> Mapping[Address, tuple[Container, ...]]:

@@ -22,7 +22,7 @@ from sagespec.run.stops import ask_to_stop
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
 from sagespec.state.manifest import Manifest
-from sagespec.state.observed import Observed, begun_after
+from sagespec.state.observed import Observed
 from sagespec.verbs.locked import run_of
 from sagespec.verbs.plan import snapshot
 
@@ -92,7 +92,7 @@ def _refuse(
         if str(address) not in known:
             fix = did_you_mean(str(address), known) or "see `sagespec status` for the jobs there are"
             raise WorldError(f"there is no {address}", fix=fix)
-    if manifest and not begun_after(manifest, containers):
+    if manifest and not observed.unrecorded(address):
         at = manifest.ended_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         raise WorldError(f"{address} is not running: it ended at {at} ({manifest.verdict.splitlines()[0]})")
     is_queued = any(str(address) in run.doing.queued for run in at_work.runs)
