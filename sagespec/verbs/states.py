@@ -227,7 +227,9 @@ def _under_way(
     running = sum(host.state is ContainerState.RUNNING for host in hosts)
     if running:
         count = f"{running} containers" if running > 1 else ""
-        unseen = "" if follower else "followed by nobody: `sagespec apply` picks it up"
+        refusals = [problem.what for problem in plan.refused if problem.about == str(address)]
+        then = refusals[0] if refusals else "`sagespec apply` picks it up"
+        unseen = "" if follower else f"followed by nobody: {then}"
         return JobWord.RUNNING, "; ".join(part for part in (count, unseen) if part)
     if follower:
         if hosts and all(host.state is ContainerState.EXITED for host in hosts):

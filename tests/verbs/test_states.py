@@ -97,10 +97,13 @@ def test_a_job_whose_containers_have_ended_says_so_until_its_results_are_stored(
     assert (job_of(world, JOB).state, job_of(world, JOB).detail) == (JobWord.ENDED, "its results are being stored")
 
 
-def test_containers_of_another_spec_of_the_version_are_not_the_jobs_end() -> None:
-    world = begun(JOB)
+def test_a_job_that_was_edited_while_it_ran_says_so() -> None:
+    world, edited = begun(JOB), JOB | {"hyperparameters": {"num_round": 9}}
+    row = job_of(world, edited)
+    assert row.state is JobWord.RUNNING
+    assert row.detail == "followed by nobody: its spec has changed since it was started"
     end(world)
-    assert job_of(world, JOB | {"hyperparameters": {"num_round": 9}}).state is JobWord.WAITING
+    assert job_of(world, edited).state is JobWord.REFUSED
 
 
 def test_containers_that_were_never_started_run_nowhere() -> None:
