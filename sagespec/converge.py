@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
@@ -25,7 +25,8 @@ from sagespec.apply.newest import By, Newest
 from sagespec.apply.presence import Presence, what_for
 from sagespec.apply.queue import Queue
 from sagespec.apply.tasks import Task, Tasks
-from sagespec.errors import WorldError
+from sagespec.apply.trouble import Trouble
+from sagespec.errors import SagespecError
 from sagespec.events import Caller, Event, EventKind, Outcome, Result
 from sagespec.plan import Action, AwaitHealthy, Plan, RecordRevision, RunJob, Running
 from sagespec.reconcile.options import Options
@@ -137,7 +138,7 @@ class Run:
         desired, observed = self._look(world)
         desired, options = self._newest.kept(desired, world.records.applied(), self.options)
         plan = reconcile(desired, observed, world.clock.now(), options)
-        todo = without(plan, self.failures.ids)
+        todo = plan.without(self.failures.ids)
         self.plan = plan
         held = self.queue.held(todo, desired, observed, world)
         one = Pass(todo, world, self.caller, self.tasks, held, self.tasks.satisfied(todo, observed))
@@ -159,7 +160,7 @@ class Run:
                 self._newest.remove(self.plan, desired, world.records, by=by)
             self._has_seized = options.prune and _seize_unwanted(self.plan, desired, observed, world)
             world.leases.sweep([action.about for action in self.plan if isinstance(action, RunJob)])
-            todo = without(self.plan, self.failures.ids)
+            todo = self.plan.without(self.failures.ids)
             let_go = self._end_unasked(todo, desired)
             self._announce(todo)
             held = self.queue.held(todo, desired, observed, world, report=self.caller.report)
@@ -267,6 +268,15 @@ class Run:
         return bool(self.tasks.all or self.queue.waiting or any(running.is_needed for running in self.plan.running))
 
     @property
+    def has_passed(self) -> bool:
+        return self._last_pass is not None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether something runs beside the passes that would be let go of if the run ended."""
+        return any(not task.has_ended for task in self.tasks.all)
+
+    @property
     def must_look_again(self) -> bool:
         """Whether containers may be there that the last pass has not seen: of a job that was just taken away."""
         return self._has_seized
@@ -288,7 +298,8 @@ class Run:
             last_pass_seconds=seconds,
             looks_again_at=looks_again_at,
         )
-        self._presence.say(doing, self.around.open_world().leases)
+        with suppress(SagespecError, OSError):  # a pass tells what is wrong with settings, store or engine
+            self._presence.say(doing, self.around.open_world().leases)
 
     def forget_told(self) -> None:
         """Of a run without an end: what it did and said is told, and what it does now is told anew."""
@@ -303,12 +314,11 @@ class Run:
         for task in self.tasks.all:
             if task.has_ended:
                 outcome = outcome_of(self.tasks.take(task.action.id))
-                task.discard()
                 self.caller.report(event_of(outcome))
                 self.outcomes.append(outcome)
         self._presence.leave()
         told = {outcome.action_id for outcome in self.outcomes}
-        for action in without(self.plan, self.failures.ids) if self.caller.cancelled.is_set() else ():
+        for action in self.plan.without(self.failures.ids) if self.caller.cancelled.is_set() else ():
             if action.id not in told:
                 self.outcomes.append(given_up(action, "stopped on request"))
                 self.caller.report(event_of(self.outcomes[-1]))
@@ -323,9 +333,16 @@ def converge(run: Run) -> Converged:
     An action that failed is not tried again in the same run, nor what waits for it. A job that another run follows is
     left to it, unless an endpoint needs it and that run will not go on from our specs.
     """
+    trouble = Trouble(run.caller)
     try:
         while not run.caller.cancelled.is_set():
-            if run.make_pass():
+            try:
+                ended = run.make_pass()
+            except (SagespecError, OSError) as error:
+                trouble.bear(error, goes_on=run.goes_on, is_first=not run.has_passed)
+                continue
+            trouble.end()
+            if ended:
                 if max(run.repeats.values()) > MOST_REPEATS:
                     break
                 continue
@@ -335,7 +352,7 @@ def converge(run: Run) -> Converged:
                 break
             run.tell()
             _wait(run)
-    except WorldError:
+    except SagespecError:
         if not run.caller.cancelled.is_set():  # else it was about to make a pass that is not wanted any more
             raise
     finally:
@@ -353,8 +370,8 @@ def _wait(run: Run) -> None:
         try:
             if run.is_due(unless_same_for=LOOK_FULLY_EVERY_SECONDS) or not run.waits:
                 return
-        except WorldError:
-            continue  # away for a moment: what goes on goes on
+        except (SagespecError, OSError):
+            return  # a pass tells
 
 
 def _seize_unwanted(plan: Plan, desired: Desired, observed: Observed, world: World) -> bool:
@@ -371,15 +388,3 @@ def _seize_unwanted(plan: Plan, desired: Desired, observed: Observed, world: Wor
 def _is_a_try(action: Action) -> bool:
     """Whether the action is what a retry was asked for."""
     return isinstance(action, RunJob | AwaitHealthy | RecordRevision)
-
-
-def without(plan: Plan, failed: set[str]) -> Plan:
-    """The plan less the failed actions and all that wait for them."""
-    dropped = set(failed)
-    kept: list[Action] = []
-    for action in plan.actions:
-        if action.id in dropped or dropped.intersection(action.after):
-            dropped.add(action.id)
-        else:
-            kept.append(action)
-    return replace(plan, actions=tuple(kept))

@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast, overload
 
@@ -198,7 +199,7 @@ class Parts:
 
     def world(self, leases: Leases) -> World:
         """Everything that actions act on, as of now."""
-        git = git_state(self.root)
+        git = partial(git_state, self.root)
         jobs = Jobs(self.runtime, self.records, self.inputs, self.metrics_of_builtins, self.root, self.scratch, git)
         return World(self.runtime, self.gateway, self.records, leases, jobs, self.root, self.scratch, git)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -284,6 +284,17 @@ class Plan:
     def digest(self) -> str:
         """SHA-256 of what the plan does and refuses: plans with the same digest are the same decision."""
         return hashlib.sha256(json.dumps(self._decided_as_json(), sort_keys=True).encode()).hexdigest()
+
+    def without(self, failed: Collection[str]) -> Plan:
+        """The plan less the failed actions and all that wait for them. failed: their ids."""
+        dropped = set(failed)
+        kept: list[Action] = []
+        for action in self.actions:
+            if action.id in dropped or dropped.intersection(action.after):
+                dropped.add(action.id)
+            else:
+                kept.append(action)
+        return replace(self, actions=tuple(kept))
 
     def of_specs(self) -> Plan:
         """What the specs change: all that is known of a plan where the engine that serves cannot be reached.

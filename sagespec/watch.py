@@ -54,7 +54,7 @@ def watch(run: Run, standby: Standby, runtime: Runtime, paths: Sequence[Path], *
                         failed_passes.add(_WHOLE) if standby.is_failing else failed_passes.clear()
                     seconds = min(_seconds_to_next_look(run, every_seconds), failed_passes.seconds_left)
                     run.tell(datetime.now(UTC) + timedelta(seconds=seconds))
-                cause = _next_wake(wakes, run, seconds)
+                cause = _next_wake(wakes, run, seconds, hears_tasks=not failed_passes.ids)
                 if cause in (FILES, ENGINE):
                     _skip_burst(wakes, cancelled)
     finally:
@@ -118,11 +118,14 @@ def _seconds_to_next_look(run: Run, every_seconds: float) -> float:
     return min(seconds, LOOK_EVERY_SECONDS) if run.waits_for_others else seconds
 
 
-def _next_wake(wakes: queue.SimpleQueue[str], run: Run, seconds: float) -> str:
-    """What wakes next: a file, the engine, the end of a task, or the timer after `seconds`."""
+def _next_wake(wakes: queue.SimpleQueue[str], run: Run, seconds: float, *, hears_tasks: bool) -> str:
+    """What wakes next: a file, the engine, the end of a task, or the timer after `seconds`.
+
+    hears_tasks: not while no pass may be made, which is what their end asks for.
+    """
     end = time.monotonic() + seconds
     while not run.caller.cancelled.is_set() and (left := end - time.monotonic()) > 0:
-        if run.woken.is_set():
+        if hears_tasks and run.woken.is_set():
             return TASK
         try:
             return wakes.get(timeout=min(left, _POLL_SECONDS))

@@ -5,6 +5,7 @@ Made by `parts`, handed to every effect by `apply`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,5 +29,5 @@ class World:
     jobs: Jobs
     root: Path
     scratch: Path
-    git: Git | None = None
+    git: Callable[[], Git | None] = lambda: None
     clock: Clock = field(default_factory=RealClock)

@@ -131,7 +131,10 @@ def event_of(outcome: Outcome) -> Event:
 
 
 def outcome_of(task: Task) -> Outcome:
-    """How the action of a task ended that was let go of."""
+    """How the action of a task ended that no pass ends any more: of all but a job, half of it is not done then."""
+    if not isinstance(task.action, RunJob) and task.result.exception() is None:
+        task.discard()
+        return given_up(task.action, "stopped on request", since=task.begun)
     return _told(task.action, task.result.result, task.begun) or Outcome(
         task.action.id, str(task.action.about), task.action.verb, Result.DONE, "", time.monotonic() - task.begun
     )
@@ -201,9 +204,13 @@ def _begin(action: Action, effect: Effect, one: Pass, begun: float) -> bool:
 
 def _end(task: Task, one: Pass) -> bool:
     value = task.result.result()
-    one.caller.guard()
+    try:
+        one.caller.guard()
+    except BaseException:
+        task.discard()
+        raise
     task.effect.end(value)
-    one.tasks.note_satisfied(task.action)
+    one.tasks.note_ended(task.action)
     return True
 
 

@@ -129,10 +129,16 @@ class Tasks:
             if not task.is_let_go and not (task.action.id in asked and task.is_for(asked[task.action.id]))
         )
 
-    def note_satisfied(self, action: Action) -> None:
-        """A wait that leaves no trace in the world is over; what the plan has behind it may wait for others yet."""
+    def note_ended(self, action: Action) -> None:
+        """A wait that leaves no trace in the world is over; what the plan has behind it may wait for others yet. And
+        what was found out about a container is not true of one started in its place."""
         if isinstance(action, AwaitHealthy | DrainInstance):
             self._satisfied[action.id] = action
+        elif isinstance(action, StartInstance):
+            for task in self.all:
+                known = task.action
+                if isinstance(known, AwaitHealthy) and action.container in known.containers and task.has_ended:
+                    self.take(known.id)
 
     def satisfied(self, wanted: Iterable[Action], observed: Observed) -> frozenset[str]:
         """Those of these actions that are over and still hold; the others are forgotten, and waited for again."""

@@ -56,7 +56,7 @@ def record_unstarted(run: JobRun, fault: Fault) -> Manifest:
     manifest = _manifest(
         run,
         Verdict(JobStatus.STOPPED, fault),
-        git=run.jobs.git,
+        git=run.jobs.git(),
         started_at=run.attempts.wanted_at,
         ended_at=run.jobs.clock.now(),
         attempts=run.attempts.all,

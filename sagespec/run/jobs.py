@@ -41,7 +41,7 @@ class Jobs:
     metrics: Mapping[str, Patterns]
     root: Path
     scratch: Path
-    git: Git | None = None
+    git: Callable[[], Git | None] = lambda: None
     patience: Patience = field(default_factory=Patience)
     clock: Clock = field(default_factory=RealClock)
 

@@ -85,7 +85,7 @@ def _start(run: JobRun) -> None:
         started_at=now,
         image_digest=digest,
         inputs=delivery.inputs,
-        git=run.jobs.git,
+        git=run.jobs.git(),
         downloading_seconds=time.monotonic() - begun,
         attempt=run.attempts.number,
         checkpoints=checkpoints,

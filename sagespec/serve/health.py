@@ -116,7 +116,7 @@ def _record_failure(action: AwaitHealthy, world: World, reason: str) -> None:
             status=RevisionStatus.FAILED,
             asked=action.endpoint.record,
             reason=reason,
-            git=world.git,
+            git=world.git(),
             started_at=now,
             ended_at=now,
         )

@@ -22,7 +22,7 @@ def record_revision(action: RecordRevision, world: World) -> None:
             asked=action.record,
             reason=action.reason,
             instead_of=action.instead_of,
-            git=world.git,
+            git=world.git(),
             started_at=action.started_at,
             ended_at=world.clock.now(),
         )

@@ -43,12 +43,13 @@ class _Passes:
         self._wait_seconds, self._say_runtime = wait_seconds, say_runtime
         self._is_first = True
         self._leases: Leases | None = None
-        self._leases_for: object = None
+        self._leases_for = ""
 
     def world(self) -> World:
         """As of now: the settings may have changed since the last pass. What a store knows of us stays the same."""
-        if self._leases is None or self._leases_for is not self._parts.store:
-            self._leases, self._leases_for = self._parts.leases(self._command), self._parts.store
+        store = self._parts.store.uri
+        if self._leases is None or self._leases_for != store:
+            self._leases, self._leases_for = self._parts.leases(self._command), store
         return self._parts.world(self._leases)
 
     @contextmanager

@@ -163,7 +163,7 @@ def test_so_many_models_are_fetched_at_once_and_of_one_endpoint_fewer(running: R
 
 def test_a_wait_that_is_over_is_remembered_while_it_holds(running: Running, plan: Plan) -> None:
     action = one(plan, AwaitHealthy)
-    running.tasks.note_satisfied(action)
+    running.tasks.note_ended(action)
     healthy = probed(*action.containers)
     assert running.tasks.satisfied(plan, healthy) == {action.id}
     assert running.tasks.satisfied([replace(action, after=())], healthy) == {action.id}
@@ -179,7 +179,7 @@ def test_a_wait_that_another_plan_has_not_is_forgotten(
 ) -> None:
     action = one(plan, AwaitHealthy)
     healthy = probed(*action.containers)
-    running.tasks.note_satisfied(action)
+    running.tasks.note_ended(action)
     assert running.tasks.satisfied(changed(action), healthy) == frozenset()
     assert running.tasks.satisfied(plan, healthy) == frozenset()
 
@@ -189,7 +189,7 @@ def test_only_waits_leave_no_trace_of_their_own(running: Running, plan: Plan) ->
         about=one(plan, StartInstance).about, cause=Cause(Reason.REMOVED), container="c", within_seconds=1.0
     )
     for action in (*plan, drain):
-        running.tasks.note_satisfied(action)
+        running.tasks.note_ended(action)
     expected = {drain.id, one(plan, AwaitHealthy).id}
     assert running.tasks.satisfied([*plan, drain], probed(*one(plan, AwaitHealthy).containers)) == expected
 
