@@ -69,7 +69,7 @@ def test_what_is_half_done_when_a_run_is_left_is_not_told_as_done(place: Place) 
         caller.cancelled.set()
         time.sleep(0.5)  # an image takes its time, and the run is left meanwhile
 
-    world.gateway.prepare = prepare  # type: ignore[method-assign]
+    world.gateway.prepare = prepare  # type: ignore[method-assign, assignment]
     result = converge(place.run(world, place.job(1), place.endpoint(only="model@1"), caller=caller))
     assert Result.DONE not in {outcome.result for outcome in result.outcomes}
     assert place.addresses() == []
