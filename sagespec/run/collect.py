@@ -53,6 +53,7 @@ def collect(run: JobRun, ended: Ended) -> Manifest | None:
 
 def record_unstarted(run: JobRun, fault: Fault) -> Manifest:
     """The manifest of a job that ended while it waited, or while its data were fetched."""
+    run.caller.guard()
     manifest = _manifest(
         run,
         Verdict(JobStatus.STOPPED, fault),

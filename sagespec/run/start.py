@@ -44,13 +44,17 @@ def begin(run: JobRun) -> Fault | None:
         _clear_checkpoints_of_another_spec(run)
         _start(run)
     except StopAsked:
-        run.containers.remove()
+        _remove(run)
         return run.stop.fault
     except BaseException:
-        run.caller.guard()  # else they are somebody else's by now
-        run.containers.remove()
+        _remove(run)
         raise
     return None
+
+
+def _remove(run: JobRun) -> None:
+    run.caller.guard()  # else the containers are somebody else's by now
+    run.containers.remove()
 
 
 def _clear_checkpoints_of_another_spec(run: JobRun) -> None:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from sagespec.errors import WorldError
+from sagespec.events import Caller
+from sagespec.records.lease import LeaseLost
+from sagespec.run.attempts import Attempts
+from sagespec.run.jobs import JobRun, job_run
+from sagespec.run.run import run_job
+from sagespec.run.start import begin
+from sagespec.run.stops import StopRequests, ask_to_stop
 from sagespec.runtimes.protocol import CannotStart
 from tests.place import Place
 
@@ -24,3 +33,44 @@ def test_a_job_that_the_engine_does_not_start_is_let_go_of_between_two_tries(pla
     place.converge(place.job(1, retries=2), cancelled=cancelled)
     assert len([call for call in place.faults.calls if call.startswith("start ")]) == 1
     assert place.addresses() == []
+
+
+class Taken:
+    """A job that is to stop, and that another run has taken over: they collect it when its containers have stopped."""
+
+    def __init__(self, place: Place) -> None:
+        world = place.world()
+        self.job = place.look(world, place.job(1))[0].jobs[0]
+        self.jobs, self.caller = world.jobs, Caller(guard=self.guard)
+        self.attempts = Attempts(world.records, self.job, world.clock)
+        self.stop = StopRequests(world.records, self.job.address, None)
+        self.is_lost = False
+
+    @property
+    def run(self) -> JobRun:
+        return job_run(self.jobs, self.job, self.attempts, self.stop, self.caller)
+
+    def lose(self) -> None:
+        self.is_lost = True
+        ask_to_stop(self.jobs.records, self.job.address, "ada on build-7", None)
+        self.stop.refresh()
+
+    def guard(self) -> None:
+        if self.is_lost:
+            raise LeaseLost("the lease of job/model@1 was lost")
+
+
+def test_a_job_taken_over_while_it_is_prepared_keeps_its_containers_when_it_is_to_stop(place: Place) -> None:
+    taken = Taken(place)
+    place.faults.fail = lambda text: taken.lose() if text.endswith("attempts.json") else None
+    with pytest.raises(LeaseLost):
+        begin(taken.run)
+    assert place.addresses() == ["job/model@1#0"]
+
+
+def test_a_job_taken_over_while_it_waits_is_not_said_to_have_stopped(place: Place) -> None:
+    taken = Taken(place)
+    taken.lose()
+    with pytest.raises(LeaseLost):
+        run_job(taken.jobs, taken.job, taken.caller)
+    assert taken.jobs.records.manifests([taken.job.address]) == {}
