@@ -37,6 +37,8 @@ from sagespec.state.observed import Follower
 from sagespec.state.revision import RollbackRequest
 from sagespec.stores.protocol import Store
 
+SEIZE_TRIES = 20  # a follower renews now and then, and before each write
+
 _Read = TypeVar("_Read", Holder, RollbackRequest)
 
 
@@ -139,10 +141,18 @@ class Leases:
         """Take a job that is to be no more from whoever follows it, dead or alive; only under the project's lock. They
         notice before they write anything, and remove what they have created since."""
         key = self._job_key(address)
-        present = read_lease(self._store, key)
-        if present and not present.holder.released and not self._is_ours(present.holder):
-            mine = self._holder(self._clock()).model_copy(update={"released": True})
-            try_to_take(self._store, key, mine, present)
+        mine = self._holder(self._clock()).model_copy(update={"released": True})
+        for _ in range(SEIZE_TRIES):
+            present = read_lease(self._store, key)
+            if present is None or present.holder.released or self._is_ours(present.holder):
+                return
+            if try_to_take(self._store, key, mine, present):
+                return  # else they have just renewed it, or given it back
+        raise WorldError(
+            f"the lease of {address} could not be taken from its follower",
+            why=f"it was renewed {SEIZE_TRIES} times while that was tried",
+            fix="run the command again",
+        )
 
     def announce(self, doing: Doing) -> Lease:
         """A lease that shows this run to others, and what it does; `Lease.renew` changes that."""

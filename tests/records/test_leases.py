@@ -12,7 +12,7 @@ from sagespec.errors import WorldError
 from sagespec.events import Event
 from sagespec.records.holder import SKEW, Doing
 from sagespec.records.lease import LEASE_SECONDS, LeaseLost
-from sagespec.records.leases import FollowedElsewhere, Leases
+from sagespec.records.leases import SEIZE_TRIES, FollowedElsewhere, Leases
 from sagespec.state.addresses import job_address
 from sagespec.stores.protocol import Entry
 from tests.fakes import START, FakeStore, SettableClock
@@ -154,6 +154,29 @@ def test_what_is_seized_is_lost_to_its_follower_and_anybodys_then(runs: Runs) ->
     assert runs.store.objects == theirs
     with other.follow(JOB):
         pass
+
+
+@pytest.mark.parametrize("renewals", [1, SEIZE_TRIES - 1, SEIZE_TRIES])
+def test_a_lease_that_is_renewed_meanwhile_is_seized_all_the_same(runs: Runs, renewals: int) -> None:
+    one, other, left = runs.one(), runs.one(), list(range(renewals))
+    lease = one.follow(JOB)
+
+    def renew_first(_text: str) -> None:
+        if left:
+            left.pop()
+            runs.store.faults.fail = lambda _: None
+            runs.clock.sleep(1)
+            lease.renew()
+            runs.store.faults.fail = renew_first
+
+    runs.store.faults.fail = renew_first
+    if renewals == SEIZE_TRIES:
+        with pytest.raises(WorldError, match=r"the lease of job/churn@1 could not be taken from its follower"):
+            other.seize(JOB)
+    else:
+        other.seize(JOB)
+        with pytest.raises(LeaseLost, match="taken away by"):
+            lease.check_now()
 
 
 def test_ones_own_is_not_seized(runs: Runs) -> None:
