@@ -11,9 +11,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Self
 
 from sagespec.converge import Lock, Surroundings
+from sagespec.events import Event, EventKind, Report
 from sagespec.records.leases import AtWork
 from sagespec.serve.repair import Repair
 from sagespec.state.desired import Desired
@@ -26,9 +28,10 @@ LOOK_EVERY_SECONDS = 1.0
 class Standby:
     """is_failing: whether the last pass could not be made."""
 
-    def __init__(self, repair: Repair) -> None:
+    def __init__(self, repair: Repair, report: Report) -> None:
         self.is_failing = False
-        self._repair = repair
+        self._repair, self._report = repair, report
+        self._told: set[str] = set()  # errors that nobody expects
         self._busy_since: float | None = None  # by the monotonic clock
         self._one_at_a_time = threading.Lock()
         self._left = threading.Event()
@@ -46,7 +49,8 @@ class Standby:
 
         def look(at_work: AtWork) -> tuple[Desired, Observed]:
             desired, observed = around.look(at_work)
-            self._repair.note(observed.gateway)
+            with self._one_at_a_time:
+                self._repair.note(observed.gateway)
             return desired, observed
 
         @contextmanager
@@ -71,7 +75,17 @@ class Standby:
         while not self._left.wait(LOOK_EVERY_SECONDS):
             with self._one_at_a_time:
                 if self._is_due():
-                    self._repair.look()
+                    self._look()
+
+    def _look(self) -> None:
+        """An error that nobody expects is told once, and ends neither this thread nor what serves."""
+        try:
+            self._repair.look()
+        except Exception as error:
+            text = f"the repair failed: {error!r}; it is tried again"
+            if text not in self._told:
+                self._told.add(text)
+                self._report(Event(EventKind.FAILED, text=text, action="watch", at=datetime.now(UTC)))
 
     def _is_due(self) -> bool:
         since = self._busy_since

@@ -47,7 +47,8 @@ class Watched:
         caller = Caller(self.events.append)
         self.cancelled = caller.cancelled
         run = self.place.run(self.world, *documents, caller=caller)
-        self.standby = Standby(Repair(lambda: self.world.runtime, lambda: self.world.gateway, self.events.append))
+        repair = Repair(lambda: self.world.runtime, lambda: self.world.gateway, self.events.append)
+        self.standby = Standby(repair, self.events.append)
 
         def look(at_work: AtWork) -> tuple[Desired, Observed]:
             self.refuse()
@@ -119,7 +120,7 @@ def test_a_disk_that_refuses_is_told_and_the_next_pass_comes(place: Place, tmp_p
         caller.cancelled.set()
         return look(at_work)
 
-    standby = Standby(Repair(lambda: world.runtime, lambda: world.gateway, events.append))
+    standby = Standby(Repair(lambda: world.runtime, lambda: world.gateway, events.append), events.append)
     watching = Run(replace(run.around, look=failing), caller, yields=False, failures=Failures(is_patient=True))
     watch(watching, standby, world.runtime, [specs], every_seconds=60)
     assert looks == 2
@@ -214,7 +215,7 @@ def watching(place: Place, specs: Path, failures: Failures, *documents: dict[str
     world = place.world()
     run = place.run(world, *documents, caller=Caller(place.events.append))
     run = Run(run.around, run.caller, yields=False, failures=failures)
-    standby = Standby(Repair(lambda: world.runtime, lambda: world.gateway, place.events.append))
+    standby = Standby(Repair(lambda: world.runtime, lambda: world.gateway, place.events.append), place.events.append)
     silent = Silent(PROJECT, place.engine)
     thread = threading.Thread(target=watch, args=(run, standby, silent, [specs]), kwargs={"every_seconds": 600})
     thread.start()

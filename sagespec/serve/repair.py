@@ -134,7 +134,7 @@ class Repair:
         self._gateway().start(self._report)
         for name, route in list(self._lost.items()):
             self._gateway().set_route(name, route, container_addresses(self._runtime()))
-            del self._lost[name]
+            self._lost.pop(name, None)  # a pass may have seen the gateway meanwhile: `note`
         return True
 
     def _try(self, name: str, about: str, do: Callable[[], bool], *, why: str, what: str) -> None:

@@ -36,7 +36,7 @@ def watch(
         wait_seconds=LOCK_WAIT_OF_WATCH_SECONDS,
         say_runtime=False,
     )
-    standby = Standby(Repair(lambda: parts.runtime, lambda: parts.gateway, report))
+    standby = Standby(Repair(lambda: parts.runtime, lambda: parts.gateway, report), report)
     around = standby.around(run.around)
     run = Run(around, run.caller, options, yields=False, failures=Failures(is_patient=True))
     woken(run, standby, parts.runtime, [*parts.specs, parts.root / "sagespec.yaml"], every_seconds=every_seconds)

@@ -10,7 +10,7 @@ from sagespec.errors import WorldError
 from sagespec.events import Event
 from sagespec.serve.repair import Repair, Try, is_gateway_gone, to_start_again, without_steady
 from sagespec.state.addresses import GATEWAY, Address
-from sagespec.state.observed import Container, ContainerState, Route, Target
+from sagespec.state.observed import Container, ContainerState, ObservedGateway, Route, Target
 from tests.fakes.engine import FakeContainer
 from tests.place import Place
 
@@ -144,6 +144,18 @@ def test_a_gateway_that_is_made_again_gets_the_routes_it_could_not_be_given_at_o
     scene.now = 2.0
     scene.repair.look()
     assert scene.answers
+
+
+def test_a_pass_that_sees_the_new_gateway_before_it_has_its_routes_does_not_end_the_repair(scene: Scene) -> None:
+    scene.world.runtime.remove(scene.container("gateway").launch.name)
+
+    def seen_meanwhile(text: str) -> None:
+        if text.startswith("route"):
+            scene.repair.note(ObservedGateway(answers=True))
+
+    scene.place.faults.fail = seen_meanwhile
+    scene.repair.look()
+    assert scene.said == [("gateway", "its container is gone; it is made again")]
 
 
 def test_what_is_taken_out_of_the_route_meanwhile_stays_dead(scene: Scene) -> None:
