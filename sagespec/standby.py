@@ -1,7 +1,8 @@
 """Repairs what serves while no pass gets through: the store is away, or silent, or the specs are wrong.
 
 `watch` makes its passes inside of it. In a thread of its own, since a pass may hang in a store that does not answer.
-As soon as a pass has the lock it is the pass that repairs: what is being repaired just then is in its snapshot.
+As soon as a pass has the lock it is the pass that repairs: what is being repaired just then is in its snapshot. Its
+work may take its time, as may another run's that has the lock; only the store's silence is the standby's.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sagespec.serve.repair import Repair
 from sagespec.state.desired import Desired
 from sagespec.state.observed import Observed
 
-SILENT_SECONDS = 3.0  # a pass that takes longer may hang
+SILENT_SECONDS = 3.0  # a store that takes longer may hang
 LOOK_EVERY_SECONDS = 1.0
 
 
@@ -32,7 +33,8 @@ class Standby:
         self.is_failing = False
         self._repair, self._report = repair, report
         self._told: set[str] = set()  # errors that nobody expects
-        self._busy_since: float | None = None  # by the monotonic clock
+        self._silent_since: float | None = None  # the store, by the monotonic clock; None while it is not asked
+        self._has_lock = False
         self._one_at_a_time = threading.Lock()
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="standby", daemon=True)
@@ -51,25 +53,36 @@ class Standby:
             desired, observed = around.look(at_work)
             with self._one_at_a_time:
                 self._repair.note(observed.gateway)
+                self._silent_since = None if self._has_lock else time.monotonic()
             return desired, observed
 
         @contextmanager
         def lock() -> Iterator[Lock]:
             with around.lock() as held:
-                with self._one_at_a_time:
-                    self.is_failing, self._busy_since = False, time.monotonic()
-                yield held
+                self._leave_alone(has_lock=True)
+                try:
+                    yield held
+                finally:
+                    self._has_lock, self._silent_since = False, time.monotonic()
 
         return replace(around, look=look, lock=lock)
 
     @contextmanager
     def while_busy(self) -> Iterator[None]:
         """For all that may ask the store."""
-        self._busy_since = time.monotonic()
+        self._silent_since = time.monotonic()
         try:
             yield
         finally:
-            self._busy_since = None
+            self._silent_since = None
+
+    def leave_to_another(self) -> None:
+        """The store has just told that another run, which is alive, has the lock."""
+        self._leave_alone(has_lock=False)
+
+    def _leave_alone(self, *, has_lock: bool) -> None:
+        with self._one_at_a_time:
+            self.is_failing, self._has_lock, self._silent_since = False, has_lock, time.monotonic()
 
     def _keep(self) -> None:
         while not self._left.wait(LOOK_EVERY_SECONDS):
@@ -88,5 +101,5 @@ class Standby:
                 self._report(Event(EventKind.FAILED, text=text, action="watch", at=datetime.now(UTC)))
 
     def _is_due(self) -> bool:
-        since = self._busy_since
+        since = self._silent_since
         return self.is_failing or (since is not None and time.monotonic() - since > SILENT_SECONDS)

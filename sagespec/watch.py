@@ -23,6 +23,7 @@ from sagespec.apply.failures import Failures
 from sagespec.converge import LOOK_EVERY_SECONDS, MOST_REPEATS, Run
 from sagespec.errors import SagespecError, WorldError
 from sagespec.events import Event, EventKind, Outcome, Report, Result
+from sagespec.records.lock import LockHeld
 from sagespec.runtimes.protocol import Runtime
 from sagespec.standby import Standby
 from sagespec.stores.protocol import StoreAway
@@ -50,8 +51,9 @@ def watch(run: Run, standby: Standby, runtime: Runtime, paths: Sequence[Path], *
                     failed_passes.clear()
                 with standby.while_busy():
                     if not failed_passes.ids:
-                        standby.is_failing = not _settle(run, cause, trouble, every_seconds=every_seconds)
-                        failed_passes.add(_WHOLE) if standby.is_failing else failed_passes.clear()
+                        settled = _settle(run, cause, trouble, every_seconds=every_seconds)
+                        failed_passes.clear() if settled else failed_passes.add(_WHOLE)
+                        standby.is_failing = not settled and not trouble.is_another_at_work
                     seconds = min(_seconds_to_next_look(run, every_seconds), failed_passes.seconds_left)
                     run.tell(datetime.now(UTC) + timedelta(seconds=seconds))
                 cause = _next_wake(wakes, run, seconds, hears_tasks=not failed_passes.ids)
@@ -68,12 +70,14 @@ class _Trouble:
         self._report = report
         self._told: set[str] = set()
         self._away_since: float | None = None  # by the monotonic clock
+        self.is_another_at_work = False  # in the last pass that could not be made
 
     @property
     def is_over(self) -> bool:
         return not self._told
 
     def tell(self, error: SagespecError | OSError) -> None:
+        self.is_another_at_work = isinstance(error, LockHeld)
         if isinstance(error, StoreAway):
             reason, self._away_since = _STORE, self._away_since or time.monotonic()
         else:

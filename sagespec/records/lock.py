@@ -32,16 +32,20 @@ def project_lock(
     command: str,
     wait_seconds: float = 0.0,
     report: Report = lambda _event: None,
+    seen_held: Callable[[], object] = lambda: None,
     lease_seconds: float = LEASE_SECONDS,
     clock: Clock = utc_now,
     sleep: Sleep = time.sleep,
 ) -> Iterator[Lease]:
     """Hold the project's lock for the block; LockHeld naming the holder when it is not free in time.
 
-    A live holder is waited for up to `wait_seconds`, a dead one's lock is taken over; both are reported.
+    A live holder is waited for up to `wait_seconds`, a dead one's lock is taken over; both are reported. seen_held:
+    called each time the store tells of a live holder.
     """
     key, mine = _lock_key(project_name), holder_here(command, lease_seconds, clock())
-    held = _taken(store, key, mine, wait_seconds=wait_seconds, report=report, clock=clock, sleep=sleep)
+    held = _taken(
+        store, key, mine, wait_seconds=wait_seconds, report=report, seen_held=seen_held, clock=clock, sleep=sleep
+    )
     with Lease(store, key, held, what="the lock on this project", clock=clock) as lock:
         yield lock
 
@@ -72,7 +76,15 @@ def force_unlock(store: Store, project_name: str, lock_id: str) -> Holder:
 
 
 def _taken(
-    store: Store, key: str, mine: Holder, *, wait_seconds: float, report: Report, clock: Clock, sleep: Sleep
+    store: Store,
+    key: str,
+    mine: Holder,
+    *,
+    wait_seconds: float,
+    report: Report,
+    seen_held: Callable[[], object],
+    clock: Clock,
+    sleep: Sleep,
 ) -> Found:
     start = seen_at = clock()
     waits_for: Found | None = None  # the last that had it alive
@@ -95,6 +107,7 @@ def _taken(
                     return taken
                 continue
             waits_for = present
+            seen_held()
         except StoreAway:
             if waits_for is None or waited >= wait_seconds:
                 raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sagespec.converge import Look, Run, Surroundings
@@ -29,16 +29,28 @@ def run_of(
     report: Report,
     cancelled: threading.Event | None = None,
     wait_seconds: float = PATIENCE_SECONDS,
+    seen_held: Callable[[], object] = lambda: None,
     say_runtime: bool = True,
 ) -> Run:
-    """A run of `command`. wait_seconds: for the lock, before the first pass; LockHeld when that is not enough."""
+    """A run of `command`. wait_seconds: for the lock, before the first pass; LockHeld when that is not enough.
+    seen_held: called each time the lock is seen with another run."""
     caller = Caller(report, cancelled or threading.Event())
-    passes = _Passes(parts, command, caller, wait_seconds, say_runtime=say_runtime)
+    passes = _Passes(parts, command, caller, wait_seconds, seen_held=seen_held, say_runtime=say_runtime)
     return Run(Surroundings(look, passes.world, passes.lock), caller, options)
 
 
 class _Passes:
-    def __init__(self, parts: Parts, command: str, caller: Caller, wait_seconds: float, *, say_runtime: bool) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        command: str,
+        caller: Caller,
+        wait_seconds: float,
+        *,
+        seen_held: Callable[[], object],
+        say_runtime: bool,
+    ) -> None:
+        self._seen_held = seen_held
         self._parts, self._command, self._caller = parts, command, caller
         self._wait_seconds, self._say_runtime = wait_seconds, say_runtime
         self._is_first = True
@@ -60,7 +72,13 @@ class _Passes:
             report_runtime(parts, self._caller.report)
         wait = self._wait_seconds if self._is_first else LATER_PASSES_WAIT_SECONDS
         with project_lock(
-            parts.store, name, command=self._command, wait_seconds=wait, report=self._caller.report, sleep=self._pause
+            parts.store,
+            name,
+            command=self._command,
+            wait_seconds=wait,
+            report=self._caller.report,
+            seen_held=self._seen_held,
+            sleep=self._pause,
         ) as lock:
             if self._is_first:
                 sweep(parts.scratch.parent)

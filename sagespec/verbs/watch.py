@@ -26,6 +26,7 @@ def watch(
 
     refuse_partial_prune(parts, options)
     report_runtime(parts, report)
+    standby = Standby(Repair(lambda: parts.runtime, lambda: parts.gateway, report), report)
     run = run_of(
         parts,
         "watch",
@@ -34,9 +35,9 @@ def watch(
         report=report,
         cancelled=cancelled,
         wait_seconds=LOCK_WAIT_OF_WATCH_SECONDS,
+        seen_held=standby.leave_to_another,
         say_runtime=False,
     )
-    standby = Standby(Repair(lambda: parts.runtime, lambda: parts.gateway, report), report)
     around = standby.around(run.around)
     run = Run(around, run.caller, options, yields=False, failures=Failures(is_patient=True))
     woken(run, standby, parts.runtime, [*parts.specs, parts.root / "sagespec.yaml"], every_seconds=every_seconds)
