@@ -5,7 +5,8 @@ come from here too. The store handles the bytes, `manifest` and `revision` defin
 
     <project>/jobs/<name>/<version>/model.tar.gz, output.tar.gz, logs/<host>.log, manifest.json
     <project>/jobs/<name>/<version>/checkpoints/…; attempts.json until it has a manifest
-    <project>/active/stops/<name>/<version>.json while it is asked to stop
+    <project>/active/stops/<name>/<version>.json while it is asked to stop, and a copy for an earlier sagespec:
+    <project>/jobs/<name>/<version>/stop.json
     <project>/applied.json, what the newest specs are that were applied
     <project>/endpoints/<name>/revisions/<n>.json
 """
@@ -87,15 +88,18 @@ class Records:
         self.store.write(self.job_key(address, "attempts.json"), _json(attempts))
 
     def stop_request(self, address: Address) -> StopRequest | None:
-        return self._passing(StopRequest, self._stop_key(address))
+        """The newest one."""
+        found = (_parsed_or_none(StopRequest, data) for data in self.store.read_many(self._stop_keys(address)).values())
+        return max((request for request in found if request), key=lambda request: request.at, default=None)
 
     def write_stop_request(self, address: Address, request: StopRequest) -> None:
-        self.store.write(self._stop_key(address), _json(request))
+        for key in self._stop_keys(address):
+            self.store.write(key, _json(request))
 
     def forget(self, address: Address) -> None:
         """Remove what is no longer needed once the job has a manifest."""
-        self.store.delete(self.job_key(address, "attempts.json"))
-        self.store.delete(self._stop_key(address))
+        for key in (self.job_key(address, "attempts.json"), *self._stop_keys(address)):
+            self.store.delete(key)
 
     def sweep(self, address: Address) -> None:
         """Remove attempts that are older than the manifest: whoever wrote it was killed before `forget`."""
@@ -103,9 +107,11 @@ class Records:
         if attempts and manifest and attempts.wanted_at <= manifest.ended_at:
             self.store.delete(self.job_key(address, "attempts.json"))
 
-    def _stop_key(self, address: Address) -> str:
-        """Beside the leases (leases.py), so that one listing tells who runs and who is asked to stop."""
-        return f"{self.project_name}/active/stops/{address.name}/{address.version}.json"
+    def _stop_keys(self, address: Address) -> tuple[str, str]:
+        """Beside the leases (leases.py), so that one listing tells who runs and who is asked to stop; and where an
+        earlier sagespec, which may still follow the job or be what asks, reads and writes it."""
+        beside = f"{self.project_name}/active/stops/{address.name}/{address.version}.json"
+        return beside, self.job_key(address, "stop.json")
 
     # -- roll-backs
 
@@ -138,10 +144,7 @@ class Records:
     def _passing(self, kind: type[_Passing], key: str) -> _Passing | None:
         """Damaged records count as missing: that loses a count of attempts, but never a model."""
         found = self.store.read(key)
-        try:
-            return kind.model_validate_json(found[0]) if found else None
-        except ValidationError:
-            return None
+        return _parsed_or_none(kind, found[0]) if found else None
 
     # -- endpoints
 
@@ -260,6 +263,13 @@ class Records:
             why=f"it should hold a {kind.__name__.lower()} written by sagespec",
             fix=f"restore it from a backup, or {_WITHOUT[kind]}",
         )
+
+
+def _parsed_or_none(kind: type[_Passing], data: bytes) -> _Passing | None:
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError:
+        return None
 
 
 def _json(record: Manifest | Revision | AttemptsRecord | StopRequest | RollbackRequest | Applied) -> bytes:

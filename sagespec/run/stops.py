@@ -27,13 +27,12 @@ class StopAsked(Exception):
 def ask_to_stop(records: Records, address: Address, by: str, manifest: Manifest | None) -> StopRequest:
     """The request to stop a job: a new one, or the pending one if there is one. manifest: the job's, if it has one."""
     present = StopRequests(records, address, manifest)
-    if present.refresh() and present.request:
-        return present.request
+    present.refresh()
     at = datetime.now(UTC)
     if manifest:  # whose clock may differ
         at = max(at, manifest.ended_at + timedelta(milliseconds=1))
-    request = StopRequest(by=by, at=at)
-    records.write_stop_request(address, request)
+    request = present.request or StopRequest(by=by, at=at)
+    records.write_stop_request(address, request)  # a pending one, too: an earlier sagespec wrote it in one place only
     return request
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from sagespec.errors import WorldError
 from sagespec.records.records import Records
+from sagespec.run.stops import ask_to_stop
 from sagespec.state.addresses import Address, job_address
-from sagespec.state.manifest import Artifact, JobStatus, Manifest
+from sagespec.state.manifest import Artifact, JobStatus, Manifest, StopRequest
 from sagespec.state.revision import EndpointRecord, Revision, RevisionStatus
 from sagespec.stores.directory import DirectoryStore
 from sagespec.stores.protocol import Conflict, Entry
@@ -274,3 +275,35 @@ def test_strange_files_between_the_records_are_passed_over(store: CountingStore,
 
     assert records.all_jobs() == (job_address("churn", 1),)
     assert records.history("churn") == (_revision(1),)
+
+
+STOP, STOP_OF_AN_EARLIER_SAGESPEC = "shop/active/stops/churn/1.json", "shop/jobs/churn/1/stop.json"
+
+
+@pytest.mark.parametrize("key", [STOP, STOP_OF_AN_EARLIER_SAGESPEC])
+def test_a_request_to_stop_is_passed_between_one_release_and_the_next(
+    store: CountingStore, records: Records, key: str
+) -> None:
+    job, request = job_address("churn", 1), StopRequest(by="ada on build-7", at=NOON)
+    store.write(key, request.model_dump_json().encode())
+    assert records.stop_request(job) == request
+
+    newer = request.model_copy(update={"at": NOON + timedelta(seconds=1)})
+    store.write(STOP if key != STOP else STOP_OF_AN_EARLIER_SAGESPEC, newer.model_dump_json().encode())
+    assert records.stop_request(job) == newer, "the other one was answered long ago"
+
+    records.forget(job)
+    assert store.entries() == ()
+    assert records.stop_request(job) is None
+
+
+@pytest.mark.parametrize("pending", [None, STOP, STOP_OF_AN_EARLIER_SAGESPEC])
+def test_a_stop_is_seen_by_followers_of_both_releases(
+    store: CountingStore, records: Records, pending: str | None
+) -> None:
+    if pending:
+        store.write(pending, StopRequest(by="bob on laptop", at=NOON).model_dump_json().encode())
+    request = ask_to_stop(records, job_address("churn", 1), "ada on build-7", None)
+    assert request.by == ("bob on laptop" if pending else "ada on build-7")
+    found = store.read_many([STOP, STOP_OF_AN_EARLIER_SAGESPEC])
+    assert [StopRequest.model_validate_json(data) for data in found.values()] == [request, request]
