@@ -147,6 +147,8 @@ class Run:
     def make_pass(self) -> tuple[Outcome, ...]:
         """Do what takes seconds, start what takes longer; how the actions ended that did."""
         self._hear_of_ends()
+        if self._last_pass is None:
+            self._newest.begin(self.around.open_world().records.applied())
         with self.around.lock() as lock:
             begun = time.monotonic()
             world = self.around.open_world()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from sagespec.converge import MOST_REPEATS, converge
+from sagespec.converge import MOST_REPEATS, Lock, converge
 from sagespec.errors import WorldError
 from sagespec.events import Caller, EventKind, Result
 from sagespec.reconcile.options import Options
@@ -20,7 +22,7 @@ from sagespec.state.observed import Observed
 from sagespec.state.programs import Program
 from tests.fakes import SERVES, TRAINS, Behaviour, SteppedClock
 from tests.place import Place, manifest_of
-from tests.processes import Process, stepped_place
+from tests.processes import Documents, Process, finish, stepped_place
 
 SLOW = replace(SERVES, healthy_after=60.0)
 NEVER = replace(SERVES, healthy_after=None)
@@ -282,3 +284,52 @@ def test_what_was_fetched_for_an_instance_that_nobody_wants_any_more_is_removed(
     process.step()
     assert list(process.scratch.iterdir()) == []
     assert "endpoint" not in str(place.addresses())
+
+
+# -- what others remove
+
+
+def destroyed(place: Place, clock: SteppedClock) -> None:
+    process = Process(place, "destroy", [], options=Options(prune=True, allow_empty=True, destroy=True), yields=True)
+    for _ in range(20):
+        process.step()
+        clock.advance(5)
+    process.step()
+    process.leave()
+    assert place.addresses() == []
+
+
+def test_what_was_served_before_a_watch_began_is_not_put_back_either(place: Place, clock: SteppedClock) -> None:
+    trained(place, clock, 1)
+    documents: Documents = [place.job(1), endpoint(place)]
+    finish(place, [], documents)
+    watching = Process(place, "watch", documents)
+    assert watching.step() == []
+    destroyed(place, clock)
+    watching.step()
+    clock.advance(5)
+    watching.step()
+    assert place.addresses() == []
+    watching.leave()
+
+
+def test_a_run_that_waits_for_its_first_lock_does_not_put_back_what_is_removed_meanwhile(
+    place: Place, clock: SteppedClock
+) -> None:
+    trained(place, clock, 1)
+    documents: Documents = [place.job(1), endpoint(place)]
+    finish(place, [], documents)
+    waiting = Process(place, "apply", documents, yields=True)
+    lock = waiting.run.around.lock
+
+    @contextmanager
+    def after_destroy() -> Iterator[Lock]:
+        destroyed(place, clock)
+        with lock() as held:
+            yield held
+
+    waiting.run.around = replace(waiting.run.around, lock=after_destroy)
+    assert waiting.run.make_pass() == ()
+    assert "removed by sagespec destroy" in waiting.run.plan.refused[0].what
+    assert place.addresses() == []
+    waiting.leave()

@@ -37,17 +37,24 @@ class By:
 
 @dataclass
 class _Kind:
-    """Endpoints or jobs, by address as text. ours: the hashes of our specs, as we registered them."""
+    """Endpoints or jobs, by address as text. ours: the hashes of our specs, as we registered them or found them
+    registered by another run."""
 
     yields: bool
     ours: dict[str, str] = field(default_factory=dict)
 
     def is_later(self, about: str, hash_text: str, applied: Mapping[str, AppliedSpec]) -> bool:
-        """Whether another run has decided otherwise since we registered this very spec."""
+        """Whether another run has decided otherwise since this very spec was registered."""
         spec = applied.get(about)
         if spec is None or self.ours.get(about) != hash_text or spec.hash == hash_text:
             return False
         return self.yields or spec.hash == REMOVED
+
+    def notice(self, hashes: Mapping[str, str], applied: Mapping[str, AppliedSpec]) -> None:
+        """Remember which of these specs are registered, whoever did it."""
+        self.ours.update(
+            {about: text for about, text in hashes.items() if about in applied and applied[about].hash == text}
+        )
 
 
 class Newest:
@@ -76,8 +83,15 @@ class Newest:
         spec = self._later.get(str(about.whole))
         return f"it was removed by {spec.by}" if spec and spec.hash == REMOVED else "a newer spec is there"
 
+    def begin(self, applied: Applied) -> None:
+        """Before we wait for the lock: what is removed from now on was removed after we began."""
+        self._endpoints.notice({name: spec.hash for name, spec in applied.endpoints.items()}, applied.endpoints)
+        self._jobs.notice({about: spec.hash for about, spec in applied.jobs.items()}, applied.jobs)
+
     def kept(self, desired: Desired, applied: Applied, options: Options) -> tuple[Desired, Options]:
         """What is left for this run to do, and with which options: what it leaves alone it does not prune, either."""
+        self._endpoints.notice({e.name: e.hash for e in desired.endpoints}, applied.endpoints)
+        self._jobs.notice({str(j.address): j.key for j in desired.jobs}, applied.jobs)
         endpoints = tuple(
             e for e in desired.endpoints if not self._endpoints.is_later(e.name, e.hash, applied.endpoints)
         )

@@ -61,6 +61,18 @@ def test_what_was_removed_is_left_alone_until_somebody_wants_it_anew(runs: Runs,
     assert runs.registered(waiting, *specs) == desired_from(*specs)
 
 
+def test_what_another_run_had_applied_already_is_not_put_back_either(runs: Runs, place: Place) -> None:
+    specs, edited = ([place.job(1), place.endpoint(**{name: "model@1"})] for name in ("only", "other"))
+    watching, waiting = Newest(yields=False), Newest(yields=True)
+    runs.registered(watching, *specs)
+    runs.registered(Newest(yields=True), *edited)
+    waiting.begin(runs.world.records.applied())
+    watching.kept(desired_from(*edited), runs.world.records.applied(), Options())  # it looks, and nothing is due
+    runs.pruned()
+    for newest in (watching, waiting):
+        assert runs.registered(newest, *edited).endpoints == ()
+
+
 def test_an_edited_spec_is_wanted_anew(runs: Runs, place: Place) -> None:
     waiting = Newest(yields=True)
     runs.registered(waiting, place.job(1), place.endpoint(only="model@1"))
