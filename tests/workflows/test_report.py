@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from sagespec.state.addresses import job_address
 from tests.fakes import others
@@ -46,6 +49,21 @@ def test_nothing_to_do_is_no_change(runner: Runner, applied: SimulatedWorld) -> 
 
     assert (ended.outputs["exit_code"], ended.outputs["changes"]) == ("0", "false")
     assert "### sagespec plan: nothing to do; 4 unchanged" in ended.summary
+
+
+@pytest.mark.parametrize("running", [None, [{"about": "job/churn@3", "needed_by": ["endpoint/churn"]}]])
+def test_the_plan_of_an_older_sagespec_is_reported(
+    runner: Runner, applied: SimulatedWorld, running: list[dict[str, Any]] | None
+) -> None:
+    plan = plan_in(applied, *JOBS, endpoint(), endpoint("other"))
+    fields = plan.as_json() | {"running": running}
+    if running is None:
+        del fields["running"]
+    runner.sagespec(fields, markdown=f"### sagespec plan: nothing to do\n<sub>digest `{plan.digest}`</sub>\n")
+
+    ended = runner.run()
+
+    assert (ended.outcome, ended.outputs["changes"]) == ("success", "false")
 
 
 def test_an_endpoint_that_waits_for_another_runs_job_is_a_change(runner: Runner, applied: SimulatedWorld) -> None:

@@ -68,8 +68,10 @@ def _counts(plan: Json) -> Mapping[str, object]:
 
 
 def _waited_for(plan: Json) -> set[str]:
-    """The endpoints that apply would serve once a job has ended that another run follows."""
-    return {address for job in plan["running"] if job["waited_for"] for address in job["needed_by"]}
+    """The endpoints that apply would serve once a job has ended that another run follows; an older sagespec, which
+    the input `version` may ask for, tells of none."""
+    running = plan.get("running", [])
+    return {address for job in running if job.get("waited_for") for address in job.get("needed_by", [])}
 
 
 def _whole(about: str) -> str:
