@@ -85,8 +85,8 @@ class Newest:
 
     def begin(self, applied: Applied) -> None:
         """Before we wait for the lock: what is removed from now on was removed after we began."""
-        self._endpoints.notice({name: spec.hash for name, spec in applied.endpoints.items()}, applied.endpoints)
-        self._jobs.notice({about: spec.hash for about, spec in applied.jobs.items()}, applied.jobs)
+        for kind, specs in ((self._endpoints, applied.endpoints), (self._jobs, applied.jobs)):
+            kind.ours = {about: spec.hash for about, spec in specs.items() if spec.hash} | kind.ours
 
     def kept(self, desired: Desired, applied: Applied, options: Options) -> tuple[Desired, Options]:
         """What is left for this run to do, and with which options: what it leaves alone it does not prune, either."""
