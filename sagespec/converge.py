@@ -139,10 +139,10 @@ class Run:
         desired, options = self._newest.kept(desired, world.records.applied(), self.options)
         plan = reconcile(desired, observed, world.clock.now(), options)
         todo = plan.without(self.failures.ids)
-        self.plan = plan
+        self.plan = replace(plan, refused=(*plan.refused, *self._newest.removed))
         held = self.queue.held(todo, desired, observed, world)
         one = Pass(todo, world, self.caller, self.tasks, held, self.tasks.satisfied(todo, observed))
-        return one.is_anything_due or bool(self._unasked(todo, desired))
+        return one.is_anything_due or self._newest.is_untold or bool(self._unasked(todo, desired))
 
     def make_pass(self) -> tuple[Outcome, ...]:
         """Do what takes seconds, start what takes longer; how the actions ended that did."""

@@ -310,6 +310,10 @@ def test_what_was_served_before_a_watch_began_is_not_put_back_either(place: Plac
     clock.advance(5)
     watching.step()
     assert place.addresses() == []
+    told = [f"{event.about} {event.text}" for event in watching.events if event.kind is EventKind.NOTE]
+    assert len(told) == 1, told
+    assert told[0].startswith("endpoint/answers was removed by sagespec destroy")
+    assert [problem.about for problem in watching.run.plan.refused] == ["endpoint/answers"], "counted by each look"
     watching.leave()
 
 

@@ -63,11 +63,12 @@ class Newest:
 
     def __init__(self, *, yields: bool) -> None:
         self._endpoints, self._jobs = _Kind(yields), _Kind(yields=False)
-        self._later: Mapping[str, AppliedSpec] = {}  # what the last pass left alone
+        self._later: Mapping[str, AppliedSpec] = {}  # what the last look left alone
+        self._told: Mapping[str, AppliedSpec] = {}
 
     @property
     def removed(self) -> tuple[Problem, ...]:
-        """What the last pass left alone because it was removed."""
+        """What the last look left alone because it was removed."""
         return tuple(
             Problem(
                 what=f"it was removed by {spec.by} meanwhile",
@@ -78,6 +79,11 @@ class Newest:
             for about, spec in self._later.items()
             if spec.hash == REMOVED
         )
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether the last look left something alone that no pass has told yet."""
+        return not self._later.keys() <= self._told.keys()
 
     def why_left_alone(self, about: Address) -> str:
         spec = self._later.get(str(about.whole))
@@ -92,12 +98,14 @@ class Newest:
         """What is left for this run to do, and with which options: what it leaves alone it does not prune, either."""
         self._endpoints.notice({e.name: e.hash for e in desired.endpoints}, applied.endpoints)
         self._jobs.notice({str(j.address): j.key for j in desired.jobs}, applied.jobs)
-        endpoints = tuple(
-            e for e in desired.endpoints if not self._endpoints.is_later(e.name, e.hash, applied.endpoints)
-        )
-        jobs = tuple(j for j in desired.jobs if not self._jobs.is_later(str(j.address), j.key, applied.jobs))
-        if (endpoints, jobs) == (desired.endpoints, desired.jobs):
+        later = [e for e in desired.endpoints if self._endpoints.is_later(e.name, e.hash, applied.endpoints)]
+        later_jobs = [j for j in desired.jobs if self._jobs.is_later(str(j.address), j.key, applied.jobs)]
+        self._later = {str(e.address): applied.endpoints[e.name] for e in later}
+        self._later |= {str(j.address): applied.jobs[str(j.address)] for j in later_jobs}
+        if not self._later:
             return desired, options
+        endpoints = tuple(e for e in desired.endpoints if e not in later)
+        jobs = tuple(j for j in desired.jobs if j not in later_jobs)
         return replace(desired, endpoints=endpoints, jobs=jobs), replace(options, prune=False)
 
     def register(
@@ -113,10 +121,7 @@ class Newest:
         now = Applied(endpoints=endpoints, jobs={about: spec for about, spec in jobs.items() if about not in trained})
         if now != before:
             records.write_applied(now)
-        names, addresses = {e.name for e in kept.endpoints}, {j.address for j in kept.jobs}
-        later = {str(e.address): before.endpoints[e.name] for e in desired.endpoints if e.name not in names}
-        later |= {str(j.address): before.jobs[str(j.address)] for j in desired.jobs if j.address not in addresses}
-        self._tell(later, caller)
+        self._tell(caller, stops_pruning=options.prune and not options_kept.prune)
         return kept, options_kept
 
     def remove(self, plan: Plan, desired: Desired, records: Records, *, by: By) -> None:
@@ -131,13 +136,16 @@ class Newest:
         if now != before:
             records.write_applied(now)
 
-    def _tell(self, later: Mapping[str, AppliedSpec], caller: Caller) -> None:
-        for about, spec in sorted(later.items()):
-            if about not in self._later:
+    def _tell(self, caller: Caller, *, stops_pruning: bool) -> None:
+        for about, spec in sorted(self._later.items()):
+            if about not in self._told:
                 what = "was given another spec" if spec.hash else "was removed"
                 text = f"{what} by {spec.by} meanwhile; this run leaves it alone"
                 caller.report(Event(EventKind.NOTE, about, text))
-        self._later = later
+        if stops_pruning and not self._told:
+            text = "this run prunes nothing while it leaves something alone that its specs name"
+            caller.report(Event(EventKind.NOTE, text=text))
+        self._told = self._later
 
 
 def _is_trained(job: Address, observed: Observed) -> bool:

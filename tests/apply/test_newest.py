@@ -91,6 +91,16 @@ def test_a_prune_that_is_refused_removes_nothing(runs: Runs, place: Place) -> No
     assert [e.name for e in runs.registered(waiting, *specs).endpoints] == ["answers"]
 
 
+def test_that_nothing_is_pruned_for_now_is_told_once(runs: Runs, place: Place) -> None:
+    waiting, specs = Newest(yields=True), [place.job(1), place.endpoint(only="model@1")]
+    runs.registered(waiting, *specs, options=PRUNE)
+    runs.pruned(place.job(1))
+    for _ in range(2):
+        runs.registered(waiting, *specs, options=PRUNE)
+    told = [event.text for event in place.events if "prunes nothing" in event.text]
+    assert told == ["this run prunes nothing while it leaves something alone that its specs name"]
+
+
 def test_a_later_spec_counts_but_for_who_never_yields(runs: Runs, place: Place) -> None:
     earlier, later = ([place.job(1), place.endpoint(**{name: "model@1"})] for name in ("only", "other"))
     waiting, watching = Newest(yields=True), Newest(yields=False)
