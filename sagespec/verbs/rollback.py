@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from sagespec.converge import Converged, converge
+from sagespec.converge import Converged, Run, converge
 from sagespec.errors import Problem, SpecError, WorldError
 from sagespec.events import Event, EventKind, Report
 from sagespec.parts import Parts
@@ -59,13 +59,16 @@ def rollback(
             parts.records.write_rollback(asked)
     converged = converge(run)
     if not converged.cancelled:
-        _forget(parts, asked)  # what has failed now would be tried again by whoever comes next
+        forget(run, asked)  # what has failed now would be tried again by whoever comes next
     return _judged(parts, asked, converged)
 
 
-def _forget(parts: Parts, asked: RollbackRequest) -> None:
-    with suppress(WorldError):
-        parts.records.forget_rollback(asked.endpoint)
+def forget(run: Run, asked: RollbackRequest) -> None:
+    """Remove the request, unless it has made room for another one by now."""
+    with suppress(WorldError), run.around.lock():
+        world = run.around.open_world()
+        if world.leases.look().rollbacks.get(asked.endpoint) == asked:
+            world.records.forget_rollback(asked.endpoint)
 
 
 def _judged(parts: Parts, asked: RollbackRequest, converged: Converged) -> Converged:
