@@ -100,7 +100,8 @@ class Leases:
     def look(self) -> AtWork:
         """Everybody who is alive, ourselves included."""
         now = self._clock()
-        etags = {entry.key: entry.etag for entry in self._store.entries(self._prefix)}
+        entries = self._store.entries(self._prefix)
+        etags = {entry.key: entry.etag for entry in entries if self._place(entry.key)}
         stops = {key for key in etags if self._place(key)[0] == "stops"}
         self._seen = {key: (etag, self._since(key, etag, now)) for key, etag in etags.items()}
         followers: dict[Address, Follower] = {}
@@ -201,7 +202,17 @@ class Leases:
         return holder_here(self._command, LEASE_SECONDS, now, specs=self._specs)
 
     def _place(self, key: str) -> list[str]:
-        return key.removeprefix(self._prefix).removesuffix(".json").split("/")
+        """The kind, and of what; empty for what is nothing of ours, as what only a later release knows."""
+        name = key.removeprefix(self._prefix)
+        where = name.removesuffix(".json").split("/")
+        match where:
+            case ["jobs" | "stops", _, version]:
+                is_known = version.isascii() and version.isdecimal()
+            case ["runs" | "rollbacks", _]:
+                is_known = True
+            case _:
+                is_known = False
+        return where if is_known and name.endswith(".json") else []
 
     def _job_key(self, address: Address) -> str:
         return f"{self._prefix}jobs/{address.name}/{address.version}.json"

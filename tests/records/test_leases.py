@@ -12,7 +12,7 @@ from sagespec.errors import WorldError
 from sagespec.events import Event
 from sagespec.records.holder import SKEW, Doing
 from sagespec.records.lease import LEASE_SECONDS, LeaseLost
-from sagespec.records.leases import SEIZE_TRIES, FollowedElsewhere, Leases
+from sagespec.records.leases import SEIZE_TRIES, AtWork, FollowedElsewhere, Leases
 from sagespec.state.addresses import job_address
 from sagespec.stores.protocol import Entry
 from tests.fakes import START, FakeStore, SettableClock
@@ -234,6 +234,29 @@ def test_stop_requests_are_seen_and_not_swept(runs: Runs) -> None:
     assert not one.look().followers
     one.sweep([])
     assert runs.keys == ["shop/active/stops/churn/2.json"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "stops/x.json",
+        "stops/churn/latest.json",
+        "stops/churn/1.json.tmp",
+        "jobs/x.json",
+        "jobs/churn/latest.json",
+        "jobs/churn/1.json~",
+        "runs/a/b.json",
+        "rollbacks/a/b.json",
+        "pauses/churn.json",
+        "README.md",
+    ],
+)
+def test_what_only_a_later_release_knows_is_left_alone(runs: Runs, name: str) -> None:
+    one, key = runs.one(), f"shop/active/{name}"
+    runs.store.write(key, b"{}")
+    assert one.look() == AtWork()
+    one.sweep([])
+    assert runs.keys == [key]
 
 
 def test_runs_are_seen_while_they_live_the_oldest_first(runs: Runs) -> None:
