@@ -17,14 +17,30 @@ from sagespec.private import make_folder
 def own_folder(above: Path) -> Iterator[Path]:
     """A new folder in `above`, ours while the block runs: nobody sweeps it."""
     make_folder(above)
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=above))
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    made = None
+    while made is None:
+        made = _locked_folder(above)
+    folder, handle = made
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)
+
+
+def _locked_folder(above: Path) -> tuple[Path, int] | None:
+    """A new folder and the handle that locks it; None if somebody swept it before it was locked."""
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=above))
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(handle), folder.stat()):
+            return folder, handle
+    os.close(handle)
+    return None
 
 
 def sweep(above: Path) -> None:

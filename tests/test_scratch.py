@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
 
 from sagespec.scratch import own_folder, sweep
 
@@ -29,6 +35,28 @@ def test_a_folder_lasts_as_long_as_its_block(tmp_path: Path) -> None:
         assert (one / "file").exists()
         assert other.is_dir()
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "step"), [(tempfile, "mkdtemp"), (os, "open")], ids=["before it is opened", "before it is locked"]
+)
+def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str
+) -> None:
+    do = getattr(module, step)
+
+    def do_and_sweep(*args: Any, **options: Any) -> object:
+        done = do(*args, **options)
+        monkeypatch.setattr(module, step, do)
+        sweep(tmp_path)
+        return done
+
+    monkeypatch.setattr(module, step, do_and_sweep)
+    with own_folder(tmp_path) as folder:
+        assert folder.is_dir()
+        sweep(tmp_path)
+        assert folder.is_dir()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_processes_folder_is_swept_and_a_living_ones_is_not(tmp_path: Path) -> None:
