@@ -87,13 +87,18 @@ class Lease:
         self._done.set()
         self._thread.join()
         self._release()
-        if not self._is_over:
+        if not self.is_over:
             self._in_thread(self._release_later).start()
 
     @property
     def is_held(self) -> bool:
         """Whether its holder still means to have it: not after exit, whether or not the store has heard of that."""
         return not self._done.is_set() and not self.lost.is_set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the store has heard that its holder no longer has it."""
+        return self.holder.released or self.lost.is_set()
 
     @property
     def is_fresh(self) -> bool:
@@ -187,13 +192,9 @@ class Lease:
                 self._write(released=True)
 
     def _release_later(self) -> None:
-        while not self._is_over:
+        while not self.is_over:
             self._wait(self.holder.lease_seconds / 4, self.lost)
             self._release()
-
-    @property
-    def _is_over(self) -> bool:
-        return self.holder.released or self.lost.is_set()
 
     def _in_thread(self, target: Callable[[], None]) -> threading.Thread:
         return threading.Thread(target=target, name=f"lease-{self._key}", daemon=True)

@@ -88,7 +88,7 @@ class Leases:
         self._store = store
         self._prefix = f"{project_name}/active/"
         self._command, self._specs, self._clock, self._wait = command, specs, clock, wait
-        self._ours: dict[str, Lease] = {}  # by the id of its holder
+        self._ours: dict[str, Lease] = {}  # that may be in the store as ours, by the id of their holder
         self._seen: dict[str, tuple[str, datetime]] = {}  # by key: the ETag, and since when it is that
         self._over: dict[str, Holder | None] = {}  # what the last look found to be released, dead or damaged
 
@@ -175,7 +175,7 @@ class Leases:
 
     def _ours_now(self, key: str, taken: Found, *, what: str) -> Lease:
         lease = Lease(self._store, key, taken, what=what, clock=self._clock, wait=self._wait)
-        self._ours[lease.holder.id] = lease
+        self._ours = {id: ours for id, ours in self._ours.items() if not ours.is_over} | {lease.holder.id: lease}
         return lease
 
     def _is_ours(self, holder: Holder) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
@@ -200,6 +202,22 @@ def test_ones_own_that_could_not_be_given_back_is_taken_again(runs: Runs) -> Non
     assert runs.keys == [KEY]
     with one.follow(JOB):
         assert one.look().followers[JOB].is_ours
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["given back", "lost"])
+def test_a_lease_that_is_over_is_not_kept_in_memory(runs: Runs, is_lost: bool) -> None:
+    """A `watch` of months follows many jobs."""
+    one = runs.one()
+    with one.follow(JOB) as lease:
+        if is_lost:
+            del runs.store.objects[KEY]
+            runs.clock.sleep(1)
+            lease.renew()
+    over = weakref.ref(lease)
+    del lease
+    with one.follow(OTHER):
+        gc.collect()
+        assert over() is None
 
 
 @pytest.mark.parametrize("is_wanted", [False, True])
