@@ -26,7 +26,6 @@ class Patience:
     log_tries: int = 8  # in a row, when the engine breaks off a log
     log_pause_seconds: float = 0.5  # before the second try, and twice as long before each further one
     log_end_seconds: float = 120.0  # without a line after its container has ended; longer than all those pauses
-    queue_seconds: float = 2.0  # between two looks at what may let a waiting job begin, or end it
 
     def pauses(self) -> Iterator[float]:
         """Seconds between one try and the next, without end."""

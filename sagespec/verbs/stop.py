@@ -30,7 +30,8 @@ STOP_SEEN_EVERY_SECONDS = 0.5
 
 
 def stop(parts: Parts, address: Address, *, reason: str, report: Report, cancelled: threading.Event | None) -> Manifest:
-    at_work = parts.leases("stop").look()
+    leases = parts.leases("stop")  # one: it learns with time who is dead
+    at_work = leases.look()
     wanted, observed = snapshot(parts, at_work, check_paths=False)
     before = parts.records.manifests([address]).get(address)
     _refuse(parts, address, wanted, observed, at_work, manifest=before)
@@ -42,7 +43,7 @@ def stop(parts: Parts, address: Address, *, reason: str, report: Report, cancell
     while True:
         if manifest := _how_it_ended(parts, address, before):
             return manifest
-        if address not in parts.leases("stop").look().followers:  # who would see the request, too
+        if address not in leases.look().followers:  # who would see the request, too
             with suppress(LockHeld):  # by somebody who takes long: the request stays
                 _carry_out(parts, address, before, only_it, report=report, cancelled=leave)
         if not _how_it_ended(parts, address, before) and leave.wait(STOP_SEEN_EVERY_SECONDS):

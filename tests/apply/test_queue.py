@@ -58,7 +58,6 @@ def test_a_job_taken_up_needs_no_turn_and_counts_first(place: Place) -> None:
 
 
 def test_max_wait_ends_a_job_that_still_waits(place: Place) -> None:
-    place.patience = replace(place.patience, queue_seconds=0.2)
     place.engine.behave("job/model@1", replace(TRAINS, lasts=3.0))
     stopping = {"max_runtime": 1, "max_wait": 1}
     specs = [place.job(1, resources={"cpus": 3}), place.job(2, resources={"cpus": 3}, stopping=stopping)]
