@@ -43,4 +43,5 @@ def observe(
         followers=at_work.followers,
         stops=at_work.stops,
         rollbacks=at_work.rollbacks,
+        leaving=at_work.leaving,
     )

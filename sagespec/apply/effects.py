@@ -1,8 +1,8 @@
 """What carrying out each action means. A new kind of action is one more case here.
 
 Every effect is safe to repeat, and safe to be killed in. What takes its time is done without the project's lock, and
-changes nothing there that another run could stumble over: it only reads (a model, an image, what the gateway sees), or
-holds a lease of its own (a job).
+changes nothing there that another run could stumble over: it only reads (a model, an image, what the gateway sees),
+holds a lease of its own (a job), or has marked what it works on (an instance that is being stopped).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sagespec.records.lease import Lease, LeaseLost, LeaseSeized
 from sagespec.records.leases import FollowedElsewhere
 from sagespec.run.run import run_job
 from sagespec.serve.health import admit, await_healthy, container_addresses, judge_health
-from sagespec.serve.leave import drain_instance, stop_instance
+from sagespec.serve.leave import begin_to_leave, drain_instance, end_leaving
 from sagespec.serve.revisions import record_revision
 from sagespec.serve.start import fetch, start_instance
 from sagespec.world import World
@@ -87,9 +87,9 @@ def effect_of(action: Action, world: World, caller: Caller) -> Effect:
             return Effect(meanwhile=lambda _, caller: drain_instance(action, world, caller))
         case RemoveInstance():
             return Effect(
-                begin=lambda: world.gateway.forget(action.about.name, action.container),
-                meanwhile=lambda _, _caller: stop_instance(action, world),
-                end=lambda _: world.runtime.remove(action.container),
+                begin=lambda: begin_to_leave(action, world),
+                meanwhile=lambda stop, _caller: stop(),
+                end=lambda _: end_leaving(action, world),
             )
         case RecordRevision():
             return Effect(lambda _: record_revision(action, world))

@@ -76,6 +76,8 @@ def _why_start(
         return _why_new(variant, before, in_route)
     if container.state is ContainerState.CREATED:
         return Cause(Reason.ADOPTED, note="an earlier run was interrupted before starting it")
+    if container.name in given.observed.leaving:
+        return Cause(Reason.DRIFT, note="it is being stopped")
     if container.state is ContainerState.EXITED:
         return Cause(Reason.DRIFT, note=f"it exited with code {container.exit_code}")
     probe = given.observed.gateway.probes.get(container.name)

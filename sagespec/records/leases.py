@@ -4,6 +4,7 @@
     <project>/active/runs/<id>.json                 a `watch`, or an `apply` that waits; for people to see
     <project>/active/stops/<name>/<version>.json    a job is asked to stop; `run.stops` reads it
     <project>/active/rollbacks/<endpoint>.json      an earlier revision is asked for
+    <project>/active/leaving/<container>.json       an instance is being stopped, and counts as gone
 
 A job's lease is taken under the project's lock alone, so a released one stays released while the lock is held, and may
 be deleted then. One listing and a few small reads tell everything: there is a file for each that is at work.
@@ -11,6 +12,7 @@ be deleted then. One listing and a few small reads tell everything: there is a f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -61,12 +63,13 @@ class RunSeen:
 @dataclass(frozen=True)
 class AtWork:
     """followers: of jobs, by address. runs: that wait for something, or watch; the oldest first. stops: jobs that were
-    asked to stop. rollbacks: asked for, by endpoint."""
+    asked to stop. rollbacks: asked for, by endpoint. leaving: names of containers that are being stopped."""
 
     followers: Mapping[Address, Follower] = field(default_factory=dict)
     runs: tuple[RunSeen, ...] = ()
     stops: frozenset[Address] = frozenset()
     rollbacks: Mapping[str, RollbackRequest] = field(default_factory=dict)
+    leaving: frozenset[str] = frozenset()
 
 
 class Leases:
@@ -102,13 +105,13 @@ class Leases:
         now = self._clock()
         entries = self._store.entries(self._prefix)
         etags = {entry.key: entry.etag for entry in entries if self._place(entry.key)}
-        stops = {key for key in etags if self._place(key)[0] == "stops"}
+        stops, leaving = ({key for key in etags if self._place(key)[0] == kind} for kind in ("stops", "leaving"))
         self._seen = {key: (etag, self._since(key, etag, now)) for key, etag in etags.items()}
         followers: dict[Address, Follower] = {}
         rollbacks: dict[str, RollbackRequest] = {}
         runs = []
         self._over = {}
-        for key, content in self._store.read_many(etags.keys() - stops).items():
+        for key, content in self._store.read_many(etags.keys() - stops - leaving).items():
             where = self._place(key)
             if where[0] == "rollbacks":
                 if request := _parsed(RollbackRequest, content):
@@ -122,7 +125,8 @@ class Leases:
             else:
                 runs.append(_run_seen(holder))
         asked = frozenset(_job_at(self._place(key)) for key in stops)
-        return AtWork(followers, tuple(sorted(runs, key=lambda run: run.since)), asked, rollbacks)
+        by_age = tuple(sorted(runs, key=lambda run: run.since))
+        return AtWork(followers, by_age, asked, rollbacks, frozenset(self._place(key)[1] for key in leaving))
 
     def follow(self, address: Address, report: Report = silent) -> Lease:
         """The right to follow a job; only under the project's lock. FollowedElsewhere when somebody alive has it."""
@@ -163,6 +167,19 @@ class Leases:
         if taken is None:
             raise WorldError(f"{self._store.uri}/{key} exists already", fix="run the command again")
         return self._ours_now(key, taken, what="the lease of this run")
+
+    def mark_leaving(self, container: str) -> None:
+        """Let everybody see that it is being stopped; only under the project's lock, as the two below. A mark outlives
+        its run: what was told to stop will end."""
+        text = json.dumps({"by": self.by, "since": self._clock().isoformat()}, indent=2)
+        self._store.write(self._leaving_key(container), f"{text}\n".encode())
+
+    def is_leaving(self, container: str) -> bool:
+        return self._store.read(self._leaving_key(container)) is not None
+
+    def unmark_leaving(self, container: str) -> None:
+        """Once no container has the name."""
+        self._store.delete(self._leaving_key(container))
 
     def sweep(self, wanted: Collection[Address]) -> None:
         """Delete what the last look found to be over; only under the project's lock. wanted: jobs that are to be
@@ -208,11 +225,14 @@ class Leases:
         match where:
             case ["jobs" | "stops", _, version]:
                 is_known = version.isascii() and version.isdecimal()
-            case ["runs" | "rollbacks", _]:
+            case ["runs" | "rollbacks" | "leaving", _]:
                 is_known = True
             case _:
                 is_known = False
         return where if is_known and name.endswith(".json") else []
+
+    def _leaving_key(self, container: str) -> str:
+        return f"{self._prefix}leaving/{container}.json"
 
     def _job_key(self, address: Address) -> str:
         return f"{self._prefix}jobs/{address.name}/{address.version}.json"

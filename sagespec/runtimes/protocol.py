@@ -158,6 +158,10 @@ class Runtime(Protocol):
         """SIGTERM, then SIGKILL after the grace; it stays ended. One that does not run, or is missing, is fine."""
         ...
 
+    def stopping(self, name: str, *, grace_seconds: float) -> Callable[[], None]:
+        """A `stop` for later, of the container that has this name now: never of one that gets the name meanwhile."""
+        ...
+
     def remove(self, name: str) -> None:
         """Remove a container (killing it if it runs) with its files, and volumes that no other container names.
         What is mounted from this machine stays. A missing one is fine."""

@@ -6,6 +6,8 @@ stopped, so that it never probes or routes to an address that someone else may g
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sagespec.contract import SERVE_GRACE_SECONDS
 from sagespec.errors import Cancelled
 from sagespec.events import Caller, Event, EventKind
@@ -30,6 +32,16 @@ def drain_instance(action: DrainInstance, world: World, caller: Caller) -> None:
             raise Cancelled("its requests are not waited for any longer; `sagespec apply` continues from here")
 
 
-def stop_instance(action: RemoveInstance, world: World) -> None:
-    """SIGTERM, and SIGKILL after the grace: a server may answer its last requests in it."""
-    world.runtime.stop(action.container, grace_seconds=SERVE_GRACE_SECONDS)
+def begin_to_leave(action: RemoveInstance, world: World) -> Callable[[], None]:
+    """Out of the gateway, and marked for others: it runs for a while yet. What stops it then: SIGTERM, and SIGKILL
+    after the grace, in which a server may answer its last requests."""
+    world.gateway.forget(action.about.name, action.container)
+    world.leases.mark_leaving(action.container)
+    return world.runtime.stopping(action.container, grace_seconds=SERVE_GRACE_SECONDS)
+
+
+def end_leaving(action: RemoveInstance, world: World) -> None:
+    """Remove it, unless another run wanted it meanwhile: that has begun it anew, and taken the mark away."""
+    if world.leases.is_leaving(action.container):
+        world.runtime.remove(action.container)
+        world.leases.unmark_leaving(action.container)

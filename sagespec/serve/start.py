@@ -88,6 +88,7 @@ def start_instance(action: StartInstance, world: World, fetched: Fetched) -> Non
     )
     try:
         world.runtime.remove(action.container)
+        world.leases.unmark_leaving(action.container)
         world.runtime.create([launch])
         world.runtime.put(action.container, "model", fetched.model)
         world.runtime.start(action.container)

@@ -149,7 +149,7 @@ class Observed:
     what it needs; None otherwise. followers: of jobs, alive, by address.
     stops: jobs that were asked to stop. rollbacks: asked for, by endpoint name. started_with: key fields of jobs whose
     containers are of another spec than the present one, as far as they are known. attempts: at jobs that have
-    containers, and a manifest of one that failed."""
+    containers, and a manifest of one that failed. leaving: names of containers that some run is stopping, or was."""
 
     containers: tuple[Container, ...] = ()
     gateway: ObservedGateway = ObservedGateway()
@@ -161,6 +161,7 @@ class Observed:
     rollbacks: Mapping[str, RollbackRequest] = field(default_factory=dict)
     started_with: Mapping[Address, Mapping[str, Any]] = field(default_factory=dict)
     attempts: Mapping[Address, AttemptsRecord] = field(default_factory=dict)
+    leaving: frozenset[str] = frozenset()
 
     def containers_of(self, address: Address) -> tuple[Container, ...]:
         """Containers that belong to the job, endpoint or gateway at `address`, companions too, sorted by name."""

@@ -243,6 +243,17 @@ time.sleep(600)
 
 
 @on_every_engine
+def test_a_stop_for_later_leaves_another_container_of_that_name_alone(bench: Bench) -> None:
+    stop = bench.runtime.stopping(bench.start(), grace_seconds=1)
+    bench.runtime.remove(bench.launch().name)
+    name = bench.start()
+    began = time.monotonic()
+    stop()
+    assert time.monotonic() - began < 5
+    assert bench.inspect(name).state is ContainerState.RUNNING
+
+
+@on_every_engine
 def test_stop_of_what_does_not_run_is_fine(bench: Bench) -> None:
     bench.runtime.stop("sagespec_nobody", grace_seconds=5)
     created, exited = bench.create(name="a"), bench.run("raise SystemExit(3)", Behaviour(exit_code=3), name="b")

@@ -6,7 +6,7 @@ import hashlib
 import io
 import tarfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Literal, Self
@@ -120,15 +120,22 @@ class FakeRuntime:
             return True
 
     def stop(self, name: str, *, grace_seconds: float) -> None:
-        with self.faults.effect(f"stop {name}"):
-            container = self.find(name)
-            if container is None or container.state is not ContainerState.RUNNING:
-                return
-            if container.behaviour.on_sigterm is None:
-                self.engine.clock.sleep(grace_seconds)
-            self.engine.end(
-                container, 137 if container.behaviour.on_sigterm is None else container.behaviour.on_sigterm
-            )
+        self.stopping(name, grace_seconds=grace_seconds)()
+
+    def stopping(self, name: str, *, grace_seconds: float) -> Callable[[], None]:
+        container = self.find(name)
+
+        def stop() -> None:
+            with self.faults.effect(f"stop {name}"):
+                if container is None or container.state is not ContainerState.RUNNING:
+                    return
+                if container.behaviour.on_sigterm is None:
+                    self.engine.clock.sleep(grace_seconds)
+                if self.find(name) is container:
+                    code = container.behaviour.on_sigterm
+                    self.engine.end(container, 137 if code is None else code)
+
+        return stop
 
     def remove(self, name: str) -> None:
         with self.faults.effect(f"remove {name}"), self.engine.changed:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from sagespec.events import silent
 from sagespec.reconcile.instances import UNHEALTHY_GRACE
+from sagespec.records.leases import Leases
 from sagespec.run.launches import training_launches
 from sagespec.run.stops import ask_to_stop
 from sagespec.spec.project import GatewaySettings
@@ -31,6 +32,11 @@ def gone(world: SimulatedWorld, address: str) -> None:
 
 def exited(world: SimulatedWorld, address: str) -> None:
     world.engine.end(world.container_at(Address.parse(address)), 137)
+
+
+def being_stopped(world: SimulatedWorld, address: str) -> None:
+    """Another run, which did not want it, has told it to stop."""
+    Leases(world.records.store, PROJECT).mark_leaving(world.container_at(Address.parse(address)).launch.name)
 
 
 def ended(world: SimulatedWorld, address: str) -> None:
@@ -134,6 +140,7 @@ BEFORE_ANYTHING_RUNS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
 HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "gone": gone,  # ADDRESS
     "exited": exited,
+    "being stopped": being_stopped,
     "ended": ended,
     "stop asked": stop_asked,  # JOB
     "created": created,

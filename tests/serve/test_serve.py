@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from sagespec.apply.effects import effect_of
 from sagespec.converge import Converged
-from sagespec.events import EventKind
+from sagespec.events import Caller, EventKind
+from sagespec.plan import Cause, Reason, RemoveInstance
 from sagespec.state.addresses import job_address
+from sagespec.state.observed import ContainerState
 from sagespec.state.programs import Image
 from sagespec.state.revision import RevisionStatus
 from tests.fakes import SERVES, Behaviour
@@ -38,6 +41,39 @@ def test_killed_before_any_effect_of_a_rollout_it_goes_on_serving(tmp_path: Path
         assert statuses == [RevisionStatus.LIVE, RevisionStatus.LIVE]
 
     assert kill_at_every_effect(new_place, rollout, check) > 8
+
+
+def test_an_instance_that_one_run_stops_and_another_wants_is_made_anew_and_stays(place: Place) -> None:
+    specs = (place.job(1), place.endpoint(only="model@1"))
+    assert place.converge(*specs).ok
+    (old,) = (c for c in place.engine.all.values() if c.launch.address.variant)
+    name = old.launch.name
+    removal = RemoveInstance(about=old.launch.address, cause=Cause(Reason.FOLLOWS), container=name)
+    one = effect_of(removal, place.world(), Caller())
+    assert one.meanwhile
+    stop = one.begin()
+
+    assert place.converge(*specs).ok
+    one.end(one.meanwhile(stop, Caller()))
+
+    assert place.engine.all[name] is not old
+    assert place.engine.all[name].state is ContainerState.RUNNING
+    assert place.world().gateway.answers("answers")  # type: ignore[attr-defined]
+    assert place.converge(*specs).outcomes == ()
+    assert not [key for key in place.objects if "/active/leaving/" in key]
+
+
+def test_what_a_run_that_was_killed_was_stopping_is_removed_by_the_next(place: Place) -> None:
+    specs = (place.job(1), place.job(2), place.endpoint(only="model@1"))
+    assert place.converge(*specs).ok
+    (old,) = (c for c in place.engine.all.values() if c.launch.address.variant)
+    removal = RemoveInstance(about=old.launch.address, cause=Cause(Reason.FOLLOWS), container=old.launch.name)
+    effect_of(removal, place.world(), Caller()).begin()
+
+    assert place.converge(place.job(1), place.job(2), place.endpoint(only="model@2")).ok
+
+    assert old.launch.name not in place.engine.all
+    assert not [key for key in place.objects if "/active/leaving/" in key]
 
 
 def test_an_instance_that_exits_fails_its_revision_with_its_last_words(place: Place) -> None:

@@ -29,7 +29,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from itertools import chain
 from pathlib import Path
@@ -248,10 +248,18 @@ class DockerRuntime:
             self._engine.start(container_id)
 
     def stop(self, name: str, *, grace_seconds: float) -> None:
+        self.stopping(name, grace_seconds=grace_seconds)()
+
+    def stopping(self, name: str, *, grace_seconds: float) -> Callable[[], None]:
         with refusals(f"stop {name}"):
-            if details := self._containers.find(name):
-                with suppress(NotFound):
+            details = self._containers.find(name)
+
+        def stop() -> None:
+            if details:
+                with refusals(f"stop {name}"), suppress(NotFound):  # by its ID, which no other container can get
                     self._engine.stop(details["Id"], timeout=math.ceil(grace_seconds))
+
+        return stop
 
     def remove(self, name: str) -> None:
         with refusals(f"remove {name}"):

@@ -59,17 +59,17 @@ def start_process(
 def stop_process(containers: Containers, record: Record, grace_seconds: float) -> None:
     """SIGTERM, and SIGKILL for what still runs after the grace."""
     was_told = _signal_supervisor(containers, record, signal.SIGTERM)
-    if not (was_told and _ends_within(containers, record.launch.name, grace_seconds)):
+    if not (was_told and _ends_within(containers, record, grace_seconds)):
         kill_process(containers, record)
 
 
 def kill_process(containers: Containers, record: Record) -> None:
     """Kill the container's program and all that it started; WorldError when something is still there after that."""
     name = record.launch.name
-    if _signal_supervisor(containers, record, signal.SIGUSR1) and _ends_within(containers, name, _KILL_SECONDS):
+    if _signal_supervisor(containers, record, signal.SIGUSR1) and _ends_within(containers, record, _KILL_SECONDS):
         return
     _signal_supervisor(containers, record, signal.SIGKILL)  # one that hangs
-    run = containers.run_of(name)
+    run = containers.run_of(name) if _is_there(containers, record) else None
     if run is None or (not run.alive and run.exit_code != KILLED):
         return
     # The supervisor itself was killed, so it may not have cleaned up after the program; or it is ending at this moment,
@@ -77,7 +77,7 @@ def kill_process(containers: Containers, record: Record) -> None:
     # a process that is being forked, or becomes another program at this moment, shows no mark.
     for _ in range(_SEARCHES):
         kill_rest_of(record)
-        if _ends_within(containers, name, _KILL_SECONDS / _SEARCHES):
+        if _ends_within(containers, record, _KILL_SECONDS / _SEARCHES):
             return
     raise WorldError(
         f"container {name} cannot be killed (pid {run.pid})",
@@ -98,11 +98,17 @@ def _signal_supervisor(containers: Containers, record: Record, number: signal.Si
     return run is not None and run.alive and _signal_process(run.pid, number, record.mark)
 
 
-def _ends_within(containers: Containers, name: str, seconds: float) -> bool:
+def _is_there(containers: Containers, record: Record) -> bool:
+    """Whether its name is not another container's by now."""
+    found = containers.find(record.launch.name)
+    return found is not None and found.id == record.id
+
+
+def _ends_within(containers: Containers, record: Record, seconds: float) -> bool:
     give_up_at = time.monotonic() + seconds
     while True:
         late = time.monotonic() >= give_up_at  # before the look: a machine that slept in between looks once more
-        if not containers.is_running(name):
+        if not (containers.is_running(record.launch.name) and _is_there(containers, record)):
             return True
         if late:
             return False

@@ -27,7 +27,7 @@ from __future__ import annotations
 import secrets
 import tarfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, Self
@@ -192,8 +192,16 @@ class ProcessRuntime:
         start_process(self._containers, record, command=command, environment=environment)
 
     def stop(self, name: str, *, grace_seconds: float) -> None:
-        if record := self._containers.find(name):
-            stop_process(self._containers, record, grace_seconds)
+        self.stopping(name, grace_seconds=grace_seconds)()
+
+    def stopping(self, name: str, *, grace_seconds: float) -> Callable[[], None]:
+        record = self._containers.find(name)
+
+        def stop() -> None:
+            if record:
+                stop_process(self._containers, record, grace_seconds)
+
+        return stop
 
     def remove(self, name: str) -> None:
         record = self._containers.find(name)
