@@ -160,7 +160,7 @@ class Run:
             self.plan = replace(plan, refused=(*plan.refused, *self._newest.removed))
             if options.prune:
                 self._newest.remove(self.plan, desired, world.records, by=by)
-            self._has_seized = options.prune and _seize_unwanted(self.plan, desired, observed, world)
+            self._has_seized = options.prune and _seize_unwanted(self.plan, desired, observed, world, options)
             world.leases.sweep([action.about for action in self.plan if isinstance(action, RunJob)])
             todo = self.plan.without(self.failures.ids)
             let_go = self._end_unasked(todo, desired)
@@ -376,12 +376,12 @@ def _wait(run: Run) -> None:
             return  # a pass tells
 
 
-def _seize_unwanted(plan: Plan, desired: Desired, observed: Observed, world: World) -> bool:
+def _seize_unwanted(plan: Plan, desired: Desired, observed: Observed, world: World, options: Options) -> bool:
     """Take jobs that are in no spec from their followers: they may have no containers yet. Whether there were any."""
     if any(problem.about == "project" for problem in plan.refused):
         return False
     others = (about for about, follower in observed.followers.items() if not follower.is_ours)
-    unwanted = [about for about in others if desired.job(about) is None]
+    unwanted = [about for about in others if desired.job(about) is None and str(about) not in options.spared]
     for address in unwanted:
         world.leases.seize(address)
     return bool(unwanted)

@@ -20,6 +20,7 @@ from sagespec.state.desired import Desired
 from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import Observed
 from sagespec.state.programs import Program
+from sagespec.verbs.plan import DESTROY
 from tests.fakes import SERVES, TRAINS, Behaviour, SteppedClock
 from tests.place import Place, manifest_of
 from tests.processes import Documents, Process, finish, stepped_place
@@ -289,8 +290,12 @@ def test_what_was_fetched_for_an_instance_that_nobody_wants_any_more_is_removed(
 # -- what others remove
 
 
+def destroying(place: Place) -> Process:
+    return Process(place, "destroy", [], options=DESTROY, yields=True)
+
+
 def destroyed(place: Place, clock: SteppedClock) -> None:
-    process = Process(place, "destroy", [], options=Options(prune=True, allow_empty=True, destroy=True), yields=True)
+    process = destroying(place)
     for _ in range(20):
         process.step()
         clock.advance(5)
@@ -337,3 +342,30 @@ def test_a_run_that_waits_for_its_first_lock_does_not_put_back_what_is_removed_m
     assert "removed by sagespec destroy" in waiting.run.plan.refused[0].what
     assert place.addresses() == []
     waiting.leave()
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_what_is_applied_while_destroy_waits_stays(place: Place, clock: SteppedClock, is_same: bool) -> None:
+    trained(place, clock, 1)
+    old: Documents = [place.job(1), endpoint(place)]
+    new: Documents = old if is_same else [place.job(1), endpoint(place) | {"name": "others"}]
+    place.engine.behave("endpoint/answers", replace(SERVES, active_requests=1))
+    finish(place, [], old)
+    destroy = destroying(place)
+    destroy.run.make_pass()
+    assert destroy.run.waits, "for the last requests"
+    later = Process(place, "apply", new, yields=True)
+    for _ in range(20):
+        later.step()
+        clock.advance(2)
+    later.leave()
+    for _ in range(20):
+        destroy.step()
+        clock.advance(5)
+    assert destroy.is_done
+    assert destroy.run.result().ok
+    destroy.leave()
+    about = "endpoint/answers" if is_same else "endpoint/others"
+    assert place.addresses() == [f"{about}/only#0", "gateway"]
+    told = [f"{event.about} {event.text}" for event in destroy.events if event.kind is EventKind.NOTE]
+    assert told[0].startswith(f"{about} was applied by sagespec apply")

@@ -5,7 +5,8 @@ checkout, a later commit. The later one counts, and the earlier run leaves that 
 makes it the later one again. `watch` never yields to another spec: its files are what is wanted.
 
 What `destroy` or `--prune` removed stays removed: no run that wanted it before puts it back, `watch` neither, until its
-spec changes or somebody applies it again.
+spec changes or somebody applies it again. And what somebody applies while `destroy` or `apply --prune` waits for
+something stays there.
 """
 
 from __future__ import annotations
@@ -50,6 +51,10 @@ class _Kind:
             return False
         return self.yields or spec.hash == REMOVED
 
+    def is_applied_since(self, about: str, applied: Mapping[str, AppliedSpec]) -> bool:
+        """Whether another run has applied what we removed, or never knew."""
+        return bool(applied[about].hash) and self.ours.get(about) != applied[about].hash
+
     def notice(self, hashes: Mapping[str, str], applied: Mapping[str, AppliedSpec]) -> None:
         """Remember which of these specs are registered, whoever did it."""
         self.ours.update(
@@ -62,7 +67,9 @@ class Newest:
     its end whatever spec of it is newer."""
 
     def __init__(self, *, yields: bool) -> None:
+        self._yields = yields
         self._endpoints, self._jobs = _Kind(yields), _Kind(yields=False)
+        self._spares = False  # once what no spec names is removed, in a run that yields
         self._later: Mapping[str, AppliedSpec] = {}  # what the last look left alone
         self._told: Mapping[str, AppliedSpec] = {}
 
@@ -103,10 +110,25 @@ class Newest:
         self._later = {str(e.address): applied.endpoints[e.name] for e in later}
         self._later |= {str(j.address): applied.jobs[str(j.address)] for j in later_jobs}
         if not self._later:
-            return desired, options
+            return desired, self._sparing(desired, applied, options)
         endpoints = tuple(e for e in desired.endpoints if e not in later)
         jobs = tuple(j for j in desired.jobs if j not in later_jobs)
         return replace(desired, endpoints=endpoints, jobs=jobs), replace(options, prune=False)
+
+    def _sparing(self, desired: Desired, applied: Applied, options: Options) -> Options:
+        """The options, with what others have applied since we removed what no spec names."""
+        if not (options.prune and self._spares):
+            return options
+        endpoints = applied.endpoints.keys() - {e.name for e in desired.endpoints}
+        jobs = applied.jobs.keys() - {str(j.address) for j in desired.jobs}
+        anew = {
+            str(endpoint_address(n)): applied.endpoints[n]
+            for n in endpoints
+            if self._endpoints.is_applied_since(n, applied.endpoints)
+        }
+        anew |= {about: applied.jobs[about] for about in jobs if self._jobs.is_applied_since(about, applied.jobs)}
+        self._later = anew
+        return replace(options, spared=frozenset(anew))
 
     def register(
         self, desired: Desired, observed: Observed, records: Records, caller: Caller, options: Options, *, by: By
@@ -121,28 +143,32 @@ class Newest:
         now = Applied(endpoints=endpoints, jobs={about: spec for about, spec in jobs.items() if about not in trained})
         if now != before:
             records.write_applied(now)
-        self._tell(caller, stops_pruning=options.prune and not options_kept.prune)
+        self._tell(caller, options, options_kept)
         return kept, options_kept
 
     def remove(self, plan: Plan, desired: Desired, records: Records, *, by: By) -> None:
-        """Under the lock: record that what no spec names is removed, but for what the plan refuses to."""
-        refused = {problem.about for problem in plan.refused}
-        if "project" in refused:
+        """Under the lock: record that what no spec names is removed, but for what the plan refuses to or spares."""
+        stays = {problem.about for problem in plan.refused} | self._later.keys()
+        if "project" in stays:
             return
         before = records.applied()
-        endpoints = _less(before.endpoints, {e.name for e in desired.endpoints}, by)
-        endpoints |= {n: s for n, s in before.endpoints.items() if str(endpoint_address(n)) in refused}
-        now = Applied(endpoints=endpoints, jobs=_less(before.jobs, {str(j.address) for j in desired.jobs}, by))
+        names = {e.name for e in desired.endpoints} | {n for n in before.endpoints if str(endpoint_address(n)) in stays}
+        jobs = {str(j.address) for j in desired.jobs} | (before.jobs.keys() & stays)
+        now = Applied(endpoints=_less(before.endpoints, names, by), jobs=_less(before.jobs, jobs, by))
         if now != before:
             records.write_applied(now)
+        anew = self._later.keys()
+        self._endpoints.ours |= {n: s.hash for n, s in now.endpoints.items() if str(endpoint_address(n)) not in anew}
+        self._jobs.ours |= {about: spec.hash for about, spec in now.jobs.items() if about not in anew}
+        self._spares = self._yields
 
-    def _tell(self, caller: Caller, *, stops_pruning: bool) -> None:
+    def _tell(self, caller: Caller, options: Options, options_kept: Options) -> None:
         for about, spec in sorted(self._later.items()):
             if about not in self._told:
-                what = "was given another spec" if spec.hash else "was removed"
-                text = f"{what} by {spec.by} meanwhile; this run leaves it alone"
+                given = "was applied" if about in options_kept.spared else "was given another spec"
+                text = f"{given if spec.hash else 'was removed'} by {spec.by} meanwhile; this run leaves it alone"
                 caller.report(Event(EventKind.NOTE, about, text))
-        if stops_pruning and not self._told:
+        if options.prune and not options_kept.prune and not self._told:
             text = "this run prunes nothing while it leaves something alone that its specs name"
             caller.report(Event(EventKind.NOTE, text=text))
         self._told = self._later

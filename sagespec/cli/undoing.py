@@ -116,7 +116,8 @@ def destroy(given: Invocation, yes: bool, wait_seconds: float) -> int:
             converged = project.destroy(
                 report=interrupt.report, cancelled=interrupt.cancelled, wait_for_lock_seconds=wait_seconds
             )
-    return end_with(given, converged, begun, urls={}, done="nothing of this project is running")
+    done = "the rest is removed" if converged.plan.notes else "nothing of this project is running"
+    return end_with(given, converged, begun, urls={}, done=done)
 
 
 @click.command(

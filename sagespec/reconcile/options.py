@@ -16,6 +16,7 @@ class Options:
     prune: bool = False
     allow_empty: bool = False
     destroy: bool = False
+    spared: frozenset[str] = frozenset()
     retried: frozenset[Address] = frozenset()
 
     def retries(self, address: Address) -> bool:

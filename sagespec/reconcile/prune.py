@@ -26,8 +26,8 @@ IN_NO_SPEC = "in no spec"
 def reconcile_unwanted(desired: Desired, given: Given) -> Decision:
     """What to do about live endpoints and running jobs that the specs do not name."""
     observed, options = given.observed, given.options
-    endpoints = _unwanted_endpoints(desired, observed)
-    jobs = _unwanted_jobs(desired, observed)
+    endpoints = [a for a in _unwanted_endpoints(desired, observed) if str(a) not in options.spared]
+    jobs = [c for c in _unwanted_jobs(desired, observed) if str(c.address.whole) not in options.spared]
     done, running = [c for c in jobs if _is_settled(c, observed)], [c for c in jobs if not _is_settled(c, observed)]
     left = [c for c in done if c.address.whole not in observed.followers]  # who stored the model removes the others
     swept = remove_containers(left, Reason.REMOVED, "its job ended and is in the store")
@@ -65,7 +65,7 @@ def _is_settled(container: Container, observed: Observed) -> bool:
 
 
 def _unwanted_gateway(desired: Desired, observed: Observed, options: Options) -> tuple[Container, ...]:
-    if desired.endpoints or not (options.prune or options.destroy):
+    if desired.endpoints or options.spared or not (options.prune or options.destroy):
         return ()
     return observed.containers_of(GATEWAY)
 

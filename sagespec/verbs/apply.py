@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from functools import partial
 
 from sagespec.converge import Converged, converge
@@ -14,6 +15,8 @@ from sagespec.state.desired import Desired
 from sagespec.state.observed import Observed
 from sagespec.verbs.locked import run_of
 from sagespec.verbs.plan import DESTROY, bare_snapshot, desired, refuse_partial_prune, snapshot
+
+USED_AGAIN = "a later run uses the project again: what it has applied stays, and so do the network and the volumes"
 
 
 def apply(
@@ -44,6 +47,16 @@ def destroy(
     result = converge(run)
     if result.ok:
         with run.around.lock():
+            if _is_used_again(parts):
+                return replace(result, plan=replace(result.plan, notes=(*result.plan.notes, USED_AGAIN)))
             parts.runtime.destroy()
             parts.last_runtime_file.unlink(missing_ok=True)
     return result
+
+
+def _is_used_again(parts: Parts) -> bool:
+    """Whether a later run has applied something since all was removed; its containers may be still to come."""
+    applied = parts.records.applied()
+    if any(spec.hash for spec in (*applied.endpoints.values(), *applied.jobs.values())):
+        return True
+    return bool(bare_snapshot(parts, parts.leases().look())[1].containers)

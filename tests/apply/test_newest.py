@@ -91,6 +91,26 @@ def test_a_prune_that_is_refused_removes_nothing(runs: Runs, place: Place) -> No
     assert [e.name for e in runs.registered(waiting, *specs).endpoints] == ["answers"]
 
 
+def test_a_prune_leaves_alone_what_was_applied_after_it_but_for_who_never_yields(runs: Runs, place: Place) -> None:
+    pruning, watching = Newest(yields=True), Newest(yields=False)
+    for newest in (pruning, watching):
+        desired = runs.registered(newest, place.job(1), options=PRUNE)
+        newest.remove(Plan(), desired, runs.world.records, by=By("a prune", START))
+    runs.registered(Newest(yields=True), place.job(1), place.job(2), place.endpoint(only="model@1"))
+    applied = runs.world.records.applied()
+    assert pruning.kept(desired, applied, PRUNE)[1].spared == {"endpoint/answers", "job/model@2"}
+    assert pruning.kept(desired, applied, Options())[1] == Options()
+    assert watching.kept(desired, applied, PRUNE)[1] == PRUNE
+
+
+def test_a_spec_that_comes_back_is_wanted_by_who_pruned_it(runs: Runs, place: Place) -> None:
+    watching, both = Newest(yields=False), [place.job(1), place.endpoint(only="model@1")]
+    for documents in (both, both[:1]):
+        desired = runs.registered(watching, *documents, options=PRUNE)
+        watching.remove(Plan(), desired, runs.world.records, by=By("a watch", START))
+    assert runs.registered(watching, *both, options=PRUNE) == desired_from(*both)
+
+
 def test_that_nothing_is_pruned_for_now_is_told_once(runs: Runs, place: Place) -> None:
     waiting, specs = Newest(yields=True), [place.job(1), place.endpoint(only="model@1")]
     runs.registered(waiting, *specs, options=PRUNE)

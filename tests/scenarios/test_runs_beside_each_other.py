@@ -12,7 +12,10 @@ from dataclasses import replace
 
 import pytest
 
+from sagespec.converge import Converged, Run, converge
+from sagespec.project import Project
 from sagespec.state.addresses import job_address
+from sagespec.verbs import apply as verbs
 from tests.scenarios.measuring import Sight, sight
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.workspace import Workspace, wait_until
@@ -56,6 +59,29 @@ def test_the_newer_spec_of_an_endpoint_counts_and_both_runs_end_well(workspace: 
         assert seen.answers("more")
         assert [revision.status.value for revision in workspace.records().history("answers")] == ["live"]
         assert seen.left_at_work() == []
+
+
+def test_the_end_of_a_destroy_leaves_a_project_that_is_used_again(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.write(job(1) + endpoint("only model@1 1"))
+    workspace.run("apply")
+
+    def then_another_applies(run: Run) -> Converged:
+        result = converge(run)
+        workspace.run("apply")
+        return result
+
+    monkeypatch.setattr(verbs, "converge", then_another_applies)
+    with Project.open(workspace.root) as project:
+        result = project.destroy()
+        assert result.ok
+        assert result.plan.notes == (verbs.USED_AGAIN,)
+        assert project.parts.last_runtime() == workspace.runtime
+    with sight(workspace) as seen:
+        assert seen.answers()
+        workspace.run("destroy", "--yes")
+        assert seen.containers() == {}
 
 
 def test_a_job_pruned_by_another_run_ends_and_is_not_begun_anew(workspace: Workspace) -> None:
