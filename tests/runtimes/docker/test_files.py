@@ -106,12 +106,13 @@ def test_get_of_nothing_is_an_empty_tar(runtime: DockerRuntime, a_job: Callable[
 def test_read_gives_a_file_in_any_state_and_none_where_there_is_none(
     runtime: DockerRuntime, a_server: Callable[..., Launch]
 ) -> None:
-    launch = a_server("ln -s /opt/ml/output/failure /opt/ml/output/link; exec sleep 100")
+    launch = a_server("cd /opt/ml/output; ln -s /opt/ml/output/failure link; touch linked; exec sleep 100")
     runtime.create([launch])
     runtime.write(launch.name, {"output/failure": b"why\x00"})
     assert runtime.read(launch.name, "output/failure") == b"why\x00"
     runtime.start(launch.name)
-    until(lambda: runtime.read(launch.name, "output/link") == b"why\x00")
+    until(lambda: runtime.read(launch.name, "output/linked") == b"")
+    assert runtime.read(launch.name, "output/link") is None, "what a container left is not followed anywhere"
     runtime.stop(launch.name, grace_seconds=0)
     assert runtime.read(launch.name, "output/failure") == b"why\x00"
     assert runtime.read(launch.name, "output/success") is None
