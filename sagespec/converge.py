@@ -304,12 +304,12 @@ class Run:
             self._presence.say(doing, self.around.open_world().leases)
 
     def forget_told(self) -> None:
-        """Of a run without an end: what it did and said is told, and what it does now is told anew."""
+        """Of a run without an end: what it did and said is told, and what it does now is told again."""
         self.outcomes.clear()
         self._announced &= {task.action.id for task in self.tasks.all}
 
     def leave(self) -> None:
-        """Let go of everything: jobs run on without us, and the rest is begun anew by the next run."""
+        """Let go of everything: jobs run on without us, and the next run starts the rest again."""
         for task in self.tasks.all:
             task.let_go()
         self.tasks.wait_for_all(LET_GO_SECONDS)

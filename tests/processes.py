@@ -190,6 +190,8 @@ def finish(place: Place, processes: list[Process], documents: Documents, *, with
         for process in (*processes, last):
             if process.is_alive:
                 process.step()
+            else:
+                process.kill()  # it may have died in a task, where nobody buried it
         if all(process.is_done for process in (*processes, last) if process.is_alive):
             break
         assert waited < within_seconds, f"{last.run.plan.text()}\n{last.run.tasks.all}"

@@ -121,6 +121,8 @@ class History:
             case "roll back":
                 self.is_rolled_back |= ask_for_rollback(self.place, self.documents)
         for number, one in enumerate(self.runs):
+            if not one.is_alive:
+                one.kill()  # it may have died in a task, where nobody buried it
             if not one.is_alive or one.cancelled.is_set():
                 self.runs[number] = self.new()
 

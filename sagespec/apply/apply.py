@@ -181,7 +181,7 @@ def _not_begun(action: Action, one: Pass, results: Mapping[str, Result]) -> Outc
 
 
 def _advance(action: Action, one: Pass) -> Outcome | None:
-    """Begin an action, or end one whose task has ended; None when a task goes on with it."""
+    """Begin an action, or end one whose task has ended; None while its task has not ended."""
     if one.tasks.of(action.id):
         task = one.tasks.take(action.id)
         return _told(action, lambda: _end(task, one), task.begun)
@@ -215,7 +215,7 @@ def _end(task: Task, one: Pass) -> bool:
 
 
 def _told(action: Action, do: Callable[[], Any], begun: float) -> Outcome | None:
-    """The outcome of what `do` does; None when it returns False: it goes on."""
+    """The outcome of what `do` does; None when it returns False: a task has its long part."""
     try:
         if do() is False:
             return None

@@ -111,7 +111,7 @@ def _train(action: RunJob, world: World, lease: Lease, caller: Caller) -> None:
             run_job(world.jobs, action.job, guarded)
         except LeaseSeized:
             raise
-        except LeaseLost as lost:  # the job goes on: that is no failure of it
+        except LeaseLost as lost:  # the job continues, so it has not failed
             raise FollowedElsewhere(lost.problems[0].what) from lost
 
 

@@ -121,14 +121,14 @@ class Newest:
             return options
         endpoints = applied.endpoints.keys() - {e.name for e in desired.endpoints}
         jobs = applied.jobs.keys() - {str(j.address) for j in desired.jobs}
-        anew = {
+        later = {
             str(endpoint_address(n)): applied.endpoints[n]
             for n in endpoints
             if self._endpoints.is_applied_since(n, applied.endpoints)
         }
-        anew |= {about: applied.jobs[about] for about in jobs if self._jobs.is_applied_since(about, applied.jobs)}
-        self._later = anew
-        return replace(options, spared=frozenset(anew))
+        later |= {about: applied.jobs[about] for about in jobs if self._jobs.is_applied_since(about, applied.jobs)}
+        self._later = later
+        return replace(options, spared=frozenset(later))
 
     def register(
         self, desired: Desired, observed: Observed, records: Records, caller: Caller, options: Options, *, by: By
@@ -157,9 +157,9 @@ class Newest:
         now = Applied(endpoints=_less(before.endpoints, names, by), jobs=_less(before.jobs, jobs, by))
         if now != before:
             records.write_applied(now)
-        anew = self._later.keys()
-        self._endpoints.ours |= {n: s.hash for n, s in now.endpoints.items() if str(endpoint_address(n)) not in anew}
-        self._jobs.ours |= {about: spec.hash for about, spec in now.jobs.items() if about not in anew}
+        later = self._later.keys()
+        self._endpoints.ours |= {n: s.hash for n, s in now.endpoints.items() if str(endpoint_address(n)) not in later}
+        self._jobs.ours |= {about: spec.hash for about, spec in now.jobs.items() if about not in later}
         self._spares = self._yields
 
     def _tell(self, caller: Caller, options: Options, options_kept: Options) -> None:

@@ -58,7 +58,7 @@ def _moment(doing: Doing) -> datetime | None:
 
 
 def what_for(action: Action) -> str:
-    """What is waited for while the task of an action goes on."""
+    """What is waited for until the task of an action has ended."""
     match action:
         case RunJob():
             return f"{action.about} to end"

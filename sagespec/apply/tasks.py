@@ -7,7 +7,6 @@ is in no plan any more is let go of: a newer spec is there. `converge` holds the
 from __future__ import annotations
 
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
@@ -60,7 +59,7 @@ class Task:
         return _work(self.action) == _work(action)
 
     def is_outdated(self, observed: Observed) -> bool:
-        """Whether it has found instances healthy that are not so any more: they were lost, or begun anew."""
+        """Whether it has found instances healthy that are not so any more: they were lost or replaced."""
         found_healthy = self.has_ended and self.result.exception() is None and not self.result.result()
         return isinstance(self.action, AwaitHealthy) and found_healthy and not _holds(self.action, observed)
 
@@ -160,10 +159,7 @@ class Tasks:
                 self.take(task.action.id).discard()
 
     def wait_for_all(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        for task in self.all:
-            while not task.has_ended and time.monotonic() < end:
-                time.sleep(0.01)
+        wait([task.result for task in self.all], seconds)
 
 
 def _holds(action: Action, observed: Observed) -> bool:

@@ -82,7 +82,7 @@ def _differs_from_start(change: Change) -> str:
 
 
 def _followed(job: DesiredJob, containers: tuple[Container, ...]) -> Decision:
-    """This run's business, whose task goes on with it."""
+    """This run follows it: its task continues."""
     others = [c for c in containers if not same_hash(job.key, c.hash)]
     removals = remove_containers(others, Reason.FOLLOWS, "left over from another spec of this version")
     cause = Cause(Reason.ADOPTED, note="picked up: already running")

@@ -41,7 +41,7 @@ def begin_to_leave(action: RemoveInstance, world: World) -> Callable[[], None]:
 
 
 def end_leaving(action: RemoveInstance, world: World) -> None:
-    """Remove it, unless another run wanted it meanwhile: that has begun it anew, and taken the mark away."""
+    """Remove it, unless another run wanted it meanwhile: that has replaced it, and taken the mark away."""
     if world.leases.is_leaving(action.container):
         world.runtime.remove(action.container)
         world.leases.unmark_leaving(action.container)

@@ -13,10 +13,8 @@ from sagespec.reconcile.options import Options
 from sagespec.serve.repair import Repair
 from sagespec.standby import Standby
 from sagespec.verbs.apply import look_again
-from sagespec.verbs.locked import report_runtime, run_of
+from sagespec.verbs.locked import LATER_PASSES_WAIT_SECONDS, report_runtime, run_of
 from sagespec.verbs.plan import refuse_partial_prune
-
-LOCK_WAIT_OF_WATCH_SECONDS = 600.0
 
 
 def watch(
@@ -34,7 +32,7 @@ def watch(
         options,
         report=report,
         cancelled=cancelled,
-        wait_seconds=LOCK_WAIT_OF_WATCH_SECONDS,
+        wait_seconds=LATER_PASSES_WAIT_SECONDS,
         seen_held=standby.leave_to_another,
         say_runtime=False,
     )

@@ -118,7 +118,7 @@ class ProcessRuntime:
 
     def create(self, launches: Sequence[Launch]) -> None:
         with disk_problems(f"cannot create containers in {self._folder}"):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
         with alone_at(self._folder):  # ports and GPUs are chosen by one run at a time
             self._sweep()
             for launch in launches:

@@ -45,5 +45,5 @@ def test_folders_without_write_permission_are_removed_too(runtime: ProcessRuntim
 def test_what_the_disk_refuses_is_told_with_the_path(tmp_path: Path, runtime: ProcessRuntime) -> None:
     (tmp_path / "file").touch()
     misplaced = ProcessRuntime("p", tmp_path / "file" / "run", tmp_path / "images")
-    with pytest.raises(WorldError, match=r"cannot list .*file/run: not a directory"):
+    with pytest.raises(WorldError, match=r"cannot create containers in .*file/run: not a directory"):
         misplaced.create([a_launch()])
