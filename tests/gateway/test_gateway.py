@@ -163,9 +163,8 @@ class Load:
             try:
                 connection.request("POST", self._path, BODY)
                 response = connection.getresponse()
-                body = response.read().decode(errors="replace")
-                status = str(response.status) if response.status == 200 else f"{response.status} {body}"
-                answer = (status, response.headers.get("x-Amzn-Invoked-Production-Variant", ""))
+                response.read()
+                answer = (str(response.status), response.headers.get("x-Amzn-Invoked-Production-Variant", ""))
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 answer = (repr(error), "")
