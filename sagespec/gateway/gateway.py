@@ -183,13 +183,19 @@ class Gateway:
         give_up_at = time.monotonic() + START_SECONDS
         while not self._answers():
             container = self._runtime.inspect(self._name)
-            if container is None or container.state is ContainerState.EXITED:
-                if self._runtime.is_local and is_taken(self.settings.host, self.settings.port):
-                    raise self._port_taken()
+            has_ended = container is None or container.state is ContainerState.EXITED
+            if has_ended or (container and container.state is ContainerState.RESTARTING):
+                self._require_its_port()
+            if has_ended:
                 raise self._does_not_start()
             if time.monotonic() > give_up_at:
                 raise self._does_not_start()
             time.sleep(POLL_SECONDS)
+
+    def _require_its_port(self) -> None:
+        """PortTaken when another program listens there. Only while Envoy does not run: else it may be ours."""
+        if self._runtime.is_local and is_taken(self.settings.host, self.settings.port):
+            raise self._port_taken()
 
     def _does_not_start(self) -> WorldError:
         lines = "\n".join(f"    {line}" for line in self._runtime.logs(self._name, tail=LAST_LINES))
