@@ -7,16 +7,19 @@ bodies hold together is bounded by `Room`.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Protocol, cast
 
 HEAD_BYTES = 2**16
+SIZE_LINE_BYTES = 1024  # of a chunk
 SMALL_BYTES = 2**16  # a body up to this needs no room of its own
 REQUEST_SECONDS = 120.0  # from a request's first byte to its last
 DISCARDED_BODIES = 16  # of the longest length allowed: so much of one too long is read, to be answered in words
 STATUS_LINES = {int(status): f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
+STRAY = re.compile(r"\0|\r(?!\n)|(?<!\r)\n")  # what another program might take for an end of a line
 OF_THE_CONNECTION = ("connection", "content-length", "date", "keep-alive", "server", "transfer-encoding")
 
 
@@ -132,9 +135,12 @@ class Connection(asyncio.Protocol):
         del self._buffer[: end + 4]
         self._length = length_of(self.headers)
         asked = self.headers.get("connection", "").lower()
-        self._keeps_alive = asked != "close" if version == "HTTP/1.1" else asked == "keep-alive"
+        # Of HTTP/1.0, which has no chunks, nobody knows where others would see the end of one that comes in them.
+        is_old = version == "HTTP/1.0"
+        self._keeps_alive = asked == "keep-alive" and self._length is not None if is_old else "close" not in asked
         self._reads_head = False
         self._chunks = bytearray()
+        self._chunk_left: int | None = None  # None before a chunk's size
         self._seen = 0
         self._take_room()
         if self.headers.get("expect", "").lower() == "100-continue" and not self._buffer:
@@ -188,29 +194,42 @@ class Connection(asyncio.Protocol):
         return True
 
     def _read_chunks(self) -> bool:
-        while (end := self._buffer.find(b"\r\n", 0, 1024)) >= 0:
-            size = chunk_size(self._buffer[:end])
-            if size == 0:
-                return self._read_trailer(end)
-            if len(self._buffer) < end + 2 + size + 2:
-                break
-            if self._seen + size > self._server.payload_bytes:
-                self._chunks.clear()
-                self._discard(end + 2 + size + 2)
-                if self._seen > DISCARDED_BODIES * self._server.payload_bytes:
-                    return True
-                continue
-            self._seen += size
-            self._chunks += self._buffer[end + 2 : end + 2 + size]
-            del self._buffer[: end + 2 + size + 2]
-        if end < 0 and len(self._buffer) >= 1024:
-            raise BadRequest(400, "the size of a chunk is not a number")
-        return False
+        """Each chunk piece by piece: it may say that it is longer than the memory."""
+        while True:
+            if self._chunk_left is None:
+                end = self._buffer.find(b"\r\n", 0, SIZE_LINE_BYTES)
+                if end < 0 and len(self._buffer) >= SIZE_LINE_BYTES:
+                    raise BadRequest(400, "the size of a chunk is not a number")
+                if end < 0:
+                    return False
+                self._chunk_left = chunk_size(self._buffer[:end])
+                if self._chunk_left == 0:
+                    self._chunk_left = None
+                    return self._read_trailer(end)
+                del self._buffer[: end + 2]
+            self._read_chunk(self._chunk_left)
+            if self._seen > DISCARDED_BODIES * self._server.payload_bytes:
+                return True
+            if self._chunk_left or len(self._buffer) < 2:
+                return False
+            if not self._buffer.startswith(b"\r\n"):
+                raise BadRequest(400, "a chunk is longer than its size says")
+            del self._buffer[:2]
+            self._chunk_left = None
+
+    def _read_chunk(self, left: int) -> None:
+        part = self._buffer[:left]
+        self._chunk_left = left - len(part)
+        self._discard(len(part))
+        if self._seen <= self._server.payload_bytes:
+            self._chunks += part
+        else:
+            self._chunks.clear()
 
     def _read_trailer(self, end: int) -> bool:
-        last = self._buffer.find(b"\r\n\r\n", end)
+        last = self._buffer.find(b"\r\n\r\n", end, HEAD_BYTES)
         if last < 0:
-            if len(self._buffer) > HEAD_BYTES:
+            if len(self._buffer) >= HEAD_BYTES:
                 raise BadRequest(431, f"the request's trailer is longer than {HEAD_BYTES} bytes")
             return False
         del self._buffer[: last + 4]
@@ -280,14 +299,17 @@ def one_line(value: str) -> str:
 
 def parse_head(head: bytes) -> tuple[str, str, str, dict[str, str]]:
     """Method, path, version, and headers by name in small letters; several of a name are joined by commas."""
-    first, *lines = head.decode("latin-1").split("\r\n")
+    text = head.decode("latin-1")
+    if STRAY.search(text):
+        raise BadRequest(400, "a line of the request's head ends within")
+    first, *lines = text.split("\r\n")
     parts = first.split(" ")
     if len(parts) != 3 or parts[2] not in ("HTTP/1.1", "HTTP/1.0"):
         raise BadRequest(400, "the first line is not one of an HTTP/1.1 request")
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip() or "\n" in line or "\0" in line:
+        if not colon or not name or name != name.strip():
             raise BadRequest(400, "a header is not as HTTP/1.1 has it")
         name, value = name.lower(), value.strip(" \t")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
@@ -309,7 +331,7 @@ def length_of(headers: dict[str, str]) -> int | None:
 
 
 def chunk_size(line: bytes | bytearray) -> int:
-    digits = bytes(line).partition(b";")[0].strip()
-    if not 0 < len(digits) <= 12 or digits.strip(b"0123456789abcdefABCDEF"):
+    digits = bytes(line).partition(b";")[0].strip(b" \t")
+    if b"\n" in line or not 0 < len(digits) <= 12 or digits.strip(b"0123456789abcdefABCDEF"):
         raise BadRequest(400, "the size of a chunk is not a number")
     return int(digits, 16)
