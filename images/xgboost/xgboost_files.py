@@ -20,6 +20,7 @@ FILE_NAME = "xgboost-model"
 # Of a booster that learned here from libsvm: the indices of requests count as those it learned from.
 AS_TRAINED = {"libsvm_indices": "as trained"}
 PICKLE = b"\x80"
+OLD_BINARY = b"binf"
 
 
 def load_booster(folder: Path) -> xgboost.Booster:
@@ -32,6 +33,8 @@ def load_booster(folder: Path) -> xgboost.Booster:
             booster.load_model(bytearray(content))
     except Exception as error:
         reason = re.sub(r"^\[[\d:]+\] \S+: ", "", str(error).partition("\n")[0])
+        if content.startswith(OLD_BINARY):
+            reason = "it is in the binary format of XGBoost before 3.1"
         raise ClientError(
             f"{path.name} is no model that XGBoost {xgboost.__version__} reads ({reason}); "
             "if an older XGBoost wrote it, load it there and save it as JSON or UBJSON"
