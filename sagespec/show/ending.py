@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from sagespec.events import Result
+from sagespec.errors import Problem
+from sagespec.events import Outcome, Result
 from sagespec.show.figures import seconds_text
 from sagespec.show.plan import running_row, write_refused_and_notes
 from sagespec.show.problems import annotate
@@ -32,10 +33,10 @@ def write_converged(
         return
     annotate(screen, plan.refused)
     write_refused_and_notes(screen, plan.refused, plan.notes)
-    refused = {problem.about for problem in plan.refused}
     for outcome in converged.failures:
-        if outcome.about.partition("#")[0] not in refused and outcome.about not in refused:
+        if not _is_told(outcome, plan.refused):
             first, *rest = outcome.reason.split("\n")
+            first = first.removesuffix("; its last lines:")
             screen.line("\n", ("failed  ", "bad"), (outcome.about, "name"), f": {first}")
             for line in rest:
                 if line.startswith(("  why  ", "  fix  ")):  # what it printed was shown when it failed
@@ -52,6 +53,12 @@ def write_converged(
             name, url = next(iter(urls.items()))
             screen.line(("\ntry  ", "dim"), f"sagespec invoke {name} --file rows.csv")
             screen.line(f"     curl {url} -H 'Content-Type: text/csv' --data-binary @rows.csv")
+
+
+def _is_told(outcome: Outcome, refused: Iterable[Problem]) -> bool:
+    """Whether a refusal says the same, of this address or of the endpoint that has it."""
+    about, first = outcome.about.partition("#")[0], outcome.reason.partition("\n")[0]
+    return any(about == p.about or (about.startswith(f"{p.about}/") and first in p.what) for p in refused)
 
 
 def _as_specified(urls: Mapping[str, str], converged: Converged) -> Mapping[str, str]:
