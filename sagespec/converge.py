@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
+from sagespec.apply.absences import Absences, seize_unwanted
 from sagespec.apply.apply import Pass, apply, event_of, given_up, outcome_of, skipped_after
 from sagespec.apply.failures import Failures
 from sagespec.apply.glance import Glance
@@ -100,7 +101,8 @@ class Converged:
 class Run:
     """The passes of one run of sagespec, and what goes on between them.
 
-    yields: whether it leaves an endpoint alone that a later run has given another spec.
+    yields: whether it leaves an endpoint alone that a later run has given another spec. absences: how long what it
+    prunes must have been in no spec.
     """
 
     around: Surroundings
@@ -108,6 +110,7 @@ class Run:
     options: Options = field(default_factory=Options)
     yields: bool = True
     failures: Failures = field(default_factory=Failures)
+    absences: Absences = field(default_factory=Absences)
 
     def __post_init__(self) -> None:
         self.plan = Plan()  # the last one
@@ -137,6 +140,7 @@ class Run:
         world = self.around.open_world()
         desired, observed = self._look(world)
         desired, options = self._newest.kept(desired, world.records.applied(), self.options)
+        options = self.absences.spare(desired, observed, options, world.clock)
         plan = reconcile(desired, observed, world.clock.now(), options)
         todo = plan.without(self.failures.ids)
         self.plan = replace(plan, refused=(*plan.refused, *self._newest.removed))
@@ -156,11 +160,12 @@ class Run:
             self._let_end(observed)
             by = By(world.leases.by, world.clock.now())
             desired, options = self._newest.register(desired, observed, world.records, self.caller, self.options, by=by)
+            options = self.absences.spare(desired, observed, options, world.clock)
             plan = reconcile(desired, observed, world.clock.now(), options)
             self.plan = replace(plan, refused=(*plan.refused, *self._newest.removed))
             if options.prune:
-                self._newest.remove(self.plan, desired, world.records, by=by)
-            self._has_seized = options.prune and _seize_unwanted(self.plan, desired, observed, world, options)
+                self._newest.remove(self.plan, desired, world.records, options, by=by)
+            self._has_seized = options.prune and seize_unwanted(self.plan, desired, observed, world, options)
             world.leases.sweep([action.about for action in self.plan if isinstance(action, RunJob)])
             todo = self.plan.without(self.failures.ids)
             let_go = self._end_unasked(todo, desired)
@@ -185,7 +190,7 @@ class Run:
         """Whether a look would see what the last one saw. What is up to this run alone is asked first."""
         world = self.around.open_world()
         is_woken = self.woken.is_set() or self.failures.ids != self._gave_up
-        if is_woken or self.queue.has_overdue(world.clock.now()):
+        if is_woken or self.queue.has_overdue(world.clock.now()) or self.absences.is_over(world.clock):
             return False
         return self._glance.is_same(world, within_seconds=seconds)
 
@@ -286,7 +291,8 @@ class Run:
     @property
     def waits_for_others(self) -> bool:
         """Whether what is waited for may come without a task of ours ending."""
-        return bool(self.queue.waiting or any(running.is_needed for running in self.plan.running))
+        is_anything = self.queue.waiting or self.absences.is_waiting
+        return bool(is_anything or any(running.is_needed for running in self.plan.running))
 
     def tell(self, looks_again_at: datetime | None = None) -> None:
         """Show others what this run waits for."""
@@ -374,17 +380,6 @@ def _wait(run: Run) -> None:
                 return
         except (SagespecError, OSError):
             return  # a pass tells
-
-
-def _seize_unwanted(plan: Plan, desired: Desired, observed: Observed, world: World, options: Options) -> bool:
-    """Take jobs that are in no spec from their followers: they may have no containers yet. Whether there were any."""
-    if any(problem.about == "project" for problem in plan.refused):
-        return False
-    others = (about for about, follower in observed.followers.items() if not follower.is_ours)
-    unwanted = [about for about in others if desired.job(about) is None and str(about) not in options.spared]
-    for address in unwanted:
-        world.leases.seize(address)
-    return bool(unwanted)
 
 
 def _is_a_try(action: Action) -> bool:

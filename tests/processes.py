@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
+from sagespec.apply.absences import Absences
 from sagespec.apply.failures import Failures
 from sagespec.converge import Run, Surroundings
 from sagespec.errors import SpecError, WorldError
@@ -51,6 +52,7 @@ class Process:
         options: Options | None = None,
         yields: bool = False,
         faults: Faults | None = None,
+        absences: Absences | None = None,
     ) -> None:
         self.place, self.name, self.documents = place, name, documents
         self.faults = faults or Faults()
@@ -76,6 +78,7 @@ class Process:
             options or Options(),
             yields,
             Failures(is_patient=not yields, monotonic=self.clock.monotonic),
+            absences or Absences(),
         )
         self.errors: list[WorldError] = []  # of passes that could not be made
 

@@ -146,9 +146,9 @@ class Newest:
         self._tell(caller, options, options_kept)
         return kept, options_kept
 
-    def remove(self, plan: Plan, desired: Desired, records: Records, *, by: By) -> None:
+    def remove(self, plan: Plan, desired: Desired, records: Records, options: Options, *, by: By) -> None:
         """Under the lock: record that what no spec names is removed, but for what the plan refuses to or spares."""
-        stays = {problem.about for problem in plan.refused} | self._later.keys()
+        stays = {problem.about for problem in plan.refused} | options.spared
         if "project" in stays:
             return
         before = records.applied()

@@ -43,6 +43,14 @@ def reconcile_unwanted(desired: Desired, given: Given) -> Decision:
     return replace(removed, actions=(*swept, *removed.actions))
 
 
+def unwanted(desired: Desired, observed: Observed) -> tuple[Address, ...]:
+    """What `--prune` would remove: endpoints, jobs that run or are begun by others, and the gateway of no endpoint."""
+    running = {c.address.whole for c in _unwanted_jobs(desired, observed) if not _is_settled(c, observed)}
+    running |= {about for about in observed.followers if desired.job(about) is None}
+    gateway = () if desired.endpoints or not observed.containers_of(GATEWAY) else (GATEWAY,)
+    return (*_unwanted_endpoints(desired, observed), *sorted(running), *gateway)
+
+
 def _unwanted_endpoints(desired: Desired, observed: Observed) -> list[Address]:
     wanted = {endpoint.name for endpoint in desired.endpoints}
     names = {c.address.name for c in observed.containers if c.address.kind == "endpoint"}

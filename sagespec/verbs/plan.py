@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sagespec.errors import Origin, SpecError, WorldError
+from sagespec.load.checkout import git_lock, not_checked_out
 from sagespec.load.files import left_out, shown_name
 from sagespec.load.load import load
 from sagespec.load.loaded import Loaded
@@ -138,6 +139,21 @@ def refuse_partial_prune(parts: Parts, options: Options | None) -> None:
             why="only all of the specs together show what none of them names",
             fix="leave out -f, or give the folder that holds them all",
         )
+    if missing := not_checked_out(parts.specs, parts.root):
+        raise SpecError(
+            f"--prune would remove everything that {missing[0]} defines",
+            why="git has it, but it is not checked out here",
+            fix="`git submodule update --init`, or `git sparse-checkout add` for what is left out of a sparse checkout",
+        )
+
+
+def why_unsettled(parts: Parts) -> str:
+    """Why a spec may be missing although nobody took it away; '' when there is no reason to think so."""
+    if lock := git_lock(parts.specs):
+        return f"it stays while git is running ({lock} is there; delete it if no git runs)"
+    if missing := not_checked_out(parts.specs, parts.root):
+        return f"it stays while {missing[0]}, which git has, is not checked out"
+    return ""
 
 
 def bare_snapshot(parts: Parts, at_work: AtWork) -> tuple[Desired, Observed]:

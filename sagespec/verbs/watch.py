@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 
+from sagespec.apply.absences import ABSENT_SECONDS, Absences
 from sagespec.apply.failures import Failures
 from sagespec.converge import Run
 from sagespec.events import Report
@@ -14,7 +15,7 @@ from sagespec.serve.repair import Repair
 from sagespec.standby import Standby
 from sagespec.verbs.apply import look_again
 from sagespec.verbs.locked import LATER_PASSES_WAIT_SECONDS, report_runtime, run_of
-from sagespec.verbs.plan import refuse_partial_prune
+from sagespec.verbs.plan import refuse_partial_prune, why_unsettled
 
 
 def watch(
@@ -37,5 +38,6 @@ def watch(
         say_runtime=False,
     )
     around = standby.around(run.around)
-    run = Run(around, run.caller, options, yields=False, failures=Failures(is_patient=True))
+    failures, absences = Failures(is_patient=True), Absences(ABSENT_SECONDS, partial(why_unsettled, parts), report)
+    run = Run(around, run.caller, options, yields=False, failures=failures, absences=absences)
     woken(run, standby, parts.runtime, [*parts.specs, parts.root / "sagespec.yaml"], every_seconds=every_seconds)

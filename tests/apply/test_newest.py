@@ -36,7 +36,7 @@ class Runs:
         self.registered(newest, *documents, options=options)
         desired, observed = self.place.look(self.world, *documents)
         plan = reconcile(desired, observed, START, options)
-        newest.remove(plan, desired, self.world.records, by=By("a prune", START))
+        newest.remove(plan, desired, self.world.records, options, by=By("a prune", START))
         return plan
 
 
@@ -95,7 +95,7 @@ def test_a_prune_leaves_alone_what_was_applied_after_it_but_for_who_never_yields
     pruning, watching = Newest(yields=True), Newest(yields=False)
     for newest in (pruning, watching):
         desired = runs.registered(newest, place.job(1), options=PRUNE)
-        newest.remove(Plan(), desired, runs.world.records, by=By("a prune", START))
+        newest.remove(Plan(), desired, runs.world.records, PRUNE, by=By("a prune", START))
     runs.registered(Newest(yields=True), place.job(1), place.job(2), place.endpoint(only="model@1"))
     applied = runs.world.records.applied()
     assert pruning.kept(desired, applied, PRUNE)[1].spared == {"endpoint/answers", "job/model@2"}
@@ -107,7 +107,7 @@ def test_a_spec_that_comes_back_is_wanted_by_who_pruned_it(runs: Runs, place: Pl
     watching, both = Newest(yields=False), [place.job(1), place.endpoint(only="model@1")]
     for documents in (both, both[:1]):
         desired = runs.registered(watching, *documents, options=PRUNE)
-        watching.remove(Plan(), desired, runs.world.records, by=By("a watch", START))
+        watching.remove(Plan(), desired, runs.world.records, PRUNE, by=By("a watch", START))
     assert runs.registered(watching, *both, options=PRUNE) == desired_from(*both)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+from pathlib import Path
 
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.workspace import Workspace, wait_until
@@ -37,3 +39,45 @@ def test_watch_follows_edits_and_heals(workspace: Workspace) -> None:
         watcher.send_signal(signal.SIGINT)
         watcher.wait(20)
     assert workspace.invoke("answers", "it goes on without the watcher")[0] == 200
+
+
+def test_a_checkout_that_moves_a_spec_interrupts_nothing(tmp_path: Path, project_name: str, evidence: Path) -> None:
+    place = Workspace(tmp_path / "project", project_name, "process")
+
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=place.root, check=True)
+
+    place.write(job(1))
+    place.write(endpoint("only model@1 1"), "specs/answers.yaml")
+    (place.root / ".gitignore").write_text(".sagespec/\n")
+    git("init", "-q", "-b", "main")
+    git("add", "-A")
+    git("commit", "-qm", "one")
+    git("checkout", "-q", "-b", "tidy")
+    git("mv", "specs/answers.yaml", "specs/endpoints.yaml")
+    (place.root / ".gitattributes").write_text("*.bin filter=big\n")
+    (place.root / "data" / "big.bin").write_text("it takes git its time to write this\n")
+    git("add", "-A")
+    git("commit", "-qm", "two")
+    git("checkout", "-q", "main")
+    git("config", "filter.big.smudge", "sleep 3; cat")
+    place.run("apply")
+    before = {(c.name, c.started_at) for c in place.containers()}
+    log = evidence / "watch.log"
+    with log.open("w") as output:
+        watching = subprocess.Popen(
+            place.command("watch", "--prune", "--every", "5m"),
+            cwd=place.root,
+            env=place.env,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_until(lambda: "watch" in place.run("status").stdout)
+        git("checkout", "-q", "tidy")
+        wait_until(lambda: "endpoint/answers: is in a spec again" in log.read_text())
+        assert "git is running" in log.read_text()
+        assert {(c.name, c.started_at) for c in place.containers()} == before
+    finally:
+        watching.terminate()
+        watching.wait(20)
