@@ -56,8 +56,9 @@ def versions_from(answer: bytes) -> tuple[dict[str, str], int]:
 
 
 def pools_from(answer: bytes) -> frozenset[str]:
-    """Names of the pools that may be routed to, from the answer to POOLS_PATH."""
-    return frozenset(cluster["name"] for cluster in json.loads(answer).get("cluster_statuses", ()))
+    """Names of the pools that may be routed to, from the answer to POOLS_PATH. Former ones have no hosts."""
+    clusters = json.loads(answer).get("cluster_statuses", ())
+    return frozenset(cluster["name"] for cluster in clusters if cluster.get("host_statuses"))
 
 
 def probes_from(answer: bytes, table: Table) -> dict[str, Probe]:

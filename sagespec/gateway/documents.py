@@ -6,7 +6,8 @@ they were made from; so the live table is read back from Envoy alone, and the mo
 moment a change counts.
 
 A pool never changes. Other instances are another pool, which Envoy probes before the routes go over to
-it, while the old one lives on for the requests in flight. (Changing instances by endpoint discovery
+it, while the old one lives on for the requests in flight. Its name lives longer: a request that is still being sent was
+given to it, and goes to the heir of the name when all of it has come. (Changing instances by endpoint discovery
 takes one inotify instance a cluster when it comes from files; Linux gives a user 128, and Envoy aborts
 at the next.) Statistics are kept by target, whatever pool serves it.
 
@@ -61,14 +62,22 @@ def steps(
 ) -> Iterator[EnvoyFile]:
     """What Envoy must load, one after the other, to get from `old` to `new` without a route to nowhere."""
     both = {**old.pools, **new.pools}
-    yield pools_document(both)
+    yield pools_document(both, new.heirs())
     yield routes_document(new, listens_on=listens_on, invocation_seconds=invocation_seconds)
     if both.keys() != new.pools.keys():
-        yield pools_document(new.pools)
+        yield pools_document(new.pools, new.heirs())
 
 
-def pools_document(pools: Mapping[str, tuple[Instance, ...]]) -> EnvoyFile:
-    return _document(CDS, [_cluster(name, pools[name]) for name in sorted(pools)])
+def pools_document(pools: Mapping[str, tuple[Instance, ...]], heirs: Mapping[str, str] | None = None) -> EnvoyFile:
+    """heirs: which pool gets the requests that still ask for one that is gone, both by name."""
+    gone = {name: heir for name, heir in (heirs or {}).items() if name not in pools}
+    return _document(
+        CDS,
+        [
+            *(_cluster(name, pools[name]) for name in sorted(pools)),
+            *(_former_cluster(name, gone[name]) for name in sorted(gone)),
+        ],
+    )
 
 
 def routes_document(table: Table, *, listens_on: str = "", invocation_seconds: float = INVOCATION_SECONDS) -> EnvoyFile:
@@ -107,6 +116,26 @@ def _document(path: str, resources: Sequence[Mapping[str, Any]]) -> EnvoyFile:
     return EnvoyFile(path, version, f'{{"version_info":"{version}","resources":{body}}}\n'.encode())
 
 
+def _former_cluster(name: str, heir: str) -> dict[str, Any]:
+    """A name only, for requests that began to come before the routes changed and have all come now."""
+    return {
+        "@type": f"{TYPES}.config.cluster.v3.Cluster",
+        "name": name,
+        "alt_stat_name": str(key_of(name)),
+        "connect_timeout": f"{CONNECT_SECONDS}s",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "cluster_type": {
+            "name": "envoy.clusters.aggregate",
+            "typed_config": {
+                "@type": f"{TYPES}.extensions.clusters.aggregate.v3.ClusterConfig",
+                "clusters": [heir],
+            },
+        },
+        "common_lb_config": _lb_config(),
+        "circuit_breakers": _no_limits(),
+    }
+
+
 def _cluster(name: str, pool: Sequence[Instance]) -> dict[str, Any]:
     return {
         "@type": f"{TYPES}.config.cluster.v3.Cluster",
@@ -121,12 +150,8 @@ def _cluster(name: str, pool: Sequence[Instance]) -> dict[str, Any]:
         },
         "health_checks": [_health_check()],
         "outlier_detection": _outlier_detection(),
-        "common_lb_config": {"healthy_panic_threshold": {"value": PANIC_PERCENT}, "update_merge_window": "0s"},
-        "circuit_breakers": {
-            "thresholds": [
-                dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), UNLIMITED)
-            ]
-        },
+        "common_lb_config": _lb_config(),
+        "circuit_breakers": _no_limits(),
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": f"{TYPES}.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -135,6 +160,15 @@ def _cluster(name: str, pool: Sequence[Instance]) -> dict[str, Any]:
             }
         },
     }
+
+
+def _lb_config() -> dict[str, Any]:
+    return {"healthy_panic_threshold": {"value": PANIC_PERCENT}, "update_merge_window": "0s"}
+
+
+def _no_limits() -> dict[str, Any]:
+    limits = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
+    return {"thresholds": [dict.fromkeys(limits, UNLIMITED)]}
 
 
 def _lb_endpoint(instance: Instance) -> dict[str, Any]:

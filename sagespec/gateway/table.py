@@ -12,6 +12,7 @@ from sagespec.errors import WorldError
 from sagespec.state.observed import Route, Target
 
 FORMAT = 1  # of the table; a release that raises it must still read the one before
+FORMER_POOLS = 16  # of an endpoint that are remembered: more than it gets while one request is being sent
 
 
 class TargetKey(NamedTuple):
@@ -39,13 +40,34 @@ class Table:
 
     routes: by endpoint name; one without targets is of an endpoint whose first instances are being probed.
     probed: instances that are watched and get no requests. pools: instances by pool name. serving: the pool
-    that a target's requests go to; one that has none gets no requests.
+    that a target's requests go to; one that has none gets no requests. former: names of pools that served before,
+    the latest last. Envoy decides on a request's pool when it begins to come, and asks for it when all has come.
     """
 
     routes: Mapping[str, Route] = field(default_factory=dict)
     probed: Mapping[TargetKey, tuple[Instance, ...]] = field(default_factory=dict)
     pools: Mapping[str, tuple[Instance, ...]] = field(default_factory=dict)
     serving: Mapping[TargetKey, str] = field(default_factory=dict)
+    former: tuple[str, ...] = ()
+
+    def heirs(self) -> Mapping[str, str]:
+        """Which pool gets the requests that ask for a former one that is gone: the one of the same target if there
+        is one, else of the same variant, else of the endpoint."""
+        weights = {
+            TargetKey(name, t.variant, t.hash): t.weight for name, route in self.routes.items() for t in route.targets
+        }
+        by_endpoint: dict[str, list[TargetKey]] = {}
+        for key in sorted(self.serving):
+            by_endpoint.setdefault(key.endpoint_name, []).append(key)
+
+        def heir(former: TargetKey) -> TargetKey:
+            return max(
+                by_endpoint[former.endpoint_name],
+                key=lambda key: (key == former, key.variant == former.variant, weights.get(key, 0.0)),
+            )
+
+        gone = {name: key_of(name) for name in self.former if name not in self.pools}
+        return {name: self.serving[heir(key)] for name, key in gone.items() if key.endpoint_name in by_endpoint}
 
     def names(self) -> frozenset[str]:
         """The containers it knows, but for those that are only left over in a pool of others."""
@@ -159,6 +181,8 @@ def _with_endpoint(
         if missing := [instance for instance in group if instance not in there]:
             pools[_pool_name(key, missing)] = tuple(sorted(missing))
 
+    known = (*table.former, *table.serving.values())
+    former = [name for name in known if name.startswith(f"{endpoint_name}/") and name not in serving.values()]
     others = {name: pool for name, pool in table.pools.items() if name not in before}
     routes = {name: other for name, other in table.routes.items() if name != endpoint_name}
     if route.targets or any(probed.values()):
@@ -169,6 +193,10 @@ def _with_endpoint(
         | {key: tuple(sorted(group)) for key, group in probed.items() if group},
         pools=others | pools,
         serving={key: pool for key, pool in table.serving.items() if key.endpoint_name != endpoint_name} | serving,
+        former=(
+            *(name for name in table.former if not name.startswith(f"{endpoint_name}/")),
+            *(former[-FORMER_POOLS:] if endpoint_name in routes else ()),
+        ),
     )
 
 
@@ -211,6 +239,7 @@ def table_as_json(table: Table) -> dict[str, Any]:
         "probed": [[*key, group] for key, group in sorted(table.probed.items())],
         "pools": dict(sorted(table.pools.items())),
         "serving": [table.serving[key] for key in sorted(table.serving)],
+        "former": table.former,
     }
 
 
@@ -236,4 +265,5 @@ def table_from_json(value: Mapping[str, Any]) -> Table:
         probed={TargetKey(*key): instances(group) for *key, group in value["probed"]},
         pools={name: instances(pool) for name, pool in value["pools"].items()},
         serving={key_of(pool): pool for pool in value["serving"]},
+        former=tuple(value.get("former", ())),
     )

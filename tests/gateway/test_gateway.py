@@ -543,6 +543,23 @@ def test_a_request_in_flight_outlives_the_pool_it_was_sent_from(stand: Stand) ->
         assert slow.result()["status"] == 200
 
 
+def test_a_request_that_is_still_being_sent_goes_where_the_routes_are_by_then(stand: Stand) -> None:
+    old, new = stand.start("stable", 0), stand.start("stable", 1)
+    stand.serve(a_target("stable", 1, [old]))
+    stand.admit(a_target("stable", 0, [new]))
+    connection = http.client.HTTPConnection("127.0.0.1", stand.settings.port, timeout=30)
+    connection.putrequest("POST", "/endpoints/churn/invocations")
+    connection.putheader("Content-Length", str(len(BODY)))
+    connection.endheaders(BODY[:1])
+    assert stand.invoke()["status"] == 200
+    stand.set_route(a_target("stable", 1, [new], [old]))
+    stand.drain(old)
+    connection.send(BODY[1:])
+    status = connection.getresponse().status
+    connection.close()
+    assert status == 200
+
+
 def test_a_killed_instance_costs_what_it_had_taken_while_another_stands(any_stand: Stand) -> None:
     names = [any_stand.start("stable", index) for index in range(2)]
     any_stand.serve(a_target("stable", 1, names))

@@ -7,7 +7,7 @@ import pytest
 from sagespec.errors import WorldError
 from sagespec.gateway.answers import table_from
 from sagespec.gateway.documents import pools_document, routes_document
-from sagespec.gateway.table import Instance, Table, forgetting, with_probed, with_route
+from sagespec.gateway.table import FORMER_POOLS, Instance, Table, forgetting, with_probed, with_route
 from sagespec.state.observed import Route, Target
 from tests.gateway.tables import (
     CANDIDATE,
@@ -60,7 +60,28 @@ def test_the_last_drained_instance_takes_the_old_pool_with_it() -> None:
     table = forgetting(table, "churn", "c")
     assert len(table.pools) == 2
     table = forgetting(table, "churn", "d")
-    assert table == routed(a_target(STABLE, 1, "ab"))
+    assert table.pools == routed(a_target(STABLE, 1, "ab")).pools
+
+
+def test_requests_for_a_pool_that_has_gone_go_to_its_variant_or_to_whoever_has_most() -> None:
+    first = routed(a_target(STABLE, 9, "a"), a_target(CANDIDATE, 1, "c"))
+    scaled = routed(a_target(STABLE, 9, "ab"), a_target(CANDIDATE, 1, "c"), table=first)
+    assert scaled.heirs() == {first.serving[STABLE]: scaled.serving[STABLE]}
+    newer = CANDIDATE._replace(hash="1-cc")
+    replaced = routed(a_target(STABLE, 9, "ab"), a_target(newer, 1, "d"), table=scaled)
+    assert replaced.heirs()[scaled.serving[CANDIDATE]] == replaced.serving[newer]
+    alone = routed(a_target(STABLE, 1, "ab"), table=replaced)
+    assert set(alone.heirs().values()) == {alone.serving[STABLE]}
+    assert table_from(config_dump(routes_document(alone))) == alone
+    assert with_route(alone, "churn", None, PLACES) == Table()
+
+
+def test_former_pools_are_forgotten_in_time() -> None:
+    table = routed(a_target(STABLE, 1, "a"))
+    for number in range(FORMER_POOLS + 4):
+        table = routed(a_target(STABLE, 1, "ab"), table=table, places=PLACES | {"b": ("10.0.1.1", number + 1)})
+        table = routed(a_target(STABLE, 1, "abc"[: number % 3 + 1]), table=table)
+    assert len(table.former) <= FORMER_POOLS
 
 
 def test_probed_instances_outlive_a_change_of_the_route() -> None:
