@@ -33,6 +33,7 @@ from sagespec.spec.project import ProjectSettings
 from sagespec.state.manifest import Git
 from sagespec.stores.open import open_store
 from sagespec.stores.protocol import Store
+from sagespec.stores.waits import ToldStore, Waits
 from sagespec.world import World
 
 RuntimeChoice = Literal["auto", "docker", "process"]
@@ -64,6 +65,7 @@ class Parts:
         self.root = root
         self.specs = tuple(specs) or (root / "specs",)
         self.runtime_reason = ""
+        self.waits = Waits(lambda _: None)
         self._runtime_choice = runtime
         self._settings: ProjectSettings | None = None
         self._made: dict[object, object] = {}
@@ -170,7 +172,7 @@ class Parts:
 
     @Part
     def store(self) -> Store:
-        return open_store(self.settings.store, root=self.root)
+        return ToldStore(open_store(self.settings.store, root=self.root), self.waits)
 
     @Part
     def records(self) -> Records:

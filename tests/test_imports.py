@@ -31,7 +31,8 @@ BANDS = [
         "engines",
         "know an engine or a store, and nothing of plans",
         "gateway | runtimes.choose | runtimes.docker runtimes.process | runtimes.machine | runtimes.protocol"
-        " | records | stores.open | stores.directory stores.s3 | stores.s3_problems | stores.keys | stores.protocol"
+        " | records | stores.open stores.waits | stores.directory stores.s3 | stores.s3_problems | stores.keys"
+        " | stores.protocol"
         " | sources clock scratch | private",
     ),
     ("values", "data; imports no SDK, clock, logger or os", "events | plan contract | state | spec | errors"),

@@ -98,6 +98,8 @@ class Invocation:
 
         project = Project.open(self.folder, specs=[self.folder / path for path in self.specs], runtime=self.runtime)
         self.root = project.root
+        screen = self.screen
+        project.parts.waits.tell = lambda text: screen.aside((text, "dim"))
         return project
 
 

@@ -27,8 +27,8 @@ from sagespec.runtimes.choose import choose
 from sagespec.runtimes.protocol import Check
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.observed import ContainerState
-from sagespec.stores.protocol import Conflict
-from sagespec.verbs.plan import validate
+from sagespec.stores.protocol import Conflict, StoreAway
+from sagespec.verbs.plan import Validated, validate
 
 ROOM_BYTES = 2**30
 CLOCK_SECONDS = 60.0  # as far as two clocks may be apart before a lease counts as over too early
@@ -41,9 +41,9 @@ def checks(parts: Parts) -> tuple[Check, ...]:
     groups: list[tuple[str, CheckGroup]] = [
         ("sagespec", _sagespec),
         ("project", _settings),
-        ("specs", _specs),
         ("runtime", _runtime),
         ("store", _store),
+        ("specs", _specs),
         ("cache", _cache),
         ("lock", _lock),
         ("runs", _runs),
@@ -51,18 +51,23 @@ def checks(parts: Parts) -> tuple[Check, ...]:
         ("clock", _clock),
     ]
     found: list[Check] = []
+    away: list[StoreAway] = []
     for name, group in groups:
         needs_settings = group in (_specs, _store, _cache, _lock, _runs, _gateway_port, _clock)
         if needs_settings and any(check.name == "project" and not check.ok for check in found):
             continue  # said once, by "project"
-        found += _guarded(name, group, parts)
+        if away and group in (_lock, _runs):
+            continue  # said by "store"; each would wait for it again
+        found += _guarded(name, _specs_alone if away and group is _specs else group, parts, away)
     return tuple(found)
 
 
-def _guarded(name: str, group: CheckGroup, parts: Parts) -> list[Check]:
+def _guarded(name: str, group: CheckGroup, parts: Parts, away: list[StoreAway]) -> list[Check]:
     try:
         return list(group(parts))
     except SagespecError as error:
+        if isinstance(error, StoreAway):
+            away.append(error)
         first = error.problems[0]
         place = f"{first.where}  " if first.where else ""
         more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
@@ -82,7 +87,14 @@ def _settings(parts: Parts) -> Iterator[Check]:
 
 
 def _specs(parts: Parts) -> Iterator[Check]:
-    found = validate(parts)
+    yield from _told_of(validate(parts))
+
+
+def _specs_alone(parts: Parts) -> Iterator[Check]:
+    yield from _told_of(validate(parts, asks_store=False))
+
+
+def _told_of(found: Validated) -> Iterator[Check]:
     yield Check("specs", True, f"jobs: {found.jobs}, endpoints: {found.endpoints}, files: {len(found.files)}")
 
 

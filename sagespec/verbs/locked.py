@@ -35,6 +35,7 @@ def run_of(
     """A run of `command`. wait_seconds: for the lock, before the first pass; LockHeld when that is not enough.
     seen_held: called each time the lock is seen with another run."""
     caller = Caller(report, cancelled or threading.Event())
+    parts.waits.tell = lambda text: report(Event(EventKind.NOTE, text=text))
     passes = _Passes(parts, command, caller, wait_seconds, seen_held=seen_held, say_runtime=say_runtime)
     return Run(Surroundings(look, passes.world, passes.lock), caller, options)
 

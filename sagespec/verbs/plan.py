@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from sagespec.errors import Origin, SpecError, WorldError
@@ -70,7 +71,9 @@ def _resolved(parts: Parts, loaded: Loaded, manifests: Mapping[Address, Manifest
     read = [item for item in loaded.specs if check_paths and item.address not in done]
     missing = [problem for item in read for problem in missing_paths(item)]
     try:
-        found = resolve(loaded, root=parts.root, images=parts.images, manifests=manifests, fingerprint=_fingerprint)
+        found = resolve(
+            loaded, root=parts.root, images=parts.images, manifests=manifests, fingerprint=partial(_fingerprint, parts)
+        )
     except SpecError as wrong:
         problems = {*missing, *wrong.problems}
         raise SpecError(sorted(problems, key=lambda problem: problem.where or Origin(""))) from None
@@ -83,8 +86,9 @@ def _completed(manifests: Mapping[Address, Manifest]) -> set[Address]:
     return {address for address, manifest in manifests.items() if manifest.status is JobStatus.COMPLETED}
 
 
-def _fingerprint(uri: str) -> str:
-    entries = open_store(uri, create=False).entries()
+def _fingerprint(parts: Parts, uri: str) -> str:
+    with parts.waits.on(uri):
+        entries = open_store(uri, create=False).entries()
     if not entries:
         raise WorldError(f"there is nothing at {uri}", fix="check the address")
     return entries[0].etag
@@ -107,11 +111,11 @@ def _started_with(parts: Parts, wanted: Desired, observed: Observed) -> Mapping[
     return {a: record.key_fields for a, record in found.items() if record and same_hash(record.key, keys[a])}
 
 
-def validate(parts: Parts) -> Validated:
+def validate(parts: Parts, *, asks_store: bool = True) -> Validated:
     loaded = load_specs(parts)
     notes: tuple[str, ...] = ()
     try:
-        manifests = parts.records.manifests(wanted_manifests(loaded))
+        manifests = parts.records.manifests(wanted_manifests(loaded) if asks_store else ())
     except WorldError as error:
         manifests, notes = {}, (f"the store was not asked: {error.problems[0].what}",)
     _resolved(parts, loaded, manifests, check_paths=True)

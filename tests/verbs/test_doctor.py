@@ -17,6 +17,7 @@ from sagespec.records.lock import project_lock
 from sagespec.runtimes.choose import choose
 from sagespec.runtimes.protocol import Check
 from sagespec.state.addresses import job_address
+from sagespec.stores.protocol import StoreAway
 from tests.fakes import others
 
 
@@ -140,6 +141,31 @@ def test_a_store_without_conditional_writes_is_no_store(folder: Path) -> None:
         project.parts = _WithForgetfulStore(folder)
         found = {check.name: check for check in project.checks()}
     assert "If-None-Match" in found["store"].detail
+
+
+class _AwayStore(_ForgetfulStore):
+    asked = 0
+
+    def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        self.asked += 1
+        raise StoreAway("it is silent")
+
+    def read_many(self, _keys: object) -> dict[str, bytes]:
+        raise AssertionError("it is asked once more")
+
+
+class _WithAwayStore(Parts):
+    store = _AwayStore()  # type: ignore[assignment]
+
+
+def test_a_store_that_is_away_is_waited_for_once(folder: Path) -> None:
+    (folder / "specs" / "a.yaml").write_text("kind: Nothing\n")
+    with Project(folder, (), None) as project:
+        project.parts = _WithAwayStore(folder)
+        found = {check.name: check for check in project.checks()}
+        assert project.parts.store.asked == 1
+    assert [name for name, check in found.items() if not check.ok] == ["store", "specs"]
+    assert "lock" not in found
 
 
 def test_the_holder_of_the_lock_is_named_with_its_id(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 from pathlib import Path
 
@@ -33,6 +34,18 @@ def test_wrong_specs_are_told_on_standard_error_with_1(workspace: Workspace) -> 
     inside = subprocess.run([*CODE, "plan"], cwd=workspace.root / "specs", env=workspace.env, capture_output=True)
     assert re.match(rb"all\.yaml:\d+:\d+ ", inside.stderr)
     assert workspace.json("apply", code=1)["error"][0]["file"] == "specs/all.yaml"
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "apply"])
+def test_a_command_says_what_it_waits_for(command: str, workspace: Workspace) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:  # takes connections, and says nothing
+        workspace.edit("store: .*", "store: s3://acme/models", "sagespec.yaml")
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        workspace.environment = {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        workspace.write(job(1))
+        with workspace.running(command) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "waiting for s3://acme/models to answer\n"
 
 
 def test_in_github_wrong_specs_become_annotations(workspace: Workspace) -> None:
