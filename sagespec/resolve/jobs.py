@@ -62,6 +62,7 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
         checkpoints=_checkpoints(spec, item, root),
         max_wait_seconds=spec.stopping.max_wait,
         retries=spec.retries,
+        isolated=spec.network == "none",
     )
 
 

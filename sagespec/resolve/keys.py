@@ -34,6 +34,7 @@ def key_fields_of(
         fields |= {"entry_point": code.entry_point, "code": code.fingerprint}
     fields |= {name: value for name in ("entrypoint", "arguments") if (value := list(getattr(spec, name)))}
     fields |= {"distribution": spec.distribution} if spec.distribution else {}
+    fields |= {"network": spec.network} if spec.network == "none" else {}
     fields |= {f"hyperparameters.{name}": hyperparameter_text(v) for name, v in spec.hyperparameters.items()}
     fields |= {f"environment.{name}": value for name, value in spec.environment.items()}
     for channel in channels:

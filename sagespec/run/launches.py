@@ -30,6 +30,7 @@ def training_launches(project_name: str, job: DesiredJob) -> tuple[Launch, ...]:
             entrypoint=job.entrypoint,
             arguments=job.arguments,
             gpus=job.gpus,
+            isolated=job.isolated,
         )
         for name, address, host in zip(names, addresses, hosts, strict=True)
     )

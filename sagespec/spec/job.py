@@ -236,6 +236,9 @@ class TrainingJob(DocumentSpec):
     it can be mounted), or pipe (a FIFO for each channel and epoch)."""
     instances: Annotated[int, Field(ge=1, le=64)] = 1
     """Number of containers that train together."""
+    network: Literal["project", "none"] = "project"
+    """`none` cuts the containers off from all networks (SageMaker's EnableNetworkIsolation): the hosts of the job reach
+    each other, and nothing else. Needs Docker."""
     resources: Resources = Resources()
     """Limits for each container."""
     environment: dict[EnvironmentName, Annotated[Text, Field(max_length=512)]] = Field(

@@ -91,6 +91,7 @@ class DesiredJob:
     checkpoints: DesiredCheckpoints | None = None
     max_wait_seconds: float | None = None
     retries: int = 0
+    isolated: bool = False
 
     @property
     def address(self) -> Address:

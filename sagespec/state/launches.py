@@ -37,6 +37,7 @@ class Launch:
     keep_running: started again by the runtime when it dies (serving), or left exited (training).
     publish: (address, port) on the engine's machine, for the gateway alone.
     gpus: how many it gets for itself alone; the runtime chooses which.
+    isolated: it reaches the other hosts of its job, and no other machine.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Launch:
     arguments: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     gpus: int = 0
+    isolated: bool = False
 
     @property
     def words(self) -> list[str]:

@@ -34,7 +34,10 @@ def settings_of(
     hosts: Mapping[str, str],
     gpus: Sequence[str],
 ) -> dict[str, Any]:
-    """All arguments of the SDK's create_container but the image. `hosts` are addresses by alias, `gpus` ids."""
+    """All arguments of the SDK's create_container but the image. `hosts` are addresses by alias, `gpus` ids.
+
+    Without an address it is in no network, where its own name has to be given, too.
+    """
     is_users_own = not isinstance(launch.program, Builtin)
     limits: dict[str, Any] = {}
     if launch.cpus is not None:
@@ -42,8 +45,9 @@ def settings_of(
     if launch.memory is not None:
         limits["mem_limit"] = limits["memswap_limit"] = launch.memory  # equal: no swap on top
     host_config = engine.create_host_config(
-        network_mode=network_name,
-        extra_hosts=dict(hosts),
+        network_mode=network_name if address else "none",
+        extra_hosts=dict(hosts) if address else {launch.alias: "127.0.0.1"},
+        dns=["127.0.0.1"] if launch.isolated else None,  # else the engine asks its own for names of the internet
         port_bindings={PORT: launch.publish} if launch.publish else None,
         restart_policy={"Name": "unless-stopped" if launch.keep_running else "no"},
         log_config={"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
@@ -61,7 +65,7 @@ def settings_of(
         device_requests=device_requests(gpus),
         **limits,
     )
-    networking = engine.create_networking_config({network_name: engine.create_endpoint_config(ipv4_address=address)})
+    networking = {network_name: engine.create_endpoint_config(ipv4_address=address)} if address else {}
     return {
         "command": launch.words,
         "entrypoint": list(launch.entrypoint) or None,
@@ -73,7 +77,7 @@ def settings_of(
         | resource_labels(launch.cpus, launch.memory, gpus),
         "ports": [PORT] if launch.publish else None,
         "host_config": host_config,
-        "networking_config": networking,
+        "networking_config": engine.create_networking_config(networking),
         "stop_signal": "SIGTERM",  # SageMaker's, whatever the image asks for (nginx: SIGQUIT)
         "healthcheck": {"test": ["NONE"]},  # /ping is what counts, and is the gateway's to ask
     }

@@ -1,4 +1,4 @@
-"""The project's network, and the address in it that each container keeps.
+"""The project's network, those of isolated jobs, and the address in it that each container keeps.
 
 `DockerRuntime` asks for addresses when it creates containers, and for another one when a start finds an
 address in use. A container that is created again gets the same address, so that those who know it can keep using it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from secrets import token_hex
 from typing import Any
@@ -21,15 +21,39 @@ from sagespec.runtimes.docker.engine import explanation
 from sagespec.state.labels import LABEL_PROJECT
 from sagespec.state.launches import Launch
 
+# Nothing is sent on from such a network, and the engine's machine has no address in it.
+_ISOLATED: Mapping[str, Any] = {"internal": True, "options": {"com.docker.network.bridge.inhibit_ipv4": "true"}}
+
+
+HOSTS = "_hosts"  # ends the name of an isolated job's network
+
 
 class Network:
-    """The network of one project on one engine."""
+    """A network of one project on one engine: the one of all its containers, or that of one isolated job."""
 
-    def __init__(self, engine: Any, project_name: str, name: str, containers: Containers) -> None:
+    def __init__(self, engine: Any, project_name: str, name: str, *, isolated: bool = False) -> None:
         self._engine = engine
         self._project_name = project_name
         self.name = name
-        self._containers = containers
+        self._containers = Containers(engine, project_name, name)
+        self._settings = _ISOLATED if isolated else {}
+
+    @classmethod
+    def of(cls, engine: Any, project_name: str, launch: Launch) -> Network:
+        """The network of an isolated job of several hosts, `launch` among them."""
+        return cls(engine, project_name, f"{launch.hosts[0]}{HOSTS}", isolated=True)
+
+    def addresses_for(self, launches: Sequence[Launch]) -> dict[str, str]:
+        """By name: the pinned addresses of these and of all that are there. Makes the network if it has to."""
+        pool = pool_of(self.subnet())
+        addresses = self._containers.addresses()
+        there = set(addresses)
+        for launch in launches:
+            if launch.name not in addresses:
+                addresses[launch.name] = self.promised(launch, there) or free_address(
+                    launch.name, pool, set(addresses.values())
+                )
+        return addresses
 
     def subnet(self) -> ipaddress.IPv4Network:
         """The subnet of the project's network, which is made when it is not there.
@@ -53,15 +77,18 @@ class Network:
                     with suppress(APIError):
                         self._engine.remove_network(double["Id"])
                 return subnet_of(network)
-            probe = self._engine.create_network(f"{self.name}_{token_hex(4)}", driver="bridge", labels=labels)
+            probe = self._engine.create_network(
+                f"{self.name}_{token_hex(4)}", driver="bridge", labels=labels, **self._settings
+            )
             details = self._engine.inspect_network(probe["Id"])
             self._engine.remove_network(probe["Id"])
             # Without an address of their own, containers that others attach get one of the lower half.
             lower, _ = subnet_of(details).subnets()
             config = {**_ipam(details), "IPRange": str(lower)}
             try:
+                ipam = {"Config": [config]}
                 self._engine.create_network(
-                    self.name, driver="bridge", ipam={"Config": [config]}, labels=labels, check_duplicate=True
+                    self.name, driver="bridge", ipam=ipam, labels=labels, check_duplicate=True, **self._settings
                 )
             except APIError as error:
                 said = explanation(error)
@@ -90,6 +117,12 @@ class Network:
         address = free_address(name, pool_of(subnet_of(network)), taken | set(self._containers.addresses().values()))
         self._engine.disconnect_container_from_network(container_id, self.name, force=True)
         self._engine.connect_container_to_network(container_id, self.name, ipv4_address=address)
+
+    def remove_if_of_job(self, name: str) -> None:
+        """Remove the network `name` if it is an isolated job's, and its last host is gone."""
+        if name.endswith(HOSTS):
+            with suppress(APIError):  # another host is in it, or another removal was faster
+                self._engine.remove_network(name)
 
     def remove(self) -> None:
         for network in self._engine.networks(filters={"label": f"{LABEL_PROJECT}={self._project_name}"}):

@@ -48,7 +48,7 @@ from sagespec.runtimes.docker.images import Images
 from sagespec.runtimes.docker.launches import settings_of
 from sagespec.runtimes.docker.logs import log_lines, seconds_of
 from sagespec.runtimes.docker.mounts import Mounts
-from sagespec.runtimes.docker.network import Network, free_address, pool_of
+from sagespec.runtimes.docker.network import Network
 from sagespec.runtimes.docker.reading import read_file
 from sagespec.runtimes.machine import alone_with_gpus, choose_gpus, nvidia_gpus
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, CannotStart, Check, ImageInfo, Tell
@@ -82,7 +82,7 @@ class DockerRuntime:
         self._containers = Containers(self._engine, project_name, self.network_name)
         self._mounts = Mounts(self._engine, project_name)
         self._prepared = ""  # an image that is on the engine
-        self._network = Network(self._engine, project_name, self.network_name, self._containers)
+        self._network = Network(self._engine, project_name, self.network_name)
 
     @property
     def is_local(self) -> bool:
@@ -148,23 +148,27 @@ class DockerRuntime:
     def create(self, launches: Sequence[Launch]) -> None:
         turn = alone_with_gpus() if any(launch.gpus for launch in launches) else nullcontext()
         with turn, self._creating, refusals(f"create {', '.join(launch.name for launch in launches)}"):
-            pool = pool_of(self._network.subnet())
-            addresses = self._containers.addresses()
-            there = set(addresses)
-            for launch in launches:
-                if launch.name not in addresses:
-                    addresses[launch.name] = self._network.promised(launch, there) or free_address(
-                        launch.name, pool, set(addresses.values())
-                    )
+            there = self._containers.addresses().keys()
             gpus = self._choose_gpus([launch for launch in launches if launch.name not in there])
-            for launch in launches:
-                if launch.name not in there:
-                    hosts = {
-                        other.alias: addresses[other.name]
-                        for other in launches
-                        if other.name in launch.hosts and other.name != launch.name and other.alias
-                    }
-                    self._create(launch, addresses[launch.name], hosts, gpus.get(launch.name, ()))
+            for network, group in self._by_network(launches):
+                addresses = network.addresses_for(group) if network else {}
+                for launch in group:
+                    if launch.name not in there:
+                        hosts = {
+                            other.alias: addresses[other.name]
+                            for other in group
+                            if other.name in launch.hosts and other.name != launch.name and other.alias
+                        }
+                        place = (network.name, addresses[launch.name]) if network else ("", "")
+                        self._create(launch, place, hosts, gpus.get(launch.name, ()))
+
+    def _by_network(self, launches: Sequence[Launch]) -> Iterator[tuple[Network | None, Sequence[Launch]]]:
+        """None for a host that is isolated and alone."""
+        if cut_off := [launch for launch in launches if launch.isolated]:
+            alone = len(cut_off[0].hosts) <= 1
+            yield None if alone else Network.of(self._engine, self._project_name, cut_off[0]), cut_off
+        if others := [launch for launch in launches if not launch.isolated]:
+            yield self._network, others
 
     def _choose_gpus(self, launches: Sequence[Launch]) -> dict[str, tuple[str, ...]]:
         """GPUs by container name, of those that no container of any project has."""
@@ -178,13 +182,13 @@ class DockerRuntime:
             taken |= dict.fromkeys(chosen[launch.name], str(launch.address))
         return chosen
 
-    def _create(self, launch: Launch, address: str, hosts: Mapping[str, str], gpus: Sequence[str]) -> None:
+    def _create(self, launch: Launch, place: tuple[str, str], hosts: Mapping[str, str], gpus: Sequence[str]) -> None:
         settings = settings_of(
             self._engine,
             launch,
             project_name=self._project_name,
-            network_name=self.network_name,
-            address=address,
+            network_name=place[0],
+            address=place[1],
             hosts=hosts,
             gpus=gpus,
         )
@@ -275,6 +279,7 @@ class DockerRuntime:
                     raise
             self._wait_gone(name)
             self._mounts.remove(self._mounts.volumes_of(details))
+            self._network.remove_if_of_job(details["HostConfig"]["NetworkMode"])
 
     def _wait_gone(self, name: str) -> None:
         give_up = time.monotonic() + _PATIENCE_SECONDS

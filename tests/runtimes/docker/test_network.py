@@ -115,6 +115,45 @@ def test_hosts_of_a_job_reach_each_other_by_name(runtime: DockerRuntime, a_job: 
     assert list(runtime.logs(one.name, follow=True))[2:] == ["from two"]
 
 
+CALLS = """
+import socket, sys, time
+server = socket.create_server(("", 7777))
+def reaches(name, port, tries=1):
+    for _ in range(tries):
+        try:
+            return bool(socket.create_connection((name, port), 2))
+        except OSError:
+            time.sleep(0.1)
+    return False
+other, *hosts = sys.argv[1:]
+print("other", reaches(other, 8080), "hosts", *[reaches(host, 7777, tries=100) for host in hosts], flush=True)
+time.sleep(3)
+"""
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_hosts_of_an_isolated_job_reach_each_other_and_nothing_else(
+    runtime: DockerRuntime, a_job: Callable[..., list[Launch]], a_server: Callable[..., Launch], count: int
+) -> None:
+    server = a_server("exec python3 -m http.server 8080")
+    runtime.create([server])
+    address = runtime.start(server.name).host
+    hosts = " ".join(f"algo-{number + 1}" for number in range(count))
+    script = f"python3 - {address} {hosts} <<'END'\n{CALLS}END\n"
+    as_ever = a_job(script, hosts=count, version=2)
+    isolated = [replace(launch, isolated=True) for launch in a_job(script, hosts=count)]
+    for job, reached in ((as_ever, True), (isolated, False)):
+        runtime.create(job)
+        for launch in job:
+            runtime.start(launch.name)
+        for launch in job:
+            said = list(runtime.logs(launch.name, follow=True))[-1]
+            assert said == f"other {reached} hosts {' '.join(['True'] * count)}"
+    for launch in isolated:
+        runtime.remove(launch.name)
+    assert runtime._engine.networks(names=[f"{isolated[0].name}_hosts"]) == []
+
+
 def test_a_job_whose_create_was_cut_off_is_completed_with_the_promised_address(
     runtime: DockerRuntime, a_job: Callable[..., list[Launch]], a_server: Callable[..., Launch], docker_client: Any
 ) -> None:
