@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sagespec.errors import Problem
+from sagespec.reconcile.able import why_no_start
 from sagespec.reconcile.given import Given
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredEndpoint, desired_endpoint
@@ -68,7 +69,7 @@ def choose_goal(desired: DesiredEndpoint, given: Given) -> Choice:
             return Choice(kept or _once_more(desired, revisions, number), held, is_held=True)
         if failed := _failed(desired, revisions, live):
             return Choice(kept, failed)
-    if missing := _missing_model(desired, given):
+    if missing := why_no_start(desired, given.observed) or _missing_model(desired, given):
         return Choice(kept, missing)
     return Choice(kept if waits_for(desired, given) else Goal(desired, True, before, number))
 

@@ -12,14 +12,14 @@ from typing import Any
 
 from sagespec.errors import Problem
 from sagespec.plan import Action, Cause, Change, Reason, RunJob, Running
+from sagespec.reconcile.able import why_no_run
 from sagespec.reconcile.causes import changed_fields
 from sagespec.reconcile.given import Decision, Given
 from sagespec.reconcile.leaving import remove_containers
-from sagespec.reconcile.turns import beyond
 from sagespec.state.desired import DesiredJob
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus, Manifest
-from sagespec.state.observed import Capacity, Container, ContainerState, Observed
+from sagespec.state.observed import Container, ContainerState, Observed
 
 
 def reconcile_job(job: DesiredJob, given: Given) -> Decision:
@@ -144,7 +144,7 @@ def _to_be_run(job: DesiredJob, observed: Observed) -> Decision:
     else:
         removals = remove_containers(containers, Reason.FOLLOWS, "left over from an interrupted run")
         cause = _cause_to_run(job, manifest)
-        if problems := _beyond_the_engine(job, observed.capacity):
+        if problems := why_no_run(job, observed):
             return Decision(actions=removals, refused=problems)
     run = RunJob(about=job.address, cause=cause, after=_ids(removals), job=job)
     return Decision(actions=(*removals, run))
@@ -152,23 +152,6 @@ def _to_be_run(job: DesiredJob, observed: Observed) -> Decision:
 
 def _ids(actions: Iterable[Action]) -> tuple[str, ...]:
     return tuple(action.id for action in actions)
-
-
-def _beyond_the_engine(job: DesiredJob, capacity: Capacity | None) -> tuple[Problem, ...]:
-    """Why the job would wait forever."""
-    found = beyond(job, capacity) if capacity else None
-    if found is None:
-        return ()
-    resource, what = found
-    return (
-        Problem(
-            what=f"resources.{resource}: {what}",
-            about=str(job.address),
-            why="it would wait forever: all containers of a job run at the same time",
-            fix=f"lower resources.{resource} or instances, or use a larger engine",
-            where=job.field_origins.get(f"resources.{resource}", job.origin),
-        ),
-    )
 
 
 def _cause_to_run(job: DesiredJob, manifest: Manifest | None) -> Cause:

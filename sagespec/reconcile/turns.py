@@ -12,13 +12,13 @@ run. docs/queue.md explains the rules to users:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from sagespec.plan import Plan, Reason, RunJob
 from sagespec.state.addresses import Address
-from sagespec.state.desired import Desired, DesiredJob
+from sagespec.state.desired import Desired, DesiredEndpoint, DesiredJob
 from sagespec.state.observed import Capacity, Container, ContainerState, Observed
 
 Resource = Literal["cpus", "memory", "gpus"]
@@ -48,6 +48,15 @@ def needs_of(job: DesiredJob) -> Amounts:
     """What all hosts of the job ask for in total."""
     of_one: Mapping[Resource, float | None] = {"cpus": job.cpus, "memory": job.memory, "gpus": job.gpus}
     return {resource: job.instances * amount for resource, amount in of_one.items() if amount}
+
+
+def needs_of_endpoint(endpoint: DesiredEndpoint) -> Iterator[tuple[str, Amounts]]:
+    """What has to be there at once, and for whom: CPUs and memory are limits of one instance, GPUs are all taken."""
+    for variant in endpoint.variants:
+        of_one: Mapping[Resource, float | None] = {"cpus": variant.cpus, "memory": variant.memory}
+        yield variant.name, {resource: amount for resource, amount in of_one.items() if amount}
+    if gpus := sum(variant.instances * variant.gpus for variant in endpoint.variants):
+        yield " and ".join(variant.name for variant in endpoint.variants if variant.gpus), {"gpus": gpus}
 
 
 def holders(containers: Iterable[Container]) -> tuple[Request, ...]:
@@ -113,12 +122,12 @@ def turns(
         places = parallel_jobs - len(running) - len(start)
         # No place is kept for the job in front: whatever holds what it waits for will also free a place.
         places_kept = max(0, len(reasons) - 1)
-        short = _short(request.needs, free)
+        short = first_short(request.needs, free)
         if places <= 0:
             reasons[request.about] = f"waits for its turn: {parallel_jobs} of {parallel_jobs} jobs are running"
         elif short and capacity:
             reasons[request.about] = _shortage(request.needs, short, free, capacity, holding)
-        elif places <= places_kept or _short(request.needs, {r: free[r] - kept.get(r, 0) for r in free}):
+        elif places <= places_kept or first_short(request.needs, {r: free[r] - kept.get(r, 0) for r in free}):
             reasons[request.about] = f"waits for its turn: {next(iter(reasons))} is ahead of it"
         else:
             start.append(request)
@@ -130,8 +139,8 @@ def turns(
 
 def beyond(job: DesiredJob, capacity: Capacity) -> tuple[Resource, str] | None:
     """The resource the job needs more of than the engine has, and a sentence about it; None if the job could run."""
-    needs, has = needs_of(job), _amounts(capacity)
-    resource = _short(needs, has)
+    needs, has = needs_of(job), amounts_of(capacity)
+    resource = first_short(needs, has)
     if resource is None:
         return None
     asked = shown(resource, needs[resource])
@@ -150,13 +159,13 @@ def shown(resource: Resource, amount: float) -> str:
     return f"{amount:g} {resource[:-1].upper()}{'' if amount == 1 else 's'}"
 
 
-def _amounts(capacity: Capacity) -> dict[Resource, float]:
+def amounts_of(capacity: Capacity) -> dict[Resource, float]:
     return {"cpus": capacity.cpus, "memory": capacity.memory, "gpus": len(capacity.gpus)}
 
 
 def _free(capacity: Capacity | None, holding: Iterable[Request]) -> dict[Resource, float]:
     """What the engine has left; empty if its capacity is unknown."""
-    free = _amounts(capacity) if capacity else {}
+    free = amounts_of(capacity) if capacity else {}
     for request in holding:
         for resource, amount in request.needs.items():
             if resource in free:
@@ -164,7 +173,7 @@ def _free(capacity: Capacity | None, holding: Iterable[Request]) -> dict[Resourc
     return free
 
 
-def _short(needs: Amounts, free: Amounts) -> Resource | None:
+def first_short(needs: Amounts, free: Amounts) -> Resource | None:
     """The first resource that is short."""
     return next((r for r in RESOURCES if r in free and needs.get(r, 0) > max(0, free[r]) + _TOLERANCE), None)
 
@@ -172,7 +181,7 @@ def _short(needs: Amounts, free: Amounts) -> Resource | None:
 def _shortage(needs: Amounts, short: Resource, free: Amounts, capacity: Capacity, holding: Sequence[Request]) -> str:
     """As 'waits for 2 CPUs: 1 of 4 is free; job/a@1 has 3'."""
     unit = 2**30 if short == "memory" else 1
-    left, total = max(0, free[short]) / unit, _amounts(capacity)[short] / unit
+    left, total = max(0, free[short]) / unit, amounts_of(capacity)[short] / unit
     who = [f"{r.about} has {r.needs[short] / unit:.3g}" for r in holding if r.needs.get(short)]
     listed = ", ".join([*who[:3], *([f"{len(who) - 3} others the rest"] if len(who) > 3 else [])])
     are = "is" if left == 1 else "are"

@@ -57,6 +57,20 @@ class ImageInfo:
         return {"name": self.name, "reference": self.reference, "digest": self.digest, "size": self.size}
 
 
+@dataclass(frozen=True)
+class Use:
+    """What a plan knows of a container before there is one: what would run in it, and how."""
+
+    program: Program
+    command: Literal["train", "serve"]
+    entrypoint: tuple[str, ...] = ()
+    isolated: bool = False
+
+    @classmethod
+    def of(cls, launch: Launch) -> Use:
+        return cls(launch.program, launch.command, launch.entrypoint, launch.isolated)
+
+
 Tell = Callable[[str], None]
 
 
@@ -84,6 +98,11 @@ class Runtime(Protocol):
 
         False when it no longer remembers: engines keep only the last few hundred events.
         """
+        ...
+
+    def check(self, use: Use) -> None:
+        """WorldError when a container for this could not be started, as things are here. Asked for each plan, so it
+        builds and fetches nothing."""
         ...
 
     def prepare(self, program: Program, tell: Tell) -> str:

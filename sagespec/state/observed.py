@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from sagespec.errors import Problem
 from sagespec.state.addresses import Address
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import AttemptsRecord, Manifest
@@ -149,7 +150,8 @@ class Observed:
     what it needs; None otherwise. followers: of jobs, alive, by address.
     stops: jobs that were asked to stop. rollbacks: asked for, by endpoint name. started_with: key fields of jobs whose
     containers are of another spec than the present one, as far as they are known. attempts: at jobs that have
-    containers, and a manifest of one that failed. leaving: names of containers that some run is stopping, or was."""
+    containers, and a manifest of one that failed. leaving: names of containers that some run is stopping, or was.
+    unable: jobs and endpoints that the engine could not start, with the reason."""
 
     containers: tuple[Container, ...] = ()
     gateway: ObservedGateway = ObservedGateway()
@@ -162,6 +164,7 @@ class Observed:
     started_with: Mapping[Address, Mapping[str, Any]] = field(default_factory=dict)
     attempts: Mapping[Address, AttemptsRecord] = field(default_factory=dict)
     leaving: frozenset[str] = frozenset()
+    unable: Mapping[Address, Problem] = field(default_factory=dict)
 
     def containers_of(self, address: Address) -> tuple[Container, ...]:
         """Containers that belong to the job, endpoint or gateway at `address`, companions too, sorted by name."""

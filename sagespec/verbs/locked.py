@@ -68,7 +68,7 @@ class _Passes:
     @contextmanager
     def lock(self) -> Iterator[Lease]:
         parts, name = self._parts, self._parts.settings.name
-        _refuse_other_runtime(parts)
+        refuse_other_runtime(parts)
         if self._is_first and self._say_runtime:
             report_runtime(parts, self._caller.report)
         wait = self._wait_seconds if self._is_first else LATER_PASSES_WAIT_SECONDS
@@ -98,7 +98,7 @@ def report_runtime(parts: Parts, report: Report) -> None:
     report(Event(EventKind.RUNTIME, text=parts.runtime_reason or name))
 
 
-def _refuse_other_runtime(parts: Parts) -> None:
+def refuse_other_runtime(parts: Parts) -> None:
     """One project on two engines would fight over the gateway's port and over the endpoints' history."""
     last, now = parts.last_runtime(), parts.runtime.name
     if last and last != now:

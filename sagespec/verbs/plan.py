@@ -23,7 +23,7 @@ from sagespec.plan import Plan
 from sagespec.reconcile.jobs import of_another_spec
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
-from sagespec.reconcile.turns import needs_of
+from sagespec.reconcile.turns import needs_of, needs_of_endpoint
 from sagespec.records.leases import AtWork
 from sagespec.resolve.resolve import empty_desired, resolve, wanted_manifests
 from sagespec.state.addresses import Address
@@ -32,6 +32,8 @@ from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import Observed
 from sagespec.stores.open import open_store
+from sagespec.verbs.able import unable
+from sagespec.verbs.locked import refuse_other_runtime
 
 DESTROY = Options(prune=True, allow_empty=True, destroy=True)
 
@@ -99,8 +101,13 @@ def snapshot(parts: Parts, at_work: AtWork, *, check_paths: bool = True) -> tupl
     wanted, manifests = desired(parts, check_paths=check_paths)
     done = _completed(manifests)
     needing = any(needs_of(job) for job in wanted.jobs if job.address not in done)
+    needing = needing or any(needs for endpoint in wanted.endpoints for _, needs in needs_of_endpoint(endpoint))
     observed = observe(parts.runtime, parts.gateway, parts.records, manifests, at_work, with_capacity=needing)
-    observed = replace(observed, started_with=_started_with(parts, wanted, observed))
+    observed = replace(
+        observed,
+        started_with=_started_with(parts, wanted, observed),
+        unable=unable(parts.runtime, wanted, observed),
+    )
     # The gateway that actions start: where no port is set, on the port that was just found.
     return replace(wanted, gateway_hash=parts.gateway.hash), observed
 
@@ -125,6 +132,7 @@ def validate(parts: Parts, *, asks_store: bool = True) -> Validated:
 
 def plan(parts: Parts, options: Options | None = None) -> Plan:
     parts.read_settings_again()  # a project stays open in `watch` or a notebook while its files are edited
+    refuse_other_runtime(parts)
     refuse_partial_prune(parts, options)
     wanted, observed = snapshot(parts, parts.leases().look())
     return reconcile(wanted, observed, datetime.now(UTC), options)
@@ -166,5 +174,6 @@ def bare_snapshot(parts: Parts, at_work: AtWork) -> tuple[Desired, Observed]:
 
 
 def plan_destroy(parts: Parts) -> Plan:
+    refuse_other_runtime(parts)
     wanted, observed = bare_snapshot(parts, parts.leases().look())
     return reconcile(wanted, observed, datetime.now(UTC), DESTROY)

@@ -97,6 +97,7 @@ class FakeEngine:
         self.clock: Clock = clock or RealClock()
         self.builtins = tuple(builtins)
         self.capacity = Capacity(cpus=4, memory=8 * 2**30)
+        self.cannot_start: set[str] = set()  # programs
         self.all: dict[str, FakeContainer] = {}
         self.volumes: dict[str, dict[str, bytes]] = {}
         self.changed = threading.Condition(threading.RLock())

@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.machine import choose_gpus
-from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, ImageInfo, Tell
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, ImageInfo, Tell, Use
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container, ContainerState
 from sagespec.state.programs import Builtin, Program
@@ -63,6 +63,10 @@ class FakeRuntime:
     def saw_end(self, name: str) -> bool:
         container = self.inspect(name)
         return container is not None and container.state is ContainerState.EXITED
+
+    def check(self, use: Use) -> None:
+        if str(use.program) in self.engine.cannot_start:
+            raise WorldError(f"{use.program} cannot be started here")
 
     def prepare(self, program: Program, progress: Tell) -> str:
         self.faults.look()

@@ -37,6 +37,7 @@ from sagespec.state.desired import ArchiveModel, Desired, DesiredJob
 from sagespec.state.launches import Launch
 from sagespec.state.manifest import Manifest
 from sagespec.state.observed import Capacity, Container, Observed, Route
+from sagespec.verbs.able import unable
 from sagespec.world import World
 from tests.fakes.clock import START, SettableClock
 from tests.fakes.engine import SERVES, Behaviour, FakeContainer, FakeEngine
@@ -178,7 +179,9 @@ class SimulatedWorld:
     # -- plans
 
     def plan(self, desired: Desired, options: Options | None = None) -> Plan:
-        return reconcile(desired, self.observed(), self.clock.now(), options)
+        observed = self.observed()
+        observed = replace(observed, unable=unable(self.runtime, desired, observed))
+        return reconcile(desired, observed, self.clock.now(), options)
 
     def settle(self, desired: Desired, options: Options | None = None, passes: int = 10) -> Plan:
         """Carry plans out as `converge` does; the last plan, less what failed in this run."""

@@ -52,6 +52,10 @@ def created(world: SimulatedWorld, address: str) -> None:
     world.container_at(Address.parse(address)).state = ContainerState.CREATED
 
 
+def cannot_start(world: SimulatedWorld, program: str) -> None:
+    world.engine.cannot_start.add(program)
+
+
 def silent_model(world: SimulatedWorld, model: str) -> None:
     """Its instances stopped answering /ping, longer ago than is borne."""
     world.turn_unhealthy(model)
@@ -151,6 +155,7 @@ HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "rolled back": rolled_back,
     "rollback asked": rollback_asked,
     "gateway": gateway,  # gone | exited | silent | off its network | changed
+    "cannot start": cannot_start,  # PROGRAM
     "followed": followed,  # JOB: by another run, until the plan is made
     "followed here": followed_here,  # by the run that plans
 }

@@ -16,9 +16,11 @@ from typing import Any
 import docker
 import requests
 from docker.context import ContextAPI
+from docker.credentials.errors import StoreError
 from docker.errors import APIError, DockerException
 
 from sagespec.errors import WorldError
+from sagespec.runtimes.docker.credentials import refused_login
 from sagespec.runtimes.protocol import PortTaken
 
 ANSWER_SECONDS = 120.0  # between two bytes of the engine, not for a whole transfer
@@ -92,8 +94,9 @@ def refusals(doing: str) -> Iterator[None]:
         yield
     except APIError as error:
         raise refused(doing, explanation(error)) from error
-    except (DockerException, requests.RequestException) as error:
-        raise _not_answering(error) from error
+    except (DockerException, requests.RequestException, StoreError) as error:
+        said = next((cause for cause in _causes(error) if isinstance(cause, StoreError)), None)
+        raise (refused_login(said) if said else _not_answering(error)) from error
 
 
 def explanation(error: APIError) -> str:

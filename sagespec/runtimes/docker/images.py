@@ -22,6 +22,7 @@ import docker
 from docker.errors import APIError, ImageNotFound
 
 from sagespec.errors import WorldError
+from sagespec.runtimes.docker.credentials import check_logins
 from sagespec.runtimes.docker.engine import engine_address, explanation, refusals
 from sagespec.runtimes.docker.files import Entry, picked, tar, tree
 from sagespec.runtimes.protocol import ImageInfo, Tell
@@ -63,6 +64,15 @@ class Images:
         if isinstance(program, Image) and reference != program.reference:
             return program.digest  # it is pinned, and the engine has it
         return _digest(reference, image)
+
+    def check(self, program: Program) -> None:
+        """WorldError when the engine lacks its image, and cannot get it as things are here."""
+        with refusals(f"look for the image of {program}"):
+            if self._inspect(self.reference(program)):
+                return
+        if isinstance(program, Build):
+            self._unchanged_folder(program)
+        check_logins(program.reference if isinstance(program, Image) else "")
 
     def infos(self) -> tuple[ImageInfo, ...]:
         names = sorted({file.parent.name for pattern in BUILT_IN for file in self._folder.glob(pattern)})
@@ -151,15 +161,20 @@ class Images:
             labels={LABEL_IMAGE: builtin},
         )
 
-    def _build_folder(self, program: Build, reference: str, tell: Tell) -> None:
+    def _unchanged_folder(self, program: Build) -> BuildFolder:
         folder = BuildFolder(self._root / program.folder, program.dockerfile, dict(program.args))
         if folder.hash() != program.context:
             raise WorldError(
-                f"the image of {program.folder} ({reference}) is not on the engine, and the folder has changed since",
+                f"the image of {program.folder} ({self.reference(program)}) is not on the engine, and the folder has "
+                "changed since",
                 why="a model is served by the same image that trained it",
                 fix="check out the commit it was trained at (the manifest names it) and apply there, or load the image "
                 "from a copy (docker load); to use the folder as it is now, raise the job's version",
             )
+        return folder
+
+    def _build_folder(self, program: Build, reference: str, tell: Tell) -> None:
+        folder = self._unchanged_folder(program)
         members = picked(folder.path, folder.files())
         if outside := folder.outside_dockerfile:
             members = chain(members, tree(outside, folder.dockerfile_in_build))

@@ -51,7 +51,7 @@ from sagespec.runtimes.docker.mounts import Mounts
 from sagespec.runtimes.docker.network import Network
 from sagespec.runtimes.docker.reading import read_file
 from sagespec.runtimes.machine import alone_with_gpus, choose_gpus, nvidia_gpus
-from sagespec.runtimes.protocol import READ_LIMIT_BYTES, CannotStart, Check, ImageInfo, Tell
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES, CannotStart, Check, ImageInfo, Tell, Use
 from sagespec.state.labels import LABEL_PROJECT
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container
@@ -121,6 +121,9 @@ class DockerRuntime:
             return details is not None and self._containers.saw_end(details)
 
     # -- programs ----------------------------------------------------------------------------------
+
+    def check(self, use: Use) -> None:
+        self._images.check(use.program)
 
     def prepare(self, program: Program, tell: Tell) -> str:
         digest = self._images.prepare(program, tell)

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from sagespec.errors import WorldError, did_you_mean
-from sagespec.runtimes.protocol import ImageInfo, Tell
+from sagespec.runtimes.protocol import ImageInfo, Tell, Use
 from sagespec.sources.build import BuildFolder
 from sagespec.state.launches import Launch
 from sagespec.state.programs import Build, Image, Program
@@ -43,13 +43,42 @@ class Programs:
         self.folder = images
         self._root = root
 
-    def prepare(self, program: Program, tell: Tell) -> str:
-        """A hash of the program's files; there is nothing to build, but a built-in's packages must be installed."""
+    def check(self, use: Use) -> None:
+        """WorldError when it cannot run here."""
+        self._check(use.program)
+        if use.isolated:
+            raise WorldError(
+                "network: none cannot be had without Docker",
+                why="a local process has the networks of this machine; to cut it off takes rights that it lacks",
+                fix="start Docker (or point DOCKER_HOST at one) and run with --runtime docker, or remove network",
+            )
+        if not isinstance(use.program, Build):
+            return
+        if use.entrypoint:
+            raise WorldError(
+                f"entrypoint {' '.join(use.entrypoint)} cannot run without Docker",
+                why="it names a program inside an image, and without Docker there is none",
+                fix=f"{_NEEDS_DOCKER}; or remove entrypoint, and `train` is run",
+            )
+        if not os.access(program := self._folder_of(use.program) / use.command, os.X_OK):
+            raise WorldError(
+                f"there is no executable file `{use.command}` in {use.program.folder}",
+                why="without Docker nothing is built, so the folder itself has to hold the programs",
+                fix=f"add it (chmod +x), or run with --runtime docker: {program}",
+            )
+
+    def _check(self, program: Program) -> Path:
+        """Its folder. A built-in's packages must be installed; a folder of one's own must be as it was."""
         folder = self._folder_of(program)
         if isinstance(program, Build):
             self._check_unchanged(folder, program)
         else:
             _check_packages(folder)
+        return folder
+
+    def prepare(self, program: Program, tell: Tell) -> str:
+        """A hash of the program's files; there is nothing to build."""
+        folder = self._check(program)
         tell(f"{program}: runs as a local process, not isolated")
         return program.context if isinstance(program, Build) else self._digest(folder.name)
 
@@ -97,18 +126,6 @@ class Programs:
         program = self._folder_of(launch.program) / launch.command
         if not isinstance(launch.program, Build):
             return [sys.executable, str(program)]
-        if launch.entrypoint:
-            raise WorldError(
-                f"entrypoint {' '.join(launch.entrypoint)} cannot run without Docker",
-                why="it names a program inside an image, and without Docker there is none",
-                fix=f"{_NEEDS_DOCKER}; or remove entrypoint, and `train` is run",
-            )
-        if not os.access(program, os.X_OK):
-            raise WorldError(
-                f"there is no executable file `{launch.command}` in {launch.program.folder}",
-                why="without Docker nothing is built, so the folder itself has to hold the programs",
-                fix=f"add it (chmod +x), or run with --runtime docker: {program}",
-            )
         return [str(program), *launch.arguments]
 
     def _digest(self, builtin: str) -> str:

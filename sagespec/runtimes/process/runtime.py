@@ -53,7 +53,7 @@ from sagespec.runtimes.process.ports import HOST, check_port, choose_port
 from sagespec.runtimes.process.processes import kill_process, kill_rest_of, start_process, stop_process
 from sagespec.runtimes.process.programs import Programs
 from sagespec.runtimes.process.shim_record import PRIVATE
-from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, ImageInfo, Tell
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, ImageInfo, Tell, Use
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container
 from sagespec.state.programs import Program
@@ -100,6 +100,9 @@ class ProcessRuntime:
 
     # -- programs ----------------------------------------------------------------------------------
 
+    def check(self, use: Use) -> None:
+        self._programs.check(use)
+
     def prepare(self, program: Program, tell: Tell) -> str:
         return self._programs.prepare(program, tell)
 
@@ -122,7 +125,7 @@ class ProcessRuntime:
         with alone_at(self._folder):  # ports and GPUs are chosen by one run at a time
             self._sweep()
             for launch in launches:
-                self._programs.command(launch)  # WorldError when it cannot run here
+                self._programs.check(Use.of(launch))
                 if self._containers.find(launch.name) is None:
                     self._create(launch)
 

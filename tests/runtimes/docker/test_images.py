@@ -10,7 +10,7 @@ import pytest
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.runtime import DockerRuntime
-from sagespec.runtimes.protocol import CannotStart
+from sagespec.runtimes.protocol import CannotStart, Use
 from sagespec.state.launches import Launch
 from sagespec.state.programs import Builtin, Image
 from tests.runtimes.docker.probe import PROBE, a_build, reference, run, silent, write_program
@@ -54,6 +54,21 @@ def test_builtins_without_a_dockerfile_are_built_from_the_shared_one(
             shared._engine.remove_image(name, force=True)
     assert (one[:-1], one[-1] == two[-1]) == (two[:-1], False), "all layers but the last are shared"
     assert not {*rebuilt} & {*built}, "an image is known by the Dockerfile it is built from"
+
+
+@pytest.mark.filterwarnings("ignore:docker-credential-nowhere not installed")
+def test_a_missing_helper_for_passwords_is_named_before_and_after(
+    project_name: str, images: Path, tmp_path: Path, a_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text('{"credsStore": "nowhere"}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with DockerRuntime(project_name, images) as runtime:
+        for program in (Image("registry.invalid/mine:1"), a_build(a_folder)):
+            with pytest.raises(WorldError, match="docker-credential-nowhere, which is to give the password"):
+                runtime.check(Use(program, "train"))
+            with pytest.raises(WorldError, match=r"password of a registry could not be had: docker-credential-nowhere"):
+                runtime.prepare(program, silent)
+        runtime.check(Use(PROBE, "train"))  # it is there: nothing has to be fetched
 
 
 def test_a_build_that_fails_shows_how_it_ended(runtime: DockerRuntime, images: Path) -> None:

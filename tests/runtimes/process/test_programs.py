@@ -9,6 +9,7 @@ import pytest
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.process.runtime import ProcessRuntime
+from sagespec.runtimes.protocol import Use
 from sagespec.sources.build import BuildFolder
 from sagespec.state.programs import Build, Builtin, Image
 from tests.runtimes.process.probe import (
@@ -27,7 +28,11 @@ def test_packages_that_are_not_installed_are_named_with_what_to_install(
 
 def test_an_image_of_ones_own_needs_docker_and_is_told_so(runtime: ProcessRuntime) -> None:
     program = Image("registry/mine:1")
-    for ask in (lambda: runtime.prepare(program, print), lambda: runtime.create([a_launch(program=program)])):
+    for ask in (
+        lambda: runtime.check(Use(program, "train")),
+        lambda: runtime.prepare(program, print),
+        lambda: runtime.create([a_launch(program=program)]),
+    ):
         with pytest.raises(WorldError, match=r"registry/mine:1 cannot run without Docker[\s\S]*fix  start Docker"):
             ask()
 
