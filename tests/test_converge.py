@@ -15,11 +15,9 @@ from sagespec.errors import WorldError
 from sagespec.events import Caller, EventKind, Result
 from sagespec.reconcile.options import Options
 from sagespec.records.leases import AtWork
-from sagespec.runtimes.protocol import Tell
 from sagespec.state.desired import Desired
 from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import Observed
-from sagespec.state.programs import Program
 from sagespec.verbs.plan import DESTROY
 from tests.fakes import SERVES, TRAINS, Behaviour, SteppedClock
 from tests.place import Place, manifest_of
@@ -264,26 +262,28 @@ def test_an_instance_that_was_lost_after_it_was_found_healthy_is_waited_for_agai
     process.leave()
 
 
+@pytest.mark.parametrize("slow", ["prepare", "fill"])
 def test_what_was_fetched_for_an_instance_that_nobody_wants_any_more_is_removed(
-    place: Place, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+    place: Place, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch, slow: str
 ) -> None:
     trained(place, clock, 1)
     process = Process(place, "watch", [place.job(1), endpoint(place)])
-    at_once = process.world.runtime.prepare
+    owner = process.world.runtime if slow == "prepare" else process.world.runtime.volumes
+    at_once = getattr(owner, slow)
 
-    def slowly(program: Program, progress: Tell) -> str:
+    def slowly(*arguments: Any) -> Any:
         process.clock.sleep(30)
-        return at_once(program, progress)
+        return at_once(*arguments)
 
-    monkeypatch.setattr(process.world.runtime, "prepare", slowly)
+    monkeypatch.setattr(owner, slow, slowly)
     while "start-instance" not in verbs(process):
         clock.advance(31)
-        process.step()
+        process.step()  # which does not wait for what is slow
     clock.advance(31)
-    assert list(process.scratch.iterdir()) != []
+    assert place.engine.volumes != {}
     process.documents[:] = [place.job(1)]
     process.step()
-    assert list(process.scratch.iterdir()) == []
+    assert place.engine.volumes == {}
     assert "endpoint" not in str(place.addresses())
 
 

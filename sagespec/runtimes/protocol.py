@@ -9,7 +9,7 @@ Every method may raise WorldError. Paths inside a container are relative to /opt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +73,31 @@ class Use:
 
 Tell = Callable[[str], None]
 
+UNUSED_VOLUME_DAYS = 1  # a volume that was filled so long ago, and that no container names, is a killed run's
+
+
+class Volumes(Protocol):
+    """The volumes that a launch can name. Those of mounts that are not there are made, empty, with the container."""
+
+    def fill(self, name: str, source: Path) -> None:
+        """Make a volume with the content of a folder of this machine, which may be moved there.
+
+        Takes as long as the folder is large. Asked after a `prepare`.
+        """
+        ...
+
+    def has(self, name: str) -> bool: ...
+
+    def remove(self, names: Iterable[str]) -> None:
+        """The ones that no container names."""
+        ...
+
 
 class Runtime(Protocol):
     name: Literal["docker", "process", "fake"]
+
+    @property
+    def volumes(self) -> Volumes: ...
 
     @property
     def is_local(self) -> bool:

@@ -1,23 +1,24 @@
 """Starts one serving container with its own copy of the model.
 
-Called by `apply.effects` for a StartInstance: `fetch` first, which takes as long as the model is large, and then
-`start_instance`, which takes seconds.
+Called by `apply.effects` for a StartInstance: `fetch` first, which takes as long as the model is large and leaves it
+with the engine, and then `start_instance`, which takes a moment however large it is.
 """
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from secrets import token_hex
 
 from sagespec.contract import serving_environment
 from sagespec.errors import Cancelled, WorldError
 from sagespec.events import Caller, Event, EventKind
 from sagespec.plan import StartInstance
 from sagespec.records.archive import unpack
+from sagespec.runtimes.protocol import Volumes
 from sagespec.state.desired import ArchiveModel, DesiredModel
-from sagespec.state.launches import Launch
+from sagespec.state.launches import Launch, Mount
 from sagespec.state.manifest import Manifest
 from sagespec.state.programs import Image, Program
 from sagespec.stores.open import open_store
@@ -28,21 +29,19 @@ MAX_MODEL_BYTES = 64 * 2**30  # an unpacked model larger than this is treated as
 
 @dataclass(frozen=True)
 class Fetched:
-    """What an instance starts from: its program, ready to run, and its model unpacked in a folder of its own."""
+    """What an instance starts from: its program, ready to run, and the volume that has its model."""
 
     program: Program
-    folder: Path
-
-    @property
-    def model(self) -> Path:
-        return self.folder / "model"
+    volume: str
+    volumes: Volumes
 
     def discard(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Unless an instance has it now."""
+        self.volumes.remove([self.volume])
 
 
 def fetch(action: StartInstance, world: World, caller: Caller) -> Fetched:
-    """The program and the model, on this machine. Touches no container. Cancelled when the caller cancels."""
+    """The program and the model, where the engine is. Touches no container. Cancelled when the caller cancels."""
 
     def tell(text: str) -> None:
         caller.report(Event(EventKind.PROGRESS, str(action.about), text, action=action.verb))
@@ -53,25 +52,22 @@ def fetch(action: StartInstance, world: World, caller: Caller) -> Fetched:
     if isinstance(program, Image) and program.digest and digest != program.digest:
         text = f"{program} is now {digest}; {program.digest}, which trained the model, is no longer available"
         caller.report(Event(EventKind.NOTE, str(action.about), text, action=action.verb))
-    fetched = Fetched(program, Path(tempfile.mkdtemp(dir=world.scratch)))
-    try:
-        archive = fetched.folder / "model.tar.gz"
+    volume = f"sagespec_{world.records.project_name}_model_{token_hex(8)}"
+    with tempfile.TemporaryDirectory(dir=world.scratch, ignore_cleanup_errors=True) as folder:
+        archive, model = Path(folder, "model.tar.gz"), Path(folder, "model")
         fetch_model(action, world, manifest, archive, caller)
-        fetched.model.mkdir()
+        model.mkdir()
         name = _archive_name(action.variant.model, world)
-        unpack(archive, fetched.model, max_bytes=MAX_MODEL_BYTES, name_for_people=name)
+        unpack(archive, model, max_bytes=MAX_MODEL_BYTES, name_for_people=name)
         archive.unlink()
-    except BaseException:
-        fetched.discard()
-        raise
-    return fetched
+        world.runtime.volumes.fill(volume, model)
+    return Fetched(program, volume, world.runtime.volumes)
 
 
 def start_instance(action: StartInstance, world: World, fetched: Fetched) -> None:
     """Start one serving container with its own copy of the model under /opt/ml/model.
 
-    The order matters: a container is started only when its model is in it whole, so one that was
-    created but not started is known to be unfinished, and is made again.
+    One that was created but not started is known to be unfinished, and is made again.
     """
     variant = action.variant
     launch = Launch(
@@ -85,12 +81,14 @@ def start_instance(action: StartInstance, world: World, fetched: Fetched) -> Non
         memory=variant.memory,
         gpus=variant.gpus,
         keep_running=True,
+        mounts=(Mount("model", volume=fetched.volume),),
     )
     try:
+        if not fetched.volumes.has(fetched.volume):  # a container would get an empty one
+            raise WorldError("its model was removed from the engine before it could start", fix="run sagespec apply")
         world.runtime.remove(action.container)
         world.leases.unmark_leaving(action.container)
         world.runtime.create([launch])
-        world.runtime.put(action.container, "model", fetched.model)
         world.runtime.start(action.container)
     finally:
         fetched.discard()

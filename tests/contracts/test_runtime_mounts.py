@@ -91,3 +91,46 @@ while not (base / "input/data/train_0").exists():
     bench.start(writer, name="a", mounts=(Mount("pipes", volume=volume),))
     name = bench.run(reader, name="b", mounts=(Mount("input/data", volume=volume),))
     assert bench.runtime.read(name, "said") == b"through the pipe"
+
+
+@on_every_engine
+def test_a_volume_that_was_filled_is_what_its_container_has(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "model" / "code").mkdir(parents=True)
+    (tmp_path / "model" / "code" / "a").write_bytes(EVERY_BYTE)
+    volume, volumes = f"sagespec_{bench.project_name}_m", bench.runtime.volumes
+    assert not volumes.has(volume)
+    volumes.fill(volume, tmp_path / "model")
+    assert volumes.has(volume)
+    name = bench.create(mounts=(Mount("model", volume=volume),))
+    assert bench.runtime.read(name, "model/code/a") == EVERY_BYTE
+    volumes.remove([volume])  # a container has it
+    assert bench.runtime.read(name, "model/code/a") == EVERY_BYTE
+    bench.runtime.remove(name)
+    assert not volumes.has(volume)
+
+
+@on_every_engine
+def test_a_volume_that_nobody_came_to_use_can_be_removed(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    volume, volumes = f"sagespec_{bench.project_name}_m", bench.runtime.volumes
+    volumes.fill(volume, tmp_path / "model")
+    other = bench.create()
+    bench.runtime.remove(other)
+    assert volumes.has(volume)
+    volumes.remove([volume, volume + "-unknown"])
+    assert not volumes.has(volume)
+
+
+@on_real_engines
+def test_a_program_finds_what_its_volume_was_filled_with(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("given")
+    volume = f"sagespec_{bench.project_name}_m"
+    bench.runtime.volumes.fill(volume, tmp_path / "model")
+    script = """
+(base / "said").write_text((base / "model/weights").read_text())
+(base / "model/cache").write_text("its own")
+"""
+    name = bench.run(script, mounts=(Mount("model", volume=volume),))
+    assert bench.runtime.read(name, "said") == b"given"
+    assert bench.runtime.read(name, "model/cache") == b"its own"

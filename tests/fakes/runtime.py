@@ -6,7 +6,7 @@ import hashlib
 import io
 import tarfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Literal, Self
@@ -21,6 +21,23 @@ from tests.fakes.engine import FakeContainer, FakeEngine
 from tests.fakes.faults import Faults
 
 
+class FakeVolumes:
+    def __init__(self, engine: FakeEngine, faults: Faults) -> None:
+        self._engine, self._faults = engine, faults
+
+    def fill(self, name: str, source: Path) -> None:
+        with self._faults.effect(f"fill {name}"), self._engine.changed:
+            self._engine.volumes[name] = {str(file.relative_to(source)): file.read_bytes() for file in _files(source)}
+
+    def has(self, name: str) -> bool:
+        return name in self._engine.volumes
+
+    def remove(self, names: Iterable[str]) -> None:
+        used = {mount.volume for other in self._engine.all.values() for mount in other.launch.mounts}
+        for name in set(names) - used:
+            self._engine.volumes.pop(name, None)
+
+
 class FakeRuntime:
     name: Literal["docker", "process", "fake"] = "fake"
     is_local = True
@@ -29,6 +46,7 @@ class FakeRuntime:
         self._project_name = project_name
         self.engine = engine
         self.faults = faults or Faults()
+        self.volumes = FakeVolumes(engine, self.faults)
 
     def __enter__(self) -> Self:
         return self
@@ -148,9 +166,7 @@ class FakeRuntime:
                 del self.engine.all[name]
                 container.ended.set()
                 self.engine.tables.pop(name, None)
-                used = {mount.volume for other in self.engine.all.values() for mount in other.launch.mounts}
-                for volume in self.engine.volumes.keys() - used:
-                    del self.engine.volumes[volume]
+                self.volumes.remove(mount.volume for mount in container.launch.mounts)
                 self.engine.note(container)
 
     def destroy(self) -> None:

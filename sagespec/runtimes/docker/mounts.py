@@ -1,4 +1,4 @@
-"""What containers can be shown of this machine, and the volumes they share.
+"""What containers can be shown of this machine.
 
 `DockerRuntime` asks before folders are mounted: an engine behind a Unix socket may still live in a virtual machine
 or in a container, and see other files under the same names. So the engine is asked for a file that we know.
@@ -10,26 +10,22 @@ import base64
 import json
 import posixpath
 import threading
-from collections.abc import Iterable
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 
 from sagespec.runtimes.docker.engine import engine_address
-from sagespec.state.labels import LABEL_PROJECT
 
 LABEL_PROBE = "sagespec.probe"
-_CONFLICT = 409
 _SEEN_AT = "/probe"
 _NEAR = 20  # microseconds by which the times of the same file may differ: engine, Python and disk round differently
 
 
 class Mounts:
-    """The mounts and volumes of one project on one engine."""
+    """The mounts of one project on one engine."""
 
     def __init__(self, engine: Any, project_name: str) -> None:
         self._engine = engine
@@ -84,26 +80,3 @@ class Mounts:
             return None
         facts = json.loads(base64.b64decode(response.headers["X-Docker-Container-Path-Stat"]))
         return facts["size"], round(datetime.fromisoformat(facts["mtime"]).timestamp() * 1e6)
-
-    def volumes_of(self, details: dict[str, Any]) -> list[str]:
-        """The volumes that a container of ours names."""
-        mounts = details["HostConfig"].get("Mounts") or ()
-        return [mount["Source"] for mount in mounts if mount["Type"] == "volume"]
-
-    def remove(self, volumes: Iterable[str]) -> None:
-        """The ones that no container uses now."""
-        for volume in volumes:
-            with suppress(NotFound):
-                try:
-                    self._engine.remove_volume(volume)
-                except APIError as error:
-                    if error.status_code != _CONFLICT:
-                        raise
-
-    def remove_all(self) -> None:
-        """What is left: volumes, and probes of killed runs."""
-        for probe in self._engine.containers(all=True, filters={"label": f"{LABEL_PROBE}={self._project_name}"}):
-            with suppress(NotFound):
-                self._engine.remove_container(probe["Id"], force=True)
-        left = self._engine.volumes(filters={"label": f"{LABEL_PROJECT}={self._project_name}"})["Volumes"] or ()
-        self.remove(volume["Name"] for volume in left)

@@ -13,7 +13,8 @@ DockerRuntime, here, has the protocol's methods and the life of a container; the
     containers.py  which containers are ours, as values
     launches.py    a Launch as the settings of a container
     network.py     the project's network, and an address in it for each container
-    mounts.py      folders of this machine that containers can be shown, and volumes
+    mounts.py      folders of this machine that containers can be shown
+    volumes.py     volumes, also with a content from here
     images.py      references, builds and pulls
     gpus.py        GPUs by id
     files.py       files as tar streams, without the SDK
@@ -50,6 +51,7 @@ from sagespec.runtimes.docker.logs import log_lines, seconds_of
 from sagespec.runtimes.docker.mounts import Mounts
 from sagespec.runtimes.docker.network import Network
 from sagespec.runtimes.docker.reading import read_file
+from sagespec.runtimes.docker.volumes import DockerVolumes
 from sagespec.runtimes.machine import alone_with_gpus, choose_gpus, nvidia_gpus
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, CannotStart, Check, ImageInfo, Tell, Use
 from sagespec.state.labels import LABEL_PROJECT
@@ -82,6 +84,7 @@ class DockerRuntime:
         self._containers = Containers(self._engine, project_name, self.network_name)
         self._mounts = Mounts(self._engine, project_name)
         self._prepared = ""  # an image that is on the engine
+        self.volumes = DockerVolumes(self._engine, project_name, self._upload, lambda: self._prepared)
         self._network = Network(self._engine, project_name, self.network_name)
 
     @property
@@ -281,7 +284,7 @@ class DockerRuntime:
                 if error.status_code != 409:  # another removal is under way
                     raise
             self._wait_gone(name)
-            self._mounts.remove(self._mounts.volumes_of(details))
+            self.volumes.remove(self.volumes.of(details))
             self._network.remove_if_of_job(details["HostConfig"]["NetworkMode"])
 
     def _wait_gone(self, name: str) -> None:
@@ -297,7 +300,7 @@ class DockerRuntime:
     def destroy(self) -> None:
         with refusals(f"remove the network {self.network_name}"):
             self._network.remove()
-            self._mounts.remove_all()
+            self.volumes.remove_all()
 
     # -- files -------------------------------------------------------------------------------------
 

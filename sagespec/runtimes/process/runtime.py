@@ -15,7 +15,8 @@ ProcessRuntime, here, has the protocol's methods; what they do is beside it:
     shim.py         the supervisor, a separate process; shim_program.py, shim_log.py and shim_record.py are parts of it
     restarts.py     when it starts again a program that is to keep running
     ports.py        free ports
-    mounts.py       folders of this machine as links, and volumes
+    mounts.py       folders of this machine as links
+    volumes.py      folders that containers share, or that were filled beforehand
     files.py        files in and out of a container's folder
     logs.py         logs, followed to the last line
     fetch.py        HTTP requests to a program
@@ -53,6 +54,7 @@ from sagespec.runtimes.process.ports import HOST, check_port, choose_port
 from sagespec.runtimes.process.processes import kill_process, kill_rest_of, start_process, stop_process
 from sagespec.runtimes.process.programs import Programs
 from sagespec.runtimes.process.shim_record import PRIVATE
+from sagespec.runtimes.process.volumes import ProcessVolumes
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, ImageInfo, Tell, Use
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container
@@ -76,7 +78,8 @@ class ProcessRuntime:
         self._capacity: Capacity | None = None
         self._containers = Containers(self._folder, project_name)
         self._programs = Programs(images.absolute(), root.absolute())
-        self._mounts = Mounts(self._containers)
+        self.volumes = ProcessVolumes(self._containers, project_name)
+        self._mounts = Mounts(self._containers, self.volumes)
 
     def __enter__(self) -> Self:
         return self
@@ -212,7 +215,7 @@ class ProcessRuntime:
             return
         kill_process(self._containers, record)
         with disk_problems(f"cannot remove container {name}"):
-            self._mounts.remove((mount.volume for mount in record.launch.mounts if mount.volume), leaving=name)
+            self.volumes.remove((mount.volume for mount in record.launch.mounts if mount.volume), leaving=name)
             # Renamed first: when we are killed halfway, a left-over that `_sweep` knows remains, and never half a
             # container.
             gone = self._folder / f".gone-{record.id}"
@@ -222,7 +225,7 @@ class ProcessRuntime:
 
     def destroy(self) -> None:
         self._sweep()
-        self._mounts.remove_all(self._project_name)
+        self.volumes.remove_all()
         with suppress(OSError):  # it does not exist, or another project has containers there
             self._folder.rmdir()
 
