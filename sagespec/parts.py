@@ -7,6 +7,7 @@ changes (`read_settings_again`), and each is made again when it is next needed. 
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ from sagespec.runtimes.protocol import Runtime
 from sagespec.scratch import own_folder
 from sagespec.spec.project import ProjectSettings
 from sagespec.state.manifest import Git
+from sagespec.state.owner import Owner
 from sagespec.stores.open import open_store
 from sagespec.stores.protocol import Store
 from sagespec.stores.waits import ToldStore, Waits
@@ -128,7 +130,9 @@ class Parts:
     def runtime(self) -> Runtime:
         """The engine; `runtime_reason` then says which one it is and why."""
         wanted = self._runtime_choice or self.settings.runtime
-        chosen, self.runtime_reason = choose(wanted, self.settings.name, self.root, last=self.last_runtime())
+        chosen, self.runtime_reason = choose(
+            wanted, self.settings.name, self.root, last=self.last_runtime(), marks=self._marks
+        )
         return self._engines.enter_context(chosen)
 
     def last_runtime(self) -> str:
@@ -177,6 +181,15 @@ class Parts:
     @Part
     def records(self) -> Records:
         return Records(self.store, self.settings.name)
+
+    @property
+    def owner(self) -> Owner:
+        """Whose containers those are that this checkout makes."""
+        return Owner(self.records.store_id(), self.store.uri, socket.gethostname(), str(self.root.resolve()))
+
+    def _marks(self) -> Mapping[str, str]:
+        self.records.make_store_id()
+        return self.owner.labels
 
     @Part
     def scratch(self) -> Path:

@@ -9,12 +9,15 @@ come from here too. The store handles the bytes, `manifest` and `revision` defin
     <project>/jobs/<name>/<version>/stop.json
     <project>/applied.json, what the newest specs are that were applied
     <project>/endpoints/<name>/revisions/<n>.json
+    <project>/store-id, made once, which tells this store from others wherever it is moved or copied to
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import TypeVar
+from uuid import uuid4
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -42,6 +45,19 @@ class Records:
     def __init__(self, store: Store, project_name: str) -> None:
         self.store = store
         self.project_name = project_name
+        self._store_id = ""
+
+    def store_id(self) -> str:
+        """The store's identity; '' before it has one."""
+        if not self._store_id:
+            found = self.store.read(f"{self.project_name}/store-id")
+            self._store_id = found[0].decode(errors="replace").strip()[:64] if found else ""
+        return self._store_id
+
+    def make_store_id(self) -> None:
+        if not self.store_id():
+            with suppress(Conflict):  # another run has made it
+                self.store.write(f"{self.project_name}/store-id", f"{uuid4()}\n".encode(), if_absent=True)
 
     # -- jobs
 

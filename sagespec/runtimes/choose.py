@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -18,14 +19,20 @@ def images_dir() -> Path:
 
 
 def choose(
-    wanted: Literal["auto", "docker", "process"], project_name: str, root: Path, *, last: str = ""
+    wanted: Literal["auto", "docker", "process"],
+    project_name: str,
+    root: Path,
+    *,
+    last: str = "",
+    marks: Callable[[], Mapping[str, str]] = dict,
 ) -> tuple[Runtime, str]:
     """The runtime of the project at `root`, and a line for people that says which it is and why.
 
     last: the runtime of the last apply. `auto` stays with it, so that an engine that comes or goes never has
     one project run twice; where that one was docker and does not answer, WorldError. So it is when Docker is
     wanted by name, or by DOCKER_HOST. The engines' modules are imported here, because the Docker SDK takes a
-    tenth of a second that the process runtime need not pay.
+    tenth of a second that the process runtime need not pay. marks: labels that tell whose containers they are, on an
+    engine that several checkouts may use.
     """
     reason = "as requested"
     if wanted == "auto" and last == "process":
@@ -35,7 +42,7 @@ def choose(
 
         no_docker = DockerRuntime.answers() if wanted == "auto" else None
         if no_docker is None:
-            docker = DockerRuntime(project_name, images_dir(), root)
+            docker = DockerRuntime(project_name, images_dir(), root, marks)
             return docker, f"runtime docker: {docker.engine}"
         if last == "docker":
             raise WorldError(

@@ -16,6 +16,7 @@ from sagespec.errors import Problem
 from sagespec.state.addresses import Address
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import AttemptsRecord, Manifest
+from sagespec.state.owner import Owner
 from sagespec.state.revision import Revision, RollbackRequest
 
 
@@ -48,6 +49,7 @@ class Container:
     note: what else the engine says of its end, e.g. that it ran out of memory; reported by `inspect` alone, as are
     signals: numbers of those it was sent through its engine before it ended, by us or by others, and
     published: the port of the engine's machine that leads to it, running or not; 0 when there is none.
+    owner: whose it is, where the engine is shared by several checkouts.
     cpus, memory and gpus: what it was given; of GPUs the ids, which nobody else has while it is there.
     """
 
@@ -67,6 +69,7 @@ class Container:
     gpus: tuple[str, ...] = ()
     published: int = field(default=0, compare=False)
     last_exit: Exit | None = field(default=None, compare=False)
+    owner: Owner | None = field(default=None, compare=False)
 
     @property
     def is_on_network(self) -> bool:

@@ -28,6 +28,7 @@ from sagespec.runtimes.protocol import Check
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.observed import ContainerState
 from sagespec.stores.protocol import Conflict, StoreAway
+from sagespec.verbs.owners import refuse_others
 from sagespec.verbs.plan import Validated, validate
 
 ROOM_BYTES = 2**30
@@ -172,7 +173,9 @@ def _runs(parts: Parts) -> Iterator[Check]:
 def _gateway_port(parts: Parts) -> Iterator[Check]:
     settings = parts.gateway.find()
     place = f"{settings.host}:{settings.port}"
-    ours = [c for c in parts.runtime.containers() if c.address == GATEWAY and c.state is ContainerState.RUNNING]
+    containers = parts.runtime.containers()
+    refuse_others(parts, containers)
+    ours = [c for c in containers if c.address == GATEWAY and c.state is ContainerState.RUNNING]
     if ours:
         answers = parts.gateway.observe(ours).answers
         wrong = "does not answer" if ours[0].is_on_network else "is off the project's network"

@@ -34,6 +34,7 @@ from sagespec.state.observed import Observed
 from sagespec.stores.open import open_store
 from sagespec.verbs.able import unable
 from sagespec.verbs.locked import refuse_other_runtime
+from sagespec.verbs.owners import refuse_others
 
 DESTROY = Options(prune=True, allow_empty=True, destroy=True)
 
@@ -103,6 +104,7 @@ def snapshot(parts: Parts, at_work: AtWork, *, check_paths: bool = True) -> tupl
     needing = any(needs_of(job) for job in wanted.jobs if job.address not in done)
     needing = needing or any(needs for endpoint in wanted.endpoints for _, needs in needs_of_endpoint(endpoint))
     observed = observe(parts.runtime, parts.gateway, parts.records, manifests, at_work, with_capacity=needing)
+    refuse_others(parts, observed.containers)
     observed = replace(
         observed,
         started_with=_started_with(parts, wanted, observed),
@@ -170,7 +172,9 @@ def why_unsettled(parts: Parts) -> str:
 
 def bare_snapshot(parts: Parts, at_work: AtWork) -> tuple[Desired, Observed]:
     """Reality without any specs: what `destroy` is planned from."""
-    return empty_desired(parts.settings), observe(parts.runtime, parts.gateway, parts.records, {}, at_work)
+    observed = observe(parts.runtime, parts.gateway, parts.records, {}, at_work)
+    refuse_others(parts, observed.containers)
+    return empty_desired(parts.settings), observed
 
 
 def plan_destroy(parts: Parts) -> Plan:

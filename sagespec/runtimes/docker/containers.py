@@ -18,6 +18,7 @@ from sagespec.errors import WorldError
 from sagespec.runtimes.docker.launches import PORT
 from sagespec.state.labels import LABEL_GPUS, LABEL_KIND, LABEL_PROJECT, address_from_labels, resources_from_labels
 from sagespec.state.observed import Container, ContainerState, Exit
+from sagespec.state.owner import owner_from_labels
 
 STATES = {
     "created": ContainerState.CREATED,
@@ -166,6 +167,7 @@ class Containers:
             cpus=cpus,
             memory=memory,
             gpus=gpus,
+            owner=owner_from_labels(labels),
         )
 
     def _address(self, networks: Mapping[str, Any]) -> str:

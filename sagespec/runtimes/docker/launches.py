@@ -33,8 +33,10 @@ def settings_of(
     address: str,
     hosts: Mapping[str, str],
     gpus: Sequence[str],
+    marks: Mapping[str, str],
 ) -> dict[str, Any]:
-    """All arguments of the SDK's create_container but the image. `hosts` are addresses by alias, `gpus` ids.
+    """All arguments of the SDK's create_container but the image. `hosts` are addresses by alias, `gpus` ids, `marks`
+    further labels.
 
     Without an address it is in no network, where its own name has to be given, too.
     """
@@ -74,7 +76,8 @@ def settings_of(
         "user": "0:0" if is_users_own else None,  # SageMaker runs every image as root
         "environment": dict(launch.environment),
         "labels": labels_of(project_name, launch.address, launch.hash)
-        | resource_labels(launch.cpus, launch.memory, gpus),
+        | resource_labels(launch.cpus, launch.memory, gpus)
+        | dict(marks),
         "ports": [PORT] if launch.publish else None,
         "host_config": host_config,
         "networking_config": engine.create_networking_config(networking),

@@ -67,15 +67,19 @@ _PATIENCE_SECONDS = 30.0  # with what another process is making or removing
 class DockerRuntime:
     """Containers, files and logs of one project on one engine. Safe to use from several threads.
 
-    `images` is the folder with the built-in programs; folders to build are relative to `root`. The constructor
-    asks the engine for its version, so that one that does not answer is known at once.
+    `images` is the folder with the built-in programs; folders to build are relative to `root`. marks: labels that
+    containers get beside their own, asked for when one is made. The constructor asks the engine for its version, so
+    that one that does not answer is known at once.
     """
 
     name: Literal["docker", "process", "fake"] = "docker"
 
-    def __init__(self, project_name: str, images: Path, root: Path = Path()) -> None:
+    def __init__(
+        self, project_name: str, images: Path, root: Path = Path(), marks: Callable[[], Mapping[str, str]] = dict
+    ) -> None:
         self._project_name = project_name
         self.network_name = f"sagespec_{project_name}"
+        self._marks = marks
         self._creating = threading.Lock()  # addresses are chosen by one thread at a time
         self._engine = connect()
         self.engine = f"the engine at {engine_address()} answers (API {self._engine.api_version})"
@@ -197,6 +201,7 @@ class DockerRuntime:
             address=place[1],
             hosts=hosts,
             gpus=gpus,
+            marks=self._marks(),
         )
         give_up = time.monotonic() + _PATIENCE_SECONDS
         while True:
