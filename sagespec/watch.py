@@ -16,11 +16,9 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-
 from sagespec.apply.failures import Failures
 from sagespec.converge import LOOK_EVERY_SECONDS, MOST_REPEATS, Run
+from sagespec.edits import file_wakes
 from sagespec.errors import SagespecError, WorldError
 from sagespec.events import Event, EventKind, Outcome, Report, Result
 from sagespec.records.lock import LockHeld
@@ -29,7 +27,6 @@ from sagespec.standby import Standby
 from sagespec.stores.protocol import StoreAway
 
 FILES, ENGINE, TASK, TIMER = "files", "engine", "task", "timer"
-SPEC_SUFFIXES = (".yaml", ".yml")
 BURST_SECONDS = 0.3  # editors write a file in several steps
 REOPEN_SECONDS = 5.0
 _POLL_SECONDS = 0.1
@@ -43,7 +40,8 @@ def watch(run: Run, standby: Standby, runtime: Runtime, paths: Sequence[Path], *
     cancelled, failed_passes = run.caller.cancelled, Failures(is_patient=True)
     trouble = _Trouble(run.caller.report)
     try:
-        with _file_wakes(paths, wakes), _engine_wakes(runtime, wakes, run.caller.report), standby:
+        files = file_wakes(paths, lambda: wakes.put(FILES), run.caller.report)
+        with files, _engine_wakes(runtime, wakes, run.caller.report), standby:
             cause = "start"
             while not cancelled.is_set():
                 if cause == FILES:
@@ -146,42 +144,6 @@ def _skip_burst(wakes: queue.SimpleQueue[str], cancelled: threading.Event) -> No
             wakes.get_nowait()
         except queue.Empty:
             return
-
-
-class _SpecEvents(FileSystemEventHandler):
-    def __init__(self, wakes: queue.SimpleQueue[str]) -> None:
-        self._wakes = wakes
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        changed = event.event_type in ("created", "modified", "deleted", "moved")
-        names = (str(event.src_path), str(event.dest_path))
-        if changed and (event.is_directory or any(name.endswith(SPEC_SUFFIXES) for name in names)):
-            self._wakes.put(FILES)
-
-
-@contextmanager
-def _file_wakes(paths: Sequence[Path], wakes: queue.SimpleQueue[str]) -> Iterator[None]:
-    observer = Observer()
-    handler = _SpecEvents(wakes)
-    for folder, recursive in _watched(paths):
-        observer.schedule(handler, str(folder), recursive=recursive)
-    observer.start()
-    try:
-        yield
-    finally:
-        observer.stop()
-        observer.join()
-
-
-def _watched(paths: Sequence[Path]) -> list[tuple[Path, bool]]:
-    """Folders to watch, each with whether its subfolders count; a file is watched through its folder, since
-    editors replace files. Of a folder that is named twice the recursive watch wins."""
-    found: dict[Path, bool] = {}
-    for path in paths:
-        folder, recursive = (path, True) if path.is_dir() else (path.parent, False)
-        if folder.is_dir():
-            found[folder] = found.get(folder, False) or recursive
-    return sorted(found.items())
 
 
 @contextmanager

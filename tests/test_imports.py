@@ -24,7 +24,7 @@ BANDS = [
         "talk to people and programs; nothing inside knows that they exist",
         "__main__ | cli | show project | verbs",
     ),
-    ("loop", "put stages together, again and again", "watch | standby | converge | apply"),
+    ("loop", "put stages together, again and again", "watch | edits standby | converge | apply"),
     ("doing", "effects, each safe to repeat", "parts serve | world | run | inputs"),
     ("knowing", "turn one thing into values; reconcile touches nothing", "observe resolve | load | reconcile"),
     (
@@ -79,7 +79,7 @@ OUTSIDERS = {
         "load.reading load.places load.syntax",
         "one room knows YAML, its lines and columns",
     ),
-    "watchdog": ("watch", "one place is woken by files"),
+    "watchdog": ("edits", "one place is woken by files"),
     "flask": ("", "the serving programs of images/ bring their own"),
     "click": ("cli", "nothing else knows of options and arguments"),
     "rich": ("show", "nothing else knows of terminals"),

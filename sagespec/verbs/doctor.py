@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sagespec import __version__
+from sagespec.edits import limits, no_notices
 from sagespec.errors import SagespecError, WorldError
 from sagespec.gateway.ports import is_taken, listener_on
 from sagespec.load.load import find_root
@@ -50,11 +51,12 @@ def checks(parts: Parts) -> tuple[Check, ...]:
         ("runs", _runs),
         ("gateway", _gateway_port),
         ("clock", _clock),
+        ("edits", _edits),
     ]
     found: list[Check] = []
     away: list[StoreAway] = []
     for name, group in groups:
-        needs_settings = group in (_specs, _store, _cache, _lock, _runs, _gateway_port, _clock)
+        needs_settings = group in (_specs, _store, _cache, _lock, _runs, _gateway_port, _clock, _edits)
         if needs_settings and any(check.name == "project" and not check.ok for check in found):
             continue  # said once, by "project"
         if away and group in (_lock, _runs):
@@ -205,3 +207,10 @@ def _clock(parts: Parts) -> Iterator[Check]:
         return
     told += f", {apart:.0f} s from that of the disk" if apart > 1 else ""
     yield Check("clock", apart < CLOCK_SECONDS, told, "set the clock (NTP)")
+
+
+def _edits(parts: Parts) -> Iterator[Check]:
+    """Whether `watch` hears of them, or has to look."""
+    why_not = no_notices([parts.root / path for path in parts.specs])
+    told = f"{why_not}; {limits()}, which `sysctl -w` can raise" if why_not else "noticed by `watch` at once"
+    yield Check("edits", True, told)

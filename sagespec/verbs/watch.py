@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from pathlib import Path
 
 from sagespec.apply.absences import ABSENT_SECONDS, Absences
 from sagespec.apply.failures import Failures
@@ -40,4 +41,5 @@ def watch(
     around = standby.around(run.around)
     failures, absences = Failures(is_patient=True), Absences(ABSENT_SECONDS, partial(why_unsettled, parts), report)
     run = Run(around, run.caller, options, yields=False, failures=failures, absences=absences)
-    woken(run, standby, parts.runtime, [*parts.specs, parts.root / "sagespec.yaml"], every_seconds=every_seconds)
+    paths = [parts.root / path for path in (*parts.specs, Path("sagespec.yaml"))]
+    woken(run, standby, parts.runtime, paths, every_seconds=every_seconds)

@@ -202,3 +202,7 @@ def test_the_runs_at_work_are_named(folder: Path) -> None:
         others.show(project.parts.store, ada, project_name="sick")
         others.follow(project.parts.store, job_address("slow", 1), ada, project_name="sick")
     assert look(folder)["runs"].detail == f"{ada}\njob/slow@1 is followed by {ada}"
+
+
+def test_whether_edits_are_noticed_is_shown(folder: Path) -> None:
+    assert look(folder)["edits"].detail == "noticed by `watch` at once"
