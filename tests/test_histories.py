@@ -7,6 +7,8 @@ decisions alone, action by action.
 
 from __future__ import annotations
 
+import io
+import tarfile
 import tempfile
 import threading
 from collections import Counter
@@ -24,7 +26,9 @@ from sagespec.plan import Plan
 from sagespec.reconcile.options import Options
 from sagespec.run.stops import ask_to_stop
 from sagespec.state.addresses import job_address
+from sagespec.state.observed import Target
 from tests.fakes import SERVES, TRAINS, Killed
+from tests.fakes.specs import PROJECT
 from tests.fakes.world import IN_MEMORY
 from tests.place import Place
 from tests.processes import Documents, Process, ask_for_rollback, check_nothing_is_left, finish, stepped_place, time_of
@@ -49,6 +53,7 @@ HAPPENINGS: Mapping[str, int] = {  # each with how many kinds of it there are
     "prune": 1,
     "destroy": 1,
     "roll back": 1,
+    "train again": 2,
 }
 histories = st.lists(
     st.sampled_from(sorted(HAPPENINGS)).flatmap(
@@ -66,14 +71,14 @@ class History:
         self.place = place
         stepped_place(place)
         for version in (1, 2):
-            place.engine.behave(f"job/model@{version}", replace(TRAINS, lasts=30.0))
+            self.give(version, b"a model\n")
         place.engine.behave("endpoint/answers", replace(SERVES, healthy_after=3.0))
         self.documents: Documents = [place.job(1), place.job(2), self.endpoint(0)]
         self.begun = 0
         self.all: list[Process] = []
         self.runs = [self.new() for _ in range(RUNS)]
         self.may_begin: Counter[str] = Counter({"job/model@1#0": 1, "job/model@2#0": 1})
-        self.is_stopped = self.is_rolled_back = self.has_lost_an_instance = False
+        self.is_stopped = self.is_rolled_back = self.has_lost_an_instance = self.has_lost_a_manifest = False
 
     def new(self, documents: Documents | None = None, options: Options | None = None) -> Process:
         """Every second run is an `apply`, and leaves alone what others have given another spec."""
@@ -120,6 +125,8 @@ class History:
                 self.once([], DESTROY)
             case "roll back":
                 self.is_rolled_back |= ask_for_rollback(self.place, self.documents)
+            case "train again":
+                self.lose_manifest(which + 1)
         for number, one in enumerate(self.runs):
             if not one.is_alive:
                 one.kill()  # it may have died in a task, where nobody buried it
@@ -139,6 +146,17 @@ class History:
         elif container.observed().state == "running":
             self.has_lost_an_instance |= container.launch.address.kind == "endpoint"
             self.place.engine.end(container, 137)
+
+    def lose_manifest(self, version: int) -> None:
+        """A trained job has to be trained again, and gives another model then."""
+        if self.place.objects.pop(f"{PROJECT}/jobs/model/{version}/manifest.json", None):
+            self.may_begin[f"job/model@{version}#0"] += 1
+            self.has_lost_a_manifest = True
+            self.give(version, f"model {self.may_begin.total()}\n".encode())
+
+    def give(self, version: int, model: bytes) -> None:
+        """What the job's next training gives."""
+        self.place.engine.behave(f"job/model@{version}", replace(TRAINS, lasts=30.0, files={"model/model.txt": model}))
 
     def stop(self, version: int) -> None:
         address = job_address("model", version)
@@ -175,6 +193,18 @@ def new_place() -> Iterator[Place]:
         threading.excepthook = tell
 
 
+def served_by(place: Place, target: Target) -> set[bytes | None]:
+    return {place.world().runtime.read(name, "model/model.txt") for name in target.instances}
+
+
+def stored_model(place: Place, name: str) -> bytes:
+    archive = place.objects[f"{PROJECT}/jobs/{name.replace('@', '/')}/model.tar.gz"]
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        file = tar.extractfile("model.txt")
+        assert file
+        return file.read()
+
+
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(history=histories)
@@ -194,4 +224,7 @@ def test_any_history_of_several_runs_ends_as_asked(history: list[Happening]) -> 
             route = last.world.gateway.observe(last.world.runtime.containers()).routes["answers"]
             assert {t.variant: t.weight for t in route.targets} == {v["name"]: v.get("weight", 1) for v in asked}
             assert last.world.gateway.answers("answers")  # type: ignore[attr-defined]  # the fake's own
+            assert {target.variant: served_by(place, target) for target in route.targets} == {
+                v["name"]: {stored_model(place, v["model"])} for v in asked
+            }
             check_nothing_is_left(place, told.all, endpoints=len(asked))

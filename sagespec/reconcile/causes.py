@@ -5,14 +5,14 @@ The other files of `reconcile` ask here when they give an action its cause.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from sagespec.plan import MASK, Cause, Change, Reason
 from sagespec.spec.document import Update
 from sagespec.state.desired import DesiredEndpoint, DesiredVariant
-from sagespec.state.hashes import same_hash
+from sagespec.state.hashes import UNTRAINED, model_of, same_but_for_models, same_hash
 from sagespec.state.observed import Route
 from sagespec.state.revision import settings_of
 from sagespec.state.secrets import is_secret_field
@@ -27,6 +27,17 @@ def replace_changes(old: DesiredVariant, new: DesiredVariant) -> tuple[Change, .
         else:
             changes.append(change)
     return tuple(changes)
+
+
+def trained_again(variant: DesiredVariant, hashes: Iterable[str]) -> str:
+    """What to say where its instances, of these hashes, serve an earlier training of its model; '' where none does."""
+    earlier = [text for text in hashes if same_but_for_models(variant.hash, text) and text != variant.hash]
+    if not earlier or not model_of(variant.hash):
+        return ""
+    if model_of(variant.hash) == UNTRAINED:
+        return f"model {variant.model.text} is trained again"
+    known = next((f": {model_of(text)} -> {model_of(variant.hash)}" for text in earlier if model_of(text)), "")
+    return f"model {variant.model.text} was trained again{known}"
 
 
 def route_cause(before: DesiredEndpoint | None, goal: DesiredEndpoint, route: Route | None, has_starts: bool) -> Cause:

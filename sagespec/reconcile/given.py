@@ -14,7 +14,7 @@ from sagespec.errors import Problem
 from sagespec.plan import Action, RunJob, Running, StartGateway
 from sagespec.reconcile.options import Options
 from sagespec.state.addresses import Address
-from sagespec.state.manifest import JobStatus
+from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import Observed
 
 
@@ -60,5 +60,13 @@ class Given:
         return bool(decision and decision.running)
 
     def is_trained(self, job: Address) -> bool:
+        return self._trained(job) is not None
+
+    def is_trained_since(self, job: Address, at: datetime | None) -> bool:
+        """Whether the training of the job's model was begun after `at`."""
+        manifest = self._trained(job)
+        return manifest is not None and at is not None and manifest.started_at > at
+
+    def _trained(self, job: Address) -> Manifest | None:
         manifest = self.observed.manifests.get(job)
-        return manifest is not None and manifest.status is JobStatus.COMPLETED
+        return manifest if manifest and manifest.status is JobStatus.COMPLETED else None

@@ -13,9 +13,9 @@ from sagespec.errors import Problem
 from sagespec.reconcile.able import why_no_start
 from sagespec.reconcile.given import Given
 from sagespec.state.addresses import Address
-from sagespec.state.desired import DesiredEndpoint, desired_endpoint
-from sagespec.state.hashes import same_hash
-from sagespec.state.revision import Revision, RevisionStatus, RollbackRequest, live_revision
+from sagespec.state.desired import DesiredEndpoint, JobModel, desired_endpoint
+from sagespec.state.hashes import UNTRAINED, same_hash
+from sagespec.state.revision import ModelRecord, Revision, RevisionStatus, RollbackRequest, live_revision
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,36 @@ def choose_goal(desired: DesiredEndpoint, given: Given) -> Choice:
         earlier = desired_endpoint(desired.name, request.asked)
         reason, live_number = request.reason, live.number if live else None
         return Choice(Goal(earlier, True, before, number, request.instead_of, reason, live_number))
-    if live and before and same_hash(desired.hash, live.hash):
-        return Choice(Goal(replace(before, origin=desired.origin), False, before, number))
+    if live and before and _is_as(desired, live, given):
+        known = desired if desired.hash == live.hash else replace(before, origin=desired.origin)
+        return Choice(Goal(known, False, before, number))
     if not given.options.retries(desired.address):
         if held := _held(desired, revisions, live):
             return Choice(kept or _once_more(desired, revisions, number), held, is_held=True)
-        if failed := _failed(desired, revisions, live):
+        if failed := _failed(desired, revisions, live, given):
             return Choice(kept, failed)
     if missing := why_no_start(desired, given.observed) or _missing_model(desired, given):
         return Choice(kept, missing)
     return Choice(kept if waits_for(desired, given) else Goal(desired, True, before, number))
+
+
+def _is_as(desired: DesiredEndpoint, revision: Revision, given: Given) -> bool:
+    """Whether the revision is what the spec asks for, with the models that the store has now."""
+    if not same_hash(desired.hash, revision.hash):
+        return False
+    had = {variant.name: variant.model for variant in revision.asked.variants}
+    return not any(
+        isinstance(variant.model, JobModel)
+        and _is_of_later_training(variant.model, had.get(variant.name, ModelRecord()), revision, given)
+        for variant in desired.variants
+    )
+
+
+def _is_of_later_training(model: JobModel, had: ModelRecord, revision: Revision, given: Given) -> bool:
+    """Where a record of an earlier release does not tell the checksum, its time does."""
+    if had.sha256:
+        return had.sha256 != model.sha256
+    return model.sha256 == UNTRAINED or given.is_trained_since(model.job, revision.ended_at)
 
 
 def waits_for(desired: DesiredEndpoint, given: Given) -> tuple[Address, ...]:
@@ -115,9 +135,11 @@ def _once_more(desired: DesiredEndpoint, revisions: tuple[Revision, ...], number
     return Goal(earlier, True, None, number, removed.instead_of, removed.reason)
 
 
-def _failed(desired: DesiredEndpoint, revisions: tuple[Revision, ...], live: Revision | None) -> Problem | None:
+def _failed(
+    desired: DesiredEndpoint, revisions: tuple[Revision, ...], live: Revision | None, given: Given
+) -> Problem | None:
     """Why this very spec is not tried: it has failed since the live one went live."""
-    tried = next((r for r in reversed(revisions) if r is live or same_hash(desired.hash, r.hash)), None)
+    tried = next((r for r in reversed(revisions) if r is live or _is_as(desired, r, given)), None)
     if tried is None or tried.status is not RevisionStatus.FAILED:
         return None
     return Problem(

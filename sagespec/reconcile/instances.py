@@ -6,18 +6,18 @@ and not started twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sagespec.plan import AwaitHealthy, Cause, Reason, StartInstance
-from sagespec.reconcile.causes import changed_by_update, replace_changes
+from sagespec.reconcile.causes import changed_by_update, replace_changes, trained_again
 from sagespec.reconcile.given import Given
 from sagespec.reconcile.goals import Goal
 from sagespec.spec.document import Update
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredEndpoint, DesiredVariant
-from sagespec.state.hashes import same_hash
+from sagespec.state.hashes import model_of, same_hash
 from sagespec.state.labels import container_name
 from sagespec.state.observed import Container, ContainerState
 
@@ -41,39 +41,43 @@ class Instance:
 def wanted_instances(goal: Goal, given: Given) -> tuple[Instance, ...]:
     endpoint = goal.endpoint
     route = given.observed.gateway.routes.get(endpoint.name)
-    containers = {container.name: container for container in given.observed.containers_of(endpoint.address)}
     result = []
     for variant in endpoint.variants:
-        hash_text = _live_hash(variant, containers.values())
+        mine = [c for c in given.observed.containers_of(endpoint.address) if c.address.variant == variant.name]
+        containers = {container.name: container for container in mine}
+        hash_text = _live_hash(variant, mine, given)
         target = route.target(variant.name, hash_text) if route else None
         for index in range(variant.instances):
             address = Address("endpoint", endpoint.name, variant=variant.name, instance=index)
             name = container_name(given.project_name, address, hash_text)
             container = containers.get(name)
             in_route = target is not None and name in target.instances
-            start = _why_start(variant, goal.before, container, in_route, given)
+            if container:
+                start = _why_start(container, in_route, given)
+            else:
+                others = mine if hash_text == variant.hash else []  # else they are its siblings
+                start = _why_new(variant, goal.before, others, in_route)
             result.append(Instance(address, name, hash_text, variant, start, proven=in_route and start is None))
     return tuple(result)
 
 
-def _live_hash(variant: DesiredVariant, containers: Iterable[Container]) -> str:
-    """The variant's hash as its containers carry it: if none has it, one of another format counts as the same."""
-    hashes = sorted(container.hash for container in containers if container.address.variant == variant.name)
-    if variant.hash in hashes:
+def _live_hash(variant: DesiredVariant, containers: Sequence[Container], given: Given) -> str:
+    """The variant's hash as its containers carry it: if none has it, one of another format may count as the same."""
+    same = sorted({container.hash for container in containers if same_hash(variant.hash, container.hash)})
+    if variant.hash in same:
         return variant.hash
-    return next((hash_text for hash_text in hashes if same_hash(variant.hash, hash_text)), variant.hash)
+    older = {c.hash for c in containers if _is_older_than_its_model(c, variant, given)}
+    return next((hash_text for hash_text in same if hash_text not in older), variant.hash)
 
 
-def _why_start(
-    variant: DesiredVariant,
-    before: DesiredEndpoint | None,
-    container: Container | None,
-    in_route: bool,
-    given: Given,
-) -> Cause | None:
+def _is_older_than_its_model(container: Container, variant: DesiredVariant, given: Given) -> bool:
+    """Whether one whose hash does not tell its model was there before the model that is asked for was trained."""
+    job = variant.job if model_of(variant.hash) and not model_of(container.hash) else None
+    return job is not None and given.is_trained_since(job, container.started_at)
+
+
+def _why_start(container: Container, in_route: bool, given: Given) -> Cause | None:
     """Why this instance must be started, or None if it is fine."""
-    if container is None:
-        return _why_new(variant, before, in_route)
     if container.state is ContainerState.CREATED:
         return Cause(Reason.ADOPTED, note="an earlier run was interrupted before starting it")
     if container.name in given.observed.leaving:
@@ -87,8 +91,14 @@ def _why_start(
     return None
 
 
-def _why_new(variant: DesiredVariant, before: DesiredEndpoint | None, in_route: bool) -> Cause:
+def _why_new(
+    variant: DesiredVariant, before: DesiredEndpoint | None, others: Sequence[Container], in_route: bool
+) -> Cause:
+    """Why an instance must be started that has no container. others: containers of the variant by other hashes."""
     old = before.variant(variant.name) if before else None
+    recorded = [old.hash] if old and model_of(old.hash) else []
+    if again := trained_again(variant, [*recorded, *(container.hash for container in others)]):
+        return Cause(Reason.DRIFT, note=again)
     if old is None:
         return Cause(Reason.NEW, note=f"new variant serving {variant.model.text}" if before else "")
     if not same_hash(variant.hash, old.hash):

@@ -14,6 +14,8 @@ from sagespec.resolve.programs import model_address, named_program, portable, pr
 from sagespec.spec.endpoint import Endpoint, Rollout, Variant
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredEndpoint, DesiredJob, desired_endpoint
+from sagespec.state.hashes import UNTRAINED
+from sagespec.state.manifest import Manifest
 from sagespec.state.programs import Builtin, Image, Program
 from sagespec.state.revision import EndpointRecord, ModelRecord, RolloutRecord, VariantRecord
 
@@ -73,13 +75,18 @@ def _model(
         return ModelRecord(text=variant.model, identity=identity, job="", uri=uri), program
     manifest, job = facts.trained(address), jobs.get(address)
     if manifest:
-        key, trained_by = manifest.key, program_of(manifest)
+        key, trained_by, sha256 = manifest.key, program_of(manifest), _sha256_of(manifest)
     elif job:
-        key, trained_by = job.key, job.program
+        key, trained_by, sha256 = job.key, job.program, UNTRAINED
     else:
         return ModelRecord(), Builtin("")  # said by `unresolved_models` with its place
     program = Image(variant.image) if variant.image else trained_by
-    return ModelRecord(text=variant.model, identity=f"{address}:{key}", job=str(address), uri=""), program
+    identity = f"{address}:{key}"
+    return ModelRecord(text=variant.model, identity=identity, job=str(address), uri="", sha256=sha256), program
+
+
+def _sha256_of(manifest: Manifest) -> str:
+    return manifest.artifacts["model"].sha256 if "model" in manifest.artifacts else ""
 
 
 def _script(

@@ -18,6 +18,7 @@ from sagespec.plan import StartInstance
 from sagespec.records.archive import unpack
 from sagespec.runtimes.protocol import Volumes
 from sagespec.state.desired import ArchiveModel, DesiredModel
+from sagespec.state.hashes import UNTRAINED
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.manifest import Manifest
 from sagespec.state.programs import Image, Program
@@ -130,6 +131,12 @@ def fetch_model(action: StartInstance, world: World, manifest: Manifest | None, 
     if manifest is None or "model" not in manifest.artifacts:
         raise WorldError(f"{model.job} has no model in {world.records.store.uri}", fix=f"train {model.job} again")
     artifact = manifest.artifacts["model"]
+    if model.sha256 not in ("", UNTRAINED, artifact.sha256):
+        raise WorldError(
+            f"{model.job} was trained again: {model.sha256[:12]} is wanted, and the store has {artifact.sha256[:12]}",
+            why="a revision serves exactly the model that it was made with",
+            fix=f"`sagespec apply` serves what the store has, to any endpoint whose spec names {model.text}",
+        )
     world.records.store.download(
         world.records.job_key(model.job, artifact.key), archive, sha256=artifact.sha256, progress=count
     )

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sagespec.errors import Origin
 from sagespec.spec.document import Update
 from sagespec.state.addresses import Address, endpoint_address, job_address
-from sagespec.state.hashes import hash_of
+from sagespec.state.hashes import hash_of, with_model
 from sagespec.state.programs import Program
 from sagespec.state.revision import EndpointRecord, ModelRecord, VariantRecord, fields_by_update
 
@@ -100,11 +100,13 @@ class DesiredJob:
 
 @dataclass(frozen=True)
 class JobModel:
-    """The model that a job trained. identity: the job's address and key; another identity is another model."""
+    """The model that a job trained. identity: the job's address and key; another identity is another model, as is
+    another sha256: the job was trained again. That is UNTRAINED before it is, and '' where no record tells."""
 
     text: str  # as written: churn@3
     identity: str
     job: Address
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class DesiredVariant:
     environment: Mapping[str, str] = field(repr=False)
     cpus: float | None
     memory: int | None
-    hash: str  # over the fields of update class REPLACE
+    hash: str  # over the fields of update class REPLACE, with the checksum of the model that a job trained
     fields: Mapping[Update, Mapping[str, Any]] = field(repr=False)  # requested values, by what changing them does
     gpus: int = 0
 
@@ -147,7 +149,7 @@ class DesiredEndpoint:
     min_healthy_seconds: float
     drain_within_seconds: float
     protect: bool
-    hash: str  # over `record`: what a revision is known by
+    hash: str  # over what `record` says of the spec: what a revision is known by
     record: EndpointRecord  # all of the above, as a revision keeps it
     origin: Origin | None = field(default=None, compare=False)
 
@@ -172,7 +174,7 @@ def desired_endpoint(name: str, record: EndpointRecord, origin: Origin | None = 
         min_healthy_seconds=rollout.min_healthy,
         drain_within_seconds=rollout.drain_within,
         protect=record.protect,
-        hash=hash_of(record.as_json()),
+        hash=hash_of(record.spec_as_json()),
         record=record,
         origin=origin,
     )
@@ -180,7 +182,7 @@ def desired_endpoint(name: str, record: EndpointRecord, origin: Origin | None = 
 
 def _desired_model(record: ModelRecord) -> DesiredModel:
     if record.job:
-        return JobModel(record.text, record.identity, Address.parse(record.job))
+        return JobModel(record.text, record.identity, Address.parse(record.job), record.sha256)
     return ArchiveModel(record.text, record.identity, record.uri)
 
 
@@ -198,7 +200,7 @@ def _desired_variant(record: VariantRecord, split: str | None) -> DesiredVariant
         cpus=record.cpus,
         memory=record.memory,
         gpus=record.gpus,
-        hash=hash_of(fields[Update.REPLACE]),
+        hash=with_model(hash_of(fields[Update.REPLACE]), record.model.sha256),
         fields=fields,
     )
 

@@ -81,9 +81,14 @@ def container_name(project_name: str, address: Address, hash_text: str) -> str:
 
     Names are case-sensitive in the engines, hold only what Docker allows, and end in part of the
     hash, so that old and new instances of a variant stand side by side.
+
+    >>> container_name("acme", Address.parse("endpoint/churn/a#0"), "1-0123456789abcdef-fedcba987654")
+    'sagespec_acme_endpoint_churn_a_0_0123456789ab-fedcba98'
     """
     parts = ["sagespec", project_name, address.kind, address.name]
     parts += [f"v{address.version}"] if address.version else []
     parts += [address.variant] if address.variant else []
     parts += [str(address.instance)] if address.instance is not None else []
-    return "_".join(part for part in [*parts, hash_text.partition("-")[2][:12]] if part)
+    _, digits, model = (*hash_text.split("-"), "", "")[:3]
+    parts += ["-".join(part for part in (digits[:12], model[:8]) if part)]
+    return "_".join(part for part in parts if part)

@@ -37,12 +37,17 @@ class _AsGiven(Record):
 
 
 class ModelRecord(_AsGiven):
-    """The model of a variant: `job` or `uri` is set, the other is ''. identity: what distinguishes two models."""
+    """The model of a variant: `job` or `uri` is set, the other is ''. identity: what distinguishes two models.
+
+    sha256: of the archive that the job's manifest names; UNTRAINED before it has one, and not given by an earlier
+    release.
+    """
 
     text: str = ""  # as written: churn@3, s3://…/model.tar.gz
     identity: str = ""
     job: str = ""  # job/churn@3
     uri: str = ""
+    sha256: str = ""
 
 
 def _program(value: Any) -> Program:
@@ -108,8 +113,12 @@ class EndpointRecord(_AsGiven):
     protect: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """The plain data that the store keeps, and that the endpoint's hash is over."""
+        """The plain data that the store keeps."""
         return self.model_dump(mode="json")
+
+    def spec_as_json(self) -> dict[str, Any]:
+        """What the endpoint's hash is over: all that its spec says, and so not what training it gave."""
+        return self.model_dump(mode="json", exclude={"variants": {"__all__": {"model": {"sha256"}}}})
 
 
 class Revision(Record):

@@ -83,6 +83,9 @@ def _variant_changes(old: VariantRecord, new: VariantRecord) -> list[str]:
         changes.append(f"environment of {new.name} changed")
     if old.model.text != new.model.text:
         return [f"model of {new.name} {old.model.text} -> {new.model.text}", *changes]
+    if old.model.sha256 and new.model.sha256 and old.model.sha256 != new.model.sha256:
+        again = f"{old.model.sha256[:12]} -> {new.model.sha256[:12]}"
+        return [f"model of {new.name} {new.model.text} trained again: {again}", *changes]
     if old.model.identity != new.model.identity:
         return [f"content of the model of {new.name} changed", *changes]
     return changes

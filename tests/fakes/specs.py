@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from sagespec.resolve.resolve import resolve
 from sagespec.spec.kinds import KINDS
 from sagespec.spec.project import ProjectSettings
 from sagespec.state.addresses import Address
-from sagespec.state.desired import Desired
-from sagespec.state.manifest import Manifest
+from sagespec.state.desired import Desired, DesiredEndpoint, desired_endpoint
+from sagespec.state.manifest import JobStatus, Manifest
+from sagespec.state.revision import VariantRecord
 
 PROJECT = "acme"
 IMAGES = {
@@ -45,3 +47,23 @@ def desired_from(*documents: Mapping[str, Any], manifests: Mapping[Address, Mani
         manifests=manifests or {},
         fingerprint=lambda uri: f"etag-of-{uri}",
     )
+
+
+def with_models(desired: Desired, manifests: Mapping[Address, Manifest]) -> Desired:
+    """The same specs resolved when these manifests are there: every pass resolves anew."""
+    sums = {
+        str(address): manifest.artifacts["model"].sha256
+        for address, manifest in manifests.items()
+        if manifest.status is JobStatus.COMPLETED
+    }
+
+    def variant(record: VariantRecord) -> VariantRecord:
+        if record.model.job not in sums:
+            return record
+        return record.model_copy(update={"model": record.model.model_copy(update={"sha256": sums[record.model.job]})})
+
+    def endpoint(old: DesiredEndpoint) -> DesiredEndpoint:
+        record = old.record.model_copy(update={"variants": tuple(map(variant, old.record.variants))})
+        return desired_endpoint(old.name, record, old.origin)
+
+    return replace(desired, endpoints=tuple(map(endpoint, desired.endpoints)))

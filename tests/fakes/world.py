@@ -24,7 +24,7 @@ from sagespec.events import Caller, Report
 from sagespec.inputs.cache import Cache
 from sagespec.inputs.delivery import Delivery, Inputs
 from sagespec.observe import observe
-from sagespec.plan import Action, Plan, StartInstance
+from sagespec.plan import Action, Plan, RunJob, StartInstance
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.records.lease import Wait, wait_for
@@ -43,7 +43,7 @@ from tests.fakes.clock import START, SettableClock
 from tests.fakes.engine import SERVES, Behaviour, FakeContainer, FakeEngine
 from tests.fakes.gateway import FakeGateway
 from tests.fakes.runtime import FakeRuntime
-from tests.fakes.specs import PROJECT
+from tests.fakes.specs import PROJECT, with_models
 from tests.fakes.store import FakeStore
 
 FAILS = Behaviour(exit_code=1, files={"output/failure": b"boom"})
@@ -179,7 +179,7 @@ class SimulatedWorld:
     # -- plans
 
     def plan(self, desired: Desired, options: Options | None = None) -> Plan:
-        observed = self.observed()
+        desired, observed = with_models(desired, self.manifests), self.observed()
         observed = replace(observed, unable=unable(self.runtime, desired, observed))
         return reconcile(desired, observed, self.clock.now(), options)
 
@@ -210,7 +210,10 @@ class SimulatedWorld:
         return done
 
     def _in_order(self, plan: Plan, failed: set[str]) -> Iterator[Action]:
-        """The plan's actions in an order that `after` allows, as `apply` may take them, without those that are lost."""
+        """The plan's actions in an order that `after` allows, as `apply` may take them, without those that are lost.
+
+        What waits for a job is left to the plan after it, as every task's end wakes another pass.
+        """
         waiting, ended, lost = list(plan.actions), set[str](), set(failed)
         while waiting:
             action = self.choose([action for action in waiting if ended.issuperset(action.after)])
@@ -220,7 +223,7 @@ class SimulatedWorld:
                 lost.add(action.id)
                 continue
             yield action
-            lost |= failed
+            lost |= failed | ({action.id} if isinstance(action, RunJob) else set())
 
     def act(self, action: Action) -> bool:
         """Do what the product does for the action; False when it fails."""

@@ -20,7 +20,7 @@ from sagespec.state.observed import ContainerState
 from sagespec.state.revision import RevisionStatus, RollbackRequest, live_revision
 from sagespec.verbs.rollback import rollback_target
 from tests.fakes import others
-from tests.fakes.engine import SERVES
+from tests.fakes.engine import SERVES, TRAINS
 from tests.fakes.gateway import FakeGateway
 from tests.fakes.specs import PROJECT
 from tests.fakes.world import NEVER_HEALTHY, SimulatedWorld
@@ -41,6 +41,13 @@ def being_stopped(world: SimulatedWorld, address: str) -> None:
 
 def ended(world: SimulatedWorld, address: str) -> None:
     world.engine.end(world.container_at(Address.parse(address)), 0)
+
+
+def manifest_lost(world: SimulatedWorld, address: str) -> None:
+    """Of a trained job, which gives another model when it is trained again."""
+    job = Address.parse(address)
+    world.objects.pop(f"{PROJECT}/jobs/{job.name}/{job.version}/manifest.json", None)
+    world.engine.behave(address, replace(TRAINS, files={"model/model.txt": b"another model\n"}))
 
 
 def stop_asked(world: SimulatedWorld, address: str) -> None:
@@ -146,6 +153,7 @@ HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "exited": exited,
     "being stopped": being_stopped,
     "ended": ended,
+    "manifest lost": manifest_lost,  # JOB
     "stop asked": stop_asked,  # JOB
     "created": created,
     "silent": silent_model,  # MODEL
