@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sagespec.errors import Problem
 from sagespec.resolve.builtins import ImageDescription
@@ -17,18 +18,22 @@ from sagespec.state.manifest import JobStatus, Manifest
 
 Fingerprint = Callable[[str], str]  # s3://… -> ETag or the like
 
+Started = Callable[[Address], Mapping[str, Any]]
+
 
 @dataclass(frozen=True)
 class Facts:
     """root: the project's folder. images: the built-ins by name. manifests: of the jobs that have ended.
 
-    fingerprint: what tells two states of an s3:// object apart.
+    fingerprint: what tells two states of an s3:// object apart. started: the key fields of a job that was started and
+    has not ended.
     """
 
     root: Path
     images: Mapping[str, ImageDescription]
     manifests: Mapping[Address, Manifest]
     fingerprint: Fingerprint
+    started: Started = lambda _: {}
     problems: list[Problem] = field(default_factory=list)
 
     def trained(self, job: Address) -> Manifest | None:

@@ -13,7 +13,7 @@ from sagespec.errors import Problem, WorldError
 from sagespec.load.loaded import LoadedSpec
 from sagespec.resolve.builtins import ImageDescription, objections
 from sagespec.resolve.facts import Facts
-from sagespec.resolve.keys import key_fields_of
+from sagespec.resolve.keys import key_fields_of, sources_in_key
 from sagespec.resolve.programs import build_program, named_program, portable
 from sagespec.sources.files import fingerprint_of
 from sagespec.spec.job import ChannelSpec, TrainingJob
@@ -35,7 +35,7 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
         facts.problems.extend(_objections(spec, item, facts.images))
     channels = tuple(_channel(name, channel, spec, item, root) for name, channel in sorted(spec.channels.items()))
     code = _code(spec, item, trained, facts)
-    key_fields = key_fields_of(spec, program, channels, code)
+    key_fields = key_fields_of(spec, program, channels, code) | sources_in_key(spec, channels, item.address, facts)
     return DesiredJob(
         name=spec.name,
         version=spec.version,

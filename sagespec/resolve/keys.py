@@ -7,12 +7,16 @@ means that a trained job counts as changed.
 from __future__ import annotations
 
 import hashlib
+import os
+from pathlib import Path
 from typing import Any
 
 from sagespec.contract import hyperparameter_text
 from sagespec.resolve.facts import Facts
 from sagespec.spec.job import TrainingJob
+from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredChannel, DesiredCode
+from sagespec.state.manifest import Manifest
 from sagespec.state.programs import Build, Program
 
 
@@ -40,6 +44,42 @@ def key_fields_of(
     for channel in channels:
         fields |= {f"channels.{channel.name}.{name}": value for name, value in _channel_fields(channel).items()}
     return fields | {"instances": spec.instances}
+
+
+def sources_in_key(
+    spec: TrainingJob, channels: tuple[DesiredChannel, ...], job: Address, facts: Facts
+) -> dict[str, Any]:
+    """The sources outside of the project that are written as relative paths, as the key holds them: from the root, so
+    that they are equal on every machine.
+
+    An earlier release held them whole. A job that it has started or trained keeps its key: what was written then is
+    what is written now, wherever its project was.
+    """
+    outside = {c.name: c.source for c in channels if c.source.startswith("/") and not _is_whole(spec, c.name)}
+    if not outside:
+        return {}
+    manifest = facts.manifests.get(job)
+    started = {} if facts.trained(job) else facts.started(job)
+    found: dict[str, Any] = {}
+    for name, source in outside.items():
+        field = f"channels.{name}.source"
+        before = str(manifest.key_fields.get(field)) if manifest and _is_written_so(manifest, spec, name) else ""
+        if before.startswith("/"):
+            found[field] = before
+        elif started.get(field) == source:
+            found[field] = source
+        else:
+            found[field] = Path(os.path.relpath(source, facts.root)).as_posix()
+    return found
+
+
+def _is_whole(spec: TrainingJob, channel: str) -> bool:
+    return spec.channels[channel].source.removeprefix("file://").startswith(("/", "~"))
+
+
+def _is_written_so(manifest: Manifest, spec: TrainingJob, channel: str) -> bool:
+    before = (manifest.spec.get("channels") or {}).get(channel) or {}
+    return bool(before.get("source") == spec.channels[channel].source)
 
 
 def _channel_fields(channel: DesiredChannel) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sagespec.load.loaded import Loaded
 from sagespec.load.references import unresolved_models
 from sagespec.resolve.builtins import ImageDescription
 from sagespec.resolve.endpoints import resolve_endpoint
-from sagespec.resolve.facts import Facts, Fingerprint
+from sagespec.resolve.facts import Facts, Fingerprint, Started
 from sagespec.resolve.jobs import resolve_job
 from sagespec.resolve.programs import model_address
 from sagespec.spec.endpoint import Endpoint
@@ -45,13 +45,15 @@ def resolve(
     images: Mapping[str, ImageDescription],
     manifests: Mapping[Address, Manifest],
     fingerprint: Fingerprint,
+    started: Started = lambda _: {},
 ) -> Desired:
     """What the specs ask for, complete. SpecError with every reference that leads nowhere.
 
     root: the project's folder; keys hold paths relative to it, so that they are equal on every machine.
-    fingerprint: what tells two states of an s3:// artifact apart.
+    fingerprint: what tells two states of an s3:// artifact apart. started: the key fields of a job that was started and
+    has not ended.
     """
-    facts = Facts(root, images, manifests, fingerprint)
+    facts = Facts(root, images, manifests, fingerprint, started)
     problems = facts.problems
     problems += (problem for problem, address in unresolved_models(loaded) if not facts.trained(address))
     unresolved = bool(problems)

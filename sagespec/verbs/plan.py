@@ -25,6 +25,7 @@ from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.reconcile.turns import needs_of, needs_of_endpoint
 from sagespec.records.leases import AtWork
+from sagespec.resolve.facts import Started
 from sagespec.resolve.resolve import empty_desired, resolve, wanted_manifests
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
@@ -66,16 +67,28 @@ def desired(parts: Parts, *, check_paths: bool = True) -> tuple[Desired, Mapping
     """
     loaded = load_specs(parts)
     manifests = parts.records.manifests(wanted_manifests(loaded))
-    return _resolved(parts, loaded, manifests, check_paths=check_paths), manifests
+
+    def started(job: Address) -> Mapping[str, Any]:
+        record = parts.records.attempts(job)
+        return record.key_fields if record else {}
+
+    return _resolved(parts, loaded, manifests, started, check_paths=check_paths), manifests
 
 
-def _resolved(parts: Parts, loaded: Loaded, manifests: Mapping[Address, Manifest], *, check_paths: bool) -> Desired:
+def _resolved(
+    parts: Parts, loaded: Loaded, manifests: Mapping[Address, Manifest], started: Started, *, check_paths: bool
+) -> Desired:
     done = _completed(manifests)
     read = [item for item in loaded.specs if check_paths and item.address not in done]
     missing = [problem for item in read for problem in missing_paths(item)]
     try:
         found = resolve(
-            loaded, root=parts.root, images=parts.images, manifests=manifests, fingerprint=partial(_fingerprint, parts)
+            loaded,
+            root=parts.root,
+            images=parts.images,
+            manifests=manifests,
+            fingerprint=partial(_fingerprint, parts),
+            started=started,
         )
     except SpecError as wrong:
         problems = {*missing, *wrong.problems}
@@ -127,7 +140,7 @@ def validate(parts: Parts, *, asks_store: bool = True) -> Validated:
         manifests = parts.records.manifests(wanted_manifests(loaded) if asks_store else ())
     except WorldError as error:
         manifests, notes = {}, (f"the store was not asked: {error.problems[0].what}",)
-    _resolved(parts, loaded, manifests, check_paths=True)
+    _resolved(parts, loaded, manifests, lambda _: {}, check_paths=True)
     jobs = sum(item.address.kind == "job" for item in loaded.specs)
     return Validated(jobs, len(loaded.specs) - jobs, loaded.files, notes)
 

@@ -11,10 +11,12 @@ import pytest
 from sagespec.errors import SpecError, WorldError
 from sagespec.load.load import load
 from sagespec.resolve.builtins import OTHER_SPELLINGS, describe_images
+from sagespec.resolve.facts import Started
 from sagespec.resolve.resolve import resolve
 from sagespec.runtimes.choose import images_dir
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired, DesiredJob
+from sagespec.state.hashes import hash_of
 from sagespec.state.manifest import JobStatus, Manifest
 
 PROJECT = "apiVersion: sagespec/v1\nkind: Project\nname: demo\n"
@@ -25,6 +27,7 @@ def jobs(
     *bodies: str,
     manifests: Mapping[Address, Manifest] | None = None,
     fingerprint: Callable[[str], str] = "etag of {}".format,
+    started: Started = lambda _: {},
 ) -> dict[str, DesiredJob]:
     """The jobs of specs named a, b, … whose fields behind the version are `bodies`."""
     (root / "sagespec.yaml").write_text(PROJECT)
@@ -35,7 +38,9 @@ def jobs(
     (root / "specs.yaml").write_text(text)
     loaded = load([Path("specs.yaml")], root)
     images = describe_images(images_dir())
-    desired = resolve(loaded, root=root, images=images, manifests=manifests or {}, fingerprint=fingerprint)
+    desired = resolve(
+        loaded, root=root, images=images, manifests=manifests or {}, fingerprint=fingerprint, started=started
+    )
     return {job.name: job for job in desired.jobs}
 
 
@@ -197,3 +202,25 @@ def test_content_types_are_spelt_as_the_algorithms_read_them(monkeypatch: pytest
     from toolkit.media import OTHER_NAMES
 
     assert OTHER_SPELLINGS == OTHER_NAMES
+
+
+def test_data_beside_the_project_is_the_same_in_every_checkout(tmp_path: Path) -> None:
+    body = "algorithm: echo\nchannels: {train: ../datasets/t.csv}\n"
+    field, found = "channels.train.source", {}
+    for name in ("ada", "bob"):
+        (tmp_path / name / "datasets").mkdir(parents=True)
+        (tmp_path / name / "datasets" / "t.csv").write_text("1,2")
+        (tmp_path / name / "proj").mkdir()
+        found[name] = jobs(tmp_path / name / "proj", body)["a"]
+    ada, bob = found["ada"], found["bob"]
+    assert (ada.key, ada.key_fields[field]) == (bob.key, "../datasets/t.csv")
+    assert bob.channels[0].source == f"{tmp_path}/bob/datasets/t.csv", "where it is read"
+    whole = {**ada.key_fields, field: ada.channels[0].source}  # as an earlier release had it, in ada's checkout
+    manifest = manifest_of(ada).model_copy(update={"key": hash_of(whole), "key_fields": whole})
+    for name in ("ada", "bob"):
+        again = jobs(tmp_path / name / "proj", body, manifests={ada.address: manifest})["a"]
+        assert again.key == manifest.key, "trained before the upgrade, in whichever checkout"
+        assert jobs(tmp_path / name / "proj", body, manifests={ada.address: manifest_of(ada)})["a"].key == ada.key
+    assert jobs(tmp_path / "ada" / "proj", body, started=lambda _: whole)["a"].key == manifest.key, "it still runs"
+    written_whole = body.replace("../datasets", f"{tmp_path}/ada/datasets")
+    assert jobs(tmp_path / "ada" / "proj", written_whole)["a"].key == manifest.key
