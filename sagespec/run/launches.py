@@ -31,6 +31,7 @@ def training_launches(project_name: str, job: DesiredJob) -> tuple[Launch, ...]:
             arguments=job.arguments,
             gpus=job.gpus,
             isolated=job.isolated,
+            model=f"{job.name}@{job.version}",
         )
         for name, address, host in zip(names, addresses, hosts, strict=True)
     )

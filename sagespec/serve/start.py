@@ -83,6 +83,7 @@ def start_instance(action: StartInstance, world: World, fetched: Fetched) -> Non
         gpus=variant.gpus,
         keep_running=True,
         mounts=(Mount("model", volume=fetched.volume),),
+        model=variant.model.text,
     )
     try:
         if not fetched.volumes.has(fetched.volume):  # a container would get an empty one

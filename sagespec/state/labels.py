@@ -22,6 +22,7 @@ LABEL_HASH = "sagespec.hash"
 LABEL_CPUS = "sagespec.cpus"
 LABEL_MEMORY = "sagespec.memory"
 LABEL_GPUS = "sagespec.gpus"
+LABEL_MODEL = "sagespec.model"  # for people: `docker ps` shows what an instance serves; it decides nothing
 
 
 def labels_of(project_name: str, address: Address, hash_text: str) -> dict[str, str]:

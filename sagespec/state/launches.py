@@ -38,6 +38,7 @@ class Launch:
     publish: (address, port) on the engine's machine, for the gateway alone.
     gpus: how many it gets for itself alone; the runtime chooses which.
     isolated: it reaches the other hosts of its job, and no other machine.
+    model: what it serves or trains, for people.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Launch:
     mounts: tuple[Mount, ...] = ()
     gpus: int = 0
     isolated: bool = False
+    model: str = ""
 
     @property
     def words(self) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sagespec.runtimes.docker.files import inside
 from sagespec.runtimes.docker.gpus import device_requests
-from sagespec.state.labels import LABEL_PROJECT, labels_of, resource_labels
+from sagespec.state.labels import LABEL_MODEL, LABEL_PROJECT, labels_of, resource_labels
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.programs import Builtin
 
@@ -77,7 +77,8 @@ def settings_of(
         "environment": dict(launch.environment),
         "labels": labels_of(project_name, launch.address, launch.hash)
         | resource_labels(launch.cpus, launch.memory, gpus)
-        | dict(marks),
+        | dict(marks)
+        | ({LABEL_MODEL: launch.model} if launch.model else {}),
         "ports": [PORT] if launch.publish else None,
         "host_config": host_config,
         "networking_config": engine.create_networking_config(networking),

@@ -154,6 +154,12 @@ def test_a_container_that_used_up_its_memory_is_killed(
     assert runtime.inspect(launch.name).exit_code == 137  # type: ignore[union-attr]
 
 
+def test_a_label_tells_what_it_serves(runtime: DockerRuntime, a_server: Callable[..., Launch]) -> None:
+    launch = a_server(model="churn@2")
+    runtime.create([launch])
+    assert runtime._engine.inspect_container(launch.name)["Config"]["Labels"]["sagespec.model"] == "churn@2"
+
+
 def test_the_published_port_answers_and_a_second_claim_names_it(
     runtime: DockerRuntime, a_server: Callable[..., Launch]
 ) -> None:
