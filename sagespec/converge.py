@@ -102,7 +102,7 @@ class Run:
     """The passes of one run of sagespec, and what goes on between them.
 
     yields: whether it leaves an endpoint alone that a later run has given another spec. absences: how long what it
-    prunes must have been in no spec.
+    prunes must have been in no spec. registers: whether its specs are what somebody wants applied.
     """
 
     around: Surroundings
@@ -111,6 +111,7 @@ class Run:
     yields: bool = True
     failures: Failures = field(default_factory=Failures)
     absences: Absences = field(default_factory=Absences)
+    registers: bool = True
 
     def __post_init__(self) -> None:
         self.plan = Plan()  # the last one
@@ -120,7 +121,7 @@ class Run:
         self.tasks = Tasks(self.woken.set)
         self.queue = Queue()
         self._glance, self._gave_up = Glance(), set[str]()
-        self._newest = Newest(yields=self.yields)
+        self._newest = Newest(yields=self.yields, registers=self.registers)
         self._presence = Presence()
         self._last_pass: tuple[datetime, float] | None = None  # when it ended, and how many seconds it took
         self._announced: set[str] = set()

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     DRIFT = "drift"  # what was applied is not what is there
     ADOPTED = "adopted"  # an earlier run started this; it is picked up where it is
     RETRIED = "retried"  # asked for with --retry
+    RESTARTED = "restarted"  # asked for with `sagespec restart`, or its image is gone
     REMOVED = "removed"  # no longer asked for
     FOLLOWS = "follows"  # needed by another action of this plan
 
@@ -93,9 +94,13 @@ class _Action:
 
 @dataclass(frozen=True, kw_only=True)
 class StartGateway(_Action):
-    """Start the gateway's container, replacing one that is dead or was started with other settings."""
+    """Start the gateway's container, replacing one that is dead or was started with other settings.
+
+    restart: also one that is as it should be.
+    """
 
     verb = "start-gateway"
+    restart: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,12 +125,16 @@ class RemoveContainer(_Action):
 
 @dataclass(frozen=True, kw_only=True)
 class StartInstance(_Action):
-    """Start one serving container with its model; a dead one of the same name is removed first."""
+    """Start one serving container with its model; a dead one of the same name is removed first.
+
+    image: that of the variant's other instances; '' for what its program means now.
+    """
 
     verb = "start-instance"
     subject = ("container",)
     container: str
     variant: DesiredVariant
+    image: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +188,7 @@ class RecordRevision(_Action):
     """Write what became of a revision to the store.
 
     instead_of and reason: of a roll-back. rolled_back: the number of the revision that it takes back; None otherwise.
+    is_restart: whether it takes a restart that was asked for with it.
     """
 
     verb = "record-revision"
@@ -191,6 +201,7 @@ class RecordRevision(_Action):
     instead_of: str = ""
     reason: str = ""
     rolled_back: int | None = None
+    is_restart: bool = False
 
 
 Action = (

@@ -33,10 +33,12 @@ from sagespec.verbs import (
     logs,
     metrics,
     plan,
+    restart,
     rollback,
     status,
     stop,
 )
+from sagespec.verbs.addresses import restartable
 from sagespec.verbs.history import Recorded
 from sagespec.verbs.invoke import Answer, Headers
 from sagespec.verbs.metrics import Series
@@ -246,6 +248,28 @@ class Project:
             self.parts,
             endpoint_name,
             to=to,
+            reason=reason,
+            report=report,
+            cancelled=cancelled,
+            wait_for_lock_seconds=wait_for_lock_seconds,
+        )
+
+    def restart(
+        self,
+        name: str,
+        *,
+        variant: str | None = None,
+        reason: str = "",
+        report: Report = silent,
+        cancelled: Cancelled = None,
+        wait_for_lock_seconds: float = PATIENCE_SECONDS,
+    ) -> Converged:
+        """Replace the containers of an endpoint (of one of its variants), or those of `gateway`, by new ones from the
+        images of this release. Of an endpoint no request is lost; the new containers are a revision of its own."""
+        return restart.restart(
+            self.parts,
+            restartable(name),
+            variant=variant,
             reason=reason,
             report=report,
             cancelled=cancelled,

@@ -59,7 +59,7 @@ def effect_of(action: Action, world: World, caller: Caller) -> Effect:
         case StartGateway():
             return Effect(
                 meanwhile=lambda _, caller: world.gateway.prepare(caller.report),
-                end=lambda _: world.gateway.start(caller.report),
+                end=lambda _: _start_gateway(action, world, caller),
             )
         case RunJob():
             return Effect(
@@ -113,6 +113,11 @@ def _train(action: RunJob, world: World, lease: Lease, caller: Caller) -> None:
             raise
         except LeaseLost as lost:  # the job continues, so it has not failed
             raise FollowedElsewhere(lost.problems[0].what) from lost
+
+
+def _start_gateway(action: StartGateway, world: World, caller: Caller) -> None:
+    world.gateway.start(caller.report, restart=action.restart)
+    world.records.forget_restart(action.about)  # one that was dead has got its restart, too
 
 
 def _remove_container(action: RemoveContainer, world: World) -> None:

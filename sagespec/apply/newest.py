@@ -64,10 +64,10 @@ class _Kind:
 
 class Newest:
     """yields: whether another spec of an endpoint counts, where a later run has one. A job that trains is followed to
-    its end whatever spec of it is newer."""
+    its end whatever spec of it is newer. registers: whether what this run has is what somebody wants applied."""
 
-    def __init__(self, *, yields: bool) -> None:
-        self._yields = yields
+    def __init__(self, *, yields: bool, registers: bool = True) -> None:
+        self._yields, self._registers = yields, registers
         self._endpoints, self._jobs = _Kind(yields), _Kind(yields=False)
         self._spares = False  # once what no spec names is removed, in a run that yields
         self._later: Mapping[str, AppliedSpec] = {}  # what the last look left alone
@@ -141,7 +141,7 @@ class Newest:
         jobs = _recorded(before.jobs, unfinished, self._jobs, by)
         trained = {str(address) for address in observed.manifests if _is_trained(address, observed)}
         now = Applied(endpoints=endpoints, jobs={about: spec for about, spec in jobs.items() if about not in trained})
-        if now != before:
+        if self._registers and now != before:
             records.write_applied(now)
         self._tell(caller, options, options_kept)
         return kept, options_kept

@@ -6,6 +6,7 @@ import time
 
 import click
 
+from sagespec.cli.completing import complete_restartable
 from sagespec.cli.ending import end_with
 from sagespec.cli.given import (
     CHANGES,
@@ -120,3 +121,42 @@ def watch(given: Invocation, retry: bool, prune: bool, allow_empty: bool, every_
     if given.screen.format == "json":
         given.screen.record({"event": "result", "ok": True, "stopped": True})
     return DONE
+
+
+@click.command(
+    epilog=as_written("""
+        Examples:
+          sagespec restart churn
+          sagespec restart churn --variant candidate --reason "image with a security fix"
+          sagespec restart gateway
+    """)
+)
+@click.argument("name", metavar="ENDPOINT|gateway", shell_complete=complete_restartable)
+@click.option("--variant", metavar="NAME", help="Only this variant.  [default: all of the endpoint]")
+@click.option("--reason", default="", metavar="TEXT", help="Kept in the history.")
+@WAIT
+@takes_common_options()
+def restart(given: Invocation, name: str, variant: str | None, reason: str, wait_seconds: float) -> int:
+    """Replace the containers of an endpoint, or the gateway's.
+
+    The new ones are made from the images of this release. New instances must be healthy before they take the traffic
+    over, and the old ones end their requests first: none is lost. There is one gateway, so for some seconds nothing
+    listens while it is restarted; requests in flight may end before.
+    """
+    from sagespec.cli.signals import stoppable
+    from sagespec.verbs.addresses import restartable
+
+    begun = time.monotonic()
+    with given.project() as project:
+        with stoppable(given.screen) as interrupt:
+            converged = project.restart(
+                name,
+                variant=variant,
+                reason=reason,
+                report=interrupt.report,
+                cancelled=interrupt.cancelled,
+                wait_for_lock_seconds=wait_seconds,
+            )
+        about = restartable(name)
+        urls = {about.name: project.endpoint_url(about.name)} if about.name else {}
+        return end_with(given, converged, begun, urls=urls, done=f"{about} is restarted")

@@ -30,6 +30,12 @@ def complete_endpoint(context: click.Context, _parameter: click.Parameter, incom
     return [name for name in names if name.startswith(incomplete)]
 
 
+def complete_restartable(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """churn, gateway"""
+    names = complete_endpoint(context, parameter, incomplete)
+    return names + ["gateway"] * "gateway".startswith(incomplete)
+
+
 def complete_builtin(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """xgboost"""
     from sagespec.runtimes.choose import images_dir

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from sagespec import __version__
-from sagespec.cli.applying import apply, plan, watch
+from sagespec.cli.applying import apply, plan, restart, watch
 from sagespec.cli.asking import invoke
 from sagespec.cli.given import (
     DONE,
@@ -35,8 +35,8 @@ STDERR = 2  # the last of the three standard streams
 
 # In the order in which one needs them.
 COMMANDS = (
-    init, validate, schema, plan, apply, watch, status, logs, invoke, history, rollback, stop, destroy, unlock, images,
-    doctor, completion, version,
+    init, validate, schema, plan, apply, watch, status, logs, invoke, history, rollback, restart, stop, destroy, unlock,
+    images, doctor, completion, version,
 )  # fmt: skip
 
 

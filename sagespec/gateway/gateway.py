@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from sagespec.errors import WorldError
 from sagespec.events import Event, EventKind, Report
+from sagespec.gateway import draining
 from sagespec.gateway.answers import (
     COUNTERS_PATH,
     POOLS_PATH,
@@ -29,7 +30,8 @@ from sagespec.gateway.answers import (
     versions_from,
 )
 from sagespec.gateway.documents import CDS, INVOCATION_SECONDS, RDS, EnvoyFile, steps
-from sagespec.gateway.launch import PROGRAM, gateway_hash
+from sagespec.gateway.draining import let_requests_end
+from sagespec.gateway.launch import gateway_hash
 from sagespec.gateway.ports import USUAL_PORTS, is_taken, listener_on, published_port
 from sagespec.gateway.table import Places, Table, forgetting, with_probed, with_route
 from sagespec.runtimes.protocol import PortTaken, Runtime
@@ -38,6 +40,7 @@ from sagespec.state.addresses import GATEWAY
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Container, ContainerState, ObservedGateway, Probe, Route, Target
+from sagespec.state.programs import GATEWAY_PROGRAM
 
 __all__ = ["Counters", "Gateway", "gateway_hash"]
 ADMIN_ADDRESS = "gateway/admin.address"
@@ -100,7 +103,7 @@ class Gateway:
             name=self._name,
             address=GATEWAY,
             hash=self.hash,
-            program=PROGRAM,
+            program=GATEWAY_PROGRAM,
             command="serve",
             keep_running=True,
             publish=(self.settings.host, self.settings.port),
@@ -108,32 +111,34 @@ class Gateway:
 
     def prepare(self, report: Report) -> None:
         """Have its program ready, which may mean to build an image."""
-        self._runtime.prepare(PROGRAM, _teller(report))
+        self._runtime.prepare(GATEWAY_PROGRAM, _teller(report))
 
-    def start(self, report: Report) -> None:
+    def start(self, report: Report, *, restart: bool = False) -> None:
         """Start the gateway, replacing one that has ended, does not answer, is off its network or was started with
-        other settings.
+        other settings; with `restart`, also one that is as it should be, whose requests may end first.
 
         Routes are kept in all cases. Returns when it answers; WorldError when it does not. Where no port is set and
         its own is taken, it gets the next free one, and the report says so.
         """
         with self._lock:
             self._forget_envoy()
-            self._runtime.prepare(PROGRAM, _teller(report))
+            self._runtime.prepare(GATEWAY_PROGRAM, _teller(report))
+            if restart:
+                let_requests_end(lambda: self._fetch(draining.PATH, post=True), self._is_busy)
             try:
-                self._start()
+                self._start(restart=restart)
             except PortTaken as taken:
                 if self._written.sets_port:
                     raise
                 self._start_elsewhere(taken, report)
 
-    def _start(self) -> None:
+    def _start(self, *, restart: bool = False) -> None:
         """PortTaken when it cannot listen; its container then stays, with the routes."""
         documents: dict[str, bytes] = {}
         for container in self._runtime.containers():
             if container.address != GATEWAY:
                 continue
-            if container.name != self._name or not self._is_sound(container):
+            if restart or container.name != self._name or not self._is_sound(container):
                 documents = self._documents_of(container.name) or documents
                 self._runtime.stop(container.name, grace_seconds=STOP_SECONDS)
                 self._runtime.remove(container.name)
@@ -145,6 +150,9 @@ class Gateway:
         except PortTaken as error:
             raise self._port_taken() from error
         self._await_started()
+
+    def _is_busy(self) -> bool:
+        return any(probe.active_requests for probe in self.probes(self._table().names()).values())
 
     def _is_sound(self, container: Container) -> bool:
         """Whether it can stay. One that has ended cannot: the network it was made for may be gone."""
@@ -351,16 +359,16 @@ class Gateway:
                 return
             time.sleep(POLL_SECONDS)
 
-    def _fetch(self, *paths: str) -> list[bytes]:
+    def _fetch(self, *paths: str, post: bool = False) -> list[bytes]:
         """Answers of the admin port. A gateway that was restarted may have another one than before."""
         with self._lock:
             if self._admin_port:
                 try:
-                    return self._runtime.fetch(self._name, self._admin_port, paths)
+                    return self._runtime.fetch(self._name, self._admin_port, paths, post=post)
                 except WorldError:
                     self._forget_envoy()
             self._admin_port = self._read_admin_port()
-            return self._runtime.fetch(self._name, self._admin_port, paths)
+            return self._runtime.fetch(self._name, self._admin_port, paths, post=post)
 
     def _read_admin_port(self) -> int:
         address = self._runtime.read(self._name, ADMIN_ADDRESS) or b""

@@ -1,13 +1,11 @@
-"""The gateway's program, and the hash that decides whether its container is up to date."""
+"""The hash that decides whether the gateway's container is up to date."""
 
 from __future__ import annotations
 
 from sagespec.spec.project import GatewaySettings
 from sagespec.state.hashes import hash_of
-from sagespec.state.programs import Builtin
 
 FORMAT = 2  # raised when a release needs gateways to be started again
-PROGRAM = Builtin("gateway")
 
 
 def gateway_hash(settings: GatewaySettings) -> str:

@@ -40,7 +40,14 @@ def trained_again(variant: DesiredVariant, hashes: Iterable[str]) -> str:
     return f"model {variant.model.text} was trained again{known}"
 
 
-def route_cause(before: DesiredEndpoint | None, goal: DesiredEndpoint, route: Route | None, has_starts: bool) -> Cause:
+def route_cause(
+    before: DesiredEndpoint | None,
+    goal: DesiredEndpoint,
+    route: Route | None,
+    *,
+    has_starts: bool,
+    has_new_gateway: bool,
+) -> Cause:
     changes = route_changes(before, goal) if before else ()
     if changes:
         return Cause(Reason.CHANGED, changes)
@@ -48,9 +55,11 @@ def route_cause(before: DesiredEndpoint | None, goal: DesiredEndpoint, route: Ro
         return Cause(Reason.NEW, note="first traffic")
     if route is None:
         return Cause(Reason.DRIFT, note="the gateway has no route for it")
-    return (
-        Cause(Reason.FOLLOWS, note="new instances") if has_starts else Cause(Reason.DRIFT, note="the route was changed")
-    )
+    if has_starts:
+        return Cause(Reason.FOLLOWS, note="new instances")
+    if has_new_gateway:
+        return Cause(Reason.FOLLOWS, note="new gateway")
+    return Cause(Reason.DRIFT, note="the route was changed")
 
 
 def route_changes(before: DesiredEndpoint, goal: DesiredEndpoint) -> tuple[Change, ...]:
@@ -79,8 +88,8 @@ def setting_changes(before: DesiredEndpoint, goal: DesiredEndpoint) -> tuple[Cha
 
 
 def changed_by_update(old: DesiredVariant, new: DesiredVariant, update: Update) -> tuple[Change, ...]:
-    """The changed fields of one update class."""
-    return changed_fields(old.fields[update], new.fields[update])
+    """The changed fields of one update class. A restart is none: it is said in other words."""
+    return tuple(c for c in changed_fields(old.fields[update], new.fields[update]) if c.field != "restart")
 
 
 LONGEST_SHOWN = 60

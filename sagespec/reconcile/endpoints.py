@@ -21,6 +21,7 @@ from sagespec.reconcile.given import Decision, Given
 from sagespec.reconcile.goals import Goal, choose_goal
 from sagespec.reconcile.instances import await_actions, start_action, wanted_instances
 from sagespec.reconcile.leaving import removals, remove_idle
+from sagespec.reconcile.restarts import notes_of_images, with_restarts
 from sagespec.reconcile.routes import route_is_off, routed_names, wanted_route, with_draining
 from sagespec.state.desired import DesiredEndpoint
 from sagespec.state.revision import RevisionStatus
@@ -33,13 +34,16 @@ def reconcile_endpoint(desired: DesiredEndpoint, given: Given) -> Decision:
     problems = (choice.problem,) if choice.problem else ()
     if goal is None:
         return Decision(remove_idle(desired.address, given.observed, desired.drain_within_seconds), refused=problems)
-    actions = _steps(goal, given)
+    goal = with_restarts(goal, given)
+    actions, images = _steps(goal, given), tuple(notes_of_images(goal.endpoint, given))
     if choice.is_held:
-        notes = tuple(f"{held.about}: its spec stays aside until it changes, since it {held.what}" for held in problems)
+        notes = images + tuple(
+            f"{held.about}: its spec stays aside until it changes, since it {held.what}" for held in problems
+        )
         return Decision(actions, notes=notes, held=problems)
     is_up_to_date = not actions and not problems and goal.is_spec_of(desired)
     unchanged = (desired.address,) if is_up_to_date else ()
-    return Decision(actions, unchanged, problems)
+    return Decision(actions, unchanged, problems, images)
 
 
 def _steps(goal: Goal, given: Given) -> tuple[Action, ...]:
@@ -57,7 +61,8 @@ def _steps(goal: Goal, given: Given) -> tuple[Action, ...]:
     draining = frozenset(c.name for c in leaving) & routed_names(route_now)
     sets: tuple[Action, ...] = ()
     if starts or awaits or given.gateway or route_is_off(route_now, wanted, endpoint, observed):
-        cause = route_cause(goal.before, endpoint, route_now, bool(starts))
+        new = {"has_starts": bool(starts), "has_new_gateway": bool(given.gateway)}
+        cause = route_cause(goal.before, endpoint, route_now, **new)
         route = with_draining(wanted, tuple(c for c in leaving if c.name in draining))
         sets = (SetRoutes(about=endpoint.address, cause=cause, after=ready, route=route),)
 
@@ -71,7 +76,7 @@ def _record(goal: Goal, after: tuple[str, ...], now: datetime) -> tuple[RecordRe
     if not goal.pending:
         return ()
     before, number = goal.before, goal.next_number
-    taken_back = goal.live_number if goal.is_rollback else None
+    taken_back = goal.live_number
     changes = route_changes(before, goal.endpoint) or setting_changes(before, goal.endpoint) if before else ()
     return (
         RecordRevision(
@@ -86,5 +91,6 @@ def _record(goal: Goal, after: tuple[str, ...], now: datetime) -> tuple[RecordRe
             instead_of=goal.instead_of,
             reason=goal.reason,
             rolled_back=taken_back,
+            is_restart=bool(goal.restart_reason),
         ),
     )

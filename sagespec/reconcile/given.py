@@ -16,6 +16,7 @@ from sagespec.reconcile.options import Options
 from sagespec.state.addresses import Address
 from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import Observed
+from sagespec.state.revision import RestartRequest
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,12 @@ class Given:
         """Whether another run trains the job just now."""
         decision = self.jobs.get(job)
         return bool(decision and decision.running)
+
+    def restart_of(self, about: Address) -> RestartRequest | None:
+        """The restart that is asked for and not done."""
+        request = self.observed.restarts.get(about)
+        is_open = request and not request.is_over(self.observed.revisions.get(about.name, ()))
+        return request if is_open else None
 
     def is_trained(self, job: Address) -> bool:
         return self._trained(job) is not None

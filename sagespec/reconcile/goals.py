@@ -24,7 +24,8 @@ class Goal:
     live revision.
 
     before: what is live. next_number: of the revision that this pass would record. instead_of and reason: of a
-    roll-back. live_number: of the live revision, if there is one.
+    roll-back, which a restart of what it brought back keeps. live_number: of the revision that a roll-back takes back.
+    restart_reason: why containers are replaced that nothing else would replace.
     """
 
     endpoint: DesiredEndpoint
@@ -34,10 +35,7 @@ class Goal:
     instead_of: str = ""
     reason: str = ""
     live_number: int | None = None
-
-    @property
-    def is_rollback(self) -> bool:
-        return bool(self.instead_of)
+    restart_reason: str = ""
 
     def is_spec_of(self, desired: DesiredEndpoint) -> bool:
         return same_hash(desired.hash, self.endpoint.hash)
@@ -57,14 +55,16 @@ def choose_goal(desired: DesiredEndpoint, given: Given) -> Choice:
     live = live_revision(revisions)
     before = desired_endpoint(desired.name, live.asked) if live else None
     number = revisions[-1].number + 1 if revisions else 1
-    kept = Goal(before, False, before, number) if before else None
+    kept = _kept(before, live, number) if before and live else None
     if request := _rollback(desired, revisions, given):
         earlier = desired_endpoint(desired.name, request.asked)
         reason, live_number = request.reason, live.number if live else None
         return Choice(Goal(earlier, True, before, number, request.instead_of, reason, live_number))
-    if live and before and _is_as(desired, live, given):
-        known = desired if desired.hash == live.hash else replace(before, origin=desired.origin)
-        return Choice(Goal(known, False, before, number))
+    if kept and given.restart_of(desired.address):
+        return Choice(kept)  # what is live is restarted, before its spec is looked at
+    if live and kept and _is_as(desired, live, given):
+        known = desired if desired.hash == live.hash else replace(kept.endpoint, origin=desired.origin)
+        return Choice(replace(kept, endpoint=known))
     if not given.options.retries(desired.address):
         if held := _held(desired, revisions, live):
             return Choice(kept or _once_more(desired, revisions, number), held, is_held=True)
@@ -92,6 +92,11 @@ def _is_of_later_training(model: JobModel, had: ModelRecord, revision: Revision,
     if had.sha256:
         return had.sha256 != model.sha256
     return model.sha256 == UNTRAINED or given.is_trained_since(model.job, revision.ended_at)
+
+
+def _kept(before: DesiredEndpoint, live: Revision, number: int) -> Goal:
+    """What is live. Where a roll-back brought it back, a restart does not forget that."""
+    return Goal(before, False, before, number, live.instead_of, live.reason if live.instead_of else "")
 
 
 def waits_for(desired: DesiredEndpoint, given: Given) -> tuple[Address, ...]:

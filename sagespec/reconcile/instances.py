@@ -28,7 +28,8 @@ UNHEALTHY_GRACE = timedelta(seconds=30)
 
 @dataclass(frozen=True)
 class Instance:
-    """One wanted instance. start: why it must be started; proven: it has traffic already."""
+    """One wanted instance. start: why it must be started; proven: it has traffic already. image: that of its variant's
+    other instances, from which it is made; '' where there are none."""
 
     address: Address
     container: str
@@ -36,6 +37,7 @@ class Instance:
     variant: DesiredVariant
     start: Cause | None
     proven: bool
+    image: str
 
 
 def wanted_instances(goal: Goal, given: Given) -> tuple[Instance, ...]:
@@ -47,6 +49,7 @@ def wanted_instances(goal: Goal, given: Given) -> tuple[Instance, ...]:
         containers = {container.name: container for container in mine}
         hash_text = _live_hash(variant, mine, given)
         target = route.target(variant.name, hash_text) if route else None
+        image = next(iter(serving_images(endpoint, variant, given)), "")
         for index in range(variant.instances):
             address = Address("endpoint", endpoint.name, variant=variant.name, instance=index)
             name = container_name(given.project_name, address, hash_text)
@@ -56,9 +59,21 @@ def wanted_instances(goal: Goal, given: Given) -> tuple[Instance, ...]:
                 start = _why_start(container, in_route, given)
             else:
                 others = mine if hash_text == variant.hash else []  # else they are its siblings
-                start = _why_new(variant, goal.before, others, in_route)
-            result.append(Instance(address, name, hash_text, variant, start, proven=in_route and start is None))
+                start = _why_new(variant, goal, others, in_route)
+            proven = in_route and start is None
+            result.append(Instance(address, name, hash_text, variant, start, proven, image))
     return tuple(result)
+
+
+def serving_images(endpoint: DesiredEndpoint, variant: DesiredVariant, given: Given) -> tuple[str, ...]:
+    """The images that the variant's instances run, or ran while they took requests; one of them, as a rule."""
+    mine = [c for c in given.observed.containers_of(endpoint.address) if c.address.variant == variant.name]
+    hash_text = _live_hash(variant, mine, given)
+    route = given.observed.gateway.routes.get(endpoint.name)
+    routed = {name for target in route.targets for name in target.instances} if route else set()
+    runs = (ContainerState.RUNNING, ContainerState.RESTARTING)
+    serving = [c for c in mine if c.hash == hash_text and (c.name in routed or c.state in runs)]
+    return tuple(sorted({c.image for c in serving if c.image}))
 
 
 def _live_hash(variant: DesiredVariant, containers: Sequence[Container], given: Given) -> str:
@@ -91,10 +106,9 @@ def _why_start(container: Container, in_route: bool, given: Given) -> Cause | No
     return None
 
 
-def _why_new(
-    variant: DesiredVariant, before: DesiredEndpoint | None, others: Sequence[Container], in_route: bool
-) -> Cause:
+def _why_new(variant: DesiredVariant, goal: Goal, others: Sequence[Container], in_route: bool) -> Cause:
     """Why an instance must be started that has no container. others: containers of the variant by other hashes."""
+    before = goal.before
     old = before.variant(variant.name) if before else None
     recorded = [old.hash] if old and model_of(old.hash) else []
     if again := trained_again(variant, [*recorded, *(container.hash for container in others)]):
@@ -102,7 +116,8 @@ def _why_new(
     if old is None:
         return Cause(Reason.NEW, note=f"new variant serving {variant.model.text}" if before else "")
     if not same_hash(variant.hash, old.hash):
-        return Cause(Reason.CHANGED, replace_changes(old, variant))
+        changes = replace_changes(old, variant)
+        return Cause(Reason.CHANGED, changes) if changes else Cause(Reason.RESTARTED, note=goal.restart_reason)
     scaled = changed_by_update(old, variant, Update.SCALE)
     if scaled and not in_route:
         return Cause(Reason.CHANGED, scaled)
@@ -121,6 +136,7 @@ def start_action(instance: Instance, given: Given) -> StartInstance:
         after=after,
         container=instance.container,
         variant=replace(instance.variant, hash=instance.hash),  # another format's, where its siblings carry that
+        image=instance.image,
     )
 
 

@@ -6,7 +6,8 @@ shows the same plan. The decisions live in the files beside this one:
     given.py      what all of them are given, and the form of a decision
     jobs.py       which jobs run, are done, stay failed, are refused
     endpoints.py  what an endpoint's containers do, step by step: goals.py (its spec, or what is live), instances.py
-                  (which it should have, which start), routes.py (where its traffic goes), leaving.py (what drains)
+                  (which it should have, which start), routes.py (where its traffic goes), leaving.py (what drains),
+                  restarts.py (what is replaced although nothing has changed)
     prune.py      what no spec names any more, and what protects it
     turns.py      whose turn it is among the jobs; asked by `apply`, too
     causes.py     the changed fields behind an action, secrets masked
@@ -26,6 +27,7 @@ from sagespec.reconcile.goals import waits_for
 from sagespec.reconcile.jobs import reconcile_job
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.prune import reconcile_unwanted
+from sagespec.reconcile.restarts import notes_of_gateway
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.desired import Desired
 from sagespec.state.hashes import same_hash
@@ -44,7 +46,12 @@ def reconcile(desired: Desired, observed: Observed, now: datetime, options: Opti
     gateway = _reconcile_gateway(desired, observed)
     given = replace(given, jobs=jobs, gateway=gateway)
     endpoints = [reconcile_endpoint(e, given) for e in sorted(desired.endpoints, key=lambda e: e.name)]
-    decisions = [Decision(gateway), *jobs.values(), *endpoints, reconcile_unwanted(desired, given)]
+    decisions = [
+        Decision(gateway, notes=tuple(notes_of_gateway(observed))),
+        *jobs.values(),
+        *endpoints,
+        reconcile_unwanted(desired, given),
+    ]
     return Plan(
         actions=ordered(action for decision in decisions for action in decision.actions),
         unchanged=tuple(address for decision in decisions for address in decision.unchanged),
@@ -80,6 +87,8 @@ def _reconcile_gateway(desired: Desired, observed: Observed) -> tuple[StartGatew
         cause = Cause(Reason.DRIFT, note="gateway is off the project's network")
     elif not observed.gateway.answers:
         cause = Cause(Reason.DRIFT, note="gateway does not answer")
+    elif request := observed.restarts.get(GATEWAY):
+        return (StartGateway(about=GATEWAY, cause=Cause(Reason.RESTARTED, note=request.reason), restart=True),)
     else:
         return ()
     return (StartGateway(about=GATEWAY, cause=cause),)

@@ -4,6 +4,7 @@
     <project>/active/runs/<id>.json                 a `watch`, or an `apply` that waits; for people to see
     <project>/active/stops/<name>/<version>.json    a job is asked to stop; `run.stops` reads it
     <project>/active/rollbacks/<endpoint>.json      an earlier revision is asked for
+    <project>/active/restarts/endpoint/<name>.json  new containers are asked for; of the gateway: restarts/gateway.json
     <project>/active/leaving/<container>.json       an instance is being stopped, and counts as gone
 
 A job's lease is taken under the project's lock alone, so a released one stays released while the lock is held, and may
@@ -34,14 +35,14 @@ from sagespec.records.lease import (
     utc_now,
     wait_for,
 )
-from sagespec.state.addresses import Address, job_address
+from sagespec.state.addresses import GATEWAY, Address, endpoint_address, job_address
 from sagespec.state.observed import Follower
-from sagespec.state.revision import RollbackRequest
+from sagespec.state.revision import RestartRequest, RollbackRequest
 from sagespec.stores.protocol import Store
 
 SEIZE_TRIES = 20  # a follower renews now and then, and before each write
 
-_Read = TypeVar("_Read", Holder, RollbackRequest)
+_Read = TypeVar("_Read", Holder, RollbackRequest, RestartRequest)
 
 
 class FollowedElsewhere(WorldError):
@@ -63,13 +64,15 @@ class RunSeen:
 @dataclass(frozen=True)
 class AtWork:
     """followers: of jobs, by address. runs: that wait for something, or watch; the oldest first. stops: jobs that were
-    asked to stop. rollbacks: asked for, by endpoint. leaving: names of containers that are being stopped."""
+    asked to stop. rollbacks: asked for, by endpoint. leaving: names of containers that are being stopped. restarts:
+    asked for, by what is restarted."""
 
     followers: Mapping[Address, Follower] = field(default_factory=dict)
     runs: tuple[RunSeen, ...] = ()
     stops: frozenset[Address] = frozenset()
     rollbacks: Mapping[str, RollbackRequest] = field(default_factory=dict)
     leaving: frozenset[str] = frozenset()
+    restarts: Mapping[Address, RestartRequest] = field(default_factory=dict)
 
 
 class Leases:
@@ -109,6 +112,7 @@ class Leases:
         self._seen = {key: (etag, self._since(key, etag, now)) for key, etag in etags.items()}
         followers: dict[Address, Follower] = {}
         rollbacks: dict[str, RollbackRequest] = {}
+        restarts: dict[Address, RestartRequest] = {}
         runs = []
         self._over = {}
         for key, content in self._store.read_many(etags.keys() - stops - leaving).items():
@@ -116,6 +120,10 @@ class Leases:
             if where[0] == "rollbacks":
                 if request := _parsed(RollbackRequest, content):
                     rollbacks[where[1]] = request
+                continue
+            if where[0] == "restarts":
+                if restart := _parsed(RestartRequest, content):
+                    restarts[endpoint_address(where[2]) if where[2:] else GATEWAY] = restart
                 continue
             holder = _parsed(Holder, content)
             if holder is None or holder.released or self._why_dead(key, holder, now):
@@ -126,7 +134,8 @@ class Leases:
                 runs.append(_run_seen(holder))
         asked = frozenset(_job_at(self._place(key)) for key in stops)
         by_age = tuple(sorted(runs, key=lambda run: run.since))
-        return AtWork(followers, by_age, asked, rollbacks, frozenset(self._place(key)[1] for key in leaving))
+        names_leaving = frozenset(self._place(key)[1] for key in leaving)
+        return AtWork(followers, by_age, asked, rollbacks, names_leaving, restarts)
 
     def follow(self, address: Address, report: Report = silent) -> Lease:
         """The right to follow a job; only under the project's lock. FollowedElsewhere when somebody alive has it."""
@@ -225,7 +234,7 @@ class Leases:
         match where:
             case ["jobs" | "stops", _, version]:
                 is_known = version.isascii() and version.isdecimal()
-            case ["runs" | "rollbacks" | "leaving", _]:
+            case ["runs" | "rollbacks" | "leaving", _] | ["restarts", "endpoint", _] | ["restarts", "gateway"]:
                 is_known = True
             case _:
                 is_known = False

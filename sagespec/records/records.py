@@ -25,7 +25,7 @@ from pydantic_core import from_json
 from sagespec.errors import WorldError
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.manifest import MANIFEST_FORMAT, Applied, AttemptsRecord, JobStatus, Manifest, StopRequest
-from sagespec.state.revision import REVISION_FORMAT, Revision, RevisionStatus, RollbackRequest
+from sagespec.state.revision import REVISION_FORMAT, RestartRequest, Revision, RevisionStatus, RollbackRequest
 from sagespec.stores.protocol import Conflict, Store
 
 _Kept = TypeVar("_Kept", Manifest, Revision)
@@ -139,6 +139,17 @@ class Records:
 
     def _rollback_key(self, endpoint_name: str) -> str:
         return f"{self.project_name}/active/rollbacks/{endpoint_name}.json"
+
+    # -- restarts
+
+    def write_restart(self, request: RestartRequest) -> None:
+        self.store.write(self._restart_key(request.about), _json(request))
+
+    def forget_restart(self, about: Address) -> None:
+        self.store.delete(self._restart_key(str(about)))
+
+    def _restart_key(self, about: str) -> str:
+        return f"{self.project_name}/active/restarts/{about}.json"
 
     # -- the specs
 
@@ -288,5 +299,7 @@ def _parsed_or_none(kind: type[_Passing], data: bytes) -> _Passing | None:
         return None
 
 
-def _json(record: Manifest | Revision | AttemptsRecord | StopRequest | RollbackRequest | Applied) -> bytes:
+def _json(
+    record: Manifest | Revision | AttemptsRecord | StopRequest | RollbackRequest | RestartRequest | Applied,
+) -> bytes:
     return (record.model_dump_json(indent=2) + "\n").encode()

@@ -82,7 +82,8 @@ class Volumes(Protocol):
     def fill(self, name: str, source: Path) -> None:
         """Make a volume with the content of a folder of this machine, which may be moved there.
 
-        Takes as long as the folder is large. Asked after a `prepare`.
+        Takes as long as the folder is large. Asked after a `prepare`, or a
+        `has_image` that found one.
         """
         ...
 
@@ -133,6 +134,15 @@ class Runtime(Protocol):
         `tell` gets a line of text now and then. Repeats are cheap. WorldError says what to do when the
         image is missing and cannot be built, or when this engine cannot run images.
         """
+        ...
+
+    def image_of(self, program: Program) -> str:
+        """What a container of `program` would be made from now, as `Container.image` names it; '' where that cannot
+        be told, or where a program is never another one."""
+        ...
+
+    def has_image(self, image: str) -> bool:
+        """Whether a container can still be made from what `Container.image` names."""
         ...
 
     def create(self, launches: Sequence[Launch]) -> None:

@@ -33,3 +33,5 @@ def record_revision(action: RecordRevision, world: World) -> None:
             records.write_revision(before.model_copy(update=changes))
     if action.instead_of:
         records.forget_rollback(name)
+    if action.is_restart:
+        records.forget_restart(action.about)

@@ -16,7 +16,7 @@ from sagespec.errors import Cancelled, WorldError
 from sagespec.events import Caller, Event, EventKind
 from sagespec.plan import StartInstance
 from sagespec.records.archive import unpack
-from sagespec.runtimes.protocol import Volumes
+from sagespec.runtimes.protocol import Runtime, Tell, Volumes
 from sagespec.state.desired import ArchiveModel, DesiredModel
 from sagespec.state.hashes import UNTRAINED
 from sagespec.state.launches import Launch, Mount
@@ -49,8 +49,8 @@ def fetch(action: StartInstance, world: World, caller: Caller) -> Fetched:
 
     manifest = _manifest_of(action, world)
     program = _trained_with(action.variant.program, manifest)
-    digest = world.runtime.prepare(program, tell)
-    if isinstance(program, Image) and program.digest and digest != program.digest:
+    digest = _prepare(action, program, world.runtime, tell)
+    if digest and isinstance(program, Image) and program.digest and digest != program.digest:
         text = f"{program} is now {digest}; {program.digest}, which trained the model, is no longer available"
         caller.report(Event(EventKind.NOTE, str(action.about), text, action=action.verb))
     volume = f"sagespec_{world.records.project_name}_model_{token_hex(8)}"
@@ -63,6 +63,15 @@ def fetch(action: StartInstance, world: World, caller: Caller) -> Fetched:
         archive.unlink()
         world.runtime.volumes.fill(volume, model)
     return Fetched(program, volume, world.runtime.volumes)
+
+
+def _prepare(action: StartInstance, program: Program, runtime: Runtime, tell: Tell) -> str:
+    """The digest of what is made ready; '' where it is started from the image that its variant runs."""
+    if not action.image:
+        return runtime.prepare(program, tell)
+    if not runtime.has_image(action.image):
+        raise WorldError(f"{action.image} was removed from the engine just now", fix="run sagespec apply again")
+    return ""
 
 
 def start_instance(action: StartInstance, world: World, fetched: Fetched) -> None:
@@ -83,6 +92,7 @@ def start_instance(action: StartInstance, world: World, fetched: Fetched) -> Non
         gpus=variant.gpus,
         keep_running=True,
         mounts=(Mount("model", volume=fetched.volume),),
+        image=action.image,
         model=variant.model.text,
     )
     try:

@@ -134,6 +134,7 @@ class DesiredVariant:
     hash: str  # over the fields of update class REPLACE, with the checksum of the model that a job trained
     fields: Mapping[Update, Mapping[str, Any]] = field(repr=False)  # requested values, by what changing them does
     gpus: int = 0
+    restart: int = 0
 
     @property
     def job(self) -> Address | None:
@@ -200,6 +201,7 @@ def _desired_variant(record: VariantRecord, split: str | None) -> DesiredVariant
         cpus=record.cpus,
         memory=record.memory,
         gpus=record.gpus,
+        restart=record.restart,
         hash=with_model(hash_of(fields[Update.REPLACE]), record.model.sha256),
         fields=fields,
     )

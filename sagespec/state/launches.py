@@ -38,6 +38,7 @@ class Launch:
     publish: (address, port) on the engine's machine, for the gateway alone.
     gpus: how many it gets for itself alone; the runtime chooses which.
     isolated: it reaches the other hosts of its job, and no other machine.
+    image: the very image it is made from, as `Container.image` names it, in place of what the program means now.
     model: what it serves or trains, for people.
     """
 
@@ -58,6 +59,7 @@ class Launch:
     mounts: tuple[Mount, ...] = ()
     gpus: int = 0
     isolated: bool = False
+    image: str = ""
     model: str = ""
 
     @property

@@ -17,7 +17,8 @@ from sagespec.state.addresses import Address
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import AttemptsRecord, Manifest
 from sagespec.state.owner import Owner
-from sagespec.state.revision import Revision, RollbackRequest
+from sagespec.state.programs import Program
+from sagespec.state.revision import RestartRequest, Revision, RollbackRequest
 
 
 class ContainerState(StrEnum):
@@ -51,6 +52,7 @@ class Container:
     published: the port of the engine's machine that leads to it, running or not; 0 when there is none.
     owner: whose it is, where the engine is shared by several checkouts.
     cpus, memory and gpus: what it was given; of GPUs the ids, which nobody else has while it is there.
+    image: what it runs, by a name that means nothing else now, or by id; '' where that is not known, or not reported.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Container:
     published: int = field(default=0, compare=False)
     last_exit: Exit | None = field(default=None, compare=False)
     owner: Owner | None = field(default=None, compare=False)
+    image: str = field(default="", compare=False)
 
     @property
     def is_on_network(self) -> bool:
@@ -154,7 +157,9 @@ class Observed:
     stops: jobs that were asked to stop. rollbacks: asked for, by endpoint name. started_with: key fields of jobs whose
     containers are of another spec than the present one, as far as they are known. attempts: at jobs that have
     containers, and a manifest of one that failed. leaving: names of containers that some run is stopping, or was.
-    unable: jobs and endpoints that the engine could not start, with the reason."""
+    unable: jobs and endpoints that the engine could not start, with the reason.
+    restarts: asked for, by what is to be restarted. images: what a program would be started from now, by the program,
+    for those that serve; '' where that cannot be told. images_gone: of serving containers, no longer on the engine."""
 
     containers: tuple[Container, ...] = ()
     gateway: ObservedGateway = ObservedGateway()
@@ -168,6 +173,9 @@ class Observed:
     attempts: Mapping[Address, AttemptsRecord] = field(default_factory=dict)
     leaving: frozenset[str] = frozenset()
     unable: Mapping[Address, Problem] = field(default_factory=dict)
+    restarts: Mapping[Address, RestartRequest] = field(default_factory=dict)
+    images: Mapping[Program, str] = field(default_factory=dict)
+    images_gone: frozenset[str] = frozenset()
 
     def containers_of(self, address: Address) -> tuple[Container, ...]:
         """Containers that belong to the job, endpoint or gateway at `address`, companions too, sorted by name."""

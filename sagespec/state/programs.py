@@ -63,6 +63,7 @@ class Build:
 
 
 Program = Builtin | Image | Build
+GATEWAY_PROGRAM = Builtin("gateway")
 
 
 def program_from_json(value: Mapping[str, Any]) -> Program:

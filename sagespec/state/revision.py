@@ -68,11 +68,13 @@ class VariantRecord(_AsGiven):
     cpus: float | None = None
     memory: int | None = None  # bytes
     gpus: int = 0  # given only where it is not 0
+    restart: int = 0  # the revision that replaced its containers last, though nothing it asks for had changed; or 0
 
 
 # The spec's field for a field of the record, if their names differ: the update class is declared there.
 _DECLARED_AT = {"program": "image", "cpus": "resources", "memory": "resources", "gpus": "resources"}
-_COUNTS_WHERE_USED = frozenset({"gpus"})  # came in a later release, whose hashes are those of the earlier ones
+# Came in a later release, whose hashes are those of the earlier ones.
+_COUNTS_WHERE_USED = frozenset({"gpus", "restart"})
 
 
 def fields_by_update(record: VariantRecord) -> dict[Update, dict[str, Any]]:
@@ -85,7 +87,8 @@ def fields_by_update(record: VariantRecord) -> dict[Update, dict[str, Any]]:
     found: dict[Update, dict[str, Any]] = {update: {} for update in Update}
     for name, value in values.items():
         if value or name not in _COUNTS_WHERE_USED:
-            found[update_class(Variant, _DECLARED_AT.get(name, name))][name] = value
+            update = Update.REPLACE if name == "restart" else update_class(Variant, _DECLARED_AT.get(name, name))
+            found[update][name] = value
     return found
 
 
@@ -117,8 +120,9 @@ class EndpointRecord(_AsGiven):
         return self.model_dump(mode="json")
 
     def spec_as_json(self) -> dict[str, Any]:
-        """What the endpoint's hash is over: all that its spec says, and so not what training it gave."""
-        return self.model_dump(mode="json", exclude={"variants": {"__all__": {"model": {"sha256"}}}})
+        """What the endpoint's hash is over: all that its spec says, and so neither what training it gave nor when it
+        was restarted."""
+        return self.model_dump(mode="json", exclude={"variants": {"__all__": {"model": {"sha256"}, "restart": True}}})
 
 
 class Revision(Record):
@@ -161,6 +165,25 @@ class RollbackRequest(Record):
     def is_over(self, revisions: tuple[Revision, ...]) -> bool:
         """Whether it has been carried out, or has failed."""
         return any(r.number > self.after and r.hash == self.hash for r in revisions)
+
+
+class RestartRequest(Record):
+    """Somebody wants the containers of an endpoint, or the gateway's, replaced by new ones; kept until that is done, or
+    has failed. Any run carries it out.
+
+    about: endpoint/churn, or gateway. variant: '' for all of the endpoint. after: its newest revision's number then.
+    """
+
+    about: str
+    variant: str = ""
+    after: int = 0
+    reason: str = ""
+    by: str
+    at: datetime
+
+    def is_over(self, revisions: tuple[Revision, ...]) -> bool:
+        """Whether a revision was recorded since: each takes the restart with it, whatever else it was for."""
+        return any(revision.number > self.after for revision in revisions)
 
 
 def live_revision(revisions: tuple[Revision, ...]) -> Revision | None:

@@ -27,6 +27,15 @@ def running_address(parts: Parts, text: str) -> Address | None:
     return next((found for form in _forms(text) if (found := _find(form, running))), None)
 
 
+def restartable(name: str) -> Address:
+    """What `sagespec restart` means by a name: an endpoint, or the gateway.
+
+    >>> str(restartable("churn")), str(restartable("endpoint/gateway")), str(restartable("gateway"))
+    ('endpoint/churn', 'endpoint/gateway', 'gateway')
+    """
+    return GATEWAY if name == str(GATEWAY) else endpoint_address(name.removeprefix("endpoint/"))
+
+
 def resolve_address(text: str, known: Sequence[Address]) -> Address:
     """The address meant by `text`, which may leave out the kind and, of a job, the version (the newest then).
 

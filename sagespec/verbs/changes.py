@@ -78,7 +78,7 @@ def record_changes(before: EndpointRecord, after: EndpointRecord) -> list[str]:
 
 
 def _variant_changes(old: VariantRecord, new: VariantRecord) -> list[str]:
-    changes = _field_changes(f"{{}} of {new.name}", old, new, without=("model", "environment"))
+    changes = _field_changes(f"{{}} of {new.name}", old, new, without=("model", "environment", "restart"))
     if old.environment != new.environment:  # its values may be secrets
         changes.append(f"environment of {new.name} changed")
     if old.model.text != new.model.text:

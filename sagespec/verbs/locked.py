@@ -31,13 +31,15 @@ def run_of(
     wait_seconds: float = PATIENCE_SECONDS,
     seen_held: Callable[[], object] = lambda: None,
     say_runtime: bool = True,
+    registers: bool = True,
 ) -> Run:
     """A run of `command`. wait_seconds: for the lock, before the first pass; LockHeld when that is not enough.
-    seen_held: called each time the lock is seen with another run."""
+    seen_held: called each time the lock is seen with another run. registers: False for one without specs."""
     caller = Caller(report, cancelled or threading.Event())
     parts.waits.tell = lambda text: report(Event(EventKind.NOTE, text=text))
     passes = _Passes(parts, command, caller, wait_seconds, seen_held=seen_held, say_runtime=say_runtime)
-    return Run(Surroundings(look, passes.world, passes.lock), caller, options)
+    around = Surroundings(look, passes.world, passes.lock)
+    return Run(around, caller, options, yields=registers, registers=registers)
 
 
 class _Passes:

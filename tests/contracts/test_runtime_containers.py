@@ -31,6 +31,16 @@ def test_containers_lists_every_state_sorted_by_name(bench: Bench) -> None:
 
 
 @on_every_engine
+def test_a_container_is_listed_with_the_image_it_was_made_from(bench: Bench) -> None:
+    bench.create()
+    (listed,) = bench.runtime.containers()
+    assert listed.image == bench.runtime.image_of(Builtin("probe")) != ""
+    assert bench.runtime.has_image(listed.image)
+    assert not bench.runtime.has_image("nothing:1")
+    assert bench.runtime.image_of(Builtin("nothing")) == ""
+
+
+@on_every_engine
 def test_a_container_keeps_its_address_and_hash(bench: Bench) -> None:
     addresses = ["job/Churn-eu@12#3", "endpoint/churn/candidate#0", "gateway"]
     for number, address in enumerate(map(Address.parse, addresses)):

@@ -59,6 +59,7 @@ class FakeContainer:
     posts: list[str] = field(default_factory=list)  # paths of the POSTs it was sent
     ended: threading.Event = field(default_factory=threading.Event)
     is_on_network: bool = True
+    image: str = ""
 
     def print(self, lines: Iterable[str | bytes], at: datetime) -> None:
         texts = [line if isinstance(line, str) else line.decode(errors="replace") for line in lines]
@@ -84,6 +85,7 @@ class FakeContainer:
             cpus=self.launch.cpus,
             memory=self.launch.memory,
             gpus=self.gpus,
+            image=self.image,
             published=self.launch.publish[1] if self.launch.publish else 0,
         )
 
@@ -107,6 +109,8 @@ class FakeEngine:
         self._behaviours: dict[str, Behaviour] = {}
         self.tables: dict[str, Table] = {}  # what each gateway was told, by container
         self._next_port = 20000
+        self.release = 1  # of sagespec: each has images of its own
+        self.images_gone: set[str] = set()
 
     def behave(self, whom: str, behaviour: Behaviour) -> None:
         """What containers created from now on will do; `whom`: a name, an address, or that of the whole."""

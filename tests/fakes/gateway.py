@@ -22,12 +22,14 @@ class FakeGateway(Gateway):
         super().__init__(runtime, project_name, settings or GatewaySettings())
         self._engine, self._faults = runtime.engine, runtime.faults
 
-    def start(self, report: Report) -> None:
+    def start(self, report: Report, *, restart: bool = False) -> None:
         """Routes are kept, also those of a gateway with other settings, or off its network."""
         for container in self._runtime.containers():
-            if container.address == GATEWAY and not (container.name == self._name and container.is_on_network):
-                self._engine.tables[self._name] = self._engine.tables.pop(container.name, Table())
+            is_sound = container.name == self._name and container.is_on_network and not restart
+            if container.address == GATEWAY and not is_sound:
+                table = self._engine.tables.pop(container.name, Table())
                 self._runtime.remove(container.name)
+                self._engine.tables[self._name] = table
         self._runtime.create([self.launch()])
         self._runtime.start(self._name)
 

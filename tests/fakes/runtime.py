@@ -97,6 +97,14 @@ class FakeRuntime:
             ImageInfo(name, name, self.prepare(Builtin(name), lambda _: None)) for name in self.engine.builtins
         )
 
+    def image_of(self, program: Program) -> str:
+        is_known = isinstance(program, Builtin) and program.name in self.engine.builtins
+        return f"sagespec/{program}:{self.engine.release}" if is_known else ""
+
+    def has_image(self, image: str) -> bool:
+        name = image.removeprefix("sagespec/").partition(":")[0]
+        return name in self.engine.builtins and image not in self.engine.images_gone
+
     def create(self, launches: Sequence[Launch]) -> None:
         for launch in launches:
             with self.faults.effect(f"create {launch.name}"), self.engine.changed:
@@ -107,7 +115,10 @@ class FakeRuntime:
                 gpus = choose_gpus(
                     launch.gpus, self.engine.capacity.gpus, self.engine.gpus_taken(), str(launch.address)
                 )
-                self.engine.all[launch.name] = FakeContainer(self._project_name, launch, port, behaviour, gpus)
+                image = launch.image or self.image_of(launch.program)
+                self.engine.all[launch.name] = FakeContainer(
+                    self._project_name, launch, port, behaviour, gpus, image=image
+                )
 
     def capacity(self) -> Capacity:
         self.faults.look()

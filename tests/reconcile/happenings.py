@@ -17,7 +17,8 @@ from sagespec.state.desired import Desired
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
 from sagespec.state.observed import ContainerState
-from sagespec.state.revision import RevisionStatus, RollbackRequest, live_revision
+from sagespec.state.revision import RestartRequest, RevisionStatus, RollbackRequest, live_revision
+from sagespec.verbs.addresses import restartable
 from sagespec.verbs.rollback import rollback_target
 from tests.fakes import others
 from tests.fakes.engine import SERVES, TRAINS
@@ -135,6 +136,28 @@ def rollback_asked(world: SimulatedWorld, endpoint_name: str) -> None:
     )
 
 
+def upgraded(world: SimulatedWorld, _what: str) -> None:
+    """To a release with other images. What runs stays on the engine."""
+    world.engine.release += 1
+
+
+def image_gone(world: SimulatedWorld, image: str) -> None:
+    world.engine.images_gone.add(image)
+
+
+def restart_asked(world: SimulatedWorld, name: str) -> None:
+    """Of churn, churn/stable or gateway; nobody has carried it out yet."""
+    endpoint, _, variant = name.partition("/")
+    about = restartable(endpoint)
+    history = world.records.history(about.name) if about != GATEWAY else ()
+    after = history[-1].number if history else 0
+    world.records.write_restart(
+        RestartRequest(
+            about=str(about), variant=variant, after=after, reason="a new image", by="ada", at=world.clock.now()
+        )
+    )
+
+
 def followed(world: SimulatedWorld, address: str) -> None:
     """Another run, on another machine, follows the job."""
     others.follow(world.records.store, Address.parse(address), others.ada(world.clock.now()))
@@ -162,6 +185,9 @@ HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "route changed": route_changed,
     "rolled back": rolled_back,
     "rollback asked": rollback_asked,
+    "upgraded": upgraded,  # sagespec
+    "image gone": image_gone,  # IMAGE
+    "restart asked": restart_asked,  # ENDPOINT[/VARIANT] or gateway
     "gateway": gateway,  # gone | exited | silent | off its network | changed
     "cannot start": cannot_start,  # PROGRAM
     "followed": followed,  # JOB: by another run, until the plan is made

@@ -32,7 +32,7 @@ OTHER_VALUES = {
 }
 
 
-@pytest.mark.parametrize("field", [name for name in VariantRecord.model_fields if name != "name"])
+@pytest.mark.parametrize("field", sorted(VariantRecord.model_fields.keys() - {"name", "restart"}))  # its reason says it
 def test_no_field_of_a_variant_changes_unseen(field: str) -> None:
     before = EndpointRecord.model_validate({"variants": [{"name": "stable"}]})
     after = EndpointRecord.model_validate({"variants": [{"name": "stable", field: OTHER_VALUES[field]}]})

@@ -92,7 +92,7 @@ class Containers:
         container = self._container(
             row["Names"][0], row["Labels"], row["State"], int(ended[1]) if ended else -1, _networks(row)
         )
-        return container and replace(container, started_at=_started_at(row))
+        return container and replace(container, started_at=_started_at(row), image=row["Image"])
 
     def from_details(self, details: Mapping[str, Any]) -> Container | None:
         state = details["State"]

@@ -101,6 +101,20 @@ class Images:
                 digest.update(content.read())
         return f"sagespec/{program.name}:{digest.hexdigest()[:12]}"
 
+    def now(self, program: Program) -> str:
+        """What a container of it would be made from. A folder's image is known by what is in it: it never changes."""
+        match program:
+            case Builtin(name):
+                return self.reference(program) if (self._folder / name).is_dir() else ""
+            case Image(reference):
+                return reference if self.has(reference) else ""
+            case Build():
+                return ""
+
+    def has(self, reference: str) -> bool:
+        with refusals(f"look for the image {reference}"):
+            return self._inspect(reference) is not None
+
     def _trained_with(self, program: Image) -> str:
         """The exact image that `program.digest` stands for, by its registry's digest or its id; '' when the engine
         does not have it."""

@@ -140,6 +140,14 @@ class DockerRuntime:
     def images(self) -> tuple[ImageInfo, ...]:
         return self._images.infos()
 
+    def image_of(self, program: Program) -> str:
+        return self._images.now(program)
+
+    def has_image(self, image: str) -> bool:
+        found = self._images.has(image)
+        self._prepared = image if found else self._prepared
+        return found
+
     def capacity(self) -> Capacity:
         if self._capacity is None:
             with refusals("say what it has"):
@@ -203,10 +211,11 @@ class DockerRuntime:
             gpus=gpus,
             marks=self._marks(),
         )
+        image = launch.image or self._images.reference(launch.program)
         give_up = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
-                self._engine.create_container(self._images.reference(launch.program), **settings)
+                self._engine.create_container(image, **settings)
             except APIError as error:
                 if error.status_code != 409 or time.monotonic() > give_up:
                     raise

@@ -193,6 +193,7 @@ class Containers:
             cpus=launch.cpus,
             memory=launch.memory,
             gpus=record.gpus,
+            image=launch.image,
             published=launch.publish[1] if launch.publish else 0,
             restarts=run.restarts if run else 0,
             last_exit=self._last_exit(name, run) if run else None,

@@ -17,7 +17,7 @@ from sagespec.errors import WorldError, did_you_mean
 from sagespec.runtimes.protocol import ImageInfo, Tell, Use
 from sagespec.sources.build import BuildFolder
 from sagespec.state.launches import Launch
-from sagespec.state.programs import Build, Image, Program
+from sagespec.state.programs import Build, Builtin, Image, Program
 
 MODULES = (
     "numpy",
@@ -81,6 +81,11 @@ class Programs:
         folder = self._check(program)
         tell(f"{program}: runs as a local process, not isolated")
         return program.context if isinstance(program, Build) else self._digest(folder.name)
+
+    def now(self, program: Program) -> str:
+        """A built-in by what its files are now. The files are those of the installed release: earlier ones are gone."""
+        is_there = isinstance(program, Builtin) and program.name and (self.folder / program.name).is_dir()
+        return f"{program}@{self._digest(str(program)).removeprefix('sha256:')[:12]}" if is_there else ""
 
     def _check_unchanged(self, folder: Path, program: Build) -> None:
         if BuildFolder(folder, program.dockerfile, dict(program.args)).hash() != program.context:

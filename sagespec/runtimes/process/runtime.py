@@ -30,6 +30,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -58,7 +59,7 @@ from sagespec.runtimes.process.volumes import ProcessVolumes
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, ImageInfo, Tell, Use
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container
-from sagespec.state.programs import Program
+from sagespec.state.programs import Builtin, Program
 
 _EVENTS_SECONDS = 0.25  # between two looks at the containers
 
@@ -112,6 +113,12 @@ class ProcessRuntime:
     def images(self) -> tuple[ImageInfo, ...]:
         return self._programs.infos()
 
+    def image_of(self, program: Program) -> str:
+        return self._programs.now(program)
+
+    def has_image(self, image: str) -> bool:
+        return self._programs.now(Builtin(image.partition("@")[0])) == image
+
     def capacity(self) -> Capacity:
         if self._capacity is None:
             self._capacity = capacity_here()
@@ -157,7 +164,7 @@ class ProcessRuntime:
         return Record(
             secrets.token_hex(8),
             self._project_name,
-            launch,
+            replace(launch, image=self._programs.now(launch.program)),
             port=launch.publish[1] if launch.publish else free_port(launch.name),
             master_port=(next(siblings, 0) or free_port(launch.hosts[0], len(launch.hosts))) if launch.hosts else 0,
             gpus=self._choose_gpus(launch),

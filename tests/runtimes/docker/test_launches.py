@@ -160,6 +160,14 @@ def test_a_label_tells_what_it_serves(runtime: DockerRuntime, a_server: Callable
     assert runtime._engine.inspect_container(launch.name)["Config"]["Labels"]["sagespec.model"] == "churn@2"
 
 
+def test_it_is_made_from_the_very_image_asked_for(runtime: DockerRuntime, a_server: Callable[..., Launch]) -> None:
+    image = str(runtime._engine.inspect_image(runtime.image_of(a_server().program))["Id"])
+    launch = a_server(image=image)
+    runtime.create([launch])
+    details = runtime._engine.inspect_container(launch.name)
+    assert details["Config"]["Image"] == details["Image"] == image
+
+
 def test_the_published_port_answers_and_a_second_claim_names_it(
     runtime: DockerRuntime, a_server: Callable[..., Launch]
 ) -> None:

@@ -1,0 +1,108 @@
+"""One image a variant, and restarts: what the cases beside do not show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagespec.plan import StartInstance
+from sagespec.state.revision import RevisionStatus
+from tests.fakes.specs import desired_from
+from tests.fakes.world import SimulatedWorld
+from tests.reconcile.happenings import exited, image_gone, restart_asked, rolled_back, upgraded
+
+JOBS = [{"kind": "TrainingJob", "name": "churn", "version": version} for version in (1, 2)]
+
+
+def spec(model: str = "churn@1", *, instances: int = 1, weight: float = 1) -> Any:
+    stable = {"name": "stable", "model": model, "instances": instances, "weight": weight}
+    other = {"name": "other", "model": "churn@1"}
+    return desired_from(*JOBS, {"kind": "Endpoint", "name": "churn", "variants": [stable, other]})
+
+
+def settled(desired: Any) -> SimulatedWorld:
+    world = SimulatedWorld()
+    world.settle(desired)
+    return world
+
+
+def images(world: SimulatedWorld, variant: str = "stable") -> list[str]:
+    return [c.image for c in world.containers if c.address.variant == variant]
+
+
+def names(world: SimulatedWorld) -> set[str]:
+    return {container.name for container in world.containers}
+
+
+def test_all_instances_of_a_variant_run_one_image_whatever_release_adds_some() -> None:
+    world = settled(spec())
+    upgraded(world, "sagespec")
+    world.settle(spec(instances=3))
+    exited(world, "endpoint/churn/stable#0")
+    world.settle(spec(instances=3))
+    assert images(world) == ["sagespec/xgboost:1"] * 3
+    world.settle(spec("churn@2", instances=2))
+    assert images(world) == ["sagespec/xgboost:2"] * 2, "another model starts from what there is now"
+    assert images(world, "other") == ["sagespec/xgboost:1"]
+
+
+def test_what_never_took_requests_decides_nothing() -> None:
+    world = settled(spec())
+    upgraded(world, "sagespec")
+    for name in ("endpoint/churn/stable#0", "endpoint/churn/other#0"):
+        exited(world, name)
+    world.gateway.set_route("churn", None, {})
+    starts = [action for action in world.plan(spec()).actions if isinstance(action, StartInstance)]
+    assert [action.image for action in starts] == ["", ""]
+
+
+def test_scaling_without_the_image_of_the_others_moves_the_whole_variant() -> None:
+    world = settled(spec())
+    upgraded(world, "sagespec")
+    image_gone(world, "sagespec/xgboost:1")
+    before = world.container_at(next(c.address for c in world.containers if c.address.variant == "other")).launch.name
+    world.settle(spec(instances=3))
+    assert images(world) == ["sagespec/xgboost:2"] * 3
+    assert before in names(world), "nothing of it is missing, so it serves on"
+    (_, newest) = world.records.history("churn")
+    assert newest.reason == "sagespec/xgboost:1, which stable ran, is gone"
+
+
+def test_a_restart_is_recorded_and_what_it_made_serves_on() -> None:
+    world = settled(spec())
+    upgraded(world, "sagespec")
+    restart_asked(world, "churn")
+    assert not world.settle(spec()).actions
+    assert (images(world), images(world, "other")) == (["sagespec/xgboost:2"], ["sagespec/xgboost:2"])
+    newest = world.records.history("churn")[-1]
+    assert (newest.number, newest.status, newest.reason) == (2, RevisionStatus.LIVE, "restarted: a new image")
+    assert not world.observed().restarts
+    serving = names(world)
+    world.settle(spec(weight=3))
+    assert names(world) == serving, "another weight replaces no container"
+    world.settle(spec("churn@2", weight=3))
+    assert len(names(world) & serving) == 2, "the gateway and the variant that did not change"
+
+
+def test_a_restart_that_fails_leaves_what_serves_and_is_not_tried_again() -> None:
+    world = settled(spec("churn@2"))
+    serving = names(world)
+    world.unhealthy.add("churn@2")
+    restart_asked(world, "churn/stable")
+    world.settle(spec("churn@2"))
+    assert world.records.history("churn")[-1].status is RevisionStatus.FAILED
+    plan = world.plan(spec("churn@2"))
+    assert (plan.actions, plan.refused, names(world)) == ((), (), serving)
+
+
+def test_a_restart_forgets_no_roll_back() -> None:
+    world = settled(spec())
+    world.settle(spec("churn@2"))
+    rolled_back(world, "churn")
+    world.settle(spec("churn@2"))
+    restart_asked(world, "churn")
+    world.settle(spec("churn@2"))
+    newest = world.records.history("churn")[-1]
+    assert newest.reason.endswith("restarted: a new image")
+    plan = world.plan(spec("churn@2"))
+    assert not plan.actions
+    assert "was rolled back" in str(plan.held[0])
