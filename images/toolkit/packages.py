@@ -1,7 +1,8 @@
 """What a user's code needs in addition to the image: its requirements.txt, and the modules of its framework.
 
-Used by `script` and `handlers`. Requirements are installed into a folder of the container. Packages that are already
-installed count, and nothing outside that folder changes, so local processes leave their environment as it was.
+Used by `script` and `handlers`. Requirements are installed into a folder of their own, which is kept (`kept`). Packages
+that are already installed count, and nothing outside that folder changes, so local processes leave their environment as
+it was.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import json
 import os
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from toolkit import kept
 from toolkit.errors import ClientError
 
 IMAGES = Path(__file__).parents[1]
@@ -40,8 +41,10 @@ def is_installed(module_name: str) -> bool:
 
 
 def install(code: Path, folder: Path, *, with_code: bool = False, more: Sequence[str] = ()) -> Path | None:
-    """Install requirements.txt of `code` (with_code its setup.py) and `more` into `folder`; where the modules are.
+    """Install requirements.txt of `code` (with_code its setup.py) and `more`; where the modules are.
 
+    What was installed for the same requirements before is used again, without a look at the index: see `kept`.
+    folder: the container's own, for where there is no other to keep it in.
     None if there is nothing to install. Raises ClientError if pip cannot.
     """
     wanted = ["--requirement", str(code / REQUIREMENTS)] if (code / REQUIREMENTS).is_file() else []
@@ -49,6 +52,11 @@ def install(code: Path, folder: Path, *, with_code: bool = False, more: Sequence
     wanted += more
     if not wanted:
         return None
+    key = kept.key_of(code, outer_packages(), with_code=with_code, more=more)
+    return kept.find_or_make(key, folder, lambda place: _install(wanted, place))
+
+
+def _install(wanted: Sequence[str], folder: Path) -> None:
     python = _environment(folder)
     pip = [
         sys.executable,
@@ -69,7 +77,6 @@ def install(code: Path, folder: Path, *, with_code: bool = False, more: Sequence
         said = [line for line in done.stdout.splitlines() if line.strip()]
         reason = next((line for line in reversed(said) if line.startswith("ERROR:")), said[-1] if said else "")
         raise ClientError(f"pip could not install {' '.join(wanted[-1:])}: {reason.removeprefix('ERROR: ')}")
-    return Path(_site_packages(folder))
 
 
 def python_path(*folders: Path | str | None) -> str:
@@ -79,16 +86,16 @@ def python_path(*folders: Path | str | None) -> str:
     return os.pathsep.join([*(str(folder) for folder in folders if folder), *kept])
 
 
+def outer_packages() -> list[str]:
+    """The folders of packages that programs see without requirements."""
+    return [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+
+
 def _environment(folder: Path) -> Path:
     """A virtual environment in `folder` that sees our packages too; its Python.
 
     pip neither removes packages outside an environment nor installs again what the environment sees.
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    ours = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-    Path(_site_packages(folder), "outer.pth").write_text("\n".join(ours) + "\n", encoding="utf-8")
+    Path(kept.modules_in(folder), "outer.pth").write_text("\n".join(outer_packages()) + "\n", encoding="utf-8")
     return folder / "bin" / "python"
-
-
-def _site_packages(folder: Path) -> str:
-    return sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)})

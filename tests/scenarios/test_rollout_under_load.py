@@ -18,7 +18,7 @@ from tests.scenarios.workspace import Workspace, wait_until
 
 LOAD = Path(__file__).with_name("load.py")
 RATE = 300.0
-CHANGES = 20
+CHANGES = 10
 JOBS = "".join(
     job(version, algorithm="linear-learner", hyperparameters=f"{{predictor_type: regressor, epochs: {version}}}")
     for version in (1, 2)
@@ -57,7 +57,7 @@ def regressor_data(workspace: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_twenty_changes_of_model_lose_no_request(workspace: Workspace) -> None:
+def test_ten_changes_of_model_lose_no_request(workspace: Workspace) -> None:
     regressor_data(workspace)
     workspace.write(JOBS + endpoint("only model@1 1"))
     result: dict[str, Any] = {}

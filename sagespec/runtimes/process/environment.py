@@ -30,16 +30,18 @@ _WORKERS = ("SAGEMAKER_MODEL_SERVER_WORKERS",)
 MEMORY_VARIABLE = "SAGESPEC_MEMORY_BYTES"  # what a container would read from its cgroup
 
 
-def environment_of(record: Record, *, host: str, base_dir: str, images: Path) -> dict[str, str]:
+def environment_of(record: Record, *, host: str, base_dir: str, images: Path, packages: Path) -> dict[str, str]:
     """The variables of the container's program: ours as far as it may see them, the launch's, and SageMaker's.
 
-    host: the address it is to listen on. images: the folder of the built-ins, which import from it.
+    host: the address it is to listen on. images: the folder of the built-ins, which import from it. packages: where
+    they keep what requirements.txt asks for.
     """
     launch = record.launch
     environment = {name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)}
     environment["PYTHONUNBUFFERED"] = "1"
     if isinstance(launch.program, Builtin):
         environment["PYTHONPATH"] = str(images)
+        environment["SAGESPEC_PACKAGES"] = str(packages)
     else:
         # sagemaker-training waits a quarter of an hour for the hosts' names, which here no one resolves.
         environment["SM_STUDIO_LOCAL_MODE"] = "true"

@@ -200,7 +200,11 @@ class ProcessRuntime:
         if launch.command == "serve":
             check_port(host, record.port, fix="stop what listens there, or choose another port")
         environment = environment_of(
-            record, host=host, base_dir=self.base_dir(launch.name), images=self._programs.folder
+            record,
+            host=host,
+            base_dir=self.base_dir(launch.name),
+            images=self._programs.folder,
+            packages=self._folder.with_name("packages"),
         )
         start_process(self._containers, record, command=command, environment=environment)
 
