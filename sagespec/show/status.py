@@ -112,16 +112,25 @@ def _write_endpoint(screen: Screen, endpoint: EndpointState) -> None:
 
 def _variant_row(variant: VariantState, endpoint: EndpointState) -> list[Cell]:
     same = abs(variant.share_asked - variant.share_live) < 0.0005
-    weight = percent_text(variant.share_live) + ("" if same else f" (asked {percent_text(variant.share_asked)})")
-    healthy = f"{variant.instances_healthy}/{variant.instances_asked}"
+    instances = variant.instances_live or variant.instances_asked
     fewer = "change" if endpoint.state == "pending" else "bad"
     return [
         variant.name,
-        variant.model or "-",
-        (weight, "" if same else "change"),
-        (healthy, fewer if variant.instances_healthy < variant.instances_asked else "good"),
+        _beside(variant.model or "-", variant.model_asked or "none", is_same=variant.model == variant.model_asked),
+        _beside(percent_text(variant.share_live), percent_text(variant.share_asked), is_same=same),
+        _beside(
+            f"{variant.instances_healthy}/{instances}",
+            str(variant.instances_asked),
+            is_same=instances == variant.instances_asked,
+            tone=fewer if variant.instances_healthy < instances else "good",
+        ),
         f"{variant.requests:,}",
         (f"{variant.errors:,}", "bad" if variant.errors else ""),
         milliseconds_text(variant.p50_ms),
         milliseconds_text(variant.p99_ms),
     ]
+
+
+def _beside(live: str, asked: str, *, is_same: bool, tone: str = "") -> Cell:
+    """What is, and beside it what is asked for where that is another."""
+    return (live, tone) if is_same else (f"{live} (asked {asked})", tone if tone == "bad" else "change")

@@ -15,12 +15,13 @@ from typing import Any
 from sagespec.errors import Problem
 from sagespec.gateway.answers import Counters
 from sagespec.plan import Plan, Reason, RunJob
+from sagespec.reconcile.causes import trained_again
 from sagespec.reconcile.turns import jobs_due
 from sagespec.state.addresses import Address, endpoint_address
-from sagespec.state.desired import Desired, DesiredEndpoint, desired_endpoint
-from sagespec.state.hashes import same_hash
+from sagespec.state.desired import Desired, DesiredEndpoint, DesiredVariant, desired_endpoint
+from sagespec.state.hashes import model_of, same_but_for_models, same_hash
 from sagespec.state.manifest import JobStatus, Manifest
-from sagespec.state.observed import Container, ContainerState, Follower, Observed, Route
+from sagespec.state.observed import Container, ContainerState, Follower, Observed, Route, Target
 from sagespec.state.revision import Revision, live_revision
 
 RENEWALS_LAST = timedelta(seconds=5)  # what a run says of itself may be so old when it says it
@@ -77,7 +78,11 @@ class JobState:
 @dataclass(frozen=True)
 class VariantState:
     """One variant, as asked and as it is. Weights are shares of the endpoint's traffic, 0 to 1; latencies in
-    milliseconds over the gateway's life, None without requests."""
+    milliseconds over the gateway's life, None without requests.
+
+    model: what serves, '' where nothing does. model_asked: '' for a variant that is not asked for. instances_live: as
+    applied last.
+    """
 
     name: str
     model: str
@@ -89,6 +94,8 @@ class VariantState:
     errors: int = 0
     p50_ms: float | None = None
     p99_ms: float | None = None
+    model_asked: str = ""
+    instances_live: int = 0
 
     def as_json(self) -> dict[str, Any]:
         shares = {"share_asked": round(self.share_asked, 6), "share_live": round(self.share_live, 6)}
@@ -273,7 +280,7 @@ def _endpoint_state(
     applied = desired_endpoint(name, live.asked) if live else None
     route = observed.gateway.routes.get(name)
     problem = next((p for p in (*plan.refused, *plan.held) if p.about == str(address)), None)
-    variants = _variant_states(name, asked or applied, route, observed, counters)
+    variants = _variant_states(name, asked, applied, observed, counters)
     is_pending = any(action.about.whole == address for action in plan.actions) or _is_edited(asked, live)
     waits_for = [
         f"{other.about}, followed by {observed.followers[other.about].who}"
@@ -288,13 +295,21 @@ def _endpoint_state(
         url=f"{gateway_url}/endpoints/{name}/invocations",
         revision=live.number if live else None,
         variants=variants,
-        detail=problem.what if problem else f"waits for {'; '.join(waits_for)}" if waits_for else "",
+        detail=problem.what if problem else f"waits for {'; '.join(waits_for)}" if waits_for else _again(asked, route),
     )
 
 
 def _is_edited(asked: DesiredEndpoint | None, live: Revision | None) -> bool:
     """Whether the spec is another than the one that was applied last."""
     return asked is not None and live is not None and not same_hash(asked.hash, live.hash)
+
+
+def _again(asked: DesiredEndpoint | None, route: Route | None) -> str:
+    """Which models were trained again since they were routed to, as far as hashes tell."""
+    targets = [target for target in route.targets if model_of(target.hash)] if route else []
+    variants = asked.variants if asked else ()
+    said = (trained_again(v, [t.hash for t in targets if t.variant == v.name]) for v in variants)
+    return "; ".join(text for text in said if text)
 
 
 def _is_degraded(
@@ -313,20 +328,25 @@ def _is_degraded(
 
 def _variant_states(
     endpoint_name: str,
-    shown: DesiredEndpoint | None,
-    route: Route | None,
+    asked: DesiredEndpoint | None,
+    applied: DesiredEndpoint | None,
     observed: Observed,
     counters: Mapping[CounterKey, Counters],
 ) -> tuple[VariantState, ...]:
-    """The variants asked for, then those that only the gateway still knows."""
+    """The variants asked for, then those that only the gateway still knows. Nobody asks otherwise of what is in no
+    spec."""
+    route = observed.gateway.routes.get(endpoint_name)
     targets = route.targets if route else ()
+    shown = asked or applied
     live_total = sum(target.weight for target in targets if target.instances)
     asked_total = sum(variant.weight for variant in shown.variants) if shown else 0.0
     names = [variant.name for variant in shown.variants] if shown else []
     names += sorted({target.variant for target in targets} - set(names))
+    tried = (desired_endpoint(endpoint_name, r.asked) for r in observed.revisions.get(endpoint_name, ()))
+    known = [variant for one in (asked, applied, *tried) if one for variant in one.variants]
     states = []
     for name in names:
-        asked = shown.variant(name) if shown else None
+        wanted, live = (one.variant(name) if one else None for one in (shown, applied))
         mine = [target for target in targets if target.variant == name]
         counted = [counters[key] for t in mine if (key := (endpoint_name, t.variant, t.hash)) in counters]
         healthy = sum(
@@ -337,10 +357,12 @@ def _variant_states(
         states.append(
             VariantState(
                 name=name,
-                model=asked.model.text if asked else "",
-                share_asked=asked.weight / asked_total if asked and asked_total else 0.0,
+                model=", ".join(dict.fromkeys(_model_behind(target, known) for target in mine if target.instances)),
+                model_asked=wanted.model.text if wanted else "",
+                share_asked=wanted.weight / asked_total if wanted and asked_total else 0.0,
                 share_live=sum(t.weight for t in mine if t.instances) / live_total if live_total else 0.0,
-                instances_asked=asked.instances if asked else 0,
+                instances_asked=wanted.instances if wanted else 0,
+                instances_live=live.instances if live else 0,
                 instances_healthy=healthy,
                 requests=sum(c.requests for c in counted),
                 errors=sum(c.errors for c in counted),
@@ -349,6 +371,13 @@ def _variant_states(
             )
         )
     return tuple(states)
+
+
+def _model_behind(target: Target, known: Sequence[DesiredVariant]) -> str:
+    """The model that a target serves, by the hashes of variants that were ever asked for: a spec may be another now."""
+    mine = [variant for variant in known if variant.name == target.variant]
+    same = [v for v in mine if v.hash == target.hash] or [v for v in mine if same_but_for_models(v.hash, target.hash)]
+    return same[0].model.text if same else "?"
 
 
 def _endpoint_word(

@@ -21,8 +21,9 @@ STATUS = Status(
             URLS["churn"],
             4,
             (
-                VariantState("stable", "churn@2", 0.9, 0.9, 2, 2, 1790, 0, 0.97, 4.81),
-                VariantState("candidate", "churn@3", 0.1, 0.0, 1, 0),
+                VariantState("stable", "churn@2", 0.9, 0.9, 3, 2, 1790, 0, 0.97, 4.81, "churn@4", instances_live=2),
+                VariantState("candidate", "", 0.1, 0.0, 1, 0, model_asked="churn@3"),
+                VariantState("old", "churn@1", 0.0, 0.1, 0, 1, instances_live=1),
             ),
         ),
     ),
@@ -63,9 +64,10 @@ JOB          STATE    TOOK        METRICS
 job/churn@3  trained  1 min 23 s  auc 0.94028, b 1, c 2, … 1 more
 
 endpoint/churn  pending  revision 4  http://127.0.0.1:8080/endpoints/churn/invocations
-  VARIANT    MODEL    WEIGHT            HEALTHY  REQUESTS  ERRORS  P50      P99
-  stable     churn@2  90 %              2/2      1,790     0       0.97 ms  4.81 ms
-  candidate  churn@3  0 % (asked 10 %)  0/1      0         0       -        -
+  VARIANT    MODEL                    WEIGHT            HEALTHY        REQUESTS  ERRORS  P50      P99
+  stable     churn@2 (asked churn@4)  90 %              2/2 (asked 3)  1,790     0       0.97 ms  4.81 ms
+  candidate  - (asked churn@3)        0 % (asked 10 %)  0/1            0         0       -        -
+  old        churn@1 (asked none)     10 % (asked 0 %)  1/1 (asked 0)  0         0       -        -
 """
     )
 

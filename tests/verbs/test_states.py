@@ -10,9 +10,9 @@ from sagespec.state.observed import ContainerState
 from sagespec.verbs.states import EndpointState, EndpointWord, JobState, JobWord, RunState, endpoint_states, job_state
 from tests.fakes import others
 from tests.fakes.clock import START
-from tests.fakes.specs import desired_from
+from tests.fakes.specs import PROJECT, desired_from
 from tests.fakes.world import SimulatedWorld
-from tests.reconcile.happenings import begin, gone
+from tests.reconcile.happenings import begin, gone, manifest_lost, rolled_back
 
 JOB = {"kind": "TrainingJob", "name": "churn", "version": 1}
 NEXT = JOB | {"version": 2}
@@ -159,6 +159,56 @@ def test_an_instance_that_is_gone_degrades_an_endpoint_whose_spec_was_edited_or_
     assert endpoint_of(world, JOB, serving(instances=2)).state is EndpointWord.DEGRADED
     assert endpoint_of(world, JOB, serving(instances=5)).state is EndpointWord.DEGRADED
     assert endpoint_of(world, JOB, serving(instances=1)).state is EndpointWord.PENDING
+
+
+def rows_of(world: SimulatedWorld, *documents: dict[str, Any]) -> list[tuple[str, str, str, float, str]]:
+    """Each variant: its name, what serves, what is asked for, its share, and its healthy, live and asked instances."""
+    return [
+        (v.name, v.model, v.model_asked, v.share_live, f"{v.instances_healthy}/{v.instances_live}/{v.instances_asked}")
+        for v in endpoint_of(world, *documents).variants
+    ]
+
+
+def test_an_edit_that_is_not_applied_stands_beside_what_serves() -> None:
+    world = settled(JOB, serving())
+    edited = serving("churn@2", instances=3)
+    assert rows_of(world, JOB, NEXT, edited) == [("stable", "churn@1", "churn@2", 1.0, "1/1/3")]
+    renamed = serving() | {"variants": [{"name": "other", "model": "churn@1"}]}
+    assert rows_of(world, JOB, renamed) == [
+        ("other", "", "churn@1", 0.0, "0/0/1"),
+        ("stable", "churn@1", "", 1.0, "1/1/0"),
+    ]
+
+
+def test_a_spec_that_was_rolled_back_or_has_failed_stands_beside_what_serves() -> None:
+    world = settled(JOB, NEXT, serving())
+    world.settle(desired_from(JOB, NEXT, serving("churn@2")))
+    rolled_back(world, "churn")
+    world.settle(desired_from(JOB, NEXT, serving("churn@2")))
+    serves = [("stable", "churn@1", "churn@2", 1.0, "1/1/1")]
+    assert rows_of(world, JOB, NEXT, serving("churn@2")) == serves
+    failing = serving("churn@2") | {"protect": True}  # another spec, which is tried
+    world.turn_unhealthy("churn@2")
+    world.settle(desired_from(JOB, NEXT, failing))
+    row = endpoint_of(world, JOB, NEXT, failing)
+    assert (row.state, rows_of(world, JOB, NEXT, failing)) == (EndpointWord.BLOCKED, serves)
+
+
+def test_what_serves_is_known_though_no_record_of_it_is_left() -> None:
+    world = settled(JOB, serving())
+    world.records.store.delete(f"{PROJECT}/endpoints/churn/revisions/1.json")
+    assert rows_of(world, JOB, serving()) == [("stable", "churn@1", "churn@1", 1.0, "1/0/1")]
+    assert rows_of(world, JOB, NEXT, serving("churn@2")) == [("stable", "?", "churn@2", 1.0, "1/0/1")]
+
+
+def test_a_model_that_was_trained_again_is_told() -> None:
+    world = settled(JOB, serving())
+    manifest_lost(world, str(ADDRESS))
+    assert endpoint_of(world, JOB, serving()).detail == "model churn@1 is trained again"
+    world.settle(desired_from(JOB))
+    row = endpoint_of(world, JOB, serving())
+    assert row.state is EndpointWord.PENDING
+    assert row.detail.startswith("model churn@1 was trained again: ")
 
 
 def test_an_endpoint_that_waits_for_a_job_of_another_run_says_so() -> None:
