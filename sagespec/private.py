@@ -15,11 +15,25 @@ NAME = ".sagespec"
 
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it; `.sagespec` among them can be entered by its owner alone."""
+    if folder.is_dir():
+        return
     for above in reversed((folder, *folder.parents)):
-        if above.name == NAME and not above.exists():
-            above.parent.mkdir(parents=True, exist_ok=True)
-            above.mkdir(mode=0o700, exist_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
+        if not above.exists():
+            above.mkdir(mode=0o700 if above.name == NAME else 0o777, exist_ok=True)
+            share_like_its_folder(above)
+    folder.mkdir(exist_ok=True)  # says so if there is a file
+
+
+def share_like_its_folder(path: Path) -> None:
+    """Let a group write what lies in a folder that it shares (setgid and writable for it), whatever our umask."""
+    folder, status = path.parent.stat().st_mode, path.stat()
+    if path.name == NAME or not (folder & stat.S_ISGID and folder & stat.S_IWGRP):
+        return
+    mode = stat.S_IMODE(status.st_mode)
+    shared = mode | (stat.S_ISGID | 0o070 if stat.S_ISDIR(status.st_mode) else 0o060)
+    if shared != mode:
+        with suppress(PermissionError):  # another user's, who has the right to say
+            path.chmod(shared)
 
 
 def close_to_others(root: Path) -> None:

@@ -62,3 +62,16 @@ def test_one_that_was_shared_with_a_group_stays_so_and_none_is_made(tmp_path: Pa
     (tmp_path / ".sagespec").chmod(0o2770)
     close_to_others(tmp_path)
     assert mode(tmp_path / ".sagespec") == 0o2770
+
+
+def test_what_lies_in_a_store_that_a_group_shares_can_be_written_by_it(tmp_path: Path) -> None:
+    shared, alone = tmp_path / "shared", tmp_path / "alone"
+    for folder, bits in ((shared, 0o2775), (alone, 0o775)):
+        folder.mkdir()
+        folder.chmod(bits)
+        open_store(f"file://{folder}/models").write("demo/jobs/a", b"1")
+        make_folder(folder / "project" / ".sagespec" / "channels")
+    modes = {path.name: mode(path) for path in (shared / "models").rglob("*")}
+    assert modes == {"demo": 0o2775, "jobs": 0o2775, "a": 0o664, ".sagespec-lock": 0o664}
+    assert {mode(path) & 0o070 for path in (alone / "models").rglob("*")} <= {0o050, 0o040}
+    assert mode(shared / "project" / ".sagespec") & 0o777 == 0o700, "what programs are started with stays closed"

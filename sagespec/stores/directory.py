@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sagespec.errors import WorldError, disk_problem, disk_problems
-from sagespec.private import make_folder
+from sagespec.private import make_folder, share_like_its_folder
 from sagespec.stores.keys import (
     OURS,
     changed,
@@ -157,6 +157,7 @@ class DirectoryStore:
             temporary = temporary_beside(path)
             with temporary.open("xb") as stream:
                 try:
+                    share_like_its_folder(temporary)
                     fcntl.flock(stream, fcntl.LOCK_EX)
                     yield stream, temporary
                 finally:
@@ -192,6 +193,7 @@ class DirectoryStore:
         """The only writer of this store, on this machine and wherever the file system supports flock."""
         descriptor = os.open(self._root / _LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
         try:
+            share_like_its_folder(self._root / _LOCK_FILE)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
