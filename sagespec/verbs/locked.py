@@ -15,6 +15,7 @@ from sagespec.records.lease import Lease
 from sagespec.records.leases import Leases
 from sagespec.records.lock import PATIENCE_SECONDS, project_lock
 from sagespec.scratch import sweep
+from sagespec.verbs.names import left_under_old_names, remember_name
 from sagespec.world import World
 
 LATER_PASSES_WAIT_SECONDS = 600.0  # for the lock: what a run has begun it does not give up for a busy moment
@@ -87,6 +88,9 @@ class _Passes:
                 sweep(parts.scratch.parent)
                 parts.inputs.sweep(name)
                 parts.last_runtime_file.write_text(parts.runtime.name + "\n")
+                for note in left_under_old_names(parts):
+                    self._caller.report(Event(EventKind.NOTE, text=note))
+                remember_name(parts)
                 self._is_first = False
             yield lock
 

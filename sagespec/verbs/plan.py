@@ -35,6 +35,7 @@ from sagespec.state.observed import Observed
 from sagespec.stores.open import open_store
 from sagespec.verbs.able import unable
 from sagespec.verbs.locked import refuse_other_runtime
+from sagespec.verbs.names import left_under_old_names
 from sagespec.verbs.owners import refuse_others
 
 DESTROY = Options(prune=True, allow_empty=True, destroy=True)
@@ -150,7 +151,8 @@ def plan(parts: Parts, options: Options | None = None) -> Plan:
     refuse_other_runtime(parts)
     refuse_partial_prune(parts, options)
     wanted, observed = snapshot(parts, parts.leases().look())
-    return reconcile(wanted, observed, datetime.now(UTC), options)
+    found = reconcile(wanted, observed, datetime.now(UTC), options)
+    return replace(found, notes=(*found.notes, *left_under_old_names(parts)))
 
 
 def refuse_partial_prune(parts: Parts, options: Options | None) -> None:
