@@ -113,13 +113,17 @@ def _lines(frames: Iterable[_Frame]) -> Iterator[tuple[bytes, str]]:
     >>> [line for _, line in _lines(_Frame(stream, b"", data) for stream, data in pieces)]
     ['error', 'abc', 'end']
     """
-    begun: dict[int, bytes] = {}
+    begun: dict[int, list[bytes]] = {}  # pieces: put together once, however many a line has
     at = b""
     for frame in frames:
         at = frame.at
-        *whole, begun[frame.stream] = (begun.get(frame.stream, b"") + frame.data).split(b"\n")
-        for line in whole:
-            yield at, line.decode(errors="replace").removesuffix("\r")
-    for rest in begun.values():
+        first, *more = frame.data.split(b"\n")
+        pieces = begun.setdefault(frame.stream, [])
+        pieces.append(first)
+        if more:
+            *whole, begun[frame.stream] = b"".join(pieces), *more[:-1], [more[-1]]
+            for line in whole:
+                yield at, line.decode(errors="replace").removesuffix("\r")
+    for rest in map(b"".join, begun.values()):
         if rest:
             yield at, rest.decode(errors="replace")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
+from sagespec.runtimes.docker.logs import _Frame as Frame
+from sagespec.runtimes.docker.logs import _lines as lines_of
 from sagespec.runtimes.docker.runtime import DockerRuntime
 from sagespec.state.launches import Launch
 from tests.runtimes.docker.probe import run
@@ -33,6 +36,14 @@ def test_lines_of_both_streams_are_whole_and_in_order(
     assert list(runtime.logs(launch.name, tail=1)) == ["no newline"]
     assert list(runtime.logs(launch.name, tail=0)) == []
     assert list(runtime.logs("sagespec_none", follow=True)) == []
+
+
+def test_a_line_of_many_pieces_takes_no_longer_than_they_do() -> None:
+    pieces = [Frame(1, b"", b"x" * 16384) for _ in range(2000)]
+    begun = time.process_time()
+    ((_, line),) = lines_of([*pieces, Frame(1, b"", b"\n")])
+    assert len(line) == 2000 * 16384
+    assert time.process_time() - begun < 2.0
 
 
 def test_followed_lines_come_while_the_container_runs(
