@@ -11,6 +11,7 @@ from typing import Any
 
 from sagespec.plan import MASK, Cause, Change, Reason
 from sagespec.spec.document import Update
+from sagespec.spec.values import written_size
 from sagespec.state.desired import DesiredEndpoint, DesiredVariant
 from sagespec.state.hashes import UNTRAINED, model_of, same_but_for_models, same_hash
 from sagespec.state.observed import Route
@@ -104,6 +105,8 @@ def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Chan
 def _change(field: str, old: Any, new: Any) -> Change:
     if is_secret_field(field, _text(old), _text(new)):
         return Change(field, "", MASK, secret=True)
+    if field == "memory":
+        old, new = (written_size(size) if isinstance(size, int) else size for size in (old, new))
     return Change(field, _shown(old), _shown(new))
 
 

@@ -120,6 +120,18 @@ def parse_size(value: Any) -> int:
     return int(float(match[1]) * _SIZE_BYTES[match[2] or "B"])
 
 
+def written_size(size: int) -> str:
+    """A size as one writes it in a spec.
+
+    >>> written_size(2**30), written_size(900 * 2**20), written_size(1000)
+    ('1GiB', '900MiB', '1000B')
+    """
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size and size % factor == 0:
+            return f"{size // factor}{unit}"
+    return f"{size}B"
+
+
 def _enough_memory(value: int) -> int:
     if not SMALLEST_MEMORY <= value <= LARGEST_MEMORY:
         raise wrong(

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sagespec.spec.values import written_size
 from sagespec.state.manifest import Record
 from sagespec.state.revision import EndpointRecord, Revision, VariantRecord
 
@@ -94,11 +95,13 @@ def _variant_changes(old: VariantRecord, new: VariantRecord) -> list[str]:
 def _field_changes(label: str, old: Record, new: Record, *, without: Collection[str] = ()) -> list[str]:
     """One text for each field that differs, in the order of the record."""
     pairs = ((name, getattr(old, name), getattr(new, name)) for name in type(new).model_fields if name not in without)
-    return [f"{label.format(name)} {_value_text(a)} -> {_value_text(b)}" for name, a, b in pairs if a != b]
+    return [f"{label.format(name)} {_value_text(name, a)} -> {_value_text(name, b)}" for name, a, b in pairs if a != b]
 
 
-def _value_text(value: object) -> str:
+def _value_text(field: str, value: object) -> str:
     match value:
+        case int() if field == "memory":
+            return written_size(value)
         case None | "":
             return "unset"
         case bool():
