@@ -54,7 +54,7 @@ PURE = {
     "gateway.answers": ("gateway state errors", f"{VALUES} json", "reads what Envoy has said, and asks nothing"),
     "run.faults": ("run contract state errors", f"{VALUES} pydantic", "the same ends must give the same verdict"),
     "run.metrics": ("state", VALUES, "the same lines must give the same series, whoever reads them"),
-    "verbs.changes": ("state", VALUES, "the same records must give the same rows"),
+    "verbs.changes": ("spec.values state", VALUES, "the same records must give the same rows"),
     "verbs.states": (
         "plan reconcile gateway.answers state errors",
         VALUES,
