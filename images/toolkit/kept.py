@@ -35,7 +35,8 @@ def key_of(code: Path, outer_packages: Sequence[str], *, with_code: bool, more: 
     for folder in outer_packages:
         parts += [folder, *sorted(path.name for path in Path(folder).glob("*.dist-info"))]
     for file in _files_named(code, text.decode("utf-8", "replace"), with_code=with_code):
-        parts += [str(file), hashlib.sha256(file.read_bytes()).hexdigest()]
+        name = file.relative_to(code) if file.is_relative_to(code) else file  # each container has its own place for it
+        parts += [str(name), hashlib.sha256(file.read_bytes()).hexdigest()]
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 

@@ -21,20 +21,25 @@ from sagespec.state.desired import ArchiveModel, DesiredModel
 from sagespec.state.hashes import UNTRAINED
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.manifest import Manifest
-from sagespec.state.programs import Image, Program
+from sagespec.state.programs import Builtin, Image, Program
 from sagespec.stores.open import open_store
 from sagespec.world import World
 
 MAX_MODEL_BYTES = 64 * 2**30  # an unpacked model larger than this is treated as a zip bomb
+REQUIREMENTS = "code/requirements.txt"
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What an instance starts from: its program, ready to run, and the volume that has its model."""
+    """What an instance starts from: its program, ready to run, and the volume that has its model.
+
+    packages: another, where the instances of its endpoint keep what requirements.txt asks for; '' if it has none.
+    """
 
     program: Program
     volume: str
     volumes: Volumes
+    packages: str = ""
 
     def discard(self) -> None:
         """Unless an instance has it now."""
@@ -61,8 +66,10 @@ def fetch(action: StartInstance, world: World, caller: Caller) -> Fetched:
         name = _archive_name(action.variant.model, world)
         unpack(archive, model, max_bytes=MAX_MODEL_BYTES, name_for_people=name)
         archive.unlink()
+        has_requirements = isinstance(program, Builtin) and (model / REQUIREMENTS).is_file()
         world.runtime.volumes.fill(volume, model)
-    return Fetched(program, volume, world.runtime.volumes)
+    packages = f"sagespec_{world.records.project_name}_packages_{action.about.name}" if has_requirements else ""
+    return Fetched(program, volume, world.runtime.volumes, packages)
 
 
 def _prepare(action: StartInstance, program: Program, runtime: Runtime, tell: Tell) -> str:
@@ -91,7 +98,10 @@ def start_instance(action: StartInstance, world: World, fetched: Fetched) -> Non
         memory=variant.memory,
         gpus=variant.gpus,
         keep_running=True,
-        mounts=(Mount("model", volume=fetched.volume),),
+        mounts=(
+            Mount("model", volume=fetched.volume),
+            *([Mount("packages", volume=fetched.packages)] if fetched.packages else []),
+        ),
         image=action.image,
         model=variant.model.text,
     )
