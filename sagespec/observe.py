@@ -39,6 +39,7 @@ def observe(
     attempts = {address: records.attempts(address) for address in failed}
     return Observed(
         containers=containers,
+        engine=runtime.where,
         gateway=gateway.observe(containers),
         manifests=manifests,
         attempts={address: record for address, record in attempts.items() if record},

@@ -95,18 +95,28 @@ def _remove_unwanted(
 ) -> Decision:
     actions: list[Action] = []
     refused: list[Problem] = []
+    notes: list[str] = []
     for address in endpoints:
         live = live_revision(given.observed.revisions.get(address.name, ()))
         if live and live.asked.protect:
             refused.append(_protected(address))
         else:
             actions += _remove_endpoint(address, live, given)
+            if live and live.engine not in ("", given.observed.engine):
+                notes.append(_may_serve_elsewhere(address, live))
     actions += remove_containers(running, Reason.REMOVED, IN_NO_SPEC)
     if not refused:
         after = tuple(action.id for action in actions)
         removals = remove_containers(gateway, Reason.REMOVED, "no endpoints left")
         actions += (replace(removal, after=after) for removal in removals)
-    return Decision(tuple(actions), refused=tuple(refused))
+    return Decision(tuple(actions), refused=tuple(refused), notes=tuple(notes))
+
+
+def _may_serve_elsewhere(address: Address, live: Revision) -> str:
+    return (
+        f"{address} went live in {live.engine}, where it may serve on: its containers there are removed by `sagespec "
+        "destroy` in that checkout, and its history, which all share, says removed from here on"
+    )
 
 
 def _remove_endpoint(address: Address, live: Revision | None, given: Given) -> tuple[Action, ...]:

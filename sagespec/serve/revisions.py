@@ -23,6 +23,7 @@ def record_revision(action: RecordRevision, world: World) -> None:
             reason=action.reason,
             instead_of=action.instead_of,
             git=world.git(),
+            engine=world.runtime.where,
             started_at=action.started_at,
             ended_at=world.clock.now(),
         )

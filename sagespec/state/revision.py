@@ -129,6 +129,7 @@ class Revision(Record):
     """One attempt at making an endpoint match its spec.
 
     A `live` revision that is followed by another live one is superseded; that is derived, never written.
+    engine: where it went live, as its runtime says it; '' from an earlier release.
     `instead_of` is set by a rollback: the hash of the spec as it was then, which is not put back until it changes.
     """
 
@@ -141,6 +142,7 @@ class Revision(Record):
     reason: str = ""
     instead_of: str = ""
     git: Git | None = None
+    engine: str = ""
     started_at: datetime
     ended_at: datetime | None = None
 

@@ -41,6 +41,7 @@ class FakeVolumes:
 class FakeRuntime:
     name: Literal["docker", "process", "fake"] = "fake"
     is_local = True
+    where = "memory"
 
     def __init__(self, project_name: str, engine: FakeEngine, faults: Faults | None = None) -> None:
         self._project_name = project_name

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import math
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -94,6 +95,10 @@ class DockerRuntime:
     @property
     def is_local(self) -> bool:
         return engine_address().startswith("unix://")
+
+    @property
+    def where(self) -> str:
+        return f"the Docker engine {f'on {socket.gethostname()}' if self.is_local else f'at {engine_address()}'}"
 
     @staticmethod
     def answers() -> str | None:

@@ -26,6 +26,7 @@ ProcessRuntime, here, has the protocol's methods; what they do is beside it:
 from __future__ import annotations
 
 import secrets
+import socket
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,6 +73,10 @@ class ProcessRuntime:
 
     name: Literal["docker", "process", "fake"] = "process"
     is_local = True
+
+    @property
+    def where(self) -> str:
+        return f"{self._folder} on {socket.gethostname()}"
 
     def __init__(self, project_name: str, folder: Path, images: Path, root: Path = Path()) -> None:
         self._project_name = project_name
