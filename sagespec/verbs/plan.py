@@ -34,6 +34,7 @@ from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import Observed
 from sagespec.stores.open import open_store
 from sagespec.verbs.able import unable
+from sagespec.verbs.edited import notes_on_data
 from sagespec.verbs.locked import refuse_other_runtime
 from sagespec.verbs.names import left_under_old_names
 from sagespec.verbs.owners import refuse_others
@@ -152,7 +153,8 @@ def plan(parts: Parts, options: Options | None = None) -> Plan:
     refuse_partial_prune(parts, options)
     wanted, observed = snapshot(parts, parts.leases().look())
     found = reconcile(wanted, observed, datetime.now(UTC), options)
-    return replace(found, notes=(*found.notes, *left_under_old_names(parts)))
+    notes = (*left_under_old_names(parts), *notes_on_data(wanted, observed, parts.root))
+    return replace(found, notes=(*found.notes, *notes))
 
 
 def refuse_partial_prune(parts: Parts, options: Options | None) -> None:

@@ -198,8 +198,10 @@ def job_state(
     *,
     live_metrics: Mapping[str, float] | None = None,
     waits_for: str = "",
+    edited_data: str = "",
 ) -> JobState:
-    """The row of one job. live_metrics: what a running one has printed so far. waits_for: of `what_jobs_wait_for`."""
+    """The row of one job. live_metrics: what a running one has printed so far. waits_for: of `what_jobs_wait_for`.
+    edited_data: what to say of a trained one whose data is another now."""
     manifest = observed.manifests.get(address)
     hosts = [c for c in observed.containers_of(address) if not c.address.is_companion]
     follower = _follower(address, observed, manifest)
@@ -214,7 +216,7 @@ def job_state(
             return JobState(address, JobWord.REFUSED, problem.what)
         return JobState(address, JobWord.WAITING, waits_for or "not trained yet")
     if manifest.status is JobStatus.COMPLETED:
-        state, detail = (JobWord.REFUSED, problem.what) if problem else (JobWord.TRAINED, "")
+        state, detail = (JobWord.REFUSED, problem.what) if problem else (JobWord.TRAINED, edited_data)
     else:
         state, detail = JobWord(manifest.status.value), manifest.reason
     seconds = (manifest.ended_at - manifest.started_at).total_seconds()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from sagespec.parts import Parts
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.records.leases import RunSeen
+from sagespec.verbs.edited import edited_data
 from sagespec.verbs.metrics import latest_metrics
 from sagespec.verbs.plan import snapshot
 from sagespec.verbs.states import RunState, Status, endpoint_states, job_state, what_jobs_wait_for
@@ -26,6 +27,7 @@ def status(parts: Parts) -> Status:
             plan,
             live_metrics=latest_metrics(parts, job, observed),
             waits_for=waits_for.get(job.address, ""),
+            edited_data=edited_data(job, observed, parts.root),
         )
         for job in desired.jobs
     )
