@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast, overload
 
@@ -30,6 +28,7 @@ from sagespec.run.metrics import Patterns
 from sagespec.runtimes.choose import choose, images_dir
 from sagespec.runtimes.protocol import Runtime
 from sagespec.scratch import own_folder
+from sagespec.sources.git import GitFound, find_commit
 from sagespec.spec.project import ProjectSettings
 from sagespec.state.manifest import Git
 from sagespec.state.owner import Owner
@@ -212,22 +211,18 @@ class Parts:
         specs = " ".join(str(path.resolve()) for path in (self.root, *self.specs)) if command in GOING_ON else ""
         return Leases(self.store, self.settings.name, command=command, specs=specs)
 
+    def find_commit(self) -> GitFound:
+        """The commit of the project. A store in its folder, and all that sagespec keeps there, is no change."""
+        store, root = Path(self.store.uri.removeprefix("file://")), self.root.resolve()
+        inside = [store.relative_to(root).as_posix()] if root in store.parents else []
+        return find_commit(root, ours=[".sagespec", *inside])
+
+    def _git(self) -> Git | None:
+        return self.find_commit().git
+
     def world(self, leases: Leases) -> World:
         """Everything that actions act on, as of now."""
-        git = partial(git_state, self.root)
-        jobs = Jobs(self.runtime, self.records, self.inputs, self.metrics_of_builtins, self.root, self.scratch, git)
-        return World(self.runtime, self.gateway, self.records, leases, jobs, self.root, self.scratch, git)
-
-
-def git_state(root: Path) -> Git | None:
-    """Commit of the repository at `root`, and whether its tree has changes; None outside git or without a commit."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        return Git(commit=git("rev-parse", "HEAD"), dirty=bool(git("status", "--porcelain", "--", ".")))
-    except (OSError, subprocess.SubprocessError):
-        return None
+        jobs = Jobs(
+            self.runtime, self.records, self.inputs, self.metrics_of_builtins, self.root, self.scratch, self._git
+        )
+        return World(self.runtime, self.gateway, self.records, leases, jobs, self.root, self.scratch, self._git)

@@ -52,11 +52,12 @@ def checks(parts: Parts) -> tuple[Check, ...]:
         ("gateway", _gateway_port),
         ("clock", _clock),
         ("edits", _edits),
+        ("git", _git),
     ]
     found: list[Check] = []
     away: list[StoreAway] = []
     for name, group in groups:
-        needs_settings = group in (_specs, _store, _cache, _lock, _runs, _gateway_port, _clock, _edits)
+        needs_settings = group in (_specs, _store, _cache, _lock, _runs, _gateway_port, _clock, _edits, _git)
         if needs_settings and any(check.name == "project" and not check.ok for check in found):
             continue  # said once, by "project"
         if away and group in (_lock, _runs):
@@ -194,6 +195,13 @@ def _gateway_port(parts: Parts) -> Iterator[Check]:
             yield Check("gateway port", True, f"{place} is held by {holder}; `sagespec apply` picks another port")
     else:
         yield Check("gateway port", True, f"{place} is free")
+
+
+def _git(parts: Parts) -> Iterator[Check]:
+    found = parts.find_commit()
+    commit = f"commit {found.git.commit[:7]}{', and changes' if found.git.dirty else ''}" if found.git else ""
+    told = "; ".join(filter(None, (commit, found.problem)))
+    yield Check("git", not found.problem, told or "no commit: history cannot say what was applied", found.fix)
 
 
 def _clock(parts: Parts) -> Iterator[Check]:

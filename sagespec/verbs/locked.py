@@ -74,6 +74,7 @@ class _Passes:
         refuse_other_runtime(parts)
         if self._is_first and self._say_runtime:
             report_runtime(parts, self._caller.report)
+            _report_git(parts, self._caller.report)
         wait = self._wait_seconds if self._is_first else LATER_PASSES_WAIT_SECONDS
         with project_lock(
             parts.store,
@@ -102,6 +103,13 @@ class _Passes:
 def report_runtime(parts: Parts, report: Report) -> None:
     name = parts.runtime.name  # first: choosing it gives the reason
     report(Event(EventKind.RUNTIME, text=parts.runtime_reason or name))
+
+
+def _report_git(parts: Parts, report: Report) -> None:
+    """Why no commit will be recorded, or none that can be relied upon."""
+    found = parts.find_commit()
+    if found.problem:
+        report(Event(EventKind.NOTE, text=f"{found.problem}; {found.fix}"))
 
 
 def refuse_other_runtime(parts: Parts) -> None:

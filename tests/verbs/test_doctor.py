@@ -52,6 +52,14 @@ def taken_port(folder: Path) -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+def test_a_commit_that_is_not_recorded_is_a_problem(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look(folder)["git"].ok
+    (folder / ".git").mkdir()
+    monkeypatch.setenv("PATH", "")
+    assert "git is not installed" in look(folder)["git"].detail
+    assert not look(folder)["git"].ok
+
+
 def test_a_checkout_that_cannot_be_written_has_no_clock_to_compare(
     folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
