@@ -18,6 +18,7 @@ means s3://b/train/…, never s3://b/train-old/…, which a plain prefix match w
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -320,10 +321,12 @@ def _new_client(read_seconds: float) -> S3Client:
     )
     session = botocore.session.get_session()
     session.register_component("data_loader", _loader())
-    # Compatible servers rarely care about the region, but a signature needs one.
-    region_name = session.get_config_variable("region") or "us-east-1"
+    # As every other SDK of AWS has it: boto3 alone does not know AWS_REGION. Compatible servers rarely care about the
+    # region, but a signature needs one.
+    region_name = os.environ.get("AWS_REGION") or session.get_config_variable("region") or "us-east-1"
+    session.set_config_variable("region", region_name)  # for whatever gets the keys, too
     try:
-        return boto3.session.Session(botocore_session=session).client("s3", region_name=region_name, config=config)
+        return boto3.session.Session(botocore_session=session).client("s3", config=config)
     except ValueError as error:  # "Invalid endpoint: …"
         raise WorldError(
             str(error), fix="write AWS_ENDPOINT_URL (or endpoint_url in ~/.aws/config) as http://host:port"

@@ -53,6 +53,7 @@ _REFUSALS: Mapping[str, tuple[str, str]] = {
     "403": ("access is refused", "check the keys and their permissions"),
     "ExpiredToken": ("the credentials have expired", "get new ones, e.g. aws sso login"),
     "RequestTimeTooSkewed": ("this machine's clock is wrong", "set it, e.g. by NTP"),
+    "IllegalLocationConstraintException": ("the bucket is in another region", _REGION),
     "PermanentRedirect": ("the bucket is in another region", _REGION),
     "301": ("the bucket is in another region", _REGION),
     "AuthorizationHeaderMalformed": ("the bucket is in another region", _REGION),
@@ -70,6 +71,8 @@ def world_error(error: Exception, place: str, bucket: str, endpoint: str) -> Wor
         fact, fix = _REFUSALS.get(
             code, (f"the server refused with {code or status_of(error)}", "check the server's log")
         )
+        if code == "400" and endpoint.startswith("http://"):  # what TLS servers say to it
+            fix = "if the server speaks https, write AWS_ENDPOINT_URL with https://; else check its log"
         why = f"{endpoint} says: {error.response['Error'].get('Message') or code}"
         if code.isdigit() and status_of(error) == NOT_FOUND and error.operation_name != "HeadObject":
             return _not_s3("it answered 404 without saying what is missing", place, endpoint)
@@ -83,6 +86,9 @@ def world_error(error: Exception, place: str, bucket: str, endpoint: str) -> Wor
             return WorldError(f"{place}: {why}", fix="set AWS_PROFILE to a profile in ~/.aws/config, or unset it")
         case aws.SSOError() | aws.CredentialRetrievalError() | aws.TokenRetrievalError():
             return WorldError(f"{place}: the credentials could not be fetched", why=why, fix="e.g. aws sso login")
+        case aws.SSLError() if "WRONG_VERSION_NUMBER" in why:
+            fix = "write AWS_ENDPOINT_URL (or endpoint_url in ~/.aws/config) with http://"
+            return WorldError(f"{place}: {endpoint} speaks http, not https", why=why, fix=fix)
         case aws.SSLError():
             fix = "set AWS_CA_BUNDLE to the certificate authority of that server"
             return WorldError(f"{place}: {endpoint} has an untrusted certificate", why=why, fix=fix)

@@ -312,6 +312,47 @@ def test_a_server_that_has_no_conditions_and_says_so_is_used_without(
 # -- settings
 
 
+class _OneRegion(http.server.BaseHTTPRequestHandler):
+    """A server that takes signatures for its own region only, as Garage and Ceph do."""
+
+    def do_GET(self) -> None:
+        ours = "/eu-west-7/s3/" in self.headers["Authorization"]
+        code, status = ("NoSuchKey", 404) if ours else ("AuthorizationHeaderMalformed", 400)
+        body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_region_is_read_as_other_programs_read_it(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _OneRegion) as served:
+        threading.Thread(target=served.serve_forever, args=(0.05,), daemon=True).start()
+        endpoint = f"http://127.0.0.1:{served.server_port}"
+        server.activate(monkeypatch, AWS_ENDPOINT_URL=endpoint, AWS_DEFAULT_REGION="eu-west-6")
+        with pytest.raises(WorldError, match="the bucket is in another region"):
+            open_store(server.uri).read("key")
+        monkeypatch.setenv("AWS_REGION", "eu-west-7")
+        assert open_store(server.uri).read("key") is None
+        monkeypatch.delenv("AWS_REGION")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-7")
+        assert open_store(server.uri).read("key") is None
+        served.shutdown()
+
+
+def test_http_and_https_taken_for_each_other_are_told_apart(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.activate(monkeypatch, AWS_ENDPOINT_URL=server.endpoint.replace("http:", "https:"))
+    with pytest.raises(WorldError, match="speaks http, not https"):
+        open_store(server.uri).read("key")
+    with _answering(400, b"Client sent an HTTP request to an HTTPS server.\n") as endpoint:  # as Go's servers do
+        server.activate(monkeypatch, AWS_ENDPOINT_URL=endpoint)
+        with pytest.raises(WorldError, match="if the server speaks https, write AWS_ENDPOINT_URL with https://"):
+            open_store(server.uri).read("key")
+
+
 def test_the_endpoint_for_s3_alone_goes_before_the_general_one(
     server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
