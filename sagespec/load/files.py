@@ -13,7 +13,9 @@ from sagespec.errors import Origin, Problem, SpecError
 LARGEST_FILE = 4 * 2**20
 LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # as YAML 1.1 and libyaml count lines
 
+_ENDINGS = (".yaml", ".yml")
 _OURS = re.compile(r"""apiVersion["']?\s*:\s*["']?sagespec/""")
+_CONFLICT = re.compile(r"^(<{7}|>{7})( .*)?$", re.MULTILINE)
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -39,8 +41,11 @@ def find_files(paths: Sequence[Path], root: Path) -> tuple[list[Path], list[Prob
         for entry in entries:
             if holds(entry.is_dir):
                 walk(entry, (*above, real))
-            elif entry.suffix in (".yaml", ".yml"):
+            elif entry.suffix in _ENDINGS:
                 found.setdefault(os.path.realpath(entry), entry)
+            elif entry.suffix.lower() in _ENDINGS and _is_spec(entry):
+                fix, where = f"rename it to {entry.stem}{entry.suffix.lower()}", Origin(shown_name(entry, root))
+                problems.append(Problem(f"is not loaded: its name ends in {entry.suffix}", fix=fix, where=where))
 
     for path in paths:
         if holds((root / path).is_dir):
@@ -104,6 +109,14 @@ def read_text(file: Path, name: str) -> str:
                 f"the character U+{ord(control[0]):04X} is not allowed in YAML",
                 fix="remove it; an editor that shows invisible characters helps",
                 where=_place(text[: control.start()], name),
+            )
+        )
+    if conflict := _CONFLICT.search(text):
+        raise SpecError(
+            Problem(
+                "a merge conflict is left in the file",
+                fix="keep one side, or both joined, and remove the lines <<<<<<<, ======= and >>>>>>>",
+                where=_place(text[: conflict.start()], name),
             )
         )
     return text

@@ -34,11 +34,26 @@ def find_root(start: Path) -> Path:
     for folder in (start, *start.parents):
         if (folder / PROJECT_FILE).is_file():
             return folder
+    for folder in (start, *start.parents):
+        if near := _misnamed(folder):
+            raise near
     raise SpecError(
         f"no {PROJECT_FILE} in {start} or in any folder above it",
         why="it marks the root of a project and holds its settings",
         fix="run `sagespec init` in the folder that should be the root",
     )
+
+
+def _misnamed(folder: Path) -> SpecError | None:
+    """A file of settings that is there by another name."""
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except OSError:
+        return None
+    name = next((name for name in names if name.lower() in (PROJECT_FILE, "sagespec.yml")), None)
+    if name is None:
+        return None
+    return SpecError(f"{folder / name} is not looked at", fix=f"rename it to {PROJECT_FILE}")
 
 
 def load(paths: Sequence[Path], root: Path, *, check_paths: bool = True) -> Loaded:

@@ -35,6 +35,7 @@ _LIMITS = {
     "greater_than": ("more than", "gt"),
     "less_than_equal": ("at most", "le"),
 }
+_WHOLE_AFTER_ALL = re.compile(r"[-+]?[0-9]+(\.0*|\.?[0-9]*[eE]\+?[0-9]{1,2})")
 _LENGTHS = {
     "too_short": ("at least", "min_length", "entry", "entries"),
     "too_long": ("at most", "max_length", "entry", "entries"),
@@ -52,6 +53,10 @@ def wrong_kind(document: YamlDocument) -> Problem:
             where=document.place(),
         )
     likely = max(KINDS, key=lambda kind: len(KINDS[kind].model_fields.keys() & document.data.keys()))
+    misspelt = next((name for name in document.data if name.lower() == "kind"), "kind")
+    if misspelt != "kind":
+        where = document.place((misspelt,), of_key=True)
+        return Problem(f"{misspelt} is not a field", fix=f"write kind: {document.data[misspelt]}", where=where)
     if "kind" not in document.data:
         return Problem("kind is missing", fix=f"add kind: {likely}", where=document.place())
     return Problem(
@@ -149,6 +154,8 @@ class Objections:
         if wanted == "a map":
             fields = getattr(_model_at(self._model, path), "model_fields", ())
             return "write name: value lines under it" + (f"; the fields are {', '.join(fields)}" if fields else "")
+        if wanted == "a whole number" and _WHOLE_AFTER_ALL.fullmatch(text) and float(text).is_integer():
+            return f"write {float(text):.0f}"  # 1e1, 2.0
         return "remove the quotes" if text and is_quoted else ""
 
 

@@ -153,6 +153,7 @@ def _of_hyperparameters(algorithm: str, description: ImageDescription, given: Ma
                     f"hyperparameters.{name}",
                     f"hyperparameters.{name} is {text or 'empty'}, but {objection}",
                     why=known[name].description,
+                    fix=_as_whole(text) if known[name].type == "integer" else "",
                 )
         elif known and name not in description.ignored_hyperparameters and not name.startswith(PLATFORM_NAMES):
             yield Objection(
@@ -169,6 +170,14 @@ def _of_hyperparameters(algorithm: str, description: ImageDescription, given: Ma
                 why=f"{algorithm} requires it: {declared.description[:1].lower()}{declared.description[1:]}",
                 fix=f"add {name}: {example}",
             )
+
+
+def _as_whole(text: str) -> str:
+    """What to write for 10.0, which YAML's 1e1 is, too."""
+    try:
+        return f"write {float(text):.0f}" if float(text).is_integer() else ""
+    except ValueError:
+        return ""
 
 
 def _of_channels(

@@ -18,6 +18,7 @@ from sagespec.spec.values import (
     NO_OTHER_NAMES,
     EntryPoint,
     EnvironmentName,
+    ImageName,
     Name,
     Seconds,
     SpecModel,
@@ -89,7 +90,7 @@ class Variant(SpecModel):
     """The built-in that serves your own model; a job's model is served by what trained it."""
     framework: Annotated[Name | None, Update.REPLACE] = None
     """The framework that serves your own model, with the script in its code/ folder or with its defaults."""
-    image: Annotated[str | None, Update.REPLACE] = Field(default=None, max_length=255, min_length=1)
+    image: Annotated[ImageName | None, Update.REPLACE] = None
     """Container image that serves the model instead of the one that trained it."""
     entry_point: Annotated[EntryPoint | None, Update.REPLACE] = None
     """The script in the model's code/ folder that serves it (model_fn, …). Default: the training script."""

@@ -22,6 +22,7 @@ from sagespec.spec.values import (
     EnvironmentName,
     Hyperparameter,
     HyperparameterName,
+    ImageName,
     Name,
     Seconds,
     Source,
@@ -211,7 +212,7 @@ class TrainingJob(DocumentSpec):
     """A built-in algorithm: the name of its folder in images/."""
     framework: Name | None = None
     """A framework that runs your own script: sklearn, xgboost, pytorch, tensorflow, …"""
-    image: str | None = Field(default=None, max_length=255, min_length=1)
+    image: ImageName | None = None
     """Your own container image, which accepts `train` (and `serve`) as its command."""
     build: BuildOrContext | None = None
     """A folder with the Dockerfile for such a container; a plain string is short for {context: …}."""

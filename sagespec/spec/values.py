@@ -132,6 +132,15 @@ def written_size(size: int) -> str:
     return f"{size}B"
 
 
+def size_text(size: float) -> str:
+    """
+    >>> size_text(512 * 2**20), size_text(1.5 * 2**30), size_text(1000)
+    ('512 MiB', '1.5 GiB', '1000 B')
+    """
+    unit = next((unit for unit in ("TiB", "GiB", "MiB", "KiB") if size >= _SIZE_BYTES[unit]), "B")
+    return f"{size / _SIZE_BYTES[unit]:.4g} {unit}"
+
+
 def _enough_memory(value: int) -> int:
     if not SMALLEST_MEMORY <= value <= LARGEST_MEMORY:
         raise wrong(
@@ -172,6 +181,35 @@ Bytes = Annotated[
 ]
 
 
+# ${NAME}, ${{ … }}, or a value, or one step of a path, that is $NAME.
+_VARIABLE = re.compile(r"(?<!\$)\$\{\{?[^{}]*\}?\}|(?:^|(?<=/))\$[A-Z_][A-Z0-9_]*(?=/|$)")
+
+_DOUBLED = re.compile(r"\$\$(?=\{)|(?:^|(?<=/))\$\$(?=[A-Z_][A-Z0-9_]*(?:/|$))")
+
+
+def as_written(value: str) -> str:
+    """`value`, of which no part stands for a variable: nothing is filled in. Two dollar signs there stand for one.
+
+    >>> as_written("Summarise $${text} for 5 $"), as_written("$$HOME")
+    ('Summarise ${text} for 5 $', '$HOME')
+    """
+    if found := _VARIABLE.search(value):
+        raise wrong(
+            f"holds {cut(found[0])}, and nothing is filled in for it",
+            "write the value itself, or let the program read it from a channel; "
+            f"for this very text double the $: {cut('$' + found[0])}",
+        )
+    return _DOUBLED.sub("$", value)
+
+
+def _all_as_written(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _all_as_written(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_all_as_written(item) for item in value]
+    return as_written(value) if isinstance(value, str) else value
+
+
 def _is_plain(value: Any) -> bool:
     """Whether `value` is what JSON can hold: hashes and manifests are made from it."""
     if isinstance(value, dict):
@@ -182,6 +220,8 @@ def _is_plain(value: Any) -> bool:
 
 
 def _hyperparameter(value: Any) -> Any:
+    if value is None:
+        raise wrong("has no value", 'give it one, or remove the line; the text null is "null"')
     if not _is_plain(value):
         raise wrong(
             f"{quoted(value)} ({type(value).__name__}) is not a hyperparameter",
@@ -189,7 +229,7 @@ def _hyperparameter(value: Any) -> Any:
         )
     if len(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) > 2500:
         raise wrong("is longer than 2500 characters", "put it in a file and pass that as a channel")
-    return _without_nul(value)
+    return _all_as_written(_without_nul(value))
 
 
 def _text(value: Any) -> Any:
@@ -197,7 +237,8 @@ def _text(value: Any) -> Any:
         return "true" if value else "false"
     if isinstance(value, float):
         raise wrong("is a number, but text is expected: as numbers, 1.10 and 1.1 are the same", "quote it: {written}")
-    return _without_nul(str(value) if isinstance(value, int) else value)
+    value = _without_nul(str(value) if isinstance(value, int) else value)
+    return as_written(value) if isinstance(value, str) else value
 
 
 def _without_nul(value: Any) -> Any:
@@ -242,6 +283,7 @@ ChannelName = Annotated[
 
 
 def _check_place(value: str) -> str:
+    value = as_written(value)
     if not value.strip():
         raise wrong("is empty", "give a path or s3://bucket/prefix")
     if "://" in value and not value.startswith(("s3://", "file://")):
@@ -261,6 +303,7 @@ def check_source(value: str) -> str:
     return _check_place(value)
 
 
+ImageName = Annotated[str, AfterValidator(as_written), Field(max_length=255, min_length=1)]
 Place = Annotated[str, AfterValidator(_check_place), Field(max_length=1024)]
 Source = Annotated[str, AfterValidator(check_source), Field(max_length=1024, title="source")]
 

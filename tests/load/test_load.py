@@ -125,11 +125,11 @@ def test_short_form_of_a_channel_is_its_source(root: Path) -> None:
 
 def test_numbers_and_words_are_read_as_yaml_1_2_has_them(root: Path) -> None:
     (item,) = load_specs(
-        root, JOB.replace("num_round: 200", 'a: 1e-3, b: 0x1F, c: .5, d: -0, e: ~, f: "010", g: False, h: 1.2.3, i: -')
+        root, JOB.replace("num_round: 200", 'a: 1e-3, b: 0x1F, c: .5, d: -0, f: "010", g: False, h: 1.2.3, i: -')
     ).specs
     assert isinstance(item.spec, TrainingJob)
     values = {name: value for name, value in item.spec.hyperparameters.items() if name != "objective"}
-    assert values == {"a": 0.001, "b": 31, "c": 0.5, "d": 0, "e": None, "f": "010", "g": False, "h": "1.2.3", "i": "-"}
+    assert values == {"a": 0.001, "b": 31, "c": 0.5, "d": 0, "f": "010", "g": False, "h": "1.2.3", "i": "-"}
 
 
 def test_an_alias_takes_over_a_whole_value(root: Path) -> None:
@@ -191,6 +191,19 @@ def test_sagespec_yaml_among_the_specs_is_no_spec(root: Path) -> None:
 def test_files_outside_the_root_are_named_in_full(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     file = write(tmp_path_factory.mktemp("elsewhere"), "a.yaml", JOB)
     assert load([file], root, check_paths=False).files == (str(file),)
+
+
+def test_a_spec_whose_ending_is_in_capitals_is_told(root: Path) -> None:
+    write(root, "specs/UP.YAML", JOB)
+    write(root, "specs/data.YML", "no: spec\n")
+    assert refusal(root) == "specs/UP.YAML:1:1 is not loaded: its name ends in .YAML\n  fix  rename it to UP.yaml"
+
+
+def test_settings_by_another_name_are_named(tmp_path: Path) -> None:
+    write(tmp_path, "sagespec.yml", PROJECT)
+    (tmp_path / "below").mkdir()
+    with pytest.raises(SpecError, match=r"sagespec\.yml is not looked at\n  fix  rename it to sagespec\.yaml"):
+        find_root(tmp_path / "below")
 
 
 def test_links_that_lead_nowhere_or_in_circles_are_told(root: Path) -> None:
