@@ -34,14 +34,14 @@ class Reason(StrEnum):
 
 
 OF_SPECS = frozenset({Reason.NEW, Reason.CHANGED, Reason.REMOVED, Reason.RETRIED})  # the others are about what runs
-MASK = "changed"  # in place of a secret value
+MASK, ADDED, REMOVED = "changed", "added", "removed"  # in place of a secret value
 
 
 @dataclass(frozen=True)
 class Change:
     """One field of a spec that differs from what is live; `old` is '' for what was not there.
 
-    secret: the values must not be shown, so they are not kept either: `new` is MASK then.
+    secret: the values must not be shown, so they are not kept either: `new` is MASK then, ADDED or REMOVED.
     """
 
     field: str
@@ -50,7 +50,7 @@ class Change:
     secret: bool = False
 
     def __post_init__(self) -> None:
-        if self.secret and (self.old, self.new) != ("", MASK):
+        if self.secret and (self.old or self.new not in (MASK, ADDED, REMOVED)):
             raise InternalError(f"the plan would hold the value of {self.field}, which is secret")
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sagespec.plan import MASK, Cause, Change, Reason
+from sagespec.plan import ADDED, MASK, REMOVED, Cause, Change, Reason
 from sagespec.spec.document import Update
 from sagespec.spec.values import written_size
 from sagespec.state.desired import DesiredEndpoint, DesiredVariant
@@ -25,6 +25,8 @@ def replace_changes(old: DesiredVariant, new: DesiredVariant) -> tuple[Change, .
     for change in changed_by_update(old, new, Update.REPLACE):
         if change.field == "model" and old.model.text != new.model.text:
             changes.append(Change("model", old.model.text, new.model.text))
+        elif change.field == "environment":
+            changes += _variables(old.environment, new.environment)
         else:
             changes.append(change)
     return tuple(changes)
@@ -39,6 +41,13 @@ def trained_again(variant: DesiredVariant, hashes: Iterable[str]) -> str:
         return f"model {variant.model.text} is trained again"
     known = next((f": {model_of(text)} -> {model_of(variant.hash)}" for text in earlier if model_of(text)), "")
     return f"model {variant.model.text} was trained again{known}"
+
+
+def _variables(old: Mapping[str, str], new: Mapping[str, str]) -> list[Change]:
+    """The variables that differ, by name: any value may be secret."""
+    differ = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    kinds = {name: ADDED if name not in old else REMOVED if name not in new else MASK for name in differ}
+    return [Change(f"environment.{name}", "", kinds[name], secret=True) for name in differ]
 
 
 def route_cause(

@@ -132,15 +132,6 @@ def written_size(size: int) -> str:
     return f"{size}B"
 
 
-def size_text(size: float) -> str:
-    """
-    >>> size_text(512 * 2**20), size_text(1.5 * 2**30), size_text(1000)
-    ('512 MiB', '1.5 GiB', '1000 B')
-    """
-    unit = next((unit for unit in ("TiB", "GiB", "MiB", "KiB") if size >= _SIZE_BYTES[unit]), "B")
-    return f"{size / _SIZE_BYTES[unit]:.4g} {unit}"
-
-
 def _enough_memory(value: int) -> int:
     if not SMALLEST_MEMORY <= value <= LARGEST_MEMORY:
         raise wrong(

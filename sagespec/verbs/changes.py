@@ -5,7 +5,7 @@ Works on records alone; `history` reads them from the store, `show` writes the r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,8 +80,7 @@ def record_changes(before: EndpointRecord, after: EndpointRecord) -> list[str]:
 
 def _variant_changes(old: VariantRecord, new: VariantRecord) -> list[str]:
     changes = _field_changes(f"{{}} of {new.name}", old, new, without=("model", "environment", "restart"))
-    if old.environment != new.environment:  # its values may be secrets
-        changes.append(f"environment of {new.name} changed")
+    changes += [f"environment.{name} of {new.name} {word}" for name, word in _variables(old, new)]
     if old.model.text != new.model.text:
         return [f"model of {new.name} {old.model.text} -> {new.model.text}", *changes]
     if old.model.sha256 and new.model.sha256 and old.model.sha256 != new.model.sha256:
@@ -90,6 +89,14 @@ def _variant_changes(old: VariantRecord, new: VariantRecord) -> list[str]:
     if old.model.identity != new.model.identity:
         return [f"content of the model of {new.name} changed", *changes]
     return changes
+
+
+def _variables(old: VariantRecord, new: VariantRecord) -> Iterator[tuple[str, str]]:
+    """The variables that differ, and how: any value may be a secret."""
+    before, after = old.environment, new.environment
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            yield name, "added" if name not in before else "removed" if name not in after else "changed"
 
 
 def _field_changes(label: str, old: Record, new: Record, *, without: Collection[str] = ()) -> list[str]:

@@ -38,7 +38,11 @@ def test_a_new_and_a_changed_environment_are_in_no_plan() -> None:
     world.settle(desired_from(JOB, endpoint(1)))
     plan = world.plan(desired_from(JOB, endpoint(2)))
     assert "hunter" not in everything_of(plan)
-    assert "environment changed" in plan.text()
+    assert "environment.DB_PASSWORD changed" in plan.text()
+    variants = [endpoint(1)["variants"][0] | {"environment": {"DB_HOST": "hunter"}}]
+    said = world.plan(desired_from(JOB, endpoint(1) | {"variants": variants}))
+    assert "hunter" not in everything_of(said)
+    assert "environment.DB_HOST added, environment.DB_PASSWORD removed" in said.text()
 
 
 def test_a_refused_change_of_a_job_names_the_field_alone() -> None:

@@ -138,7 +138,7 @@ def test_what_the_release_before_serves_is_taken_up_as_it_is() -> None:
 def test_an_edit_of_what_the_release_before_serves_is_seen() -> None:
     world = as_it_was(JOB, serving())
     plan = world.plan(desired_from(JOB, serving(environment={"MODE": "x"})))
-    assert plan.text().startswith("start-instance   endpoint/churn/stable#0  environment changed\n")
+    assert plan.text().startswith("start-instance   endpoint/churn/stable#0  environment.MODE added\n")
 
 
 def test_an_instance_of_the_release_before_that_is_gone_is_not_trained_again() -> None:
