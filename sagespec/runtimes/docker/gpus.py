@@ -10,6 +10,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from sagespec.runtimes.machine import choose_gpus
+from sagespec.state.launches import Launch
+
 # CDI names: vendor/class=device. A GPU has several, beside its index its UUID, and `all` names all of them.
 _CDI_GPU = re.compile(r"[\w.-]+/gpu=(?P<device>.+)")
 
@@ -26,6 +29,18 @@ def gpu_ids(info: Mapping[str, Any], ask_this_machine: Callable[[], tuple[str, .
         or _generic_gpus(info.get("GenericResources") or ())
         or (ask_this_machine() if "nvidia" in (info.get("Runtimes") or {}) else ())
     )
+
+
+def gpus_by_container(
+    launches: Sequence[Launch], gpus: tuple[str, ...], taken: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """GPUs by container name, of those that no container of any project has. taken: holder by id."""
+    chosen: dict[str, tuple[str, ...]] = {}
+    held = dict(taken)
+    for launch in launches:
+        chosen[launch.name] = choose_gpus(launch.gpus, gpus, held, str(launch.address))
+        held |= dict.fromkeys(chosen[launch.name], str(launch.address))
+    return chosen
 
 
 def _cdi_gpus(names: Sequence[str]) -> tuple[str, ...]:

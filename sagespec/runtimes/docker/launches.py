@@ -41,11 +41,6 @@ def settings_of(
     Without an address it is in no network, where its own name has to be given, too.
     """
     is_users_own = not isinstance(launch.program, Builtin)
-    limits: dict[str, Any] = {}
-    if launch.cpus is not None:
-        limits["nano_cpus"] = int(launch.cpus * 1e9)
-    if launch.memory is not None:
-        limits["mem_limit"] = limits["memswap_limit"] = launch.memory  # equal: no swap on top
     host_config = engine.create_host_config(
         network_mode=network_name if address else "none",
         extra_hosts=dict(hosts) if address else {launch.alias: "127.0.0.1"},
@@ -65,7 +60,7 @@ def settings_of(
         init=False,
         mounts=[_mount(mount, project_name) for mount in launch.mounts],
         device_requests=device_requests(gpus),
-        **limits,
+        **_limits(launch),
     )
     networking = {network_name: engine.create_endpoint_config(ipv4_address=address)} if address else {}
     return {
@@ -85,6 +80,13 @@ def settings_of(
         "stop_signal": "SIGTERM",  # SageMaker's, whatever the image asks for (nginx: SIGQUIT)
         "healthcheck": {"test": ["NONE"]},  # /ping is what counts, and is the gateway's to ask
     }
+
+
+def _limits(launch: Launch) -> dict[str, int]:
+    limits = {"nano_cpus": int(launch.cpus * 1e9)} if launch.cpus is not None else {}
+    if launch.memory is not None:
+        limits["mem_limit"] = limits["memswap_limit"] = launch.memory  # equal: no swap on top
+    return limits
 
 
 def _mount(mount: Mount, project_name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from secrets import token_hex
 from typing import Any
@@ -38,10 +38,15 @@ class Network:
         self._containers = Containers(engine, project_name, name)
         self._settings = _ISOLATED if isolated else {}
 
-    @classmethod
-    def of(cls, engine: Any, project_name: str, launch: Launch) -> Network:
-        """The network of an isolated job of several hosts, `launch` among them."""
-        return cls(engine, project_name, f"{launch.hosts[0]}{HOSTS}", isolated=True)
+    def by_network(self, launches: Sequence[Launch]) -> Iterator[tuple[Network | None, Sequence[Launch]]]:
+        """The launches of one job, or of others, by network: this one, or, for isolated hosts, one of their own. None
+        for an isolated host that is alone."""
+        if isolated := [launch for launch in launches if launch.isolated]:
+            hosts = isolated[0].hosts
+            own = Network(self._engine, self._project_name, f"{hosts[0]}{HOSTS}", isolated=True) if hosts[1:] else None
+            yield own, isolated
+        if others := [launch for launch in launches if not launch.isolated]:
+            yield self, others
 
     def addresses_for(self, launches: Sequence[Launch]) -> dict[str, str]:
         """By name: the pinned addresses of these and of all that are there. Makes the network if it has to."""

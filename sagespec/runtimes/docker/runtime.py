@@ -21,6 +21,7 @@ DockerRuntime, here, has the protocol's methods and the life of a container; the
     reading.py     the beginning of one file
     logs.py        logs, followed to the last line
     commands.py    commands in a container, and HTTP through one
+    credentials.py the programs that keep passwords of registries
     checks.py      what doctor says of the engine
 """
 
@@ -45,7 +46,7 @@ from sagespec.runtimes.docker.commands import bodies_of, requests_in_container, 
 from sagespec.runtimes.docker.containers import STATES, Containers
 from sagespec.runtimes.docker.engine import NO_PROGRAM, connect, engine_address, explanation, refusals, refused
 from sagespec.runtimes.docker.files import BASE, Entry, contents, inside, parents, rebased, tar, tree
-from sagespec.runtimes.docker.gpus import gpu_ids
+from sagespec.runtimes.docker.gpus import gpu_ids, gpus_by_container
 from sagespec.runtimes.docker.images import Images
 from sagespec.runtimes.docker.launches import settings_of
 from sagespec.runtimes.docker.logs import log_lines, seconds_of
@@ -53,7 +54,7 @@ from sagespec.runtimes.docker.mounts import Mounts
 from sagespec.runtimes.docker.network import Network
 from sagespec.runtimes.docker.reading import read_file
 from sagespec.runtimes.docker.volumes import DockerVolumes
-from sagespec.runtimes.machine import alone_with_gpus, choose_gpus, nvidia_gpus
+from sagespec.runtimes.machine import alone_with_gpus, nvidia_gpus
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, CannotStart, Check, ImageInfo, Tell, Use
 from sagespec.state.labels import LABEL_PROJECT
 from sagespec.state.launches import Launch
@@ -172,8 +173,9 @@ class DockerRuntime:
         turn = alone_with_gpus() if any(launch.gpus for launch in launches) else nullcontext()
         with turn, self._creating, refusals(f"create {', '.join(launch.name for launch in launches)}"):
             there = self._containers.addresses().keys()
-            gpus = self._choose_gpus([launch for launch in launches if launch.name not in there])
-            for network, group in self._by_network(launches):
+            wanting = [launch for launch in launches if launch.gpus and launch.name not in there]
+            gpus = gpus_by_container(wanting, self.capacity().gpus, self._containers.gpus_taken()) if wanting else {}
+            for network, group in self._network.by_network(launches):
                 addresses = network.addresses_for(group) if network else {}
                 for launch in group:
                     if launch.name not in there:
@@ -184,26 +186,6 @@ class DockerRuntime:
                         }
                         place = (network.name, addresses[launch.name]) if network else ("", "")
                         self._create(launch, place, hosts, gpus.get(launch.name, ()))
-
-    def _by_network(self, launches: Sequence[Launch]) -> Iterator[tuple[Network | None, Sequence[Launch]]]:
-        """None for a host that is isolated and alone."""
-        if cut_off := [launch for launch in launches if launch.isolated]:
-            alone = len(cut_off[0].hosts) <= 1
-            yield None if alone else Network.of(self._engine, self._project_name, cut_off[0]), cut_off
-        if others := [launch for launch in launches if not launch.isolated]:
-            yield self._network, others
-
-    def _choose_gpus(self, launches: Sequence[Launch]) -> dict[str, tuple[str, ...]]:
-        """GPUs by container name, of those that no container of any project has."""
-        taken: dict[str, str] = {}
-        chosen: dict[str, tuple[str, ...]] = {}
-        wanting = [launch for launch in launches if launch.gpus]
-        if wanting:
-            taken = self._containers.gpus_taken()
-        for launch in wanting:
-            chosen[launch.name] = choose_gpus(launch.gpus, self.capacity().gpus, taken, str(launch.address))
-            taken |= dict.fromkeys(chosen[launch.name], str(launch.address))
-        return chosen
 
     def _create(self, launch: Launch, place: tuple[str, str], hosts: Mapping[str, str], gpus: Sequence[str]) -> None:
         settings = settings_of(
