@@ -21,6 +21,7 @@ from sagespec.state.observed import Capacity, Container
 from sagespec.state.programs import Program
 
 READ_LIMIT_BYTES = 16 * 2**20
+LONGEST_LINE_BYTES = 2 * 2**20  # of a log; a longer one, as of a progress bar that only ever goes back, comes in pieces
 
 
 class CannotStart(WorldError):
@@ -224,7 +225,8 @@ class Runtime(Protocol):
         ...
 
     def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
-        """Lines of stdout and stderr in order, without their newlines, undecodable bytes replaced.
+        """Lines of stdout and stderr in order, without their newlines, undecodable bytes replaced. One of more than
+        LONGEST_LINE_BYTES comes as several.
 
         follow ends when the container has ended (all its lines given). None for a missing container.
         """

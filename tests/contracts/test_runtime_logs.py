@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from sagespec.runtimes.protocol import LONGEST_LINE_BYTES
 from sagespec.state.observed import ContainerState
 from tests.contracts.bench import (
     Bench,
@@ -37,6 +38,15 @@ sys.stdout.buffer.write(b"no newline")
 def test_logs_hold_both_streams(bench: Bench) -> None:
     script = "import os; os.write(1, b'out\\n'); os.write(2, b'error\\n')"
     assert sorted(bench.runtime.logs(bench.run(script))) == ["error", "out"]
+
+
+@on_real_engines
+def test_a_line_without_end_comes_in_pieces(bench: Bench) -> None:
+    name = bench.start("import os\nfor _ in range(96): os.write(1, b'x' * 2**16)")
+    lines = [line for _, line in bench.runtime.timed_logs(name, follow=True)]
+    assert sum(map(len, lines)) == 6 * 2**20
+    assert max(map(len, lines)) < 3 * LONGEST_LINE_BYTES
+    assert sum(map(len, bench.runtime.logs(name))) == 6 * 2**20
 
 
 @on_every_engine

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from sagespec.runtimes.docker.engine import ANSWER_SECONDS, refused
+from sagespec.runtimes.protocol import LONGEST_LINE_BYTES
 
 
 def log_lines(engine: Any, container_id: str, *, follow: bool, tail: int | None) -> Iterator[tuple[bytes, str]]:
@@ -124,6 +125,8 @@ def _lines(frames: Iterable[_Frame]) -> Iterator[tuple[bytes, str]]:
             *whole, begun[frame.stream] = b"".join(pieces), *more[:-1], [more[-1]]
             for line in whole:
                 yield at, line.decode(errors="replace").removesuffix("\r")
+        if sum(map(len, begun[frame.stream])) > LONGEST_LINE_BYTES:
+            yield at, b"".join(begun.pop(frame.stream)).decode(errors="replace")
     for rest in map(b"".join, begun.values()):
         if rest:
             yield at, rest.decode(errors="replace")

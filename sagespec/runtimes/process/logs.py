@@ -7,12 +7,10 @@ the same are counted, and a line of our own stands in their place.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import io
 import mmap
 import os
-import stat
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -20,7 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from sagespec.runtimes.process.shim_log import LINES, lines_before
+from sagespec.runtimes.process.shim_log import LINES, LONGEST_LINE, lines_before
+from sagespec.runtimes.process.shim_record import open_own
+from sagespec.runtimes.protocol import LONGEST_LINE_BYTES
 
 BLOCK_BYTES = 2**20
 POLL_SECONDS = 0.05
@@ -33,6 +33,9 @@ def log_lines(folder: Path, *, runs_on: Callable[[], bool], tail: int | None) ->
         *lines, rest = (rest + block).split(b"\n")
         for line in lines:
             yield _text(line)
+        if len(rest) > LONGEST_LINE_BYTES:
+            yield _text(rest)
+            rest = b""
     if rest:
         yield _text(rest)
 
@@ -50,6 +53,9 @@ def timed_lines(folder: Path, *, runs_on: Callable[[], bool], tail: int | None) 
             rest = b""
         if begun:
             rest, at = rest + begun, times.of(end + len(begun) - 1)
+        if len(rest) > LONGEST_LINE_BYTES:
+            yield at, _text(rest)
+            rest = b""
     if rest:
         yield at, _text(rest)
 
@@ -150,11 +156,7 @@ class _Files:
         return lines_before(str(self._folder / f"times.{os.fstat(file.fileno()).st_ino}"))
 
     def _open(self, name: str) -> io.BufferedReader:
-        descriptor = os.open(self._folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # not the shim's: it might have no end
-            os.close(descriptor)
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
-        file = os.fdopen(descriptor, "rb")
+        file = os.fdopen(open_own(str(self._folder / name), os.O_RDONLY), "rb")
         if self._follows:
             fcntl.flock(file, fcntl.LOCK_SH)
         return file
@@ -204,16 +206,19 @@ class _Times:
             self._inode, self._read_bytes = status.st_ino, 0
             self._offsets.clear()
             self._seconds.clear()
-        with suppress(FileNotFoundError), (self._folder / f"times.{self._inode}").open("rb") as notes:
+        name = f"{self._folder}/times.{self._inode}"
+        with suppress(FileNotFoundError), os.fdopen(open_own(name, os.O_RDONLY), "rb") as notes:
             notes.seek(self._read_bytes)
-            whole_lines = notes.read().rpartition(b"\n")[0]
-            for line in whole_lines.splitlines():
-                offset, seconds = line.split()
-                if offset == LINES:
-                    continue
-                self._offsets.append(int(offset))
-                self._seconds.append(float(seconds))
-            self._read_bytes += len(whole_lines) + bool(whole_lines)
+            while (line := notes.readline(LONGEST_LINE)).endswith(b"\n"):
+                self._read_bytes += len(line)
+                with suppress(ValueError):  # the program may have written there
+                    offset, seconds = line.split()
+                    if offset != LINES:
+                        self._add(int(offset), float(seconds))
+
+    def _add(self, offset: int, seconds: float) -> None:
+        self._offsets.append(offset)
+        self._seconds.append(seconds)
 
     def of(self, offset: int) -> float:
         """When the byte at `offset` was printed. Without records (a full disk, a shim from an earlier release):
