@@ -164,6 +164,8 @@ class Containers:
         try:
             alive = _is_locked(file)
             line = os.read(file, RECORD_BYTES).split()
+        except OSError:  # a folder that the program has put there
+            return None
         finally:
             os.close(file)
         return _run(line, alive)

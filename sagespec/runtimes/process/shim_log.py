@@ -13,13 +13,14 @@ import fcntl
 import os
 import time
 
-from sagespec.runtimes.process.shim_record import PRIVATE
+from sagespec.runtimes.process.shim_record import open_own
 
 LOG_BYTES = 10 * 2**20
 READ_BYTES = 2**16  # of a program's output, at once
 MARK_SECONDS = 0.01
 PATIENCE_SECONDS = 30.0  # with a follower that has stopped reading
 LINES = b"lines"
+LONGEST_LINE = 100  # of times.N
 
 
 class Log:
@@ -61,12 +62,11 @@ class Log:
             pass
 
     def _open(self) -> None:
-        self._file = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
+        self._file = _to_append("log")
         status = os.fstat(self._file)
         self._size = status.st_size
         # Named by inode rather than renamed along with the log, so that no reader pairs a log with the wrong times.
-        times = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if self._size else os.O_TRUNC)
-        self._times = os.open(f"times.{status.st_ino}", times, PRIVATE)
+        self._times = _to_append(f"times.{status.st_ino}", anew=not self._size)
         self._marked_at = 0.0
         try:
             if not self._size:
@@ -102,9 +102,17 @@ class Log:
             data = data[written:]
 
 
+def _to_append(name: str, *, anew: bool = False) -> int:
+    """What is written goes nowhere if the program has put something else in the file's place."""
+    try:
+        return open_own(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if anew else 0))
+    except FileNotFoundError:
+        return os.open(os.devnull, os.O_WRONLY)
+
+
 def _opened(path: str) -> int | None:
     try:
-        return os.open(path, os.O_RDONLY)
+        return open_own(path, os.O_RDONLY)
     except OSError:
         return None
 
@@ -122,8 +130,8 @@ def _is_read(file: int) -> bool:
 def lines_before(times: str) -> int:
     """How many lines were printed before the log that `times` is of; 0 where an earlier release began it."""
     try:
-        with open(times, "rb") as file:
-            word, _, count = file.readline().partition(b" ")
+        with open(open_own(times, os.O_RDONLY), "rb") as file:
+            word, _, count = file.readline(LONGEST_LINE).partition(b" ")
         return int(count) if word == LINES else 0
     except (OSError, ValueError):
         return 0
@@ -131,10 +139,8 @@ def lines_before(times: str) -> int:
 
 def _lines_up_to_the_end_of(path: str) -> int:
     try:
-        status = os.stat(path)
-        if not status.st_size:  # or a device, which has no end
-            return lines_before(f"times.{status.st_ino}")
-        with open(path, "rb") as file:
+        with open(open_own(path, os.O_RDONLY), "rb") as file:
+            status = os.fstat(file.fileno())
             lines = sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
     except OSError:
         return 0

@@ -15,6 +15,7 @@ from sagespec.state.observed import ContainerState, Exit
 from tests.runtimes.process.probe import (
     a_launch,
     ended,
+    file,
     run,
 )
 
@@ -54,6 +55,33 @@ def test_a_program_that_put_a_fifo_in_place_of_our_files_holds_up_nobody(
     os.mkfifo(folder / name)
     assert [c.name for c in runtime.containers()] == ([] if name == "container.json" else ["job"])
     assert list(runtime.logs("job")) == []
+
+
+@pytest.mark.parametrize("put", ["os.mkfifo(path)", "path.mkdir()", "path.symlink_to(OUTSIDE)"])
+def test_what_a_program_puts_in_place_of_our_files_while_it_runs_harms_nobody(
+    runtime: ProcessRuntime, tmp_path: Path, put: str
+) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("as it was")
+    script = f"""
+import os, time
+home = base.parent.parent
+for path in [home / "log.1", home / "note", home / "terminated", home / "process", *home.glob("times.*")]:
+    path.unlink(missing_ok=True)
+    {put.replace("OUTSIDE", repr(str(outside)))}
+for _ in range(30):
+    os.write(1, b"x" * 999_999 + b"\\n")
+(base / "printed").write_text("1")
+time.sleep(600)
+"""
+    run(runtime, script)
+    file(runtime, "job", "printed")
+    assert list(runtime.timed_logs("job", follow=False, tail=1))
+    began = time.monotonic()
+    runtime.stop("job", grace_seconds=5)
+    runtime.remove("job")
+    assert time.monotonic() - began < 4
+    assert outside.read_text() == "as it was"
 
 
 def test_no_link_on_the_way_to_a_file_is_followed(runtime: ProcessRuntime, tmp_path: Path) -> None:
