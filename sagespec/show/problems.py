@@ -12,6 +12,8 @@ from sagespec.show.figures import counted
 from sagespec.show.markdown import problems_markdown
 from sagespec.show.screen import Cell, Screen, clean, hanging
 
+MOST_SHOWN = 50  # as many as of one file's YAML; nobody reads more before mending some
+
 
 def write_problems(screen: Screen, problems: Sequence[Problem]) -> None:
     """What went wrong, to standard error; as {"error": […]} to standard output in JSON."""
@@ -22,9 +24,11 @@ def write_problems(screen: Screen, problems: Sequence[Problem]) -> None:
     annotate(screen, problems)
     if screen.format == "json":
         return
-    for problem in problems:
+    for problem in problems[:MOST_SHOWN]:
         screen.aside(*problem_cells(screen, problem))
-    if len(problems) > 1:
+    if len(problems) > MOST_SHOWN:
+        screen.aside((f"\nand {len(problems) - MOST_SHOWN} more", "bad"))
+    elif len(problems) > 1:
         screen.aside((f"\n{len(problems)} problems", "bad"))
 
 

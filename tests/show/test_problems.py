@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sagespec.errors import Origin, Problem
-from sagespec.show.problems import write_bug, write_problems
+from sagespec.show.problems import MOST_SHOWN, write_bug, write_problems
 from tests.show.screens import REFUSED, a_screen, err, out
 
 
@@ -29,6 +30,13 @@ the disk is full
 2 problems
 """
     )
+
+
+def test_of_very_many_problems_the_first_are_told_and_all_are_counted() -> None:
+    screen = a_screen()
+    write_problems(screen, [replace(REFUSED, what=f"it is wrong {number}") for number in range(100_000)])
+    assert err(screen).count("it is wrong") == MOST_SHOWN
+    assert err(screen).endswith(f"\nand {100_000 - MOST_SHOWN} more\n")
 
 
 def test_problems_as_json_go_to_standard_output() -> None:
