@@ -220,7 +220,7 @@ def main(framework: str) -> NoReturn:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:
         require_modules(framework)
-        needed = mlflow_model.needed(model_folder())
+        needed = mlflow_model.needed(model_folder(), framework)
         modules = install(code_folder(), model_folder().parent / "packages", more=needed)
     except ClientError as error:
         sys.exit(f"ClientError: {error}")

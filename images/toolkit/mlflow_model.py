@@ -48,16 +48,21 @@ def read(folder: Path) -> Description | None:
     return Description({name: {k: v for k, v in it.items() if isinstance(v, str)} for name, it in plain.items()})
 
 
-def needed(folder: Path) -> list[str]:
-    """What pip must install for the model in `folder`, as its requirements.txt has it, and no image brings."""
+def needed(folder: Path, framework: str) -> list[str]:
+    """What pip must install for the model in `folder`, as its requirements.txt has it, and no image brings: skops, or
+    all of it where MLflow itself is to load the model (see `load_with_mlflow`)."""
     described = read(folder)
-    if described is None or "sklearn" not in described.flavors:
-        return []
-    if described.flavors["sklearn"].get("serialization_format") != "skops" or is_installed("skops"):
+    if described is None or framework != "sklearn":
         return []
     listed = folder / REQUIREMENTS
     lines = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
-    return [line for line in lines if re.match(r"skops\b", line)][:1] or ["skops"]
+    if "sklearn" in described.flavors:
+        if described.flavors["sklearn"].get("serialization_format") != "skops" or is_installed("skops"):
+            return []
+        return [line for line in lines if re.match(r"skops\b", line)][:1] or ["skops"]
+    if is_installed("mlflow") or not any(re.match(r"mlflow(-skinny)?\b", line) for line in lines):
+        return []
+    return [line.partition(" #")[0].strip() for line in lines if line[:1].isalnum()]
 
 
 def load_with_skops(path: Path) -> Any:
@@ -90,6 +95,6 @@ def load_with_mlflow(folder: Path, described: Description) -> Any:
     except ImportError as error:
         raise ClientError(
             f"{FILE_NAME} describes a model of {', '.join(described.flavors)}, which mlflow has to load: "
-            "use the framework of one of these, or name mlflow in code/requirements.txt"
+            "use the framework of one of these, or name mlflow in its requirements.txt"
         ) from error
-    return pyfunc.load_model(str(folder))
+    return pyfunc.load_model(str(folder.resolve()))  # which takes no link for its folder

@@ -26,7 +26,7 @@ from sagespec.stores.open import open_store
 from sagespec.world import World
 
 MAX_MODEL_BYTES = 64 * 2**30  # an unpacked model larger than this is treated as a zip bomb
-REQUIREMENTS = "code/requirements.txt"
+REQUIREMENTS = ("code/requirements.txt", "requirements.txt")  # the second is of an archive that MLflow wrote
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def fetch(action: StartInstance, world: World, caller: Caller) -> Fetched:
         name = _archive_name(action.variant.model, world)
         unpack(archive, model, max_bytes=MAX_MODEL_BYTES, name_for_people=name)
         archive.unlink()
-        has_requirements = isinstance(program, Builtin) and (model / REQUIREMENTS).is_file()
+        has_requirements = isinstance(program, Builtin) and any((model / name).is_file() for name in REQUIREMENTS)
         world.runtime.volumes.fill(volume, model)
     packages = f"sagespec_{world.records.project_name}_packages_{action.about.name}" if has_requirements else ""
     return Fetched(program, volume, world.runtime.volumes, packages)

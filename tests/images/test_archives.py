@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from toolkit import handlers, mlflow_model
 from toolkit.errors import ClientError
 
+from tests.images.conftest import IMAGES
 from tests.images.test_fuzz import imported
 
 FEATURES, LABELS = load_iris(return_X_y=True)
@@ -42,6 +43,15 @@ def mlmodel(flavors: dict[str, Any]) -> str:
 
 
 PYTHON_FUNCTION = {"env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}, "loader_module": "mlflow.sklearn"}
+
+
+MLFLOW = """
+class Model:
+    def predict(self, rows):
+        return rows.sum(axis=1)
+def load_model(folder):
+    return Model()
+"""
 
 
 def save_any_name(folder: Path) -> None:
@@ -171,11 +181,28 @@ def test_what_mlflow_writes_is_read_without_a_parser_of_yaml(tmp_path: Path) -> 
 def test_what_loads_a_model_of_mlflows_is_installed_if_it_is_not_there(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "MLmodel").write_text(mlmodel({"sklearn": {"pickled_model": "m", "serialization_format": "skops"}}))
     (tmp_path / "requirements.txt").write_text("mlflow==3.17.2\nscikit-learn==1.9.1\nskops==0.16.0")
-    assert mlflow_model.needed(tmp_path) == []
+    assert mlflow_model.needed(tmp_path, "sklearn") == []
     monkeypatch.setattr(mlflow_model, "is_installed", lambda name: name != "skops")
-    assert mlflow_model.needed(tmp_path) == ["skops==0.16.0"]
+    assert mlflow_model.needed(tmp_path, "sklearn") == ["skops==0.16.0"]
     (tmp_path / "requirements.txt").unlink()
-    assert mlflow_model.needed(tmp_path) == ["skops"]
+    assert mlflow_model.needed(tmp_path, "sklearn") == ["skops"]
+
+
+def test_a_python_function_of_mlflows_is_loaded_by_mlflow_or_refused_at_once(make_tree: Any, serve: Any) -> None:
+    tree = make_tree("sklearn")
+    tree.model.mkdir()
+    (tree.model / "MLmodel").write_text(mlmodel({"python_function": {"loader_module": "mlflow.pyfunc.model"}}))
+    code, said = tree.end_of_serve()
+    assert code == 1
+    assert "describes a model of python_function, which mlflow has to load" in said
+    (tree.model / "requirements.txt").write_text("mlflow-skinny==3.9.0  # as saved\n--pre\nnumpy\n")
+    assert mlflow_model.needed(tree.model, "sklearn") == ["mlflow-skinny==3.9.0", "numpy"]
+    (tree.model / "mlflow").mkdir()
+    (tree.model / "mlflow" / "__init__.py").touch()
+    (tree.model / "mlflow" / "pyfunc.py").write_text(MLFLOW)
+    with serve(tree, PYTHONPATH=f"{IMAGES}:{tree.model}") as server:
+        assert server.wait_until_it_answers().status == 200
+        assert server.invoke("1,2", "text/csv").json == [3]
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../secret"])
