@@ -134,3 +134,20 @@ def test_a_program_finds_what_its_volume_was_filled_with(bench: Bench, tmp_path:
     name = bench.run(script, mounts=(Mount("model", volume=volume),))
     assert bench.runtime.read(name, "said") == b"given"
     assert bench.runtime.read(name, "model/cache") == b"its own"
+
+
+@on_real_engines
+def test_what_killed_runs_have_filled_goes_in_time(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, used, later = (f"sagespec_{bench.project_name}_{name}" for name in ("first", "used", "later"))
+    for name in (first, used, later):
+        (tmp_path / name).mkdir()
+    volumes = bench.runtime.volumes
+    volumes.fill(first, tmp_path / first)
+    volumes.fill(used, tmp_path / used)
+    assert volumes.has(first)
+    bench.create(mounts=(Mount("model", volume=used),))
+    monkeypatch.setattr(f"{type(volumes).__module__}.UNUSED_VOLUME_DAYS", 0)
+    volumes.fill(later, tmp_path / later)
+    assert [volumes.has(name) for name in (first, used, later)] == [False, True, True]
