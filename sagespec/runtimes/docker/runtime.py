@@ -11,6 +11,7 @@ DockerRuntime, here, has the protocol's methods and the life of a container; the
 
     engine.py      the connection, and refusals as errors that say what to do
     containers.py  which containers are ours, as values
+    creation.py    new containers
     launches.py    a Launch as the settings of a container
     network.py     the project's network, and an address in it for each container
     mounts.py      folders of this machine that containers can be shown
@@ -30,10 +31,9 @@ from __future__ import annotations
 import math
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Literal, Self
@@ -43,18 +43,18 @@ from docker.errors import APIError, DockerException, NotFound
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.checks import checks_of
 from sagespec.runtimes.docker.commands import bodies_of, requests_in_container, run
-from sagespec.runtimes.docker.containers import STATES, Containers
+from sagespec.runtimes.docker.containers import Containers
+from sagespec.runtimes.docker.creation import PATIENCE_SECONDS, Creation
 from sagespec.runtimes.docker.engine import NO_PROGRAM, connect, engine_address, explanation, refusals, refused
 from sagespec.runtimes.docker.files import BASE, Entry, contents, inside, parents, rebased, tar, tree
-from sagespec.runtimes.docker.gpus import gpu_ids, gpus_by_container
+from sagespec.runtimes.docker.gpus import gpu_ids
 from sagespec.runtimes.docker.images import Images
-from sagespec.runtimes.docker.launches import settings_of
 from sagespec.runtimes.docker.logs import log_lines, seconds_of
 from sagespec.runtimes.docker.mounts import Mounts
 from sagespec.runtimes.docker.network import Network
 from sagespec.runtimes.docker.reading import read_file
 from sagespec.runtimes.docker.volumes import DockerVolumes
-from sagespec.runtimes.machine import alone_with_gpus, nvidia_gpus
+from sagespec.runtimes.machine import nvidia_gpus
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, CannotStart, Check, ImageInfo, Tell, Use
 from sagespec.state.labels import LABEL_PROJECT
 from sagespec.state.launches import Launch
@@ -62,8 +62,6 @@ from sagespec.state.observed import Capacity, Container
 from sagespec.state.programs import Program
 
 __all__ = ["DockerRuntime"]
-
-_PATIENCE_SECONDS = 30.0  # with what another process is making or removing
 
 
 class DockerRuntime:
@@ -81,8 +79,6 @@ class DockerRuntime:
     ) -> None:
         self._project_name = project_name
         self.network_name = f"sagespec_{project_name}"
-        self._marks = marks
-        self._creating = threading.Lock()  # addresses are chosen by one thread at a time
         self._engine = connect()
         self.engine = f"the engine at {engine_address()} answers (API {self._engine.api_version})"
         self._capacity: Capacity | None = None
@@ -92,6 +88,15 @@ class DockerRuntime:
         self._prepared = ""  # an image that is on the engine
         self.volumes = DockerVolumes(self._engine, project_name, self._upload, lambda: self._prepared)
         self._network = Network(self._engine, project_name, self.network_name)
+        self._creation = Creation(
+            self._engine,
+            project_name,
+            containers=self._containers,
+            images=self._images,
+            network=self._network,
+            capacity=self.capacity,
+            marks=marks,
+        )
 
     @property
     def is_local(self) -> bool:
@@ -170,56 +175,7 @@ class DockerRuntime:
     # -- life of a container -----------------------------------------------------------------------
 
     def create(self, launches: Sequence[Launch]) -> None:
-        turn = alone_with_gpus() if any(launch.gpus for launch in launches) else nullcontext()
-        with turn, self._creating, refusals(f"create {', '.join(launch.name for launch in launches)}"):
-            there = self._containers.addresses().keys()
-            wanting = [launch for launch in launches if launch.gpus and launch.name not in there]
-            gpus = gpus_by_container(wanting, self.capacity().gpus, self._containers.gpus_taken()) if wanting else {}
-            for network, group in self._network.by_network(launches):
-                addresses = network.addresses_for(group) if network else {}
-                for launch in group:
-                    if launch.name not in there:
-                        hosts = {
-                            other.alias: addresses[other.name]
-                            for other in group
-                            if other.name in launch.hosts and other.name != launch.name and other.alias
-                        }
-                        place = (network.name, addresses[launch.name]) if network else ("", "")
-                        self._create(launch, place, hosts, gpus.get(launch.name, ()))
-
-    def _create(self, launch: Launch, place: tuple[str, str], hosts: Mapping[str, str], gpus: Sequence[str]) -> None:
-        settings = settings_of(
-            self._engine,
-            launch,
-            project_name=self._project_name,
-            network_name=place[0],
-            address=place[1],
-            hosts=hosts,
-            gpus=gpus,
-            marks=self._marks(),
-        )
-        image = launch.image or self._images.reference(launch.program)
-        give_up = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            try:
-                self._engine.create_container(image, **settings)
-            except APIError as error:
-                if error.status_code != 409 or time.monotonic() > give_up:
-                    raise
-            else:
-                return
-            # The name is taken. Where nothing is to be seen under it, another process is making the container
-            # at this moment; where it is neither this nor that, it is being removed.
-            details = self._containers.find_any(launch.name)
-            if details and not self._containers.is_ours(details):
-                raise WorldError(
-                    f"the name {launch.name} is taken by a container outside project {self._project_name}",
-                    why="sagespec touches only containers with its own labels",
-                    fix=f"inspect it with `docker inspect {launch.name}`, then rename or remove it",
-                )
-            if details and details["State"]["Status"] in STATES:
-                return
-            time.sleep(0.05)
+        self._creation.create(launches)
 
     def start(self, name: str) -> Container:
         with refusals(f"start {name}"):
@@ -254,8 +210,7 @@ class DockerRuntime:
             # Only a container of other hands, or one made by another process in the same moment, can hold it.
             if "Address already in use" not in said:
                 raise
-            with self._creating:
-                self._network.move(name, container_id)
+            self._creation.move(name, container_id)
             self._engine.start(container_id)
 
     def stop(self, name: str, *, grace_seconds: float) -> None:
@@ -289,11 +244,11 @@ class DockerRuntime:
             self._network.remove_if_of_job(details["HostConfig"]["NetworkMode"])
 
     def _wait_gone(self, name: str) -> None:
-        give_up = time.monotonic() + _PATIENCE_SECONDS
+        give_up = time.monotonic() + PATIENCE_SECONDS
         while self._containers.find(name):
             if time.monotonic() > give_up:
                 raise WorldError(
-                    f"container {name} has been in removal for more than {_PATIENCE_SECONDS:g} s",
+                    f"container {name} has been in removal for more than {PATIENCE_SECONDS:g} s",
                     fix=f"`docker inspect {name}` shows its state; restarting the engine frees it",
                 )
             time.sleep(0.05)
