@@ -14,7 +14,7 @@ import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sagespec.errors import WorldError
@@ -79,14 +79,27 @@ def contents_of(channel: DesiredChannel, root: Path) -> Contents:
                 why="SageMaker also refuses an empty channel",
                 fix="check the path, or put the data there",
             )
-        return Contents(store, found)
+        return _without_clash(channel, Contents(store, found))
     content = store.read(found[0].key) if len(found) == 1 and not _is_folder(store) else None
     if content is None:
         raise WorldError(
             f"channel {channel.name}: {channel.source} is a folder, not a manifest",
             fix="name the manifest file itself, or leave out data_type: manifest",
         )
-    return _listed(channel, content[0], store, root)
+    return _without_clash(channel, _listed(channel, content[0], store, root))
+
+
+def _without_clash(channel: DesiredChannel, contents: Contents) -> Contents:
+    """WorldError when an object has the name of a folder of others: S3 keeps both, no disk does."""
+    folders = {str(folder) for path in contents.paths for folder in PurePosixPath(path).parents}
+    if clash := next((path for path in contents.paths if path in folders), None):
+        below = next(path for path in contents.paths if path.startswith(f"{clash}/"))
+        raise WorldError(
+            f"channel {channel.name}: {contents.store.uri} holds the object {clash} and below it {below}",
+            why="as files, one name cannot be a file and a folder",
+            fix=f"remove or rename {clash}; some programs leave such an object, often an empty one, for a folder",
+        )
+    return contents
 
 
 def share_of(

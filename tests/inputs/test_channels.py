@@ -215,3 +215,19 @@ def test_a_folder_is_used_as_it_stands_where_everybody_may_read_all_of_it(data: 
     (data / "b.csv").chmod(0o644)
     (data / "a").chmod(0o700)
     assert not contents_of(channel, tmp_path).is_plain_folder
+
+
+@pytest.mark.parametrize("fields", [{}, {"input_mode": "fastfile"}, {"sharded": True}, {"is_manifest": True}])
+def test_an_object_with_the_name_of_a_folder_is_refused_with_both_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    with s3_server("moto") as server:  # rclone keeps objects as files
+        server.activate(monkeypatch)
+        store = open_store("s3://acme/w")
+        for key, content in {"part": b"", "part/0.csv": b"1\n", "part/1.csv": b"2\n", "part-2": b""}.items():
+            store.write(key, content)
+        manifest = json.dumps([{"prefix": "s3://acme/w/"}, "part-2", "part/1.csv", "part"])
+        open_store("s3://acme").write("list.json", manifest.encode())
+        source = "s3://acme/list.json" if fields.get("is_manifest") else "s3://acme/w/"
+        with pytest.raises(WorldError, match=r"holds the object part and below it part/[01]\.csv"):
+            contents_of(DesiredChannel("train", source, **fields), tmp_path)
