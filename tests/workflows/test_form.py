@@ -59,3 +59,11 @@ def test_no_expression_is_pasted_into_a_script(file: Path) -> None:
     jobs = content["jobs"].values() if "jobs" in content else [content["runs"]]
     for step in (step for job in jobs for step in job["steps"]):
         assert "${{" not in step.get("run", ""), step["name"]
+
+
+@pytest.mark.parametrize("name", ["specs.yml", "drift.yml"])
+def test_every_job_that_plans_has_the_data_of_the_specs(name: str) -> None:
+    (file,) = (file for file in WORKFLOWS if file.name == name)
+    for job, content in read(file)["jobs"].items():
+        names = [step["name"] for step in content["steps"]]
+        assert names.index("Make the example data") == names.index("Check out") + 1, job
