@@ -38,6 +38,8 @@ def percent_text(share: float) -> str:
 
 
 def milliseconds_text(value: float | None) -> str:
+    if value == 0:
+        return "< 1 ms"
     return "-" if value is None else f"{value:.3g} ms" if value < 1000 else seconds_text(value / 1000)
 
 

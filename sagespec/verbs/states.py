@@ -289,15 +289,17 @@ def _endpoint_state(
         for other in plan.running
         if address in other.needed_by
     ]
+    waiting = f"waits for {'; '.join(waits_for)}" if waits_for else ""
+    is_degraded = _is_degraded(applied, asked, variants)
+    fewer = [v for v in variants if is_degraded and v.instances_healthy < v.instances_asked]
+    missing = "; ".join(f"{v.name}: {v.instances_healthy} of {v.instances_asked} healthy" for v in fewer)
     return EndpointState(
         address=address,
-        state=_endpoint_word(
-            asked, route, problem, is_pending=is_pending, is_degraded=_is_degraded(applied, asked, variants)
-        ),
+        state=_endpoint_word(asked, route, problem, is_pending=is_pending, is_degraded=is_degraded),
         url=f"{gateway_url}/endpoints/{name}/invocations",
         revision=live.number if live else None,
         variants=variants,
-        detail=problem.what if problem else f"waits for {'; '.join(waits_for)}" if waits_for else _again(asked, route),
+        detail=problem.what if problem else waiting or _again(asked, route) or missing,
     )
 
 
@@ -346,13 +348,15 @@ def _variant_states(
     names += sorted({target.variant for target in targets} - set(names))
     tried = (desired_endpoint(endpoint_name, r.asked) for r in observed.revisions.get(endpoint_name, ()))
     known = [variant for one in (asked, applied, *tried) if one for variant in one.variants]
+    # The engine knows of a death at once, the gateway some seconds later.
+    running = {c.name for c in observed.containers if c.state is ContainerState.RUNNING}
     states = []
     for name in names:
         wanted, live = (one.variant(name) if one else None for one in (shown, applied))
         mine = [target for target in targets if target.variant == name]
         counted = [counters[key] for t in mine if (key := (endpoint_name, t.variant, t.hash)) in counters]
         healthy = sum(
-            (probe := observed.gateway.probes.get(instance)) is not None and probe.healthy
+            instance in running and (probe := observed.gateway.probes.get(instance)) is not None and probe.healthy
             for target in mine
             for instance in target.instances
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sagespec.state.addresses import endpoint_address, job_address
+from sagespec.state.addresses import Address, endpoint_address, job_address
 from sagespec.state.observed import ContainerState
 from sagespec.verbs.states import EndpointState, EndpointWord, JobState, JobWord, RunState, endpoint_states, job_state
 from tests.fakes import others
@@ -238,3 +239,15 @@ def test_a_run_that_says_itself_that_it_should_have_looked_is_late() -> None:
     assert not run(30).is_late
     assert not run(-2).is_late
     assert run(-60).is_late
+
+
+def test_an_instance_that_died_a_moment_ago_is_not_healthy_though_the_gateway_has_not_noticed() -> None:
+    world = settled(JOB, serving(instances=2))
+    probes = world.observed().gateway
+    world.engine.end(world.container_at(Address.parse("endpoint/churn/stable#0")), 137)
+    desired = desired_from(JOB, serving(instances=2), manifests=world.manifests)
+    seen = replace(world.observed(), gateway=probes)
+    assert all(probe.healthy for probe in probes.probes.values())
+    (state,) = endpoint_states(desired, seen, world.plan(desired), {}, "http://g")
+    assert state.variants[0].instances_healthy == 1
+    assert (state.state, state.detail) == (EndpointWord.DEGRADED, "stable: 1 of 2 healthy")
