@@ -95,28 +95,18 @@ def _remove_unwanted(
 ) -> Decision:
     actions: list[Action] = []
     refused: list[Problem] = []
-    notes: list[str] = []
     for address in endpoints:
         live = live_revision(given.observed.revisions.get(address.name, ()))
         if live and live.asked.protect:
             refused.append(_protected(address))
         else:
             actions += _remove_endpoint(address, live, given)
-            if live and live.engine not in ("", given.observed.engine):
-                notes.append(_may_serve_elsewhere(address, live))
     actions += remove_containers(running, Reason.REMOVED, IN_NO_SPEC)
     if not refused:
         after = tuple(action.id for action in actions)
         removals = remove_containers(gateway, Reason.REMOVED, "no endpoints left")
         actions += (replace(removal, after=after) for removal in removals)
-    return Decision(tuple(actions), refused=tuple(refused), notes=tuple(notes))
-
-
-def _may_serve_elsewhere(address: Address, live: Revision) -> str:
-    return (
-        f"{address} went live in {live.engine}, where it may serve on: its containers there are removed by `sagespec "
-        "destroy` in that checkout, and its history, which all share, says removed from here on"
-    )
+    return Decision(tuple(actions), refused=tuple(refused))
 
 
 def _remove_endpoint(address: Address, live: Revision | None, given: Given) -> tuple[Action, ...]:
@@ -125,9 +115,11 @@ def _remove_endpoint(address: Address, live: Revision | None, given: Given) -> t
     steps = remove_all(address, given.observed, IN_NO_SPEC, within_seconds=rollout.drain_within)
     if live is None:
         return steps
+    is_elsewhere = live.engine not in ("", given.observed.engine)
+    elsewhere = f"in no spec; it went live in {live.engine}, where it may serve on"
     record = RecordRevision(
         about=address,
-        cause=Cause(Reason.REMOVED, note=IN_NO_SPEC),
+        cause=Cause(Reason.REMOVED, note=elsewhere if is_elsewhere else IN_NO_SPEC),
         after=tuple(step.id for step in steps),
         number=given.observed.revisions[address.name][-1].number + 1,
         status=RevisionStatus.REMOVED,

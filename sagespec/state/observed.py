@@ -151,10 +151,9 @@ class Follower:
 
 @dataclass(frozen=True)
 class Observed:
-    """One snapshot. engine: where these containers are, for people. manifests by job address;
-    revisions by endpoint name, oldest first, ending in the newest and reaching back at least to the newest live one.
-    capacity: asked for only when a job that is to run states
-    what it needs; None otherwise. followers: of jobs, alive, by address.
+    """One snapshot. engine: where these containers are, for people. manifests by job address; revisions by endpoint
+    name, oldest first, ending in the newest and reaching back at least to the newest live one. capacity: asked for only
+    when a job that is to run states what it needs; None otherwise. followers: of jobs, alive, by address.
     stops: jobs that were asked to stop. rollbacks: asked for, by endpoint name. started_with: key fields of jobs whose
     containers are of another spec than the present one, as far as they are known. attempts: at jobs that have
     containers, and a manifest of one that failed. leaving: names of containers that some run is stopping, or was.

@@ -55,6 +55,11 @@ def stop_asked(world: SimulatedWorld, address: str) -> None:
     ask_to_stop(world.records, Address.parse(address), "ada on build-7", None)
 
 
+def seen_from(world: SimulatedWorld, where: str) -> None:
+    """Another checkout looks, or one on another machine: of the same store, on an engine of its own."""
+    world.runtime.where = where
+
+
 def created(world: SimulatedWorld, address: str) -> None:
     """An earlier run was killed before it started the container."""
     world.container_at(Address.parse(address)).state = ContainerState.CREATED
@@ -179,6 +184,7 @@ HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "manifest lost": manifest_lost,  # JOB
     "stop asked": stop_asked,  # JOB
     "created": created,
+    "seen from": seen_from,  # ENGINE
     "silent": silent_model,  # MODEL
     "busy": busy,
     "route lost": route_lost,  # ENDPOINT

@@ -30,10 +30,8 @@ from sagespec.state.addresses import Address
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Route
-from tests.fakes.clock import START
 from tests.fakes.specs import PROJECT, desired_from
 from tests.fakes.world import SimulatedWorld
-from tests.place import Place
 from tests.reconcile.happenings import BEFORE_ANYTHING_RUNS, HAPPENINGS, begin, rolled_back, start_all
 
 CASES = sorted((Path(__file__).parents[1] / "cases" / "reconcile").glob("*.yaml"))
@@ -196,15 +194,3 @@ def test_a_roll_back_to_a_model_without_a_spec_starts_it_from_the_store() -> Non
     seen = replace(observed, manifests=named)  # `observe` reads the manifests of jobs that specs name
     verbs = [action.verb for action in reconcile(spec(2), seen, world.clock.now())]
     assert verbs == ["start-instance", "await-healthy", "set-routes", "drain-instance", "remove-instance"]
-
-
-def test_removing_what_went_live_on_another_engine_says_that_it_may_serve_on_there(place: Place) -> None:
-    assert place.converge(place.job(1), place.endpoint(only="model@1")).ok
-    world = place.world()
-    assert place.converge(prune=True, allow_empty=True).plan.notes == (), "on the same one"
-    assert place.converge(place.job(1), place.endpoint(only="model@1")).ok
-    desired, observed = place.look(world)
-    (note,) = reconcile(
-        desired, replace(observed, engine="another"), START, Options(prune=True, allow_empty=True)
-    ).notes
-    assert note.startswith("endpoint/answers went live in memory, where it may serve on")
