@@ -103,7 +103,8 @@ def _platforms_fault(end: HostEnd) -> str:
         return ""
     codes = [128 + number for number in end.container.signals] + [end.exit_code]
     if sent := next((FROM_OUTSIDE[code] for code in codes if code in FROM_OUTSIDE), ""):
-        return f"{end.host} was ended from outside ({sent}), and not by sagespec"
+        hint = "; the kernel does that when memory runs short" if sent == "SIGKILL" else ""
+        return f"{end.host} was ended from outside ({sent}), and not by sagespec{hint}"
     if end.exit_code == UNKNOWN_CODE and end.seen is EndSeen.UNWATCHED:
         return f"{end.host} ended with its engine or machine"
     return ""
