@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -264,8 +264,9 @@ class Run:
             elif outcome.result is Result.DONE:
                 self.failures.forget(outcome.action_id)
         if self.options.retry:
-            ids = {outcome.action_id for outcome in ended} | {task.action.id for task in self.tasks.all}
-            tried = frozenset(action.about.whole for action in todo if action.id in ids and _is_a_try(action))
+            tasks_and_ends = {task.action.id for task in self.tasks.all} | {outcome.action_id for outcome in ended}
+            failed = {outcome.action_id for outcome in ended if outcome.result is Result.FAILED}
+            tried = frozenset(a.about.whole for a in todo if _is_tried(a, begun=tasks_and_ends, failed=failed))
             self.options = replace(self.options, retried=self.options.retried | tried)
 
     # -- between passes
@@ -383,6 +384,9 @@ def _wait(run: Run) -> None:
             return  # a pass tells
 
 
-def _is_a_try(action: Action) -> bool:
-    """Whether the action is what a retry was asked for."""
-    return isinstance(action, RunJob | AwaitHealthy | RecordRevision)
+def _is_tried(action: Action, *, begun: Collection[str], failed: Collection[str]) -> bool:
+    """Whether the action is what a retry was asked for, and that has been had: a job that was begun is followed to its
+    end whatever is asked, but an endpoint is held back again unless it goes on being retried until it serves."""
+    if isinstance(action, RunJob | RecordRevision):
+        return action.id in begun
+    return isinstance(action, AwaitHealthy) and action.id in failed

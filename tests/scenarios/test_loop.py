@@ -126,6 +126,8 @@ def test_an_unhealthy_revision_leaves_the_old_one_serving(workspace: Workspace) 
     assert [revision.status for revision in revisions] == [RevisionStatus.LIVE, RevisionStatus.FAILED]
     again = workspace.json("apply", code=1)
     assert again["outcomes"] == []
+    retried = workspace.json("apply", "--retry", code=1)
+    assert [one["result"] for one in retried["outcomes"] if one["action"].startswith("await-healthy")] == ["failed"]
     workspace.write(job(1) + endpoint("only model@1 1"))
     workspace.run("apply")
 
