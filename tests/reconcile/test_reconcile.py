@@ -104,6 +104,16 @@ def test_a_roll_back_is_not_undone_by_the_next_apply_but_by_a_changed_spec() -> 
 JOB = {"kind": "TrainingJob", "name": "churn", "version": 1}
 
 
+def test_changed_code_is_refused_with_what_counts_as_code() -> None:
+    world, desired = SimulatedWorld(), desired_from(JOB)
+    (job,) = desired.jobs
+    world.settle(replace(desired, jobs=(replace(job, key_fields={**job.key_fields, "code": "1"}),)))
+    edited = replace(job, key="1-edited", key_fields={**job.key_fields, "code": "2"})
+    (problem,) = world.plan(replace(desired, jobs=(edited,))).refused
+    assert problem.what == "code is 2, but version 1 was trained with 1"
+    assert "those of editors and tools" in problem.why
+
+
 def test_an_edit_of_a_running_job_is_refused_with_what_it_was_started_with() -> None:
     world = SimulatedWorld()
     before, edited = (desired_from({**JOB, "hyperparameters": {"eta": eta}}) for eta in (0.1, 0.2))
