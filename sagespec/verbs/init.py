@@ -64,12 +64,14 @@ variants:
 def init(folder: Path) -> list[Path]:
     """Write a small working project into `folder`; the files written.
 
-    Files that already exist are left alone; .gitignore gets our line if it lacks it.
+    Files that already exist are left alone; .gitignore gets our line if it lacks it. A project that has its specs gets
+    no example: one that was deleted would be trained and served again.
     """
     written = []
     try:
+        has_specs = (folder / PROJECT_FILE).exists() and (folder / "specs").exists()
         for path, text in files(folder).items():
-            if not path.exists():
+            if not path.exists() and not (has_specs and path.parent != folder):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8", newline="\n")
                 written.append(path)

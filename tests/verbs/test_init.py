@@ -40,6 +40,14 @@ def test_editors_find_the_schema_and_it_accepts_the_specs(tmp_path: Path) -> Non
         assert all(validator.is_valid(document) for document in yaml.safe_load_all(file.read_text()))
 
 
+def test_an_example_that_was_deleted_is_not_written_back(tmp_path: Path) -> None:
+    init(tmp_path)
+    (tmp_path / "specs" / "churn.yaml").unlink()
+    (tmp_path / "data" / "churn" / "train.csv").unlink()
+    (tmp_path / "sagespec.schema.json").unlink()
+    assert init(tmp_path) == [tmp_path / "sagespec.schema.json"]
+
+
 def test_a_second_init_changes_nothing(tmp_path: Path) -> None:
     init(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
