@@ -131,7 +131,7 @@ def _refusal(endpoint_name: str, answer: Answer, known: Callable[[], Iterable[st
         Examples:
           sagespec invoke churn --data 3,5,80.0,0
           sagespec invoke churn --file rows.csv --variant candidate
-          echo '[[3, 5, 80.0, 0]]' | sagespec invoke churn -
+          echo '{"instances": [{"features": [3, 5, 80.0, 0]}]}' | sagespec invoke churn -
           sagespec invoke churn --data 3,5,80.0,0 --repeat 1000      how the variants split
     """)
 )

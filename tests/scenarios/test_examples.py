@@ -98,4 +98,7 @@ def test_init_makes_a_project_that_works(workspace: Workspace) -> None:
     made.run("validate")
     made.run("apply")
     assert {state["state"] for state in made.json("status")["endpoints"]} == {"serving"}
+    example = re.search(r"echo '(.+)' \| sagespec (invoke churn) -", made.run("invoke", "--help").stdout)
+    assert example
+    made.run(*example[2].split(), "--data", example[1])
     made.run("destroy", "--yes")
