@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo environment data test check unit images bench docs clean
+.PHONY: help demo environment data test check unit images locks bench docs clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -40,6 +40,10 @@ unit: $(VENV)/.test
 
 images: $(VENV)/.local  ## build the images of images/ on the Docker engine
 	$(BIN)/sagespec images build --runtime docker
+
+locks: $(VENV)/bin/python  ## renew the locked packages of the images
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	UV=$(abspath $(BIN))/uv images/lock.sh
 
 bench: $(VENV)/.test data  ## the figures README and docs quote
 	$(BIN)/python benchmarks/startup.py

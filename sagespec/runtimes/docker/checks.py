@@ -19,7 +19,6 @@ def checks_of(engine: Any, images: Images, capacity: Capacity) -> tuple[Check, .
         info = engine.info()
         took = time.monotonic() - began
         version = engine.version()
-        present = {tag for row in engine.images() for tag in row["RepoTags"] or ()}
     checks = [
         Check(
             "docker engine",
@@ -42,6 +41,6 @@ def checks_of(engine: Any, images: Images, capacity: Capacity) -> tuple[Check, .
         free = shutil.disk_usage(root).free / 2**30
         fix = "" if free > 5 else "`docker system df` shows what uses space; `docker image prune` frees some"
         checks.append(Check("docker disk", free > 5, f"{free:.1f} GiB free in {root}", fix))
-    for base in sorted(images.bases() - present):
+    for base in sorted(base for base in images.bases() if not images.has(base)):
         checks.append(Check("base image", True, f"{base} is not on the engine yet; the first build pulls it"))
     return tuple(checks)

@@ -31,7 +31,11 @@ from sagespec.state.programs import Build, Builtin, Image, Program
 
 LABEL_IMAGE = "sagespec.image"
 LABEL_BUILD = "sagespec.build"
+LABEL_BASE = "sagespec.base"
 SHARED = "Dockerfile"  # beside the built-ins' folders: builds each that has none of its own, by the argument NAME
+LOCKED = "requirements.txt"  # beside it: the packages that it installs
+BASE = "base.Dockerfile"  # names the image that all are built from, by digest; given to them as the argument BASE
+BASE_SETTING = "SAGESPEC_BASE_IMAGE"  # the environment's: another one
 BUILT_IN = ("*/Dockerfile", "*/image.json")
 # Given on to the builds of built-ins, for a network with a package index of its own. What a Dockerfile does not
 # declare (ARG) the engine leaves out with a warning.
@@ -95,6 +99,7 @@ class Images:
             name = re.sub("[^a-z0-9]+", "-", Path(program.folder).name.lower()).strip("-")
             return f"sagespec-build/{name or 'folder'}:{program.context}"
         digest = hashlib.sha256()
+        digest.update(os.environ.get(BASE_SETTING, "").encode())
         for member, content in self._context(program.name):
             digest.update(f"{member.name}\0{member.size}\0".encode())
             if content:
@@ -139,14 +144,20 @@ class Images:
         return image
 
     def bases(self) -> set[str]:
-        """The images that Dockerfiles of built-in programs start from."""
-        files = self._folder.rglob("Dockerfile")
-        return {base for file in files for base in re.findall(r"^FROM\s+(\S+:\S+)", file.read_text(), re.MULTILINE)}
+        """The images that built-in programs are built from."""
+        return {self._base} - {""}
+
+    @property
+    def _base(self) -> str:
+        """'' where the programs say nothing of it."""
+        file = self._folder / BASE
+        named = re.search(r"^FROM\s+(\S+)", file.read_text(), re.MULTILINE) if file.is_file() else None
+        return os.environ.get(BASE_SETTING) or (named[1] if named else "")
 
     def _context(self, builtin: str) -> Iterator[Entry]:
-        """What the Dockerfile of a built-in may copy from: its own folder and the toolkit."""
-        shared = {SHARED} if self._dockerfile(builtin) == SHARED else set()
-        for name in sorted({"toolkit", builtin} | shared):
+        """What the Dockerfile of a built-in may copy from, its own folder and the toolkit; and what it starts from."""
+        shared = {SHARED, LOCKED} if self._dockerfile(builtin) == SHARED else set()
+        for name in sorted({"toolkit", builtin, BASE} | shared):
             if (self._folder / name).exists():
                 yield from tree(self._folder / name, name, is_wanted=_is_source)
 
@@ -162,17 +173,34 @@ class Images:
             fix="`sagespec images` lists the built-in programs",
         )
 
+    def _base_here(self, tell: Tell) -> str:
+        """The base image, on the engine now; where its digest cannot be pulled, what the engine has by its tag."""
+        base = self._base
+        by_tag, _, digest = base.partition("@")
+        if not base or self._inspect(base):
+            return base
+        try:
+            self._pull(f"{_repository(by_tag)}@{digest}" if digest else base, tell)
+        except WorldError as error:
+            if not digest or self._inspect(by_tag) is None:
+                fix = f"load it into the engine (docker load), or name one that is there by {BASE_SETTING}"
+                raise WorldError(error.problems[0].what, why="built-in programs are built from it", fix=fix) from error
+            tell(f"{base} cannot be pulled: the {by_tag} of this engine is used")
+            return by_tag
+        return base
+
     def _build_builtin(self, builtin: str, reference: str, tell: Tell) -> None:
-        dockerfile = self._dockerfile(builtin)
-        named = {"NAME": builtin} if dockerfile == SHARED else {}
+        dockerfile, base = self._dockerfile(builtin), self._base_here(tell)
+        given = {name: value for name in PIP_SETTINGS if (value := os.environ.get(name))}
+        given |= {"NAME": builtin} if dockerfile == SHARED else {}
         self._build(
             self._context(builtin),
             reference,
             tell,
-            fix="the engine needs the base image and access to the package index: see `sagespec doctor`",
+            fix="the engine needs access to the package index: see `sagespec doctor`",
             dockerfile=dockerfile,
-            buildargs=named | {name: value for name in PIP_SETTINGS if (value := os.environ.get(name))},
-            labels={LABEL_IMAGE: builtin},
+            buildargs=given | ({"BASE": base} if base else {}),
+            labels={LABEL_IMAGE: builtin} | ({LABEL_BASE: base} if base else {}),
         )
 
     def _unchanged_folder(self, program: Build) -> BuildFolder:

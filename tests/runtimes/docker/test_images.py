@@ -56,6 +56,36 @@ def test_builtins_without_a_dockerfile_are_built_from_the_shared_one(
     assert not {*rebuilt} & {*built}, "an image is known by the Dockerfile it is built from"
 
 
+def test_the_base_image_is_named_in_one_file_and_can_be_another(
+    runtime: DockerRuntime, tmp_path: Path, project_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, name, lines = tmp_path / "images", f"one-{project_name}", list[str]()
+    (folder / name).mkdir(parents=True)
+    (folder / name / "Dockerfile").write_text("ARG BASE=nowhere.invalid/none\nFROM $BASE\nRUN echo built\n")
+
+    def built(here: DockerRuntime, base: str, *, setting: str = "") -> str:
+        (folder / "base.Dockerfile").write_text(f"# Of all.\nFROM {base}\n")
+        monkeypatch.setenv("SAGESPEC_BASE_IMAGE", setting)
+        here.prepare(Builtin(name), lines.append)
+        labels = here._engine.inspect_image(here.image_of(Builtin(name)))["Config"]["Labels"]
+        here._engine.remove_image(here.image_of(Builtin(name)), force=True)
+        return str(labels["sagespec.base"])
+
+    with DockerRuntime(project_name, folder) as here:
+        tag = reference(runtime)
+        digest = f"127.0.0.1:1/{tag}@sha256:{'0' * 64}"
+        here._engine.tag(tag, f"127.0.0.1:1/{tag.partition(':')[0]}", tag.partition(":")[2])
+        assert built(here, digest) == f"127.0.0.1:1/{tag}", "what the engine has by its tag stands in"
+        assert f"{digest} cannot be pulled: the 127.0.0.1:1/{tag} of this engine is used" in lines
+        here._engine.remove_image(f"127.0.0.1:1/{tag}")
+        with pytest.raises(WorldError, match="could not be pulled") as failed:
+            built(here, digest)
+        assert "SAGESPEC_BASE_IMAGE" in failed.value.problems[0].fix
+        by_digest = here.image_of(Builtin(name))
+        assert built(here, digest, setting=tag) == tag
+        assert here.image_of(Builtin(name)) != by_digest, "an image is known by what it is to be built from"
+
+
 @pytest.mark.filterwarnings("ignore:docker-credential-nowhere not installed")
 def test_a_missing_helper_for_passwords_is_named_before_and_after(
     project_name: str, images: Path, tmp_path: Path, a_folder: Path, monkeypatch: pytest.MonkeyPatch
