@@ -88,7 +88,10 @@ def _is_as(desired: DesiredEndpoint, revision: Revision, given: Given) -> bool:
 
 
 def _is_of_later_training(model: JobModel, had: ModelRecord, revision: Revision, given: Given) -> bool:
-    """Where a record of an earlier release does not tell the checksum, its time does."""
+    """Where a record of an earlier release does not tell the checksum, its time does. What failed before a model was
+    there has not been trained again since."""
+    if had.sha256 == UNTRAINED:
+        return False
     if had.sha256:
         return had.sha256 != model.sha256
     return model.sha256 == UNTRAINED or given.is_trained_since(model.job, revision.ended_at)

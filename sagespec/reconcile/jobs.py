@@ -96,9 +96,6 @@ def _trained(job: DesiredJob, manifest: Manifest, containers: tuple[Container, .
     return Decision(actions=leftovers, refused=_immutable(job, manifest))
 
 
-_ALL_OF_THE_FOLDER = "; all files in its folder count, also those of editors and tools"
-
-
 def _immutable(job: DesiredJob, manifest: Manifest) -> tuple[Problem, ...]:
     """One problem for each field that differs from what the version was trained with."""
     fix = f"set version: {job.version + 1}; endpoints that name {job.name}@{job.version} keep serving it"
@@ -108,7 +105,9 @@ def _immutable(job: DesiredJob, manifest: Manifest) -> tuple[Problem, ...]:
         Problem(
             what=_differs(change, job.version),
             about=str(job.address),
-            why=why + (_ALL_OF_THE_FOLDER if change.field == "code" else ""),
+            why=f"{why}; all files in its folder count, also those of editors and tools"
+            if change.field == "code"
+            else why,
             fix=fix,
             where=job.field_origins.get(change.field, job.origin),
         )

@@ -80,6 +80,17 @@ def test_a_failure_of_the_earlier_training_does_not_hold_back_the_next_one() -> 
     assert models(world) == {b"another model\n"}
 
 
+def test_what_failed_beside_a_model_that_was_still_to_be_trained_is_not_tried_again_once_it_is() -> None:
+    world = settled(NEXT)
+    world.turn_unhealthy("churn@2")
+    both = {"kind": "Endpoint", "name": "churn", "variants": [{"name": "a", "model": "churn@1"}]}
+    both["variants"].append({"name": "b", "model": "churn@2"})  # type: ignore[attr-defined]
+    world.settle(desired_from(JOB, NEXT, both))
+    after = world.plan(desired_from(JOB, NEXT, both))
+    assert ["failed" in problem.what for problem in after.refused] == [True]
+    assert not after.actions
+
+
 def test_a_rollback_to_a_model_that_was_trained_again_fails_and_changes_nothing() -> None:
     world = settled(JOB, NEXT, serving())
     world.settle(desired_from(JOB, NEXT, serving("churn@2")))
