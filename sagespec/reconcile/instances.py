@@ -29,7 +29,7 @@ UNHEALTHY_GRACE = timedelta(seconds=30)
 @dataclass(frozen=True)
 class Instance:
     """One wanted instance. start: why it must be started; proven: it has traffic already. image: that of its variant's
-    other instances, from which it is made; '' where there are none."""
+    other instances, from which it is made; '' where there are none, or it is gone."""
 
     address: Address
     container: str
@@ -49,7 +49,8 @@ def wanted_instances(goal: Goal, given: Given) -> tuple[Instance, ...]:
         containers = {container.name: container for container in mine}
         hash_text = _live_hash(variant, mine, given)
         target = route.target(variant.name, hash_text) if route else None
-        image = next(iter(serving_images(endpoint, variant, given)), "")
+        images = (i for i in serving_images(endpoint, variant, given) if i not in given.observed.images_gone)
+        image = next(images, "")
         for index in range(variant.instances):
             address = Address("endpoint", endpoint.name, variant=variant.name, instance=index)
             name = container_name(given.project_name, address, hash_text)

@@ -16,14 +16,16 @@ from sagespec.reconcile.instances import serving_images, wanted_instances
 from sagespec.spec.document import Update
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.desired import DesiredEndpoint, DesiredVariant, desired_endpoint
+from sagespec.state.hashes import same_hash
 from sagespec.state.observed import Observed
 from sagespec.state.programs import GATEWAY_PROGRAM, Image
+from sagespec.state.revision import RevisionStatus, live_revision
 
 
 def with_restarts(goal: Goal, given: Given) -> Goal:
     """The goal, with the containers that were restarted last kept, and those to be restarted now replaced."""
     kept = replace(goal, endpoint=_with(goal.endpoint, _kept_from(goal)))
-    why = dict(_asked_for(kept, given)) or dict(_without_image(kept, given))
+    why = dict(_asked_for(kept, given)) or {n: w for n, w in _without_image(kept, given) if not _failed(n, kept, given)}
     if not why:
         return kept
     restarts = dict.fromkeys(why, kept.next_number)
@@ -77,6 +79,22 @@ def _without_image(goal: Goal, given: Given) -> Iterator[tuple[str, str]]:
         gone = [image for image in images if image in given.observed.images_gone]
         if gone and any(i.start for i in instances if i.variant.name == variant.name):
             yield variant.name, f"{gone[0]}, which {variant.name} ran, is gone"
+
+
+def _failed(variant: str, goal: Goal, given: Given) -> bool:
+    """Whether a restart of the variant has failed since what is live went live: it is not tried for ever, and what is
+    missing is made from the image of now, as any instance whose variant has no other."""
+    if given.options.retries(goal.endpoint.address):
+        return False
+    revisions = given.observed.revisions.get(goal.endpoint.name, ())
+    live = live_revision(revisions)
+    return any(
+        revision.status is RevisionStatus.FAILED
+        and revision.number > (live.number if live else 0)
+        and same_hash(goal.endpoint.hash, revision.hash)
+        and any(record.name == variant and record.restart == revision.number for record in revision.asked.variants)
+        for revision in revisions
+    )
 
 
 def notes_of_images(endpoint: DesiredEndpoint, given: Given) -> Iterator[str]:

@@ -8,7 +8,7 @@ from sagespec.plan import StartInstance
 from sagespec.state.revision import RevisionStatus
 from tests.fakes.specs import desired_from
 from tests.fakes.world import SimulatedWorld
-from tests.reconcile.happenings import exited, image_gone, restart_asked, rolled_back, upgraded
+from tests.reconcile.happenings import exited, gone, image_gone, restart_asked, rolled_back, upgraded
 
 JOBS = [{"kind": "TrainingJob", "name": "churn", "version": version} for version in (1, 2)]
 
@@ -106,3 +106,23 @@ def test_a_restart_forgets_no_roll_back() -> None:
     plan = world.plan(spec("churn@2"))
     assert not plan.actions
     assert "was rolled back" in str(plan.held[0])
+
+
+def test_a_variant_whose_image_is_gone_is_replaced_once_and_not_for_ever() -> None:
+    world = settled(spec(instances=2))
+    upgraded(world, "sagespec")
+    image_gone(world, "sagespec/xgboost:1")
+    gone(world, "endpoint/churn/stable#0")
+    world.unhealthy.add("churn@1")
+    for _ in range(2):
+        world.settle(spec(instances=2))
+    assert [r.status for r in world.records.history("churn")] == [RevisionStatus.LIVE, RevisionStatus.FAILED]
+    world.unhealthy.clear()
+    for container in world.containers:
+        if (container.address.variant, container.address.instance) == ("stable", 0):
+            world.runtime.remove(container.name)
+    assert not world.settle(spec(instances=2)).actions
+    assert sorted(images(world)) == ["sagespec/xgboost:1", "sagespec/xgboost:2"], "rather than one instance too few"
+    restart_asked(world, "churn/stable")
+    world.settle(spec(instances=2))
+    assert images(world) == ["sagespec/xgboost:2"] * 2
