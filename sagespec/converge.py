@@ -20,6 +20,7 @@ from typing import Protocol
 
 from sagespec.apply.absences import Absences, seize_unwanted
 from sagespec.apply.apply import Pass, apply, event_of, given_up, outcome_of, skipped_after
+from sagespec.apply.effects import forget_restarts
 from sagespec.apply.failures import Failures
 from sagespec.apply.glance import Glance
 from sagespec.apply.newest import By, Newest
@@ -176,6 +177,7 @@ class Run:
             guarded = replace(self.caller, guard=lock.check)
             one = Pass(todo, world, guarded, self.tasks, held, satisfied)
             ended = (*let_go, *apply(one))
+            forget_restarts(todo, ended, world)
             self._last_pass = world.clock.now(), time.monotonic() - begun
         self._learn(todo, desired, ended)
         return ended

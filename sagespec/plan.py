@@ -188,7 +188,7 @@ class RecordRevision(_Action):
     """Write what became of a revision to the store.
 
     instead_of and reason: of a roll-back. rolled_back: the number of the revision that it takes back; None otherwise.
-    is_restart: whether it takes a restart that was asked for with it.
+    is_restart: whether a restart that was asked for is over with it.
     """
 
     verb = "record-revision"

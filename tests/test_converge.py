@@ -18,6 +18,7 @@ from sagespec.records.leases import AtWork
 from sagespec.state.desired import Desired
 from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import Observed
+from sagespec.state.revision import RestartRequest
 from sagespec.verbs.plan import DESTROY
 from tests.fakes import SERVES, TRAINS, Behaviour, SteppedClock
 from tests.place import Place, manifest_of
@@ -369,3 +370,28 @@ def test_what_is_applied_while_destroy_waits_stays(place: Place, clock: SteppedC
     assert place.addresses() == [f"{about}/only#0", "gateway"]
     told = [f"{event.about} {event.text}" for event in destroy.events if event.kind is EventKind.NOTE]
     assert told[0].startswith(f"{about} was applied by sagespec apply")
+
+
+# -- restarts
+
+
+def test_a_restart_that_cannot_start_is_not_in_the_way_of_the_next_spec(place: Place, clock: SteppedClock) -> None:
+    trained(place, clock, 1, 2)
+    documents: Documents = [place.job(1), place.job(2), endpoint(place)]
+    watch = Process(place, "watch", documents)
+    watch.step()
+    clock.advance(2)
+    watch.step()
+    request = RestartRequest(about="endpoint/answers", after=1, by="ada", at=clock.now())
+    watch.world.records.write_restart(request)
+    place.engine.builtins = ("gateway",)
+    watch.step()
+    assert watch.world.leases.look().restarts == {}
+    documents[:] = [place.job(1), place.job(2), endpoint(place, "model@2")]
+    place.engine.builtins = ("gateway", "xgboost")
+    for _ in range(3):
+        watch.step()
+        clock.advance(2)
+    assert watch.is_done
+    assert watch.world.records.history("answers")[-1].asked.variants[0].model.text == "model@2"
+    watch.leave()

@@ -7,16 +7,18 @@ holds a lease of its own (a job), or has marked what it works on (an instance th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
 
-from sagespec.events import Caller
+from sagespec.events import Caller, Outcome, Result
 from sagespec.plan import (
     Action,
     AwaitHealthy,
     DrainInstance,
+    Plan,
+    Reason,
     RecordRevision,
     RemoveContainer,
     RemoveInstance,
@@ -102,6 +104,14 @@ def carry_out(action: Action, world: World, caller: Caller) -> None:
     effect = effect_of(action, world, caller)
     value = effect.begin()
     effect.end(effect.meanwhile(value, caller) if effect.meanwhile else None)
+
+
+def forget_restarts(plan: Plan, ended: Iterable[Outcome], world: World) -> None:
+    """Restarts that have just failed at a start are asked for no longer: they would keep all else from being done."""
+    failed = {outcome.action_id for outcome in ended if outcome.result is Result.FAILED}
+    starts = (action for action in plan if isinstance(action, StartGateway | StartInstance))
+    for about in {a.about.whole for a in starts if a.id in failed and a.cause.reason is Reason.RESTARTED}:
+        world.records.forget_restart(about)
 
 
 def _train(action: RunJob, world: World, lease: Lease, caller: Caller) -> None:

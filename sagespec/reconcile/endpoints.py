@@ -7,8 +7,6 @@ remove. Steps whose effect exists already are left out, which is also how an int
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from sagespec.plan import (
     Action,
     Cause,
@@ -67,12 +65,12 @@ def _steps(goal: Goal, given: Given) -> tuple[Action, ...]:
         sets = (SetRoutes(about=endpoint.address, cause=cause, after=ready, route=route),)
 
     routed = tuple(action.id for action in sets) or ready
-    records = _record(goal, routed, given.now)
+    records = _record(goal, routed, given)
     goes = removals(leaving, draining, routed, endpoint.drain_within_seconds, note="no longer needed")
     return (*starts, *awaits, *sets, *records, *goes)
 
 
-def _record(goal: Goal, after: tuple[str, ...], now: datetime) -> tuple[RecordRevision, ...]:
+def _record(goal: Goal, after: tuple[str, ...], given: Given) -> tuple[RecordRevision, ...]:
     if not goal.pending:
         return ()
     before, number = goal.before, goal.next_number
@@ -87,10 +85,10 @@ def _record(goal: Goal, after: tuple[str, ...], now: datetime) -> tuple[RecordRe
             status=RevisionStatus.LIVE,
             endpoint_hash=goal.endpoint.hash,
             record=goal.endpoint.record,
-            started_at=now,
+            started_at=given.now,
             instead_of=goal.instead_of,
             reason=goal.reason,
             rolled_back=taken_back,
-            is_restart=bool(goal.restart_reason),
+            is_restart=goal.endpoint.address in given.observed.restarts,
         ),
     )

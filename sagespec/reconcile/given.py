@@ -74,6 +74,11 @@ class Given:
         manifest = self._trained(job)
         return manifest is not None and at is not None and manifest.started_at > at
 
+    def checksum_of(self, job: Address) -> str:
+        """Of the job's model; '' where it is not known."""
+        manifest = self._trained(job)
+        return manifest.artifacts["model"].sha256 if manifest and "model" in manifest.artifacts else ""
+
     def _trained(self, job: Address) -> Manifest | None:
         manifest = self.observed.manifests.get(job)
         return manifest if manifest and manifest.status is JobStatus.COMPLETED else None

@@ -60,7 +60,7 @@ def choose_goal(desired: DesiredEndpoint, given: Given) -> Choice:
         earlier = desired_endpoint(desired.name, request.asked)
         reason, live_number = request.reason, live.number if live else None
         return Choice(Goal(earlier, True, before, number, request.instead_of, reason, live_number))
-    if kept and given.restart_of(desired.address):
+    if kept and given.restart_of(desired.address) and not _is_lost(kept.endpoint, given):
         return Choice(kept)  # what is live is restarted, before its spec is looked at
     if live and kept and _is_as(desired, live, given):
         known = desired if desired.hash == live.hash else replace(kept.endpoint, origin=desired.origin)
@@ -95,6 +95,13 @@ def _is_of_later_training(model: JobModel, had: ModelRecord, revision: Revision,
     if had.sha256:
         return had.sha256 != model.sha256
     return model.sha256 == UNTRAINED or given.is_trained_since(model.job, revision.ended_at)
+
+
+def _is_lost(live: DesiredEndpoint, given: Given) -> bool:
+    """Whether the store has another training of one of its models: it cannot be started again, and its spec can."""
+    models = [variant.model for variant in live.variants if isinstance(variant.model, JobModel)]
+    found = ((model.sha256, given.checksum_of(model.job)) for model in models)
+    return any(had and has and had != has for had, has in found)
 
 
 def _kept(before: DesiredEndpoint, live: Revision, number: int) -> Goal:

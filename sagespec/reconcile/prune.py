@@ -128,6 +128,7 @@ def _remove_endpoint(address: Address, live: Revision | None, given: Given) -> t
         started_at=given.now,
         instead_of=live.instead_of,
         reason=live.reason if live.instead_of else "",
+        is_restart=address in given.observed.restarts,
     )
     return (*steps, record)
 

@@ -121,3 +121,4 @@ def _record_failure(action: AwaitHealthy, world: World, reason: str) -> None:
             ended_at=now,
         )
     )
+    world.records.forget_restart(action.about.whole)

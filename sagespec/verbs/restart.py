@@ -49,10 +49,12 @@ def restart(
     )
     with run.around.lock():
         asked = run.around.open_world().leases.look().restarts.get(about)
-        if asked and asked.variant == (variant or "") and not _is_over(parts, asked):
+        is_open = asked and not _is_over(parts, asked)
+        if asked and is_open and asked.variant in ("", variant):
             report(Event(EventKind.NOTE, str(about), "continuing an earlier restart"))
         else:
-            asked = _request(parts, about, variant, reason)
+            both = {"variant": ""} if is_open else {}  # there is one request for an endpoint, and that is of another
+            asked = _request(parts, about, variant, reason).model_copy(update=both)
             parts.records.write_restart(asked)
     converged = converge(run)
     is_done = _is_done(parts, run, asked, converged)
@@ -60,7 +62,7 @@ def restart(
         _forget(run, about, asked)  # what has failed now would be tried again by whoever comes next
     plan = replace(converged.plan, notes=())
     if converged.ok and not is_done:
-        why = "somebody else has changed or removed it meanwhile"
+        why = "another run has failed to, or somebody has changed or removed it meanwhile"
         plan = replace(plan, refused=(*plan.refused, Problem("was not restarted", about=str(about), why=why)))
     return replace(converged, plan=plan)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from sagespec.plan import StartInstance
+from sagespec.reconcile.options import Options
 from sagespec.state.revision import RevisionStatus
 from tests.fakes.specs import desired_from
 from tests.fakes.world import SimulatedWorld
-from tests.reconcile.happenings import exited, gone, image_gone, restart_asked, rolled_back, upgraded
+from tests.reconcile.happenings import exited, gone, image_gone, manifest_lost, restart_asked, rolled_back, upgraded
 
 JOBS = [{"kind": "TrainingJob", "name": "churn", "version": version} for version in (1, 2)]
 
@@ -126,3 +127,19 @@ def test_a_variant_whose_image_is_gone_is_replaced_once_and_not_for_ever() -> No
     restart_asked(world, "churn/stable")
     world.settle(spec(instances=2))
     assert images(world) == ["sagespec/xgboost:2"] * 2
+
+
+def test_a_restart_makes_way_for_the_spec_where_its_model_was_trained_again() -> None:
+    world = settled(spec())
+    restart_asked(world, "churn")
+    manifest_lost(world, "job/churn@1")
+    world.settle(spec())
+    assert not world.settle(spec()).actions
+    assert world.records.history("churn")[-1].reason == "restarted: a new image"
+
+
+def test_no_request_for_a_restart_outlives_the_endpoint() -> None:
+    world = settled(spec())
+    restart_asked(world, "churn")
+    world.settle(desired_from(*JOBS), Options(prune=True))
+    assert not world.observed().restarts
