@@ -6,7 +6,7 @@ import time
 
 import click
 
-from sagespec.cli.completing import complete_restartable
+from sagespec.cli.completing import complete_restartable, complete_variant
 from sagespec.cli.ending import end_with
 from sagespec.cli.given import (
     CHANGES,
@@ -132,7 +132,12 @@ def watch(given: Invocation, retry: bool, prune: bool, allow_empty: bool, every_
     """)
 )
 @click.argument("name", metavar="ENDPOINT|gateway", shell_complete=complete_restartable)
-@click.option("--variant", metavar="NAME", help="Only this variant.  [default: all of the endpoint]")
+@click.option(
+    "--variant",
+    metavar="NAME",
+    shell_complete=complete_variant,
+    help="Only this variant.  [default: all of the endpoint]",
+)
 @click.option("--reason", default="", metavar="TEXT", help="Kept in the history.")
 @WAIT
 @takes_common_options()

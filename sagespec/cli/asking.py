@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from sagespec.cli.completing import complete_endpoint
+from sagespec.cli.completing import complete_endpoint, complete_variant
 from sagespec.cli.given import DONE, FAILED, Invocation, takes_common_options
 from sagespec.cli.group import as_written
 from sagespec.errors import Problem, WorldError, did_you_mean
@@ -141,7 +141,12 @@ def _refusal(endpoint_name: str, answer: Answer, known: Callable[[], Iterable[st
 @click.option("--file", "body_file", metavar="PATH", type=click.File("rb"), help="File to send; - is standard input.")
 @click.option("--content-type", metavar="TYPE", help="[default: by the file's suffix, else JSON or CSV by content]")
 @click.option("--accept", metavar="TYPE", help="Response format to ask for (Accept).")
-@click.option("--variant", metavar="NAME", help="Send to this variant regardless of its weight (TargetVariant).")
+@click.option(
+    "--variant",
+    metavar="NAME",
+    shell_complete=complete_variant,
+    help="Send to this variant regardless of its weight (TargetVariant).",
+)
 @click.option("--custom-attributes", metavar="TEXT", help="Passed on to the model (CustomAttributes).")
 @click.option("--inference-id", metavar="ID", help="Passed on to the model (InferenceId).")
 @click.option(

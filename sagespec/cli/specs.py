@@ -62,7 +62,8 @@ def validate(given: Invocation) -> int:
 @click.option("--docs", is_flag=True, help="Print a Markdown page of all fields instead.")
 def schema(docs: bool) -> int:
     """Print the JSON Schema of the specs, for editors."""
-    from sagespec.spec.schema import json_schema_text, reference
+    from sagespec.spec.schema import reference
+    from sagespec.verbs.schema import schema_text
 
-    click.echo(reference() if docs else json_schema_text(), nl=False)
+    click.echo(reference() if docs else schema_text(), nl=False)
     return DONE

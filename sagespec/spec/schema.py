@@ -1,7 +1,7 @@
 """The models of `spec` as a JSON Schema for editors and as the reference page docs/spec.md.
 
-Called by `sagespec schema` and `sagespec init`. Both are generated from the models alone, so they say what `load`
-checks; rules between fields that JSON Schema cannot express are left to `load`.
+Called by `sagespec schema`; `verbs.schema` adds the built-in programs. Both are generated from the models alone, so
+they say what `load` checks; rules between fields that JSON Schema cannot express are left to `load`.
 """
 
 from __future__ import annotations
@@ -58,11 +58,6 @@ def _as_users_know_them(definitions: dict[str, Any]) -> dict[str, Any]:
         text = re.sub(rf'"(#/\$defs/)?{model.__name__}"', rf'"\g<1>{name_shown(model)}"', text)
     renamed: dict[str, Any] = json.loads(text)
     return renamed
-
-
-def json_schema_text() -> str:
-    """`json_schema` as it is written to files."""
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 # -- reference -------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sagespec.errors import WorldError
 from sagespec.load.loaded import PROJECT_FILE
-from sagespec.spec.schema import json_schema_text
+from sagespec.verbs.schema import schema_text
 
 SCHEMA_FILE = "sagespec.schema.json"
 IGNORED = ".sagespec/"
@@ -93,7 +93,7 @@ def files(folder: Path) -> dict[Path, str]:
         folder / "specs" / "churn.yaml": _SPECS.format(**values),
         folder / "data" / "churn" / "train.csv": train,
         folder / "data" / "churn" / "validation.csv": validation,
-        folder / SCHEMA_FILE: json_schema_text(),
+        folder / SCHEMA_FILE: schema_text(),
     }
 
 

@@ -14,16 +14,28 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from sagespec.load.load import load
 from sagespec.spec.kinds import KINDS
-from sagespec.spec.schema import EXAMPLES, json_schema, json_schema_text, reference
+from sagespec.spec.schema import EXAMPLES, json_schema, reference
+from sagespec.verbs.schema import schema_text
 from tests.mutations import TREES
 
 ROOT = Path(__file__).parents[2]
-VALIDATOR = Draft202012Validator(json_schema())
+SCHEMA = json.loads(schema_text())
+VALIDATOR = Draft202012Validator(SCHEMA)
 
 
 def test_the_schema_is_one() -> None:
-    Draft202012Validator.check_schema(json_schema())
-    assert json.loads(json_schema_text()) == json_schema()
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_an_editor_knows_the_names_of_what_is_built_in() -> None:
+    assert not VALIDATOR.is_valid(_changed(0, algorithm="xgbost"))
+    known = {
+        rule["if"]["properties"]["algorithm"]["const"]: rule["then"] for rule in SCHEMA["$defs"]["TrainingJob"]["allOf"]
+    }
+    described = known["xgboost"]["properties"]["hyperparameters"]["properties"]
+    assert described["num_round"]["description"] == "Number of boosting rounds"
+    assert "binary:logistic" in described["objective"]["examples"]
+    assert {"pytorch", "sklearn", "xgboost"} < set(SCHEMA["$defs"]["TrainingJob"]["properties"]["framework"]["enum"])
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -88,7 +100,7 @@ def test_what_may_be_left_empty_may_be_null() -> None:
 
 def test_check_jsonschema_accepts_schema_and_specs(tmp_path: Path) -> None:
     schema, file = tmp_path / "schema.json", tmp_path / "spec.json"
-    schema.write_text(json_schema_text())
+    schema.write_text(schema_text())
     file.write_text(json.dumps(TREES[0]))
     command = [sys.executable, "-m", "check_jsonschema"]
     subprocess.run([*command, "--check-metaschema", str(schema)], check=True, capture_output=True)
@@ -103,7 +115,7 @@ def test_the_schema_in_docs_is_up_to_date() -> None:
     file = ROOT / "docs" / "schema.json"
     if not file.exists():
         pytest.skip("docs/schema.json has not been written")
-    assert file.read_text() == json_schema_text(), "run `sagespec schema > docs/schema.json`"
+    assert file.read_text() == schema_text(), "run `sagespec schema > docs/schema.json`"
 
 
 def test_the_reference_names_every_field() -> None:

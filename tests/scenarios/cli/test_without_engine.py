@@ -98,7 +98,11 @@ def test_completion_is_a_script_for_each_shell(kind: str, capsys: pytest.Capture
     [
         ("logs jo", ["job/model@1", "job/model@2"]),
         ("logs end", ["endpoint/answers"]),
+        ("logs mo", ["model@1", "model@2"]),
+        ("stop mod", ["model@1", "model@2"]),
         ("invoke ", ["answers"]),
+        ("invoke answers --variant st", ["stable"]),
+        ("restart answers --variant ", ["stable"]),
         ("images build xg", ["xgboost"]),
         ("-f specs/other.yaml logs jo", ["job/model@1", "job/model@2"]),
         ("destr", ["destroy"]),
