@@ -111,7 +111,8 @@ def watch(given: Invocation, retry: bool, prune: bool, allow_empty: bool, every_
     """
     from sagespec.cli.signals import stoppable
 
-    with given.project() as project, stoppable(given.screen, "Everything keeps running.", begun=True) as interrupt:
+    stop = stoppable(given.screen, "Everything keeps running.", begun=True, timed=True)
+    with given.project() as project, stop as interrupt:
         project.watch(
             options_of(retry, prune, allow_empty),
             report=interrupt.report,

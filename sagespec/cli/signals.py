@@ -20,11 +20,14 @@ JOBS_CONTINUE = "Running jobs continue; the next `sagespec apply` picks them up.
 
 
 @contextmanager
-def stoppable(screen: Screen, then: str = JOBS_CONTINUE, *, begun: bool = False) -> Iterator[Interrupt]:
-    """A run whose events are shown and which a signal can end in good order."""
+def stoppable(
+    screen: Screen, then: str = JOBS_CONTINUE, *, begun: bool = False, timed: bool = False
+) -> Iterator[Interrupt]:
+    """A run whose events are shown, in plain text with their times if it is `timed`, and which a signal can end in good
+    order."""
     from sagespec.show.progress import reporting
 
-    with reporting(screen) as report, Interrupt(report, then, begun=begun) as interrupt:
+    with reporting(screen, timed=timed) as report, Interrupt(report, then, begun=begun) as interrupt:
         yield interrupt
 
 

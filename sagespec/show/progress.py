@@ -25,13 +25,14 @@ _LIVE_SECONDS = 0.1
 
 
 @contextmanager
-def reporting(screen: Screen) -> Iterator[Report]:
+def reporting(screen: Screen, *, timed: bool = False) -> Iterator[Report]:
     """A report for the events of one run: live lines on a terminal, plain ones elsewhere, JSON for programs.
+
+    timed: plain lines begin with their time, for a run that lasts.
 
     A reader that goes away (`| head`) ends the output and not the work.
     """
-    kind = _JsonReport if screen.format == "json" else _LiveReport if screen.live else _PlainReport
-    report = kind(screen)
+    report = _report_on(screen, timed)
     lock = threading.Lock()
     gone = False
 
@@ -51,6 +52,14 @@ def reporting(screen: Screen) -> Iterator[Report]:
     except BrokenPipeError:
         if not gone:
             raise
+
+
+def _report_on(screen: Screen, timed: bool) -> _JsonReport | _PlainReport:
+    if screen.format == "json":
+        return _JsonReport(screen)
+    if screen.live:
+        return _LiveReport(screen)
+    return _TimedReport(screen) if timed else _PlainReport(screen)
 
 
 class _JsonReport:
@@ -188,6 +197,19 @@ class _PlainReport:
         if self.screen.github and wanted is not self._folding:
             self.screen.out.write("::group::logs of jobs\n" if wanted else "::endgroup::\n")
             self._folding = wanted
+
+
+class _TimedReport(_PlainReport):
+    """Plain lines with date and time of this machine; the further lines of a text stand below the first."""
+
+    def line(self, *cells: Cell) -> None:
+        stamp = f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  "
+        below = "\n" + " " * len(stamp)
+        texts = [
+            cell.replace("\n", below) if isinstance(cell, str) else (cell[0].replace("\n", below), cell[1])
+            for cell in cells
+        ]
+        super().line((stamp, "dim"), *texts)
 
 
 class _LiveReport(_PlainReport):

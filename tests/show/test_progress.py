@@ -105,3 +105,13 @@ def test_a_reader_that_goes_away_does_not_end_the_work() -> None:
         a_run(report)
         done.append(True)
     assert done
+
+
+def test_a_run_that_lasts_tells_the_time_of_each_line() -> None:
+    screen = a_screen()
+    with reporting(screen, timed=True) as report:
+        a_run(report)
+    first, *_, last_but_one, last = out(screen).splitlines()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  runtime process", first)
+    assert last_but_one.endswith(" no")
+    assert last == " " * 30 + "  fix  yes"
