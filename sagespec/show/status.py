@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sagespec.show.figures import metrics_text, milliseconds_text, percent_text, seconds_text
-from sagespec.show.screen import Cell, Screen
+from sagespec.show.screen import Cell, Screen, hanging
 
 if TYPE_CHECKING:
     from sagespec.verbs.states import EndpointState, JobState, RunState, Status, VariantState
@@ -41,7 +41,8 @@ def write_status(screen: Screen, status: Status, *, in_place: bool = False) -> N
         screen.document(status.as_json())
         return
     gateway = f"gateway {status.gateway}" if status.gateway else "gateway not running"
-    screen.line((f"runtime {status.runtime}; store {status.store}; {gateway}", "dim"))
+    about = f"runtime {status.runtime}; store {status.store}; {gateway}"
+    screen.line((hanging(about, 0, screen.width), "dim"))
     if status.jobs:
         screen.line()
         screen.table([_job_row(job, status.at) for job in status.jobs], head=("JOB", "STATE", "TOOK", "METRICS"))

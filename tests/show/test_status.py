@@ -72,6 +72,12 @@ endpoint/churn  pending  revision 4  http://127.0.0.1:8080/endpoints/churn/invoc
     )
 
 
+def test_an_address_is_in_one_piece_on_a_narrow_terminal() -> None:
+    screen = a_screen(width=40)
+    write_status(screen, STATUS)
+    assert any(line.endswith(STATUS.gateway) for line in out(screen).splitlines())
+
+
 def test_status_as_json() -> None:
     screen = a_screen(format="json")
     write_status(screen, STATUS)
