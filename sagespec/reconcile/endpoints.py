@@ -54,9 +54,11 @@ def _steps(goal: Goal, given: Given) -> tuple[Action, ...]:
     ready = tuple(action.id for action in awaits) or given.gateway_ids
 
     wanted = wanted_route(endpoint, instances)
-    kept = {instance.container for instance in instances}
+    kept, routed_now = {instance.container for instance in instances}, routed_names(route_now)
     leaving = tuple(c for c in observed.containers_of(endpoint.address) if c.name not in kept)
-    draining = frozenset(c.name for c in leaving) & routed_names(route_now)
+    if given.options.leaves_new:
+        leaving = tuple(c for c in leaving if c.name in routed_now)
+    draining = frozenset(c.name for c in leaving) & routed_now
     sets: tuple[Action, ...] = ()
     if starts or awaits or given.gateway or route_is_off(route_now, wanted, endpoint, observed):
         new = {"has_starts": bool(starts), "has_new_gateway": bool(given.gateway)}

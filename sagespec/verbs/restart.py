@@ -41,7 +41,7 @@ def restart(
         parts,
         "restart",
         partial(_as_live, parts, about),
-        Options(),
+        Options(leaves_new=about == GATEWAY),  # what is in no revision yet is none of its business
         report=report,
         cancelled=cancelled,
         wait_seconds=wait_for_lock_seconds,

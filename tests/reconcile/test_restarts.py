@@ -143,3 +143,13 @@ def test_no_request_for_a_restart_outlives_the_endpoint() -> None:
     restart_asked(world, "churn")
     world.settle(desired_from(*JOBS), Options(prune=True))
     assert not world.observed().restarts
+
+
+def test_a_restart_of_the_gateway_leaves_the_instances_of_a_roll_out_that_goes_on() -> None:
+    world = settled(spec())
+    world.carry_out(world.plan(spec("churn@2")), set(), limit=1)  # its instance runs, and has no traffic yet
+    restart_asked(world, "gateway")
+    serving = names(world)
+    world.settle(spec(), Options(leaves_new=True))
+    assert not world.observed().restarts
+    assert names(world) == serving
