@@ -55,7 +55,7 @@ def route_cause(
     goal: DesiredEndpoint,
     route: Route | None,
     *,
-    has_starts: bool,
+    has_new_instances: bool,
     has_new_gateway: bool,
 ) -> Cause:
     changes = route_changes(before, goal) if before else ()
@@ -65,7 +65,7 @@ def route_cause(
         return Cause(Reason.NEW, note="first traffic")
     if route is None:
         return Cause(Reason.DRIFT, note="the gateway has no route for it")
-    if has_starts:
+    if has_new_instances:
         return Cause(Reason.FOLLOWS, note="new instances")
     if has_new_gateway:
         return Cause(Reason.FOLLOWS, note="new gateway")

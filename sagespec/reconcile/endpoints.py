@@ -33,15 +33,18 @@ def reconcile_endpoint(desired: DesiredEndpoint, given: Given) -> Decision:
     if goal is None:
         return Decision(remove_idle(desired.address, given.observed, desired.drain_within_seconds), refused=problems)
     goal = with_restarts(goal, given)
-    actions, images = _steps(goal, given), tuple(notes_of_images(goal.endpoint, given))
+    actions, notes = _steps(goal, given), tuple(notes_of_images(goal.endpoint, given))
+    is_rollback = goal.live_number is not None
+    if (request := given.restart_of(desired.address)) and not (is_rollback or goal.is_spec_of(desired)):
+        notes = (f"{desired.address}: its spec waits for the restart that {request.by} asked for", *notes)
     if choice.is_held:
-        notes = images + tuple(
+        notes += tuple(
             f"{held.about}: its spec stays aside until it changes, since it {held.what}" for held in problems
         )
         return Decision(actions, notes=notes, held=problems)
     is_up_to_date = not actions and not problems and goal.is_spec_of(desired)
     unchanged = (desired.address,) if is_up_to_date else ()
-    return Decision(actions, unchanged, problems, images)
+    return Decision(actions, unchanged, problems, notes)
 
 
 def _steps(goal: Goal, given: Given) -> tuple[Action, ...]:
@@ -61,7 +64,7 @@ def _steps(goal: Goal, given: Given) -> tuple[Action, ...]:
     draining = frozenset(c.name for c in leaving) & routed_now
     sets: tuple[Action, ...] = ()
     if starts or awaits or given.gateway or route_is_off(route_now, wanted, endpoint, observed):
-        new = {"has_starts": bool(starts), "has_new_gateway": bool(given.gateway)}
+        new = {"has_new_instances": bool(awaits), "has_new_gateway": bool(given.gateway)}
         cause = route_cause(goal.before, endpoint, route_now, **new)
         route = with_draining(wanted, tuple(c for c in leaving if c.name in draining))
         sets = (SetRoutes(about=endpoint.address, cause=cause, after=ready, route=route),)

@@ -82,7 +82,8 @@ def _request(parts: Parts, about: Address, variant: str | None, reason: str) -> 
         revisions = parts.records.revisions([about.name]).get(about.name, ())
         live = live_revision(revisions)
         if live is None:
-            fix = did_you_mean(about.name, parts.records.endpoint_names()) or "`sagespec status` shows what is live"
+            others = set(parts.records.endpoint_names()) - {about.name}
+            fix = did_you_mean(about.name, others) or "`sagespec status` shows what is live"
             raise WorldError(f"{about} is not live", fix=fix)
         names = [one.name for one in live.asked.variants]
         if variant and variant not in names:

@@ -153,3 +153,10 @@ def test_a_restart_of_the_gateway_leaves_the_instances_of_a_roll_out_that_goes_o
     world.settle(spec(), Options(leaves_new=True))
     assert not world.observed().restarts
     assert names(world) == serving
+
+
+def test_the_route_is_said_to_be_changed_by_nobody_while_new_instances_wait_for_it() -> None:
+    world = settled(spec())
+    restart_asked(world, "churn/stable")
+    world.carry_out(world.plan(spec()), set(), limit=1)
+    assert "set-routes       endpoint/churn           new instances\n" in world.plan(spec()).text()
