@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Protocol
 
 from sagespec.apply.absences import Absences, seize_unwanted
-from sagespec.apply.apply import Pass, apply, event_of, given_up, outcome_of, skipped_after
+from sagespec.apply.apply import Pass, apply, done, event_of, given_up, outcome_of, skipped_after
 from sagespec.apply.effects import forget_restarts
 from sagespec.apply.failures import Failures
 from sagespec.apply.glance import Glance
@@ -148,7 +148,7 @@ class Run:
         self.plan = replace(plan, refused=(*plan.refused, *self._newest.removed))
         held = self.queue.held(todo, desired, observed, world)
         one = Pass(todo, world, self.caller, self.tasks, held, self.tasks.satisfied(todo, observed))
-        return one.is_anything_due or self._newest.is_untold or bool(self._unasked(todo, desired))
+        return one.is_anything_due or self._newest.is_untold or bool(self._unasked(todo, desired, observed))
 
     def make_pass(self) -> tuple[Outcome, ...]:
         """Do what takes seconds, start what takes longer; how the actions ended that did."""
@@ -170,7 +170,7 @@ class Run:
             self._has_seized = options.prune and seize_unwanted(self.plan, desired, observed, world, options)
             world.leases.sweep([action.about for action in self.plan if isinstance(action, RunJob)])
             todo = self.plan.without(self.failures.ids)
-            let_go = self._end_unasked(todo, desired)
+            let_go = self._end_unasked(todo, desired, observed)
             self._announce(todo)
             held = self.queue.held(todo, desired, observed, world, report=self.caller.report)
             satisfied = self.tasks.satisfied(todo, observed)
@@ -208,34 +208,39 @@ class Run:
             if isinstance(task.action, RunJob) and task.action.about not in observed.followers:
                 task.wait(LAST_STEP_SECONDS)
 
-    def _unasked(self, todo: Plan, desired: Desired) -> list[Task]:
-        """The tasks that the plan does not ask for, without those of jobs on their last steps (in the store already),
-        or whose spec was edited while they run."""
-        elsewhere = {running.about for running in todo.running}
-        run_anew = {action.about for action in todo if isinstance(action, RunJob)}
+    def _unasked(self, todo: Plan, desired: Desired, observed: Observed) -> list[Task]:
+        """The tasks that the plan does not ask for, without those of jobs on their last steps (in the store already) or
+        whose spec was edited while they run, and without waits for instances that are in the route already."""
+        elsewhere, run_anew = (
+            {running.about for running in todo.running},
+            {a.about for a in todo if isinstance(a, RunJob)},
+        )
 
-        def is_ending(task: Task) -> bool:
+        def goes_on(task: Task) -> bool:
             if not isinstance(task.action, RunJob) or task.has_ended:
-                return False
+                return task.still_waits(observed) and not desired.is_edited(task.action.about.whole, self._last_desired)
             about = task.action.about
             return desired.job(about) is not None and about not in run_anew and about not in elsewhere
 
-        return [task for task in self.tasks.unasked(todo) if not is_ending(task)]
+        return [task for task in self.tasks.unasked(todo) if not goes_on(task)]
 
-    def _end_unasked(self, todo: Plan, desired: Desired) -> list[Outcome]:
+    def _end_unasked(self, todo: Plan, desired: Desired, observed: Observed) -> list[Outcome]:
         """End the tasks that the plan does not ask for. A job that has ended is in no plan any more, and its outcome is
-        how it ended; of all others the specs have changed, or somebody else has done their work.
+        how it ended, and so it is with instances; of all others the specs have changed, or somebody else did the work.
         """
         outcomes: list[Outcome] = []
-        for task in self._unasked(todo, desired):
-            if isinstance(task.action, RunJob) and task.has_ended:
+        for task in self._unasked(todo, desired, observed):
+            is_edited = desired.is_edited(task.action.about.whole, self._last_desired)
+            if task.is_fulfilled(observed) and not is_edited:
+                outcomes.append(done(task.action, since=task.begun))
+                task.let_go()
+            elif task.has_ended and (isinstance(task.action, RunJob) or (task.gave_up and not is_edited)):
                 outcomes.append(outcome_of(self.tasks.take(task.action.id)))
                 outcomes += skipped_after(outcomes[-1], self._asked_in.get(task.action.id, Plan()))
             else:
+                why = self._newest.why_left_alone(task.action.about, todo, is_edited=is_edited)
+                outcomes.append(given_up(task.action, why, since=task.begun))
                 task.let_go()
-                is_elsewhere = task.action.about in {running.about for running in todo.running}
-                reason = "another run follows it" if is_elsewhere else self._newest.why_left_alone(task.action.about)
-                outcomes.append(given_up(task.action, reason, since=task.begun))
         self.tasks.sweep()  # one that had ended already wakes nobody
         for outcome in outcomes:
             self.caller.report(event_of(outcome))

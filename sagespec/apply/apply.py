@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -132,12 +132,16 @@ def event_of(outcome: Outcome) -> Event:
 
 def outcome_of(task: Task) -> Outcome:
     """How the action of a task ended that no pass ends any more: of all but a job, half of it is not done then."""
-    if not isinstance(task.action, RunJob) and task.result.exception() is None:
+    if not isinstance(task.action, RunJob) and task.result.exception() is None and not task.gave_up:
         task.discard()
         return given_up(task.action, "stopped on request", since=task.begun)
-    return _told(task.action, task.result.result, task.begun) or Outcome(
-        task.action.id, str(task.action.about), task.action.verb, Result.DONE, "", time.monotonic() - task.begun
-    )
+    if task.gave_up:
+        return replace(done(task.action, since=task.begun), result=Result.FAILED, reason=task.result.result())
+    return _told(task.action, task.result.result, task.begun) or done(task.action, since=task.begun)
+
+
+def done(action: Action, *, since: float) -> Outcome:
+    return Outcome(action.id, str(action.about), action.verb, Result.DONE, "", time.monotonic() - since)
 
 
 def given_up(action: Action, reason: str, *, since: float | None = None) -> Outcome:

@@ -92,9 +92,13 @@ class Newest:
         """Whether the last look left something alone that no pass has told yet."""
         return not self._later.keys() <= self._told.keys()
 
-    def why_left_alone(self, about: Address) -> str:
+    def why_left_alone(self, about: Address, plan: Plan, *, is_edited: bool) -> str:
+        if about in {running.about for running in plan.running}:
+            return "another run follows it"
         spec = self._later.get(str(about.whole))
-        return f"it was removed by {spec.by}" if spec and spec.hash == REMOVED else "a newer spec is there"
+        if spec and spec.hash == REMOVED:
+            return f"it was removed by {spec.by}"
+        return "a newer spec is there" if spec or is_edited else "nothing asks for it any more"
 
     def begin(self, applied: Applied) -> None:
         """Before we wait for the lock: what is removed from now on was removed after we began."""

@@ -17,7 +17,7 @@ from typing import Any
 from sagespec.apply.effects import Effect
 from sagespec.events import Caller
 from sagespec.plan import Action, AwaitHealthy, Cause, DrainInstance, Reason, StartInstance
-from sagespec.state.observed import Observed
+from sagespec.state.observed import ContainerState, Observed
 
 FETCHES_AT_ONCE = 16  # models and images: more at a time would only share the same disk and line
 FETCHES_OF_ONE = 4  # of them, at most, for one endpoint: a slow source of its models leaves room for others
@@ -51,17 +51,33 @@ class Task:
         return self.result.done()
 
     @property
+    def gave_up(self) -> bool:
+        """Whether it has ended with a reason why instances are not healthy."""
+        has_result = self.has_ended and self.result.exception() is None
+        return has_result and isinstance(self.action, AwaitHealthy) and bool(self.result.result())
+
+    @property
     def is_let_go(self) -> bool:
         return self._caller.cancelled.is_set()
 
     def is_for(self, action: Action) -> bool:
         """Whether the action asks for what is being done, whatever it waits for and whyever it is there."""
-        return _work(self.action) == _work(action)
+        return _is_same_work(self.action, action)
 
     def is_outdated(self, observed: Observed) -> bool:
         """Whether it has found instances healthy that are not so any more: they were lost or replaced."""
         found_healthy = self.has_ended and self.result.exception() is None and not self.result.result()
         return isinstance(self.action, AwaitHealthy) and found_healthy and not _holds(self.action, observed)
+
+    def still_waits(self, observed: Observed) -> bool:
+        """Whether its instances run and are not healthy yet. One that came back is in the route before it answers."""
+        names = self.action.containers if isinstance(self.action, AwaitHealthy) else ()
+        running = {c.name for c in observed.containers if c.state is ContainerState.RUNNING}
+        return bool(names) and not self.has_ended and running.issuperset(names) and not _holds(self.action, observed)
+
+    def is_fulfilled(self, observed: Observed) -> bool:
+        """Whether all that it waits for are healthy, although it may not have ended."""
+        return isinstance(self.action, AwaitHealthy) and _holds(self.action, observed)
 
     def let_go(self) -> None:
         self._caller.cancelled.set()
@@ -147,7 +163,7 @@ class Tasks:
         kept = {
             action.id: action
             for action in wanted
-            if (known := self._satisfied.get(action.id)) and _work(known) == _work(action) and _holds(action, observed)
+            if (known := self._satisfied.get(action.id)) and _is_same_work(known, action) and _holds(action, observed)
         }
         self._satisfied = kept
         return frozenset(kept)
@@ -169,5 +185,12 @@ def _holds(action: Action, observed: Observed) -> bool:
     return all(name in probes and probes[name].healthy for name in names)
 
 
-def _work(action: Action) -> Action:
+def _is_same_work(one: Action, other: Action) -> bool:
+    """A model that was trained meanwhile makes another endpoint of the same spec, and the wait is the same."""
+    if isinstance(one, AwaitHealthy) and isinstance(other, AwaitHealthy) and one.endpoint.hash == other.endpoint.hash:
+        one = replace(one, endpoint=other.endpoint)
+    return _without_cause(one) == _without_cause(other)
+
+
+def _without_cause(action: Action) -> Action:
     return replace(action, cause=_SAME_CAUSE, after=())

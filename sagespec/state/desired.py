@@ -217,3 +217,11 @@ class Desired:
 
     def job(self, address: Address) -> DesiredJob | None:
         return next((job for job in self.jobs if job.address == address), None)
+
+    def is_edited(self, about: Address, since: Desired | None) -> bool:
+        """Whether the spec of this job or endpoint is another one than it was before."""
+        return since is not None and self._specs.get(about) != since._specs.get(about)
+
+    @property
+    def _specs(self) -> dict[Address, str]:
+        return {job.address: job.key for job in self.jobs} | {e.address: e.hash for e in self.endpoints}
