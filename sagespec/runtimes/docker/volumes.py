@@ -52,19 +52,21 @@ class DockerVolumes:
             name=f"sagespec_{self._project_name}_probe_{token_hex(4)}",
             labels={LABEL_PROBE: self._project_name},
             host_config=self._engine.create_host_config(mounts=[mount], network_mode="none"),
-        )["Id"]
+        )
         try:
-            self._upload(helper, chain(parents(posixpath.join(at, "_")), tree(source, at)))
+            self._upload(helper["Id"], chain(parents(posixpath.join(at, "_")), tree(source, at)))
         finally:
-            with suppress(NotFound):
-                self._engine.remove_container(helper, force=True)
+            self._remove_helper(helper)
 
     def _sweep(self) -> None:
-        """Those that killed runs have filled for nothing."""
+        """Those that killed runs have filled for nothing, or were filling: a helper of theirs holds the volume then."""
+        now = datetime.now(UTC)
+        for helper in self._helpers():
+            if (now - datetime.fromtimestamp(helper["Created"], UTC)).days >= UNUSED_VOLUME_DAYS:
+                self._remove_helper(helper)
         filters = {"label": f"{LABEL_PROJECT}={self._project_name}", "dangling": True}
         for volume in self._engine.volumes(filters=filters)["Volumes"] or ():
-            age = datetime.now(UTC) - datetime.fromisoformat(volume["CreatedAt"])
-            if age.days >= UNUSED_VOLUME_DAYS:
+            if (now - datetime.fromisoformat(volume["CreatedAt"])).days >= UNUSED_VOLUME_DAYS:
                 self.remove([volume["Name"]])
 
     def has(self, name: str) -> bool:
@@ -89,8 +91,15 @@ class DockerVolumes:
 
     def remove_all(self) -> None:
         """What is left, with the helpers of killed runs."""
-        for helper in self._engine.containers(all=True, filters={"label": f"{LABEL_PROBE}={self._project_name}"}):
-            with suppress(NotFound):
-                self._engine.remove_container(helper["Id"], force=True)
+        for helper in self._helpers():
+            self._remove_helper(helper)
         left = self._engine.volumes(filters={"label": f"{LABEL_PROJECT}={self._project_name}"})["Volumes"] or ()
         self.remove(volume["Name"] for volume in left)
+
+    def _helpers(self) -> list[dict[str, Any]]:
+        filters = {"label": f"{LABEL_PROBE}={self._project_name}"}
+        return list(self._engine.containers(all=True, filters=filters))
+
+    def _remove_helper(self, helper: dict[str, Any]) -> None:
+        with suppress(NotFound):
+            self._engine.remove_container(helper["Id"], force=True)

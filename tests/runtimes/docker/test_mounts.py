@@ -60,3 +60,23 @@ def test_nothing_is_mounted_by_an_engine_elsewhere(
     (tmp_path / "witness").write_text("here")
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2375")
     assert runtime.mounts(tmp_path, "witness") == ""
+
+
+def test_what_a_run_was_killed_in_the_midst_of_filling_goes_in_time(
+    runtime: DockerRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, docker_client: Any, project_name: str
+) -> None:
+    first, later = (f"sagespec_{project_name}_{name}" for name in ("first", "later"))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as until_killed:
+        until_killed.setattr(runtime.volumes, "_upload", killed)
+        for step in ("_remove_helper", "remove"):  # the dead clear up nothing
+            until_killed.setattr(runtime.volumes, step, silent)
+        with pytest.raises(KeyboardInterrupt):
+            runtime.volumes.fill(first, tmp_path)
+    monkeypatch.setattr("sagespec.runtimes.docker.volumes.UNUSED_VOLUME_DAYS", 0)
+    runtime.volumes.fill(later, tmp_path)
+    assert [runtime.volumes.has(name) for name in (first, later)] == [False, True]
+    assert docker_client.containers(all=True, filters={"name": f"sagespec_{project_name}_probe"}) == []
