@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sagespec.parts import Parts
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.records.leases import RunSeen
-from sagespec.verbs.edited import edited_data
+from sagespec.verbs.edited import DataNow
 from sagespec.verbs.metrics import latest_metrics
 from sagespec.verbs.plan import snapshot
 from sagespec.verbs.states import RunState, Status, endpoint_states, job_state, what_jobs_wait_for
@@ -19,7 +19,7 @@ def status(parts: Parts) -> Status:
     now = datetime.now(UTC)
     plan = reconcile(desired, observed, now)
     counters = parts.gateway.counters() if observed.gateway.answers else {}
-    waits_for = what_jobs_wait_for(desired, observed, plan)
+    waits_for, data = what_jobs_wait_for(desired, observed, plan), DataNow(parts.root)
     jobs = tuple(
         job_state(
             job.address,
@@ -27,7 +27,7 @@ def status(parts: Parts) -> Status:
             plan,
             live_metrics=latest_metrics(parts, job, observed),
             waits_for=waits_for.get(job.address, ""),
-            edited_data=edited_data(job, observed, parts.root),
+            edited_data=data.edited(job, observed),
         )
         for job in desired.jobs
     )
