@@ -109,7 +109,12 @@ def _runtime(parts: Parts) -> Iterator[Check]:
         raise  # the engine that was asked for is not there
     except SagespecError:  # no settings: what would be chosen without any
         engine, reason = choose("auto", "doctor", parts.root)
-    yield Check("runtime", True, reason.removeprefix("runtime "))
+    last = parts.last_runtime()
+    fix = f"`sagespec destroy --runtime {last}` first, or stay with {last}"
+    if last and last != engine.name:
+        yield Check("runtime", False, f"{engine.name}, but this project runs under the runtime {last}", fix)
+    else:
+        yield Check("runtime", True, reason.removeprefix("runtime "))
     found = engine.checks()
     yield from found
     if not any(check.name == "disk" for check in found):

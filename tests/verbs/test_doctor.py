@@ -78,6 +78,13 @@ def test_a_well_project_has_nothing_to_mend(folder: Path) -> None:
     assert found["lock"].detail == "free"
 
 
+def test_another_runtime_than_that_of_the_last_apply_is_said(folder: Path) -> None:
+    (folder / ".sagespec").mkdir(exist_ok=True)
+    (folder / ".sagespec/runtime").write_text("docker\n")
+    found = look(folder)
+    assert (found["runtime"].ok, found["runtime"].fix[:37]) == (False, "`sagespec destroy --runtime docker` f")
+
+
 def test_the_store_is_left_as_it_was(folder: Path) -> None:
     look(folder)
     with Project(folder, (), None) as project:
