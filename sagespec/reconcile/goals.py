@@ -58,8 +58,8 @@ def choose_goal(desired: DesiredEndpoint, given: Given) -> Choice:
     kept = _kept(before, live, number) if before and live else None
     if request := _rollback(desired, revisions, given):
         earlier = desired_endpoint(desired.name, request.asked)
-        reason, live_number = request.reason, live.number if live else None
-        return Choice(Goal(earlier, True, before, number, request.instead_of, reason, live_number))
+        live_number = live.number if live else None
+        return Choice(Goal(earlier, True, before, number, request.instead_of, request.as_reason, live_number))
     if kept and given.restart_of(desired.address) and not _is_lost(kept.endpoint, given):
         return Choice(kept)  # what is live is restarted, before its spec is looked at
     if live and kept and _is_as(desired, live, given):
@@ -128,8 +128,9 @@ def _held(desired: DesiredEndpoint, revisions: tuple[Revision, ...], live: Revis
     newest = live or _removed(revisions)  # which remembers it, too
     if newest is None or not newest.instead_of or not same_hash(desired.hash, newest.instead_of):
         return None
+    how = newest.reason if newest.reason.startswith("rolled back") else f"rolled back: {newest.reason}"
     return Problem(
-        what="was rolled back" + (f": {newest.reason}" if newest.reason else ""),
+        what=f"was {how}" if newest.reason else "was rolled back",
         about=str(desired.address),
         why=(f"revision {live.number} keeps serving; " if live else "") + "its spec has not changed since",
         fix="change the spec, or run `sagespec apply --retry`",

@@ -34,7 +34,7 @@ def with_restarts(goal: Goal, given: Given) -> Goal:
         kept,
         endpoint=_with(kept.endpoint, restarts),
         pending=True,
-        reason="; ".join(filter(None, (kept.reason, reason))),
+        reason="; ".join(dict.fromkeys(filter(None, (kept.reason.split("; ")[0], reason)))),
         restart_reason=reason,
     )
 

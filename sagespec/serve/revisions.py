@@ -30,7 +30,8 @@ def record_revision(action: RecordRevision, world: World) -> None:
     )
     for before in records.history(name) if action.rolled_back else ():
         if before.number == action.rolled_back:
-            changes = {"status": RevisionStatus.ROLLED_BACK, "reason": action.reason, "ended_at": world.clock.now()}
+            reason = "; ".join(filter(None, (before.reason, action.reason)))
+            changes = {"status": RevisionStatus.ROLLED_BACK, "reason": reason, "ended_at": world.clock.now()}
             records.write_revision(before.model_copy(update=changes))
     if action.instead_of:
         records.forget_rollback(name)

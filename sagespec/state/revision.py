@@ -164,6 +164,11 @@ class RollbackRequest(Record):
     by: str
     at: datetime
 
+    @property
+    def as_reason(self) -> str:
+        """What the history says of it."""
+        return f"rolled back to revision {self.number}" + (f": {self.reason}" if self.reason else "")
+
     def is_over(self, revisions: tuple[Revision, ...]) -> bool:
         """Whether it has been carried out, or has failed."""
         return any(r.number > self.after and r.hash == self.hash for r in revisions)

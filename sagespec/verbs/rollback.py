@@ -113,7 +113,7 @@ def request_of(parts: Parts, desired: DesiredEndpoint, to: int | None, reason: s
         asked=target.asked,
         instead_of=desired.hash,
         after=history[-1].number,
-        reason=reason or f"back to revision {target.number}",
+        reason=reason,
         by=who_is_here(),
         at=datetime.now(UTC),
     )

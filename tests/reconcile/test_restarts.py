@@ -9,7 +9,16 @@ from sagespec.reconcile.options import Options
 from sagespec.state.revision import RevisionStatus
 from tests.fakes.specs import desired_from
 from tests.fakes.world import SimulatedWorld
-from tests.reconcile.happenings import exited, gone, image_gone, manifest_lost, restart_asked, rolled_back, upgraded
+from tests.reconcile.happenings import (
+    exited,
+    gone,
+    image_gone,
+    manifest_lost,
+    restart_asked,
+    rollback_asked,
+    rolled_back,
+    upgraded,
+)
 
 JOBS = [{"kind": "TrainingJob", "name": "churn", "version": version} for version in (1, 2)]
 
@@ -160,3 +169,19 @@ def test_the_route_is_said_to_be_changed_by_nobody_while_new_instances_wait_for_
     restart_asked(world, "churn/stable")
     world.carry_out(world.plan(spec()), set(), limit=1)
     assert "set-routes       endpoint/churn           new instances\n" in world.plan(spec()).text()
+
+
+def test_the_history_says_to_which_revision_a_spec_was_rolled_back_and_forgets_no_restart() -> None:
+    world = settled(spec())
+    world.settle(spec("churn@2"))
+    restart_asked(world, "churn")
+    world.settle(spec("churn@2"))
+    rollback_asked(world, "churn")
+    for _ in range(3):
+        world.settle(spec("churn@2"))
+        restart_asked(world, "churn")
+    reasons = [(r.number, r.reason) for r in world.records.history("churn")]
+    back, again = "rolled back to revision 1: it was worse", "restarted: a new image"
+    assert reasons[2:] == [(3, f"{again}; {back}"), (4, back), (5, f"{back}; {again}"), (6, f"{back}; {again}")]
+    world.settle(spec("churn@2"))
+    assert f"was {back}" in str(world.plan(spec("churn@2")).held[0])
