@@ -56,14 +56,14 @@ class DockerVolumes:
         try:
             self._upload(helper["Id"], chain(parents(posixpath.join(at, "_")), tree(source, at)))
         finally:
-            self._remove_helper(helper)
+            self._remove_filler(helper)
 
     def _sweep(self) -> None:
         """Those that killed runs have filled for nothing, or were filling: a helper of theirs holds the volume then."""
         now = datetime.now(UTC)
-        for helper in self._helpers():
+        for helper in self._fillers():
             if (now - datetime.fromtimestamp(helper["Created"], UTC)).days >= UNUSED_VOLUME_DAYS:
-                self._remove_helper(helper)
+                self._remove_filler(helper)
         filters = {"label": f"{LABEL_PROJECT}={self._project_name}", "dangling": True}
         for volume in self._engine.volumes(filters=filters)["Volumes"] or ():
             if (now - datetime.fromisoformat(volume["CreatedAt"])).days >= UNUSED_VOLUME_DAYS:
@@ -91,15 +91,15 @@ class DockerVolumes:
 
     def remove_all(self) -> None:
         """What is left, with the helpers of killed runs."""
-        for helper in self._helpers():
-            self._remove_helper(helper)
+        for helper in self._fillers():
+            self._remove_filler(helper)
         left = self._engine.volumes(filters={"label": f"{LABEL_PROJECT}={self._project_name}"})["Volumes"] or ()
         self.remove(volume["Name"] for volume in left)
 
-    def _helpers(self) -> list[dict[str, Any]]:
+    def _fillers(self) -> list[dict[str, Any]]:
         filters = {"label": f"{LABEL_PROBE}={self._project_name}"}
         return list(self._engine.containers(all=True, filters=filters))
 
-    def _remove_helper(self, helper: dict[str, Any]) -> None:
+    def _remove_filler(self, helper: dict[str, Any]) -> None:
         with suppress(NotFound):
             self._engine.remove_container(helper["Id"], force=True)

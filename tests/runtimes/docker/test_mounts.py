@@ -72,7 +72,7 @@ def test_what_a_run_was_killed_in_the_midst_of_filling_goes_in_time(
 
     with monkeypatch.context() as until_killed:
         until_killed.setattr(runtime.volumes, "_upload", killed)
-        for step in ("_remove_helper", "remove"):  # the dead clear up nothing
+        for step in ("_remove_filler", "remove"):  # the dead clear up nothing
             until_killed.setattr(runtime.volumes, step, silent)
         with pytest.raises(KeyboardInterrupt):
             runtime.volumes.fill(first, tmp_path)
