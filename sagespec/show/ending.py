@@ -87,7 +87,9 @@ def _ending(converged: Converged, seconds: float, done: str) -> Cell:
     if converged.cancelled:
         left = len(converged.plan.actions)
         return f"stopped{did}; {left} left to do: `sagespec apply` continues from here", "change"
-    refused = len({problem.about for problem in converged.plan.refused})
+    # What has failed in this run is refused after that; it is one thing that went wrong.
+    failed = {outcome.about.partition("#")[0] for outcome in converged.failures}
+    refused = {p.about for p in converged.plan.refused if not any(f"{of}/".startswith(f"{p.about}/") for of in failed)}
     reasons = [f"{len(converged.failures)} failed"] if converged.failures else []
-    reasons += [f"{refused} refused"] if refused else []
+    reasons += [f"{len(refused)} refused"] if refused else []
     return f"not up to date: {', '.join(reasons) or f'one action was undone {MOST_REPEATS} times'}{did}", "bad"

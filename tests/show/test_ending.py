@@ -38,10 +38,12 @@ def test_a_bad_end_says_what_failed_once() -> None:
     assert "not up to date: 1 failed (1 failed in 1.5 s)" in text
     refused = Plan(refused=(Problem("failed: it broke", about="job/a@1"),))
     assert ending(Converged(refused, (failed,))).count("it broke") == 1
+    assert "not up to date: 1 failed (" in ending(Converged(refused, (failed,)))
     unhealthy = replace(failed, about="endpoint/churn/stable", reason="it exited; its last lines:\n    oh")
     assert "failed  endpoint/churn/stable: it exited\n" in ending(Converged(Plan(), (unhealthy,)))
     given_up = Problem(f"revision 1 failed: {unhealthy.reason}", about="endpoint/churn")
     assert ending(Converged(Plan(refused=(given_up,)), (unhealthy,))).count("it exited") == 1
+    assert "not up to date: 1 failed (" in ending(Converged(Plan(refused=(given_up,)), (unhealthy,)))
 
 
 def test_a_bad_end_names_the_addresses_of_those_endpoints_alone_that_are_as_specified() -> None:
