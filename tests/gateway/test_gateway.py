@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -406,9 +407,10 @@ def test_a_killed_envoy_comes_back_by_itself_with_its_routes(any_stand: Stand) -
         wait_for(lambda: bool(load.failures))
         began = time.monotonic()
         answered = load.answers["200", "stable"]
-        wait_for(lambda: load.answers["200", "stable"] > answered + 20)
+        wait_for(lambda: load.answers["200", "stable"] > answered)
         seconds = time.monotonic() - began
-    assert seconds < 10.0
+    sys.stdout.write(f"without an answer: {seconds:.2f} s of 1 s\n")  # shown by pytest -rP
+    assert seconds < 10.0  # other tests run beside it
     assert any_stand.gateway.observe(any_stand.runtime.containers()).routes == before.routes
 
 
