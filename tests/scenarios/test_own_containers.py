@@ -156,7 +156,7 @@ def test_a_changed_folder_is_another_job_and_its_image_serves_what_it_trained(do
 # -- SageMaker's own toolkits ----------------------------------------------------------------------
 
 SCRIPT = "entry_point: train.py\nsource_dir: ../containers/script\n"
-HYPERPARAMETERS = "hyperparameters: {scale: 2, name: x, layers: [1, 2], map: {b: 1, a: z}, nothing: null, o: true}\n"
+HYPERPARAMETERS = "hyperparameters: {scale: 2, name: x, layers: [1, 2], map: {b: 1, a: z}, nothing: 'null', o: true}\n"
 # The platform's alone: the toolkit's child gets them as they are, or they are the SDK's drivers'.
 NOT_THE_TOOLKITS = {
     *("SM_INPUT_DATA_DIR", "SM_OUTPUT_FAILURE", "SM_SOURCE_DIR", "SM_ENTRY_SCRIPT", "SM_HOST_COUNT"),
