@@ -26,7 +26,7 @@ from sagespec.resolve.builtins import ImageDescription, describe_images
 from sagespec.run.jobs import Jobs
 from sagespec.run.metrics import Patterns
 from sagespec.runtimes.choose import choose, images_dir
-from sagespec.runtimes.protocol import Runtime
+from sagespec.runtimes.protocol import Runtime, Use
 from sagespec.scratch import own_folder
 from sagespec.sources.git import GitFound, find_commit
 from sagespec.spec.project import ProjectSettings
@@ -133,6 +133,11 @@ class Parts:
             wanted, self.settings.name, self.root, last=self.last_runtime(), marks=self._marks
         )
         return self._engines.enter_context(chosen)
+
+    @Part
+    def able(self) -> set[Use]:
+        """What the engine was found able to start; one that has become unable since is told when it starts."""
+        return set()
 
     def last_runtime(self) -> str:
         """The runtime of the last apply, so that `auto` stays with it; '' before the first."""

@@ -19,13 +19,18 @@ from sagespec.state.observed import Observed
 from sagespec.state.revision import live_revision
 
 
-def unable(runtime: Runtime, wanted: Desired, observed: Observed) -> dict[Address, Problem]:
+def unable(runtime: Runtime, wanted: Desired, observed: Observed, able: set[Use]) -> dict[Address, Problem]:
+    """able: what the engine was found able to start before, and is not asked for again; what it finds now is added."""
+
     @cache
     def problem(use: Use) -> Problem | None:
+        if use in able:
+            return None
         try:
             runtime.check(use)
         except WorldError as error:
             return error.problems[0]
+        able.add(use)
         return None
 
     found: dict[Address, Problem] = {}

@@ -123,7 +123,7 @@ def snapshot(parts: Parts, at_work: AtWork, *, check_paths: bool = True) -> tupl
     observed = replace(
         observed,
         started_with=_started_with(parts, wanted, observed),
-        unable=unable(parts.runtime, wanted, observed),
+        unable=unable(parts.runtime, wanted, observed, parts.able),
     )
     # The gateway that actions start: where no port is set, on the port that was just found.
     return replace(wanted, gateway_hash=parts.gateway.hash), observed

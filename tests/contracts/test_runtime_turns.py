@@ -28,7 +28,7 @@ def test_runs_that_create_at_once_choose_different_gpus(bench: Bench, monkeypatc
     with ExitStack() as opened, ThreadPoolExecutor(RUNS) as pool:
         runtimes = [opened.enter_context(bench.open(bench.project_name)) for _ in range(RUNS)]
         for runtime in runtimes:  # the machine has none
-            monkeypatch.setattr(runtime, "capacity", lambda: Capacity(1, 2**30, GPUS))
+            monkeypatch.setattr(runtime, "_capacity", Capacity(1, 2**30, GPUS))
             runtime.containers()  # connected
         list(pool.map(create, range(RUNS), runtimes))
     there = bench.runtime.containers()

@@ -180,7 +180,7 @@ class SimulatedWorld:
 
     def plan(self, desired: Desired, options: Options | None = None) -> Plan:
         desired, observed = with_models(desired, self.manifests), self.observed()
-        observed = replace(observed, unable=unable(self.runtime, desired, observed))
+        observed = replace(observed, unable=unable(self.runtime, desired, observed, set()))
         return reconcile(desired, observed, self.clock.now(), options)
 
     def settle(self, desired: Desired, options: Options | None = None, passes: int = 10) -> Plan:
