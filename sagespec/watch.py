@@ -19,7 +19,7 @@ from pathlib import Path
 from sagespec.apply.failures import Failures
 from sagespec.converge import LOOK_EVERY_SECONDS, MOST_REPEATS, Run
 from sagespec.edits import file_wakes
-from sagespec.errors import SagespecError, WorldError
+from sagespec.errors import Problem, SagespecError, WorldError
 from sagespec.events import Event, EventKind, Outcome, Report, Result
 from sagespec.records.lock import LockHeld
 from sagespec.runtimes.protocol import Runtime
@@ -68,6 +68,7 @@ class _Trouble:
         self._report = report
         self._told: set[str] = set()
         self._away_since: float | None = None  # by the monotonic clock
+        self._refused: set[tuple[str, str]] = set()
         self.is_another_at_work = False  # in the last pass that could not be made
 
     @property
@@ -83,6 +84,14 @@ class _Trouble:
         if reason not in self._told:
             self._told.add(reason)
             self._report(Event(EventKind.FAILED, text=str(error), action="watch", at=datetime.now(UTC)))
+
+    def tell_refused(self, problems: Sequence[Problem], *, has_failed: bool) -> None:
+        """Once each, as long as it is so. What has failed just now was told then."""
+        for problem in problems:
+            if (problem.about, problem.what) not in self._refused and not has_failed:
+                text = "; ".join(filter(None, (f"refused: {problem.what.splitlines()[0]}", problem.fix)))
+                self._report(Event(EventKind.NOTE, problem.about, text, at=datetime.now(UTC)))
+        self._refused = {(problem.about, problem.what) for problem in problems}
 
     def end(self) -> None:
         if self._away_since is not None:
@@ -109,6 +118,7 @@ def _settle(run: Run, cause: str, trouble: _Trouble, *, every_seconds: float) ->
     was_failing = not trouble.is_over
     trouble.end()
     failed, refused = sum(outcome.result is Result.FAILED for outcome in ended), len(run.plan.refused)
+    trouble.tell_refused(run.plan.refused, has_failed=bool(failed))
     if failed or ((ended or was_failing) and not run.tasks.all):
         text = f"{failed} failed" if failed else f"{refused} refused" if refused else "everything is up to date"
         report(Event(EventKind.SETTLED, text=f"{text} (woken by {cause})", at=datetime.now(UTC)))

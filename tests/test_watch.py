@@ -255,3 +255,15 @@ def test_what_failed_waits_for_its_pause_and_an_edit_ends_that(place: Place, tmp
         EventKind.FAILED,
         EventKind.FINISHED,
     ]
+
+
+def test_what_is_refused_is_told_once(place: Place, tmp_path: Path) -> None:
+    assert place.converge(place.job(1)).ok
+    edited = place.job(1) | {"hyperparameters": {"num_round": 41}}
+    unserved = place.endpoint(only="model@1")
+    with watching(place, tmp_path / "specs", Failures(is_patient=True), edited, unserved) as run:
+        until(lambda: [e.text for e in place.events if e.kind is EventKind.SETTLED] != [])
+        (tmp_path / "specs" / "a.yaml").write_text("")
+        until(lambda: not run.waits)
+    told = [e.text for e in place.events if e.kind is EventKind.NOTE and e.text.startswith("refused: ")]
+    assert [text.partition(" is ")[0] for text in told] == ["refused: hyperparameters.num_round"]
