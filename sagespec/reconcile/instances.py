@@ -21,8 +21,9 @@ from sagespec.state.hashes import model_of, same_hash
 from sagespec.state.labels import container_name
 from sagespec.state.observed import Container, ContainerState
 
-# A running instance that does not answer /ping is given this long since its start before it is replaced. One that
-# has requests in flight is not replaced: it may be busy with them, and they would be lost.
+# A running instance that does not answer /ping is given this long since its start before it is replaced, or as long as
+# its endpoint lets it take to become healthy: it may still be loading its model. One that has requests in flight is not
+# replaced: it may be busy with them, and they would be lost.
 UNHEALTHY_GRACE = timedelta(seconds=30)
 
 
@@ -57,7 +58,7 @@ def wanted_instances(goal: Goal, given: Given) -> tuple[Instance, ...]:
             container = containers.get(name)
             in_route = target is not None and name in target.instances
             if container:
-                start = _why_start(container, in_route, given)
+                start = _why_start(container, in_route, endpoint.healthy_within_seconds, given)
             else:
                 others = mine if hash_text == variant.hash else []  # else they are its siblings
                 start = _why_new(variant, goal, others, in_route)
@@ -92,7 +93,7 @@ def _is_older_than_its_model(container: Container, variant: DesiredVariant, give
     return job is not None and given.is_trained_since(job, container.started_at)
 
 
-def _why_start(container: Container, in_route: bool, given: Given) -> Cause | None:
+def _why_start(container: Container, in_route: bool, healthy_within: float, given: Given) -> Cause | None:
     """Why this instance must be started, or None if it is fine."""
     if container.state is ContainerState.CREATED:
         return Cause(Reason.ADOPTED, note="an earlier run was interrupted before starting it")
@@ -102,7 +103,8 @@ def _why_start(container: Container, in_route: bool, given: Given) -> Cause | No
         return Cause(Reason.DRIFT, note=f"it exited with code {container.exit_code}")
     probe = given.observed.gateway.probes.get(container.name)
     silent = in_route and probe is not None and not probe.healthy and not probe.active_requests
-    if silent and container.started_at and given.now - container.started_at > UNHEALTHY_GRACE:
+    grace = max(UNHEALTHY_GRACE, timedelta(seconds=healthy_within))
+    if silent and container.started_at and given.now - container.started_at > grace:
         return Cause(Reason.DRIFT, note="it does not answer /ping")
     return None
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 from sagespec.events import silent
-from sagespec.reconcile.instances import UNHEALTHY_GRACE
 from sagespec.records.leases import Leases
 from sagespec.run.launches import training_launches
 from sagespec.run.stops import ask_to_stop
@@ -17,7 +15,7 @@ from sagespec.state.desired import Desired
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
 from sagespec.state.observed import ContainerState
-from sagespec.state.revision import RestartRequest, RevisionStatus, RollbackRequest, live_revision
+from sagespec.state.revision import RestartRequest, RevisionStatus, RollbackRequest, RolloutRecord, live_revision
 from sagespec.verbs.addresses import restartable
 from sagespec.verbs.rollback import rollback_target
 from tests.fakes import others
@@ -70,9 +68,9 @@ def cannot_start(world: SimulatedWorld, program: str) -> None:
 
 
 def silent_model(world: SimulatedWorld, model: str) -> None:
-    """Its instances stopped answering /ping, longer ago than is borne."""
+    """Its instances stopped answering /ping, and were started longer ago than is borne."""
     world.turn_unhealthy(model)
-    world.clock.sleep((UNHEALTHY_GRACE + timedelta(seconds=1)).total_seconds())
+    world.clock.sleep(RolloutRecord().healthy_within + 1)
 
 
 def busy(world: SimulatedWorld, model: str) -> None:

@@ -204,3 +204,15 @@ def test_a_roll_back_to_a_model_without_a_spec_starts_it_from_the_store() -> Non
     seen = replace(observed, manifests=named)  # `observe` reads the manifests of jobs that specs name
     verbs = [action.verb for action in reconcile(spec(2), seen, world.clock.now())]
     assert verbs == ["start-instance", "await-healthy", "set-routes", "drain-instance", "remove-instance"]
+
+
+def test_an_instance_that_may_be_loading_its_model_is_not_started_again() -> None:
+    """One that is made again stands in the route at once, where nobody has found it healthy yet."""
+    slow = {"kind": "Endpoint", "name": "churn", "variants": [{"name": "a", "model": "churn@1"}]}
+    desired = desired_from(JOB, slow)
+    world = SimulatedWorld()
+    world.settle(desired)
+    world.turn_unhealthy("churn@1")
+    for seconds, verbs in ((200, set()), (400, {"start-instance"})):
+        world.clock.sleep(seconds)
+        assert {action.verb for action in world.plan(desired)} & {"start-instance"} == verbs
