@@ -24,6 +24,8 @@ from sagespec.events import Caller, Event, EventKind, Outcome, Result
 from sagespec.plan import Action, AwaitHealthy, Plan, RemoveContainer, RemoveInstance, RunJob, StartInstance
 from sagespec.records.leases import FollowedElsewhere
 from sagespec.state.addresses import Address
+from sagespec.state.desired import JobModel
+from sagespec.state.hashes import UNTRAINED
 from sagespec.world import World
 
 PARALLEL_ACTIONS = 8
@@ -55,16 +57,24 @@ class Pass:
         return [
             action
             for action in self.plan
-            if action.id not in results and results.keys() >= set(action.after) and not self._must_wait(action)
+            if action.id not in results and results.keys() >= set(action.after) and not self._must_wait(action, results)
         ]
 
-    def _must_wait(self, action: Action) -> bool:
+    def _must_wait(self, action: Action, results: Mapping[str, Result]) -> bool:
         task = self.tasks.of(action.id)
         if task:
             return not task.has_ended or task.is_let_go
-        return action.about in self.held or any(
-            task.is_let_go and _is_in_the_way(task, action) for task in self.tasks.all
+        return (
+            action.about in self.held
+            or (_is_planned_before_its_model(action) and all(results[id] is Result.DONE for id in action.after))
+            or any(task.is_let_go and _is_in_the_way(task, action) for task in self.tasks.all)
         )
+
+
+def _is_planned_before_its_model(action: Action) -> bool:
+    """Whether the pass after the training has to plan it: what it starts is known by its model's checksum."""
+    model = action.variant.model if isinstance(action, StartInstance) else None
+    return isinstance(model, JobModel) and model.sha256 == UNTRAINED
 
 
 def _is_in_the_way(task: Task, action: Action) -> bool:
