@@ -40,19 +40,26 @@ def _followed(engine: Any, container_id: str, tail: int | None) -> Iterator[_Fra
 
     An engine ends the stream when the container does, and may not have sent all of it by then: a last
     line without a newline nearly always, and under load the lines of its last moments. So the end of
-    the log is read once more, for what is newer.
+    the log is read once more, for what is newer. All pieces of a long line have the same time, so those are counted.
     """
     latest: dict[int, bytes] = {}  # by stream, as only within one the order of times is certain
+    had: dict[int, int] = {}  # of the frames of that time, by stream
     first = b""
     for frame in _frames(engine, container_id, follow=True, tail=tail):
         first = first or frame.at
+        had[frame.stream] = had.get(frame.stream, 0) + 1 if latest.get(frame.stream) == frame.at else 1
         latest[frame.stream] = frame.at
         yield frame
     if tail is not None and not latest:
         return
     since = max(0, int(seconds_of(max(latest.values()))) - 5) if latest else 0
     for frame in _frames(engine, container_id, since=since):
-        if frame.at > latest.get(frame.stream, b"" if tail is None else first):
+        last = latest.get(frame.stream, b"" if tail is None else first)
+        is_counted = frame.at == last and had.get(frame.stream, 0) > 0
+        if is_counted:
+            had[frame.stream] -= 1
+        may_be_before_the_tail = tail is not None and last == first
+        if frame.at > last or (frame.at == last and not is_counted and not may_be_before_the_tail):
             yield frame
 
 

@@ -60,7 +60,7 @@ for number in range(6):
     gone, *timed = runtime.timed_logs(name)
     assert gone[1] == f"sagespec: {2 * 18_000 - len(timed)} lines were printed here that are no longer kept"
     assert len(timed) > 10_000
-    assert [at for at, _ in timed] == pytest.approx([float(line.split()[0]) for _, line in timed], abs=0.2)
+    assert [at for at, _ in timed] == pytest.approx([float(line.split()[0]) for _, line in timed], abs=1)
     assert gone[0] <= timed[0][0]
     assert list(runtime.logs(name)) == [line for _, line in (gone, *timed)]
     folder = tmp_path / "run" / name
