@@ -55,11 +55,9 @@ def _followed(engine: Any, container_id: str, tail: int | None) -> Iterator[_Fra
     since = max(0, int(seconds_of(max(latest.values()))) - 5) if latest else 0
     for frame in _frames(engine, container_id, since=since):
         last = latest.get(frame.stream, b"" if tail is None else first)
-        is_counted = frame.at == last and had.get(frame.stream, 0) > 0
-        if is_counted:
+        if frame.at == last and had.get(frame.stream):
             had[frame.stream] -= 1
-        may_be_before_the_tail = tail is not None and last == first
-        if frame.at > last or (frame.at == last and not is_counted and not may_be_before_the_tail):
+        elif frame.at > last or (frame.at == last and (tail is None or last > first)):  # else it may be before the tail
             yield frame
 
 

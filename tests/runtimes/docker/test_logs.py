@@ -9,6 +9,7 @@ import pytest
 
 from sagespec.runtimes.docker.logs import _Frame as Frame
 from sagespec.runtimes.docker.logs import _lines as lines_of
+from sagespec.runtimes.docker.logs import log_lines
 from sagespec.runtimes.docker.runtime import DockerRuntime
 from sagespec.runtimes.protocol import LONGEST_LINE_BYTES
 from sagespec.state.launches import Launch
@@ -46,6 +47,24 @@ def test_a_line_of_many_pieces_takes_no_longer_than_they_do() -> None:
     assert sum(map(len, lines)) == 2000 * 16384
     assert max(map(len, lines)) <= LONGEST_LINE_BYTES + 16384
     assert time.process_time() - begun < 2.0
+
+
+@pytest.mark.parametrize(("tail", "from_the_tail"), [(None, 0), (4, 1)])
+def test_pieces_of_a_line_that_the_stream_kept_back_are_read_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, tail: int | None, from_the_tail: int
+) -> None:
+    """All of them have the time of the first; an engine under load ends the stream somewhere among them."""
+    first, second, third = (b"1970-01-01T00:00:0%d.000000000Z" % second for second in (1, 2, 3))
+    log = [Frame(1, first, b"a\n"), Frame(1, second, b"b\n"), Frame(2, second, b"err\n")]
+    log += [Frame(1, third, piece) for piece in (b"c", b"d", b"e", b"f\n")]
+    streamed = log[from_the_tail:5]
+
+    def frames(*_: object, follow: bool = False, **_more: object) -> list[Frame]:
+        return streamed if follow else log
+
+    monkeypatch.setattr("sagespec.runtimes.docker.logs._frames", frames)
+    lines = [line for _, line in log_lines(None, "", follow=True, tail=tail)]
+    assert lines == ["a", "b", "err", "cdef"][from_the_tail:]
 
 
 def test_followed_lines_come_while_the_container_runs(
