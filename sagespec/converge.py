@@ -1,6 +1,6 @@
 """Observe, reconcile, apply: one pass after the other, until nothing is left to do or what is left has failed.
 
-A pass holds the project's lock and lasts seconds. What takes longer goes on beside the passes as a task: a job that is
+A pass holds the project's lock and lasts seconds. What takes longer runs beside the passes as a task: a job that is
 followed, an instance that is to become healthy, a model on its way. Each pass starts from a fresh snapshot, so what
 went wrong in one is cleared up in the next, and an edited spec is what counts from the next one on.
 
@@ -100,7 +100,7 @@ class Converged:
 
 @dataclass
 class Run:
-    """The passes of one run of sagespec, and what goes on between them.
+    """The passes of one run of sagespec, and what runs between them.
 
     yields: whether it leaves an endpoint alone that a later run has given another spec. absences: how long what it
     prunes must have been in no spec. registers: whether its specs are what somebody wants applied.
@@ -211,18 +211,16 @@ class Run:
     def _unasked(self, todo: Plan, desired: Desired, observed: Observed) -> list[Task]:
         """The tasks that the plan does not ask for, without those of jobs on their last steps (in the store already) or
         whose spec was edited while they run, and without waits for instances that are in the route already."""
-        elsewhere, run_anew = (
-            {running.about for running in todo.running},
-            {a.about for a in todo if isinstance(a, RunJob)},
-        )
+        elsewhere = {running.about for running in todo.running}
+        to_run = {action.about for action in todo if isinstance(action, RunJob)}
 
-        def goes_on(task: Task) -> bool:
+        def continues(task: Task) -> bool:
             if not isinstance(task.action, RunJob) or task.has_ended:
                 return task.still_waits(observed) and not desired.is_edited(task.action.about.whole, self._last_desired)
             about = task.action.about
-            return desired.job(about) is not None and about not in run_anew and about not in elsewhere
+            return desired.job(about) is not None and about not in to_run and about not in elsewhere
 
-        return [task for task in self.tasks.unasked(todo) if not goes_on(task)]
+        return [task for task in self.tasks.unasked(todo) if not continues(task)]
 
     def _end_unasked(self, todo: Plan, desired: Desired, observed: Observed) -> list[Outcome]:
         """End the tasks that the plan does not ask for. A job that has ended is in no plan any more, and its outcome is
@@ -280,7 +278,7 @@ class Run:
 
     @property
     def waits(self) -> bool:
-        """Whether something goes on, or waits for its turn, that another pass will end."""
+        """Whether something is in progress, or waits for its turn, that another pass will end."""
         return bool(self.tasks.all or self.queue.waiting or any(running.is_needed for running in self.plan.running))
 
     @property
@@ -348,7 +346,7 @@ def converge(run: Run) -> Converged:
     """Make the world agree with the specs.
 
     An action that failed is not tried again in the same run, nor what waits for it. A job that another run follows is
-    left to it, unless an endpoint needs it and that run will not go on from our specs.
+    left to it, unless an endpoint needs it and that run does not read our specs.
     """
     trouble = Trouble(run.caller)
     try:
@@ -393,7 +391,7 @@ def _wait(run: Run) -> None:
 
 def _is_tried(action: Action, *, begun: Collection[str], failed: Collection[str]) -> bool:
     """Whether the action is what a retry was asked for, and that has been had: a job that was begun is followed to its
-    end whatever is asked, but an endpoint is held back again unless it goes on being retried until it serves."""
+    end whatever is asked, but an endpoint is held back again unless the retry lasts until it serves."""
     if isinstance(action, RunJob | RecordRevision):
         return action.id in begun
     return isinstance(action, AwaitHealthy) and action.id in failed

@@ -1,7 +1,7 @@
 """The loop that keeps reality up to date with the specs, woken by files, the engine, a task's end and a timer.
 
 Called by `verbs`. What woke it does not matter to what is done: each pass looks at everything again, and lasts seconds,
-since what takes longer goes on beside it. Passes that find nothing to do say nothing. What failed is tried again after
+since what takes longer runs beside it. Passes that find nothing to do say nothing. What failed is tried again after
 a while, longer each time, so that a broken thing is not hammered; an edited spec ends these waits at once. While no
 pass gets through, `standby` repairs what serves, and the reason is told once.
 """

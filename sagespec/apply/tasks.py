@@ -1,4 +1,4 @@
-"""What takes its time: the parts of actions that go on without the project's lock, while passes come and go.
+"""What takes its time: the parts of actions that run without the project's lock, while passes come and go.
 
 `apply` starts a task when an action's turn has come, and ends the action when its task has ended. A task whose action
 is in no plan any more is let go of: a newer spec is there. `converge` holds the tasks of one run.

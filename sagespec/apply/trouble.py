@@ -1,7 +1,7 @@
 """How a run bears a pass that cannot be made: a spec saved half, a lock held for long, a store away for a moment.
 
-What goes on beside the passes goes on, and for its sake the run tries again. With nothing beside it, it waits only for
-a store that may come back.
+What runs beside the passes continues, and for its sake the run tries again. With nothing beside it, it waits only for a
+store that may come back.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Holder(BaseModel):
     """What lock.json says: who holds the lock, or held it last (`released`).
 
     `machine` is the boot and the process namespace: within it, `pid` with `process_started` is one process.
-    specs: the files and folders that it goes on from; '' if from none. doing: of a run, what it waits for.
+    specs: the files and folders that it reads; '' if from none. doing: of a run, what it waits for.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)

@@ -78,7 +78,7 @@ class AtWork:
 class Leases:
     """The leases of one project, as one run of sagespec sees and takes them.
 
-    command: of the run, for people. specs: the files and folders that it goes on from; '' if from none.
+    command: of the run, for people. specs: the files and folders that it reads; '' if from none.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """One pass at a time per project: a lock in the store, whose holder is known by name.
 
 `with project_lock(store, project_name, command="apply") as lock:` is what `verbs.locked` puts around every pass, and
-around every command that changes something. It is held for seconds; what takes longer goes on without it: docs/lock.md.
+around every command that changes something. It is held for seconds; what takes longer is done without it: docs/lock.md.
 The lock is a lease, `<project>/lock.json`.
 """
 

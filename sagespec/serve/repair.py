@@ -1,8 +1,8 @@
 """Starts again what serves and has died, with nothing but what the engine has: its containers, with their models.
 
-For the time in which no pass gets through, as when the store is away; `standby` knows when that is. (A pass makes a
-dead instance anew, with its model from the store.) What takes no requests by the routes is left alone: somebody is
-making it, or removing it.
+For the time in which no pass gets through, as when the store is away; `standby` knows when that is. (A pass
+makes a new one in its place, with its model from the store.) What takes no requests by the routes is left alone:
+somebody is making it, or removing it.
 """
 
 from __future__ import annotations

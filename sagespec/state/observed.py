@@ -139,8 +139,8 @@ class ObservedGateway:
 
 @dataclass(frozen=True)
 class Follower:
-    """Who follows a job. by: for people; who: the same without its process and time. reads_our_specs: a run that will
-    go on from the same files as this one."""
+    """Who follows a job. by: for people; who: the same without its process and time. reads_our_specs: a run that
+    reads the same files as this one."""
 
     by: str
     since: datetime
