@@ -17,6 +17,7 @@ import fasttext
 import orjson
 from text_model import FILE_NAME
 from toolkit.errors import ClientError
+from toolkit.gate import require_finite
 from toolkit.hyperparameters import Auto, Declaration, Range
 from toolkit.media import JSON_LINES, media_type
 from toolkit.training import Channel, Job
@@ -29,6 +30,7 @@ CHANNELS = ("train", "validation")
 LEAST_THREADS = 11
 MOST_BUCKETS = 2_000_000  # the hosted default
 POSITIVE = Range(minimum=1)
+LOWER_RATE = "the vectors grow without end: lower learning_rate"
 FOR_WORD_VECTORS = "it is for word vectors, not for text classification"
 
 
@@ -77,8 +79,11 @@ def train(job: Job[Hyperparameters]) -> None:
         model = best(job, arguments, files["validation"]) if settings.early_stopping else fit(arguments)
         if set(model.get_words()) <= {END_OF_LINE}:
             raise ClientError(f"channel train: no word occurs min_count={settings.min_count} times; lower min_count")
-        for name, file in files.items():
-            print(f"#{name}_accuracy: {accuracy(model, file):.9g}", flush=True)
+        accuracies = {name: accuracy(model, file) for name, file in files.items()}
+        vectors = {"word vectors": model.get_input_matrix(), "label vectors": model.get_output_matrix()}
+        require_finite(job.hosts, vectors | accuracies, likely=LOWER_RATE)
+        for name, value in accuracies.items():
+            print(f"#{name}_accuracy: {value:.9g}", flush=True)
         model.save_model(str(job.model_folder / FILE_NAME))
 
 

@@ -16,6 +16,7 @@ from machine_model import Machine, Rows, margins, squares
 from numpy.typing import NDArray
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
+from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Declaration, Range
 from toolkit.metrics import report
@@ -83,10 +84,13 @@ def train(job: Job[Hyperparameters]) -> None:
     job.stop.keep_model()
     bias, weights, factors = objective.split(solve(objective))
     machine = Machine(is_classifier, settings.feature_dim, columns, float(bias), weights, factors)
+    require_finite(hosts, {"weights": weights, "factors": factors, "bias": bias}, tables)
 
     for name, table in kept.items():
         scores, labels = hosts.gathered(machine.margins(table.features)), hosts.gathered(table.labels)
-        for metric, value in metrics(scores, labels, is_classifier=is_classifier).items():
+        values = metrics(scores, labels, is_classifier=is_classifier)
+        require_finite(hosts, {f"{name} {metric}": value for metric, value in values.items()}, tables)
+        for metric, value in values.items():
             report(hosts, name, metric, value)
     if hosts.is_master:
         machine.save(job.model_folder)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from toolkit.data import InputFormat, load_tables
 from toolkit.errors import ClientError
+from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Auto, Declaration, Range
 from toolkit.metrics import metrics_asked, report
@@ -82,6 +83,7 @@ def train(job: Job[Hyperparameters]) -> None:
     tables = load_tables(job, CHANNELS, InputFormat(needs_labels=False), feature_dim=settings.feature_dim)
     rows = np.asarray(tables["train"].features)
     means, variances = moments_of(hosts, rows)
+    require_finite(hosts, {"variances of features": variances}, tables)
 
     steps = Steps(hosts, rows - means, job.stop)  # near 0 less is lost to rounding
     centers = first_centers(hosts, rows, settings) - means
@@ -100,6 +102,7 @@ def train(job: Job[Hyperparameters]) -> None:
     for name, table in tables.items():
         _, squares = closest_centers(np.asarray(table.features) - means, centers)
         total, count = hosts.sum(np.array([squares.sum(), float(len(squares))]))
+        require_finite(hosts, {"centers": centers + means, f"{name} msd": total / count}, tables)
         report_distances(hosts, name, names, squares=total, count=count)
     if hosts.is_master:
         save(job.model_folder, centers + means)

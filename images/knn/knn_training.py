@@ -14,6 +14,7 @@ import numpy as np
 from knn_model import Index, unit_length
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
+from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Declaration, Range
 from toolkit.metrics import report
@@ -66,8 +67,9 @@ def train(job: Job[Hyperparameters]) -> None:
     if settings.k > len(sample.labels):
         raise ClientError(f"hyperparameters: k={settings.k}, but the sample has only {len(sample.labels)} rows")
     index = index_of(settings, sample)
+    require_finite(job.hosts, {"lengths of points": index.squares, "labels": index.labels}, tables)
     if "test" in tables:
-        report_quality(job.hosts, index, tables["test"])
+        report_quality(job.hosts, index, tables)
     if job.hosts.is_master:
         index.save(job.model_folder)
 
@@ -129,8 +131,10 @@ def projection_of(settings: Hyperparameters) -> FloatArray:
     return matrix
 
 
-def report_quality(hosts: Hosts, index: Index, table: Table) -> None:
+def report_quality(hosts: Hosts, index: Index, tables: Mapping[str, Table]) -> None:
+    table = tables["test"]
     predicted = index.decide(index.search(table.features)[0]) if len(table.labels) else table.labels
     predicted, labels = hosts.gathered(predicted), hosts.gathered(table.labels)
     name, score = ("accuracy", predicted == labels) if index.is_classifier else ("mse", (predicted - labels) ** 2)
+    require_finite(hosts, {f"test {name}": np.mean(score)}, tables)
     report(hosts, "test", name, float(np.mean(score)))

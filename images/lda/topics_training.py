@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.decomposition import LatentDirichletAllocation
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
+from toolkit.gate import require_finite
 from toolkit.hyperparameters import Declaration, Range
 from toolkit.metrics import report
 from toolkit.training import Job
@@ -57,9 +58,11 @@ def train(job: Job[Hyperparameters]) -> None:
     topics = best_start(settings, documents)
     job.stop.keep_model()
     follow(job, topics, documents)
+    require_finite(job.hosts, {"word counts": topics.components_}, tables)
     if "test" in tables:
-        test = tables["test"].features
-        report(job.hosts, "test", "pwll", likelihood(topics, test))
+        pwll = likelihood(topics, tables["test"].features)
+        require_finite(job.hosts, {"test pwll": pwll}, tables)
+        report(job.hosts, "test", "pwll", pwll)
     save(job.model_folder, topic_prior=topics.doc_topic_prior, word_counts=topics.components_)
 
 

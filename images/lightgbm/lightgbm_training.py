@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -19,6 +20,7 @@ from lean_lightgbm import lightgbm
 from lightgbm_model import FILE_NAME
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
+from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Declaration, Range
 from toolkit.rows import FloatArray
@@ -27,6 +29,7 @@ from toolkit.training import Job, Stop
 SEED = 0
 HELD_OUT = 0.2  # share of the rows to measure on where there is no validation channel, as hosted
 MOST_CLASSES = 1000
+LARGEST_LABEL = 1e38  # LightGBM silently takes larger ones for this
 INPUT_FORMAT = InputFormat(absent=math.nan, allow_missing=True)
 
 NOT_NEGATIVE = Range(minimum=0)
@@ -105,7 +108,8 @@ def train(job: Job[Hyperparameters]) -> None:
     validation = data.create_valid(
         hosts.gathered(measured.features), hosts.gathered(measured.labels), params=parameters
     )
-    callbacks: list[Any] = [Rounds(hosts, job.stop)]
+    rounds = Rounds(hosts, job.stop)
+    callbacks: list[Any] = [rounds]
     if settings.early_stopping_rounds > 0:
         callbacks.append(lightgbm.early_stopping(settings.early_stopping_rounds, verbose=False))
     job.stop.keep_model()
@@ -117,9 +121,15 @@ def train(job: Job[Hyperparameters]) -> None:
         valid_names=["validation"],
         callbacks=callbacks,
     )
+    require_finite(hosts, {"leaf values": leaf_values(booster)} | rounds.scores, tables)
     if hosts.is_master:
         booster.save_model(job.model_folder / FILE_NAME)
     booster.free_network()
+
+
+def leaf_values(booster: lightgbm.Booster) -> list[float]:
+    lines = re.findall(r"^leaf_value=(.*)", booster.model_to_string(), re.MULTILINE)
+    return [float(number) for line in lines for number in line.split()]
 
 
 def check_settings(settings: Hyperparameters) -> None:
@@ -180,10 +190,13 @@ def check_labels(hosts: Hosts, tables: Mapping[str, Table], objective: str, clas
     problem = None
     for name, table in tables.items():
         wrong = table.labels[~np.isin(table.labels, np.arange(allowed))]
+        largest = np.abs(table.labels).max(initial=0.0)
         if allowed > 1 and len(wrong):
             problem = f"channel {name}: label {wrong[0]:g} does not fit {objective}, it must be from 0 to {allowed - 1}"
         elif objective in ("poisson", "tweedie") and (table.labels < 0).any():
             problem = f"channel {name}: label {table.labels.min():g} does not fit {objective}, it must be 0 or more"
+        elif largest > LARGEST_LABEL:
+            problem = f"channel {name} has a label of {largest:g}; LightGBM cuts at {LARGEST_LABEL:g}: scale it"
     hosts.fail_together(problem)
 
 
@@ -242,8 +255,10 @@ class Rounds:
     def __init__(self, hosts: Hosts, stop: Stop) -> None:
         self.hosts = hosts
         self.stop = stop
+        self.scores: dict[str, float] = {}  # of the last round
 
     def __call__(self, env: Any) -> None:
+        self.scores = {f"{channel} {metric}": value for channel, metric, value, _ in env.evaluation_result_list}
         if self.hosts.is_master:
             scores = [f"{channel}'s {metric}: {value:.9g}" for channel, metric, value, _ in env.evaluation_result_list]
             print("\t".join([f"[{env.iteration + 1}]", *scores]), flush=True)

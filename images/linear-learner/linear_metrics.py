@@ -10,6 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from toolkit.rows import FloatArray
 
+UNDEFINED = {  # when a metric has no value
+    "precision": "no row is predicted to be 1",
+    "recall": "no row has label 1",
+    "binary_f_beta": "no row with label 1 is predicted to be 1",
+    "roc_auc_score": "all rows have the same label",
+    "r2": "all rows have the same label",
+}
+
 
 @dataclass(frozen=True)
 class Measures:
@@ -27,14 +35,17 @@ def epoch_line(epoch: int, losses: Mapping[str, float]) -> str:
     )
 
 
-def report(channel: str, measures: Measures, labels: FloatArray, margins: FloatArray) -> None:
-    """Print every metric of the finished model that is defined on these rows."""
-    for name, value in metrics(measures, labels, margins).items():
-        if math.isfinite(value):
+def report(channel: str, values: Mapping[str, float]) -> None:
+    """Print the finished model's metrics, and say which are not defined on these rows."""
+    for name, value in values.items():
+        if math.isnan(value):
+            print(f"{channel}: {name} is not computed: {UNDEFINED[name]}", flush=True)
+        else:
             print(f"#quality_metric: {channel} {name}={value:.9g}", flush=True)
 
 
 def metrics(measures: Measures, labels: FloatArray, margins: FloatArray) -> dict[str, float]:
+    """By name; NaN for one that is not defined on these rows."""
     if measures.predictor_type == "regressor":
         return _of_regressor(labels, margins[:, 0])
     if measures.predictor_type == "multiclass_classifier":

@@ -6,6 +6,7 @@ a few steps of Newton's method reach it. The model is written for raw rows: norm
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -17,6 +18,7 @@ from linear_metrics import Measures
 from linear_model import Linear
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
+from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Auto, Declaration, Range
 from toolkit.moments import moments_of
@@ -124,6 +126,7 @@ def train(job: Job[Hyperparameters]) -> None:
     check_tables(job.hosts, settings, tables)
 
     scaling = Scaling.of(job.hosts, tables["train"], settings)
+    require_finite(job.hosts, {"deviations of features": scaling.deviations}, tables)
     objective = Objective(
         job.hosts, settings, {name: scaling.scaled(table) for name, table in tables.items()}, job.stop
     )
@@ -134,11 +137,17 @@ def train(job: Job[Hyperparameters]) -> None:
         name: (job.hosts.gathered(table.labels), job.hosts.gathered(table.features @ weights + biases))
         for name, table in tables.items()
     }
+    scores = {f"scores of channel {name}": margins for name, (_, margins) in judged.items()}
+    require_finite(job.hosts, {"weights": weights, "biases": biases} | scores, tables)
+    threshold = threshold_for(settings, *judged.get("validation", judged["train"]))
+    measures = Measures(settings.predictor_type, threshold, settings.f_beta, settings.accuracy_top_k)
+    for name, (labels, margins) in judged.items():
+        values = linear_metrics.metrics(measures, labels, margins)
+        defined = {f"{name} {metric}": value for metric, value in values.items() if not math.isnan(value)}
+        require_finite(job.hosts, defined, tables)
+        if job.hosts.is_master:
+            linear_metrics.report(name, values)
     if job.hosts.is_master:
-        threshold = threshold_for(settings, *judged.get("validation", judged["train"]))
-        measures = Measures(settings.predictor_type, threshold, settings.f_beta, settings.accuracy_top_k)
-        for name, (labels, margins) in judged.items():
-            linear_metrics.report(name, measures, labels, margins)
         scores_are_chances = settings.loss != "hinge_loss"
         Linear(settings.predictor_type, weights, biases, threshold, scores_are_chances).save(job.model_folder)
 

@@ -16,6 +16,7 @@ import numpy as np
 from pca_model import save
 from toolkit.data import InputFormat, load_tables
 from toolkit.errors import ClientError
+from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Declaration, Range
 from toolkit.metrics import report
@@ -64,13 +65,17 @@ def train(job: Job[Hyperparameters]) -> None:
         mean = np.zeros_like(mean)
 
     find = regular if settings.algorithm_mode == "regular" else randomized
-    components, squares = find(hosts, rows - mean, settings)
+    rows = rows - mean
+    require_finite(hosts, {"squared lengths of rows": np.einsum("ij,ij->i", rows, rows)}, tables)
+    components, squares = find(hosts, rows, settings)
+    variances = squares / np.maximum(count - 1.0, 1.0)
+    require_finite(hosts, {"components": components, "variances": variances, "means": mean}, tables)
     for name, table in tables.items():
         share = explained(hosts, np.asarray(table.features) - mean, components)
         if np.isfinite(share):
             report(hosts, name, "explained_variance_ratio", share)
     if hosts.is_master:
-        save(job.model_folder, mean=mean, components=components, variances=squares / np.maximum(count - 1.0, 1.0))
+        save(job.model_folder, mean=mean, components=components, variances=variances)
 
 
 def regular(hosts: Hosts, rows: FloatArray, settings: Hyperparameters) -> tuple[FloatArray, FloatArray]:

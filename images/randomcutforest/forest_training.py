@@ -14,6 +14,7 @@ import numpy as np
 from forest_model import Floats, Forest
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
+from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Declaration, Range
 from toolkit.metrics import metrics_asked, report
@@ -50,9 +51,12 @@ def train(job: Job[Hyperparameters]) -> None:
     check_labels(job, tables)
 
     samples = samples_of(hosts, tables["train"], settings)
+    ranges = [np.ptp(sample, axis=0) for sample in samples.values()]
+    require_finite(hosts, {"ranges of features as float32": ranges}, tables)
     forest = forest_of(hosts, grown(job, samples), settings.feature_dim)
+    require_finite(hosts, {"cuts": forest.cut_values}, tables)
     if "test" in tables:
-        report_quality(hosts, forest, tables["test"], metric_names)
+        report_quality(hosts, forest, tables, metric_names)
     if hosts.is_master:
         forest.save(job.model_folder)
 
@@ -174,9 +178,10 @@ def moved(nodes: FloatArray, places: int) -> FloatArray:
     return np.column_stack([np.where(children < 0, -1, children + places), nodes[:, 2:]])
 
 
-def report_quality(hosts: Hosts, forest: Forest, table: Table, metric_names: list[str]) -> None:
-    scores = hosts.gathered(forest.scores(table.features))
-    is_strange = hosts.gathered(table.labels) == 1
+def report_quality(hosts: Hosts, forest: Forest, tables: Mapping[str, Table], metric_names: list[str]) -> None:
+    scores = hosts.gathered(forest.scores(tables["test"].features))
+    require_finite(hosts, {"test scores": scores}, tables)
+    is_strange = hosts.gathered(tables["test"].labels) == 1
     found = scores > scores.mean() + STRANGE_FROM_DEVIATIONS * scores.std()
     hits = float(np.sum(found & is_strange))
     precision, recall = hits / max(1, np.sum(found)), hits / max(1, np.sum(is_strange))

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Generic, NoReturn, TypeVar
 
+import numpy as np
+
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import H, read
@@ -107,7 +109,7 @@ def main(train: Callable[[Job[H]], None], declaration: type[H]) -> NoReturn:
 def _run(train: Callable[[Job[H]], None], declaration: type[H], base: Path, stop: Stop) -> int:
     try:
         job = read_job(declaration, base, stop)
-        with job.hosts.connected():
+        with job.hosts.connected(), np.errstate(all="ignore"):  # what is not finite in the end, `gate` refuses
             train(job)
     except ClientError as error:
         return fail(base, f"ClientError: {error}")
