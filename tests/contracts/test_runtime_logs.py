@@ -41,6 +41,27 @@ def test_logs_hold_both_streams(bench: Bench) -> None:
 
 
 @on_real_engines
+def test_a_line_of_one_stream_is_never_torn_by_the_other(bench: Bench) -> None:
+    script = """
+import os
+for number in range(300):
+    for stream, word in ((1, b"out"), (2, b"error")):
+        for piece in (word, b" %d" % number, b"\\n"):
+            os.write(stream, piece)
+    os.write(1, b"begun "); os.write(2, b"other\\n"); os.write(1, b"and ended\\n")
+os.close(2)
+os.write(1, b"no newline")
+"""
+    lines = list(bench.runtime.logs(bench.start(script), follow=True))
+    found: dict[str, list[str]] = {"out": [], "error": [], "begun and ended": [], "other": []}
+    for line in lines[:-1]:
+        found[line.partition(" ")[0] if line[-1].isdigit() else line].append(line.rpartition(" ")[2])
+    assert lines[-1] == "no newline"
+    assert found["out"] == found["error"] == [str(number) for number in range(300)]
+    assert len(found["begun and ended"]) == len(found["other"]) == 300
+
+
+@on_real_engines
 def test_a_line_without_end_comes_in_pieces(bench: Bench) -> None:
     name = bench.start("import os\nfor _ in range(96): os.write(1, b'x' * 2**16)")
     lines = [line for _, line in bench.runtime.timed_logs(name, follow=True)]

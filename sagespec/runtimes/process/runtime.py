@@ -12,7 +12,7 @@ ProcessRuntime, here, has the protocol's methods; what they do is beside it:
     programs.py     which program a launch runs, and whether it can run here
     environment.py  the variables that it starts with
     processes.py    processes: start, signal, kill
-    shim.py         the supervisor, a separate process; shim_program.py, shim_log.py and shim_record.py are parts of it
+    shim.py         the supervisor, a separate process; shim_*.py are parts of it
     restarts.py     when it starts again a program that is to keep running
     ports.py        free ports
     mounts.py       folders of this machine as links

@@ -33,7 +33,7 @@ import sys
 import time
 
 from sagespec.runtimes.process.restarts import Restarts
-from sagespec.runtimes.process.shim_log import READ_BYTES, Log
+from sagespec.runtimes.process.shim_log import Log
 from sagespec.runtimes.process.shim_program import (
     SIGKILL,
     adopt_orphans,
@@ -44,6 +44,7 @@ from sagespec.runtimes.process.shim_program import (
     start_program,
 )
 from sagespec.runtimes.process.shim_record import claim, is_of_this_folder, mark, record_line, unmark
+from sagespec.runtimes.process.shim_streams import Streams
 
 LOOK_EVERY_SECONDS = 1.0
 FULL_LOG_SECONDS = 0.02  # between two looks whether a follower has made room
@@ -117,11 +118,10 @@ class Shim:
         self._started_at = max(time.time(), self._ended_at + 0.001)  # later, by whatever clock
         self._write(self._started_at)
         unmark("terminated")
-        program, output = start_program(self._command)
+        program, pipes = start_program(self._command)
         let_starter_go()
         begun = time.monotonic()
-        code, was_killed_for = self._supervise(program, output)
-        os.close(output)
+        code, was_killed_for = self._supervise(program, Streams(self._log, pipes))
         self._ran_seconds = time.monotonic() - begun
         if not was_killed_for:
             unmark("note")
@@ -150,20 +150,18 @@ class Shim:
         )
         os.pwrite(self._record, line, 0)
 
-    def _supervise(self, program: int, output: int) -> tuple[int, str]:
+    def _supervise(self, program: int, streams: Streams) -> tuple[int, str]:
         """The program's exit code, once it and everything it started are dead and the log is complete; and why we
         killed it, if we did."""
         reason, look_at = "", 0.0
-        is_open = True
         while (code := exit_code_of(program)) is None:
             has_room = self._log.has_room()
-            reading = [self._orders.woken, output] if is_open and has_room else [self._orders.woken]
+            reading = [self._orders.woken, *(streams.open if has_room else ())]
             readable, _, _ = select.select(reading, [], [], LOOK_EVERY_SECONDS if has_room else FULL_LOG_SECONDS)
             self._orders.follow(program)
-            if output in readable:
-                data = os.read(output, READ_BYTES)
-                self._log.write(data)
-                is_open = bool(data)
+            for pipe in readable:
+                if pipe != self._orders.woken:
+                    streams.read(pipe)
             if not reason and time.monotonic() >= look_at:
                 look_at = time.monotonic() + LOOK_EVERY_SECONDS
                 if reason := reason_to_kill(program, self._memory_limit):
@@ -171,11 +169,7 @@ class Shim:
                     mark("note", reason)
                     kill(program, SIGKILL)
         kill_rest(program)
-        try:
-            while data := os.read(output, READ_BYTES):
-                self._log.write(data, rotates=self._log.has_room())
-        except BlockingIOError:
-            pass  # a process that left the program's group still holds the pipe
+        streams.finish()
         return code, reason
 
 

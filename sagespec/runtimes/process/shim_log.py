@@ -34,9 +34,9 @@ class Log:
         self._older = _opened("log.1")
         self._open()
 
-    def has_room(self) -> bool:
-        """Whether READ_BYTES more would cost no follower a line that they have not read."""
-        if not self._waits or self._older is None or self._size + READ_BYTES <= LOG_BYTES:
+    def has_room(self, size: int = READ_BYTES) -> bool:
+        """Whether so many bytes more would cost no follower a line that they have not read."""
+        if not self._waits or self._older is None or self._size + size <= LOG_BYTES:
             return True
         if not _is_read(self._older):
             return True

@@ -20,19 +20,21 @@ CAUGHT = (signals.SIGTERM, signals.SIGUSR1, signals.SIGCHLD)
 linux = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def start_program(command: list[str]) -> tuple[int, int]:
-    """The pid of a new program, and the pipe with what it prints."""
-    output, writing = os.pipe()
+def start_program(command: list[str]) -> tuple[int, tuple[int, int]]:
+    """The pid of a new program, and the pipes with its standard output and its standard error."""
+    (output, writes_output), (errors, writes_errors) = os.pipe(), os.pipe()
     os.set_blocking(output, False)
+    os.set_blocking(errors, False)
     shim_pid = os.getpid()
     # In a child that has not yet become the program, a signal meant for the program must wait until it has.
     signals.pthread_sigmask(signals.SIG_BLOCK, CAUGHT)
     program = os.fork()
     if program == 0:
-        _become(command, writing, shim_pid)
+        _become(command, (writes_output, writes_errors), shim_pid)
     signals.pthread_sigmask(signals.SIG_UNBLOCK, CAUGHT)
-    os.close(writing)
-    return program, output
+    os.close(writes_output)
+    os.close(writes_errors)
+    return program, (output, errors)
 
 
 def adopt_orphans() -> None:
@@ -41,7 +43,7 @@ def adopt_orphans() -> None:
         linux.prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def _become(command: list[str], output: int, shim_pid: int) -> None:
+def _become(command: list[str], pipes: tuple[int, int], shim_pid: int) -> None:
     """In the forked child: become the program, which dies when the shim does (Linux)."""
     try:
         os.setpgid(0, 0)
@@ -53,8 +55,8 @@ def _become(command: list[str], output: int, shim_pid: int) -> None:
             linux.prctl(PR_SET_PDEATHSIG, SIGKILL)
             if os.getppid() != shim_pid:
                 os._exit(KILLED)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        os.dup2(pipes[0], 1)
+        os.dup2(pipes[1], 2)
         os.chdir("work")
         os.execv(command[0], command)  # noqa: S606
     except OSError as error:

@@ -116,3 +116,19 @@ def test_a_follower_that_was_killed_holds_up_nobody(runtime: ProcessRuntime) -> 
     next(lines)
     lines.close()  # type: ignore[attr-defined]
     assert ended(runtime, name).exit_code == 0
+
+
+def test_a_progress_bar_is_seen_once_a_second_while_it_runs(runtime: ProcessRuntime) -> None:
+    script = """
+import os, time
+os.write(2, b"quick: 1%\\rquick: 100%\\n")
+for step in range(24):
+    os.write(2, b"\\r%d of 24" % step)
+    time.sleep(0.1)
+os.write(2, b"\\r\\n")
+os.write(1, b"end"); time.sleep(1.1); os.write(1, b"ed\\r"); time.sleep(0.1); os.write(1, b"\\nno newline")
+"""
+    quick, *bar, ended, rest = runtime.logs(run(runtime, script), follow=True)
+    assert [quick, ended, rest] == ["quick: 1%\rquick: 100%", "ended", "no newline"]
+    assert len(bar) == 3
+    assert "".join(bar).replace("\r", "") == "".join(f"{step} of 24" for step in range(24))
