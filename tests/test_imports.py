@@ -53,7 +53,8 @@ PURE = {
     ),
     "gateway.answers": ("gateway state errors", f"{VALUES} json", "reads what Envoy has said, and asks nothing"),
     "run.faults": ("run contract state errors", f"{VALUES} pydantic", "the same ends must give the same verdict"),
-    "run.metrics": ("state", VALUES, "the same lines must give the same series, whoever reads them"),
+    "run.bars": ("", VALUES, "every reader of a log must see the same"),
+    "run.metrics": ("run.bars state", VALUES, "the same lines must give the same series, whoever reads them"),
     "verbs.changes": ("spec.values state", VALUES, "the same records must give the same rows"),
     "verbs.states": (
         "plan reconcile gateway.answers state errors",

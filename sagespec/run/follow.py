@@ -18,6 +18,7 @@ from pathlib import Path
 from sagespec.contract import STOP_GRACE_SECONDS
 from sagespec.errors import Cancelled, WorldError
 from sagespec.events import EventKind
+from sagespec.run.bars import shown
 from sagespec.run.faults import Ending
 from sagespec.run.jobs import JobRun
 from sagespec.run.metrics import FoundMetrics
@@ -146,11 +147,12 @@ def _follow_log(run: JobRun, log: HostLog) -> None:
     try:
         with log.file.open("w", encoding="utf-8", buffering=1) as file:  # whole lines, in case the wait is interrupted
             for at, line in _lines(run, log.launch.name):
-                file.write(line + "\n")
-                log.last_lines.append(line)
                 log.metrics.read(at, line)
+                seen = shown(line)
+                file.write(seen + "\n")
+                log.last_lines.append(seen)
                 log.read_at = time.monotonic()
-                run.report(EventKind.LOG, line, about=about)
+                run.report(EventKind.LOG, seen, about=about)
     except FileNotFoundError:
         return  # the job was let go of, and its folder removed, before this thread began
     except WorldError as error:  # without the end of its log a model is still a model

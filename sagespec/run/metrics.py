@@ -12,9 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from sagespec.run.bars import pieces_of
+
 MOST_POINTS = 1000
 Point = tuple[float, float]  # seconds, value
-LONGEST_LINE = 4096  # characters of a line that are looked at
+LONGEST_LINE = 4096  # characters of a line that are looked at; of a progress bar, of each piece
+MOST_PIECES = 100  # of a progress bar, the last ones
 MOST_TIMEOUTS = 3  # after which a metric is given up
 
 
@@ -41,15 +44,16 @@ class FoundMetrics:
         self._samples: dict[str, _Sample] = {}
 
     def read(self, at: float, line: str) -> None:
-        """Take the values in `line`, printed `at` seconds since 1970. A value that is not finite is ignored: a manifest
-        could not hold it, and CloudWatch drops it too."""
+        """Take the values in `line`, printed `at` seconds since 1970: of a progress bar the last. A value that is not
+        finite is ignored: a manifest could not hold it, and CloudWatch drops it too."""
+        pieces = pieces_of(line)[-MOST_PIECES:]
         for name, search in tuple(self._patterns):
             try:
-                match = search(line[:LONGEST_LINE])
+                value = _last_value(search, pieces)
             except TimeoutError:
                 self._count_timeout(name, search)
                 continue
-            if match and (value := _number(match.group(1))) is not None:
+            if value is not None:
                 self._samples.setdefault(name, _Sample()).add((at, value))
 
     def _count_timeout(self, name: str, search: Search) -> None:
@@ -126,6 +130,12 @@ class _Sample:
     def points(self) -> list[Point]:
         is_kept = (self._count - 1) % self._every == 0
         return self._kept if is_kept or self._last is None else [*self._kept, self._last]
+
+
+def _last_value(search: Search, pieces: Sequence[str]) -> float | None:
+    matches = (search(piece[:LONGEST_LINE]) for piece in reversed(pieces))
+    values = (_number(match.group(1)) for match in matches if match)
+    return next((value for value in values if value is not None), None)
 
 
 def _number(text: str | None) -> float | None:

@@ -121,7 +121,8 @@ class Metric(SpecModel):
     name: Annotated[str, Field(min_length=1, max_length=255, examples=["validation:auc"])]
     """Name to show it under."""
     regex: Annotated[str, AfterValidator(_check_regex), Field(max_length=500, examples=["auc=([0-9.]+)"])]
-    """Regular expression, looked for in the first 4,096 characters; its first group is the number."""
+    """Regular expression, looked for in the first 4,096 characters; its first group is the number.
+    The last one in a progress bar counts."""
 
 
 _CHECKPOINT_PATH = re.compile(r"/opt/ml/(?!(?:input|model|output|code)(?:/|$))[^/\0]+(?:/[^/\0]+)*/?")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from sagespec.errors import WorldError
 from sagespec.parts import Parts
+from sagespec.run.bars import shown
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.addresses import Address
 from sagespec.state.observed import Container
@@ -15,12 +16,13 @@ from sagespec.verbs.history import manifest
 
 def logs(parts: Parts, address: Address, *, follow: bool, tail: int | None) -> Iterator[tuple[str, str]]:
     containers = [c for c in parts.runtime.containers() if is_within(c.address, address)]
-    if containers:
-        yield from merged(parts.runtime, containers, follow=follow, tail=tail)
-        return
-    if address.kind != "job":
+    if not containers and address.kind != "job":
         raise WorldError(f"{address} has no containers", fix="see `sagespec status` for what is running")
-    yield from _stored(parts, address.whole, tail)
+    if containers:
+        lines = merged(parts.runtime, containers, follow=follow, tail=tail)
+    else:
+        lines = _stored(parts, address.whole, tail)
+    yield from ((name, shown(line)) for name, line in lines)
 
 
 def _stored(parts: Parts, job: Address, tail: int | None) -> Iterator[tuple[str, str]]:
@@ -29,7 +31,7 @@ def _stored(parts: Parts, job: Address, tail: int | None) -> Iterator[tuple[str,
         if not name.startswith("logs/"):
             continue
         content = parts.store.read(parts.records.job_key(job, artifact.key))
-        lines = content[0].decode(errors="replace").splitlines() if content else []
+        lines = content[0].decode(errors="replace").removesuffix("\n").split("\n") if content and content[0] else []
         yield from ((name.removeprefix("logs/"), line) for line in (lines[-tail:] if tail else lines))
 
 

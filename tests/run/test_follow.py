@@ -48,6 +48,16 @@ def test_of_several_hosts_the_one_that_failed_is_named_not_those_stopped_after_i
     assert "no room on /dev/shm" in manifest.reason
 
 
+def test_of_a_progress_bar_what_is_seen_is_kept_and_shown(place: Place) -> None:
+    lines = ("\rloss=2\rloss=1\r", "a form\x0cfeed and a line\u2028separator", "")
+    place.engine.behave("job/model@1", replace(TRAINS, lines=lines))
+    place.converge(place.job(1, metrics=[{"name": "loss", "regex": "^loss=([0-9]+)$"}]))
+    seen = ["loss=1", *lines[1:]]
+    assert place.objects[f"{PROJECT}/jobs/model/1/logs/algo-1.log"].decode() == "\n".join([*seen, ""])
+    assert [event.text for event in place.events if event.kind is EventKind.LOG] == seen
+    assert manifest_of(place).metrics == {"loss": 1}
+
+
 class BrokenStreams(FakeRuntime):
     """Breaks off the first `breaks` logs that are followed, each one line further on."""
 

@@ -54,6 +54,26 @@ def test_of_two_hosts_at_one_time_the_first_wins() -> None:
     assert final_values(series_of(hosts, since=0)) == {"loss": 1}
 
 
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("\rloss=3 \rloss=2 \rloss=1 ", 1),
+        ("loss=3\rloss=1\r", 1),
+        ("\rloss=1\rsaved", 1),
+        ("\rloss=1\rloss=nan", 1),
+        ("\r".join(f"{step:>60} loss={step}" for step in range(1000)), 999),
+    ],
+)
+def test_of_a_progress_bar_the_last_value_counts(line: str, value: float) -> None:
+    assert found((1, line)).points("loss") == [(1, value)]
+
+
+def test_a_pattern_for_whole_lines_finds_the_pieces_of_a_progress_bar() -> None:
+    host = FoundMetrics([("loss", search_for(r"^loss=(\d+)$"))])
+    host.read(1, "\rloss=2\rloss=1\r")
+    assert host.points("loss") == [(1, 1)]
+
+
 def test_several_patterns_may_give_one_metric() -> None:
     host = FoundMetrics([*LOSS, ("loss", search_for(r"error (\S+)")), ("auc", search_for(r"auc (\S+)"))])
     for at, line in enumerate(["loss=1", "error 2", "loss=3 auc 0.5"]):
