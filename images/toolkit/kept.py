@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -23,7 +24,11 @@ COMPLETE = "complete"  # holds the size in bytes; its time is that of the last u
 MOST_BYTES = 10 * 2**30  # of a shared folder; beyond, what was not used for longest goes first
 POLL_SECONDS = 0.05
 # What decides where pip looks, or what it takes.
-PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CONSTRAINT", "PIP_NO_INDEX", "PIP_PRE")
+PIP_PATHS = ("PIP_FIND_LINKS", "PIP_CONSTRAINT")
+PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", *PIP_PATHS, "PIP_NO_INDEX", "PIP_PRE")
+LOCAL = re.compile(r"/|:|\.whl\b|\.zip\b|\.tar\b|\.tgz\b")  # in a line that may name a file
+NESTED = re.compile(r"(?:-r|--requirement)[ =]*(\S+)")
+PACKAGE_FILES = ("pyproject.toml", "setup.py", "setup.cfg")  # beside what a package is built in
 
 
 def key_of(code: Path, outer_packages: Sequence[str], *, with_code: bool, more: Sequence[str]) -> str:
@@ -42,21 +47,54 @@ def key_of(code: Path, outer_packages: Sequence[str], *, with_code: bool, more: 
 
 def _files_named(code: Path, text: str, *, with_code: bool) -> Iterator[Path]:
     """The files that pip may read besides: all of the code, if a line looks like a path or asks for another file."""
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    local = [line for line in lines if not line[0].isalnum() or "/" in line or ".whl" in line]
-    if with_code or local:
-        yield from sorted(path for path in code.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    local = [line for line in _lines_in(text) if not line[0].isalnum() or LOCAL.search(line)]
+    settings = (word for name in PIP_PATHS for word in os.environ.get(name, "").split())
+    if with_code or local or any((code / path).exists() for path in settings if not Path(path).is_absolute()):
+        yield from sorted(path for path in code.rglob("*") if path.is_file() and not _is_left_by_tools(path))
     yield from (path for path in map(Path, local) if path.is_absolute() and path.is_file())
+
+
+def _is_left_by_tools(path: Path) -> bool:
+    """Whether Python or pip makes it in a user's folder: it would be another folder at the next start."""
+    return "__pycache__" in path.parts or any(
+        folder.name.endswith(".egg-info")
+        or (folder.name == "build" and any((folder.parent / name).is_file() for name in PACKAGE_FILES))
+        for folder in path.parents
+    )
+
+
+def is_editable(code: Path) -> bool:
+    """Whether requirements.txt asks for an editable install, which is a mere link into the code."""
+    return any(re.match(r"-e|--editable", line) for line in _lines_with_nested(code / "requirements.txt", set()))
+
+
+def _lines_with_nested(file: Path, seen: set[Path]) -> Iterator[str]:
+    """The lines of a requirements file, and of those it asks for."""
+    if file in seen or not file.is_file():
+        return
+    seen.add(file)
+    for line in _lines_in(file.read_text(encoding="utf-8", errors="replace")):
+        yield line
+        if nested := NESTED.match(line):
+            yield from _lines_with_nested(file.parent / nested[1], seen)
+
+
+def _lines_in(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
 def modules_in(environment: Path) -> Path:
     return Path(sysconfig.get_path("purelib", "venv", {"base": str(environment), "platbase": str(environment)}))
 
 
-def find_or_make(key: str, own: Path, make: Callable[[Path], object]) -> Path:
-    """Where the modules of the environment `key` are; made by `make(folder)` if nobody has. It is in use, and so not
+def where_kept(own: Path) -> Path:
+    """What this machine's programs share, or the container's own."""
+    return Path(os.environ.get(SHARED_VARIABLE) or own)
+
+
+def find_or_make(key: str, folder: Path, make: Callable[[Path], object]) -> Path:
+    """Where the modules of the environment `key` are; made by `make(place)` if nobody has. It is in use, and so not
     removed, until this process and its forks have ended."""
-    folder = Path(os.environ.get(SHARED_VARIABLE) or own)
     folder.mkdir(parents=True, exist_ok=True)
     environment = folder / key
     lock = os.open(f"{environment}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -44,39 +45,49 @@ def install(code: Path, folder: Path, *, with_code: bool = False, more: Sequence
     """Install requirements.txt of `code` (with_code its setup.py) and `more`; where the modules are.
 
     What was installed for the same requirements before is used again, without a look at the index: see `kept`.
-    folder: the container's own, for where there is no other to keep it in.
+    Paths in requirements.txt count from `code`, as in SageMaker's toolkit.
+    folder: the container's own, for where there is no other to keep it in, and for what would not outlive the code.
     None if there is nothing to install. Raises ClientError if pip cannot.
     """
-    wanted = ["--requirement", str(code / REQUIREMENTS)] if (code / REQUIREMENTS).is_file() else []
-    wanted += [str(code)] if with_code else []
+    wanted = ["--requirement", REQUIREMENTS] if (code / REQUIREMENTS).is_file() else []
+    wanted += ["."] if with_code else []
     wanted += more
     if not wanted:
         return None
     key = kept.key_of(code, outer_packages(), with_code=with_code, more=more)
-    return kept.find_or_make(key, folder, lambda place: _install(wanted, place))
+    place = folder if kept.is_editable(code) else kept.where_kept(folder)
+    return kept.find_or_make(key, place, lambda environment: _install(wanted, code, environment))
 
 
-def _install(wanted: Sequence[str], folder: Path) -> None:
-    python = _environment(folder)
+def _install(wanted: Sequence[str], code: Path, folder: Path) -> None:
     pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        str(python),
-        "install",
-        "--disable-pip-version-check",
-        "--no-input",
-        "--progress-bar",
-        "off",
+        *(sys.executable, "-P", "-m", "pip"),  # -P: no module of the user's code is taken for one of pip's
+        *("--python", str(_environment(folder)), "install"),
+        *("--disable-pip-version-check", "--no-input", "--progress-bar", "off"),
     ]
     print("installing", *wanted, flush=True)
-    done = subprocess.run([*pip, *wanted], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        [*pip, *wanted],
+        cwd=code if code.is_dir() else None,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     print(done.stdout, end="", flush=True)
     if done.returncode:
-        said = [line for line in done.stdout.splitlines() if line.strip()]
-        reason = next((line for line in reversed(said) if line.startswith("ERROR:")), said[-1] if said else "")
-        raise ClientError(f"pip could not install {' '.join(wanted[-1:])}: {reason.removeprefix('ERROR: ')}")
+        raise ClientError(f"pip could not install {' '.join(wanted[-1:])}: {_reason(done.stdout, code)}")
+
+
+def _reason(printed: str, code: Path) -> str:
+    """pip's last error, its paths as the user has them."""
+    said = [line for line in printed.splitlines() if line.strip()]
+    reason = next((line for line in reversed(said) if line.startswith("ERROR:")), said[-1] if said else "")
+    for folder in (code, code.resolve()):
+        reason = reason.replace(f"file://{folder}/", "").replace(f"{folder}/", "")
+    is_missing = re.search(r"No such file|does not exist", printed)
+    hint = f" (paths count from the folder of {REQUIREMENTS})" if is_missing else ""
+    return reason.removeprefix("ERROR: ") + hint
 
 
 def python_path(*folders: Path | str | None) -> str:
