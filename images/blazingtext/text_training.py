@@ -20,6 +20,7 @@ from toolkit.errors import ClientError
 from toolkit.gate import require_finite
 from toolkit.hyperparameters import Auto, Declaration, Range
 from toolkit.media import JSON_LINES, media_type
+from toolkit.places import Place
 from toolkit.training import Channel, Job
 
 LABEL = "__label__"
@@ -111,13 +112,14 @@ def gather(channel: Channel, target: Path) -> int:
     word_count = 0
     with target.open("w", encoding="utf-8") as file:
         for path in channel.paths():
-            for number, text in numbered_lines(path):
+            place = Place.of(channel, path)
+            for number, text in numbered_lines(path, place):
                 try:
                     words = line_of(text)
                 except ValueError as error:
-                    raise ClientError(f"{path}:{number}: {error}") from error
+                    raise ClientError(f"{place.row(number)}: {error}") from error
                 if not any(word.startswith(LABEL) for word in words):
-                    raise ClientError(f"{path}:{number}: the line has no label, a word that begins with {LABEL}")
+                    raise ClientError(f"{place.row(number)}: the line has no label, a word that begins with {LABEL}")
                 word_count += len(words)
                 file.write(" ".join(words) + "\n")
     if not word_count:
@@ -125,13 +127,13 @@ def gather(channel: Channel, target: Path) -> int:
     return word_count
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+def numbered_lines(path: Path, place: Place) -> Iterator[tuple[int, str]]:
     with path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                raise ClientError(f"{path}:{number}: not UTF-8: {error.reason}") from error
+                raise ClientError(f"{place.row(number)}: not UTF-8: {error.reason}") from error
             if text.strip():
                 yield number, text
 

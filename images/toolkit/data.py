@@ -1,44 +1,33 @@
 """A job's channels as arrays: labels and features, of one width on all channels and hosts.
 
-Every format that SageMaker's algorithms train on is read here, from files or from a pipe: CSV,
-libsvm, JSON lines, RecordIO-protobuf and Parquet.
+`reading` says how each channel is read, `blocks` and `parquet` read its files, from disk or from a pipe. Here their
+blocks are checked and put together.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import orjson
 
 from toolkit import recordio
+from toolkit.blocks import Block
 from toolkit.errors import ClientError
-from toolkit.hosts import Hosts, T
+from toolkit.finite import first_unfit, why_unfit
+from toolkit.hosts import Hosts
 from toolkit.limits import TooLarge
-from toolkit.media import CSV, JSON_LINES, LIBSVM, PARQUET, RECORDIO, MediaType, media_type
-from toolkit.rows import (
-    BYTE_ORDER_MARK,
-    BadRow,
-    FloatArray,
-    SparseRows,
-    features_of,
-    label_of,
-    parse_csv,
-    sparse_entries,
-)
+from toolkit.places import Place
+from toolkit.reading import FILE_FORMATS, InputFormat, Reading, readings_of, together
+from toolkit.rows import BadRow, FloatArray, SparseRows
+from toolkit.streams import streams
 from toolkit.training import Channel, Job
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-BLOCK_BYTES = 8 * 2**20
-
-# Labels of shape (rows,), or None, and the rows' features.
-Rows: TypeAlias = tuple[FloatArray | None, FloatArray | SparseRows]
+__all__ = ["FILE_FORMATS", "InputFormat", "Table", "load_tables"]
 
 
 @dataclass(frozen=True)
@@ -46,22 +35,15 @@ class Table:
     """One host's part of a channel: labels of shape (rows,), features of shape (rows, width).
 
     A channel without labels (`text/csv;label_size=0`, records that have none) has labels of shape
-    (0,). Features are a sparse array only if `InputFormat.keep_sparse` asks for it.
+    (0,). Features are a sparse array only if `InputFormat.keep_sparse` asks for it. weights: of the rows, if the
+    channel has any. names: of the features, where the format has them. content_type: as what the channel was read.
     """
 
     labels: FloatArray
     features: FloatArray | csr_array
-
-
-@dataclass(frozen=True)
-class InputFormat:
-    """How an algorithm reads its channels."""
-
-    default_type: str = CSV  # of a channel without a content type
-    absent: float = 0.0  # what a sparse row leaves out
-    allow_missing: bool = False  # empty CSV fields, nulls, become NaN
-    needs_labels: bool = True
-    keep_sparse: bool = False  # sparse rows stay a csr_array; what they leave out is then not filled in
+    weights: FloatArray | None = None
+    names: tuple[str, ...] | None = None
+    content_type: str = ""
 
 
 def load_tables(
@@ -75,9 +57,10 @@ def load_tables(
     """
     job.channel(channel_names[0])
     channels = [job.channels[name] for name in channel_names if name in job.channels]
-    parts = _together(job.hosts, lambda: [_Part.read(channel, input_format, feature_dim) for channel in channels])
+    readings = readings_of(job.hosts, channels, input_format)
+    parts = together(job.hosts, lambda: [_Part.read(reading, input_format, feature_dim) for reading in readings])
     width = feature_dim or job.hosts.largest(max(part.width for part in parts))
-    tables = _together(job.hosts, lambda: [part.table(width, input_format) for part in parts])
+    tables = together(job.hosts, lambda: [part.table(width, input_format) for part in parts])
     for channel, table in zip(channels, tables, strict=True):
         if job.hosts.largest(table.features.shape[0]) == 0:
             raise ClientError(f"channel {channel.name} has no rows")
@@ -92,45 +75,23 @@ def _own_share(hosts: Hosts, channel: Channel, table: Table) -> Table:
         return table
     count, parts = table.features.shape[0], len(hosts.names)
     own = slice(count * hosts.rank // parts, count * (hosts.rank + 1) // parts)
-    return Table(table.labels[own], table.features[own])
-
-
-def _together(hosts: Hosts, step: Callable[[], list[T]]) -> list[T]:
-    """What `step` gives here, if it raises ClientError on no host."""
-    try:
-        results, problem = step(), None
-    except ClientError as error:
-        results, problem = [], str(error)
-    hosts.fail_together(problem)
-    return results
+    weights = None if table.weights is None else table.weights[own]
+    return Table(table.labels[own], table.features[own], weights, table.names, table.content_type)
 
 
 @dataclass(frozen=True)
 class _Part:
     """A channel's rows on this host, before the hosts agree on its width."""
 
-    channel: Channel
+    reading: Reading
     labels: FloatArray
     features: FloatArray | SparseRows
+    weights: FloatArray | None
 
     @classmethod
-    def read(cls, channel: Channel, input_format: InputFormat, feature_dim: int | None) -> _Part:
-        content_type = media_type(channel.content_type or input_format.default_type)
-        if content_type.name not in FILE_FORMATS:
-            raise ClientError(
-                f"channel {channel.name}: content type {content_type.name} is not read here; "
-                f"{', '.join(FILE_FORMATS)} are"
-            )
-        if channel.is_pipe and content_type.name == PARQUET:
-            raise ClientError(f"channel {channel.name}: Parquet files cannot be read from a pipe; use input mode File")
-        label_size = content_type.parameters.get("label_size", "1")
-        if label_size not in ("0", "1"):
-            raise ClientError(f"channel {channel.name}: label_size={label_size}: must be 0 or 1")
-        if label_size == "0" and input_format.needs_labels:
-            raise ClientError(f"channel {channel.name}: label_size=0, but this algorithm learns from labels")
-        blocks = _blocks(channel, FILE_FORMATS[content_type.name], int(label_size), input_format)
-        part = cls(channel, *_joined(list(blocks)))
-        part._check_width(feature_dim, content_type)
+    def read(cls, reading: Reading, input_format: InputFormat, feature_dim: int | None) -> _Part:
+        part = cls(reading, *_joined(list(blocks_of(reading, input_format))))
+        part._check_width(feature_dim)
         return part
 
     @property
@@ -141,12 +102,13 @@ class _Part:
     def width(self) -> int:
         return self.features.width if isinstance(self.features, SparseRows) else self.features.shape[1]
 
-    def _check_width(self, feature_dim: int | None, content_type: MediaType) -> None:
+    def _check_width(self, feature_dim: int | None) -> None:
         if feature_dim is None or not self.row_count or self.width == feature_dim:
             return
         if isinstance(self.features, SparseRows) and self.width < feature_dim:
             return
-        takes_label = content_type.name in (CSV, PARQUET) and "label_size" not in content_type.parameters
+        content_type = self.reading.content_type
+        takes_label = self.reading.file_format.is_table and "label_size" not in content_type.parameters
         hint = (
             f"; its first column is taken for the label: {content_type.name};label_size=0 says that there is none"
             if takes_label and self.width == feature_dim - 1
@@ -154,214 +116,110 @@ class _Part:
         )
         raise ClientError(
             f"hyperparameters: feature_dim={feature_dim}, but the data has {self.width} features "
-            f"in channel {self.channel.name}{hint}"
+            f"in channel {self.reading.channel.name}{hint}"
         )
 
     def table(self, width: int, input_format: InputFormat) -> Table:
+        more = (self.weights, self.reading.layout.feature_names, self.reading.content_type.name)
         if isinstance(self.features, SparseRows):
             try:
                 if input_format.keep_sparse:
-                    return Table(self.labels, self.features.csr(width=width))
-                return Table(self.labels, self.features.dense(width=width, absent=input_format.absent))
+                    return Table(self.labels, self.features.csr(width=width), *more)
+                return Table(self.labels, self.features.dense(width=width, absent=input_format.absent), *more)
             except ValueError as error:
-                raise ClientError(f"channel {self.channel.name}: {error}") from error
+                raise ClientError(f"channel {self.reading.channel.name}: {error}") from error
         if not len(self.features):
-            return Table(self.labels, np.empty((0, width)))
+            return Table(self.labels, np.empty((0, width)), *more)
         if self.width != width:
             raise ClientError(
-                f"channel {self.channel.name} has {self.width} features a row, others of this job have {width}"
+                f"channel {self.reading.channel.name} has {self.width} features a row, others of this job have {width}"
             )
-        return Table(self.labels, self.features)
+        return Table(self.labels, self.features, *more)
 
 
-def _joined(blocks: Sequence[Rows]) -> tuple[FloatArray, FloatArray | SparseRows]:
+def _joined(blocks: Sequence[Block]) -> tuple[FloatArray, FloatArray | SparseRows, FloatArray | None]:
     """All blocks of a channel as one; they are known to have the same columns."""
-    labels = [block for block, _ in blocks if block is not None]
-    dense = [rows for _, rows in blocks if not isinstance(rows, SparseRows)]
-    sparse = [rows for _, rows in blocks if isinstance(rows, SparseRows)]
+    labels = [block.labels for block in blocks if block.labels is not None]
+    weights = [block.weights for block in blocks if block.weights is not None]
+    dense = [block.features for block in blocks if not isinstance(block.features, SparseRows)]
+    sparse = [block.features for block in blocks if isinstance(block.features, SparseRows)]
     for more in sparse[1:]:
         sparse[0].extend(more)
     all_labels = np.concatenate(labels) if labels else np.empty(0)
-    return all_labels, sparse[0] if sparse else np.concatenate(dense or [np.empty((0, 0))])
+    features = sparse[0] if sparse else np.concatenate(dense or [np.empty((0, 0))])
+    return all_labels, features, np.concatenate(weights) if weights else None
 
 
-def _blocks(channel: Channel, file_format: FileFormat, label_size: int, input_format: InputFormat) -> Iterator[Rows]:
+def blocks_of(reading: Reading, input_format: InputFormat) -> Iterator[Block]:
     """The channel's rows in blocks, each checked against those before and what the algorithm can take."""
-    before: Rows | None = None
-    for path, stream in _streams(channel):
+    before: Block | None = None
+    for path, stream in streams(reading.channel):
+        place = Place.of(reading.channel, path, reading.file_format.before_row)
         try:
-            for first_row, rows in file_format.read(stream, label_size):
-                place = f"{path}{file_format.before_row}"
-                if problem := _unlike(rows, before or rows, needs_labels=input_format.needs_labels):
-                    raise ClientError(f"{place}{first_row}: {problem}")
-                labels, features = before = rows
-                label_columns = label_size * file_format.label_is_column
-                if labels is not None:
-                    _refuse_missing(place, first_row, labels[:, np.newaxis], "column" if label_columns else "label")
-                if not isinstance(features, SparseRows) and not input_format.allow_missing:
-                    noun = "column" if file_format.label_is_column else "feature"
-                    _refuse_missing(place, first_row, features, noun, 1 + label_columns)
-                yield rows
+            for block in reading.file_format.read(stream, reading.layout):
+                if problem := _unlike(block, before or block, input_format):
+                    raise ClientError(f"{place.row(block.number_of(0))}: {problem}")
+                _refuse_unfit(block, place, reading, input_format)
+                before = replace(block, line_of=None)  # it may hold the text of the file
+                yield before
         except BadRow as error:
-            raise ClientError(f"{path}:{error.line_number}: {error.reason}") from error
+            raise ClientError(error.at(place)) from error
         except (recordio.BadRecord, TooLarge) as error:
-            raise ClientError(f"{path}: {error}") from error
+            raise ClientError(f"{place}: {error}") from error
 
 
-def _streams(channel: Channel) -> Iterator[tuple[Path, BinaryIO]]:
-    """The files of the channel, also those that come wrapped through a pipe."""
-    for path in channel.paths():
-        with path.open("rb") as stream:
-            if not (channel.is_pipe and channel.record_wrapped):
-                yield path, stream
-                continue
-            try:
-                files = recordio.whole(stream.read())
-            except recordio.BadRecord as error:
-                raise ClientError(f"{path}: {error}") from error
-            for file in files:
-                yield path, io.BytesIO(file)
-
-
-def _unlike(rows: Rows, before: Rows, *, needs_labels: bool) -> str | None:
-    """Why `rows` cannot follow those `before`; None if they can."""
-    labels, features = rows
-    if labels is None and needs_labels:
+def _unlike(block: Block, before: Block, input_format: InputFormat) -> str | None:
+    """Why `block` cannot follow what stands `before`; None if it can."""
+    if block.labels is None and input_format.needs_labels:
         return "no label, but this algorithm learns from labels"
-    if (labels is None) != (before[0] is None):
+    if (block.labels is None) != (before.labels is None):
         return "some rows have a label, some have none"
-    if isinstance(features, SparseRows) or isinstance(before[1], SparseRows):
-        return None if type(features) is type(before[1]) else "some rows are dense, some are sparse"
-    if features.shape[1] != before[1].shape[1]:
-        return f"{features.shape[1]} features, but the rows before have {before[1].shape[1]}"
+    if (block.weights is None) != (before.weights is None):
+        return "some rows have a weight, some have none"
+    features, earlier = block.features, before.features
+    if isinstance(features, SparseRows) or isinstance(earlier, SparseRows):
+        return None if type(features) is type(earlier) else "some rows are dense, some are sparse"
+    if features.shape[1] != earlier.shape[1]:
+        return f"{features.shape[1]} features, but the rows before have {earlier.shape[1]}"
     return None
 
 
-def _refuse_missing(place: str, first_row: int, block: FloatArray, noun: str, first_column: int = 1) -> None:
-    missing = np.argwhere(np.isnan(block))
-    if len(missing):
-        row, column = missing[0].tolist()
-        raise ClientError(f"{place}{first_row + row}: {noun} {first_column + column} is empty")
+def _refuse_unfit(block: Block, place: Place, reading: Reading, input_format: InputFormat) -> None:
+    """Raise ClientError for the first number that nothing can be learned from."""
+    for values, noun, number in _single_columns(block, reading):
+        row = first_unfit(values, allow_missing=False)
+        why = None if row is None else why_unfit(float(values[row]))
+        if noun == "weight" and row is None and values.min(initial=0) < 0:
+            row = int(np.argmax(values < 0))
+            why = f"is {values[row]:g}, but a weight is 0 or more"
+        if row is not None:
+            raise ClientError(f"{_field(block, place, reading, row, number, noun=noun)} {why}")
+    features = block.features
+    if isinstance(features, SparseRows):
+        values = np.frombuffer(features.values)
+        if (entry := first_unfit(values, allow_missing=input_format.allow_missing)) is not None:
+            row, column = features.row_of(entry), features.columns[entry]
+            raise ClientError(f"{place.field(block.number_of(row), 'index', column)} {why_unfit(float(values[entry]))}")
+    elif (entry := first_unfit(features, allow_missing=input_format.allow_missing)) is not None:
+        row, feature = divmod(entry, features.shape[1])
+        why = why_unfit(float(features[row, feature]))
+        raise ClientError(f"{_field(block, place, reading, row, feature + reading.layout.before_features)} {why}")
 
 
-def _read_csv(stream: BinaryIO, label_size: int) -> Iterator[tuple[int, Rows]]:
-    for first_line, text in _text_blocks(stream):
-        rows = parse_csv(text, first_line=first_line)
-        if rows.size:
-            yield first_line, _label_first(rows, label_size)
+def _single_columns(block: Block, reading: Reading) -> Iterator[tuple[FloatArray, str, int]]:
+    """Labels and weights, each with what it is and its column among all."""
+    if block.labels is not None:
+        yield block.labels, "label", 0
+    if block.weights is not None:
+        yield block.weights, "weight", reading.layout.label_size
 
 
-def _label_first(rows: FloatArray, label_size: int) -> Rows:
-    return rows[:, 0] if label_size else None, rows[:, label_size:]
-
-
-def _read_libsvm(stream: BinaryIO, _label_size: int) -> Iterator[tuple[int, Rows]]:
-    for first_line, text in _text_blocks(stream):
-        rows = SparseRows()
-        rows.add_libsvm(text, labelled=True, first_line=first_line)
-        yield first_line, (np.array(rows.labels), rows)
-
-
-def _read_json_lines(stream: BinaryIO, _label_size: int) -> Iterator[tuple[int, Rows]]:
-    for first_line, text in _text_blocks(stream):
-        instances = {number: line for number, line in enumerate(text.splitlines(), first_line) if line.strip()}
-        if instances:
-            yield first_line, _instances(instances)
-
-
-def _instances(lines: Mapping[int, bytes]) -> Rows:
-    """The instances by line number. Raises BadRow."""
-    sparse, dense, labels = SparseRows(), [], []
-    for number, line in lines.items():
-        try:
-            instance = orjson.loads(line)
-            features = features_of(instance)
-            labels.append(label_of(instance))
-            if isinstance(features, dict):
-                sparse.add_row(*sparse_entries(features))
-            else:
-                dense.append(np.array(features, np.float64))
-                if dense[-1].shape != dense[0].shape or dense[-1].ndim != 1:
-                    raise ValueError(f"{len(features)} features, but the rows before have {len(dense[0])}")
-            if dense and sparse.lengths:
-                raise ValueError("some rows are dense, some are sparse")
-            if (labels[-1] is None) != (labels[0] is None):
-                raise ValueError("some rows have a label, some have none")
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise BadRow(number, f"not an instance as expected: {error}") from error
-    features_of_all = sparse if sparse.lengths else np.array(dense)
-    return (None if labels[0] is None else np.array(labels, np.float64)), features_of_all
-
-
-def _read_recordio(stream: BinaryIO, _label_size: int) -> Iterator[tuple[int, Rows]]:
-    number, rest = 1, b""
-    while data := stream.read(BLOCK_BYTES):
-        data = rest + data
-        records, end = recordio.split(data, number)
-        if records:
-            yield number, recordio.rows_of(records, number)
-        number, rest = number + len(records), data[end:]
-    if rest:
-        raise recordio.BadRecord(number, "ends too early")
-
-
-def _read_parquet(stream: BinaryIO, label_size: int) -> Iterator[tuple[int, Rows]]:
-    number = 1
-    try:
-        for columns in _parquet_columns(stream):
-            rows = np.column_stack(columns) if columns else np.empty((0, 0))
-            if rows.size:
-                yield number, _label_first(rows, label_size)
-            number += len(rows)
-    except BadRow:
-        raise
-    except Exception as error:  # damage shows as any of a dozen kinds, a UnicodeDecodeError in a name among them
-        raise BadRow(number, f"not a Parquet file that can be read: {type(error).__name__}: {error}") from error
-
-
-def _parquet_columns(stream: BinaryIO) -> Iterator[list[FloatArray]]:
-    """The columns of each batch of rows. Raises BadRow for a column that holds no numbers."""
-    from pyarrow import parquet, types
-
-    file = parquet.ParquetFile(stream)
-    for column in file.schema_arrow:
-        kind = column.type
-        if not any(
-            is_kind(kind) for is_kind in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
-        ):
-            raise BadRow(1, f"column {column.name!r} holds {kind}, not numbers")
-    for batch in file.iter_batches():
-        yield [column.cast("float64").to_numpy(zero_copy_only=False) for column in batch.columns]
-
-
-@dataclass(frozen=True)
-class FileFormat:
-    """How the rows of a content type are read, and how one of them is named in a message."""
-
-    read: Callable[[BinaryIO, int], Iterator[tuple[int, Rows]]]  # blocks, each with the number of its first row
-    before_row: str = ":"
-    label_is_column: bool = False
-
-
-FILE_FORMATS: Mapping[str, FileFormat] = {
-    CSV: FileFormat(_read_csv, label_is_column=True),
-    LIBSVM: FileFormat(_read_libsvm),
-    RECORDIO: FileFormat(_read_recordio, before_row=": record "),
-    JSON_LINES: FileFormat(_read_json_lines),
-    PARQUET: FileFormat(_read_parquet, before_row=": row ", label_is_column=True),
-}
-
-
-def _text_blocks(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The stream in blocks of whole lines, each with the number of its first line."""
-    line_number, rest = 1, b""
-    text = stream.read(BLOCK_BYTES).removeprefix(BYTE_ORDER_MARK)
-    while text:
-        text = rest + text
-        end = text.rfind(b"\n") + 1
-        if end:
-            yield line_number, text[:end]
-            line_number += text.count(b"\n", 0, end)
-        rest, text = text[end:], stream.read(BLOCK_BYTES)
-    if rest:
-        yield line_number, rest
+def _field(block: Block, place: Place, reading: Reading, row: int, column: int, *, noun: str = "feature") -> str:
+    """Where a field stands. column: among all, from 0; in a message, columns and features count from 1."""
+    number = block.number_of(row)
+    if reading.file_format.is_table:
+        names = reading.layout.names
+        return place.field(number, "column", column + 1, names[column] if names else "")
+    if noun != "feature":
+        return f"{place.row(number)}, {noun}"
+    return place.field(number, noun, column - reading.layout.before_features + 1)

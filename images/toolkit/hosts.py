@@ -112,6 +112,12 @@ class Hosts:
         """Whether it is true on at least one host."""
         return self.largest(int(claim)) > 0
 
+    def first(self, value: T | None) -> T | None:
+        """The value of the first host that has one, on every host; None if none has."""
+        last = len(self.names) - 1
+        found = self.largest(-1 if value is None else last - self.rank)
+        return None if found < 0 else self._from(last - found, value)
+
     def from_master(self, value: T) -> T:
         """The master's value, on every host."""
         return self._from(0, value)

@@ -24,6 +24,24 @@ OTHER_NAMES = {
     "recordio-protobuf": RECORDIO,
 }
 
+OF_SUFFIXES = {
+    ".csv": CSV,
+    ".libsvm": LIBSVM,
+    ".svm": LIBSVM,
+    ".jsonl": JSON_LINES,
+    ".ndjson": JSON_LINES,
+    ".parquet": PARQUET,
+    ".pbr": RECORDIO,
+    ".rec": RECORDIO,
+    ".recordio": RECORDIO,
+}
+
+
+def media_type_of_file(name: str) -> str | None:
+    """What the name of a file says that it holds: `train.csv.gz` is CSV; None for a name that says nothing."""
+    plain = name.lower().removesuffix(".gz")
+    return next((kind for suffix, kind in OF_SUFFIXES.items() if plain.endswith(suffix)), None)
+
 
 @dataclass(frozen=True)
 class MediaType:

@@ -27,6 +27,8 @@ from toolkit.limits import require_room
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+    from toolkit.places import Place
+
 FloatArray: TypeAlias = NDArray[np.float64]
 
 NUMBER_CHARACTERS = b"0123456789+-.eE \t\r"
@@ -42,12 +44,17 @@ LARGEST_COLUMN = 2**62
 
 
 class BadRow(ValueError):
-    """A line that cannot be read, and why."""
+    """A line that cannot be read, and why; in which of its fields, if it is one that is wrong."""
 
-    def __init__(self, line_number: int, reason: str) -> None:
-        super().__init__(f"line {line_number}: {reason}")
+    def __init__(self, line_number: int, reason: str, *, field: str = "") -> None:
+        super().__init__(f"line {line_number}{field and f', {field}'}: {reason}")
         self.line_number = line_number
         self.reason = reason
+        self.field = field
+
+    def at(self, place: Place) -> str:
+        """The same for a line of a file."""
+        return f"{place.row(self.line_number)}{self.field and f', {self.field}'}: {self.reason}"
 
 
 def parse_csv(text: bytes, *, first_line: int = 1) -> FloatArray:
@@ -132,7 +139,7 @@ def _parse_csv_by_line(text: bytes, first_line: int) -> FloatArray:
     for line_number, line in enumerate(lines_of(text), first_line):
         if not line.strip():
             continue
-        row = [_number(field, line_number, column) for column, field in enumerate(line.split(b","), 1)]
+        row = [_number(field, line_number, "column", column) for column, field in enumerate(line.split(b","), 1)]
         if numbers and len(row) != width:
             raise BadRow(line_number, f"{len(row)} columns, but the rows before have {width}")
         width = len(row)
@@ -149,7 +156,7 @@ def lines_of(text: bytes) -> Iterator[bytes]:
             yield line
 
 
-def _number(field: bytes, line_number: int, column: int) -> float:
+def _number(field: bytes, line_number: int, noun: str, number: int | None = None) -> float:
     text = field.strip().strip(b'"').strip()
     if not text:
         return math.nan
@@ -160,7 +167,9 @@ def _number(field: bytes, line_number: int, column: int) -> float:
     except ValueError:
         shown = field.decode("utf-8", "replace").strip()[:40]
         hint = "; a header line? CSV has none here" if line_number == 1 else ""
-        raise BadRow(line_number, f"column {column}: {shown!r} is not a number{hint}") from None
+        raise BadRow(
+            line_number, f"{shown!r} is not a number{hint}", field=noun if number is None else f"{noun} {number}"
+        ) from None
 
 
 @dataclass
@@ -174,11 +183,16 @@ class SparseRows:
     lengths: array[int] = field(default_factory=lambda: array("q"))  # entries of each row
     columns: array[int] = field(default_factory=lambda: array("q"))
     values: array[float] = field(default_factory=lambda: array("d"))
+    weights: array[float] = field(default_factory=lambda: array("d"))  # of the rows; empty if they have none
     declared_width: int = 0
 
     @property
     def width(self) -> int:
         return max(self.declared_width, int(np.max(self.columns, initial=-1)) + 1)
+
+    def row_of(self, entry: int) -> int:
+        """The row that the entry with this number is in."""
+        return int(np.searchsorted(np.cumsum(self.lengths), entry, side="right"))
 
     def add_row(self, columns: ArrayLike, values: ArrayLike, width: int = 0) -> None:
         """Append a row without its label; `width` is the width it declares, 0 for none."""
@@ -198,35 +212,47 @@ class SparseRows:
         self.lengths.extend(more.lengths)
         self.columns.extend(more.columns)
         self.values.extend(more.values)
+        self.weights.extend(more.weights)
         self.declared_width = max(self.declared_width, more.declared_width)
 
-    def add_libsvm(self, text: bytes, *, labelled: bool, first_line: int = 1) -> None:
-        """Append the rows of `text`. Raises BadRow. In a request (not `labelled`) a label may be left out."""
+    def add_libsvm(self, text: bytes, *, labelled: bool, weighted: bool = False, first_line: int = 1) -> None:
+        """Append the rows of `text`. Raises BadRow. In a request (not `labelled`) a label may be left out.
+
+        weighted: the label may be followed by the row's weight, `label:weight`.
+        """
         for line_number, block in blocks_of_lines(text.removeprefix(BYTE_ORDER_MARK), first_line):
             found = libsvm.entries(block)
             if found is None or (labelled and np.isnan(found.labels).any()):
-                self._add_libsvm_by_line(block, line_number, labelled=labelled)
+                self._add_libsvm_by_line(block, line_number, labelled=labelled, weighted=weighted)
                 continue
             self.labels.frombytes(found.labels.tobytes())
             self.lengths.frombytes(found.lengths.tobytes())
             self.columns.frombytes(found.columns.tobytes())
             self.values.frombytes(found.values.tobytes())
 
-    def _add_libsvm_by_line(self, text: bytes, first_line: int, *, labelled: bool) -> None:
+    def _add_libsvm_by_line(self, text: bytes, first_line: int, *, labelled: bool, weighted: bool = False) -> None:
         for line_number, line in enumerate(lines_of(text), first_line):
             tokens = line.partition(b"#")[0].split()
             if not tokens:
                 continue
-            has_label = b":" not in tokens[0]
-            if labelled and not has_label:
-                raise BadRow(
-                    line_number, f"starts with {tokens[0].decode('utf-8', 'replace')[:40]!r}, not with a label"
-                )
-            self.labels.append(_number(tokens[0], line_number, 1) if has_label else math.nan)
-            entries = tokens[1:] if has_label else tokens
-            for token in entries:
+            has_label = labelled or b":" not in tokens[0]
+            if has_label:
+                self._add_libsvm_label(tokens.pop(0), line_number, weighted=weighted)
+            else:
+                self.labels.append(math.nan)
+            for token in tokens:
                 self._add_libsvm_value(token, line_number)
-            self.lengths.append(len(entries))
+            self.lengths.append(len(tokens))
+
+    def _add_libsvm_label(self, token: bytes, line_number: int, *, weighted: bool) -> None:
+        label, colon, weight = token.partition(b":")
+        if colon and not weighted:
+            raise BadRow(line_number, f"starts with {token.decode('utf-8', 'replace')[:40]!r}, not with a label")
+        if (b":" in weight) or (len(self.labels) and bool(self.weights) != bool(colon)):
+            raise BadRow(line_number, "some rows have a weight, label:weight, some have none")
+        self.labels.append(_number(label, line_number, "label"))
+        if colon:
+            self.weights.append(_number(weight, line_number, "weight"))
 
     def _add_libsvm_value(self, token: bytes, line_number: int) -> None:
         index, colon, value = token.partition(b":")
@@ -235,7 +261,9 @@ class SparseRows:
         if len(index) > len(str(LARGEST_COLUMN)) or int(index) > LARGEST_COLUMN:
             raise BadRow(line_number, f"index {index.decode()[:40]} is more than {LARGEST_COLUMN}")
         self.columns.append(int(index))
-        self.values.append(_number(value, line_number, int(index)))
+        if not value:
+            raise BadRow(line_number, f"{token.decode()[:40]!r} has no value after the colon")
+        self.values.append(_number(value, line_number, "index", int(index)))
 
     def dense(self, *, width: int, absent: float) -> FloatArray:
         """Shape (rows, width); what the rows leave out is `absent`. Raises TooLarge."""
@@ -272,6 +300,14 @@ def features_of(instance: Any) -> list[Any] | dict[str, Any]:
     return features
 
 
+def numbers_of(values: list[Any]) -> list[Any]:
+    """`values`, if none of them is text: numpy would take "1" for a number, and "nan" and "1_000" too."""
+    if str in set(map(type, values)):
+        text = next(value for value in values if isinstance(value, str))
+        raise ValueError(f"{text[:40]!r} is text, not a number")
+    return values
+
+
 def label_of(instance: Any) -> float | None:
     """The label of one JSON instance: `"label": 1` or `"label": {"values": [1]}`, None without. Raises ValueError."""
     if not isinstance(instance, dict):
@@ -291,7 +327,8 @@ def label_of(instance: Any) -> float | None:
 def sparse_entries(features: dict[str, Any]) -> tuple[NDArray[np.int64], FloatArray, int]:
     """Columns, values and width of a sparse JSON instance. Raises ValueError."""
     try:
-        columns, values = np.array(features["keys"], np.int64), np.array(features["values"], np.float64)
+        columns = np.array(features["keys"], np.int64)
+        values = np.array(numbers_of(features["values"]), np.float64)
         width = int(features["shape"][-1])
         if columns.shape != values.shape or columns.ndim != 1 or not 0 <= width <= LARGEST_COLUMN:
             raise ValueError

@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import FrameType
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -32,7 +32,7 @@ STOPPED_EXIT_CODE = 143  # as the shell reports a process that SIGTERM ended
 
 @dataclass(frozen=True)
 class Channel:
-    """A named input. `files` are sorted; names that start with a dot or an underscore are markers.
+    """A named input.
 
     In Pipe mode there are no files but a FIFO an epoch, `<folder>_<epoch>`; the algorithms here read the first only.
     """
@@ -53,8 +53,15 @@ class Channel:
         return [self.folder.with_name(f"{self.name}_0")] if self.is_pipe else self.files()
 
     def files(self) -> list[Path]:
+        """The files that hold data, sorted."""
         found = (path for path in self.folder.rglob("*") if path.is_file())
-        return sorted(path for path in found if not path.name.startswith((".", "_")))
+        return sorted(path for path in found if not is_hidden(path.relative_to(self.folder)))
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Whether a file of a channel holds no data: programs put their own things under names that begin with a dot or an
+    underscore, files as well as folders. sagespec's `inputs` says the same of what it feeds to pipes."""
+    return any(part.startswith((".", "_")) for part in path.parts)
 
 
 @dataclass

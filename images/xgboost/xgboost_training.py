@@ -20,13 +20,13 @@ from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Declaration, Range
 from toolkit.lean_xgboost import xgboost
-from toolkit.media import LIBSVM, media_type
+from toolkit.media import LIBSVM
 from toolkit.rows import FloatArray
 from toolkit.training import Job, Stop
 from xgboost_files import AS_TRAINED, FILE_NAME
 
 CHANNELS = ("train", "validation")
-INPUT_FORMAT = InputFormat(default_type=LIBSVM, allow_missing=True, keep_sparse=True)
+INPUT_FORMAT = InputFormat(default_type=LIBSVM, allow_missing=True, keep_sparse=True, takes_weights=True)
 
 NOT_NEGATIVE = Range(minimum=0)
 SHARE = Range(minimum=0, maximum=1)
@@ -111,9 +111,9 @@ def train(job: Job[Hyperparameters]) -> None:
     """Train, print every metric each round, and leave the model with the master."""
     settings = job.hyperparameters
     check_settings(job)
-    tables = load_tables(job, CHANNELS, INPUT_FORMAT)
+    tables = load_tables(job, CHANNELS, dataclasses.replace(INPUT_FORMAT, csv_weights=settings.csv_weights == 1))
     check_labels(job.hosts, settings, tables)
-    matrices = {name: matrix_of(table, has_weights=has_weights(job, name)) for name, table in tables.items()}
+    matrices = {name: matrix_of(table) for name, table in tables.items()}
 
     checkpoints = Checkpoints(job.checkpoint_folder, "xgboost-checkpoint")
     latest = checkpoints.latest()
@@ -135,7 +135,8 @@ def train(job: Job[Hyperparameters]) -> None:
             raise
         raise ClientError(problem) from error
     if job.hosts.is_master:
-        save_best(booster, job, is_linear=settings.booster == "gblinear")
+        learned_libsvm = tables["train"].content_type == LIBSVM
+        save_best(booster, job, is_linear=settings.booster == "gblinear", learned_libsvm=learned_libsvm)
 
 
 def check_settings(job: Job[Hyperparameters]) -> None:
@@ -171,15 +172,8 @@ def _wrong_labels(settings: Hyperparameters, labels: FloatArray) -> tuple[FloatA
     return labels[:0], ""
 
 
-def has_weights(job: Job[Hyperparameters], channel_name: str) -> bool:
-    content_type = job.channels[channel_name].content_type
-    return job.hyperparameters.csv_weights == 1 and "csv" in content_type
-
-
-def matrix_of(table: Table, *, has_weights: bool) -> xgboost.DMatrix:
-    if has_weights:
-        return xgboost.DMatrix(table.features[:, 1:], label=table.labels, weight=table.features[:, 0])
-    return xgboost.DMatrix(table.features, label=table.labels)
+def matrix_of(table: Table) -> xgboost.DMatrix:
+    return xgboost.DMatrix(table.features, label=table.labels, weight=table.weights)
 
 
 def booster_parameters(settings: Hyperparameters) -> dict[str, Any]:
@@ -215,11 +209,11 @@ class Rounds(xgboost.callback.TrainingCallback):
         return self.hosts.any(self.stop.requested)
 
 
-def save_best(booster: xgboost.Booster, job: Job[Hyperparameters], *, is_linear: bool) -> None:
+def save_best(booster: xgboost.Booster, job: Job[Hyperparameters], *, is_linear: bool, learned_libsvm: bool) -> None:
     """Save the booster, cut at its best round if training was to stop early."""
     if job.hyperparameters.early_stopping_rounds and not is_linear:
         booster = booster[: booster.best_iteration + 1]
-    if media_type(job.channel("train").content_type or LIBSVM).name == LIBSVM:
+    if learned_libsvm:
         booster.set_attr(**AS_TRAINED)
     (job.model_folder / FILE_NAME).write_bytes(booster.save_raw("ubj"))
 

@@ -102,6 +102,12 @@ def _without_clash(channel: DesiredChannel, contents: Contents) -> Contents:
     return contents
 
 
+def is_hidden(path: str) -> bool:
+    """Whether an object holds no data: programs put their own things under names that begin with a dot or an
+    underscore, files as well as folders. The built-ins (images/toolkit/training.py) say the same of files."""
+    return any(part.startswith((".", "_")) for part in PurePosixPath(path).parts)
+
+
 def share_of(
     paths: Sequence[str], *, seed: int | None, epoch: int = 0, index: int = 0, count: int = 1, sharded: bool = False
 ) -> list[str]:

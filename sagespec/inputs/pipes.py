@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sagespec.inputs.channels import Contents, share_of
+from sagespec.inputs.channels import Contents, is_hidden, share_of
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.desired import DesiredChannel, DesiredJob
 from sagespec.state.faults import Fault, FaultKind
@@ -23,8 +23,8 @@ READY_SECONDS = 120.0
 
 
 def orders_of(channel: DesiredChannel, contents: Contents, host_count: int) -> list[Mapping[str, Any]]:
-    """The orders for the program of images/feeder for one channel, by host."""
-    shares = shares_of(channel, contents, host_count)
+    """The orders for the program of images/feeder for one channel, by host: all that a program would read as a file."""
+    shares = [[path for path in share if not is_hidden(path)] for share in shares_of(channel, contents, host_count)]
     deal = host_count if _is_dealt_each_epoch(channel) else 1
     return [
         {

@@ -54,7 +54,8 @@ class ChannelSpec(SpecModel):
     source: Source = Field(examples=["../data/train.csv", "s3://acme/churn/train/"])
     """A file or folder (relative to the spec's file), file:///…, or s3://bucket/prefix."""
     content_type: str | None = Field(default=None, max_length=256)
-    """MIME type passed to the container, e.g. text/csv or text/libsvm."""
+    """MIME type passed to the container, e.g. text/csv or text/libsvm. Without one, a built-in algorithm goes by the
+    names of the files (.csv, .libsvm, .jsonl, .parquet, …), or else takes its own default."""
     distribution: Literal["replicated", "sharded"] = "replicated"
     """Whether every container gets all objects, or only its share of them (SageMaker's ShardedByS3Key)."""
     input_mode: InputMode | None = None

@@ -106,7 +106,7 @@ def test_every_format_gives_the_same_rows(load: Any, name: Any) -> None:
 
 @pytest.mark.parametrize("name", [name for name in FILES if name != "Parquet"])
 def test_pipe_is_read_as_the_files_one_after_the_other(load: Any, name: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("toolkit.data.BLOCK_BYTES", 50)
+    monkeypatch.setattr("toolkit.blocks.BLOCK_BYTES", 50)
     content_type, content = FILES[name]
     table = load(content_type, content, content, pipe=True)
     np.testing.assert_array_equal(table.labels, LABELS * 2)
@@ -167,7 +167,7 @@ def test_missing_values_are_kept_for_who_can_take_them(load: Any) -> None:
 
 
 def test_files_of_a_channel_are_read_in_blocks_in_order(tmp_path: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("toolkit.data.BLOCK_BYTES", 16)
+    monkeypatch.setattr("toolkit.blocks.BLOCK_BYTES", 16)
     folder = tmp_path / "train"
     (folder / "deep").mkdir(parents=True)
     (folder / "b.csv").write_text("".join(f"{row},1\n" for row in range(20, 40)))
@@ -183,9 +183,9 @@ def test_files_of_a_channel_are_read_in_blocks_in_order(tmp_path: Any, monkeypat
     [
         ("image/png", b"1", "channel train: content type image/png is not read here; text/csv, text/libsvm, applic"),
         ("text/csv;label_size=2", b"1", "channel train: label_size=2: must be 0 or 1"),
-        ("text/csv", b"1,2\n1,\n", "train/part-0:2: column 2 is empty"),
-        ("text/csv", b"1,2\n,1\n", "train/part-0:2: column 1 is empty"),
-        ("text/csv", b"1,2\n1,2,3\n", "train/part-0:2: 3 columns, but the rows before have 2"),
+        ("text/csv", b"1,2\n1,\n", "channel train: part-0:2, column 2 is empty"),
+        ("text/csv", b"1,2\n,1\n", "channel train: part-0:2, column 1 is empty"),
+        ("text/csv", b"1,2\n1,2,3\n", "channel train: part-0:2: 3 columns, but the rows before have 2"),
         ("text/csv", b"1,2,3,4\n", "hyperparameters: feature_dim=2, but the data has 3 features in channel train"),
         (
             "text/csv",
@@ -193,8 +193,8 @@ def test_files_of_a_channel_are_read_in_blocks_in_order(tmp_path: Any, monkeypat
             "first column is taken for the label: text/csv;label_size=0 says that there is none",
         ),
         ("text/libsvm", b"1 2:3\n", "feature_dim=2, but the data has 3 features in channel train"),
-        ("text/libsvm", b"0:3\n", "train/part-0:1: starts with '0:3', not with a label"),
-        ("text/libsvm", b"1 0:1\n\n1 x:3\n", "train/part-0:3: 'x:3' is not index:value"),
+        ("text/libsvm", b"0:3\n", "channel train: part-0:1: starts with '0:3', not with a label"),
+        ("text/libsvm", b"1 0:1\n\n1 x:3\n", "channel train: part-0:3: 'x:3' is not index:value"),
         (
             JSON_LINES,
             b'{"label": 1, "features": [1, 2]}\n[1',
@@ -211,20 +211,20 @@ def test_files_of_a_channel_are_read_in_blocks_in_order(tmp_path: Any, monkeypat
             b'{"label": 1, "features": [1, 2]}\n[1, 2]\n',
             "part-0:2: not an instance as expected: so",
         ),
-        (JSON_LINES, b'{"label": 1, "features": [1, null]}', "part-0:1: feature 2 is empty"),
+        (JSON_LINES, b'{"label": 1, "features": [1, null]}', "part-0:1, feature 2 is empty"),
         (
             JSON_LINES,
             b'{"label": 1, "features": [1, "a"]}',
-            "part-0:1: not an instance as expected: could",
+            "part-0:1: not an instance as expected: 'a' is text, not a number",
         ),
         (RECORDIO, b"1,2,3,4\n", "part-0: record 1: does not start with RecordIO's magic"),
         (RECORDIO, SPARSE_RECORDS[:-1], "part-0: record 3: ends too early"),
         (
             RECORDIO,
             rows_as_records([[1, np.nan]], [0]),
-            "part-0: record 1: feature 2 is empty",
+            "part-0: record 1, feature 2 is empty",
         ),
-        (PARQUET, b"1,2\n", "part-0:1: not a Parquet file"),
+        (PARQUET, b"1,2\n", "part-0: row 1: not a Parquet file"),
         (PARQUET, as_parquet({"y": [1], "a": ["x"], "b": [1]}), "column 'a' holds string, not numbers"),
         (
             PARQUET,
@@ -234,7 +234,7 @@ def test_files_of_a_channel_are_read_in_blocks_in_order(tmp_path: Any, monkeypat
         (
             PARQUET,
             as_parquet({"y": [1, 2], "a": [1, None], "b": [1, 1]}),
-            "part-0: row 2: column 2 is empty",
+            "part-0: row 2, column 2 (a) is empty",
         ),
         (JSON_LINES, b'{"label": 1, "features": [1, 2]}\n[1, 2]', "part-0:2: some rows have a label, some"),
         (JSON_LINES, b"[1, 2]\n[1]", "part-0:2: 1 features, but the rows before have 2"),

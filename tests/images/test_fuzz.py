@@ -22,11 +22,14 @@ import pytest
 import scipy.sparse
 import xgboost
 from pyarrow import parquet
+from toolkit.blocks import Layout
 from toolkit.codecs import CodecError, decode
-from toolkit.data import FILE_FORMATS, InputFormat, _blocks
+from toolkit.data import FILE_FORMATS, InputFormat, blocks_of
 from toolkit.errors import ClientError
 from toolkit.formats import Prediction
+from toolkit.media import media_type
 from toolkit.model import Model, Request
+from toolkit.reading import Reading
 from toolkit.serving import Invocations
 from toolkit.training import Channel
 
@@ -150,13 +153,14 @@ def of_training(folder: Path, content_type: str) -> Parse:
     channel.folder.mkdir()
     file = channel.folder / "part-0"
     input_format = InputFormat(allow_missing=True, needs_labels=False)
+    reading = Reading(channel, media_type(content_type), FILE_FORMATS[content_type], Layout())
 
     def parse(body: bytes) -> int:
         file.write_bytes(body)
         try:
-            list(_blocks(channel, FILE_FORMATS[content_type], 1, input_format))
+            list(blocks_of(reading, input_format))
         except ClientError as error:
-            return 415 if str(file) in str(error) else 500
+            return 415 if "channel train: part-0" in str(error) else 500
         return 200
 
     return parse

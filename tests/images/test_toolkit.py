@@ -90,7 +90,7 @@ def served(program: str, make_module_tree: Any, serve_for_module: Any) -> Iterat
         ("", "text/csv", "", 204, ""),
         ("1,2", "image/png", "", 415, r"content type image/png is not among text/csv, .*"),
         ("0:1 1:2", "text/libsvm", "", 415, r"content type text/libsvm is not among .*"),
-        ("1,x", "text/csv", "", 415, r".*line 1: column 2: 'x' is not a number.*"),
+        ("1,x", "text/csv", "", 415, r".*line 1, column 2: 'x' is not a number.*"),
         ("1,2\n1", "text/csv", "", 415, r".*line 2: 1 columns, but the rows before have 2"),
         ("\n \n", "text/csv", "", 415, r"the body has no rows.*"),
         ("{", "application/json", "", 415, r"the body is not application/json.*"),
@@ -376,10 +376,10 @@ def test_csv_is_read_in_blocks_that_are_one_table(monkeypatch: Any) -> None:
     ("text", "problem"),
     [
         ("1,2\n\n3,4,5", "line 3: 3 columns, but the rows before have 2"),
-        ("1],[2", "line 1: column 1: '1]' is not a number"),
-        ("1\n1_000", "line 2: column 1: '1_000' is not a number"),
-        ("1;2,5", "line 1: column 1: '1;2' is not a number"),
-        ("\n,,\n1,2,true", "line 3: column 3: 'true' is not a number"),
+        ("1],[2", "line 1, column 1: '1]' is not a number"),
+        ("1\n1_000", "line 2, column 1: '1_000' is not a number"),
+        ("1;2,5", "line 1, column 1: '1;2' is not a number"),
+        ("\n,,\n1,2,true", "line 3, column 3: 'true' is not a number"),
     ],
 )
 def test_csv_that_is_wrong_is_placed(text: Any, problem: Any) -> None:

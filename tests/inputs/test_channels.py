@@ -15,6 +15,7 @@ import pytest
 
 from sagespec.errors import WorldError
 from sagespec.inputs.channels import contents_of, input_of, share_of
+from sagespec.inputs.pipes import orders_of
 from sagespec.state.desired import DesiredChannel
 from sagespec.stores.open import open_store
 from tests.contracts.servers import s3_server
@@ -134,6 +135,17 @@ def test_the_feeder_shuffles_alike(monkeypatch: pytest.MonkeyPatch) -> None:
         for epoch in range(3):
             share = share_of(paths, seed=5, epoch=epoch, index=index, count=2, sharded=True)
             assert fed.objects_of(epoch) == share
+
+
+def test_a_pipe_is_not_fed_what_a_program_would_not_read_as_a_file(data: Path, tmp_path: Path) -> None:
+    for path in ("_SUCCESS", ".b.csv.crc", ".ipynb_checkpoints/b.csv"):
+        (data / path).parent.mkdir(exist_ok=True)
+        (data / path).write_text(path)
+    for is_sharded in (False, True):
+        channel = DesiredChannel("train", "data", input_mode="pipe", sharded=is_sharded)
+        orders = orders_of(channel, contents_of(channel, tmp_path), 2)
+        fed = {path for order in orders for path in order["objects"]}
+        assert fed == {"b.csv", "a/2.csv", "a/1.csv", "a/10.csv"}
 
 
 # -- manifests -------------------------------------------------------------------------------------

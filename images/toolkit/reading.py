@@ -1,0 +1,128 @@
+"""How each channel of a job is to be read: in which format, and by which columns. The hosts agree on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from toolkit import parquet
+from toolkit.blocks import FileFormat, Layout, read_csv, read_json_lines, read_libsvm, read_recordio
+from toolkit.errors import ClientError
+from toolkit.hosts import Hosts, T
+from toolkit.media import CSV, JSON_LINES, LIBSVM, PARQUET, RECORDIO, MediaType, media_type, media_type_of_file
+from toolkit.places import Place
+from toolkit.rows import BadRow
+from toolkit.training import Channel
+
+FILE_FORMATS: Mapping[str, FileFormat] = {
+    CSV: FileFormat(read_csv, noun="column", is_table=True),
+    LIBSVM: FileFormat(read_libsvm),
+    RECORDIO: FileFormat(read_recordio, before_row=": record "),
+    JSON_LINES: FileFormat(read_json_lines),
+    PARQUET: FileFormat(
+        parquet.read_parquet, before_row=": row ", noun="column", is_table=True, names=parquet.column_names
+    ),
+}
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """How an algorithm reads its channels."""
+
+    default_type: str = CSV  # of a channel without a content type, whose files' names do not show it
+    absent: float = 0.0  # what a sparse row leaves out
+    allow_missing: bool = False  # empty CSV fields, nulls, become NaN; infinite numbers are always refused
+    needs_labels: bool = True
+    keep_sparse: bool = False  # sparse rows stay a csr_array; what they leave out is then not filled in
+    takes_weights: bool = False  # label:weight of libsvm
+    csv_weights: bool = False  # the second column of CSV is the row's weight
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How one channel is read on this host."""
+
+    channel: Channel
+    content_type: MediaType
+    file_format: FileFormat
+    layout: Layout
+
+
+def readings_of(hosts: Hosts, channels: Sequence[Channel], input_format: InputFormat) -> list[Reading]:
+    """Raises ClientError, on every host if on one, where a channel cannot be read, or hosts see different columns."""
+    types = [_content_type(hosts, channel, input_format) for channel in channels]
+    checked = zip(channels, types, strict=True)
+    readings = together(hosts, lambda: [_reading(*each, input_format) for each in checked])
+    return _with_names(hosts, readings)
+
+
+def together(hosts: Hosts, step: Callable[[], list[T]]) -> list[T]:
+    """What `step` gives here, if it raises ClientError on no host."""
+    try:
+        results, problem = step(), None
+    except ClientError as error:
+        results, problem = [], str(error)
+    hosts.fail_together(problem)
+    return results
+
+
+def _content_type(hosts: Hosts, channel: Channel, input_format: InputFormat) -> MediaType:
+    """What the channel says, or else what the names of its files show, or else the algorithm's own default."""
+    if channel.content_type:
+        return media_type(channel.content_type)
+    names = [] if channel.is_pipe else [path.name for path in channel.files()]
+    by_type = {kind: name for name in reversed(names) if (kind := media_type_of_file(name))}
+    own = next(iter(by_type)) if len(by_type) == 1 else None
+    agreed = hosts.first(own)
+    others = {kind: name for kind, name in by_type.items() if kind != agreed}
+    problem = None
+    if len(by_type) > 1 or (agreed and others):
+        seen = " and ".join(f"{name} as {kind}" for kind, name in sorted(by_type.items()))
+        first = f"; other hosts have {agreed}" if agreed and len(by_type) == 1 else ""
+        problem = f"channel {channel.name}: by their names its files are {seen}{first}; give content_type"
+    hosts.fail_together(problem)
+    return media_type(agreed or input_format.default_type)
+
+
+def _reading(channel: Channel, content_type: MediaType, input_format: InputFormat) -> Reading:
+    if content_type.name not in FILE_FORMATS:
+        raise ClientError(
+            f"channel {channel.name}: content type {content_type.name} is not read here; {', '.join(FILE_FORMATS)} are"
+        )
+    if channel.is_pipe and content_type.name == PARQUET:
+        raise ClientError(f"channel {channel.name}: Parquet files cannot be read from a pipe; use input mode File")
+    label_size = content_type.parameters.get("label_size", "1")
+    if label_size not in ("0", "1"):
+        raise ClientError(f"channel {channel.name}: label_size={label_size}: must be 0 or 1")
+    if label_size == "0" and input_format.needs_labels:
+        raise ClientError(f"channel {channel.name}: label_size=0, but this algorithm learns from labels")
+    has_weights = input_format.csv_weights and content_type.name == CSV
+    layout = Layout(int(label_size), has_weights, input_format.takes_weights)
+    return Reading(channel, content_type, FILE_FORMATS[content_type.name], layout)
+
+
+def _with_names(hosts: Hosts, readings: Sequence[Reading]) -> list[Reading]:
+    """The same with the names of columns, where a format has any: the first channel's, of the first host with a file.
+
+    So a column means the same in all files, channels and hosts.
+    """
+    own = together(hosts, lambda: [_names_in_first_file(reading) for reading in readings])
+    agreed: dict[str, tuple[str, ...]] = {}
+    for reading, names in zip(readings, own, strict=True):
+        if found := hosts.first(names):
+            agreed.setdefault(reading.content_type.name, found)
+    return [
+        replace(reading, layout=replace(reading.layout, names=agreed.get(reading.content_type.name)))
+        for reading in readings
+    ]
+
+
+def _names_in_first_file(reading: Reading) -> tuple[str, ...] | None:
+    path = next(iter(reading.channel.paths()), None)
+    if reading.file_format.names is None or path is None:
+        return None
+    try:
+        with path.open("rb") as stream:
+            return reading.file_format.names(stream)
+    except BadRow as error:
+        raise ClientError(error.at(Place.of(reading.channel, path, reading.file_format.before_row))) from error
