@@ -9,22 +9,22 @@ torch_distributed.py).
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import IO, NoReturn
+from typing import NoReturn
 
 from toolkit.errors import ClientError
 from toolkit.hosts import address_of
 from toolkit.packages import install, python_path, require_modules
+from toolkit.reasons import ended_text, reason_of
 from toolkit.script_job import Script, base_folder, has_script, read_script
+from toolkit.script_output import Printed, pass_on, wait_for
 from toolkit.script_variables import arguments, environment, gpu_count
 from toolkit.signals import beside_signals
 from toolkit.training import STOPPED_EXIT_CODE, fail
@@ -32,9 +32,7 @@ from toolkit.training import STOPPED_EXIT_CODE, fail
 __all__ = ["has_script", "main"]
 
 TORCH_DISTRIBUTED = "sagemaker_torch_distributed_enabled"
-KEPT_BYTES = 64 * 1024  # of what the script prints as errors
-SHOWN_LINES = 40  # of these in output/failure
-LEFT_OPEN_SECONDS = 2.0
+SHOWN_LINES = 40  # of what the script printed, in output/failure
 NOT_KEPT = shutil.ignore_patterns("__pycache__", "*.pyc", ".git")
 
 
@@ -109,59 +107,36 @@ class Running:
             os._exit(STOPPED_EXIT_CODE)
         self._process.send_signal(number)
 
-    def run(self, words: Sequence[str], folder: Path, variables: Mapping[str, str]) -> tuple[int, str]:
-        """Exit code (128 + signal for a killed script) and the end of what it printed as errors."""
+    def run(self, words: Sequence[str], folder: Path, variables: Mapping[str, str]) -> tuple[int, Printed]:
+        """Exit code (128 + signal for a killed script) and the end of what it printed."""
         print("running", *words, flush=True)
-        self._process = process = subprocess.Popen(words, cwd=folder, env=variables, stderr=subprocess.PIPE)
+        self._process = process = subprocess.Popen(
+            words, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdout is not None
         assert process.stderr is not None
-        errors = bytearray()
-        reader = threading.Thread(target=_pass_on, args=(process.stderr, errors), daemon=True)
-        reader.start()
+        printed = Printed()
+        readers = [pass_on(process.stdout, 1, printed.output), pass_on(process.stderr, 2, printed.errors)]
         code = process.wait()
-        reader.join(LEFT_OPEN_SECONDS)  # a process that the script left behind may hold the pipe
-        return code if code >= 0 else 128 - code, errors.decode(errors="replace")
-
-
-def _pass_on(stream: IO[bytes], kept: bytearray) -> None:
-    """Print everything as it arrives, and keep the end of it."""
-    while block := os.read(stream.fileno(), 65536):
-        sys.stderr.buffer.write(block)
-        sys.stderr.buffer.flush()
-        kept += block
-        del kept[:-KEPT_BYTES]
+        wait_for(readers)
+        return code if code >= 0 else 128 - code, printed
 
 
 # -- what came of it -------------------------------------------------------------------------------
 
 
-def report_failure(script: Script, words: Sequence[str], exit_code: int, printed: str) -> None:
+def report_failure(script: Script, words: Sequence[str], exit_code: int, printed: Printed) -> None:
     """Write output/failure, unless the script has."""
-    ended = f"{script.entry_point} ended with exit code {exit_code}"
-    reason = exception_in(printed) or ended
-    if (script.base / "output" / "failure").exists():
-        print(ended, file=sys.stderr, flush=True)
+    ended = ended_text(script.entry_point, exit_code)
+    print(ended, file=sys.stderr, flush=True)  # all else it has printed itself
+    failure = script.base / "output" / "failure"
+    if failure.exists():
         return
-    last_lines = "\n".join(printed.splitlines()[-SHOWN_LINES:])
-    fail(script.base, f"AlgorithmError: {reason}\n\n{ended}; it was run as {' '.join(words)}\n\n{last_lines}")
-
-
-def exception_in(printed: str) -> str:
-    """The exception that ended a script, as Python prints it (`ValueError: text`), or its last line; '' if silent.
-
-    torchrun adds a report of its own, which only says that a process has failed.
-    """
-    lines = [re.sub(r"^\[rank\d+\]: ?", "", line) for line in printed.splitlines()]
-    exceptions = []
-    in_traceback = False
-    for line in lines:
-        if line.startswith("Traceback (most recent call last)"):
-            in_traceback = True
-        elif in_traceback and line.strip() and not line.startswith((" ", "\t")):
-            in_traceback = False
-            exceptions.append(line)
-    own = [line for line in exceptions if "ChildFailedError" not in line]
-    said = own or [line for line in lines if line.strip()]
-    return said[-1].strip() if said else ""
+    errors, output = printed.errors_text, printed.output_text
+    reason = reason_of(script.entry_point, exit_code, errors=errors, output=output, channels=sorted(script.inputs))
+    last_lines = "\n".join((errors if errors.strip() else output).splitlines()[-SHOWN_LINES:])
+    text = f"AlgorithmError: {reason}\n\n{ended}; it was run as {' '.join(words)}\n\n{last_lines}\n"
+    failure.write_text(text, encoding="utf-8")
 
 
 def keep_code(script: Script) -> None:

@@ -130,5 +130,5 @@ os.write(1, b"end"); time.sleep(1.1); os.write(1, b"ed\\r"); time.sleep(0.1); os
 """
     quick, *bar, ended, rest = runtime.logs(run(runtime, script), follow=True)
     assert [quick, ended, rest] == ["quick: 1%\rquick: 100%", "ended", "no newline"]
-    assert len(bar) == 3
+    assert 3 <= len(bar) <= 8, "about one a second, on a slow machine too"
     assert "".join(bar).replace("\r", "") == "".join(f"{step} of 24" for step in range(24))
