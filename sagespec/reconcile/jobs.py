@@ -17,6 +17,7 @@ from sagespec.reconcile.causes import changed_fields
 from sagespec.reconcile.given import Decision, Given
 from sagespec.reconcile.leaving import remove_containers
 from sagespec.state.desired import DesiredJob
+from sagespec.state.faults import fix_for
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import Container, ContainerState, Observed
@@ -123,10 +124,10 @@ def _differs(change: Change, version: int) -> str:
 
 def _stays_failed(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Decision:
     problem = Problem(
-        what=manifest.verdict.split("\n")[0],  # the rest, a traceback perhaps, was reported when it failed
+        what=manifest.headline,  # the rest, a traceback perhaps, was reported when it failed
         about=str(job.address),
         why=f"a {manifest.status} job is not retried automatically",
-        fix=f"see `sagespec logs {job.address}`, then change the spec, or run `sagespec apply --retry`",
+        fix=fix_for(manifest.reason, job.address),
         where=job.origin,
     )
     leftovers = remove_containers(containers, Reason.FOLLOWS, "the job failed; its logs are in the store")

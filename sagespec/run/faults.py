@@ -13,11 +13,12 @@ from enum import StrEnum
 from pydantic import BaseModel
 
 from sagespec.contract import FAILURE_REASON_LENGTH
-from sagespec.state.faults import Fault, FaultKind
+from sagespec.state.faults import OUT_OF_MEMORY, Fault, FaultKind
 from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import Container
 
 FROM_OUTSIDE = {137: "SIGKILL", 143: "SIGTERM"}  # process 1 of a container cannot send itself the first
+SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV", 15: "SIGTERM"}
 UNKNOWN_CODE = 255  # what Docker reports for a container that ended while it was not watching
 
 
@@ -112,13 +113,42 @@ def _platforms_fault(end: HostEnd) -> str:
 
 def _failure(end: HostEnd) -> Fault:
     """What SageMaker calls the FailureReason: the first 1,024 characters of output/failure, or the exit code with
-    the last lines; and what the engine knows, since a program that ran out of memory seldom does."""
-    note = f" ({end.container.note})" if end.container and end.container.note else ""
+    the last lines. What the engine knows comes first, since a program that ran out of memory seldom knows it."""
+    note = _note_of(end.container)
     if text := end.failure.strip():
-        room = FAILURE_REASON_LENGTH - len(note)
-        text = (text if len(text) <= room else text[: room - 1] + "…") + note
         fault = Fault.read(text)
-        return fault if fault and not fault.kind.is_stop else Fault(FaultKind.ALGORITHM, text)
-    reason = f"{end.host} exited with code {end.exit_code}{note}"
-    said = "\n".join(end.last_lines)
-    return Fault(FaultKind.ALGORITHM, f"{reason}; its last lines:\n{said}" if said else reason)
+        if not fault or fault.kind.is_stop:
+            fault = Fault(FaultKind.ALGORITHM, text)
+    else:
+        said = "\n".join(end.last_lines)
+        reason = f"{end.host} {exit_text(end.exit_code)}" + (f"; its last lines:\n{said}" if said else "")
+        fault = Fault(FaultKind.ALGORITHM, reason)
+    if note and fault.kind is FaultKind.OTHER:
+        first, line_end, rest = fault.reason.partition("\n")
+        fault = Fault(FaultKind.OTHER, f"{first} ({note}){line_end}{rest}")
+    elif note:
+        fault = Fault(fault.kind, f"{note}; {fault.reason}")
+    return Fault(fault.kind, _shortened(fault.reason)) if end.failure.strip() else fault
+
+
+def _note_of(container: Container | None) -> str:
+    """What the engine says of the end, with the limit where memory ran out."""
+    note = container.note if container else ""
+    if container is None or note != OUT_OF_MEMORY:
+        return note
+    if container.memory:
+        return f"{OUT_OF_MEMORY}: the limit is {container.memory >> 20} MiB"
+    return f"{OUT_OF_MEMORY}: it has no limit of its own, so the engine has too little"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= FAILURE_REASON_LENGTH else text[: FAILURE_REASON_LENGTH - 1] + "…"
+
+
+def exit_text(code: int) -> str:
+    """
+    >>> exit_text(3), exit_text(139)
+    ('exited with code 3', 'exited with code 139 (SIGSEGV)')
+    """
+    name = SIGNALS.get(code - 128, "")
+    return f"exited with code {code} ({name})" if name else f"exited with code {code}"

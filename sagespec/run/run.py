@@ -33,6 +33,7 @@ from sagespec.run.notes import known_start
 from sagespec.run.start import begin
 from sagespec.run.stops import StopRequests
 from sagespec.state.desired import DesiredJob
+from sagespec.state.faults import fix_for
 from sagespec.state.manifest import JobStatus, Manifest
 
 
@@ -50,7 +51,7 @@ def run_job(jobs: Jobs, job: DesiredJob, caller: Caller) -> None:
         while manifest is None:
             manifest = _attempt_if_wanted(job_run(jobs, job, attempts, stop, caller))
     if manifest.status is not JobStatus.COMPLETED:
-        raise WorldError(manifest.verdict, fix=f"see `sagespec logs {job.address}`")
+        raise WorldError(manifest.verdict, fix=fix_for(manifest.reason, job.address))
 
 
 def _attempt_if_wanted(run: JobRun) -> Manifest | None:

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
+from sagespec.state.addresses import Address
+
+OUT_OF_MEMORY = "out of memory"  # as engines and reasons say it; with a colon and the figures behind it
+_RAN_OUT = re.compile(rf"\w+: {OUT_OF_MEMORY}: |.* \({OUT_OF_MEMORY}: ")
 _OWN_WORD = re.compile(r"\w+Error")
 
 
@@ -58,3 +62,10 @@ class Fault:
         if kind is not FaultKind.OTHER:
             return cls(kind, reason)
         return cls(FaultKind.OTHER, text) if _OWN_WORD.fullmatch(word) else None
+
+
+def fix_for(reason: str, address: Address) -> str:
+    """What to do about a job that has ended with this reason."""
+    if _RAN_OUT.match(reason):
+        return "raise resources.memory, then run `sagespec apply --retry`"
+    return f"see `sagespec logs {address}`, then change the spec, or run `sagespec apply --retry`"

@@ -160,3 +160,8 @@ class Manifest(Record):
         fault = Fault.read(self.reason)
         says_so = fault is not None and fault.kind is FaultKind.STOPPED
         return self.reason if says_so else f"{self.status}: {self.reason}"
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line."""
+        return self.verdict.partition("\n")[0].removesuffix("; its last lines:")

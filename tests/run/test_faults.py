@@ -21,11 +21,14 @@ def ended(
     note: str = "",
     signals: tuple[int, ...] = (),
     seen: EndSeen = EndSeen.WATCHED,
+    memory: int | None = None,
     **more: Any,
 ) -> HostEnd:
     """code: None for a container that vanished."""
     address = job_address("m", 1)
-    container = Container(host, address, "1-a", ContainerState.EXITED, exit_code=code, note=note, signals=signals)
+    container = Container(
+        host, address, "1-a", ContainerState.EXITED, exit_code=code, note=note, signals=signals, memory=memory
+    )
     return HostEnd(host, container if code is not None else None, seen, **more)
 
 
@@ -41,8 +44,25 @@ CASES = {
         FAILED,
         "ClientError: x",
     ),
-    "out of memory": ([ended(137, note="out of memory")], None, FAILED, "AlgorithmError: algo-1 exited with code 137"),
-    "segmentation fault": ([ended(139)], None, FAILED, "AlgorithmError: algo-1 exited with code 139"),
+    "out of memory": (
+        [ended(137, note="out of memory", memory=300 << 20)],
+        None,
+        FAILED,
+        "AlgorithmError: out of memory: the limit is 300 MiB; algo-1 exited with code 137 (SIGKILL)",
+    ),
+    "out of memory, without a limit": (
+        [ended(137, note="out of memory")],
+        None,
+        FAILED,
+        "AlgorithmError: out of memory: it has no limit of its own, so the engine has too little; algo-1 exited",
+    ),
+    "out of memory, as a supervisor saw it": (
+        [ended(137, note="out of memory: it uses 625 MiB and the limit is 300 MiB")],
+        None,
+        FAILED,
+        "AlgorithmError: out of memory: it uses 625 MiB and the limit is 300 MiB; algo-1 exited",
+    ),
+    "segmentation fault": ([ended(139)], None, FAILED, "AlgorithmError: algo-1 exited with code 139 (SIGSEGV)"),
     "killed": ([ended(137)], None, FAILED, "InternalServerError: algo-1 was ended from outside (SIGKILL)"),
     "asked to end": ([ended(143)], None, FAILED, "InternalServerError: algo-1 was ended from outside (SIGTERM)"),
     "asked to end, and obeyed": (
@@ -92,10 +112,16 @@ CASES = {
     ),
     "a word of its own": ([ended(1, failure="ValueError: x")], None, FAILED, "ValueError: x"),
     "out of memory, whatever it says": (
-        [ended(137, failure="train.py ended with exit code 137", note="out of memory")],
+        [ended(137, failure="train.py was ended by SIGKILL", note="out of memory", memory=300 << 20)],
         None,
         FAILED,
-        "AlgorithmError: train.py ended with exit code 137 (out of memory)",
+        "AlgorithmError: out of memory: the limit is 300 MiB; train.py was ended by SIGKILL",
+    ),
+    "out of memory, in its own words": (
+        [ended(1, failure="MemoryError: 5 GiB\nmore", note="out of memory", memory=300 << 20)],
+        None,
+        FAILED,
+        "MemoryError: 5 GiB (out of memory: the limit is 300 MiB)\nmore",
     ),
     "no stop, whatever it says": ([ended(1, failure="Stopped: x")], None, FAILED, "AlgorithmError: Stopped: x"),
 }

@@ -16,6 +16,7 @@ from docker.errors import NotFound
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.launches import PORT
+from sagespec.state.faults import OUT_OF_MEMORY
 from sagespec.state.labels import LABEL_GPUS, LABEL_KIND, LABEL_PROJECT, address_from_labels, resources_from_labels
 from sagespec.state.observed import Container, ContainerState, Exit
 from sagespec.state.owner import owner_from_labels
@@ -30,7 +31,6 @@ STATES = {
 }  # "removing" is left out: such a container is as good as gone
 
 END_TOLD_WITHIN_SECONDS = 2.0
-OUT_OF_MEMORY = "out of memory"
 
 
 class Containers:
