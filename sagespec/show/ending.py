@@ -10,7 +10,7 @@ from sagespec.errors import Problem
 from sagespec.events import Outcome, Result
 from sagespec.show.figures import seconds_text
 from sagespec.show.plan import running_row, write_refused_and_notes
-from sagespec.show.problems import annotate
+from sagespec.show.problems import annotate, place_text
 from sagespec.show.screen import Cell, Screen
 
 if TYPE_CHECKING:
@@ -32,15 +32,11 @@ def write_converged(
         screen.record({"event": "result"} | converged.as_json() | {"endpoints": endpoints})
         return
     annotate(screen, plan.refused)
-    write_refused_and_notes(screen, plan.refused, plan.notes)
-    for outcome in converged.failures:
-        if not _is_told(outcome, plan.refused):
-            first, *rest = outcome.reason.split("\n")
-            first = first.removesuffix("; its last lines:")
-            screen.line("\n", ("failed  ", "bad"), (outcome.about, "name"), f": {first}")
-            for line in rest:
-                if line.startswith(("  why  ", "  fix  ")):  # what it printed was shown when it failed
-                    screen.line((line, "dim"))
+    told = [problem for problem in plan.refused if _is_told(problem, converged.failures)]
+    write_refused_and_notes(screen, [problem for problem in plan.refused if problem not in told], plan.notes)
+    if converged.failures:  # why was said as they failed
+        screen.line()
+        screen.table([_failed_row(screen, outcome, told) for outcome in converged.failures])
     if plan.running:
         screen.line()
         screen.table([running_row(running) for running in plan.running])
@@ -55,10 +51,19 @@ def write_converged(
             screen.line(f"     curl {url} -H 'Content-Type: text/csv' --data-binary @rows.csv")
 
 
-def _is_told(outcome: Outcome, refused: Iterable[Problem]) -> bool:
-    """Whether a refusal says the same, of this address or of the endpoint that has it."""
-    about, first = outcome.about.partition("#")[0], outcome.reason.partition("\n")[0]
-    return any(about == p.about or (about.startswith(f"{p.about}/") and first in p.what) for p in refused)
+def _is_told(refused: Problem, failures: Iterable[Outcome]) -> bool:
+    """Whether it only says that something has failed in this run: this address, or a part of the endpoint."""
+    return any(_is_of(outcome, refused) for outcome in failures)
+
+
+def _is_of(outcome: Outcome, refused: Problem) -> bool:
+    about, first = outcome.about.partition("#")[0], outcome.reason.partition("\n")[0].removesuffix("; its last lines:")
+    return about == refused.about or (about.startswith(f"{refused.about}/") and first in refused.what)
+
+
+def _failed_row(screen: Screen, outcome: Outcome, told: Iterable[Problem]) -> list[Cell]:
+    where = next((problem.where for problem in told if _is_of(outcome, problem)), None)
+    return [("failed", "bad"), (outcome.about, "name"), (place_text(screen, where) if where else "", "dim")]
 
 
 def _as_specified(urls: Mapping[str, str], converged: Converged) -> Mapping[str, str]:

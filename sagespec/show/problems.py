@@ -36,7 +36,7 @@ def problem_cells(screen: Screen, problem: Problem) -> list[Cell]:
     """Place, address and fact on the first line; why and fix below."""
     cells: list[Cell] = []
     if problem.where:
-        cells += [(_place(problem.where, screen.root), "bold"), "  "]
+        cells += [(place_text(screen, problem.where), "bold"), "  "]
     if problem.about:
         cells += [(problem.about, "name"), ": "]
     start = sum(len(cell if isinstance(cell, str) else cell[0]) for cell in cells)
@@ -48,12 +48,12 @@ def problem_cells(screen: Screen, problem: Problem) -> list[Cell]:
     return cells
 
 
-def _place(where: Origin, root: Path | None) -> str:
+def place_text(screen: Screen, where: Origin) -> str:
     """file:line:column as seen from the current folder, so that a terminal can open it."""
     try:
-        return str(replace(where, file=_seen_from(Path.cwd(), where.file, root)))
+        return str(replace(where, file=_seen_from(Path.cwd(), where.file, screen.root)))
     except FileNotFoundError:  # it was deleted
-        return str(replace(where, file=str((root or Path()) / where.file)))
+        return str(replace(where, file=str((screen.root or Path()) / where.file)))
 
 
 def _seen_from(folder: Path, file: str, root: Path | None) -> str:

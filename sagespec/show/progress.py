@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sagespec.events import Event, EventKind, Report
+from sagespec.plan import RunJob
 from sagespec.show.figures import seconds_text, size_text
 from sagespec.show.screen import Cell, Screen, hanging
 from sagespec.show.verbs import VERBS, verbs_text
@@ -186,7 +187,7 @@ class _PlainReport:
             return
         self.line(words[event.kind], *named, (seconds, "dim"))
         if event.text:
-            self.line(" " * 9, hanging(event.text, 9, self.screen.width))
+            self.line(" " * 9, hanging(_news(event), 9, self.screen.width))
 
     def _named(self, verb: str, about: str) -> list[Cell]:
         verb_width, about_width = self.columns
@@ -283,7 +284,7 @@ class _LiveReport(_PlainReport):
         rest = f"  {seconds:>8}  {cause}".rstrip()
         self.line(marks[event.kind], *self._named(event.action, event.about), (rest, "dim"))
         if event.text:
-            self.line("  ", hanging(event.text, 2, self.screen.width))
+            self.line("  ", hanging(_news(event), 2, self.screen.width))
 
     def _moving_lines(self) -> Any:
         """Called by the refreshing thread; a copy of the rows, since others change them meanwhile."""
@@ -302,6 +303,15 @@ class _LiveReport(_PlainReport):
         line = self._text.from_ansi(self.screen.paint(*cells).replace("\n", " "))
         line.truncate(self._console.width, overflow="ellipsis" if self.screen.unicode else "crop")
         return line
+
+
+def _news(event: Event) -> str:
+    """Its text, less the lines that a job has printed: those were shown."""
+    first, *rest = event.text.split("\n")
+    if event.action != RunJob.verb or not any(line.startswith("  fix  ") for line in rest):
+        return event.text
+    begin = next(number for number, line in enumerate(rest) if line.startswith(("  why  ", "  fix  ")))
+    return "\n".join([first.removesuffix("; its last lines:"), *rest[begin:]])
 
 
 def _why_skipped(event: Event) -> str:
