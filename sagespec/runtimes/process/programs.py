@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from sagespec.errors import WorldError, did_you_mean
-from sagespec.runtimes.protocol import ImageInfo, Tell, Use
+from sagespec.runtimes.protocol import ImageInfo, Use
 from sagespec.sources.build import BuildFolder
 from sagespec.state.launches import Launch
 from sagespec.state.programs import Build, Builtin, Image, Program
@@ -76,10 +76,9 @@ class Programs:
             _check_packages(folder)
         return folder
 
-    def prepare(self, program: Program, tell: Tell) -> str:
+    def prepare(self, program: Program) -> str:
         """A hash of the program's files; there is nothing to build."""
         folder = self._check(program)
-        tell(f"{program}: runs as a local process, not isolated")
         return program.context if isinstance(program, Build) else self._digest(folder.name)
 
     def now(self, program: Program) -> str:

@@ -112,8 +112,8 @@ class ProcessRuntime:
     def check(self, use: Use) -> None:
         self._programs.check(use)
 
-    def prepare(self, program: Program, tell: Tell) -> str:
-        return self._programs.prepare(program, tell)
+    def prepare(self, program: Program, tell: Tell) -> str:  # noqa: ARG002
+        return self._programs.prepare(program)
 
     def images(self) -> tuple[ImageInfo, ...]:
         return self._programs.infos()
