@@ -15,6 +15,7 @@ from sagespec.state.observed import Probe
 TABLE_PATH = "/config_dump?resource=dynamic_route_configs&mask=route_config.metadata"
 POOLS_PATH = "/clusters?format=json"
 VERSIONS_PATH = "/stats?format=json&type=All&filter=(version_text|update_rejected)$"
+LISTENERS_PATH = "/config_dump?resource=static_listeners&mask=last_updated"
 COUNTERS_PATH = "/stats?format=json&filter=(upstream_rq_|xx$)"
 
 
@@ -53,6 +54,11 @@ def versions_from(answer: bytes) -> tuple[dict[str, str], int]:
         RDS: str(values.get("http.gateway.rds.endpoints.version_text", "")),
     }
     return versions, sum(int(value) for name, value in values.items() if name.endswith("update_rejected"))
+
+
+def listens_from(answer: bytes) -> bool:
+    """Whether Envoy has its listener, from the answer to LISTENERS_PATH."""
+    return bool(json.loads(answer).get("configs"))
 
 
 def pools_from(answer: bytes) -> frozenset[str]:

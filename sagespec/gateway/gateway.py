@@ -19,11 +19,13 @@ from sagespec.events import Event, EventKind, Report
 from sagespec.gateway import draining
 from sagespec.gateway.answers import (
     COUNTERS_PATH,
+    LISTENERS_PATH,
     POOLS_PATH,
     TABLE_PATH,
     VERSIONS_PATH,
     Counters,
     counters_from,
+    listens_from,
     pools_from,
     probes_from,
     table_from,
@@ -32,7 +34,7 @@ from sagespec.gateway.answers import (
 from sagespec.gateway.documents import CDS, INVOCATION_SECONDS, RDS, EnvoyFile, steps
 from sagespec.gateway.draining import let_requests_end
 from sagespec.gateway.launch import gateway_hash
-from sagespec.gateway.ports import USUAL_PORTS, is_taken, listener_on, published_port
+from sagespec.gateway.ports import USUAL_PORTS, holder_of, is_taken, published_port, taken
 from sagespec.gateway.table import Places, Table, forgetting, with_probed, with_route
 from sagespec.runtimes.protocol import PortTaken, Runtime
 from sagespec.spec.project import GatewaySettings
@@ -127,10 +129,10 @@ class Gateway:
                 let_requests_end(lambda: self._fetch(draining.PATH, post=True), self._is_busy)
             try:
                 self._start(restart=restart)
-            except PortTaken as taken:
+            except PortTaken as error:
                 if self._written.sets_port:
                     raise
-                self._start_elsewhere(taken, report)
+                self._start_elsewhere(error, report)
 
     def _start(self, *, restart: bool = False) -> None:
         """PortTaken when it cannot listen; its container then stays, with the routes."""
@@ -148,7 +150,7 @@ class Gateway:
         try:
             self._runtime.start(self._name)
         except PortTaken as error:
-            raise self._port_taken() from error
+            raise taken(self._runtime, self.settings) from error
         self._await_started()
 
     def _is_busy(self) -> bool:
@@ -157,13 +159,13 @@ class Gateway:
     def _is_sound(self, container: Container) -> bool:
         """Whether it can stay. One that has ended cannot: the network it was made for may be gone."""
         if container.state is ContainerState.RUNNING:
-            return container.is_on_network and self._answers()
+            return container.is_on_network and bool(self._listens())
         return container.state is ContainerState.RESTARTING
 
-    def _start_elsewhere(self, taken: PortTaken, report: Report) -> None:
+    def _start_elsewhere(self, refused: PortTaken, report: Report) -> None:
         """On the first of the usual ports that the engine can have. Only trying shows which: it may be on another
         machine, and another project may be choosing at this moment."""
-        port, holder = self.settings.port, self._holder()
+        port, holder = self.settings.port, holder_of(self._runtime, self.settings.port)
         for free in USUAL_PORTS:
             if free == port:
                 continue
@@ -173,23 +175,25 @@ class Gateway:
                 where = f"the gateway listens on {free} (gateway.port in sagespec.yaml sets it)"
                 report(Event(EventKind.NOTE, str(GATEWAY), f"port {port} is taken by {holder}: {where}"))
                 return
-        raise taken
+        raise refused
 
     def _documents_of(self, name: str) -> dict[str, bytes]:
         """The configuration a gateway was given, running or not; {} if it did not get all of it."""
         documents = {path: self._runtime.read(name, path) for path in (CDS, RDS)}
         return {path: content for path, content in documents.items() if content} if all(documents.values()) else {}
 
-    def _answers(self) -> bool:
+    def _listens(self) -> bool | None:
+        """Whether requests can reach it; None while Envoy does not answer. It answers, and runs on, without the port
+        that another program began to listen on between its own bind and listen."""
         try:
-            self._fetch("/ready")
+            _, listeners = self._fetch("/ready", LISTENERS_PATH)
         except WorldError:
-            return False
-        return True
+            return None
+        return listens_from(listeners)
 
     def _await_started(self) -> None:
         give_up_at = time.monotonic() + START_SECONDS
-        while not self._answers():
+        while (listens := self._listens()) is None:
             container = self._runtime.inspect(self._name)
             has_ended = container is None or container.state is ContainerState.EXITED
             if has_ended or (container and container.state is ContainerState.RESTARTING):
@@ -199,11 +203,13 @@ class Gateway:
             if time.monotonic() > give_up_at:
                 raise self._does_not_start()
             time.sleep(POLL_SECONDS)
+        if not listens:
+            raise taken(self._runtime, self.settings)
 
     def _require_its_port(self) -> None:
         """PortTaken when another program listens there. Only while Envoy does not run: else it may be ours."""
         if self._runtime.is_local and is_taken(self.settings.host, self.settings.port):
-            raise self._port_taken()
+            raise taken(self._runtime, self.settings)
 
     def _does_not_start(self) -> WorldError:
         lines = "\n".join(f"    {line}" for line in self._runtime.logs(self._name, tail=LAST_LINES))
@@ -212,22 +218,11 @@ class Gateway:
             fix="see sagespec logs gateway",
         )
 
-    def _port_taken(self) -> PortTaken:
-        return PortTaken(
-            f"the gateway cannot listen on {self.settings.host}:{self.settings.port}",
-            why=f"{self._holder()} listens there",
-            fix="stop it, or set gateway.port in sagespec.yaml",
-        )
-
-    def _holder(self) -> str:
-        """Who has its port, as far as this machine can tell."""
-        return (self._runtime.is_local and listener_on(self.settings.port)) or "another program"
-
     # -- what it sees ------------------------------------------------------------------------------
 
     def observe(self, containers: Collection[Container]) -> ObservedGateway:
-        """Routes and probes as Envoy has them; `answers` is False when it cannot be asked, or when it is off its
-        network, from where it finds every instance dead."""
+        """Routes and probes as Envoy has them; `answers` is False when it cannot be asked, when no request can reach
+        it, or when it is off its network, from where it finds every instance dead."""
         self.find(containers)
         running = [c for c in containers if c.name == self._name and c.state is ContainerState.RUNNING]
         if not any(container.is_on_network for container in running):
@@ -235,8 +230,10 @@ class Gateway:
         with self._lock:  # what a thread is asking for just now may be older than this pass
             self._live = None  # another process may have changed it since the last pass
         try:
-            live, pools = self._fetch(TABLE_PATH, POOLS_PATH)
+            live, pools, listeners = self._fetch(TABLE_PATH, POOLS_PATH, LISTENERS_PATH)
         except WorldError:
+            return ObservedGateway()
+        if not listens_from(listeners):
             return ObservedGateway()
         table = table_from(live)
         routes = {name: route for name, route in table.routes.items() if route.targets}

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from sagespec.runtimes.protocol import Runtime
+from sagespec.runtimes.protocol import PortTaken, Runtime
+from sagespec.spec.project import GatewaySettings
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.observed import Container, ContainerState
 
@@ -27,6 +28,19 @@ def published_port(runtime: Runtime, containers: Iterable[Container]) -> int | N
     ours.sort(key=lambda container: container.state is not ContainerState.RUNNING)
     found = (runtime.inspect(container.name) for container in ours)
     return next((container.published for container in found if container and container.published), None)
+
+
+def taken(runtime: Runtime, settings: GatewaySettings) -> PortTaken:
+    return PortTaken(
+        f"the gateway cannot listen on {settings.host}:{settings.port}",
+        why=f"{holder_of(runtime, settings.port)} listens there",
+        fix="stop it, or set gateway.port in sagespec.yaml",
+    )
+
+
+def holder_of(runtime: Runtime, port: int) -> str:
+    """Who listens on the port, as far as this machine can tell."""
+    return (runtime.is_local and listener_on(port)) or "another program"
 
 
 def is_taken(host: str, port: int) -> bool:
@@ -47,7 +61,14 @@ def listener_on(port: int) -> str:
                     sockets.add(f"socket:[{inode}]")
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # another user's, or gone
-            if any(str(file.readlink()) in sockets for file in (process / "fd").iterdir()):
+            if any(_has(file, sockets) for file in (process / "fd").iterdir()):
                 command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
                 return f"pid {process.name} ({command[:COMMAND_SHOWN]})"
     return ""
+
+
+def _has(file: Path, sockets: Collection[str]) -> bool:
+    try:
+        return str(file.readlink()) in sockets
+    except FileNotFoundError:  # closed meanwhile
+        return False
