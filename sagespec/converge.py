@@ -1,68 +1,20 @@
 """Observe, reconcile, apply: one pass after the other, until nothing is left to do or what is left has failed.
 
-A pass holds the project's lock and lasts seconds. What takes longer runs beside the passes as a task: a job that is
-followed, an instance that is to become healthy, a model on its way. Each pass starts from a fresh snapshot, so what
-went wrong in one is cleared up in the next, and an edited spec is what counts from the next one on.
-
-`converge` is one run, for `verbs`; `watch` makes passes of its `Run` on every wake.
+Called by `verbs`, with a run of theirs.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Protocol
+from dataclasses import dataclass
 
-from sagespec.apply.absences import Absences, seize_unwanted
-from sagespec.apply.apply import Pass, apply, done, event_of, given_up, outcome_of, skipped_after
-from sagespec.apply.effects import forget_restarts
-from sagespec.apply.failures import Failures
-from sagespec.apply.glance import Glance
-from sagespec.apply.newest import By, Newest
-from sagespec.apply.presence import Presence, what_for
-from sagespec.apply.queue import Queue
-from sagespec.apply.tasks import Task, Tasks
 from sagespec.apply.trouble import Trouble
 from sagespec.errors import SagespecError
-from sagespec.events import Caller, Event, EventKind, Outcome, Result
-from sagespec.plan import Action, AwaitHealthy, Plan, RecordRevision, RunJob, Running
-from sagespec.reconcile.options import Options
-from sagespec.reconcile.reconcile import reconcile
-from sagespec.records.holder import Doing
-from sagespec.records.leases import AtWork
-from sagespec.state.desired import Desired
-from sagespec.state.observed import Observed
-from sagespec.world import World
+from sagespec.events import Outcome, Result
+from sagespec.passes import LOOK_EVERY_SECONDS, MOST_REPEATS, Run
+from sagespec.plan import Plan
 
-MOST_REPEATS = 20  # of one action for the same specs: what undoes it will do so for ever
-LET_GO_SECONDS = 20.0
-LAST_STEP_SECONDS = 1.0
-LOOK_EVERY_SECONDS = 2.0  # while something is waited for that other runs decide
 LOOK_FULLY_EVERY_SECONDS = 30.0  # where a look in between finds nothing changed
-
-
-Look = Callable[[AtWork], tuple[Desired, Observed]]
-
-
-class Lock(Protocol):
-    def check(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What the passes of a run are made with. open_world: as of now, since settings may change between passes.
-
-    lock: the project's, for one pass.
-    """
-
-    look: Look
-    open_world: Callable[[], World]
-    lock: Callable[[], AbstractContextManager[Lock]]
 
 
 @dataclass(frozen=True)
@@ -72,6 +24,10 @@ class Converged:
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
     cancelled: bool = False
+
+    @classmethod
+    def of(cls, run: Run) -> Converged:
+        return cls(run.plan, tuple(run.outcomes), run.caller.cancelled.is_set())
 
     @property
     def done(self) -> int:
@@ -96,250 +52,6 @@ class Converged:
             "running": [running.as_json() for running in self.plan.running],
             "notes": list(self.plan.notes),
         }
-
-
-@dataclass
-class Run:
-    """The passes of one run of sagespec, and what runs between them.
-
-    yields: whether it leaves an endpoint alone that a later run has given another spec. absences: how long what it
-    prunes must have been in no spec. registers: whether its specs are what somebody wants applied.
-    """
-
-    around: Surroundings
-    caller: Caller
-    options: Options = field(default_factory=Options)
-    yields: bool = True
-    failures: Failures = field(default_factory=Failures)
-    absences: Absences = field(default_factory=Absences)
-    registers: bool = True
-
-    def __post_init__(self) -> None:
-        self.plan = Plan()  # the last one
-        self.repeats: Counter[str] = Counter()  # of each action, since the specs have changed
-        self.outcomes: list[Outcome] = []
-        self.woken = threading.Event()  # a task has ended, which a pass should see
-        self.tasks = Tasks(self.woken.set)
-        self.queue = Queue()
-        self._glance, self._gave_up = Glance(), set[str]()
-        self._newest = Newest(yields=self.yields, registers=self.registers)
-        self._presence = Presence()
-        self._last_pass: tuple[datetime, float] | None = None  # when it ended, and how many seconds it took
-        self._announced: set[str] = set()
-        self._told_running: set[Running] = set()
-        self._asked_in: dict[str, Plan] = {}  # by task: the last plan that held its action
-        self._last_desired: Desired | None = None
-        self._has_seized = False
-
-    # -- a pass
-
-    def is_due(self, *, unless_same_for: float = 0.0) -> bool:
-        """Whether a pass would do something now: a look without the lock. unless_same_for: not if, since a full look
-        that is not older than so many seconds, nothing has changed that turns depend on."""
-        if unless_same_for and self._is_same(unless_same_for):
-            return False
-        self._hear_of_ends()
-        world = self.around.open_world()
-        desired, observed = self._look(world)
-        desired, options = self._newest.kept(desired, world.records.applied(), self.options)
-        options = self.absences.spare(desired, observed, options, world.clock)
-        plan = reconcile(desired, observed, world.clock.now(), options)
-        todo = plan.without(self.failures.ids)
-        self.plan = replace(plan, refused=(*plan.refused, *self._newest.removed))
-        held = self.queue.held(todo, desired, observed, world)
-        one = Pass(todo, world, self.caller, self.tasks, held, self.tasks.satisfied(todo, observed))
-        return one.is_anything_due or self._newest.is_untold or bool(self._unasked(todo, desired, observed))
-
-    def make_pass(self) -> tuple[Outcome, ...]:
-        """Do what takes seconds, start what takes longer; how the actions ended that did."""
-        self._hear_of_ends()
-        if self._last_pass is None:
-            self._newest.begin(self.around.open_world().records.applied())
-        with self.around.lock() as lock:
-            begun = time.monotonic()
-            world = self.around.open_world()
-            desired, observed = self._look(world)
-            self._let_end(observed)
-            by = By(world.leases.by, world.clock.now())
-            desired, options = self._newest.register(desired, observed, world.records, self.caller, self.options, by=by)
-            options = self.absences.spare(desired, observed, options, world.clock)
-            plan = reconcile(desired, observed, world.clock.now(), options)
-            self.plan = replace(plan, refused=(*plan.refused, *self._newest.removed))
-            if options.prune:
-                self._newest.remove(self.plan, desired, world.records, options, by=by)
-            self._has_seized = options.prune and seize_unwanted(self.plan, desired, observed, world, options)
-            world.leases.sweep([action.about for action in self.plan if isinstance(action, RunJob)])
-            todo = self.plan.without(self.failures.ids)
-            let_go = self._end_unasked(todo, desired, observed)
-            self._announce(todo)
-            held = self.queue.held(todo, desired, observed, world, report=self.caller.report)
-            satisfied = self.tasks.satisfied(todo, observed)
-            guarded = replace(self.caller, guard=lock.check)
-            one = Pass(todo, world, guarded, self.tasks, held, satisfied)
-            ended = (*let_go, *apply(one))
-            forget_restarts(todo, ended, world)
-            self._last_pass = world.clock.now(), time.monotonic() - begun
-        self._learn(todo, desired, ended)
-        return ended
-
-    def _look(self, world: World) -> tuple[Desired, Observed]:
-        at_work = world.leases.look()
-        desired, observed = self.around.look(at_work)
-        self._glance.keep(at_work, observed.containers, world)
-        self._gave_up = self.failures.ids
-        return desired, observed
-
-    def _is_same(self, seconds: float) -> bool:
-        """Whether a look would see what the last one saw. What is up to this run alone is asked first."""
-        world = self.around.open_world()
-        is_woken = self.woken.is_set() or self.failures.ids != self._gave_up
-        if is_woken or self.queue.has_overdue(world.clock.now()) or self.absences.is_over(world.clock):
-            return False
-        return self._glance.is_same(world, within_seconds=seconds)
-
-    def _hear_of_ends(self) -> None:
-        """Before a look: what ends from here on wakes another one. Nobody waits for the end of what was let go of."""
-        self.woken.clear()
-        self.tasks.sweep()
-
-    def _let_end(self, observed: Observed) -> None:
-        """Wait for jobs whose lease was given back already: how they ended is told before the next one has its turn."""
-        for task in self.tasks.all:
-            if isinstance(task.action, RunJob) and task.action.about not in observed.followers:
-                task.wait(LAST_STEP_SECONDS)
-
-    def _unasked(self, todo: Plan, desired: Desired, observed: Observed) -> list[Task]:
-        """The tasks that the plan does not ask for, without those of jobs on their last steps (in the store already) or
-        whose spec was edited while they run, and without waits for instances that are in the route already."""
-        elsewhere = {running.about for running in todo.running}
-        to_run = {action.about for action in todo if isinstance(action, RunJob)}
-
-        def continues(task: Task) -> bool:
-            if not isinstance(task.action, RunJob) or task.has_ended:
-                return task.still_waits(observed) and not desired.is_edited(task.action.about.whole, self._last_desired)
-            about = task.action.about
-            return desired.job(about) is not None and about not in to_run and about not in elsewhere
-
-        return [task for task in self.tasks.unasked(todo) if not continues(task)]
-
-    def _end_unasked(self, todo: Plan, desired: Desired, observed: Observed) -> list[Outcome]:
-        """End the tasks that the plan does not ask for. A job that has ended is in no plan any more, and its outcome is
-        how it ended, and so it is with instances; of all others the specs have changed, or somebody else did the work.
-        """
-        outcomes: list[Outcome] = []
-        for task in self._unasked(todo, desired, observed):
-            is_edited = desired.is_edited(task.action.about.whole, self._last_desired)
-            if task.is_fulfilled(observed) and not is_edited:
-                outcomes.append(done(task.action, since=task.begun))
-                task.let_go()
-            elif task.has_ended and (isinstance(task.action, RunJob) or (task.gave_up and not is_edited)):
-                outcomes.append(outcome_of(self.tasks.take(task.action.id)))
-                outcomes += skipped_after(outcomes[-1], self._asked_in.get(task.action.id, Plan()))
-            else:
-                why = self._newest.why_left_alone(task.action.about, todo, is_edited=is_edited)
-                outcomes.append(given_up(task.action, why, since=task.begun))
-                task.let_go()
-        self.tasks.sweep()  # one that had ended already wakes nobody
-        for outcome in outcomes:
-            self.caller.report(event_of(outcome))
-        return outcomes
-
-    def _announce(self, todo: Plan) -> None:
-        """Tell a plan that holds what no earlier one of this run did, and whose job is waited for."""
-        ids = {action.id for action in todo}
-        if ids - self._announced:
-            self._announced |= ids
-            self.caller.report(Event(EventKind.PLANNED, plan=todo, total=len(todo.actions)))
-        waited_for = {running for running in todo.running if running.is_needed}
-        for running in sorted(waited_for - self._told_running, key=lambda running: running.about):
-            self.caller.report(Event(EventKind.NOTE, str(running.about), running.text))
-        self._told_running = waited_for
-
-    def _learn(self, todo: Plan, desired: Desired, ended: tuple[Outcome, ...]) -> None:
-        if desired != self._last_desired:
-            self.repeats.clear()
-        asked, tasks = {action.id for action in todo}, [task.action.id for task in self.tasks.all]
-        self._asked_in = {id: todo if id in asked else self._asked_in.get(id, todo) for id in tasks}
-        self._last_desired = desired
-        self.repeats.update(outcome.action_id for outcome in ended)
-        self.outcomes += ended
-        for outcome in ended:
-            if outcome.result is Result.FAILED:
-                self.failures.add(outcome.action_id)
-            elif outcome.result is Result.DONE:
-                self.failures.forget(outcome.action_id)
-        if self.options.retry:
-            tasks_and_ends = {task.action.id for task in self.tasks.all} | {outcome.action_id for outcome in ended}
-            failed = {outcome.action_id for outcome in ended if outcome.result is Result.FAILED}
-            tried = frozenset(a.about.whole for a in todo if _is_tried(a, begun=tasks_and_ends, failed=failed))
-            self.options = replace(self.options, retried=self.options.retried | tried)
-
-    # -- between passes
-
-    @property
-    def waits(self) -> bool:
-        """Whether something is in progress, or waits for its turn, that another pass will end."""
-        return bool(self.tasks.all or self.queue.waiting or any(running.is_needed for running in self.plan.running))
-
-    @property
-    def has_passed(self) -> bool:
-        return self._last_pass is not None
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether something runs beside the passes that would be let go of if the run ended."""
-        return any(not task.has_ended for task in self.tasks.all)
-
-    @property
-    def must_look_again(self) -> bool:
-        """Whether containers may be there that the last pass has not seen: of a job that was just taken away."""
-        return self._has_seized
-
-    @property
-    def waits_for_others(self) -> bool:
-        """Whether what is waited for may come without a task of ours ending."""
-        is_anything = self.queue.waiting or self.absences.is_waiting
-        return bool(is_anything or any(running.is_needed for running in self.plan.running))
-
-    def tell(self, looks_again_at: datetime | None = None) -> None:
-        """Show others what this run waits for."""
-        waits_for = [what_for(task.action) for task in self.tasks.all if not task.is_let_go]
-        waits_for += [f"{other.about} to end, {other}" for other in self.plan.running if other.is_needed]
-        ended_at, seconds = self._last_pass or (None, None)
-        doing = Doing(
-            waits_for=tuple(sorted(waits_for)),
-            queued=tuple(str(about) for about in self.queue.waiting),
-            last_pass_at=ended_at,
-            last_pass_seconds=seconds,
-            looks_again_at=looks_again_at,
-        )
-        with suppress(SagespecError, OSError):  # a pass tells what is wrong with settings, store or engine
-            self._presence.say(doing, self.around.open_world().leases)
-
-    def forget_told(self) -> None:
-        """Of a run without an end: what it did and said is told, and what it does now is told again."""
-        self.outcomes.clear()
-        self._announced &= {task.action.id for task in self.tasks.all}
-
-    def leave(self) -> None:
-        """Let go of everything: jobs run on without us, and the next run starts the rest again."""
-        for task in self.tasks.all:
-            task.let_go()
-        self.tasks.wait_for_all(LET_GO_SECONDS)
-        for task in self.tasks.all:
-            if task.has_ended:
-                outcome = outcome_of(self.tasks.take(task.action.id))
-                self.caller.report(event_of(outcome))
-                self.outcomes.append(outcome)
-        self._presence.leave()
-        told = {outcome.action_id for outcome in self.outcomes}
-        for action in self.plan.without(self.failures.ids) if self.caller.cancelled.is_set() else ():
-            if action.id not in told:
-                self.outcomes.append(given_up(action, "stopped on request"))
-                self.caller.report(event_of(self.outcomes[-1]))
-
-    def result(self) -> Converged:
-        return Converged(self.plan, tuple(self.outcomes), self.caller.cancelled.is_set())
 
 
 def converge(run: Run) -> Converged:
@@ -372,7 +84,7 @@ def converge(run: Run) -> Converged:
             raise
     finally:
         run.leave()
-    return run.result()
+    return Converged.of(run)
 
 
 def _wait(run: Run) -> None:
@@ -387,11 +99,3 @@ def _wait(run: Run) -> None:
                 return
         except (SagespecError, OSError):
             return  # a pass tells
-
-
-def _is_tried(action: Action, *, begun: Collection[str], failed: Collection[str]) -> bool:
-    """Whether the action is what a retry was asked for, and that has been had: a job that was begun is followed to its
-    end whatever is asked, but an endpoint is held back again unless the retry lasts until it serves."""
-    if isinstance(action, RunJob | RecordRevision):
-        return action.id in begun
-    return isinstance(action, AwaitHealthy) and action.id in failed

@@ -15,8 +15,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self
 
-from sagespec.converge import Lock, Surroundings
 from sagespec.events import Event, EventKind, Report
+from sagespec.passes import Lock, Surroundings
 from sagespec.records.leases import AtWork
 from sagespec.serve.repair import Repair
 from sagespec.state.desired import Desired

@@ -17,10 +17,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sagespec.apply.failures import Failures
-from sagespec.converge import LOOK_EVERY_SECONDS, MOST_REPEATS, Run
 from sagespec.edits import file_wakes
 from sagespec.errors import Problem, SagespecError, WorldError
 from sagespec.events import Event, EventKind, Outcome, Report, Result
+from sagespec.passes import LOOK_EVERY_SECONDS, MOST_REPEATS, Run
 from sagespec.records.lock import LockHeld
 from sagespec.runtimes.protocol import Runtime
 from sagespec.standby import Standby

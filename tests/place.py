@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sagespec.converge import Converged, Run, Surroundings, converge
+from sagespec.converge import Converged, converge
 from sagespec.events import Caller, Event
 from sagespec.observe import observe
+from sagespec.passes import Run, Surroundings
 from sagespec.reconcile.options import Options
 from sagespec.records.leases import AtWork
 from sagespec.run.patience import Patience

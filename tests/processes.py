@@ -16,9 +16,9 @@ from typing import Any
 
 from sagespec.apply.absences import Absences
 from sagespec.apply.failures import Failures
-from sagespec.converge import Run, Surroundings
 from sagespec.errors import SpecError, WorldError
 from sagespec.events import Caller, Event, Outcome
+from sagespec.passes import Run, Surroundings
 from sagespec.reconcile.options import Options
 from sagespec.records.holder import SKEW
 from sagespec.records.lease import LEASE_SECONDS, Lease

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from sagespec.converge import MOST_REPEATS, Lock, converge
+from sagespec.converge import Converged, converge
 from sagespec.errors import WorldError
 from sagespec.events import Caller, EventKind, Result
+from sagespec.passes import MOST_REPEATS, Lock
 from sagespec.reconcile.options import Options
 from sagespec.records.leases import AtWork
 from sagespec.state.desired import Desired
@@ -364,7 +365,7 @@ def test_what_is_applied_while_destroy_waits_stays(place: Place, clock: SteppedC
         destroy.step()
         clock.advance(5)
     assert destroy.is_done
-    assert destroy.run.result().ok
+    assert Converged.of(destroy.run).ok
     destroy.leave()
     about = "endpoint/answers" if is_same else "endpoint/others"
     assert place.addresses() == [f"{about}/only#0", "gateway"]

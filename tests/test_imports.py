@@ -24,7 +24,7 @@ BANDS = [
         "talk to people and programs; nothing inside knows that they exist",
         "__main__ | cli | show project | verbs",
     ),
-    ("loop", "put stages together, again and again", "watch | edits standby | converge | apply"),
+    ("loop", "put stages together, again and again", "watch | edits standby | converge | passes | apply"),
     ("doing", "effects, each safe to repeat", "parts serve | world | run | inputs"),
     ("knowing", "turn one thing into values; reconcile touches nothing", "observe resolve | load | reconcile"),
     (
@@ -58,6 +58,11 @@ PURE = {
     "verbs.changes": ("spec.values state", VALUES, "the same records must give the same rows"),
     "verbs.states": (
         "plan reconcile gateway.answers state errors",
+        VALUES,
+        "the same snapshot must give the same rows",
+    ),
+    "verbs.endpoint_states": (
+        "plan reconcile gateway.answers verbs.states state errors",
         VALUES,
         "the same snapshot must give the same rows",
     ),

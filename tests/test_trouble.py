@@ -12,9 +12,10 @@ import pytest
 from sagespec.apply.apply import Pass, apply
 from sagespec.apply.effects import Effect
 from sagespec.apply.tasks import Tasks
-from sagespec.converge import Run, Surroundings, converge
+from sagespec.converge import converge
 from sagespec.errors import SpecError, WorldError
 from sagespec.events import Caller, EventKind, Report, Result
+from sagespec.passes import Run, Surroundings
 from sagespec.plan import AwaitHealthy, Plan, StartInstance
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.records.leases import AtWork

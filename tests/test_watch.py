@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from sagespec.apply.failures import Failures
-from sagespec.converge import Run
 from sagespec.errors import WorldError
 from sagespec.events import Caller, Event, EventKind
+from sagespec.passes import Run
 from sagespec.records.leases import AtWork
 from sagespec.serve.repair import Repair
 from sagespec.standby import Standby

@@ -79,7 +79,7 @@ def _as_specified(urls: Mapping[str, str], converged: Converged) -> Mapping[str,
 
 
 def _ending(converged: Converged, seconds: float, done: str) -> Cell:
-    from sagespec.converge import MOST_REPEATS
+    from sagespec.passes import MOST_REPEATS
 
     results = Counter(outcome.result for outcome in converged.outcomes)
     parts = [f"{results[result]} {result}" for result in Result if results[result]]

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sagespec.converge import Look, Run, Surroundings
 from sagespec.errors import WorldError
 from sagespec.events import Caller, Event, EventKind, Report
 from sagespec.parts import Parts
+from sagespec.passes import Look, Run, Surroundings
 from sagespec.reconcile.options import Options
 from sagespec.records.lease import Lease
 from sagespec.records.leases import Leases

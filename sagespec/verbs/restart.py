@@ -12,10 +12,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from sagespec.converge import Converged, Run, converge
+from sagespec.converge import Converged, converge
 from sagespec.errors import Problem, WorldError, did_you_mean
 from sagespec.events import Event, EventKind, Report
 from sagespec.parts import Parts
+from sagespec.passes import Run
 from sagespec.reconcile.options import Options
 from sagespec.records.holder import who_is_here
 from sagespec.records.leases import AtWork

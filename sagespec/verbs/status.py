@@ -8,9 +8,10 @@ from sagespec.parts import Parts
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.records.leases import RunSeen
 from sagespec.verbs.edited import DataNow
+from sagespec.verbs.endpoint_states import endpoint_states
 from sagespec.verbs.metrics import latest_metrics
 from sagespec.verbs.plan import snapshot
-from sagespec.verbs.states import RunState, Status, endpoint_states, job_state, what_jobs_wait_for
+from sagespec.verbs.states import RunState, Status, job_state, what_jobs_wait_for
 
 
 def status(parts: Parts) -> Status:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sagespec.apply.absences import ABSENT_SECONDS, Absences
 from sagespec.apply.failures import Failures
-from sagespec.converge import Run
 from sagespec.events import Report
 from sagespec.parts import Parts
+from sagespec.passes import Run
 from sagespec.reconcile.options import Options
 from sagespec.serve.repair import Repair
 from sagespec.standby import Standby

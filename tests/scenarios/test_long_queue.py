@@ -15,8 +15,8 @@ from typing import Any, cast
 
 import pytest
 
-from sagespec.converge import Run
 from sagespec.parts import Parts
+from sagespec.passes import Run
 from sagespec.reconcile.options import Options
 from sagespec.records.leases import Leases
 from sagespec.run.stops import ask_to_stop

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import pytest
 
-from sagespec.converge import Converged, Run, converge
+from sagespec.converge import Converged, converge
+from sagespec.passes import Run
 from sagespec.project import Project
 from sagespec.state.addresses import job_address
 from sagespec.verbs import apply as verbs

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sagespec.converge import Run, Surroundings
 from sagespec.events import Caller
+from sagespec.passes import Run, Surroundings
 from sagespec.state.revision import EndpointRecord, RollbackRequest
 from sagespec.verbs.rollback import forget
 from tests.fakes import START

@@ -8,7 +8,8 @@ from typing import Any
 
 from sagespec.state.addresses import Address, endpoint_address, job_address
 from sagespec.state.observed import ContainerState
-from sagespec.verbs.states import EndpointState, EndpointWord, JobState, JobWord, RunState, endpoint_states, job_state
+from sagespec.verbs.endpoint_states import endpoint_states
+from sagespec.verbs.states import EndpointState, EndpointWord, JobState, JobWord, RunState, job_state
 from tests.fakes import others
 from tests.fakes.clock import START
 from tests.fakes.specs import PROJECT, desired_from
