@@ -11,18 +11,8 @@ import numpy as np
 import orjson
 
 from toolkit import recordio
-from toolkit.rows import (
-    BYTE_ORDER_MARK,
-    BadRow,
-    FloatArray,
-    SparseRows,
-    features_of,
-    label_of,
-    lines_of,
-    numbers_of,
-    parse_csv,
-    sparse_entries,
-)
+from toolkit.instances import features_of, label_of, numbers_of, sparse_entries
+from toolkit.rows import BYTE_ORDER_MARK, BadRow, FloatArray, SparseRows, lines_of, parse_csv
 
 BLOCK_BYTES = 8 * 2**20
 
@@ -81,6 +71,7 @@ class FileFormat:
     before_row: str = ":"
     noun: str = "feature"
     is_table: bool = False  # the label is the first column
+    is_text: bool = False
     names: Callable[[BinaryIO], tuple[str, ...]] | None = None
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit import recordio
+from toolkit import hints, recordio
 from toolkit.blocks import Block
 from toolkit.errors import ClientError
 from toolkit.finite import first_unfit, why_unfit
@@ -26,6 +26,8 @@ from toolkit.training import Channel, Job
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+HEAD_BYTES = 64  # by which a file is known
 
 __all__ = ["FILE_FORMATS", "InputFormat", "Table", "load_tables"]
 
@@ -63,10 +65,19 @@ def load_tables(
     tables = together(job.hosts, lambda: [part.table(width, input_format) for part in parts])
     for channel, table in zip(channels, tables, strict=True):
         if job.hosts.largest(table.features.shape[0]) == 0:
-            raise ClientError(f"channel {channel.name} has no rows")
+            raise ClientError(f"channel {channel.name} has no rows{_why_none(channel)}")
     return {
         channel.name: _own_share(job.hosts, channel, table) for channel, table in zip(channels, tables, strict=True)
     }
+
+
+def _why_none(channel: Channel) -> str:
+    if channel.is_pipe:
+        return ""
+    if channel.files():
+        return ": its files are empty"
+    is_all_hidden = any(path.is_file() for path in channel.folder.rglob("*"))
+    return ": names that begin with . or _ are no data" if is_all_hidden else ": it has no files"
 
 
 def _own_share(hosts: Hosts, channel: Channel, table: Table) -> Table:
@@ -155,17 +166,20 @@ def blocks_of(reading: Reading, input_format: InputFormat) -> Iterator[Block]:
     before: Block | None = None
     for path, stream in streams(reading.channel):
         place = Place.of(reading.channel, path, reading.file_format.before_row)
+        hint = reading.hint(path)  # until the file has given a row
         try:
+            if reading.file_format.is_text and (kind := hints.of_file(stream.peek(HEAD_BYTES)[:HEAD_BYTES])):
+                raise ClientError(f"{place}: {kind}{hint}")
             for block in reading.file_format.read(stream, reading.layout):
                 if problem := _unlike(block, before or block, input_format):
-                    raise ClientError(f"{place.row(block.number_of(0))}: {problem}")
+                    raise ClientError(f"{place.row(block.number_of(0))}: {problem}{hint}")
                 _refuse_unfit(block, place, reading, input_format)
-                before = replace(block, line_of=None)  # it may hold the text of the file
+                before, hint = replace(block, line_of=None), ""  # which may hold the text of the file
                 yield before
         except BadRow as error:
-            raise ClientError(error.at(place)) from error
+            raise ClientError(error.at(place) + hint) from error
         except (recordio.BadRecord, TooLarge) as error:
-            raise ClientError(f"{place}: {error}") from error
+            raise ClientError(f"{place}: {error}{hint}") from error
 
 
 def _unlike(block: Block, before: Block, input_format: InputFormat) -> str | None:
@@ -198,8 +212,12 @@ def _refuse_unfit(block: Block, place: Place, reading: Reading, input_format: In
     if isinstance(features, SparseRows):
         values = np.frombuffer(features.values)
         if (entry := first_unfit(values, allow_missing=input_format.allow_missing)) is not None:
+            why = why_unfit(float(values[entry]))
+        elif (entry := features.doubled()) is not None:
+            why = "comes twice in the row"
+        if entry is not None:
             row, column = features.row_of(entry), features.columns[entry]
-            raise ClientError(f"{place.field(block.number_of(row), 'index', column)} {why_unfit(float(values[entry]))}")
+            raise ClientError(f"{place.field(block.number_of(row), 'index', column)} {why}")
     elif (entry := first_unfit(features, allow_missing=input_format.allow_missing)) is not None:
         row, feature = divmod(entry, features.shape[1])
         why = why_unfit(float(features[row, feature]))

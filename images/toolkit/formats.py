@@ -14,9 +14,10 @@ import orjson
 from numpy.typing import NDArray
 
 from toolkit import recordio
+from toolkit.instances import features_of, sparse_entries
 from toolkit.limits import require_room, require_room_for_json
 from toolkit.media import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO
-from toolkit.rows import BYTE_ORDER_MARK, FloatArray, SparseRows, features_of, parse_csv, sparse_entries
+from toolkit.rows import BYTE_ORDER_MARK, FloatArray, SparseRows, parse_csv
 
 BLOCK_ROWS = 2**16
 

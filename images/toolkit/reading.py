@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from toolkit import parquet
 from toolkit.blocks import FileFormat, Layout, read_csv, read_json_lines, read_libsvm, read_recordio
@@ -15,10 +16,10 @@ from toolkit.rows import BadRow
 from toolkit.training import Channel
 
 FILE_FORMATS: Mapping[str, FileFormat] = {
-    CSV: FileFormat(read_csv, noun="column", is_table=True),
-    LIBSVM: FileFormat(read_libsvm),
+    CSV: FileFormat(read_csv, noun="column", is_table=True, is_text=True),
+    LIBSVM: FileFormat(read_libsvm, is_text=True),
     RECORDIO: FileFormat(read_recordio, before_row=": record "),
-    JSON_LINES: FileFormat(read_json_lines),
+    JSON_LINES: FileFormat(read_json_lines, is_text=True),
     PARQUET: FileFormat(
         parquet.read_parquet, before_row=": row ", noun="column", is_table=True, names=parquet.column_names
     ),
@@ -40,17 +41,28 @@ class InputFormat:
 
 @dataclass(frozen=True)
 class Reading:
-    """How one channel is read on this host."""
+    """How one channel is read on this host. is_default: neither the channel nor its files' names say as what."""
 
     channel: Channel
     content_type: MediaType
     file_format: FileFormat
     layout: Layout
+    is_default: bool = False
+
+    def hint(self, path: Path) -> str:
+        """For the end of a message about a file that cannot be read from its beginning."""
+        said = ""
+        if self.is_default:
+            said = f"; it is read as {self.content_type.name}, since the channel has no content_type"
+            said += "" if self.content_type.name == CSV else f": for CSV, say content_type: {CSV}"
+        if media_type_of_file(path.name) is None and len(self.channel.paths()) > 1:
+            said += "; if it is no data, take it out of the channel, or let its name begin with . or _"
+        return said
 
 
 def readings_of(hosts: Hosts, channels: Sequence[Channel], input_format: InputFormat) -> list[Reading]:
     """Raises ClientError, on every host if on one, where a channel cannot be read, or hosts see different columns."""
-    types = [_content_type(hosts, channel, input_format) for channel in channels]
+    types = [_content_type(hosts, channel) for channel in channels]
     checked = zip(channels, types, strict=True)
     readings = together(hosts, lambda: [_reading(*each, input_format) for each in checked])
     return _with_names(hosts, readings)
@@ -66,8 +78,8 @@ def together(hosts: Hosts, step: Callable[[], list[T]]) -> list[T]:
     return results
 
 
-def _content_type(hosts: Hosts, channel: Channel, input_format: InputFormat) -> MediaType:
-    """What the channel says, or else what the names of its files show, or else the algorithm's own default."""
+def _content_type(hosts: Hosts, channel: Channel) -> MediaType | None:
+    """What the channel says, or else what the names of its files show."""
     if channel.content_type:
         return media_type(channel.content_type)
     names = [] if channel.is_pipe else [path.name for path in channel.files()]
@@ -81,10 +93,11 @@ def _content_type(hosts: Hosts, channel: Channel, input_format: InputFormat) -> 
         first = f"; other hosts have {agreed}" if agreed and len(by_type) == 1 else ""
         problem = f"channel {channel.name}: by their names its files are {seen}{first}; give content_type"
     hosts.fail_together(problem)
-    return media_type(agreed or input_format.default_type)
+    return media_type(agreed) if agreed else None
 
 
-def _reading(channel: Channel, content_type: MediaType, input_format: InputFormat) -> Reading:
+def _reading(channel: Channel, found: MediaType | None, input_format: InputFormat) -> Reading:
+    content_type = found or media_type(input_format.default_type)
     if content_type.name not in FILE_FORMATS:
         raise ClientError(
             f"channel {channel.name}: content type {content_type.name} is not read here; {', '.join(FILE_FORMATS)} are"
@@ -98,7 +111,7 @@ def _reading(channel: Channel, content_type: MediaType, input_format: InputForma
         raise ClientError(f"channel {channel.name}: label_size=0, but this algorithm learns from labels")
     has_weights = input_format.csv_weights and content_type.name == CSV
     layout = Layout(int(label_size), has_weights, input_format.takes_weights)
-    return Reading(channel, content_type, FILE_FORMATS[content_type.name], layout)
+    return Reading(channel, content_type, FILE_FORMATS[content_type.name], layout, found is None)
 
 
 def _with_names(hosts: Hosts, readings: Sequence[Reading]) -> list[Reading]:

@@ -15,14 +15,18 @@ from array import array
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from itertools import islice
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import orjson
 from numpy.typing import ArrayLike, NDArray
 
 from toolkit import libsvm
+from toolkit.hints import is_number
+from toolkit.hints import of_field as hint_of_field
 from toolkit.limits import require_room
+from toolkit.quotes import fields_of, without_quoted
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -41,6 +45,7 @@ TAB = ord("\t")
 OTHER_SEPARATORS = b";\t|"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LARGEST_COLUMN = 2**62
+DOUBLED = "a row has the same index twice"
 
 
 class BadRow(ValueError):
@@ -62,12 +67,17 @@ def parse_csv(text: bytes, *, first_line: int = 1) -> FloatArray:
 
     The separator is the first line's: a comma, or else a semicolon, a tab, a bar or blanks.
     """
-    text = _with_commas(text.removeprefix(BYTE_ORDER_MARK))
-    if len(text) <= BLOCK_BYTES:
-        return _parse_csv_block(text, first_line)
+    text = text.removeprefix(BYTE_ORDER_MARK)
+    parse, separator = _parse_csv_block, separator_of(text)
+    if b'"' in text:
+        parse = _parse_csv_by_line
+    else:
+        text, separator = _with_commas(text, separator), b","
+        if len(text) <= BLOCK_BYTES:
+            return _parse_csv_block(text, first_line)
     parts: list[FloatArray] = []
     for line_number, block in blocks_of_lines(text, first_line):
-        rows = _parse_csv_block(block, line_number)
+        rows = parse(block, line_number, separator)
         if parts and rows.size and rows.shape[1] != parts[0].shape[1]:
             raise BadRow(line_number, f"{rows.shape[1]} columns, but the rows before have {parts[0].shape[1]}")
         if rows.size:
@@ -85,7 +95,7 @@ def blocks_of_lines(text: bytes, first_line: int) -> Iterator[tuple[int, bytes]]
         first_line, start = first_line + block.count(b"\n"), end
 
 
-def _parse_csv_block(text: bytes, first_line: int) -> FloatArray:
+def _parse_csv_block(text: bytes, first_line: int, separator: bytes = b",") -> FloatArray:
     if len(text) > 2 * BLOCK_BYTES:  # one long line
         require_room(BYTES_OF_A_FIELD * text.count(b","), "a line's fields")
     trimmed = text.strip()
@@ -99,7 +109,7 @@ def _parse_csv_block(text: bytes, first_line: int) -> FloatArray:
         fields = b"[" + trimmed.replace(b"\n", b",") + b"]"
         with suppress(ValueError):  # "+1", "01": not JSON, though perhaps a number
             return _as_array(_json_or_gaps(fields, row_separators)).reshape(row_count, len(row_separators))
-    return _parse_csv_by_line(text, first_line)
+    return _parse_csv_by_line(text, first_line, separator)
 
 
 def _json_or_gaps(fields: bytes, row_separators: bytes) -> list[float | None]:
@@ -119,32 +129,55 @@ def _as_array(numbers: list[float | None]) -> FloatArray:
         return np.array(numbers, np.float64)
 
 
-def _with_commas(text: bytes) -> bytes:
-    """`text` with commas for the separator that its first line has."""
+def separator_of(text: bytes) -> bytes:
+    """What stands between the fields of the first line: a comma, or else one of the others, or else blanks."""
     line = text.lstrip(b"\r\n").partition(b"\n")[0]
+    if b'"' in line:
+        line = without_quoted(line)
     if b"," in line:
-        return text
+        return b","
     # A tab at the end of a line separates nothing.
-    separator = next(
-        (bytes([mark]) for mark in OTHER_SEPARATORS if mark in (line.rstrip() if mark == TAB else line)), b" "
-    )
-    if separator == b" ":
-        return BLANKS.sub(b",", text) if b" " in line.strip() else text
-    return text.replace(separator, b",")
+    marks = (mark for mark in OTHER_SEPARATORS if mark in (line.rstrip() if mark == TAB else line))
+    return next((bytes([mark]) for mark in marks), b" ")
 
 
-def _parse_csv_by_line(text: bytes, first_line: int) -> FloatArray:
+def _with_commas(text: bytes, separator: bytes) -> bytes:
+    if separator == b",":
+        return text
+    return BLANKS.sub(b",", text) if separator == b" " else text.replace(separator, b",")
+
+
+def _parse_csv_by_line(text: bytes, first_line: int, separator: bytes = b",") -> FloatArray:
     numbers: array[float] = array("d")
     width = 0
     for line_number, line in enumerate(lines_of(text), first_line):
         if not line.strip():
             continue
-        row = [_number(field, line_number, "column", column) for column, field in enumerate(line.split(b","), 1)]
+        row = _numbers_in(line, line_number, separator, text if not numbers and first_line == 1 else b"")
         if numbers and len(row) != width:
             raise BadRow(line_number, f"{len(row)} columns, but the rows before have {width}")
         width = len(row)
         numbers.extend(row)
     return np.array(numbers).reshape(len(numbers) // max(1, width), width)
+
+
+def _numbers_in(line: bytes, line_number: int, separator: bytes, text: bytes) -> list[float]:
+    """The fields of a line as numbers. text: if it is the first line of a file, all that follows from it on."""
+    try:
+        fields = fields_of(line, separator)
+    except ValueError as error:
+        raise BadRow(line_number, str(error)) from None
+    try:
+        return [number_of(field) for field in fields]
+    except ValueError:
+        column = next(number for number, field in enumerate(fields) if field.strip() and not is_number(field))
+    second: list[bytes] = []
+    if text:
+        following = (other for other in islice(lines_of(text), 100) if other.strip() and other != line)
+        with suppress(ValueError, StopIteration):
+            second = fields_of(next(following), separator)
+    hint = hint_of_field(fields[column], fields if text else (), second)
+    raise BadRow(line_number, f"{_shown(fields[column])} is not a number{hint}", field=f"column {column + 1}")
 
 
 def lines_of(text: bytes) -> Iterator[bytes]:
@@ -156,20 +189,27 @@ def lines_of(text: bytes) -> Iterator[bytes]:
             yield line
 
 
-def _number(field: bytes, line_number: int, noun: str, number: int | None = None) -> float:
-    text = field.strip().strip(b'"').strip()
+def number_of(field: bytes) -> float:
+    """The number in a field, NaN for an empty one. Raises ValueError."""
+    text = field.strip()
     if not text:
         return math.nan
+    if b"_" in text:  # Python reads 1_000 as a number, nobody else does
+        raise ValueError
+    return float(text)
+
+
+def _number(text: bytes, line_number: int, noun: str, index: bytes = b"") -> float:
+    """A number of libsvm. Raises BadRow."""
     try:
-        if b"_" in text:  # Python reads 1_000 as a number, nobody else does
-            raise ValueError
-        return float(text)
+        return number_of(text)
     except ValueError:
-        shown = field.decode("utf-8", "replace").strip()[:40]
-        hint = "; a header line? CSV has none here" if line_number == 1 else ""
-        raise BadRow(
-            line_number, f"{shown!r} is not a number{hint}", field=noun if number is None else f"{noun} {number}"
-        ) from None
+        field = f"{noun} {index.decode()}".strip()
+        raise BadRow(line_number, f"{_shown(text)} is not a number", field=field) from None
+
+
+def _shown(field: bytes) -> str:
+    return repr(field.decode("utf-8", "replace").strip()[:40])
 
 
 @dataclass
@@ -193,6 +233,19 @@ class SparseRows:
     def row_of(self, entry: int) -> int:
         """The row that the entry with this number is in."""
         return int(np.searchsorted(np.cumsum(self.lengths), entry, side="right"))
+
+    def doubled(self) -> int | None:
+        """The entry with the same column as another of its row; None if there is none."""
+        columns, lengths = np.frombuffer(self.columns, np.int64), np.frombuffer(self.lengths, np.int64)
+        rises = np.diff(columns) > 0
+        ends = np.cumsum(lengths)[:-1] - 1
+        rises[ends[(ends >= 0) & (ends < len(rises))]] = True
+        if rises.all():
+            return None
+        rows = np.repeat(np.arange(len(lengths)), lengths)
+        order = np.lexsort((columns, rows))
+        same = (np.diff(columns[order]) == 0) & (np.diff(rows[order]) == 0)
+        return int(order[1:][same][0]) if same.any() else None
 
     def add_row(self, columns: ArrayLike, values: ArrayLike, width: int = 0) -> None:
         """Append a row without its label; `width` is the width it declares, 0 for none."""
@@ -237,36 +290,43 @@ class SparseRows:
                 continue
             has_label = labelled or b":" not in tokens[0]
             if has_label:
-                self._add_libsvm_label(tokens.pop(0), line_number, weighted=weighted)
+                self._add_libsvm_label(tokens.pop(0), line_number, rest=tokens, weighted=weighted)
             else:
                 self.labels.append(math.nan)
             for token in tokens:
                 self._add_libsvm_value(token, line_number)
             self.lengths.append(len(tokens))
 
-    def _add_libsvm_label(self, token: bytes, line_number: int, *, weighted: bool) -> None:
+    def _add_libsvm_label(self, token: bytes, line_number: int, *, rest: list[bytes], weighted: bool) -> None:
         label, colon, weight = token.partition(b":")
         if colon and not weighted:
-            raise BadRow(line_number, f"starts with {token.decode('utf-8', 'replace')[:40]!r}, not with a label")
+            raise BadRow(line_number, f"starts with {_shown(token)}, not with a label")
         if (b":" in weight) or (len(self.labels) and bool(self.weights) != bool(colon)):
             raise BadRow(line_number, "some rows have a weight, label:weight, some have none")
+        if b"," in label:
+            looks = "a row has one label here" if rest else "this looks like CSV, not like label index:value"
+            raise BadRow(line_number, f"{_shown(label)} is not one number; {looks}", field="label")
         self.labels.append(_number(label, line_number, "label"))
         if colon:
             self.weights.append(_number(weight, line_number, "weight"))
 
     def _add_libsvm_value(self, token: bytes, line_number: int) -> None:
         index, colon, value = token.partition(b":")
+        if index == b"qid":
+            raise BadRow(line_number, f"{_shown(token)} groups rows for ranking, which is not done here; leave it out")
         if not colon or not index.isdigit():
-            raise BadRow(line_number, f"{token.decode('utf-8', 'replace')[:40]!r} is not index:value")
+            raise BadRow(line_number, f"{_shown(token)} is not index:value")
         if len(index) > len(str(LARGEST_COLUMN)) or int(index) > LARGEST_COLUMN:
             raise BadRow(line_number, f"index {index.decode()[:40]} is more than {LARGEST_COLUMN}")
         self.columns.append(int(index))
         if not value:
-            raise BadRow(line_number, f"{token.decode()[:40]!r} has no value after the colon")
-        self.values.append(_number(value, line_number, "index", int(index)))
+            raise BadRow(line_number, f"{_shown(token)} has no value after the colon")
+        self.values.append(_number(value, line_number, "index", index))
 
     def dense(self, *, width: int, absent: float) -> FloatArray:
-        """Shape (rows, width); what the rows leave out is `absent`. Raises TooLarge."""
+        """Shape (rows, width); what the rows leave out is `absent`. Raises TooLarge, or ValueError as `csr` does."""
+        if self.doubled() is not None:
+            raise ValueError(DOUBLED)
         require_room(len(self.lengths) * width * 8, f"{len(self.lengths)} sparse rows of {width} columns, made dense,")
         rows = np.full((len(self.lengths), width), absent)
         rows[np.repeat(np.arange(len(self.lengths)), self.lengths), self.columns] = self.values
@@ -281,59 +341,5 @@ class SparseRows:
         if not rows.has_sorted_indices:
             rows.sort_indices()
         if not rows.has_canonical_format:
-            raise ValueError("a row has the same index twice")
+            raise ValueError(DOUBLED)
         return rows
-
-
-def features_of(instance: Any) -> list[Any] | dict[str, Any]:
-    """The row of one JSON instance in any of its spellings: its values, or as a dict those with keys and shape.
-
-    Spellings are `[...]`, `{"features": [...]}` and `{"data": {"features": {"values": [...]}}}`. Raises ValueError.
-    """
-    features = instance.get("features") if isinstance(instance, dict) else instance
-    if features is None and isinstance(instance, dict) and isinstance(instance.get("data"), dict):
-        features = instance["data"].get("features")
-    if isinstance(features, dict):
-        features = features if "keys" in features else features.get("values")
-    if not isinstance(features, list | dict):
-        raise ValueError('an instance is {"features": [...]} or {"data": {"features": {"values": [...]}}}')
-    return features
-
-
-def numbers_of(values: list[Any]) -> list[Any]:
-    """`values`, if none of them is text: numpy would take "1" for a number, and "nan" and "1_000" too."""
-    if str in set(map(type, values)):
-        text = next(value for value in values if isinstance(value, str))
-        raise ValueError(f"{text[:40]!r} is text, not a number")
-    return values
-
-
-def label_of(instance: Any) -> float | None:
-    """The label of one JSON instance: `"label": 1` or `"label": {"values": [1]}`, None without. Raises ValueError."""
-    if not isinstance(instance, dict):
-        return None
-    label = instance.get("label")
-    if label is None and isinstance(instance.get("data"), dict):
-        label = instance["data"].get("label")
-    if isinstance(label, dict):
-        label = label.get("values")
-    if isinstance(label, list) and len(label) == 1:
-        label = label[0]
-    if label is not None and not isinstance(label, int | float):
-        raise ValueError('a label is one number, as in {"label": 1, "features": [...]}')
-    return label
-
-
-def sparse_entries(features: dict[str, Any]) -> tuple[NDArray[np.int64], FloatArray, int]:
-    """Columns, values and width of a sparse JSON instance. Raises ValueError."""
-    try:
-        columns = np.array(features["keys"], np.int64)
-        values = np.array(numbers_of(features["values"]), np.float64)
-        width = int(features["shape"][-1])
-        if columns.shape != values.shape or columns.ndim != 1 or not 0 <= width <= LARGEST_COLUMN:
-            raise ValueError
-        if len(columns) and not 0 <= columns.min() <= columns.max() < width:
-            raise ValueError
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError):
-        raise ValueError("a sparse instance needs keys, values and shape that fit together") from None
-    return columns, values, width

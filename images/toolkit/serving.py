@@ -29,9 +29,11 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read once, when n
 
 import numpy as np  # noqa: E402
 
+from toolkit.finite import first_unfit, why_unfit  # noqa: E402
 from toolkit.formats import WrongWidth  # noqa: E402
 from toolkit.media import choose, media_type  # noqa: E402
 from toolkit.model import Model, Request, load_model  # noqa: E402
+from toolkit.rows import FloatArray  # noqa: E402
 
 DEFAULT_PORT = 8080
 DEFAULT_PAYLOAD_MIB = 25
@@ -114,15 +116,25 @@ class Invocations:
         except Exception as error:  # whatever it is, it is the body's fault
             raise Refusal(415, f"the body is not {content_type} as expected: {error}") from error
         if not isinstance(rows, np.ndarray):
+            if hasattr(rows, "nnz"):  # a sparse array of scipy
+                _refuse_unfit(rows.data, 0, allow_missing=model.allow_missing)
             return rows
         if rows.ndim != 2 or not rows.size:
             raise Refusal(415, f"the body has no rows of features for {content_type}")
         if rows.shape[1] != model.feature_count:
             raise Refusal(400, str(WrongWidth(model.feature_count, rows.shape[1])))
-        if not model.allow_missing and np.isnan(rows).any():
-            row, column = np.argwhere(np.isnan(rows))[0] + 1
-            raise Refusal(400, f"row {row}: feature {column} is missing")
+        _refuse_unfit(rows, rows.shape[1], allow_missing=model.allow_missing)
         return rows
+
+
+def _refuse_unfit(values: FloatArray, width: int, *, allow_missing: bool) -> None:
+    """400 for the first number that nothing can be predicted from. width: of the rows, 0 for entries of sparse ones."""
+    entry = first_unfit(values, allow_missing=allow_missing)
+    if entry is None:
+        return
+    why = "is missing" if np.isnan(values.flat[entry]) else why_unfit(float(values.flat[entry]))
+    place = f"row {entry // width + 1}: feature {entry % width + 1}" if width else "a value"
+    raise Refusal(400, f"{place} {why}")
 
 
 def text_answer(status: int, message: str) -> Answer:

@@ -7,7 +7,7 @@ import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from toolkit import recordio
 from toolkit.errors import ClientError
@@ -17,10 +17,10 @@ from toolkit.rows import BadRow
 from toolkit.training import Channel
 
 GZIP = b"\x1f\x8b"
-MOST_BYTES = 2**23  # of one read
+READ_BYTES = 2**20
 
 
-def streams(channel: Channel) -> Iterator[tuple[Path, BinaryIO]]:
+def streams(channel: Channel) -> Iterator[tuple[Path, io.BufferedReader]]:
     """The files of the channel, also those that come wrapped through a pipe."""
     for path in channel.paths():
         with path.open("rb") as stream:
@@ -35,23 +35,26 @@ def streams(channel: Channel) -> Iterator[tuple[Path, BinaryIO]]:
                 yield path, _unpacked(io.BufferedReader(io.BytesIO(file)))
 
 
-def _unpacked(stream: io.BufferedReader) -> BinaryIO:
+def _unpacked(stream: io.BufferedReader) -> io.BufferedReader:
     """What a gzip file holds, whatever its name; any other file as it is."""
-    return Inflated(stream) if stream.peek(len(GZIP)).startswith(GZIP) else stream
+    return io.BufferedReader(Inflated(stream), READ_BYTES) if stream.peek(len(GZIP)).startswith(GZIP) else stream
 
 
-class Inflated(io.RawIOBase, BinaryIO):
-    """A gzip file as what it holds, up to as much as the memory may take: a small file can unpack to anything."""
+class Inflated(io.RawIOBase):
+    """What a gzip file holds, up to as much as the memory may take: a small file can unpack to anything."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._file = gzip.GzipFile(fileobj=stream)
         self._count = 0
 
-    def read(self, size: int = -1) -> bytes:
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
         try:
-            block = self._file.read(MOST_BYTES if size < 0 else size)
+            size = self._file.readinto(buffer)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise BadRow(1, f"a gzip file that cannot be unpacked: {error}") from error
-        self._count += len(block)
+        self._count += size
         require_room(self._count, "the file, unpacked,")
-        return block
+        return size

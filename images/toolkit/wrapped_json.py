@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.instances import features_of
 from toolkit.limits import require_room
-from toolkit.rows import features_of
 
 LONGEST_PADDED_TEXT = 256
 

@@ -129,7 +129,7 @@ def test_sigterm_ends_training_early_and_keeps_the_centers(make_tree: Any) -> No
         ({"k": 1, "feature_dim": 2, "eval_metrics": "[[]]"}, "1,2\n", "must be a JSON list of some of msd, ssd"),
         ({"k": 3, "feature_dim": 2}, "1,2\n3,4\n1,2\n", "k=3, but channel train has only 2 different rows"),
         ({"k": 1, "feature_dim": 3}, "1,2\n", "feature_dim=3, but the data has 2 features in channel train"),
-        ({"k": 1, "feature_dim": 2}, "1,\n", "part-0:1: column 2 is empty"),
+        ({"k": 1, "feature_dim": 2}, "1,\n", "part-0:1, column 2 is empty"),
     ],
 )
 def test_what_is_wrong_is_said(make_tree: Any, settings: Any, train: Any, message: Any) -> None:

@@ -289,7 +289,7 @@ def test_bad_file_on_one_host_fails_all_with_its_reason(make_tree: Any, run_host
     bad = make_tree(IMAGE, {"predictor_type": "regressor"}, {"train": "1,2\n2,oops\n"}, host="algo-2", hosts=hosts)
     assert [code for code, _ in run_hosts([good, bad])] == [1, 1]
     for tree in (good, bad):
-        assert re.match(r"ClientError: algo-2: \S+/train/part-0:2: column 2: 'oops' is not a number", tree.failure)
+        assert re.match(r"ClientError: algo-2: channel train: part-0:2, column 2: 'oops' is not a number", tree.failure)
 
 
 def test_host_that_is_killed_fails_the_others(make_tree: Any) -> None:
@@ -354,7 +354,7 @@ def test_sigterm_ends_training_early_and_keeps_the_model(make_tree: Any) -> None
         ),
         ({"predictor_type": "regressor"}, "1,2\n1,2,3\n", "part-0:2: 3 columns, but the rows before have 2"),
         ({"predictor_type": "regressor"}, "y,a\n1,2\n", "part-0:1, column 1: 'y' is not a number; a header line?"),
-        ({"predictor_type": "regressor"}, "1,2\n1,\n", "part-0:2: column 2 is empty"),
+        ({"predictor_type": "regressor"}, "1,2\n1,\n", "part-0:2, column 2 is empty"),
         ({"predictor_type": "regressor"}, "", "channel train has no rows"),
     ],
 )

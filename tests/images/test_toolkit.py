@@ -127,6 +127,9 @@ def served(program: str, make_module_tree: Any, serve_for_module: Any) -> Iterat
         ("1,2", "text/csv", "text/csv;q=0", 406, r".*"),
         ("1,2,3", "text/csv", "", 400, r"expected 2 features, got 3"),
         ("1,", "text/csv", "", 400, r"row 1: feature 2 is missing"),
+        ("1,2\n1,inf", "text/csv", "", 400, r"row 2: feature 2 is inf, not a finite number"),
+        ("1,1e39", "text/csv", "", 400, r"row 1: feature 2 is 1e\+39, which is beyond float32.*"),
+        ('1,"2,000"', "text/csv", "", 415, r".*line 1, column 2: '2,000' is not a number.*"),
         (
             '{"instances":[{"features":[1,2]},{"features":[null,2]}]}',
             "application/json",

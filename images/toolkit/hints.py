@@ -1,0 +1,66 @@
+"""What is probably meant by data that cannot be read, and how to fix it: for the end of a message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+THOUSANDS = re.compile(rb"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
+DECIMAL_COMMA = re.compile(rb"[-+]?\d+,\d+")
+CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+MISSING = frozenset((b"na", b"n/a", b"#n/a", b"null", b"none", b"nil", b"missing", b"?", b"-", b".", b"<na>", b"nat"))
+SEPARATOR_AND_COMMA = re.compile(rb"\d;[-+]?\d|\d;$")
+KINDS_OF_FILES = (
+    (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
+    (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
+    (b"PK\x03\x04", "a zip archive; unpack it"),
+    (b"\x28\xb5\x2f\xfd", "packed with zstd; unpack it, or use gzip"),
+    (b"BZh", "packed with bzip2; unpack it, or use gzip"),
+    (b"\xfd7zXZ", "packed with xz; unpack it, or use gzip"),
+    (b"PAR1", "a Parquet file; say content_type: application/x-parquet"),
+    (b"\x0a\x23\xd7\xce", "RecordIO; say content_type: application/x-recordio-protobuf"),
+    (b"\x93NUMPY", "a file of numpy; save it as CSV or Parquet"),
+    (b"\x89HDF", "an HDF5 file; save it as CSV or Parquet"),
+    (b"SQLite format", "a SQLite database; save its table as CSV or Parquet"),
+)
+
+
+def of_file(head: bytes) -> str:
+    """What a file is that should be text, by its first bytes; '' if it may be text."""
+    kind = next((kind for magic, kind in KINDS_OF_FILES if head.startswith(magic)), "")
+    if kind or not CONTROL.search(head):
+        return kind
+    is_wide = len(head) > 3 and not any(head[1:16:2]) and all(head[0:16:2])
+    return "UTF-16 text; save it as UTF-8" if is_wide else "not text"
+
+
+def of_field(field: bytes, first: Sequence[bytes] = (), second: Sequence[bytes] = ()) -> str:
+    """For a field of CSV that is no number. first, second: the first two lines' fields, if it is in the first."""
+    word = field.strip().lower()
+    if word.startswith(b"#"):
+        return "; a comment? Take it out" if first else ""
+    if word in (b"true", b"false"):
+        return "; write 1 and 0 for true and false (pandas: astype(int))"
+    if THOUSANDS.fullmatch(word) or DECIMAL_COMMA.fullmatch(word):
+        return "; write numbers without a separator of thousands and with a decimal point, as in 1234.5"
+    if SEPARATOR_AND_COMMA.search(word):
+        return "; fields with ; between them need numbers with a decimal point, as in 0.5"
+    if word in MISSING:
+        return "; leave the field empty where a value is missing"
+    return "; a header line? Take it out" if _is_header(first, second) else ""
+
+
+def _is_header(first: Sequence[bytes], second: Sequence[bytes]) -> bool:
+    """Whether several fields of the first line, or all, are no numbers, and below one of them there is a number."""
+    words = [number for number, field in enumerate(first) if field.strip() and not is_number(field)]
+    if not words or (len(words) == 1 and (len(first) > 1 or not second)):
+        return False
+    return not second or any(number < len(second) and is_number(second[number]) for number in words)
+
+
+def is_number(field: bytes) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return b"_" not in field  # Python reads 1_000 as a number, nobody else does
