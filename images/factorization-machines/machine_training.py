@@ -111,7 +111,9 @@ def check_labels(hosts: Hosts, tables: Mapping[str, Table]) -> None:
     for name, table in tables.items():
         wrong = table.labels[~np.isin(table.labels, (0, 1))]
         if len(wrong):
-            problem = f"channel {name}: label {wrong[0]:g} is neither 0 nor 1, as binary_classifier needs"
+            problem = (
+                f"channel {name}: label {wrong[0]:g} is neither 0 nor 1, as binary_classifier needs; write 0 and 1"
+            )
     hosts.fail_together(problem)
 
 

@@ -142,7 +142,10 @@ def first_centers(hosts: Hosts, rows: FloatArray, settings: Hyperparameters) -> 
     wanted = settings.k * factor
     sample = different_rows(hosts, rows, max(LEAST_SAMPLE, 20 * wanted))
     if len(sample) < settings.k:
-        raise ClientError(f"hyperparameters: k={settings.k}, but channel train has only {len(sample)} different rows")
+        raise ClientError(
+            f"hyperparameters: k={settings.k}, but channel train has only "
+            f"{len(sample)} different row{'s' * (len(sample) > 1)}; lower k"
+        )
     if len(sample) <= wanted or settings.init_method == "random":
         return sample[:wanted]
     from sklearn.cluster import kmeans_plusplus

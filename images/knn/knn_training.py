@@ -65,7 +65,10 @@ def train(job: Job[Hyperparameters]) -> None:
 
     sample = sample_of(job.hosts, tables["train"], settings.sample_size)
     if settings.k > len(sample.labels):
-        raise ClientError(f"hyperparameters: k={settings.k}, but the sample has only {len(sample.labels)} rows")
+        raise ClientError(
+            f"hyperparameters: k={settings.k}, but the sample has only {len(sample.labels)} "
+            f"row{'s' * (len(sample.labels) > 1)}; lower k, or raise sample_size and give more rows"
+        )
     index = index_of(settings, sample)
     require_finite(job.hosts, {"lengths of points": index.squares, "labels": index.labels}, tables)
     if "test" in tables:

@@ -50,6 +50,11 @@ def train(job: Job[Hyperparameters]) -> None:
     settings = job.hyperparameters
     if len(job.hosts.names) > 1:
         raise ClientError("lda trains on one host, as the hosted algorithm does: set instances: 1")
+    if settings.alpha0 > settings.num_topics:
+        raise ClientError(
+            f"hyperparameters: alpha0={settings.alpha0:g} is more than num_topics={settings.num_topics}: no topic's "
+            "part of it may be above 1; lower alpha0"
+        )
     tables = load_tables(job, CHANNELS, INPUT_FORMAT, feature_dim=settings.feature_dim)
     for name, table in tables.items():
         check_counts(name, table)

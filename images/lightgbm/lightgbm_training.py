@@ -11,25 +11,22 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from lean_lightgbm import lightgbm
+from lightgbm_labels import cannot_be_computed, check_labels, objective_of
 from lightgbm_model import FILE_NAME
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Declaration, Range
-from toolkit.rows import FloatArray
 from toolkit.training import Job, Stop
 
 SEED = 0
 HELD_OUT = 0.2  # share of the rows to measure on where there is no validation channel, as hosted
-MOST_CLASSES = 1000
-LARGEST_LABEL = 1e38  # LightGBM silently takes larger ones for this
 INPUT_FORMAT = InputFormat(absent=math.nan, allow_missing=True)
 
 NOT_NEGATIVE = Range(minimum=0)
@@ -96,24 +93,48 @@ def train(job: Job[Hyperparameters]) -> None:
     check_settings(settings)
     job = with_parts_of_training(job)
     tables = load_tables(job, ("train", "validation"), INPUT_FORMAT)
-    objective, class_count = objective_of(hosts, settings, tables["train"].labels)
+    objective, class_count = objective_of(hosts, settings.objective, settings.num_class, tables["train"].labels)
     check_labels(hosts, tables, objective, class_count)
     fitted, measured = (
         (tables["train"], tables["validation"]) if "validation" in tables else split(hosts, tables["train"])
     )
-    check_every_host_has_rows(hosts, fitted)
+    check_every_host_has_rows(hosts, settings, fitted)
 
     parameters = parameters_of(settings, objective, class_count) | network_of(hosts, settings)
-    data = lightgbm.Dataset(fitted.features, fitted.labels, params=parameters, categorical_feature=categories_of(job))
-    validation = data.create_valid(
-        hosts.gathered(measured.features), hosts.gathered(measured.labels), params=parameters
-    )
     rounds = Rounds(hosts, job.stop)
+    try:
+        booster = boosted(settings, parameters, (fitted, measured), rounds, categories=categories_of(job))
+    except lightgbm.basic.LightGBMError as error:
+        if re.search(r"(?i)socket|connect|network", str(error)):
+            raise
+        raise ClientError(f"LightGBM cannot train on this: {error}") from error
+    require_finite(hosts, {"leaf values": leaf_values(booster)} | rounds.scores, tables)
+    if hosts.is_master:
+        booster.save_model(job.model_folder / FILE_NAME)
+    booster.free_network()
+
+
+def boosted(
+    settings: Hyperparameters,
+    parameters: dict[str, Any],
+    tables: tuple[Table, Table],
+    rounds: Rounds,
+    *,
+    categories: list[int],
+) -> lightgbm.Booster:
+    """The trained booster. tables: the rows to fit, and those to measure on."""
+    hosts, (fitted, measured) = rounds.hosts, tables
+    labels = hosts.gathered(measured.labels)
+    stops_early = settings.early_stopping_rounds > 0 and settings.boosting != "dart"
+    if cannot_be_computed(hosts, parameters["metric"], labels):
+        parameters, stops_early = parameters | {"metric": "None"}, False
+    data = lightgbm.Dataset(fitted.features, fitted.labels, params=parameters, categorical_feature=categories)
+    validation = data.create_valid(hosts.gathered(measured.features), labels, params=parameters)
     callbacks: list[Any] = [rounds]
-    if settings.early_stopping_rounds > 0:
+    if stops_early:
         callbacks.append(lightgbm.early_stopping(settings.early_stopping_rounds, verbose=False))
-    job.stop.keep_model()
-    booster = lightgbm.train(
+    rounds.stop.keep_model()
+    return lightgbm.train(
         parameters,
         data,
         num_boost_round=settings.num_boost_round,
@@ -121,10 +142,6 @@ def train(job: Job[Hyperparameters]) -> None:
         valid_names=["validation"],
         callbacks=callbacks,
     )
-    require_finite(hosts, {"leaf values": leaf_values(booster)} | rounds.scores, tables)
-    if hosts.is_master:
-        booster.save_model(job.model_folder / FILE_NAME)
-    booster.free_network()
 
 
 def leaf_values(booster: lightgbm.Booster) -> list[float]:
@@ -164,54 +181,27 @@ def categories_of(job: Job[Hyperparameters]) -> list[int]:
         raise ClientError(f'{path}: must hold {{"cat_index_list": [column, ...]}}, columns from 1 on') from error
 
 
-def objective_of(hosts: Hosts, settings: Hyperparameters, labels: FloatArray) -> tuple[str, int]:
-    """LightGBM's objective and the number of classes, 1 where there are none."""
-    largest = hosts.largest(int(labels.max(initial=0)))
-    if settings.objective == "multiclass":
-        return "multiclass", settings.num_class or largest + 1
-    if settings.objective != "auto":
-        return settings.objective, 1
-    if settings.num_class:
-        return "multiclass", settings.num_class
-    if largest >= MOST_CLASSES or hosts.any(not is_whole(labels)):
-        return "regression", 1
-    present = hosts.sum(np.bincount(labels.astype(np.int64), minlength=largest + 1).astype(np.int64)) > 0
-    if not present.all() or largest == 0:
-        return "regression", 1
-    return ("binary", 1) if largest == 1 else ("multiclass", largest + 1)
-
-
-def is_whole(labels: FloatArray) -> bool:
-    return bool(np.all((labels >= 0) & (labels == np.floor(labels))))
-
-
-def check_labels(hosts: Hosts, tables: Mapping[str, Table], objective: str, class_count: int) -> None:
-    allowed = 2 if objective == "binary" else class_count
-    problem = None
-    for name, table in tables.items():
-        wrong = table.labels[~np.isin(table.labels, np.arange(allowed))]
-        largest = np.abs(table.labels).max(initial=0.0)
-        if allowed > 1 and len(wrong):
-            problem = f"channel {name}: label {wrong[0]:g} does not fit {objective}, it must be from 0 to {allowed - 1}"
-        elif objective in ("poisson", "tweedie") and (table.labels < 0).any():
-            problem = f"channel {name}: label {table.labels.min():g} does not fit {objective}, it must be 0 or more"
-        elif largest > LARGEST_LABEL:
-            problem = f"channel {name} has a label of {largest:g}; LightGBM cuts at {LARGEST_LABEL:g}: scale it"
+def check_every_host_has_rows(hosts: Hosts, settings: Hyperparameters, table: Table) -> None:
+    count, problem = len(table.labels), None
+    if not count:
+        problem = "no rows to train on; LightGBM needs some on every host: give at least a file each"
+    elif settings.bagging_freq and settings.boosting != "goss" and int(count * settings.bagging_fraction) < 1:
+        problem = (
+            f"{count} row{'s' * (count > 1)} to train on, of which bagging_fraction={settings.bagging_fraction:g} "
+            "takes none; give more rows, or set bagging_freq: 0"
+        )
     hosts.fail_together(problem)
-
-
-def check_every_host_has_rows(hosts: Hosts, table: Table) -> None:
-    hosts.fail_together(
-        None
-        if len(table.labels)
-        else "no rows to train on; LightGBM needs some on every host: give at least a file each"
-    )
 
 
 def split(hosts: Hosts, table: Table) -> tuple[Table, Table]:
     """The rows to fit and those to measure on, by their place in the files of all hosts."""
     before, total = hosts.numbered(len(table.labels))
-    held_out = np.random.default_rng(SEED).random(total)[before : before + len(table.labels)] < HELD_OUT
+    is_held_out = np.random.default_rng(SEED).random(total) < HELD_OUT
+    if is_held_out.all() or not is_held_out.any():
+        if hosts.is_master:
+            print(f"channel train has too few rows to hold any out ({total}); metrics are of the rows trained on")
+        return table, table
+    held_out = is_held_out[before : before + len(table.labels)]
     fitted, measured = (Table(table.labels[chosen], table.features[chosen]) for chosen in (~held_out, held_out))
     return fitted, measured
 
@@ -227,6 +217,8 @@ def parameters_of(settings: Hyperparameters, objective: str, class_count: int) -
     given = {name: value for name, value in dataclasses.asdict(settings).items() if name not in NOT_FOR_LIGHTGBM}
     if objective != "binary":
         given = {name: value for name, value in given.items() if name not in ("scale_pos_weight", "is_unbalance")}
+    if settings.boosting == "goss":  # it samples in its own way, and refuses to do both
+        given["bagging_freq"] = 0
     return given | {
         "objective": objective,
         "num_class": class_count,
@@ -259,7 +251,7 @@ class Rounds:
 
     def __call__(self, env: Any) -> None:
         self.scores = {f"{channel} {metric}": value for channel, metric, value, _ in env.evaluation_result_list}
-        if self.hosts.is_master:
+        if self.hosts.is_master and self.scores:
             scores = [f"{channel}'s {metric}: {value:.9g}" for channel, metric, value, _ in env.evaluation_result_list]
             print("\t".join([f"[{env.iteration + 1}]", *scores]), flush=True)
         if self.hosts.any(self.stop.requested):

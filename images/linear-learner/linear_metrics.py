@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from toolkit.rows import FloatArray
 
+AT_ZERO = ("accuracy", "loss_function")  # criteria of the threshold 0, where both classes are as likely
 UNDEFINED = {  # when a metric has no value
     "precision": "no row is predicted to be 1",
     "recall": "no row has label 1",
@@ -89,7 +90,7 @@ def calibrated(criterion: str, target: float, beta: float, labels: FloatArray, m
     `target` is the recall or precision to be met; where none does, the nearest is taken. For
     accuracy and loss_function it is 0, the margin at which both classes are as likely.
     """
-    if criterion in ("accuracy", "loss_function"):
+    if criterion in AT_ZERO:
         return 0.0
     values, places = np.unique(margins[:, 0], return_inverse=True)
     counts, positives = np.bincount(places), np.bincount(places, labels == 1)

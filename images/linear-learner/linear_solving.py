@@ -123,8 +123,8 @@ class Objective:
         return self.hosts.sum(np.bincount(labels.astype(int), minlength=classes).astype(float))
 
 
-def solve(objective: Objective) -> tuple[FloatArray, FloatArray]:
-    """Weights and biases at the minimum, on every host."""
+def solve(objective: Objective) -> FloatArray:
+    """The point of least loss, on every host."""
 
     def solver(ask: Ask) -> FloatArray:
         point = _lbfgs(objective, ask)
@@ -132,7 +132,7 @@ def solve(objective: Objective) -> tuple[FloatArray, FloatArray]:
             return _newton(objective, ask, point)
         return point
 
-    return objective.split(solve_on_master(objective.hosts, (objective, objective.curvatures), solver))
+    return solve_on_master(objective.hosts, (objective, objective.curvatures), solver)
 
 
 def _newton(objective: Objective, ask: Ask, point: FloatArray) -> FloatArray:

@@ -25,6 +25,10 @@ from toolkit.rows import FloatArray
 from toolkit.training import Job
 
 CHANNELS = ("train", "validation", "test")
+RENUMBER = {
+    "binary_classifier": "write 0 and 1 instead of the labels, or use predictor_type: regressor for quantities",
+    "multiclass_classifier": "number the classes from 0 without gaps, and set num_classes to how many there are",
+}
 
 
 def train(job: Job[Hyperparameters]) -> None:
@@ -41,14 +45,17 @@ def train(job: Job[Hyperparameters]) -> None:
         job.hosts, settings, {name: scaling.scaled(table) for name, table in tables.items()}, job.stop
     )
     job.stop.keep_model()
-    weights, biases = scaling.unscaled(*solve(objective))
+    solution = solve(objective)
+    objective(solution)
+    weights, biases = scaling.unscaled(*objective.split(solution))
 
     judged = {
         name: (job.hosts.gathered(table.labels), job.hosts.gathered(table.features @ weights + biases))
         for name, table in tables.items()
     }
     scores = {f"scores of channel {name}": margins for name, (_, margins) in judged.items()}
-    require_finite(job.hosts, {"weights": weights, "biases": biases} | scores, tables)
+    model = {"weights": weights, "biases": biases, "train objective_loss": objective.losses["train"]}
+    require_finite(job.hosts, model | scores, tables)
     threshold = threshold_for(settings, *judged.get("validation", judged["train"]))
     measures = Measures(settings.predictor_type, threshold, settings.f_beta, settings.accuracy_top_k)
     for name, (labels, margins) in judged.items():
@@ -63,10 +70,12 @@ def train(job: Job[Hyperparameters]) -> None:
 
 
 def threshold_for(settings: Hyperparameters, labels: FloatArray, margins: FloatArray) -> float:
-    """The margin above which a row is taken for 1."""
+    """The margin above which a row is taken for 1; rows of one class alone do not move it."""
     if settings.predictor_type != "binary_classifier":
         return 0.0
     criterion = settings.binary_classifier_model_selection_criteria
+    if criterion not in linear_metrics.AT_ZERO and (labels == labels[0]).all():
+        return 0.0
     target = settings.target_recall if criterion.endswith("recall") else settings.target_precision
     return linear_metrics.calibrated(criterion, target, settings.f_beta, labels, margins)
 
@@ -88,5 +97,19 @@ def check_tables(hosts: Hosts, settings: Hyperparameters, tables: Mapping[str, T
     for name, table in tables.items():
         wrong = table.labels[~np.isin(table.labels, np.arange(classes))] if classes else np.empty(0)
         if len(wrong):
-            problem = f"channel {name}: label {wrong[0]:g} is not a whole number from 0 to {(classes or 0) - 1}"
+            problem = (
+                f"channel {name}: label {wrong[0]:g} is not a whole number from 0 to {(classes or 0) - 1}, as "
+                f"{settings.predictor_type} needs; {RENUMBER[settings.predictor_type]}"
+            )
     hosts.fail_together(problem)
+    if settings.predictor_type == "binary_classifier" and settings.positive_example_weight_mult == "balanced":
+        check_both_classes(hosts, tables["train"].labels)
+
+
+def check_both_classes(hosts: Hosts, labels: FloatArray) -> None:
+    positives, total = hosts.sum(np.array([np.sum(labels == 1), len(labels)]))
+    if positives in (0, total):
+        raise ClientError(
+            f"channel train: all labels are {int(positives > 0)}, but positive_example_weight_mult=balanced needs rows "
+            "of both classes; add some of the other, or give a number"
+        )

@@ -74,6 +74,8 @@ def train(job: Job[Hyperparameters]) -> None:
         share = explained(hosts, np.asarray(table.features) - mean, components)
         if np.isfinite(share):
             report(hosts, name, "explained_variance_ratio", share)
+        elif hosts.is_master:
+            print(f"{name}: explained_variance_ratio is not computed: all rows are the same", flush=True)
     if hosts.is_master:
         save(job.model_folder, mean=mean, components=components, variances=variances)
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from toolkit.data import Table
 
 LARGE = 1e15  # numbers from here on are likely the cause
-DIVERGED = "training diverged; scale the features to about -1 to 1"
+DIVERGED = "training diverged; scale the features to about -1 to 1, and look for extreme hyperparameters"
+OVERFLOWS = (OverflowError, FloatingPointError, np.linalg.LinAlgError)  # what libraries raise where numbers overflow
 
 
 def require_finite(

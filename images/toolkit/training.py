@@ -21,6 +21,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 import numpy as np
 
 from toolkit.errors import ClientError
+from toolkit.gate import DIVERGED, OVERFLOWS
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import H, read
 from toolkit.signals import beside_signals
@@ -108,18 +109,20 @@ def main(train: Callable[[Job[H]], None], declaration: type[H]) -> NoReturn:
     stop = Stop()
     signal.signal(signal.SIGTERM, stop.on_signal)
     # The algorithm may wait in C code for as long as another host is silent.
-    exit_code = beside_signals(lambda: _run(train, declaration, base, stop))
+    exit_code = beside_signals(lambda: run(train, declaration, base, stop))
     sys.stdout.flush()
     os._exit(exit_code)
 
 
-def _run(train: Callable[[Job[H]], None], declaration: type[H], base: Path, stop: Stop) -> int:
+def run(train: Callable[[Job[H]], None], declaration: type[H], base: Path, stop: Stop) -> int:
     try:
         job = read_job(declaration, base, stop)
         with job.hosts.connected(), np.errstate(all="ignore"):  # what is not finite in the end, `gate` refuses
             train(job)
     except ClientError as error:
         return fail(base, f"ClientError: {error}")
+    except OVERFLOWS as error:
+        return fail(base, f"ClientError: no model is saved: {error}; {DIVERGED}")
     except Exception as error:
         return fail(base, f"AlgorithmError: {type(error).__name__}: {error}\n\n{traceback.format_exc()}")
     return 0

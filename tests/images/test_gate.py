@@ -2,81 +2,99 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.images.tables import as_csv
+from tests.images.tables import IMAGES, as_csv
 
-UNLABELLED = ("kmeans", "pca", "randomcutforest", "lda")
-SETTINGS: dict[str, dict[str, object]] = {
-    "linear-learner": {"predictor_type": "regressor"},
-    "kmeans": {"k": 2, "feature_dim": 3},
-    "pca": {"num_components": 1, "feature_dim": 3, "mini_batch_size": 10},
-    "knn": {"k": 1, "predictor_type": "regressor", "feature_dim": 3, "sample_size": 60},
-    "randomcutforest": {"feature_dim": 3, "num_trees": 50},
-    "factorization-machines": {"feature_dim": 3, "num_factors": 2, "predictor_type": "regressor"},
-    "lightgbm": {"num_boost_round": 2},
-    "lda": {"num_topics": 2, "feature_dim": 3, "mini_batch_size": 10, "max_restarts": 1},
-}
+EXTREME = "training diverged; scale the features to about -1 to 1, and look for extreme hyperparameters"
+MACHINE = {"feature_dim": 3, "num_factors": 2, "predictor_type": "regressor"}
+LINEAR = {"predictor_type": "binary_classifier"}
+FOREST = {"feature_dim": 4, "num_trees": 50}
 
 
-def rows(large: float, *, column: int) -> Any:
-    """A label and three features; one number is `large`."""
+def rows(numbers: Mapping[tuple[int, int], float]) -> Any:
+    """A label and three features; some of them are `numbers`, by row and column."""
     table = np.abs(np.random.default_rng(1).normal(size=(60, 4)))
     table[:, 0] = np.arange(60) % 2
-    table[17, column] = large
+    for place, number in numbers.items():
+        table[place] = number
     return table
 
 
 @pytest.mark.parametrize(
-    ("image", "large", "place"),
+    ("image", "settings", "numbers", "reason"),
     [
-        *((image, 1e200, "1e+200 in feature 2") for image in SETTINGS if image not in ("lightgbm", "lda")),
-        ("lda", 1e308, "1e+308 in feature 2"),
-        ("linear-learner", 1e200, "a label of 1e+200"),
-        ("factorization-machines", 1e200, "a label of 1e+200"),
-        ("lightgbm", 1e200, "a label of 1e+200"),
+        (
+            "factorization-machines",
+            MACHINE | {"linear_init_method": "constant", "linear_init_value": 1e200},
+            {},
+            f"train mse is inf; {EXTREME}",
+        ),
+        ("factorization-machines", MACHINE | {"factors_init_sigma": 1e200}, {}, f"train mse is nan; {EXTREME}"),
+        ("linear-learner", LINEAR | {"positive_example_weight_mult": 1e308}, {}, f"objective_loss is nan; {EXTREME}"),
+        ("linear-learner", LINEAR | {"f_beta": 1e308}, {}, EXTREME),
+        (
+            "randomcutforest",
+            FOREST,
+            {(3, 2): 3e38, (5, 2): -3e38},
+            "inf or NaN; channel train has 3e+38 in feature 3, too large to compute with: scale or clip it",
+        ),
+        ("lightgbm", {}, {(3, 0): 2e38}, "channel train: a label of 2e+38; LightGBM cuts at 1e+38: scale it"),
     ],
 )
-def test_numbers_too_large_to_compute_with(make_tree: Any, image: str, large: float, place: str) -> None:
-    table = rows(large, column=0 if "label" in place else 2)
-    unlabelled = image in UNLABELLED
-    tree = make_tree(
-        image,
-        SETTINGS[image],
-        {"train": as_csv(table[:, 1:] if unlabelled else table)},
-        content_type="text/csv;label_size=0" if unlabelled else "text/csv",
-    )
+def test_a_model_that_is_not_finite(make_tree: Any, image: str, settings: Any, numbers: Any, reason: str) -> None:
+    content_type = "text/csv;label_size=0" if image == "randomcutforest" else "text/csv"
+    tree = make_tree(image, settings, {"train": as_csv(rows(numbers))}, content_type=content_type)
     code, printed = tree.train()
     assert code == 1
-    assert re.fullmatch(rf"ClientError: .*channel train has {re.escape(place)}.*: scale .*\n", tree.failure)
+    assert re.fullmatch(rf"ClientError: .*{re.escape(reason)}\n", tree.failure)
     assert "Warning:" not in printed
     assert list(tree.model.iterdir()) == []
 
 
 def test_hosts_fail_together_and_name_the_number_of_any(make_tree: Any, run_hosts: Any) -> None:
     names = ("algo-1", "algo-2")
-    parts = {"algo-1": rows(1.0, column=2), "algo-2": rows(1e200, column=3)}
+    parts = {"algo-1": {}, "algo-2": {(3, 3): 3e38, (5, 3): -3e38}}
     trees = [
-        make_tree("linear-learner", {"predictor_type": "regressor"}, {"train": as_csv(part)}, host=name, hosts=names)
+        make_tree(
+            "randomcutforest",
+            FOREST,
+            {"train": as_csv(rows(part))},
+            content_type="text/csv;label_size=0",
+            host=name,
+            hosts=names,
+        )
         for name, part in parts.items()
     ]
     results = run_hosts(trees)
     assert [code for code, _ in results] == [1, 1]
-    assert all("channel train has 1e+200 in feature 3" in tree.failure for tree in trees)
+    assert all("channel train has 3e+38 in feature 4" in tree.failure for tree in trees)
 
 
 def test_metrics_without_a_value_are_named_and_leave_the_model(make_tree: Any) -> None:
-    table = rows(1.0, column=2)
+    table = rows({})
     ones = np.column_stack([np.ones(60), table[:, 1:]])
-    tree = make_tree(
-        "linear-learner",
-        {"predictor_type": "binary_classifier"},
-        {"train": as_csv(table), "validation": as_csv(ones)},
-    )
-    code, printed = tree.train()
+    channels = {"train": as_csv(table), "validation": as_csv(ones)}
+    code, printed = make_tree("linear-learner", LINEAR, channels).train()
     assert code == 0
     assert "validation: roc_auc_score is not computed: all rows have the same label" in printed
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_one_number_in_any_part_is_enough(monkeypatch: Any, number: float) -> None:
+    monkeypatch.syspath_prepend(str(IMAGES))
+    gate, hosts, errors = (importlib.import_module(f"toolkit.{name}") for name in ("gate", "hosts", "errors"))
+    alone = hosts.Hosts(("algo-1",), "algo-1")
+    gate.require_finite(alone, {"weights": np.ones((2, 2)), "loss": 0.5, "factors": np.empty(0)})
+    with pytest.raises(
+        errors.ClientError, match=r"no model is saved: 1 of 4 weights are inf or NaN; training diverged"
+    ):
+        gate.require_finite(alone, {"bias": 1.0, "weights": [[1.0, number], [1.0, 1.0]]})
+    with pytest.raises(errors.ClientError, match=r"no model is saved: loss is -?(nan|inf); lower the rate"):
+        gate.require_finite(alone, {"weights": np.ones(3), "loss": number}, likely="lower the rate")
