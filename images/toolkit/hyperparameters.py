@@ -3,6 +3,7 @@
 A field's type and default are its declaration; `Annotated` adds a range and a sentence of help:
 
     eta: Annotated[float, Range(0, 1), "Step size shrinkage"] = 0.3
+    metrics: Annotated[tuple[str, ...], Words(("auc", "error@")), "What to print"] = ()
 
 `read` turns the strings of hyperparameters.json into such a dataclass, or names every mistake at
 once. `describe` gives the same declaration as plain data, for the image's image.json. A field
@@ -14,7 +15,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
@@ -67,13 +69,37 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Words:
+    """What a list may hold: some of these words. One that ends in @ is followed by a number: `error@0.3`."""
+
+    known: tuple[str, ...]
+
+    def refuse_others(self, words: Sequence[str]) -> None:
+        """Raises ValueError for the first that is none of them."""
+        for word in words:
+            start, at, number = word.partition("@")
+            if word not in self.known and not (start + at in self.known and _is_number(number)):
+                raise ValueError(f"{word or 'an empty word'} is unknown; {_suggestion(word, self.known)}")
+
+
+def words_in(text: str) -> tuple[str, ...]:
+    """The words of a list, as JSON or separated by commas.
+
+    >>> words_in('["auc", "error@0.3"]') == words_in("auc,error@0.3") == words_in("[auc, error@0.3]")
+    True
+    """
+    inside = text.strip().removeprefix("[").removesuffix("]")
+    return tuple(word.strip().strip("\"'").strip() for word in inside.split(","))
+
+
+@dataclass(frozen=True)
 class Field:
     """One hyperparameter, as its dataclass field declares it."""
 
     name: str
     attribute: str
     kind: type
-    choices: tuple[str, ...]
+    choices: tuple[str, ...]  # of a tuple: the words it may hold
     range: Range
     required: bool
     default: Any
@@ -82,6 +108,9 @@ class Field:
     def parse(self, text: str) -> Any:
         """The value of `text`; a ValueError says what it must be."""
         text = _without_quotes(text)
+        if self.kind is tuple:
+            Words(self.choices).refuse_others(words := words_in(text))
+            return words
         if text in self.choices:
             return text
         if self.kind is str and self.choices:
@@ -156,11 +185,12 @@ def _field(field: dataclasses.Field[Any], hint: Any) -> Field:
     kinds = [kind for kind in _alternatives(hint) if kind is not NoneType]
     literals = [kind for kind in kinds if get_origin(kind) is Literal]
     plain = [kind for kind in kinds if get_origin(kind) is not Literal]
+    words = next((note for note in notes if isinstance(note, Words)), None)
     return Field(
         name=field.name.rstrip("_"),
         attribute=field.name,
-        kind=plain[0] if plain else str,
-        choices=tuple(choice for literal in literals for choice in get_args(literal)),
+        kind=(get_origin(plain[0]) or plain[0]) if plain else str,
+        choices=words.known if words else tuple(choice for literal in literals for choice in get_args(literal)),
         range=next((note for note in notes if isinstance(note, Range)), Range()),
         required=field.default is dataclasses.MISSING,
         default=None if field.default is dataclasses.MISSING else field.default,
@@ -171,11 +201,11 @@ def _field(field: dataclasses.Field[Any], hint: Any) -> Field:
 def _alternatives(hint: Any) -> tuple[Any, ...]:
     """The members of a union, or the one type; `Annotated` is looked through."""
     inner = get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
-    return (inner,) if get_origin(inner) in (None, Literal) else get_args(inner)
+    return (inner,) if get_origin(inner) in (None, Literal, tuple) else get_args(inner)
 
 
 def _facts(field: Field) -> Iterator[tuple[str, Any]]:
-    yield "type", {int: "integer", float: "number", bool: "boolean", str: "string"}[field.kind]
+    yield "type", {int: "integer", float: "number", bool: "boolean", str: "string", tuple: "list"}[field.kind]
     yield "required", field.required
     if field.default is not None:
         yield "default", field.default
@@ -195,6 +225,13 @@ def _without_quotes(text: str) -> str:
     return text.strip()
 
 
-def _suggestion(name: str, known: Mapping[str, Field]) -> str:
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _suggestion(name: str, known: Collection[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"

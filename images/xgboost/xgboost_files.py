@@ -19,13 +19,25 @@ from toolkit.lean_xgboost import xgboost
 FILE_NAME = "xgboost-model"
 # Of a booster that learned here from libsvm: the indices of requests count as those it learned from.
 AS_TRAINED = {"libsvm_indices": "as trained"}
+FOLD = re.compile(re.escape(FILE_NAME) + r"-\d+").fullmatch
 PICKLE = b"\x80"
 OLD_BINARY = b"binf"
 
 
+def load_boosters(folder: Path) -> list[xgboost.Booster]:
+    """All models of a cross-validation, or the one. Raises ClientError, with what is there and what would do."""
+    folds = {int(path.name[len(FILE_NAME) + 1 :]): path for path in folder.glob(f"{FILE_NAME}-*") if FOLD(path.name)}
+    if not folds or (folder / FILE_NAME).is_file():
+        return [load_booster(folder)]
+    return [_load(folds[number]) for number in sorted(folds)]
+
+
 def load_booster(folder: Path) -> xgboost.Booster:
     """Raises ClientError, with what is there and what would do."""
-    path = _path(folder)
+    return _load(_path(folder))
+
+
+def _load(path: Path) -> xgboost.Booster:
     content = path.read_bytes()
     try:
         booster = _unpickled(content) if content.startswith(PICKLE) else xgboost.Booster()

@@ -18,16 +18,18 @@ from toolkit.limits import require_room
 from toolkit.media import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO, MediaType
 from toolkit.model import Model, Request
 from toolkit.rows import FloatArray, SparseRows
-from xgboost_files import AS_TRAINED, load_booster
+from xgboost_files import AS_TRAINED, load_boosters
 
 BLOCK_ROWS = 2**16
+GIVE_CLASSES = ("multi:softmax", "binary:hinge")
 
 
 class XGBoostModel(Model):
     """One column `score`: a number, or a list of them for multi:softprob.
 
     SAGEMAKER_INFERENCE_OUTPUT asks for others, by name and separated by commas. Rows may be narrower than the model's,
-    as in the hosted container: what they leave out is missing. Sparse rows stay sparse, whatever their width.
+    as in the hosted container: what they leave out is missing. Sparse rows stay sparse, whatever their width. The
+    models of a cross-validation answer together.
     """
 
     reads = (LIBSVM, CSV, JSON, JSON_LINES, RECORDIO)
@@ -36,8 +38,15 @@ class XGBoostModel(Model):
     allow_missing = True
 
     def __init__(self, folder: Path) -> None:
-        self.booster = load_booster(folder)
-        self.booster.set_param({"nthread": 1})
+        self.boosters = load_boosters(folder)
+        if os.environ.get("SAGEMAKER_INFERENCE_ENSEMBLE", "true").lower() == "false":
+            del self.boosters[1:]
+        for booster in self.boosters:
+            booster.set_param({"nthread": 1})
+        self.booster = self.boosters[0]
+        learner = json.loads(self.booster.save_config())["learner"]
+        self.objective = learner["objective"]["name"]
+        self.class_count = int(learner["learner_model_param"]["num_class"]) or 2
         self.feature_count = self.booster.num_features()
         self.outputs = self._outputs(os.environ.get("SAGEMAKER_INFERENCE_OUTPUT", ""))
         self.is_batch = bool(os.environ.get("SAGEMAKER_BATCH"))
@@ -45,10 +54,8 @@ class XGBoostModel(Model):
     def _outputs(self, names: str) -> xgboost_outputs.Columns:
         if not names:
             return {}
-        learner = json.loads(self.booster.save_config())["learner"]
-        class_count = int(learner["learner_model_param"]["num_class"]) or 2
         asked = [name.strip() for name in names.split(",")]
-        return xgboost_outputs.choose(asked, learner["objective"]["name"], class_count)
+        return xgboost_outputs.choose(asked, self.objective, self.class_count)
 
     def decode(self, body: bytes, content_type: str) -> Any:
         """Dense rows of the model's width, or a sparse array."""
@@ -76,7 +83,7 @@ class XGBoostModel(Model):
     @cached_property
     def _asks_for_first_feature(self) -> bool:
         first = (self.booster.feature_names or ["f0"])[0]
-        return first in self.booster.get_score(importance_type="weight")
+        return any(first in booster.get_score(importance_type="weight") for booster in self.boosters)
 
     def _sparse(self, rows: SparseRows) -> Any:
         if not rows.lengths:
@@ -94,10 +101,19 @@ class XGBoostModel(Model):
         return wide
 
     def predict(self, rows: Any, request: Request) -> Prediction:  # noqa: ARG002
-        raw = self.booster.inplace_predict(rows, validate_features=False)
+        raw = self._together([booster.inplace_predict(rows, validate_features=False) for booster in self.boosters])
         if self.outputs:
             return {name: column(raw) for name, column in self.outputs.items()}
         return {"score": raw}
+
+    def _together(self, answers: list[Any]) -> Any:
+        """As hosted: the mean, and of classes the one that most models predict, the smallest of several."""
+        if len(answers) == 1:
+            return answers[0]
+        if self.objective not in GIVE_CLASSES:
+            return np.mean(answers, axis=0)
+        classes = np.arange(self.class_count)
+        return (np.array(answers)[..., np.newaxis] == classes).sum(axis=0).argmax(axis=1).astype(np.float32)
 
     def encode(self, prediction: Prediction, media: MediaType) -> bytes:
         if media.name != CSV:

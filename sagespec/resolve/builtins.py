@@ -6,6 +6,7 @@ failed job. image.json is made from the program's own declaration (images/README
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,11 @@ PLATFORM_NAMES = ("sagemaker_", "_tuning_")  # hyperparameters that the platform
 
 
 class HyperparameterDescription(BaseModel):
-    """One hyperparameter: `choices` of a type other than string are words allowed beside its values."""
+    """One hyperparameter. `choices` of a number or boolean are words allowed beside its values, of a list its words."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    type: Literal["integer", "number", "boolean", "string"] = "string"
+    type: Literal["integer", "number", "boolean", "string", "list"] = "string"
     required: bool = False
     default: Any = None
     minimum: float | None = None
@@ -36,6 +37,8 @@ class HyperparameterDescription(BaseModel):
 
     def objection(self, text: str) -> str:
         """Why `text` is not a value of it, as 'must be …'; '' when it is one."""
+        if self.type == "list":
+            return self._objection_to_words(text)
         if text in self.choices:
             return ""
         if self.type == "string":
@@ -43,6 +46,15 @@ class HyperparameterDescription(BaseModel):
         if self.type == "boolean":
             return "" if text.lower() in ("true", "false", "1", "0") else f"must be true or false{self._or_choices}"
         return self._objection_to_number(text)
+
+    def _objection_to_words(self, text: str) -> str:
+        """Of the first word that is none of `choices`; one of these that ends in @ is followed by a number."""
+        for word in (part.strip().strip("\"'").strip() for part in text.removeprefix("[").removesuffix("]").split(",")):
+            if word not in self.choices and re.sub(r"@[0-9.]+$", "@", word) not in self.choices:
+                meant = did_you_mean(word, self.choices)
+                known = ", ".join(self.choices)
+                return f"{word or 'an empty word'} is not one of its words: {meant or known}"
+        return ""
 
     def _objection_to_number(self, text: str) -> str:
         noun = "a whole number" if self.type == "integer" else "a number"

@@ -468,7 +468,6 @@ def test_image_json_says_what_the_code_declares(image: Any) -> None:
     image_json = json.loads((IMAGES / image / "image.json").read_text())
     for name, part in json.loads(printed).items():
         assert image_json[name] == part
-    assert len(image_json["metrics"]) <= 40
     for metric in image_json["metrics"]:
         assert re.compile(metric["regex"]).groups == 1
 

@@ -80,6 +80,8 @@ def xgboost(hyperparameters: str, channels: str = "{train: s3://b/train}") -> st
         (xgboost("num_round: 0"), "hyperparameters.num_round is 0, but must be at least 1"),
         (xgboost("num_round: 1, eta: 2"), "hyperparameters.eta is 2, but must be at least 0 and at most 1"),
         (xgboost("num_round: 1, booster: tree"), "booster is tree, but must be one of gbtree, gblinear, dart"),
+        (xgboost("num_round: 1, eval_metric: [auc, loglos]"), 'loglos is not one of its words: did you mean "logl'),
+        (xgboost("num_round: 1, eval_metric: error@high"), "error@high is not one of its words: "),
         (xgboost("num_round: 1", "{training: s3://b/t}"), "channels.training is not a channel of xgboost"),
         (xgboost("num_round: 1", "{validation: s3://b/t}"), "specs.yaml:7:11 job/a@1: channels.train is missing"),
         (
@@ -93,7 +95,8 @@ def test_what_an_algorithm_would_refuse_is_told_with_its_line(body: str, said: s
 
 
 def test_what_an_algorithm_takes_is_let_through(tmp_path: Path) -> None:
-    accepted = xgboost('num_round: "10", eta: 0.1, sketch_eps: 0.1, _tuning_objective_metric: x')
+    more = "_kfold: 3, lambda_bias: 0.5, eval_metric: [auc, error@0.3], updater: 'prune,refresh'"
+    accepted = xgboost(f'num_round: "10", eta: 0.1, sketch_eps: 0.1, _tuning_objective_metric: validation:auc, {more}')
     assert jobs(tmp_path, accepted)["a"].hyperparameters["num_round"] == "10"
 
 
