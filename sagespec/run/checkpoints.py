@@ -3,7 +3,8 @@
 Each attempt has one `Checkpoints`. Files come as a tar stream of the folder, as from any engine; what has not changed
 is read but not stored again. A file that changed is stored once two scans in a row find it the same, so that one that
 is half written is left alone; when its container has ended it is stored as it is. The store replaces an object whole
-or not at all. The hosts share one place, as in SageMaker: it is up to the user that names do not clash.
+or not at all. The hosts share one place, as in SageMaker: it is up to the user that names do not clash. A link into the
+folder (last.ckpt) is stored as the file it leads to, and comes back as one.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
 from sagespec.errors import WorldError
-from sagespec.records.archive import regular_files
+from sagespec.records.folders import Folder, LeftOut, listed
+from sagespec.records.members import damage
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.launches import Launch
 from sagespec.stores.keys import sha256_of
@@ -150,29 +153,63 @@ class Checkpoints:
 
     def _scan(self, launch: Launch, *, at_end: bool) -> Hashes:
         """What is in the folder of one host now; what is due is stored in passing."""
-        before, known = self._scanned.get(launch.alias, {}), self._known[launch.alias]
         found: dict[str, str] = {}
-        with TemporaryDirectory(dir=self._scratch) as scratch:
+        place = f"/opt/ml/{self._path}"
+        folder = Folder(partial(self._runtime.get, launch.name, self._path), place, keeps_odd_names=True)
+        with damage(f"{place} of {launch.name}"), TemporaryDirectory(dir=self._scratch) as scratch:
             copy = Path(scratch, "copy")
-            stream = self._runtime.get(launch.name, self._path)
-            for name, content in regular_files(stream, f"/opt/ml/{self._path} of {launch.name}"):
-                if name in self._unfit:
-                    continue
-                may_be_due = at_end or before.get(name) not in (None, known.get(name))
-                found[name] = _hash_of(content, copy if may_be_due else None)
-                if found[name] == known.get(name):
-                    continue
-                if may_be_due and (at_end or before.get(name) == found[name]):
-                    self._delete(launch.alias, [other for other in known if _is_below(other, name)])
-                    try:
-                        self._store.upload(self._prefix + name, copy)
-                    except UnfitKey as error:
-                        self._leave_out(name, launch, error)
-                        del found[name]
-                        continue
-                    known[name] = found[name]
-                    self._writers[name] = launch.alias
+            for name, _, content in folder.members():
+                if content is not None and name not in self._unfit:
+                    may_be_due = self._may_be_due(name, launch.alias, at_end=at_end)
+                    found[name] = _hash_of(content, copy if may_be_due else None)
+                    self._keep(name, copy, found, launch, at_end=at_end)
+            self._scan_links(folder, copy, found, launch, at_end=at_end)
+        if at_end:
+            self._note_left_out(launch, folder.left_out)
         return found
+
+    def _scan_links(self, folder: Folder, copy: Path, found: dict[str, str], launch: Launch, *, at_end: bool) -> None:
+        """Add to `found` what links stand for, and store what is due of it: for that, files are read again."""
+        due: dict[str, list[str]] = {}
+        for file, names in folder.links().copies.items():
+            for name in names if file in found else ():
+                if name not in self._unfit:
+                    found[name] = found[file]
+                    if self._is_due(name, found, launch.alias, at_end=at_end):
+                        due.setdefault(file, []).append(name)
+        for file, _, content in folder.again(due):
+            sha256 = _hash_of(content, copy)
+            for name in due[file]:
+                found[name] = sha256
+                self._keep(name, copy, found, launch, at_end=at_end)
+
+    def _may_be_due(self, name: str, alias: str, *, at_end: bool) -> bool:
+        return at_end or self._scanned.get(alias, {}).get(name) not in (None, self._known[alias].get(name))
+
+    def _is_due(self, name: str, found: Hashes, alias: str, *, at_end: bool) -> bool:
+        is_new = found[name] != self._known[alias].get(name)
+        return is_new and (at_end or self._scanned.get(alias, {}).get(name) == found[name])
+
+    def _keep(self, name: str, copy: Path, found: dict[str, str], launch: Launch, *, at_end: bool) -> None:
+        """Store `copy` as `name`, if that is due."""
+        if not self._is_due(name, found, launch.alias, at_end=at_end):
+            return
+        known = self._known[launch.alias]
+        self._delete(launch.alias, [other for other in known if _is_below(other, name)])
+        try:
+            self._store.upload(self._prefix + name, copy)
+        except UnfitKey as error:
+            self._leave_out(name, launch, error)
+            del found[name]
+            return
+        known[name] = found[name]
+        self._writers[name] = launch.alias
+
+    def _note_left_out(self, launch: Launch, left_out: Sequence[LeftOut]) -> None:
+        new = [one for one in left_out if one.name not in self._unfit]
+        self._unfit.update(one.name for one in new)
+        if new:
+            self._note(f"left out of the checkpoints of {launch.alias}: {listed(new)}")
 
     def _leave_out(self, name: str, launch: Launch, error: UnfitKey) -> None:
         """A job may give a file any name, and must not lose its model for it."""

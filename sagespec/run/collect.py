@@ -10,17 +10,19 @@ import tarfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sagespec import __version__
-from sagespec.errors import WorldError
+from sagespec.errors import Problem, WorldError, disk_problems
 from sagespec.events import ByteCounter, Event, EventKind
 from sagespec.plan import RunJob
-from sagespec.records.archive import UnfitMember, pack
+from sagespec.records.folders import Read
+from sagespec.records.members import UnfitMember
+from sagespec.records.packing import pack
 from sagespec.run.faults import HostEnd, Verdict, judge
 from sagespec.run.follow import Ended
 from sagespec.run.jobs import JobRun
@@ -101,37 +103,67 @@ def _ends(run: JobRun, ended: Ended) -> tuple[HostEnd, ...]:
 # -- results
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Results:
+    """notes: what a person should know of them."""
+
     verdict: Verdict
-    artifacts: dict[str, Artifact]
-    training_until: datetime
-    uploading_seconds: float
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    training_until: datetime = field(kw_only=True)
+    uploading_seconds: float = 0.0
 
 
 def _store_results(run: JobRun, ended: Ended, ends: Sequence[HostEnd], verdict: Verdict) -> _Results:
     """Logs, output and model to the store. A model is kept only from hosts that all ended well, or were stopped by
     us."""
-    training_until, begun = run.jobs.clock.now(), time.monotonic()
+    results, begun = _Results(verdict, training_until=run.jobs.clock.now()), time.monotonic()
     there = [launch for launch, end in zip(run.launches, ends, strict=True) if end.container]
-    artifacts = {f"logs/{host}": _upload(run, f"logs/{host}.log", log.file) for host, log in ended.logs.items()}
-    try:
-        if there and verdict.status is not JobStatus.FAILED:
-            artifacts["model"] = _upload(run, "model.tar.gz", _pack(run, there, "model", ended.folder))
-        output = _pack(run, there, "output/data", ended.folder) if there else None
-        if output and _has_members(output):
-            artifacts["output"] = _upload(run, "output.tar.gz", output)
-    except UnfitMember as unfit:  # a verdict on the output: collecting it again would end the same way
-        verdict = Verdict(JobStatus.FAILED, Fault(FaultKind.ALGORITHM, unfit.problems[0].what))
-    return _Results(verdict, artifacts, training_until, time.monotonic() - begun)
+    results.artifacts |= {
+        f"logs/{host}": _upload(run, f"logs/{host}.log", log.file) for host, log in ended.logs.items()
+    }
+    if there and verdict.status is not JobStatus.FAILED:
+        try:
+            model = ended.folder / "model.tar.gz"
+            pack(_reads(run, there, "model"), model, "/opt/ml/model")
+            results.artifacts["model"] = _upload(run, "model.tar.gz", model)
+        except UnfitMember as unfit:  # a verdict on the output: collecting it again would end the same way
+            _keep_unfit(run, there, ended.folder, results, unfit.problems[0])
+    if there:
+        _store_output(run, there, ended.folder, results)
+    results.uploading_seconds = time.monotonic() - begun
+    return results
 
 
-def _pack(run: JobRun, launches: Sequence[Launch], path: str, folder: Path) -> Path:
-    """The folders `path` of all hosts merged into one archive; of equal names the first host's wins."""
-    file = folder / (path.replace("/", "-") + ".tar.gz")
-    first, *others = (run.jobs.runtime.get(launch.name, path) for launch in launches)
-    pack(first, file, others=others)
-    return file
+def _keep_unfit(run: JobRun, launches: Sequence[Launch], folder: Path, results: _Results, problem: Problem) -> None:
+    """A model that cannot be a model.tar.gz fails the job, but what was made is kept, as each host left it."""
+    keys = []
+    for launch, read in zip(launches, _reads(run, launches, "model"), strict=True):
+        key = "model.unfit.tar" if len(launches) == 1 else f"model.unfit.{launch.alias}.tar"
+        file = folder / key
+        with disk_problems(f"cannot write {file}"), file.open("wb") as target:
+            target.writelines(read())
+        results.artifacts[key.removesuffix(".tar")] = _upload(run, key, file)
+        file.unlink()
+        keys.append(run.jobs.records.job_key(run.job.address, key))
+    fix = f"{problem.fix}; what was made is kept in the store: {', '.join(keys)}"
+    reason = f"{problem.what}; {problem.why}; {fix}" if problem.why else f"{problem.what}; {fix}"
+    results.verdict = Verdict(JobStatus.FAILED, Fault(FaultKind.ALGORITHM, reason))
+
+
+def _store_output(run: JobRun, launches: Sequence[Launch], folder: Path, results: _Results) -> None:
+    """No host unpacks it, so nothing in it fails a job: what has no place in an archive is left out, with a note."""
+    output, place = folder / "output.tar.gz", "/opt/ml/output/data"
+    results.notes += pack(_reads(run, launches, "output/data"), output, place, leaves_out=True)
+    if _has_members(output):
+        results.artifacts["output"] = _upload(run, "output.tar.gz", output)
+    for note in results.notes:
+        run.note(note)
+
+
+def _reads(run: JobRun, launches: Sequence[Launch], path: str) -> list[Read]:
+    """The folder `path` of each host, as the engine gives it."""
+    return [partial(run.jobs.runtime.get, launch.name, path) for launch in launches]
 
 
 def _has_members(archive: Path) -> bool:
@@ -169,6 +201,7 @@ def _manifest_of_ended(run: JobRun, ended: Ended, ends: Sequence[HostEnd], resul
         series=series,
         exit_codes={end.host: end.exit_code for end in ends if end.container},
         artifacts=results.artifacts,
+        notes=tuple(results.notes),
         started_at=started.started_at,
         ended_at=until,
         seconds={

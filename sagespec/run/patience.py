@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sagespec.errors import Cancelled, WorldError
-from sagespec.records.archive import UnfitMember
 from sagespec.records.lease import LeaseLost
+from sagespec.records.members import UnfitMember
 from sagespec.stores.protocol import Conflict
 
 T = TypeVar("T")

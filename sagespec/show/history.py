@@ -75,6 +75,7 @@ def _write_manifest(screen: Screen, manifest: Manifest) -> None:
     """Where a model came from and what it is made of."""
     rows: list[list[Cell]] = [[("key", "dim"), manifest.key]]
     rows += [[("reason", "dim"), manifest.reason]] if manifest.reason else []
+    rows += [[("note", "dim"), note] for note in manifest.notes]
     rows += [
         [(f"attempt {attempt.number}", "dim"), f"{seconds_text(attempt.seconds)}, {attempt.reason}".split("\n")[0]]
         for attempt in manifest.attempts[:-1]  # the last one's end is the job's

@@ -136,6 +136,7 @@ class Manifest(Record):
     key_fields: dict[str, Any]
     status: JobStatus
     reason: str = ""
+    notes: tuple[str, ...] = ()  # what to know of its results, for people
     spec: dict[str, Any]
     git: Git | None = None
     sagespec_version: str = ""
@@ -145,7 +146,7 @@ class Manifest(Record):
     metrics: dict[str, float] = Field(default_factory=dict)  # what each ended with
     series: dict[str, list[tuple[float, float]]] = Field(default_factory=dict)  # seconds after started_at, value
     exit_codes: dict[str, int] = Field(default_factory=dict)  # host -> code
-    artifacts: dict[str, Artifact] = Field(default_factory=dict)  # model, output, logs/algo-1, …
+    artifacts: dict[str, Artifact] = Field(default_factory=dict)  # model or model.unfit, output, logs/algo-1, …
     started_at: datetime
     ended_at: datetime
     seconds: dict[str, float] = Field(default_factory=dict)  # downloading, training, uploading

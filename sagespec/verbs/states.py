@@ -206,11 +206,11 @@ def job_state(
         return JobState(address, word, detail, live_metrics, None, min(starts, default=None), None, follower)
     problem = next((p for p in plan.refused if p.about == str(address)), None)
     if manifest is None:
-        if problem:
-            return JobState(address, JobWord.REFUSED, problem.what)
-        return JobState(address, JobWord.WAITING, waits_for or "not trained yet")
+        said = waits_for or "not trained yet"
+        return JobState(address, *((JobWord.REFUSED, problem.what) if problem else (JobWord.WAITING, said)))
     if manifest.status is JobStatus.COMPLETED:
-        state, detail = (JobWord.REFUSED, problem.what) if problem else (JobWord.TRAINED, edited_data)
+        said = "; ".join(filter(None, (edited_data, *manifest.notes)))
+        state, detail = (JobWord.REFUSED, problem.what) if problem else (JobWord.TRAINED, said)
     else:
         state, detail = JobWord(manifest.status.value), manifest.reason
     seconds = (manifest.ended_at - manifest.started_at).total_seconds()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from sagespec.errors import WorldError
+from sagespec.records.packing import pack
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES
 from sagespec.state.observed import ContainerState
 from tests.contracts.bench import (
@@ -170,6 +173,42 @@ import time
         "x" * 150: b"long name",
         "ünïcode": b"name",
     }
+
+
+@on_real_engines
+def test_of_what_a_program_leaves_all_that_can_be_packed_is(bench: Bench, tmp_path: Path) -> None:
+    """And no link is followed out of the folder, whoever's machine that is."""
+    (tmp_path / "secret").write_text("ours")
+    script = f"""
+import os
+for folder in (base / "model", base / "output" / "data"):
+    (folder / "run1").mkdir(parents=True)
+    (folder / "epoch=2.ckpt").write_text("2")
+    (folder / "last.ckpt").symlink_to("epoch=2.ckpt")
+    (folder / "whole").symlink_to(folder / "epoch=2.ckpt")
+    os.link(folder / "epoch=2.ckpt", folder / "run1" / "same")
+    (folder / "latest").symlink_to("run1")
+data = base / "output" / "data"
+(data / "secret").symlink_to({str(tmp_path / "secret")!r})
+(data / "up").symlink_to("../../script.py")
+(data / "gone").symlink_to("nowhere")
+(data / "round").symlink_to("round")
+(data / "itself").symlink_to(".")
+os.mkfifo(data / "pipe")
+for name in (b"a\\\\b.txt", b"line\\nbreak", b"f\\xfcr"):
+    open(os.path.join(bytes(data), name), "w").close()
+"""
+    name = bench.run(script)
+    assert bench.inspect(name).exit_code == 0
+    two = b"2"
+    whole = {"epoch=2.ckpt": two, "last.ckpt": two, "whole": two, "run1/same": two, "latest/same": two}
+    for path, odd in (("model", {}), ("output/data", dict.fromkeys(("a\\b.txt", "line\nbreak", "f\udcfcr"), b""))):
+        file = tmp_path / path / "packed.tar.gz"
+        notes = pack([partial(bench.runtime.get, name, path)], file, f"/opt/ml/{path}", leaves_out=bool(odd))
+        with gzip.open(file) as unzipped:
+            assert members(iter([unzipped.read()])) == whole | odd
+    assert notes[0].startswith("left out of packed.tar.gz: 'pipe', a FIFO; "), notes
+    assert notes[0].endswith("; and 1 more"), notes  # six in all
 
 
 @on_every_engine

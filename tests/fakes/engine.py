@@ -17,6 +17,10 @@ from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container, ContainerState
 
 
+class Link(bytes):
+    """In place of a file's content: a symbolic link to there."""
+
+
 @dataclass(frozen=True)
 class Behaviour:
     """What a container does once it is started.

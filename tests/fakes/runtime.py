@@ -17,7 +17,7 @@ from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, ImageInfo, Tell,
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container, ContainerState
 from sagespec.state.programs import Builtin, Program
-from tests.fakes.engine import FakeContainer, FakeEngine
+from tests.fakes.engine import FakeContainer, FakeEngine, Link
 from tests.fakes.faults import Faults
 
 
@@ -229,7 +229,10 @@ class FakeRuntime:
             for inner, content in sorted(self._seen_by(self._existing(name)).items()):
                 if inner.startswith(f"{path}/"):
                     member = tarfile.TarInfo(inner.removeprefix(f"{path}/"))
-                    member.size = len(content)
+                    if isinstance(content, Link):
+                        member.type, member.linkname = tarfile.SYMTYPE, content.decode()
+                    else:
+                        member.size = len(content)
                     tar.addfile(member, io.BytesIO(content))
         yield stream.getvalue()
 

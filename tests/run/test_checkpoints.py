@@ -8,6 +8,7 @@ import pytest
 
 from sagespec.events import EventKind
 from tests.fakes import TRAINS
+from tests.fakes.engine import Link
 from tests.fakes.specs import PROJECT
 from tests.place import Place, manifest_of
 
@@ -42,3 +43,20 @@ def test_a_file_that_has_become_a_folder_is_stored_as_one(place: Place) -> None:
     place.faults.fail = becomes_another
     assert place.converge(spec).ok
     assert (kept / "state" / "0").read_bytes() == b"new"
+
+
+def test_a_link_is_stored_as_what_it_leads_to_and_one_that_leads_astray_is_said_once(place: Place) -> None:
+    made = {
+        "epoch=2.ckpt": b"2",
+        "last.ckpt": Link(b"epoch=2.ckpt"),
+        "run/w": b"w",
+        "now": Link(b"run"),
+        "l": Link(b"x"),
+    }
+    files = TRAINS.files | {f"checkpoints/{name}": content for name, content in made.items()}  # type: ignore[operator]
+    place.engine.behave("job/model@1", replace(TRAINS, files=files))
+    assert place.converge(place.job(1, checkpoints=True)).ok
+    kept = {key.removeprefix(KEPT): content for key, content in place.objects.items() if key.startswith(KEPT)}
+    assert kept == {"epoch=2.ckpt": b"2", "last.ckpt": b"2", "run/w": b"w", "now/w": b"w"}
+    notes = [event.text for event in place.events if event.kind is EventKind.NOTE]
+    assert notes == ["left out of the checkpoints of algo-1: 'l', a link to 'x', which is not there"]

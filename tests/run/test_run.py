@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import random
+import resource
+import tarfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +16,7 @@ import pytest
 from sagespec.apply.effects import carry_out
 from sagespec.converge import Converged
 from sagespec.errors import WorldError
-from sagespec.events import Caller
+from sagespec.events import Caller, EventKind
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.records.lease import LeaseLost
 from sagespec.run.run import run_job
@@ -19,6 +24,7 @@ from sagespec.state.addresses import job_address
 from sagespec.state.manifest import JobStatus
 from tests.fakes import TRAINS, Behaviour
 from tests.fakes.clock import START
+from tests.fakes.engine import Link
 from tests.fakes.specs import PROJECT
 from tests.place import Place, kill_at_every_effect, manifest_of
 
@@ -71,14 +77,59 @@ def test_a_store_that_fails_at_the_end_of_a_job_costs_no_training(place: Place) 
     assert place.engine.all == {}
 
 
-def test_a_model_that_no_archive_may_hold_fails_the_job_instead_of_blocking_it(place: Place) -> None:
-    place.engine.behave("job/model@1", Behaviour(files={"model/../../etc/passwd": b"x"}))
+def test_a_disk_that_is_full_while_a_model_is_packed_costs_no_training(place: Place) -> None:
+    place.engine.behave("job/model@1", Behaviour(files={"model/m.bin": random.Random(1).randbytes(3 << 20)}))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        first = place.converge(place.job(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "model.tar.gz" in first.failures[0].reason
+    assert len(place.engine.all) == 1
+    assert place.converge(place.job(1)).ok
+    assert "model" in manifest_of(place).artifacts
+
+
+def test_a_model_that_no_archive_may_hold_fails_the_job_but_is_kept(place: Place) -> None:
+    files = {"model/m.bin": b"hours of work", "model/last": Link(b"/data/m"), "output/data/notes": b"1"}
+    place.engine.behave("job/model@1", Behaviour(files=files))
     result = place.converge(place.job(1))
     assert not result.ok
-    manifest = place.world().records.manifests([job_address("model", 1)])[job_address("model", 1)]
+    manifest = manifest_of(place)
     assert manifest.status is JobStatus.FAILED
+    key = f"{PROJECT}/jobs/model/1/model.unfit.tar"
+    assert manifest.reason == (
+        "AlgorithmError: /opt/ml/model holds 'last', a link to '/data/m', which is not in /opt/ml/model; "
+        "an archive may hold files and folders below its root, as SageMaker's hosting has it; "
+        f"put the file itself there, or remove it; what was made is kept in the store: {key}"
+    )
+    with tarfile.open(fileobj=io.BytesIO(place.objects[key])) as kept:
+        assert kept.extractfile("m.bin").read() == b"hours of work"  # type: ignore[union-attr]
+    assert sorted(manifest.artifacts) == ["logs/algo-1", "model.unfit", "output"]
     assert place.engine.all == {}
-    assert place.converge(place.job(1)).outcomes == ()
+
+
+def test_what_each_host_left_is_kept_of_a_model_that_does_not_fit(place: Place) -> None:
+    place.engine.behave("job/model@1", Behaviour(files={"model/../../etc/passwd": b"x"}))
+    place.converge(place.job(1, instances=2))
+    kept = [key.rpartition("/")[2] for key in place.objects if ".unfit" in key]
+    assert kept == ["model.unfit.algo-1.tar", "model.unfit.algo-2.tar"]
+
+
+def test_what_does_not_fit_into_the_output_is_left_out_with_a_note(place: Place) -> None:
+    files = {**TRAINS.files, "output/data/latest": Link(b"gone"), "output/data/a\\b": b"1"}
+    place.engine.behave("job/model@1", replace(TRAINS, files=files))
+    assert place.converge(place.job(1)).ok
+    manifest = manifest_of(place)
+    assert manifest.status is JobStatus.COMPLETED
+    assert sorted(manifest.artifacts) == ["logs/algo-1", "model", "output"]
+    assert manifest.notes == (
+        "left out of output.tar.gz: 'latest', a link to 'gone', which is not there",
+        "output.tar.gz has names that not every system can have: 'a\\\\b'",
+    )
+    said = [event.text for event in place.events if event.kind is EventKind.NOTE]
+    assert said == list(manifest.notes)
 
 
 def test_a_lease_lost_while_a_job_runs_keeps_its_model_out_of_the_store(place: Place) -> None:

@@ -97,7 +97,8 @@ def copy_file(source: Path, target: Path) -> None:
     target.chmod(source.stat().st_mode | 0o600)
 
 
-def tar_members(folder: Path) -> Iterator[bytes]:
+def tar_members(folder: Path, base: Path) -> Iterator[bytes]:
+    """What is below `folder`. base: the container's /opt/ml; links into it are given as a container would have them."""
     if not folder.is_dir():
         return
     tar = tarfile.TarFile(fileobj=io.BytesIO(), mode="w")  # for making headers alone
@@ -108,9 +109,18 @@ def tar_members(folder: Path) -> Iterator[bytes]:
             continue
         if member is None:  # a socket
             continue
+        if member.issym():
+            member.linkname = _as_in_container(member.linkname, base)
         yield member.tobuf(tarfile.PAX_FORMAT)
         if member.isreg():
             yield from _padded_content(path, member.size)
+
+
+def _as_in_container(target: str, base: Path) -> str:
+    for folder in (base, base.resolve()):
+        if target == str(folder) or target.startswith(f"{folder}/"):
+            return f"/opt/ml{target.removeprefix(str(folder))}"
+    return target
 
 
 def _padded_content(path: Path, size: int) -> Iterator[bytes]:

@@ -280,7 +280,7 @@ class ProcessRuntime:
     def get(self, name: str, path: str) -> Iterator[bytes]:
         folder = self._place(name, path)
         with disk_problems(f"cannot read {folder}"):
-            yield from tar_members(folder)
+            yield from tar_members(folder, self._place(name, ""))
             yield bytes(2 * tarfile.BLOCKSIZE)
 
     def _place(self, name: str, path: str) -> Path:
