@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sagespec.state.desired import DesiredChannel, DesiredJob
+from sagespec.state.desired import DesiredChannel, DesiredColumns, DesiredJob
 
 LARGEST_BODY_BYTES = 25 * 2**20  # of a request to an endpoint; images/gateway enforces it
 MASTER_PORT = 7777  # what SageMaker's own drivers use for torchrun and the like
@@ -59,7 +59,8 @@ def _compact(value: Any) -> str:
 
 def config_files(job: DesiredJob, host: str, base_dir: str) -> Mapping[str, bytes]:
     """The documents of input/config for one host whose /opt/ml is at `base_dir`, by path: hyperparameters.json,
-    inputdataconfig.json, resourceconfig.json, and checkpointconfig.json for a job with checkpoints."""
+    inputdataconfig.json, resourceconfig.json, and checkpointconfig.json for a job with checkpoints. Not SageMaker's
+    is columnsconfig.json, for a job whose spec names columns."""
     documents: dict[str, Any] = {
         "input/config/hyperparameters.json": hyperparameter_texts(job, base_dir),
         "input/config/inputdataconfig.json": _input_data_config(job),
@@ -67,6 +68,8 @@ def config_files(job: DesiredJob, host: str, base_dir: str) -> Mapping[str, byte
     }
     if job.checkpoints:
         documents["input/config/checkpointconfig.json"] = {"LocalPath": f"{base_dir}/{job.checkpoints.path}"}
+    if job.columns:
+        documents["input/config/columnsconfig.json"] = _columns_config(job.columns)
     return {path: json.dumps(document, indent=1).encode() for path, document in documents.items()}
 
 
@@ -104,6 +107,11 @@ def _channel_config(channel: DesiredChannel) -> dict[str, str]:
         "RecordWrapperType": "RecordIO" if channel.recordio else "None",
     }
     return config | ({"ContentType": channel.content_type} if channel.content_type else {})
+
+
+def _columns_config(columns: DesiredColumns) -> dict[str, Any]:
+    target = {"target": columns.target} if columns.target else {}
+    return {"header": True, **target, "drop": list(columns.drop), "categorical": list(columns.categorical)}
 
 
 def _resource_config(job: DesiredJob, host: str) -> dict[str, Any]:

@@ -48,6 +48,15 @@ def test_hyperparameters_are_strings_by_name() -> None:
     }
 
 
+def test_the_names_of_columns_have_a_file_of_their_own() -> None:
+    channels = {"train": {"source": "s3://b/t", "target": "y", "drop": ["id"]}, "validation": "s3://b/v"}
+    spec = {"kind": "TrainingJob", "name": "a", "version": 1, "algorithm": "xgboost", "channels": channels}
+    (job,) = desired_from(spec | {"hyperparameters": {"num_round": 1}}).jobs
+    assert config_of(job, "columnsconfig") == {"header": True, "target": "y", "drop": ["id"], "categorical": []}
+    assert "ContentType" not in config_of(job, "inputdataconfig")["train"]
+    assert "input/config/columnsconfig.json" not in config_files(a_job(), "algo-1", "/opt/ml")
+
+
 def test_a_scripts_hyperparameters_are_json_texts_with_the_toolkits_own() -> None:
     job = a_job(**SCRIPT, hyperparameters={"name": "x"}, distribution="torch_distributed")
     assert config_of(job, "hyperparameters") == {

@@ -48,6 +48,6 @@ class LightGBMModel(Model):
         members = dict(prediction)
         if self.is_classifier and "verbose" in media.parameters:
             probabilities = prediction["probabilities"]
-            members["labels"] = np.arange(probabilities.shape[1])
-            members["predicted_label"] = probabilities.argmax(axis=1)
+            members["labels"] = self.named(np.arange(probabilities.shape[1]))
+            members["predicted_label"] = self.named(probabilities.argmax(axis=1))
         return orjson.dumps({name: values.tolist() for name, values in members.items()})

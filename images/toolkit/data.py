@@ -14,10 +14,12 @@ import numpy as np
 
 from toolkit import hints, recordio
 from toolkit.blocks import Block
+from toolkit.columns import Wanted
 from toolkit.errors import ClientError
 from toolkit.finite import first_unfit, why_unfit
 from toolkit.hosts import Hosts
 from toolkit.limits import TooLarge
+from toolkit.model import COLUMNS_FILE
 from toolkit.places import Place
 from toolkit.reading import FILE_FORMATS, InputFormat, Reading, readings_of, together
 from toolkit.rows import BadRow, FloatArray, SparseRows
@@ -59,10 +61,10 @@ def load_tables(
     """
     job.channel(channel_names[0])
     channels = [job.channels[name] for name in channel_names if name in job.channels]
-    readings = readings_of(job.hosts, channels, input_format)
-    parts = together(job.hosts, lambda: [_Part.read(reading, input_format, feature_dim) for reading in readings])
-    width = feature_dim or job.hosts.largest(max(part.width for part in parts))
-    tables = together(job.hosts, lambda: [part.table(width, input_format) for part in parts])
+    if job.columns is None:
+        tables = _tables(job.hosts, channels, input_format, feature_dim)
+    else:
+        tables = _named_tables(job, channels, job.columns, input_format, feature_dim)
     for channel, table in zip(channels, tables, strict=True):
         if job.hosts.largest(table.features.shape[0]) == 0:
             raise ClientError(f"channel {channel.name} has no rows{_why_none(channel)}")
@@ -78,6 +80,30 @@ def _why_none(channel: Channel) -> str:
         return ": its files are empty"
     is_all_hidden = any(path.is_file() for path in channel.folder.rglob("*"))
     return ": names that begin with . or _ are no data" if is_all_hidden else ": it has no files"
+
+
+def _tables(
+    hosts: Hosts, channels: Sequence[Channel], input_format: InputFormat, feature_dim: int | None
+) -> list[Table]:
+    readings = readings_of(hosts, channels, input_format)
+    parts = together(hosts, lambda: [_Part.read(reading, input_format, feature_dim) for reading in readings])
+    width = feature_dim or hosts.largest(max(part.width for part in parts))
+    return together(hosts, lambda: [part.table(width, input_format) for part in parts])
+
+
+def _named_tables(
+    job: Job[Any], channels: Sequence[Channel], wanted: Wanted, input_format: InputFormat, feature_dim: int | None
+) -> list[Table]:
+    """The tables of channels whose columns have names; what the columns mean is laid beside the model."""
+    from toolkit.named_tables import read_named
+
+    columns, tables = read_named(job.hosts, channels, wanted, input_format)
+    if feature_dim not in (None, columns.width, len(columns.features)):
+        raise ClientError(
+            f"hyperparameters: feature_dim={feature_dim}, but there are {len(columns.features)} columns to learn from"
+        )
+    job.beside_model[COLUMNS_FILE] = columns.to_json()
+    return [Table(table.labels, table.features, None, columns.feature_names, table.content_type) for table in tables]
 
 
 def _own_share(hosts: Hosts, channel: Channel, table: Table) -> Table:

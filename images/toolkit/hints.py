@@ -10,6 +10,7 @@ DECIMAL_COMMA = re.compile(rb"[-+]?\d+,\d+")
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 MISSING = frozenset((b"na", b"n/a", b"#n/a", b"null", b"none", b"nil", b"missing", b"?", b"-", b".", b"<na>", b"nat"))
 SEPARATOR_AND_COMMA = re.compile(rb"\d;[-+]?\d|\d;$")
+NAMES_IN_FRONT = "; a header line? Name the column to predict in the spec, as target: …, or take the line out"
 KINDS_OF_FILES = (
     (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
     (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
@@ -47,7 +48,11 @@ def of_field(field: bytes, first: Sequence[bytes] = (), second: Sequence[bytes] 
         return "; fields with ; between them need numbers with a decimal point, as in 0.5"
     if word in MISSING:
         return "; leave the field empty where a value is missing"
-    return "; a header line? Take it out" if _is_header(first, second) else ""
+    return (
+        "; a header line? Name the column to predict, as target: …, or take the line out"
+        if _is_header(first, second)
+        else ""
+    )
 
 
 def _is_header(first: Sequence[bytes], second: Sequence[bytes]) -> bool:

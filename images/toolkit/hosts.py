@@ -122,6 +122,10 @@ class Hosts:
         """The master's value, on every host."""
         return self._from(0, value)
 
+    def each(self, value: T) -> list[T]:
+        """The hosts' values in the order of their names, on every host."""
+        return [self._from(rank, value) for rank in range(len(self.names))]
+
     def gathered(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The hosts' arrays, which differ only in length, one after the other."""
         if len(self.names) == 1:

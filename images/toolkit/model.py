@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from toolkit.archives import contents
 from toolkit.errors import ClientError
 from toolkit.formats import DECODERS, ENCODERS, Prediction, encode_json
 from toolkit.media import CSV, JSON, JSON_LINES, RECORDIO, MediaType
 from toolkit.rows import FloatArray
+
+if TYPE_CHECKING:
+    from toolkit.columns import Columns
+
+COLUMNS_FILE = ".columns.json"  # hosted servers pass over a name that begins with a dot
+CLASS_COLUMNS = ("predicted_label", "labels")  # those of an answer that hold classes
 
 
 @dataclass(slots=True)
@@ -25,12 +33,17 @@ class Request:
 def load_model(model_class: type[Model], folder: Path) -> Model:
     """The model in `folder`. Raises ClientError, with what is there, if its file is not."""
     try:
-        return model_class(folder)
+        model = model_class(folder)
     except FileNotFoundError as error:
         if error.filename is None:  # not of a file that was opened
             raise
         name = Path(error.filename).name
         raise ClientError(f"{name} is missing at the archive's root: {contents(folder)}") from error
+    if (folder / COLUMNS_FILE).is_file():
+        from toolkit.columns import Columns
+
+        model.columns = Columns.from_json((folder / COLUMNS_FILE).read_bytes())
+    return model
 
 
 class Model:
@@ -45,6 +58,7 @@ class Model:
     answers_in_kind: ClassVar[bool] = False  # whether an answer has the type of the request, whatever Accept says
 
     feature_count: int
+    columns: Columns | None = None  # what the columns of requests mean, of a model that was trained on named ones
 
     def __init__(self, folder: Path) -> None:
         """Load from `folder`, the unpacked model archive."""
@@ -60,6 +74,11 @@ class Model:
     def predict(self, rows: FloatArray, request: Request) -> Prediction:
         """Output columns for rows of shape (rows, feature_count)."""
         raise NotImplementedError
+
+    def named(self, classes: Any) -> Any:
+        """Classes by their names, where the model learned from labels that were texts; else as they are."""
+        names = self.columns.classes if self.columns else ()
+        return np.array(names, object)[np.asarray(classes).astype(np.int64)] if names else classes
 
     def encode(self, prediction: Prediction, media: MediaType) -> bytes:
         """The body in one of `writes`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 INDEX_NAME = re.compile(r"__index_level_\d+__")  # pandas' own for an index without a name
 SHOWN_NAMES = 20
+ROWS_AT_ONCE = 2**16
 
 
 def column_names(stream: BinaryIO) -> tuple[str, ...]:
@@ -48,6 +49,27 @@ def read_parquet(stream: BinaryIO, layout: Layout) -> Iterator[Block]:
         raise BadRow(number, f"ends here, but the file's own count is {file.metadata.num_rows} rows")
 
 
+def read_values(stream: BinaryIO, texts: Set[str], values_at_once: int) -> Iterator[tuple[int, list[Any]]]:
+    """The number of the first of some rows, and the values of their columns in the file's order: numbers as an array,
+    all others, and those of the columns `texts`, as they are. Raises BadRow."""
+    names = column_names(stream)
+    stream.seek(0)
+    number = 1
+    for batch in _batches(_opened(stream), names, max(1, values_at_once // max(1, len(names)))):
+        if batch.num_rows:
+            yield number, [_values(batch.column(n), n, names.index(n), number, texts) for n in names]
+        number += batch.num_rows
+
+
+def _values(column: ChunkedArray, name: str, place: int, first_row: int, texts: Set[str]) -> Any:
+    if name not in texts and _holds_numbers(column.type):
+        return _numbers(column, name, place, first_row)
+    try:
+        return column.to_pylist()
+    except (ValueError, OverflowError) as error:  # damaged text, a date that Python cannot hold
+        raise BadRow(first_row, f"cannot be read: {error}", field=f"column {place + 1} ({name})") from error
+
+
 def shown(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
     return ", ".join(names[:SHOWN_NAMES]) + more
@@ -62,8 +84,8 @@ def _opened(stream: BinaryIO) -> Any:
         raise _damage(1, error) from error
 
 
-def _batches(file: Any, names: tuple[str, ...]) -> Iterator[Any]:
-    number, batches = 1, file.iter_batches(columns=list(names))
+def _batches(file: Any, names: tuple[str, ...], rows_at_once: int = ROWS_AT_ONCE) -> Iterator[Any]:
+    number, batches = 1, file.iter_batches(rows_at_once, columns=list(names))
     while True:
         try:
             batch = next(batches, None)
@@ -91,12 +113,16 @@ def _index_columns(schema: Schema) -> set[str]:
 
 
 def _check_kind(name: str, kind: Any) -> None:
+    if not _holds_numbers(kind):
+        raise BadRow(1, f"column {name!r} holds {getattr(kind, 'value_type', kind)}, not numbers")
+
+
+def _holds_numbers(kind: Any) -> bool:
     from pyarrow import types
 
     values = kind.value_type if types.is_dictionary(kind) else kind
     are_numbers = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
-    if not any(is_kind(values) for is_kind in are_numbers):
-        raise BadRow(1, f"column {name!r} holds {values}, not numbers")
+    return any(is_kind(values) for is_kind in are_numbers)
 
 
 def _numbers(column: ChunkedArray, name: str, place: int, first_row: int) -> FloatArray:

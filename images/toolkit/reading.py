@@ -62,7 +62,7 @@ class Reading:
 
 def readings_of(hosts: Hosts, channels: Sequence[Channel], input_format: InputFormat) -> list[Reading]:
     """Raises ClientError, on every host if on one, where a channel cannot be read, or hosts see different columns."""
-    types = [_content_type(hosts, channel) for channel in channels]
+    types = [content_type_of(hosts, channel) for channel in channels]
     checked = zip(channels, types, strict=True)
     readings = together(hosts, lambda: [_reading(*each, input_format) for each in checked])
     return _with_names(hosts, readings)
@@ -78,7 +78,7 @@ def together(hosts: Hosts, step: Callable[[], list[T]]) -> list[T]:
     return results
 
 
-def _content_type(hosts: Hosts, channel: Channel) -> MediaType | None:
+def content_type_of(hosts: Hosts, channel: Channel) -> MediaType | None:
     """What the channel says, or else what the names of its files show."""
     if channel.content_type:
         return media_type(channel.content_type)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+    from toolkit.columns import Columns
     from toolkit.workers import Invoke
 
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read once, when numpy is imported
@@ -30,9 +31,9 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read once, when n
 import numpy as np  # noqa: E402
 
 from toolkit.finite import first_unfit, why_unfit  # noqa: E402
-from toolkit.formats import WrongWidth  # noqa: E402
-from toolkit.media import choose, media_type  # noqa: E402
-from toolkit.model import Model, Request, load_model  # noqa: E402
+from toolkit.formats import Prediction, WrongWidth  # noqa: E402
+from toolkit.media import RECORDIO, MediaType, choose, media_type  # noqa: E402
+from toolkit.model import CLASS_COLUMNS, Model, Request, load_model  # noqa: E402
 from toolkit.rows import FloatArray  # noqa: E402
 
 DEFAULT_PORT = 8080
@@ -88,17 +89,19 @@ class Invocations:
 
     def _predict(self, environ: WSGIEnvironment, body: bytes) -> Answer:
         model = self.model
-        content_type = media_type(environ.get("CONTENT_TYPE") or model.reads[0]).name
-        if content_type not in model.reads:
-            raise Refusal(415, f"content type {content_type} is not among {', '.join(model.reads)}")
+        reads = named_requests().READS if model.columns else model.reads
+        body_type = media_type(environ.get("CONTENT_TYPE") or reads[0])
+        content_type = body_type.name
+        if content_type not in reads:
+            raise Refusal(415, f"content type {content_type} is not among {', '.join(reads)}")
         accept = content_type if model.answers_in_kind else environ.get("HTTP_ACCEPT", "")
         media = choose(self.default_accept if accept in ("", "*/*") else accept, model.writes)
         if media is None:
             raise Refusal(406, f"Accept {accept} is not among {', '.join(model.writes)}")
-        rows = self._rows(content_type, body)
+        rows = self._named_rows(body_type, body, model.columns) if model.columns else self._rows(content_type, body)
         request = Request(media, environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES", ""))
         try:
-            answer = model.encode(model.predict(rows, request), media)
+            answer = model.encode(self._with_class_names(model.predict(rows, request), media), media)
         except Exception as error:
             traceback.print_exc()
             raise Refusal(400, f"the model could not predict: {type(error).__name__}: {error}") from error
@@ -106,6 +109,23 @@ class Invocations:
         if request.answer_attributes:
             headers.append(("x-amzn-sagemaker-custom-attributes", request.answer_attributes))
         return Answer(200, headers, answer)
+
+    def _named_rows(self, body_type: MediaType, body: bytes, columns: Columns) -> Any:
+        named = named_requests()
+        try:
+            return named.rows_of(body, body_type, columns)
+        except named.BadRequest as error:
+            raise Refusal(400, str(error)) from error
+        except Exception as error:  # whatever it is, it is the body's fault
+            raise Refusal(415, f"the body is not {body_type.name} as expected: {error}") from error
+
+    def _with_class_names(self, prediction: Prediction, media: MediaType) -> Prediction:
+        """The same, with the names of classes where it has their numbers; RecordIO holds numbers only."""
+        if not (self.model.columns and self.model.columns.classes) or media.name == RECORDIO:
+            return prediction
+        return {
+            name: self.model.named(values) if name in CLASS_COLUMNS else values for name, values in prediction.items()
+        }
 
     def _rows(self, content_type: str, body: bytes) -> Any:
         model = self.model
@@ -135,6 +155,13 @@ def _refuse_unfit(values: FloatArray, width: int, *, allow_missing: bool) -> Non
     why = "is missing" if np.isnan(values.flat[entry]) else why_unfit(float(values.flat[entry]))
     place = f"row {entry // width + 1}: feature {entry % width + 1}" if width else "a value"
     raise Refusal(400, f"{place} {why}")
+
+
+def named_requests() -> Any:
+    """The module, which only servers of models with named columns import."""
+    from toolkit import named_requests
+
+    return named_requests
 
 
 def text_answer(status: int, message: str) -> Answer:

@@ -20,6 +20,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 import numpy as np
 
+from toolkit.columns import Wanted
 from toolkit.errors import ClientError
 from toolkit.gate import DIVERGED, OVERFLOWS
 from toolkit.hosts import Hosts
@@ -95,6 +96,8 @@ class Job(Generic[H]):
     output_folder: Path
     stop: Stop = field(default_factory=Stop)
     checkpoint_folder: Path | None = None
+    columns: Wanted | None = None  # what the spec says of the channels' named columns; None: they have no names
+    beside_model: dict[str, bytes] = field(default_factory=dict)  # files that are laid beside the model at the end
 
     def channel(self, name: str) -> Channel:
         if name in self.channels:
@@ -119,6 +122,9 @@ def run(train: Callable[[Job[H]], None], declaration: type[H], base: Path, stop:
         job = read_job(declaration, base, stop)
         with job.hosts.connected(), np.errstate(all="ignore"):  # what is not finite in the end, `gate` refuses
             train(job)
+        if job.hosts.is_master:
+            for name, content in job.beside_model.items():
+                (job.model_folder / name).write_bytes(content)
     except ClientError as error:
         return fail(base, f"ClientError: {error}")
     except OVERFLOWS as error:
@@ -141,6 +147,7 @@ def read_job(declaration: type[H], base: Path, stop: Stop) -> Job[H]:
     resources = read_json(config / "resourceconfig.json")
     current = resources.get("current_host", "algo-1")
     inputs = read_json(config / "inputdataconfig.json")
+    columns = read_json(config / "columnsconfig.json")
     local_path = read_json(config / "checkpointconfig.json").get("LocalPath")
     job = Job(
         hyperparameters=read(declaration, read_json(config / "hyperparameters.json")),
@@ -160,6 +167,7 @@ def read_job(declaration: type[H], base: Path, stop: Stop) -> Job[H]:
         output_folder=base / "output" / "data",
         stop=stop,
         checkpoint_folder=Path(local_path) if local_path else None,
+        columns=Wanted.of(columns) if columns else None,
     )
     job.model_folder.mkdir(parents=True, exist_ok=True)
     job.output_folder.mkdir(parents=True, exist_ok=True)

@@ -87,6 +87,7 @@ class ChannelDescription(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     required: bool = False
+    labelled: bool = False  # whether rows need a label
     content_types: tuple[str, ...] = ()
     description: str = ""
 
@@ -219,6 +220,26 @@ def _of_channels(
                 why=f"{algorithm} requires it: {declared.description[:1].lower()}{declared.description[1:]}",
                 fix=f"add {name}: ./data.csv",
             )
+
+
+def columns_objections(
+    algorithm: str, description: ImageDescription, channel: str, *, has_target: bool
+) -> Iterator[Objection]:
+    """What the algorithm objects to where a spec names columns; it does so on `channel`."""
+    known = description.channels.values()
+    if known and not any("text/csv" in declared.content_types for declared in known):
+        yield Objection(
+            f"channels.{channel}",
+            f"channels.{channel} names columns, but {algorithm} reads no tables",
+            fix="remove target, drop, categorical and header",
+        )
+    elif not has_target and any(declared.labelled for declared in known):
+        yield Objection(
+            f"channels.{channel}",
+            f"channels.{channel}.target is missing",
+            why=f"{algorithm} learns from labels, and only the spec can say which of the named columns holds them",
+            fix="name the column to predict: target: …",
+        )
 
 
 # As images/toolkit/media.py reads them.

@@ -9,15 +9,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sagespec.errors import Problem, WorldError
+from sagespec.errors import Origin, Problem, WorldError
 from sagespec.load.loaded import LoadedSpec
-from sagespec.resolve.builtins import ImageDescription, objections
+from sagespec.resolve.builtins import ImageDescription, columns_objections, objections
 from sagespec.resolve.facts import Facts
 from sagespec.resolve.keys import key_fields_of, sources_in_key
 from sagespec.resolve.programs import build_program, named_program, portable
 from sagespec.sources.files import fingerprint_of
+from sagespec.spec.columns import columns_said, has_names
 from sagespec.spec.job import ChannelSpec, TrainingJob
-from sagespec.state.desired import DesiredChannel, DesiredCheckpoints, DesiredCode, DesiredJob
+from sagespec.state.desired import DesiredChannel, DesiredCheckpoints, DesiredCode, DesiredColumns, DesiredJob
 from sagespec.state.hashes import hash_of
 from sagespec.state.manifest import Manifest
 from sagespec.state.programs import Build, Program
@@ -34,8 +35,10 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
     if spec.algorithm and not trained:  # trained jobs are never rejected, not even by a later release
         facts.problems.extend(_objections(spec, item, facts.images))
     channels = tuple(_channel(name, channel, spec, item, root) for name, channel in sorted(spec.channels.items()))
-    code = _code(spec, item, trained, facts)
-    key_fields = key_fields_of(spec, program, channels, code) | sources_in_key(spec, channels, item.address, facts)
+    code, columns = _code(spec, item, trained, facts), _columns(spec)
+    key_fields = key_fields_of(spec, program, channels, code, columns=columns) | sources_in_key(
+        spec, channels, item.address, facts
+    )
     return DesiredJob(
         name=spec.name,
         version=spec.version,
@@ -52,7 +55,7 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
         protect=spec.protect,
         spec=_spec_for_manifest(spec, program),
         origin=item.origin,
-        field_origins=item.origins,
+        field_origins={**item.origins, **_columns_origins(spec, item)},
         code=code,
         distribution=spec.distribution or "",
         entrypoint=spec.entrypoint,
@@ -63,6 +66,7 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
         max_wait_seconds=spec.stopping.max_wait,
         retries=spec.retries,
         isolated=spec.network == "none",
+        columns=columns,
     )
 
 
@@ -80,7 +84,11 @@ def _objections(spec: TrainingJob, item: LoadedSpec, images: Mapping[str, ImageD
     if description is None or description.kind != "algorithm":
         return
     content_types = {name: channel.content_type for name, channel in spec.channels.items()}
-    for objection in objections(spec.algorithm or "", description, spec.hyperparameters, content_types):
+    found = [*objections(spec.algorithm or "", description, spec.hyperparameters, content_types)]
+    if columns := _columns(spec):
+        named = next(name for name, channel in spec.channels.items() if has_names(channel))
+        found += columns_objections(spec.algorithm or "", description, named, has_target=bool(columns.target))
+    for objection in found:
         yield Problem(
             what=objection.what,
             about=str(item.address),
@@ -103,6 +111,26 @@ def _channel(name: str, channel: ChannelSpec, spec: TrainingJob, item: LoadedSpe
         shuffle_seed=channel.shuffle_seed,
         writable=channel.writable,
     )
+
+
+def _columns(spec: TrainingJob) -> DesiredColumns | None:
+    """What one channel says of its columns holds for all."""
+    if not any(has_names(channel) for channel in spec.channels.values()):
+        return None
+    said = next(filter(None, map(columns_said, spec.channels.values())), None)
+    if said is None:
+        return DesiredColumns()
+    return DesiredColumns("".join(said["target"]), said["drop"], said["categorical"])
+
+
+def _columns_origins(spec: TrainingJob, item: LoadedSpec) -> dict[str, Origin]:
+    """Where the spec says what the key holds of the columns."""
+    return {
+        f"columns.{field}": origin
+        for name in reversed(spec.channels)
+        for field in ("target", "drop", "categorical", "header")
+        if (origin := item.origins.get(f"channels.{name}.{field}"))
+    }
 
 
 def _checkpoints(spec: TrainingJob, item: LoadedSpec, root: Path) -> DesiredCheckpoints | None:

@@ -15,13 +15,18 @@ from sagespec.contract import hyperparameter_text
 from sagespec.resolve.facts import Facts
 from sagespec.spec.job import TrainingJob
 from sagespec.state.addresses import Address
-from sagespec.state.desired import DesiredChannel, DesiredCode
+from sagespec.state.desired import DesiredChannel, DesiredCode, DesiredColumns
 from sagespec.state.manifest import Manifest
 from sagespec.state.programs import Build, Program
 
 
 def key_fields_of(
-    spec: TrainingJob, program: Program, channels: tuple[DesiredChannel, ...], code: DesiredCode | None
+    spec: TrainingJob,
+    program: Program,
+    channels: tuple[DesiredChannel, ...],
+    code: DesiredCode | None,
+    *,
+    columns: DesiredColumns | None = None,
 ) -> dict[str, Any]:
     """What decides a job's result, by field path; `hash_of` this is the job's key.
 
@@ -43,6 +48,10 @@ def key_fields_of(
     fields |= {f"environment.{name}": value for name, value in spec.environment.items()}
     for channel in channels:
         fields |= {f"channels.{channel.name}.{name}": value for name, value in _channel_fields(channel).items()}
+    if columns:
+        said = {"target": columns.target, "drop": list(columns.drop), "categorical": list(columns.categorical)}
+        given: dict[str, Any] = {f"columns.{name}": value for name, value in said.items() if value}
+        fields |= given or {"columns.header": True}
     return fields | {"instances": spec.instances}
 
 

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
+from sagespec.spec import columns
+from sagespec.spec.columns import ColumnName, ColumnNames
 from sagespec.spec.document import DocumentSpec
 from sagespec.spec.values import (
     NO_OTHER_NAMES,
@@ -70,6 +72,21 @@ class ChannelSpec(SpecModel):
     """Pipe mode or sharded: shuffles the objects (and so which container gets which), in pipe mode again each epoch."""
     writable: bool = False
     """File mode only: give each container its own writable copy instead of a read-only view."""
+    target: Annotated[ColumnName, Field(min_length=1, examples=["defaulted"])] | None = None
+    """Built-in algorithms: the column to predict, by its name. Said on one channel, this and the next three hold for
+    all of the job ([your-data.md](your-data.md))."""
+    drop: ColumnNames = Field(default=(), examples=[["loan_id"]])
+    """Built-in algorithms: columns not to learn from, such as an id."""
+    categorical: ColumnNames = Field(default=(), examples=[["state"]])
+    """Built-in algorithms: columns of text, or of numbers that are names; each of their values becomes a feature."""
+    header: bool | None = None
+    """Built-in algorithms: whether the first line of CSV files names the columns; target, drop and categorical imply
+    it."""
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> ChannelSpec:
+        columns.check_channel(self)
+        return self
 
     @model_validator(mode="after")
     def _modes_fit(self) -> ChannelSpec:
@@ -318,4 +335,9 @@ class TrainingJob(DocumentSpec):
                 if getattr(channel, field) != "none":
                     fix = "set input_mode: pipe, or remove it: other modes give the files as they are"
                     raise wrong("is for input_mode pipe", fix, at=("channels", name, field))
+        return self
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> TrainingJob:
+        columns.check_job(self.channels, self.algorithm, self.input_mode)
         return self

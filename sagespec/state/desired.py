@@ -38,6 +38,15 @@ class DesiredChannel:
 
 
 @dataclass(frozen=True)
+class DesiredColumns:
+    """What the spec says of the columns of a job's channels, by their names. target: '' for none."""
+
+    target: str = ""
+    drop: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class DesiredCode:
     """The script of a job. `source` is a folder, a file, or s3://…/sourcedir.tar.gz, held as channels hold theirs;
     `entry_point` the script's path inside it; `fingerprint` a hash of what is there."""
@@ -92,6 +101,7 @@ class DesiredJob:
     max_wait_seconds: float | None = None
     retries: int = 0
     isolated: bool = False
+    columns: DesiredColumns | None = None  # None: the columns of its channels have no names
 
     @property
     def address(self) -> Address:

@@ -55,11 +55,11 @@ def test_separators_are_found_beside_quotes(text: str, tmp_path: Path) -> None:
         ("1,2\n1,2_000\n", ":2, column 2: '2_000' is not a number"),
         ("1,2\n1,0x10\n", ":2, column 2: '0x10' is not a number"),
         # a header only where one is likely
-        ("y,a,b\n1,2,3\n", ":1, column 1: 'y' is not a number; a header line? Take it out"),
-        (",y,a\n0,1,2\n", ":1, column 2: 'y' is not a number; a header line? Take it out"),
-        ("y\n1\n", ":1, column 1: 'y' is not a number; a header line? Take it out"),
-        ("569,30,malignant,benign\n17.9,10.3,1,2\n", ":1, column 3: 'malignant' is not a number; a header line? Ta"),
-        ("y,a\n", ":1, column 1: 'y' is not a number; a header line? Take it out"),
+        ("y,a,b\n1,2,3\n", ":1, column 1: 'y' is not a number; a header line? Name the column to predict"),
+        (",y,a\n0,1,2\n", ":1, column 2: 'y' is not a number; a header line? Name the column to predict"),
+        ("y\n1\n", ":1, column 1: 'y' is not a number; a header line? Name the column to predict"),
+        ("569,30,malignant,benign\n17.9,10.3,1,2\n", ":1, column 3: 'malignant' is not a number; a header line? Na"),
+        ("y,a\n", ":1, column 1: 'y' is not a number; a header line? Name the column to predict"),
         ("# made on Monday\n1,2\n", ":1, column 1: '#' is not a number; a comment? Take it out"),
     ],
 )

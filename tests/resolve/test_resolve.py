@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,15 @@ def xgboost(hyperparameters: str, channels: str = "{train: s3://b/train}") -> st
             xgboost("num_round: 1", "{train: {source: s3://b/t, content_type: image/png}}"),
             "channels.train.content_type is image/png, which xgboost does not read",
         ),
+        (
+            xgboost("num_round: 1", "{train: {source: s3://b/t, drop: id}}"),
+            "specs.yaml:7:19 job/a@1: channels.train.target is missing",
+        ),
+        (
+            "algorithm: blazingtext\nhyperparameters: {mode: supervised}\n"
+            "channels: {train: {source: s3://b/t, header: true}}\n",
+            "channels.train names columns, but blazingtext reads no tables",
+        ),
     ],
 )
 def test_what_an_algorithm_would_refuse_is_told_with_its_line(body: str, said: str, tmp_path: Path) -> None:
@@ -98,6 +108,18 @@ def test_what_an_algorithm_takes_is_let_through(tmp_path: Path) -> None:
     more = "_kfold: 3, lambda_bias: 0.5, eval_metric: [auc, error@0.3], updater: 'prune,refresh'"
     accepted = xgboost(f'num_round: "10", eta: 0.1, sketch_eps: 0.1, _tuning_objective_metric: validation:auc, {more}')
     assert jobs(tmp_path, accepted)["a"].hyperparameters["num_round"] == "10"
+
+
+def test_the_names_of_columns_are_in_the_key_only_where_they_are_given(tmp_path: Path) -> None:
+    def key_fields(train: str, validation: str = "s3://b/v") -> Mapping[str, Any]:
+        body = xgboost("num_round: 1", f"{{train: {train}, validation: {validation}}}")
+        return jobs(tmp_path, body)["a"].key_fields
+
+    before = key_fields("s3://b/t")
+    said = key_fields("{source: s3://b/t, target: y, drop: [id, day], categorical: state}")
+    assert said == {**before, "columns.target": "y", "columns.drop": ["day", "id"], "columns.categorical": ["state"]}
+    elsewhere = "{source: s3://b/v, target: y, drop: [day, id], categorical: [state]}"
+    assert key_fields("s3://b/t", elsewhere) == said, "which channel says it makes no difference"
 
 
 def test_a_changed_script_is_another_job_and_a_changed_cache_is_not(tmp_path: Path) -> None:

@@ -1,0 +1,202 @@
+"""The rows of named columns as one host has them: numbers, and texts as codes, each checked where it stands."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.columns import MOST_CATEGORIES, BadValue, Column, category_of, listed, numbers_of, shown
+from toolkit.errors import ClientError
+from toolkit.finite import first_unfit, why_unfit
+from toolkit.limits import TooLarge
+from toolkit.named_files import Values, values_in
+from toolkit.named_layout import Layout, NamedChannel
+from toolkit.places import Place
+from toolkit.reading import FILE_FORMATS
+from toolkit.rows import BadRow, FloatArray
+from toolkit.streams import streams
+
+MOST_CLASSES = 1000
+FEW = 50  # different values of a text column for which we suggest categories
+
+
+@dataclass
+class Codes:
+    """A column of texts as numbers: each text's place among those seen."""
+
+    texts: dict[str, int] = field(default_factory=dict)
+    parts: list[NDArray[np.int64]] = field(default_factory=list)
+
+    def add(self, values: Sequence[str]) -> None:
+        texts = self.texts
+        self.parts.append(np.array([texts.setdefault(text, len(texts)) for text in values], np.int64))
+
+    def places_in(self, order: Mapping[str, int]) -> NDArray[np.int64]:
+        """Each row's place in `order`, -1 where it has none."""
+        lookup = np.array([order.get(text, -1) for text in self.texts] or [-1], np.int64)
+        places: NDArray[np.int64] = lookup[joined(self.parts, np.int64)]
+        return places
+
+
+@dataclass
+class Gathered:
+    """A channel's rows on this host, before the hosts agree on what they mean. Labels are numbers or classes."""
+
+    channel: NamedChannel
+    row_count: int = 0
+    numbers: dict[str, list[FloatArray]] = field(default_factory=dict)
+    codes: dict[str, Codes] = field(default_factory=dict)
+    labels: list[FloatArray] = field(default_factory=list)
+    classes: Codes = field(default_factory=Codes)
+
+    @property
+    def place(self) -> str:
+        return f"channel {self.channel.channel.name}"
+
+    def of(self, name: str) -> FloatArray:
+        return joined(self.numbers.get(name, []), np.float64)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some rows of a file, and where they stand. places: of the file's columns."""
+
+    place: Place
+    values: Values
+    places: Mapping[str, int]
+
+    def of(self, name: str) -> Sequence[Any] | FloatArray:
+        return self.values.columns[self.places[name]]
+
+    def at(self, name: str, row: int) -> str:
+        return self.place.field(self.values.numbers[row], "column", self.places[name] + 1, name)
+
+
+def joined(parts: Sequence[NDArray[Any]], kind: type) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.empty(0, kind)
+
+
+def gathered_from(channel: NamedChannel, layout: Layout) -> Gathered:
+    """The rows of all files of this host. Raises ClientError."""
+    gathered = Gathered(channel)
+    for path, stream in streams(channel.channel):
+        place = Place.of(channel.channel, path, FILE_FORMATS[channel.content_type].before_row)
+        try:
+            names, blocks = values_in(stream, layout.texts, is_parquet=channel.is_parquet)
+            for values in blocks:
+                _add(gathered, _Part(place, values, {name: at for at, name in enumerate(names)}), layout)
+        except BadRow as error:
+            raise ClientError(error.at(place)) from error
+        except TooLarge as error:
+            raise ClientError(f"{place}: {error}") from error
+    return gathered
+
+
+def _add(gathered: Gathered, part: _Part, layout: Layout) -> None:
+    gathered.row_count += len(part.values.numbers)
+    bad: dict[Column, BadValue] = {}
+    for column in layout.features:
+        if column.categories is not None:
+            codes = gathered.codes.setdefault(column.name, Codes())
+            codes.add([category_of(value) for value in part.of(column.name)])
+            _check_count(part, column.name, codes.texts, MOST_CATEGORIES)
+            continue
+        try:
+            gathered.numbers.setdefault(column.name, []).append(numbers_of(part.of(column.name)))
+        except BadValue as error:
+            bad[column] = error
+    if bad:
+        raise ClientError(_no_numbers(part, bad))
+    if layout.target and layout.target.name in part.places:
+        _add_labels(gathered, part, layout.target.name)
+
+
+def _check_count(part: _Part, name: str, texts: Mapping[str, int], most: int) -> None:
+    if len(texts) > most + 1:
+        raise ClientError(
+            f"{part.place}, column {part.places[name] + 1} ({name}): more than {most} different values, such as "
+            f"{listed(map(repr, texts), 3)}; drop the column, or group its values"
+        )
+
+
+def _no_numbers(part: _Part, bad: Mapping[Column, BadValue]) -> str:
+    """What is wrong with columns that hold no numbers, and what to write in the spec."""
+    texts: dict[str, list[str]] = {}
+    for column, error in bad.items():
+        values = list(dict.fromkeys(category_of(value) for value in part.of(column.name)))
+        is_text = isinstance(error.value, str | datetime.date | datetime.time | datetime.timedelta)
+        others = any(not math.isnan(number) for number in map(_number, values))
+        if error.is_number or not is_text or others:
+            hint = ", and other rows hold numbers; correct it, or leave it empty if it is missing" if others else ""
+            comma = "; a decimal comma? write 1.5" if "," in str(error.value) and others else ""
+            return f"{part.at(column.name, error.row)}{error}{'' if error.is_number else hint}{comma}"
+        texts[column.name] = [value for value in values if value]
+    return _columns_of_text(part, texts)
+
+
+def _number(text: str) -> float:
+    """NaN for what is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _columns_of_text(part: _Part, texts: Mapping[str, list[str]]) -> str:
+    most = max(2, min(FEW, len(part.values.numbers) // 2))
+    few = [name for name, values in texts.items() if len(values) <= most]
+    many = [name for name in texts if name not in few]
+    columns = "; ".join(
+        f"column {part.places[name] + 1} ({name}): {listed(map(shown, values), 3)}" for name, values in texts.items()
+    )
+    advice = [f"categorical: [{', '.join(few)}]"] if few else []
+    advice += [f"drop: [{', '.join(many)}]"] if many else []
+    return (
+        f"{part.place} has text where numbers are expected: {columns}. In the spec, beside target, name each such "
+        f"column under categorical, to learn from it, or under drop: {', '.join(advice)}"
+    )
+
+
+def _add_labels(gathered: Gathered, part: _Part, name: str) -> None:
+    """Labels are numbers or names of classes; a channel that has both is refused."""
+    values = part.of(name)
+    numbers, is_text = _labels_of(values)
+    if (row := first_unfit(np.where(is_text, 0.0, numbers), allow_missing=False)) is not None:
+        why = "is missing" if math.isnan(numbers[row]) else why_unfit(float(numbers[row]))
+        raise ClientError(f"{part.at(name, row)}: the label {why}; correct the row, or remove it")
+    expects_text = bool(gathered.classes.texts) or (not gathered.labels and bool(is_text.all()))
+    if len(others := np.flatnonzero(is_text != expects_text)):
+        verb = "is a number, but other labels are text" if expects_text else "is not a number, but other labels are"
+        label = shown(str(values[others[0]]))
+        raise ClientError(f"{part.at(name, int(others[0]))}: the label {label} {verb}; correct the row, or remove it")
+    if not expects_text:
+        gathered.labels.append(numbers)
+        return
+    gathered.classes.add([category_of(value) for value in values])
+    _check_count(part, name, gathered.classes.texts, MOST_CLASSES)
+
+
+def _labels_of(values: Sequence[Any] | FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Labels as numbers, NaN for a missing one, and which of them are texts instead."""
+    if isinstance(values, np.ndarray):
+        return values, np.zeros(len(values), np.bool_)
+    with suppress(TypeError, ValueError):
+        if "_" not in "".join(values):
+            return np.array([float(value) for value in values]), np.zeros(len(values), np.bool_)
+    texts = [category_of(value) for value in values]
+    numbers = np.array([_label(text) for text in texts])
+    return numbers, np.isnan(numbers) & np.array([text.lower() not in ("", "nan") for text in texts], np.bool_)
+
+
+def _label(text: str) -> float:
+    """NaN for a text, and for a missing one."""
+    if text in ("True", "False"):
+        return float(text == "True")
+    return math.nan if "_" in text else _number(text)
