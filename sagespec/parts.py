@@ -30,10 +30,11 @@ from sagespec.runtimes.protocol import Runtime, Use
 from sagespec.scratch import own_folder
 from sagespec.sources.git import GitFound, find_commit
 from sagespec.spec.project import ProjectSettings
+from sagespec.state.desired import DesiredChannel
 from sagespec.state.manifest import Git
 from sagespec.state.owner import Owner
 from sagespec.stores.open import open_store
-from sagespec.stores.protocol import Store
+from sagespec.stores.protocol import Entry, Store
 from sagespec.stores.waits import ToldStore, Waits
 from sagespec.world import World
 
@@ -138,6 +139,11 @@ class Parts:
     def able(self) -> set[Use]:
         """What the engine was found able to start; one that has become unable since is told when it starts."""
         return set()
+
+    @Part
+    def fingerprints(self) -> dict[DesiredChannel, tuple[tuple[Entry, ...], str]]:
+        """Of data that was read to see whether it is another: a file that is as it was is not read again."""
+        return {}
 
     def last_runtime(self) -> str:
         """The runtime of the last apply, so that `auto` stays with it; '' before the first."""

@@ -1,8 +1,8 @@
 """Training jobs: which run, are picked up, are done, stay failed, or are refused.
 
 Called by `reconcile` for each job of the specs. A job is known by name and version, and its key holds all that
-decides its result. A completed manifest settles it forever; a failed one until its spec changes or a retry is asked
-for. Whose turn it is among those that may run is for `turns`.
+decides its result. A completed manifest settles it forever; a failed one until its spec or its data changes, or a retry
+is asked for. Whose turn it is among those that may run is for `turns`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from sagespec.reconcile.leaving import remove_containers
 from sagespec.state.desired import DesiredJob
 from sagespec.state.faults import fix_for
 from sagespec.state.hashes import same_hash
-from sagespec.state.manifest import JobStatus, Manifest
-from sagespec.state.observed import Container, ContainerState, Observed
+from sagespec.state.manifest import Input, JobStatus, Manifest
+from sagespec.state.observed import EDITED, Container, ContainerState, Observed
+
+SHOWN = 16  # characters of a fingerprint, as many as code has
 
 
 def reconcile_job(job: DesiredJob, given: Given) -> Decision:
@@ -37,7 +39,8 @@ def reconcile_job(job: DesiredJob, given: Given) -> Decision:
         return Decision(refused=_edited(job, observed.started_with.get(job.address)))
     if follower:
         return _followed(job, containers)
-    is_tried = given.options.retries(job.address) or observed.unrecorded(job.address)
+    is_edited = job.address in observed.edited_inputs
+    is_tried = is_edited or given.options.retries(job.address) or observed.unrecorded(job.address)
     if manifest and same_hash(job.key, manifest.key) and not is_tried:
         return _stays_failed(job, manifest, containers)
     return _to_be_run(job, observed)
@@ -146,7 +149,7 @@ def _to_be_run(job: DesiredJob, observed: Observed) -> Decision:
         cause = Cause(Reason.ADOPTED, note=_state_of(hosts))
     else:
         removals = remove_containers(containers, Reason.FOLLOWS, "left over from an interrupted run")
-        cause = _cause_to_run(job, manifest)
+        cause = _cause_to_run(job, manifest, observed.edited_inputs.get(job.address, {}))
         if problems := why_no_run(job, observed):
             return Decision(actions=removals, refused=problems)
     run = RunJob(about=job.address, cause=cause, after=_ids(removals), job=job)
@@ -157,12 +160,21 @@ def _ids(actions: Iterable[Action]) -> tuple[str, ...]:
     return tuple(action.id for action in actions)
 
 
-def _cause_to_run(job: DesiredJob, manifest: Manifest | None) -> Cause:
+def _cause_to_run(job: DesiredJob, manifest: Manifest | None, edited: Mapping[str, str]) -> Cause:
+    """edited: data that is another now, by channel."""
     if manifest is None:
         return Cause(Reason.NEW, note="not trained yet")
+    if edited:
+        changes = [_data_change(name, manifest.inputs[name], now) for name, now in sorted(edited.items())]
+        return Cause(Reason.CHANGED, tuple(changes), note="it failed before")
     if same_hash(job.key, manifest.key):
         return Cause(Reason.RETRIED, note=f"retried after: {manifest.reason}")
     return Cause(Reason.CHANGED, changed_fields(manifest.key_fields, job.key_fields), note="it failed before")
+
+
+def _data_change(channel: str, before: Input, now: str) -> Change:
+    field = f"data of channel {channel}"
+    return Change(field, "", now) if now == EDITED else Change(field, before.fingerprint[:SHOWN], now[:SHOWN])
 
 
 def _state_of(containers: Iterable[Container]) -> str:

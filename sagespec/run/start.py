@@ -10,7 +10,7 @@ import math
 import secrets
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -28,7 +28,7 @@ from sagespec.state.desired import DesiredCode
 from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.hashes import same_hash
 from sagespec.state.launches import Launch
-from sagespec.state.manifest import Started
+from sagespec.state.manifest import Input, JobStatus, Started
 from sagespec.stores.open import open_store
 
 MAX_CODE_BYTES = 2 * 2**30  # an unpacked sourcedir.tar.gz larger than this is treated as a zip bomb
@@ -60,10 +60,26 @@ def _remove(run: JobRun) -> None:
 def _clear_checkpoints_of_another_spec(run: JobRun) -> None:
     """Checkpoints that the project keeps are of one set of hyperparameters and data. Those in a place that the user
     named are theirs."""
-    kept_by_us = run.job.checkpoints is not None and not run.job.checkpoints.source
     earlier_key = run.attempts.earlier_key
-    if run.checkpoints and kept_by_us and earlier_key and not same_hash(run.job.key, earlier_key):
+    if run.checkpoints and _are_ours(run) and earlier_key and not same_hash(run.job.key, earlier_key):
         run.checkpoints.clear()
+
+
+def _clear_checkpoints_of_other_data(run: JobRun, inputs: Mapping[str, Input]) -> None:
+    """The data that a job failed with may be in them. What the platform or somebody ended continues from them."""
+    before = run.attempts.manifest
+    if before is None or before.status is not JobStatus.FAILED or run.attempts.number > 1:
+        return
+    fault = Fault.read(before.reason)
+    is_other = {name: i.fingerprint for name, i in inputs.items()} != {
+        n: i.fingerprint for n, i in before.inputs.items()
+    }
+    if run.checkpoints and _are_ours(run) and is_other and not (fault and fault.kind is FaultKind.INTERNAL):
+        run.checkpoints.clear()
+
+
+def _are_ours(run: JobRun) -> bool:
+    return run.job.checkpoints is not None and not run.job.checkpoints.source
 
 
 def _start(run: JobRun) -> None:
@@ -80,6 +96,7 @@ def _start(run: JobRun) -> None:
         _create(run, delivery)
     if run.job.code:
         _put_code(run, run.job.code)
+    _clear_checkpoints_of_other_data(run, delivery.inputs)
     checkpoints = run.checkpoints.put_in() if run.checkpoints else {}
     if checkpoints:
         run.progress(f"resumes from {len(checkpoints)} checkpoint files")

@@ -68,4 +68,15 @@ def fix_for(reason: str, address: Address) -> str:
     """What to do about a job that has ended with this reason."""
     if _RAN_OUT.match(reason):
         return "raise resources.memory, then run `sagespec apply --retry`"
-    return f"see `sagespec logs {address}`, then change the spec, or run `sagespec apply --retry`"
+    fault = Fault.read(reason)
+    kind = fault.kind if fault else FaultKind.OTHER
+    if kind is FaultKind.INTERNAL or kind is FaultKind.STOPPED:
+        return f"run `sagespec apply --retry`; what it printed: `sagespec logs {address}`"
+    if kind is FaultKind.MAX_RUNTIME or kind is FaultKind.MAX_WAIT:
+        limit = "max_runtime" if kind is FaultKind.MAX_RUNTIME else "max_wait"
+        return f"raise stopping.{limit}, then run `sagespec apply --retry`"
+    cause = "the data or the spec" if kind is FaultKind.CLIENT else "the code, the data or the spec"
+    return (
+        f"correct {cause}: changed, it runs again at the next apply; to run it as it is, `sagespec apply --retry`;"
+        f" what it printed: `sagespec logs {address}`"
+    )

@@ -149,6 +149,9 @@ class Follower:
     who: str = ""
 
 
+EDITED = "edited"  # in place of the fingerprint of data that is too much to be read
+
+
 @dataclass(frozen=True)
 class Observed:
     """One snapshot. engine: where these containers are, for people. manifests by job address; revisions by endpoint
@@ -159,7 +162,8 @@ class Observed:
     containers, and a manifest of one that failed. leaving: names of containers that some run is stopping, or was.
     unable: jobs and endpoints that the engine could not start, with the reason.
     restarts: asked for, by what is to be restarted. images: what a program would be started from now, by the program,
-    for those that serve; '' where that cannot be told. images_gone: of serving containers, no longer on the engine."""
+    for those that serve; '' where that cannot be told. images_gone: of serving containers, no longer on the engine.
+    edited_inputs: by failed job and channel, the fingerprint of data that is another than it failed with, or EDITED."""
 
     containers: tuple[Container, ...] = ()
     engine: str = ""
@@ -177,6 +181,7 @@ class Observed:
     restarts: Mapping[Address, RestartRequest] = field(default_factory=dict)
     images: Mapping[Program, str] = field(default_factory=dict)
     images_gone: frozenset[str] = frozenset()
+    edited_inputs: Mapping[Address, Mapping[str, str]] = field(default_factory=dict)
 
     def containers_of(self, address: Address) -> tuple[Container, ...]:
         """Containers that belong to the job, endpoint or gateway at `address`, companions too, sorted by name."""

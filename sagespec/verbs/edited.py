@@ -1,77 +1,115 @@
-"""Which data of trained jobs was edited since. A job's version says nothing of its data, so this is only told.
+"""Which data was edited since a job ended: a failed one runs again with it, of a trained one it is only told, as its
+version says nothing of its data.
 
-Called by `plan` and `status`, and by no pass. Looks at this machine's files alone, and reads few of them: never
-gigabytes, and never a bucket.
+Each snapshot looks at the data of failed jobs, `plan` and `status` also at that of trained ones. Little is read for a
+trained one: never gigabytes, and never a bucket.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from sagespec.errors import SagespecError
 from sagespec.inputs.channels import Contents, contents_of, input_of
+from sagespec.parts import Parts
+from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired, DesiredChannel, DesiredJob
-from sagespec.state.manifest import Input, JobStatus, Manifest
-from sagespec.state.observed import Observed
+from sagespec.state.hashes import same_hash
+from sagespec.state.manifest import JobStatus, Manifest
+from sagespec.state.observed import EDITED, Observed
+from sagespec.stores.protocol import Entry
+from sagespec.stores.waits import Waits
 
-MOST_BYTES_READ = 8 * 2**20  # of a channel
+MOST_BYTES_READ = 8 * 2**20  # of a channel of a trained job
+MOST_BYTES_READ_FAILED = 256 * 2**20  # of one of a failed job: in each look, under the lock
 MOST_FILES_LISTED = 10_000
+
+Fingerprints = dict[DesiredChannel, tuple[tuple[Entry, ...], str]]  # of what was read before, and is as it was
 
 
 class DataNow:
-    """What channels have at their places now: looked at once, however many jobs were trained with it."""
+    """What channels have at their places now: looked at once, however many jobs were trained with it.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    known: what earlier looks have read; what this one reads is added.
+    """
+
+    def __init__(self, root: Path, known: Fingerprints | None = None, waits: Waits | None = None) -> None:
+        self._root, self._waits = root, waits or Waits(lambda _: None)
         self._found: dict[DesiredChannel, Contents | None] = {}
-        self._newest: dict[DesiredChannel, float] = {}
-        self._fingerprints: dict[DesiredChannel, str] = {}
+        self._newest: dict[DesiredChannel, tuple[float, float]] = {}
+        self._known = {} if known is None else known
 
     def edited(self, job: DesiredJob, observed: Observed) -> str:
         """What to say of a trained job with other data at its place now; '' if there is none, or none is known."""
         manifest = observed.manifests.get(job.address)
         if manifest is None or manifest.status is not JobStatus.COMPLETED:
             return ""
-        names = [c.name for c in job.channels if c.name in manifest.inputs and self._is_edited(c, manifest)]
+        local = [channel for channel in job.channels if not channel.source.startswith("s3://")]
+        names = [channel.name for channel in local if self._edit_of(channel, manifest, MOST_BYTES_READ)]
         channels = f"channel{'s' if len(names) > 1 else ''} {', '.join(names)}"
         return f"the data of {channels} changed after it was trained: a new version trains with it" if names else ""
 
-    def _is_edited(self, channel: DesiredChannel, manifest: Manifest) -> bool:
-        """By number and size; by content where it is small, and a file is newer than the training."""
-        before: Input = manifest.inputs[channel.name]
-        if channel.source.startswith("s3://") or before.objects > MOST_FILES_LISTED:
-            return False
+    def edits(self, job: DesiredJob, observed: Observed) -> Mapping[str, str]:
+        """The fingerprints, by channel, of a failed job's data that is another now; EDITED of much with newer files."""
+        manifest = observed.manifests.get(job.address)
+        if manifest is None or manifest.status is not JobStatus.FAILED or not same_hash(job.key, manifest.key):
+            return {}
+        found = {c.name: self._edit_of(c, manifest, MOST_BYTES_READ_FAILED, beyond=EDITED) for c in job.channels}
+        return {name: fingerprint for name, fingerprint in found.items() if fingerprint}
+
+    def _edit_of(self, channel: DesiredChannel, manifest: Manifest, most_bytes: int, *, beyond: str = "") -> str:
+        """The fingerprint of the channel's data if it is not that of the manifest; `beyond` if it has newer files of
+        more bytes than are read."""
+        before = manifest.inputs.get(channel.name)
+        if before is None or before.objects > MOST_FILES_LISTED:
+            return ""
         try:
             contents = self._contents(channel)
-            if contents is None or contents.root is None:
-                return False
-            if (len(contents.entries), contents.bytes) != (before.objects, before.bytes):
-                return True
-            return (
-                self._newest_of(channel, contents) > manifest.started_at.timestamp()
-                and contents.bytes <= MOST_BYTES_READ
-                and self._fingerprint(channel, contents) != before.fingerprint
-            )
+            if contents is None:
+                return ""
+            is_same_size = (len(contents.entries), contents.bytes) == (before.objects, before.bytes)
+            if contents.root is not None:
+                written, put = self._newest_of(channel, contents)
+                since = manifest.started_at.timestamp()
+                if is_same_size and max(written, put) <= since:
+                    return ""
+                if contents.bytes > most_bytes:
+                    return EDITED if not is_same_size else beyond if written > since else ""
+            fingerprint = self._fingerprint(channel, contents)
         except OSError:  # gone, or not to be read: the model is in the store
-            return False
+            return ""
+        return fingerprint if fingerprint != before.fingerprint else ""
 
     def _contents(self, channel: DesiredChannel) -> Contents | None:
         if channel not in self._found:
             self._found[channel] = None
-            with suppress(SagespecError, OSError):
+            with suppress(SagespecError, OSError), self._waits.on(channel.source):
                 self._found[channel] = contents_of(channel, self._root)
         return self._found[channel]
 
-    def _newest_of(self, channel: DesiredChannel, contents: Contents) -> float:
+    def _newest_of(self, channel: DesiredChannel, contents: Contents) -> tuple[float, float]:
+        """When one of its files was last written, and when one was last put there, or linked to, as views do."""
         if channel not in self._newest:
-            self._newest[channel] = max(contents.file(entry).stat().st_mtime for entry in contents.entries)
+            found = [contents.file(entry).stat() for entry in contents.entries]
+            self._newest[channel] = max(s.st_mtime for s in found), max(s.st_ctime for s in found)
         return self._newest[channel]
 
     def _fingerprint(self, channel: DesiredChannel, contents: Contents) -> str:
-        if channel not in self._fingerprints:
-            self._fingerprints[channel] = input_of(channel, contents).fingerprint
-        return self._fingerprints[channel]
+        entries, fingerprint = self._known.get(channel, ((), ""))
+        if entries != contents.entries:
+            fingerprint = input_of(channel, contents).fingerprint
+            self._known[channel] = contents.entries, fingerprint
+        return fingerprint
+
+
+def edited_inputs(parts: Parts, desired: Desired, observed: Observed) -> Mapping[Address, Mapping[str, str]]:
+    """Of the failed jobs that nobody follows."""
+    now = DataNow(parts.root, parts.fingerprints, parts.waits)
+    jobs = [job for job in desired.jobs if job.address not in observed.followers]
+    found = {job.address: now.edits(job, observed) for job in jobs}
+    return {address: edits for address, edits in found.items() if edits}
 
 
 def notes_on_data(desired: Desired, observed: Observed, root: Path) -> tuple[str, ...]:

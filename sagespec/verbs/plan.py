@@ -34,7 +34,7 @@ from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import Observed
 from sagespec.stores.open import open_store
 from sagespec.verbs.able import unable
-from sagespec.verbs.edited import notes_on_data
+from sagespec.verbs.edited import edited_inputs, notes_on_data
 from sagespec.verbs.locked import refuse_other_runtime
 from sagespec.verbs.names import left_under_old_names
 from sagespec.verbs.owners import refuse_others
@@ -122,6 +122,7 @@ def snapshot(parts: Parts, at_work: AtWork, *, check_paths: bool = True) -> tupl
     refuse_others(parts, observed.containers)
     observed = replace(
         observed,
+        edited_inputs=edited_inputs(parts, wanted, observed),
         started_with=_started_with(parts, wanted, observed),
         unable=unable(parts.runtime, wanted, observed, parts.able),
     )

@@ -212,7 +212,7 @@ def job_state(
         said = "; ".join(filter(None, (edited_data, *manifest.notes)))
         state, detail = (JobWord.REFUSED, problem.what) if problem else (JobWord.TRAINED, said)
     else:
-        state, detail = JobWord(manifest.status.value), manifest.reason
+        state, detail = JobWord(manifest.status.value), _runs_again(address, plan) or manifest.reason
     seconds = (manifest.ended_at - manifest.started_at).total_seconds()
     return JobState(address, state, detail, manifest.metrics, seconds, manifest.started_at, manifest.ended_at)
 
@@ -243,6 +243,12 @@ def _under_way(
         for action in plan
     )
     return (JobWord.ENDED, "its results are not stored yet: `sagespec apply` stores them") if is_adopted else None
+
+
+def _runs_again(address: Address, plan: Plan) -> str:
+    """Of a job that has failed, why the next apply runs it again; '' if it does not."""
+    runs = (action for action in plan if isinstance(action, RunJob) and action.about == address)
+    return next((f"runs again at the next apply: {action.cause}" for action in runs), "")
 
 
 def what_jobs_wait_for(desired: Desired, observed: Observed, plan: Plan) -> Mapping[Address, str]:

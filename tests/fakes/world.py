@@ -118,6 +118,7 @@ class SimulatedWorld:
         self.capacity: Capacity | None = None
         self.models: dict[str, str] = {}  # container -> model it serves, as written
         self.unhealthy: set[str] = set()
+        self.edited_inputs: dict[Address, Mapping[str, str]] = {}
         self.failing_jobs: set[Address] = set()
         folder = Path(tempfile.mkdtemp(prefix="sagespec-world-", dir=IN_MEMORY))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
@@ -157,7 +158,7 @@ class SimulatedWorld:
 
     def observed(self) -> Observed:
         observed = observe(self.runtime, self.gateway, self.records, self.manifests, self._world.leases.look())
-        return replace(observed, capacity=self.capacity)
+        return replace(observed, capacity=self.capacity, edited_inputs=self.edited_inputs)
 
     # -- what happens to it
 

@@ -49,6 +49,11 @@ def manifest_lost(world: SimulatedWorld, address: str) -> None:
     world.engine.behave(address, replace(TRAINS, files={"model/model.txt": b"another model\n"}))
 
 
+def data_edited(world: SimulatedWorld, address: str) -> None:
+    """The channel train of a job has other data now."""
+    world.edited_inputs[Address.parse(address)] = {"train": "0123456789abcdef" * 4}
+
+
 def stop_asked(world: SimulatedWorld, address: str) -> None:
     ask_to_stop(world.records, Address.parse(address), "ada on build-7", None)
 
@@ -180,7 +185,8 @@ HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "being stopped": being_stopped,
     "ended": ended,
     "manifest lost": manifest_lost,  # JOB
-    "stop asked": stop_asked,  # JOB
+    "data edited": data_edited,  # JOB
+    "stop asked": stop_asked,
     "created": created,
     "seen from": seen_from,  # ENGINE
     "silent": silent_model,  # MODEL

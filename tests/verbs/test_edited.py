@@ -1,16 +1,19 @@
-"""Data of a trained job that is another now: told, and no more."""
+"""Data that is another now: of a trained job told, and no more; of a failed one seen, so that it runs again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
-from sagespec.inputs.channels import contents_of
+from sagespec.inputs.channels import contents_of, input_of
+from sagespec.state.observed import EDITED
 from sagespec.verbs import edited
-from sagespec.verbs.edited import DataNow, notes_on_data
+from sagespec.verbs.edited import DataNow, Fingerprints, notes_on_data
+from tests.fakes.engine import Behaviour
 from tests.place import Place
 
 SAID = "the data of channel train changed after it was trained: a new version trains with it"
@@ -39,6 +42,60 @@ def said_after(place: Place, edit: Callable[[Path], object]) -> str:
 )
 def test_what_is_said_of_edited_data(tmp_path: Path, edit: Callable[[Path], object], said: str) -> None:
     assert said_after(Place(tmp_path), edit) == said
+
+
+@pytest.mark.parametrize(
+    ("edit", "is_edited"),
+    [
+        (lambda _file: None, False),
+        (lambda file: file.touch(), False),
+        (lambda file: file.write_text("1,3\n"), True),
+        (lambda file: file.write_text("1,2\n3,4\n"), True),
+        (lambda file: _replaced_by_an_older(file, "1,3\n"), True),
+        (lambda file: file.unlink(), False),
+    ],
+    ids=["as it was", "touched", "same size", "another size", "an older file in its place", "gone"],
+)
+def test_which_data_of_a_failed_job_is_another(
+    tmp_path: Path, edit: Callable[[Path], object], *, is_edited: bool
+) -> None:
+    assert failed_and_edited(Place(tmp_path), edit).keys() == ({"train"} if is_edited else set())
+
+
+@pytest.mark.parametrize(("edit", "said"), [(lambda _file: None, {}), (Path.touch, {"train": EDITED})])
+def test_much_data_of_a_failed_job_is_told_by_its_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: Callable[[Path], object], said: dict[str, str]
+) -> None:
+    monkeypatch.setattr(edited, "MOST_BYTES_READ_FAILED", 1)
+    assert failed_and_edited(Place(tmp_path), edit) == said
+
+
+def failed_and_edited(place: Place, edit: Callable[[Path], object]) -> Mapping[str, str]:
+    place.engine.behave("job/model@1", Behaviour(exit_code=1))
+    assert not place.converge(place.job(1)).ok
+    edit(place.folder / "train.csv")
+    desired, observed = place.look(place.world(), place.job(1))
+    return DataNow(place.folder).edits(desired.jobs[0], observed)
+
+
+def _replaced_by_an_older(file: Path, text: str) -> None:
+    other = file.with_name("other.csv")
+    other.write_text(text)
+    os.utime(other, (1, 1))
+    other.replace(file)
+
+
+def test_a_file_that_is_as_it_was_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, known = Place(tmp_path), Fingerprints()
+    place.engine.behave("job/model@1", Behaviour(exit_code=1))
+    place.converge(place.job(1))
+    (place.folder / "train.csv").write_text("1,3\n")
+    read = Mock(wraps=input_of)
+    monkeypatch.setattr(edited, "input_of", read)
+    desired, observed = place.look(place.world(), place.job(1))
+    first, second = (DataNow(place.folder, known).edits(desired.jobs[0], observed) for _ in range(2))
+    assert first == second != {}
+    assert read.call_count == 1
 
 
 def test_much_data_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
