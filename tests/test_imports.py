@@ -95,7 +95,7 @@ OUTSIDERS = {
     "matplotlib": ("show", "nothing else draws"),
     "pydantic": (
         "spec state.manifest state.revision load records.records records.holder records.lease records.leases run.notes "
-        "resolve.builtins run.faults",
+        "run.reads resolve.builtins run.faults",
         "at the border: what is read from files",
     ),
     "pydantic_core": (

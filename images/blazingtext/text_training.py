@@ -21,6 +21,7 @@ from toolkit.gate import require_finite
 from toolkit.hyperparameters import Auto, Declaration, Range
 from toolkit.media import JSON_LINES, media_type
 from toolkit.places import Place
+from toolkit.read_note import ChannelRead, files_and_bytes, report
 from toolkit.training import Channel, Job
 
 LABEL = "__label__"
@@ -75,8 +76,9 @@ def train(job: Job[Hyperparameters]) -> None:
     check_settings(job)
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder) / name for name in CHANNELS if name in job.channels}
-        word_counts = {name: gather(job.channel(name), file) for name, file in files.items()}
-        arguments = arguments_of(settings, files["train"], word_counts["train"])
+        counts = {name: gather(job.channel(name), file) for name, file in files.items()}
+        report(job, [(name, read_of(job.channel(name), sentences)) for name, (sentences, _) in counts.items()])
+        arguments = arguments_of(settings, files["train"], counts["train"][1])
         model = best(job, arguments, files["validation"]) if settings.early_stopping else fit(arguments)
         if set(model.get_words()) <= {END_OF_LINE}:
             raise ClientError(f"channel train: no word occurs min_count={settings.min_count} times; lower min_count")
@@ -106,10 +108,14 @@ def check_settings(job: Job[Hyperparameters]) -> None:
         )
 
 
-def gather(channel: Channel, target: Path) -> int:
-    """Write the channel's sentences to one file as fastText reads it; the number of words."""
+def read_of(channel: Channel, sentence_count: int) -> ChannelRead:
+    return ChannelRead(*files_and_bytes(channel), rows=sentence_count)
+
+
+def gather(channel: Channel, target: Path) -> tuple[int, int]:
+    """Write the channel's sentences to one file as fastText reads it; the number of sentences and of words."""
     line_of = line_of_json if media_type(channel.content_type).name == JSON_LINES else line_of_text
-    word_count = 0
+    sentence_count = word_count = 0
     with target.open("w", encoding="utf-8") as file:
         for path in channel.paths():
             place = Place.of(channel, path)
@@ -120,11 +126,11 @@ def gather(channel: Channel, target: Path) -> int:
                     raise ClientError(f"{place.row(number)}: {error}") from error
                 if not any(word.startswith(LABEL) for word in words):
                     raise ClientError(f"{place.row(number)}: the line has no label, a word that begins with {LABEL}")
-                word_count += len(words)
+                sentence_count, word_count = sentence_count + 1, word_count + len(words)
                 file.write(" ".join(words) + "\n")
     if not word_count:
         raise ClientError(f"channel {channel.name} has no sentences")
-    return word_count
+    return sentence_count, word_count
 
 
 def numbered_lines(path: Path, place: Place) -> Iterator[tuple[int, str]]:

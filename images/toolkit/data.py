@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit import hints, recordio
+from toolkit import doubts, hints, recordio
 from toolkit.blocks import Block
 from toolkit.columns import Wanted
 from toolkit.errors import ClientError
 from toolkit.finite import first_unfit, why_unfit
 from toolkit.hosts import Hosts
 from toolkit.limits import TooLarge
+from toolkit.media import CSV
 from toolkit.model import COLUMNS_FILE
 from toolkit.places import Place
+from toolkit.read_note import ChannelRead, files_and_bytes, report, total
 from toolkit.reading import FILE_FORMATS, InputFormat, Reading, readings_of, together
 from toolkit.rows import BadRow, FloatArray, SparseRows
 from toolkit.streams import streams
@@ -68,9 +70,26 @@ def load_tables(
     for channel, table in zip(channels, tables, strict=True):
         if job.hosts.largest(table.features.shape[0]) == 0:
             raise ClientError(f"channel {channel.name} has no rows{_why_none(channel)}")
-    return {
-        channel.name: _own_share(job.hosts, channel, table) for channel, table in zip(channels, tables, strict=True)
-    }
+    each = list(zip(channels, tables, strict=True))
+    report(job, [(channel.name, _read(job.hosts, channel, table)) for channel, table in each])
+    return {channel.name: _own_share(job.hosts, channel, table) for channel, table in each}
+
+
+def _read(hosts: Hosts, channel: Channel, table: Table) -> ChannelRead:
+    """What all hosts have read of a channel, of which this one has read `table`."""
+    notes = [] if channel.is_pipe else list(doubts.of_files([path.name for path in channel.files()]))
+    if table.content_type == CSV and table.names is None and isinstance(table.features, np.ndarray):
+        notes += doubts.of_columns(table.labels, table.features)
+    row_count, width = table.features.shape
+    read = ChannelRead(
+        *files_and_bytes(channel),
+        rows=row_count,
+        features=width,
+        names=table.names or (),
+        has_weights=table.weights is not None,
+        notes=tuple(notes),
+    )
+    return total(hosts, channel, read)
 
 
 def _why_none(channel: Channel) -> str:

@@ -131,12 +131,15 @@ def input_of(channel: DesiredChannel, contents: Contents) -> Input:
     digest = hashlib.sha256()
     for entry, checksum in zip(contents.entries, _checksums(contents), strict=True):
         digest.update(f"{entry.key}\0{entry.size}\0{checksum}\n".encode())
+    data = {entry.key: entry.size for entry in contents.entries if not is_hidden(entry.key)}
     return Input(
         source=channel.source,
         fingerprint=digest.hexdigest(),
         objects=len(contents.entries),
         bytes=contents.bytes,
         content_type=channel.content_type,
+        data_files=None if channel.writable else len(data),  # else a program may add to it
+        data_bytes=None if channel.writable else sum(data.values()),
     )
 
 

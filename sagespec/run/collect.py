@@ -27,6 +27,7 @@ from sagespec.run.faults import HostEnd, Verdict, judge
 from sagespec.run.follow import Ended
 from sagespec.run.jobs import JobRun
 from sagespec.run.metrics import final_values, series_of
+from sagespec.run.reads import reads_of, shortfall
 from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.launches import Launch
 from sagespec.state.manifest import Artifact, JobStatus, Manifest
@@ -41,12 +42,15 @@ def collect(run: JobRun, ended: Ended) -> Manifest | None:
     verdict = judge(ends, ended.ending)
     if verdict.is_platforms and run.stop.fault:
         verdict = Verdict(JobStatus.STOPPED, run.stop.fault)
+    reads = run.patiently(partial(reads_of, run))
+    if verdict.status is JobStatus.COMPLETED and (fault := shortfall(reads, ended.started.inputs)):
+        verdict = Verdict(JobStatus.FAILED, fault, is_platforms=True)
     seconds = run.jobs.clock.now().timestamp() - ended.started.training_from
     if verdict.is_platforms and run.attempts.may_go_on(seconds):
         _close_attempt(run, ended, verdict, seconds)
         return None
     results = _store_results(run, ended, ends, verdict)
-    manifest = _manifest_of_ended(run, ended, ends, results)
+    manifest = _manifest_of_ended(run, ended, ends, results).model_copy(update={"read": reads})
     run.patiently(lambda: _commit(run, manifest))
     run.patiently(run.containers.remove)
     run.jobs.inputs.sweep(run.jobs.records.project_name)

@@ -63,7 +63,8 @@ def _job_row(job: JobState, now: datetime) -> list[Cell]:
     took = "" if seconds is None else seconds_text(seconds)
     follower = job.follower
     followed = f"followed by {follower.who} for {seconds_text(_since(follower.since, now))}" if follower else ""
-    said = (metrics_text(job.metrics or {}), job.detail.split("\n")[0], followed)
+    read = "; ".join(read.line for read in job.read.values())
+    said = (metrics_text(job.metrics or {}), job.detail.split("\n")[0], followed, f"read {read}" if read else "")
     return [str(job.address), (job.state, JOB_TONES[job.state]), took, "; ".join(part for part in said if part)]
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from sagespec.state.faults import Fault, FaultKind
 
@@ -37,13 +37,44 @@ class Git(Record):
 
 
 class Input(Record):
-    """Fingerprint of a channel's data: SHA-256 over the sorted (name, size, ETag or SHA-256) of its objects."""
+    """Fingerprint of a channel's data: SHA-256 over the sorted (name, size, ETag or SHA-256) of its objects.
+
+    data_files, data_bytes: of what the built-ins take for data, hidden files left out; None from an earlier release.
+    """
 
     source: str
     fingerprint: str
     objects: int
     bytes: int
     content_type: str | None = None
+    data_files: int | None = None
+    data_bytes: int | None = None
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+Said = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_printable)]  # by a container
+Count = Annotated[int, Field(ge=0)]
+
+
+class ChannelRead(Record):
+    """What a built-in algorithm says it has read of a channel. line: the same for people.
+
+    files, bytes: None where they came through a pipe. features: None where rows are not numbers.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    line: Said
+    files: Count | None = None
+    bytes: Count | None = None
+    rows: Count
+    features: Count | None = None
+    names: tuple[Said, ...] = Field(default=(), max_length=100)
+    has_weights: bool = False
+    notes: tuple[Said, ...] = Field(default=(), max_length=20)
 
 
 class Artifact(Record):
@@ -143,6 +174,7 @@ class Manifest(Record):
     runtime: str = ""
     images: dict[str, str] = Field(default_factory=dict)  # program -> digest
     inputs: dict[str, Input] = Field(default_factory=dict)
+    read: dict[str, ChannelRead] = Field(default_factory=dict)  # by channel; of built-in algorithms
     metrics: dict[str, float] = Field(default_factory=dict)  # what each ended with
     series: dict[str, list[tuple[float, float]]] = Field(default_factory=dict)  # seconds after started_at, value
     exit_codes: dict[str, int] = Field(default_factory=dict)  # host -> code

@@ -7,7 +7,7 @@ Built by `verbs.status` from one snapshot, its plan and the gateway's counters; 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -16,7 +16,7 @@ from sagespec.plan import Plan, Reason, RunJob
 from sagespec.reconcile.turns import jobs_due
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
-from sagespec.state.manifest import JobStatus, Manifest
+from sagespec.state.manifest import ChannelRead, JobStatus, Manifest
 from sagespec.state.observed import Container, ContainerState, Follower, Observed
 
 RENEWALS_LAST = timedelta(seconds=5)  # what a run says of itself may be so old when it says it
@@ -44,7 +44,7 @@ class EndpointWord(StrEnum):
 
 @dataclass(frozen=True)
 class JobState:
-    """One row of `status`. follower: who follows it now."""
+    """One row of `status`. follower: who follows it now. read: what it has read of each channel, once it has ended."""
 
     address: Address
     state: JobWord
@@ -54,6 +54,7 @@ class JobState:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     follower: Follower | None = None
+    read: Mapping[str, ChannelRead] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -66,6 +67,7 @@ class JobState:
             "ended_at": _iso(self.ended_at),
             "followed_by": self.follower.by if self.follower else "",
             "since": _iso(self.follower.since) if self.follower else None,
+            "read": {name: read.model_dump(mode="json") for name, read in self.read.items()},
         }
 
 
@@ -214,7 +216,16 @@ def job_state(
     else:
         state, detail = JobWord(manifest.status.value), _runs_again(address, plan) or manifest.reason
     seconds = (manifest.ended_at - manifest.started_at).total_seconds()
-    return JobState(address, state, detail, manifest.metrics, seconds, manifest.started_at, manifest.ended_at)
+    return JobState(
+        address,
+        state,
+        detail,
+        manifest.metrics,
+        seconds,
+        started_at=manifest.started_at,
+        ended_at=manifest.ended_at,
+        read=manifest.read,
+    )
 
 
 def _follower(address: Address, observed: Observed, manifest: Manifest | None) -> Follower | None:

@@ -30,7 +30,8 @@ def tables_of(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.encode() if isinstance(content, str) else content)
     named = {name: Channel(name, folder / name, content_type) for name in channels}
-    job = Job(Declaration(), named, Hosts(("algo-1",), "algo-1"), folder, folder)
+    (folder / "output").mkdir(parents=True, exist_ok=True)
+    job = Job(Declaration(), named, Hosts(("algo-1",), "algo-1"), folder, folder / "output/data")
     return load_tables(job, tuple(channels), input_format or InputFormat())
 
 

@@ -90,7 +90,7 @@ def load(tmp_path: Path) -> Any:
             for number, content in enumerate(files):
                 (channel.folder / f"part-{number}").write_bytes(content)
             (channel.folder / "_SUCCESS").touch()
-        job = Job(Declaration(), {"train": channel}, Hosts(("algo-1",), "algo-1"), tmp_path, tmp_path)
+        job = Job(Declaration(), {"train": channel}, Hosts(("algo-1",), "algo-1"), tmp_path, tmp_path / "data")
         return load_tables(job, ("train", "test"), input_format, feature_dim=feature_dim)["train"]
 
     return load_table
@@ -174,7 +174,7 @@ def test_files_of_a_channel_are_read_in_blocks_in_order(tmp_path: Any, monkeypat
     (folder / "a.csv").write_bytes(b"\xef\xbb\xbf" + "\n".join(f"{row},0" for row in range(20)).encode())
     (folder / "deep/c.csv").write_text("40,2")
     (folder / "_SUCCESS").touch()
-    job = Job(Declaration(), {"train": Channel("train", folder, "")}, Hosts(("one",), "one"), tmp_path, tmp_path)
+    job = Job(Declaration(), {"train": Channel("train", folder, "")}, Hosts(("one",), "one"), tmp_path, folder)
     np.testing.assert_array_equal(load_tables(job, ("train",), InputFormat())["train"].labels, range(41))
 
 

@@ -91,6 +91,9 @@ def test_an_algorithm_learns_from_pipes_what_it_learns_from_files(workspace: Wor
     rows = (workspace.root / "data/bare.csv").read_text().splitlines(keepends=True)
     for number in range(3):
         (workspace.root / f"data/parts/{number}.csv").write_text("".join(rows[number::3]))
+    (workspace.root / "data/parts/.ipynb_checkpoints").mkdir()
+    for stray in (".0.csv.crc", ".ipynb_checkpoints/0-checkpoint.csv", "_SUCCESS"):
+        (workspace.root / "data/parts" / stray).write_text("no row of the data")
     pca = EXAMPLES["pca"]
     channels = ("input_mode: file", "input_mode: pipe", "input_mode: pipe, record_wrapper: recordio")
     workspace.write(
@@ -105,6 +108,8 @@ def test_an_algorithm_learns_from_pipes_what_it_learns_from_files(workspace: Wor
     files, *pipes = (components(workspace, version) for version in (1, 2, 3))
     for found in pipes:
         np.testing.assert_allclose(found, files, rtol=1e-6)
+    read = [job["read"]["train"]["line"] for job in workspace.json("status")["jobs"]]
+    assert read == ["train: 3 files, 150 rows, 4 features", *["train: 150 rows, 4 features"] * 2]
 
 
 def components(workspace: Workspace, version: int) -> Any:

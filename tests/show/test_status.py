@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from sagespec.show.status import ENDPOINT_TONES, JOB_TONES, write_status
 from sagespec.state.addresses import job_address
+from sagespec.state.manifest import ChannelRead
 from sagespec.state.observed import Follower
 from sagespec.verbs.states import EndpointState, EndpointWord, JobState, JobWord, RunState, Status, VariantState
 from tests.show.screens import BY, CHURN, NOW, URLS, a_screen, out
@@ -149,6 +150,16 @@ def test_followers_and_runs_as_json() -> None:
             "looks_again_at": "2026-01-01T12:00:18+00:00",
         }
     ]
+
+
+def test_a_trained_job_says_what_it_has_read() -> None:
+    line = "train: 2 files, 300 rows, 2 features: x, y"
+    read = ChannelRead(line=line, files=2, bytes=4711, rows=300, features=2, names=("x", "y"))
+    job = replace(STATUS.jobs[0], read={"train": read})
+    screen = a_screen()
+    write_status(screen, replace(STATUS, jobs=(job,)))
+    assert f"; read {line}" in " ".join(out(screen).split())
+    assert job.as_json()["read"]["train"] == read.model_dump(mode="json")
 
 
 def test_an_endpoint_that_waits_says_for_what() -> None:
