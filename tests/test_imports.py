@@ -30,8 +30,9 @@ BANDS = [
     (
         "engines",
         "know an engine or a store, and nothing of plans",
-        "gateway | runtimes.choose | runtimes.docker runtimes.process | runtimes.machine | runtimes.protocol"
-        " | records | stores.open stores.waits | stores.directory stores.s3 | stores.s3_problems | stores.keys"
+        "gateway | runtimes.choose | runtimes.docker runtimes.process | runtimes.machine"
+        " | runtimes.protocol runtimes.first_line | records | stores.open stores.waits"
+        " | stores.directory stores.s3 | stores.s3_problems | stores.keys"
         " | stores.protocol"
         " | sources clock scratch | private",
     ),

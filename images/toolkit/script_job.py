@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from toolkit.hosts import DEFAULT_PORT, Hosts
 from toolkit.training import read_json
 
 PREFIX = "sagemaker_"
+_LONGEST_FIRST_LINE = 256
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,24 @@ def check_entry_point(code: Path, entry_point: str) -> None:
     if not file.is_file() and not is_module:
         there = ", ".join(sorted(path.name for path in code.iterdir() if not path.name.startswith("."))) or "nothing"
         raise ClientError(f"entry_point: there is no {entry_point} in source_dir, which holds {there}")
+    if file.is_file() and not entry_point.endswith(".py"):
+        _check_first_line(file, entry_point)
+
+
+def _check_first_line(file: Path, entry_point: str) -> None:
+    """The shell, or what the first line names, must be able to run it; else it would be "not found"."""
+    with file.open("rb") as opened:
+        first = opened.readline(_LONGEST_FIRST_LINE)
+    if first.endswith(b"\r\n"):
+        raise ClientError(
+            f"entry_point: {entry_point} has Windows line ends (CRLF): a carriage return belongs to each line; "
+            f"save it with LF, as by sed -i 's/\\r$//' {entry_point}"
+        )
+    words = first[2:].decode(errors="replace").split() if first.startswith(b"#!") else ["/bin/sh"]
+    if words and words[0].endswith("/env"):
+        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+    if words and shutil.which(words[0]) is None:
+        raise ClientError(f"entry_point: {entry_point} is to be run by {words[0]} (its first line), which is not there")
 
 
 def _decoded(text: Any) -> Any:

@@ -99,8 +99,9 @@ def _ends(run: JobRun, ended: Ended) -> tuple[HostEnd, ...]:
         has_failed = container is not None and container.exit_code
         failure = run.jobs.runtime.read(launch.name, "output/failure") if has_failed else None
         text = (failure or b"").decode(errors="replace")
+        unrun = run.jobs.runtime.why_not_run(launch.name) if has_failed and not text else ""
         said = tuple(ended.logs[launch.alias].last_lines)
-        ends.append(HostEnd(launch.alias, container, run.containers.ends[launch.alias], text, said))
+        ends.append(HostEnd(launch.alias, container, run.containers.ends[launch.alias], text, said, unrun))
     return tuple(ends)
 
 

@@ -32,13 +32,15 @@ class EndSeen(StrEnum):
 
 @dataclass(frozen=True)
 class HostEnd:
-    """How one host ended. container: None if it vanished. failure: the content of its output/failure."""
+    """How one host ended. container: None if it vanished. failure: the content of its output/failure. unrun: why its
+    program never ran."""
 
     host: str
     container: Container | None
     seen: EndSeen
     failure: str = ""
     last_lines: Sequence[str] = ()
+    unrun: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -119,6 +121,8 @@ def _failure(end: HostEnd) -> Fault:
         fault = Fault.read(text)
         if not fault or fault.kind.is_stop:
             fault = Fault(FaultKind.ALGORITHM, text)
+    elif end.unrun:
+        fault = Fault(FaultKind.ALGORITHM, f"{end.host} could not run its program: {end.unrun}")
     else:
         said = "\n".join(end.last_lines)
         reason = f"{end.host} {exit_text(end.exit_code)}" + (f"; its last lines:\n{said}" if said else "")

@@ -224,6 +224,11 @@ class Runtime(Protocol):
         What is mounted from this machine stays. A missing one is fine."""
         ...
 
+    def why_not_run(self, name: str) -> str:
+        """Why the program of a container that has ended never ran, its file being there; '' if it ran, or if it was
+        checked before the start."""
+        ...
+
     def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
         """Lines of stdout and stderr in order, without their newlines, undecodable bytes replaced. One of more than
         LONGEST_LINE_BYTES comes as several.

@@ -236,6 +236,9 @@ class FakeRuntime:
                     tar.addfile(member, io.BytesIO(content))
         yield stream.getvalue()
 
+    def why_not_run(self, name: str) -> str:
+        return ""
+
     def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
         return (line for _, line in self.timed_logs(name, follow=follow, tail=tail))
 

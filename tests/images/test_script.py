@@ -188,6 +188,17 @@ def test_a_failure_that_the_script_wrote_is_kept(make_tree: Any) -> None:
         ),
         ({"train.py": ""}, "../train.py", "ClientError: entry_point: ../train.py is outside of source_dir"),
         ({}, "train.py", "ClientError: source_dir: there is no folder"),
+        (
+            {"train.sh": "#!/bin/sh\r\necho\r\n"},
+            "train.sh",
+            "ClientError: entry_point: train.sh has Windows line ends (CRLF): ",
+        ),
+        ({"train.sh": "echo\r\n"}, "train.sh", "ClientError: entry_point: train.sh has Windows line ends (CRLF): "),
+        (
+            {"train.R": "#!/usr/bin/env -S Rscript9 --vanilla\n"},
+            "train.R",
+            "ClientError: entry_point: train.R is to be run by Rscript9 (its first line), which is not there",
+        ),
     ],
 )
 def test_a_script_that_is_not_there_is_the_owners_to_mend(
@@ -247,11 +258,11 @@ def test_lines_come_as_they_are_printed(make_tree: Any, tmp_path: Path) -> None:
 def test_a_progress_bar_is_ended_once_a_second_so_that_an_engine_shows_it(make_tree: Any, bar: str) -> None:
     script = f"""
 import os, time
-os.write(1, b"quick 1\\rquick 2\\n")
-os.write(1, b"plain")
+os.write(2, b"quick 1\\rquick 2\\n")
+os.write(2, b"plain")
 time.sleep(1.1)
-os.write(1, b"\\r")
-os.write(1, b"\\n")
+os.write(2, b"\\r")
+os.write(2, b"\\n")
 for step in range(15):
     os.write(2, {bar} % step)
     time.sleep(0.1)

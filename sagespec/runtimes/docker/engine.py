@@ -130,7 +130,7 @@ _WAYS_OUT = (
     (
         NO_PROGRAM,
         "a container is run with the word train or serve, as SageMaker does: give the image an ENTRYPOINT that "
-        "takes the word, or executables of these names on its PATH",
+        "takes the word, or executables (chmod +x) of these names on its PATH",
     ),
     ("exec format error", "the image is for another processor architecture: build or pull it for the engine's"),
     ("no such image", "run the command again: it fetches or builds the image"),

@@ -17,11 +17,16 @@ _NO_FILE = "not a directory|too many (links|levels of symbolic links)"  # a prog
 
 
 def read_file(engine: Any, container_id: str, path: str, limit: int) -> bytes | None:
-    """None when there is no regular file at `path`."""
+    """None when there is no regular file at `path`, below the tree of SageMaker."""
+    return read_anywhere(engine, container_id, f"/{inside(path)}", limit)
+
+
+def read_anywhere(engine: Any, container_id: str, path: str, limit: int) -> bytes | None:
+    """The same of any file of the container."""
     # Not through the SDK's own method, whose answer cannot be closed before it is read to its end.
     with engine.get(
         f"{engine.base_url}/v{engine.api_version}/containers/{container_id}/archive",
-        params={"path": f"/{inside(path)}"},
+        params={"path": path},
         stream=True,
         timeout=ANSWER_SECONDS,
     ) as response:

@@ -53,6 +53,7 @@ from sagespec.runtimes.docker.logs import log_lines, seconds_of
 from sagespec.runtimes.docker.mounts import Mounts
 from sagespec.runtimes.docker.network import Network
 from sagespec.runtimes.docker.reading import read_file
+from sagespec.runtimes.docker.unrun import why_not_run
 from sagespec.runtimes.docker.volumes import DockerVolumes
 from sagespec.runtimes.machine import nvidia_gpus
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, CannotStart, Check, ImageInfo, Tell, Use
@@ -304,6 +305,11 @@ class DockerRuntime:
         self._engine.put_archive(container_id, "/", tar(members))
 
     # -- logs, requests, events --------------------------------------------------------------------
+
+    def why_not_run(self, name: str) -> str:
+        with refusals(f"read the program of {name}"):
+            details = self._containers.find(name)
+            return why_not_run(self._engine, details) if details else ""
 
     def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
         with refusals(f"read the logs of {name}"):

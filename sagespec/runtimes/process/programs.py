@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import re
 import sys
 from pathlib import Path
 
 from sagespec.errors import WorldError, did_you_mean
+from sagespec.runtimes.process.executable import check_executable
 from sagespec.runtimes.protocol import ImageInfo, Use
 from sagespec.sources.build import BuildFolder
 from sagespec.state.launches import Launch
@@ -60,18 +60,20 @@ class Programs:
                 why="it names a program inside an image, and without Docker there is none",
                 fix=f"{_NEEDS_DOCKER}; or remove entrypoint, and `train` is run",
             )
-        if not os.access(program := self._folder_of(use.program) / use.command, os.X_OK):
+        if not (program := self._folder_of(use.program) / use.command).is_file():
             raise WorldError(
                 f"there is no executable file `{use.command}` in {use.program.folder}",
                 why="without Docker nothing is built, so the folder itself has to hold the programs",
                 fix=f"add it (chmod +x), or run with --runtime docker: {program}",
             )
+        check_executable(program, f"{use.program.folder}/{use.command}")
 
     def _check(self, program: Program) -> Path:
         """Its folder. A built-in's packages must be installed; a folder of one's own must be as it was."""
         folder = self._folder_of(program)
         if isinstance(program, Build):
             self._check_unchanged(folder, program)
+            check_executable(folder / "train", f"{program.folder}/train")
         else:
             _check_packages(folder)
         return folder
@@ -108,7 +110,7 @@ class Programs:
             )
         if isinstance(program, Build):
             folder = self._root / program.folder
-            if not os.access(folder / "train", os.X_OK):
+            if not (folder / "train").is_file():
                 raise WorldError(
                     f"{program.folder} cannot run without Docker: there is no executable file `train` in it",
                     why="without Docker nothing is built, so the folder itself has to hold the programs",

@@ -9,7 +9,7 @@ any later command finds everything again. Nothing is isolated, and `checks` says
 ProcessRuntime, here, has the protocol's methods; what they do is beside it:
 
     containers.py   the records of containers, as values
-    programs.py     which program a launch runs, and whether it can run here
+    programs.py     which program a launch runs, and whether it can run here; executable.py: one of your own
     environment.py  the variables that it starts with
     processes.py    processes: start, signal, kill
     shim.py         the supervisor, a separate process; shim_*.py are parts of it
@@ -289,6 +289,9 @@ class ProcessRuntime:
         return self._containers.inside(name, path)
 
     # -- logs, requests, events --------------------------------------------------------------------
+
+    def why_not_run(self, name: str) -> str:  # noqa: ARG002  # `check` has looked before the start
+        return ""
 
     def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
         if self._containers.find(name) is None:

@@ -73,9 +73,34 @@ def test_a_folder_without_programs_needs_docker_and_is_told_so(runtime: ProcessR
         runtime.create([a_launch(program=of_folder(own), command="serve")])
     with pytest.raises(WorldError, match="entrypoint sh cannot run without Docker"):
         runtime.create([a_launch(program=of_folder(own), entrypoint=("sh",))])
-    (own / "train").chmod(0o644)
+    (own / "train").unlink()
     with pytest.raises(WorldError, match=r"cannot run without Docker: there is no executable file `train`"):
         runtime.prepare(of_folder(own), print)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"#!/bin/sh\r\necho\r\n", r"/train has Windows line ends \(CRLF\)[\s\S]*save it with LF"),
+        (b"#!/usr/bin/env sh\r\necho\r\n", r"/train has Windows line ends \(CRLF\)"),
+        (b"echo\n", r"/train does not say what runs it: its first line must name its interpreter"),
+        (
+            b"#!/usr/bin/python9 -u\n",
+            r"/train is to be run by /usr/bin/python9 -u \(its first line\), which this machine",
+        ),
+        (b"#!/usr/bin/env -S python9 -u\n", r"/train is to be run by /usr/bin/env -S python9 -u"),
+        (b"#!/bin/sh\n", r"/train is not executable\n  fix  chmod \+x"),
+    ],
+)
+def test_a_program_that_cannot_run_is_told_before_it_starts(
+    runtime: ProcessRuntime, own: Path, content: bytes, said: str
+) -> None:
+    (own / "train").write_bytes(content)
+    (own / "train").chmod(0o644 if "not executable" in said else 0o755)
+    program = of_folder(own)
+    for ask in (lambda: runtime.prepare(program, print), lambda: runtime.check(Use(program, "train"))):
+        with pytest.raises(WorldError, match=said):
+            ask()
 
 
 def test_the_digest_follows_the_programs_files(runtime: ProcessRuntime, tmp_path: Path) -> None:
