@@ -24,6 +24,7 @@ from pydantic_core import from_json
 
 from sagespec.errors import WorldError
 from sagespec.state.addresses import Address, job_address
+from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import MANIFEST_FORMAT, Applied, AttemptsRecord, JobStatus, Manifest, StopRequest
 from sagespec.state.revision import REVISION_FORMAT, RestartRequest, Revision, RevisionStatus, RollbackRequest
 from sagespec.stores.protocol import Conflict, Store
@@ -99,6 +100,12 @@ class Records:
     def attempts(self, address: Address) -> AttemptsRecord | None:
         """How many times the job was started; None if it was not, or `forget` removed it."""
         return self._passing(AttemptsRecord, self.job_key(address, "attempts.json"))
+
+    def unstarted(self, jobs: Mapping[Address, str]) -> Mapping[Address, str]:
+        """Why those of `jobs`, given with their keys, could not be begun the last time it was tried."""
+        keys = {self.job_key(address, "attempts.json"): address for address in jobs}
+        found = {keys[key]: _parsed_or_none(AttemptsRecord, data) for key, data in self.store.read_many(keys).items()}
+        return {a: r.unstarted for a, r in found.items() if r and r.unstarted and same_hash(r.key, jobs[a])}
 
     def write_attempts(self, address: Address, attempts: AttemptsRecord) -> None:
         self.store.write(self.job_key(address, "attempts.json"), _json(attempts))

@@ -102,9 +102,15 @@ class Attempts:
         """Note that the present attempt runs. Repeats are fine; an attempt whose containers vanished begins again."""
         ended = tuple(attempt for attempt in self.all if attempt.ended_at)
         present = Attempt(number=len(ended) + 1, started_at=started.started_at)
-        kept = self._with(*ended, present).model_copy(update={"started": started})
+        kept = self._with(*ended, present).model_copy(update={"started": started, "unstarted": ""})
         if kept != self._kept or not self.is_kept:
             self._kept = kept
+            self._write()
+
+    def could_not_begin(self, reason: str) -> None:
+        """Note for `status` why the job does not run."""
+        if reason != self._kept.unstarted:
+            self._kept = self._kept.model_copy(update={"unstarted": reason})
             self._write()
 
     def end(self, reason: str, seconds: float, logs: dict[str, Artifact]) -> None:

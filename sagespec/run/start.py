@@ -11,6 +11,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -46,8 +47,11 @@ def begin(run: JobRun) -> Fault | None:
     except StopAsked:
         _remove(run)
         return run.stop.fault
-    except BaseException:
+    except BaseException as error:
         _remove(run)
+        if isinstance(error, WorldError):
+            with suppress(WorldError):  # the store is away, perhaps, and that is why
+                run.attempts.could_not_begin(error.problems[0].what)
         raise
     return None
 

@@ -124,7 +124,8 @@ class Started(Record):
 class AttemptsRecord(Record):
     """What is to be remembered of a job that has no manifest yet. wanted_at: when it could first have run.
 
-    started: how the last of the attempts began. key_fields: {} from an earlier release.
+    started: how the last of the attempts began. unstarted: why the last try to begin one came to nothing.
+    key_fields: {} from an earlier release.
     """
 
     key: str
@@ -132,6 +133,7 @@ class AttemptsRecord(Record):
     wanted_at: datetime
     attempts: tuple[Attempt, ...] = ()
     started: Started | None = None
+    unstarted: str = ""
 
 
 class StopRequest(Record):

@@ -20,7 +20,10 @@ def status(parts: Parts) -> Status:
     now = datetime.now(UTC)
     plan = reconcile(desired, observed, now)
     counters = parts.gateway.counters() if observed.gateway.answers else {}
-    waits_for, data = what_jobs_wait_for(desired, observed, plan), DataNow(parts.root)
+    unstarted = parts.records.unstarted({j.address: j.key for j in desired.jobs if j.address not in observed.manifests})
+    waits_for = {address: f"could not start: {why}" for address, why in unstarted.items()}
+    waits_for |= what_jobs_wait_for(desired, observed, plan)
+    data = DataNow(parts.root)
     jobs = tuple(
         job_state(
             job.address,

@@ -62,6 +62,29 @@ def test_missing_data_and_what_a_built_in_objects_to_are_told_in_one_run(workspa
     assert "there is no built-in named" in told[1]
 
 
+def test_a_job_that_could_not_start_says_why_until_it_does(workspace: Workspace) -> None:
+    """The file is there when the specs are checked, and cannot be read when the data are brought."""
+    data = workspace.root / "data" / "train.csv"
+    content = data.read_bytes()
+    data.unlink()
+    data.parent.joinpath("late").mkdir()
+    data.symlink_to("late/train.csv")
+    workspace.write(job(1).replace("/train.csv", "/"))
+    with workspace.project() as project:
+        assert not project.apply().ok
+    with workspace.project() as project:
+        (row,) = project.status().jobs
+        assert row.state == "waiting"
+        assert row.detail.startswith("could not start: ")
+        assert "is a link to late/train.csv, which does not exist" in row.as_json()["detail"]
+        workspace.edit("version: 1", "version: 2")
+        assert project.status().jobs[0].detail == "not trained yet"
+        workspace.edit("version: 2", "version: 1")
+        data.parent.joinpath("late", "train.csv").write_bytes(content)
+        assert project.apply().ok
+        assert [row.state for row in project.status().jobs] == ["trained"]
+
+
 def test_data_must_be_there_for_a_job_to_be_run_and_not_for_one_that_is_trained(workspace: Workspace) -> None:
     data = workspace.root / "data" / "train.csv"
     workspace.write(job(1))
