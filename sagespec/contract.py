@@ -24,6 +24,11 @@ CODE_FOLDER = "code"  # where the toolkits expect the user's scripts
 FOLDERS = ("input/data", "model", "output/data")  # there before a program starts, so that it need not make them
 LONGEST_VARIABLE = 128 * 1024 - 1  # characters with the name; one more and Linux starts no program with it
 
+# Threads of OpenMP and OpenBLAS that wait for each other spin by default: those of two jobs on the same CPUs keep each
+# other waiting, and both take many times as long. Libraries read these when they are loaded.
+_IDLE_THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "OPENBLAS_THREAD_TIMEOUT": "4"}
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
 # Hyperparameters of the toolkit's own that it keeps from scripts and from SM_FRAMEWORK_PARAMS (its params.py).
 _TOOLKIT_OWN = frozenset(
     {
@@ -156,7 +161,12 @@ def training_environment(job: DesiredJob, host: str, base_dir: str, *, processor
     toolkit |= _driver_variables(job, host, base_dir)
     spelt = {f"SM_{variable}": _variable(value) for variable, value in toolkit.items()}
     passable = {variable: text for variable, text in spelt.items() if len(variable) + len(text) < LONGEST_VARIABLE}
-    return platform | passable | dict(job.environment)
+    return platform | passable | thread_environment(job.cpus) | dict(job.environment)
+
+
+def thread_environment(cpus: float | None) -> dict[str, str]:
+    """Threads that sleep while they wait, so that jobs share CPUs well; as many as the job has CPUs, if it says so."""
+    return _IDLE_THREADS | (dict.fromkeys(_THREADS, str(math.ceil(cpus))) if cpus else {})
 
 
 def user_arguments(hyperparameters: Mapping[str, Any]) -> list[str]:

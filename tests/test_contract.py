@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from sagespec import contract
-from sagespec.contract import config_files, training_environment, training_job_name, user_arguments
+from sagespec.contract import (
+    config_files,
+    serving_environment,
+    training_environment,
+    training_job_name,
+    user_arguments,
+)
 from sagespec.gateway.documents import INVOCATION_SECONDS, PING_SECONDS
 from sagespec.run.launches import training_launches
 from sagespec.runtimes.choose import images_dir
@@ -190,8 +196,21 @@ def test_the_number_of_cpus_is_the_jobs_limit_or_the_machines(cpus: float | None
     assert environment_of(a_job(resources={"cpus": cpus}), processors=8)["SM_NUM_CPUS"] == told
 
 
+def test_cpus_become_threads_in_training_and_workers_in_serving() -> None:
+    assert environment_of(a_job(resources={"cpus": 1.5}))["OMP_NUM_THREADS"] == "2"
+    assert "OMP_NUM_THREADS" not in environment_of(a_job())
+    assert serving_environment({}, 1.5) == {"SAGEMAKER_MODEL_SERVER_WORKERS": "2"}
+
+
+def test_threads_sleep_while_they_wait() -> None:
+    seen = environment_of(a_job())
+    assert (seen["OMP_WAIT_POLICY"], seen["OPENBLAS_THREAD_TIMEOUT"]) == ("PASSIVE", "4")
+
+
 def test_the_jobs_own_variables_win() -> None:
-    assert environment_of(a_job(environment={"SM_LOG_LEVEL": "10"}))["SM_LOG_LEVEL"] == "10"
+    given = {"SM_LOG_LEVEL": "10", "OMP_WAIT_POLICY": "ACTIVE", "OMP_NUM_THREADS": "7"}
+    seen = environment_of(a_job(environment=given, resources={"cpus": 1}))
+    assert given.items() <= seen.items()
 
 
 def test_a_hyperparameter_that_cannot_name_a_variable_is_in_the_json_alone() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import sys
@@ -22,11 +21,6 @@ _INHERITED = re.compile(
     r"|SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE|(HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy"
 )
 
-# What a number of CPUs means without cgroups: so many threads in training, so many processes in serving.
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-
-_WORKERS = ("SAGEMAKER_MODEL_SERVER_WORKERS",)
-
 MEMORY_VARIABLE = "SAGESPEC_MEMORY_BYTES"  # what a container would read from its cgroup
 
 
@@ -45,9 +39,6 @@ def environment_of(record: Record, *, host: str, base_dir: str, images: Path, pa
     else:
         # sagemaker-training waits a quarter of an hour for the hosts' names, which here no one resolves.
         environment["SM_STUDIO_LOCAL_MODE"] = "true"
-    if launch.cpus:
-        names = _THREADS if launch.command == "train" else _WORKERS
-        environment |= dict.fromkeys(names, str(math.ceil(launch.cpus)))
     if launch.memory:
         environment[MEMORY_VARIABLE] = str(launch.memory)
     if record.gpus:

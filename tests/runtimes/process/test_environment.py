@@ -35,14 +35,6 @@ def test_a_program_is_told_its_place(runtime: ProcessRuntime, tmp_path: Path) ->
     assert "SM_MASTER_PORT" not in seen
 
 
-def test_cpus_become_threads_in_training_and_workers_in_serving(runtime: ProcessRuntime) -> None:
-    assert environment(runtime, "a", cpus=1.5)["OMP_NUM_THREADS"] == "2"
-    assert environment(runtime, "b", cpus=3, environment={"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
-    serving = environment(runtime, "c", cpus=1.5, command="serve")
-    assert serving["SAGEMAKER_MODEL_SERVER_WORKERS"] == "2"
-    assert "OMP_NUM_THREADS" not in serving
-
-
 def test_a_program_is_told_its_memory(runtime: ProcessRuntime) -> None:
     assert environment(runtime, "a", memory=2**30)["SAGESPEC_MEMORY_BYTES"] == str(2**30)
     assert "SAGESPEC_MEMORY_BYTES" not in environment(runtime, "b")
