@@ -84,7 +84,7 @@ OUTSIDERS = {
     "botocore": ("stores.s3 stores.s3_problems", "whoever has no S3 never waits for it"),
     "mypy_boto3_s3": ("stores.s3", "boto3's types"),
     "yaml": (
-        "load.reading load.places load.syntax",
+        "load.reading load.places load.syntax load.likes",
         "one room knows YAML, its lines and columns",
     ),
     "watchdog": ("edits", "one place is woken by files"),

@@ -1,9 +1,9 @@
 """YAML files to specs, or to every problem in all of them at once, each with its place.
 
-`verbs.plan` calls `load` on every pass; `resolve` and `reconcile` read what it returns. Three steps, a file
-each: `files` finds and reads, `reading` turns YAML into plain data (whose `places` are known), and the models
-of `spec` check it, with `words` saying what they object to. Nothing outside the files is looked at,
-except whether a local path that a spec names exists.
+`verbs.plan` calls `load` on every pass; `resolve` and `reconcile` read what it returns. Four steps, a file
+each: `files` finds and reads, `reading` turns YAML into plain data (whose `places` are known), `likes` puts jobs
+together that are like others, and the models of `spec` check all, with `words` saying what they object to. Nothing
+outside the files is looked at, except whether a local path that a spec names exists.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from sagespec.errors import Origin, Problem, SpecError
 from sagespec.load.files import find_files, read_text, shown_name
+from sagespec.load.likes import likes_of, merged
 from sagespec.load.loaded import PROJECT_FILE, Loaded, LoadedSpec
 from sagespec.load.places import LazyOrigins, YamlDocument
 from sagespec.load.reading import Reading
@@ -68,11 +70,8 @@ def load(paths: Sequence[Path], root: Path, *, check_paths: bool = True) -> Load
     found, unreadable = find_files(paths, root)
     problems += unreadable
     files = [file for file in found if os.path.realpath(file) != os.path.realpath(project_file)]
-    specs: list[LoadedSpec] = []
-    for file in files:
-        loaded, wrong = _load_file(file, root)
-        specs += loaded
-        problems += wrong
+    specs, wrong = _load_specs(files, root)
+    problems += wrong
     problems += clashes(specs)
     if check_paths:
         problems += [problem for spec in specs for problem in missing_paths(spec)]
@@ -90,9 +89,11 @@ def _load_project(file: Path, root: Path) -> tuple[ProjectSettings | None, Mappi
             fix="run `sagespec init` there",
         )
         return None, {}, [missing]
-    documents, problems = _documents(file, root)
-    project, origins = None, LazyOrigins(documents[0][0]) if documents else {}
-    for document, described in documents:
+    read = _read(file, root)
+    project, origins, problems = None, LazyOrigins(read.documents[0]) if read.documents else {}, list(read.problems)
+    for document in read.documents:
+        described, wrong = _describe(document)
+        problems += _clear(wrong, read.problems)
         if isinstance(described, ProjectSettings) and project is None:
             project, origins = described, LazyOrigins(document)
         elif described:
@@ -110,48 +111,72 @@ def _load_project(file: Path, root: Path) -> tuple[ProjectSettings | None, Mappi
     return project, origins, problems
 
 
-def _load_file(file: Path, root: Path) -> tuple[list[LoadedSpec], list[Problem]]:
-    documents, problems = _documents(file, root)
-    specs = []
-    for document, described in documents:
+def _load_specs(files: Sequence[Path], root: Path) -> tuple[list[LoadedSpec], list[Problem]]:
+    """What the documents of all files describe, each checked after the one that it is like."""
+    read = [_read(file, root) for file in files]
+    documents = [document for file in read for document in file.documents]
+    folders = [{document.place().file: file.folder} for file in read for document in file.documents]
+    unclear = [problem for file in read for problem in file.problems]
+    likes = likes_of(documents, all_are_read=not unclear)
+    specs: dict[int, LoadedSpec] = {}
+    problems = unclear + [problem for problem in likes.wrong.values() if problem]
+    for number in likes.in_order(len(documents)):
+        base, (folder, *_) = likes.bases.get(number), folders[number].values()
+        if number in likes.wrong or (base is not None and base not in specs):
+            continue  # what is wrong with a job is told once, not of all that are like it
+        if base is not None:
+            documents[number], nulls = merged(documents[number], documents[base])
+            problems += nulls
+            folders[number] |= {name: other for name, other in folders[base].items() if other != folder}
+        described, wrong = _describe(documents[number])
+        problems += _clear(wrong, unclear)
+        place = documents[number].place()
         if isinstance(described, ProjectSettings):
-            problems.append(
-                Problem(
-                    f"a Project outside {PROJECT_FILE}",
-                    why="a repository is one project, with its settings at its root",
-                    fix=f"move what it sets to {PROJECT_FILE}",
-                    where=document.place(),
-                )
-            )
+            problems.append(_project_elsewhere(place))
         elif described:
-            specs.append(LoadedSpec(described, document.place(), LazyOrigins(document), file.parent))
-    return specs, problems
+            others = {name: other for name, other in folders[number].items() if name != place.file}
+            specs[number] = LoadedSpec(described, place, LazyOrigins(documents[number]), folder, others)
+    return list(specs.values()), problems
 
 
-def _documents(file: Path, root: Path) -> tuple[list[tuple[YamlDocument, _Described | None]], list[Problem]]:
-    """The file's documents with what each describes (None where it is wrong), and all that is wrong."""
+def _project_elsewhere(where: Origin) -> Problem:
+    return Problem(
+        f"a Project outside {PROJECT_FILE}",
+        why="a repository is one project, with its settings at its root",
+        fix=f"move what it sets to {PROJECT_FILE}",
+        where=where,
+    )
+
+
+class _Read(NamedTuple):
+    """A file's documents, and what is wrong with it before they are looked at."""
+
+    folder: Path
+    documents: list[YamlDocument]
+    problems: list[Problem]
+
+
+def _read(file: Path, root: Path) -> _Read:
     name = shown_name(file, root)
     try:
         reading = Reading(read_text(file, name), name)
     except SpecError as error:
-        return [], list(error.problems)
-    documents: list[tuple[YamlDocument, _Described | None]] = []
-    problems: list[Problem] = []
-    for document in reading.documents():
-        described = _describe(document)
-        documents.append((document, None if isinstance(described, list) else described))
-        problems += described if isinstance(described, list) else []
-    # What is unclear as YAML is reported only as that, not also as a field of the wrong type.
-    unclear = {problem.where for problem in reading.problems}
-    return documents, reading.problems + [problem for problem in problems if problem.where not in unclear]
+        return _Read(file.parent, [], list(error.problems))
+    return _Read(file.parent, list(reading.documents()), reading.problems)
 
 
-def _describe(document: YamlDocument) -> _Described | list[Problem]:
+def _clear(problems: Sequence[Problem], unclear: Sequence[Problem]) -> list[Problem]:
+    """Without what is unclear as YAML: that is not also reported as a field of the wrong type."""
+    places = {problem.where for problem in unclear}
+    return [problem for problem in problems if problem.where not in places]
+
+
+def _describe(document: YamlDocument) -> tuple[_Described | None, list[Problem]]:
     kind = document.data.get("kind") if isinstance(document.data, dict) else None
     model = KINDS.get(kind) if isinstance(kind, str) else None
     if model is None:
-        return [wrong_kind(document)]
+        return None, [wrong_kind(document)]
     try:
-        return model.model_validate(document.data)
+        return model.model_validate(document.data), []
     except ValidationError as error:
-        return Objections(document, model).problems(error)
+        return None, Objections(document, model).problems(error)

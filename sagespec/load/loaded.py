@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sagespec.errors import Origin
@@ -21,13 +21,15 @@ PROJECT_FILE = "sagespec.yaml"
 class LoadedSpec:
     """One document. `origin` is its first line; `origins` maps field paths ("variants.0.model") to places.
 
-    folder: where its file is; relative paths in the spec start there.
+    folder: where its file is; relative paths in the spec start there. other_folders: of files from which it has fields,
+    by their names in origins.
     """
 
     spec: Spec
     origin: Origin
     origins: Mapping[str, Origin]
     folder: Path
+    other_folders: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def address(self) -> Address:
@@ -43,11 +45,12 @@ class LoadedSpec:
             path = path.rpartition(".")[0]
         return self.origins.get(path, self.origin)
 
-    def local_path(self, source: str) -> Path | None:
-        """Where a path or file:// address in this spec points; None for what is not local (s3://…)."""
+    def local_path(self, source: str, path: str = "") -> Path | None:
+        """Where a path or file:// address points that is written at the field `path`; None for what is not local."""
         if source.startswith("s3://"):
             return None
-        return Path(os.path.normpath(self.folder / source.removeprefix("file://")))
+        folder = self.other_folders.get(self.origin_of(path).file, self.folder) if self.other_folders else self.folder
+        return Path(os.path.normpath(folder / source.removeprefix("file://")))
 
 
 @dataclass(frozen=True)

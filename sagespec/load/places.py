@@ -19,9 +19,8 @@ FieldPath: TypeAlias = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class YamlDocument:
-    """One YAML document: plain data, and where each part of it is."""
+    """One YAML document: plain data, and where each part of it is. A node's marks say in which file that is."""
 
-    file: str
     data: Any
     node: Node
 
@@ -29,7 +28,7 @@ class YamlDocument:
         """Where the value at `path` is written, or else the key of the innermost one around it that is."""
         key, value, found = self._descend(path)
         lacks_the_rest = found < len(path) and not isinstance(value, ScalarNode)
-        return origin_of(self.file, key, value, of_key=of_key or lacks_the_rest)
+        return origin_of(key, value, of_key=of_key or lacks_the_rest)
 
     def written_part(self, path: FieldPath) -> FieldPath:
         """`path` as far as the file has it: a channel's short form has no `source`."""
@@ -50,7 +49,7 @@ class YamlDocument:
     @cached_property
     def origins(self) -> Mapping[str, Origin]:
         """Places by field path, in words: "variants.0.model"."""
-        return dict(_all_origins(self.file, self.node, ()))
+        return dict(_all_origins(self.node, ()))
 
     def _descend(self, path: FieldPath) -> tuple[Node | None, Node, int]:
         """The key and value nearest to `path`, and how many of its steps they are down."""
@@ -87,16 +86,16 @@ def _children(node: Node) -> Iterator[tuple[str | int, Node | None, Node]]:
         yield from ((index, None, value) for index, value in enumerate(node.value))
 
 
-def origin_of(file: str, key: Node | None, value: Node, *, of_key: bool = False) -> Origin:
+def origin_of(key: Node | None, value: Node, *, of_key: bool = False) -> Origin:
     """Where to look: at the value, or at its key if the value is empty or starts on its own line."""
     block = isinstance(value, MappingNode | SequenceNode) and not value.flow_style
     empty = isinstance(value, ScalarNode) and value.tag == PLAIN and not value.value
     mark = (key if key and (of_key or block or empty) else value).start_mark
-    return Origin(file, mark.line + 1, mark.column + 1)
+    return Origin(mark.name, mark.line + 1, mark.column + 1)
 
 
-def _all_origins(file: str, node: Node, path: tuple[str, ...]) -> Iterator[tuple[str, Origin]]:
+def _all_origins(node: Node, path: tuple[str, ...]) -> Iterator[tuple[str, Origin]]:
     for name, key, value in _children(node):
         here = (*path, str(name))
-        yield ".".join(here), origin_of(file, key, value)
-        yield from _all_origins(file, value, here)
+        yield ".".join(here), origin_of(key, value)
+        yield from _all_origins(value, here)

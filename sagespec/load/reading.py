@@ -9,6 +9,7 @@ hold. Only 1e-3 is read, as 1.2 has it: it is how people write a learning rate.
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Iterator
@@ -51,6 +52,14 @@ def _too_many(node: Node) -> _RefusedError:
     return _RefusedError(what, "split it into several files", node)
 
 
+class _Named(io.StringIO):
+    """A text with the name of its file, which all marks then hold."""
+
+    def __init__(self, text: str, name: str) -> None:
+        super().__init__(text, newline="\n")  # none is changed
+        self.name = name
+
+
 class _Composer(_Loader):
     """libyaml's tree of nodes with their marks; plain scalars are left for `Reading` to understand.
 
@@ -89,18 +98,16 @@ class Reading:
 
     def documents(self) -> Iterator[YamlDocument]:
         """The documents up to where the file stops being YAML; empty ones are left out."""
-        composer = _Composer(self._text)
+        composer = _Composer(_Named(self._text, self._file))
         try:
             while composer.check_node():
                 node = composer.get_node()
                 assert node is not None, "check_node promised one"
                 data = self._plain(node, 0)
                 if data is not None:
-                    yield YamlDocument(self._file, data, node)
+                    yield YamlDocument(data, node)
         except _RefusedError as refused:
-            self.problems.append(
-                Problem(refused.what, fix=refused.fix, where=origin_of(self._file, None, refused.node))
-            )
+            self.problems.append(Problem(refused.what, fix=refused.fix, where=origin_of(None, refused.node)))
         except yaml.YAMLError as error:
             self.problems.append(syntax_problem(error, self._text, self._file))
         finally:
@@ -109,7 +116,7 @@ class Reading:
     def _note(self, what: str, node: Node, *, why: str = "", fix: str = "") -> None:
         if len(self.problems) == MOST_PROBLEMS:
             raise _RefusedError("the file has more problems than listed here", "fix them and run again", node)
-        self.problems.append(Problem(what, why=why, fix=fix, where=origin_of(self._file, None, node)))
+        self.problems.append(Problem(what, why=why, fix=fix, where=origin_of(None, node)))
 
     def _plain(self, node: Node, depth: int) -> Any:
         self._nodes += 1
@@ -137,7 +144,7 @@ class Reading:
         for key_node, value_node in node.value:
             name, value = self._key(key_node, depth + 1), self._plain(value_node, depth + 1)
             if name in keys:
-                first = origin_of(self._file, None, keys[name])
+                first = origin_of(None, keys[name])
                 self._note(
                     f"{cut(name)} is given twice in one map",
                     key_node,

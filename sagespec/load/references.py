@@ -77,7 +77,7 @@ def missing_paths(item: LoadedSpec) -> Iterator[Problem]:
     match item.spec:
         case TrainingJob() as job:
             for name, channel in job.channels.items():
-                path = item.local_path(channel.source)
+                path = item.local_path(channel.source, f"channels.{name}.source")
                 if path and not holds(path.exists):
                     yield _missing_path(item, f"channels.{name}.source", channel.source, path)
                 elif path and holds(path.is_dir) and not _has_files(path):
@@ -85,7 +85,7 @@ def missing_paths(item: LoadedSpec) -> Iterator[Problem]:
             yield from _missing_programs(item, job)
         case Endpoint() as endpoint:
             for index, variant in enumerate(endpoint.variants):
-                path = None if named_job(variant.model) else item.local_path(variant.model)
+                path = None if named_job(variant.model) else item.local_path(variant.model, f"variants.{index}.model")
                 if path and not holds(path.is_file):
                     yield _missing_path(item, f"variants.{index}.model", variant.model, path)
 
@@ -93,11 +93,11 @@ def missing_paths(item: LoadedSpec) -> Iterator[Problem]:
 def _missing_programs(item: LoadedSpec, job: TrainingJob) -> Iterator[Problem]:
     field = "source_dir" if job.source_dir else "entry_point"
     if script := job.source_dir or job.entry_point:
-        path = item.local_path(script)
+        path = item.local_path(script, field)
         if path and not holds(path.exists):
             yield _missing_path(item, field, script, path)
     if job.build:
-        path = item.local_path(job.build.context)
+        path = item.local_path(job.build.context, "build.context")
         if path and not holds(path.is_dir):
             yield _missing_path(item, "build.context", job.build.context, path)
         elif path and not holds((path / job.build.dockerfile).is_file) and not holds((path / "train").is_file):

@@ -67,7 +67,7 @@ def _model(
     """The variant's model, and the program that serves it."""
     address = model_address(variant.model)
     if address is None:
-        uri = portable(variant.model, item, facts.root)
+        uri = portable(variant.model, f"{field}.model", item, facts.root)
         which = "framework" if variant.framework else "algorithm"
         builtin = variant.framework or variant.algorithm
         program = named_program(builtin, variant.image, f"{field}.{which}", item, facts)

@@ -71,9 +71,9 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
 
 
 def _spec_for_manifest(spec: TrainingJob, program: Program) -> dict[str, Any]:
-    """The spec as written, but the folder of a build from the project's root: a manifest knows of no spec's file, and
-    what it trained is served by the program in there."""
-    dumped = spec.model_dump(mode="json")
+    """The spec as written out, but the folder of a build from the project's root: a manifest knows of no spec's file,
+    and what it trained is served by the program in there."""
+    dumped = spec.model_dump(mode="json", exclude={"like"})
     if isinstance(program, Build):
         dumped["build"]["context"] = program.folder
     return dumped
@@ -101,7 +101,7 @@ def _objections(spec: TrainingJob, item: LoadedSpec, images: Mapping[str, ImageD
 def _channel(name: str, channel: ChannelSpec, spec: TrainingJob, item: LoadedSpec, root: Path) -> DesiredChannel:
     return DesiredChannel(
         name=name,
-        source=portable(channel.source, item, root),
+        source=portable(channel.source, f"channels.{name}.source", item, root),
         content_type=channel.content_type,
         sharded=channel.distribution == "sharded",
         input_mode=channel.input_mode or spec.input_mode,
@@ -136,7 +136,8 @@ def _columns_origins(spec: TrainingJob, item: LoadedSpec) -> dict[str, Origin]:
 def _checkpoints(spec: TrainingJob, item: LoadedSpec, root: Path) -> DesiredCheckpoints | None:
     if spec.checkpoints is None:
         return None
-    source = portable(spec.checkpoints.source, item, root) if spec.checkpoints.source else ""
+    written = spec.checkpoints.source
+    source = portable(written, "checkpoints.source", item, root) if written else ""
     return DesiredCheckpoints(spec.checkpoints.path.removeprefix("/opt/ml/"), source)
 
 
@@ -144,7 +145,8 @@ def _code(spec: TrainingJob, item: LoadedSpec, trained: Manifest | None, facts: 
     """The job's script. Where it is gone, what a trained version was made with is taken for granted."""
     if not spec.entry_point:
         return None
-    source = portable(spec.source_dir or spec.entry_point, item, facts.root)
+    field = "source_dir" if spec.source_dir else "entry_point"
+    source = portable(spec.source_dir or spec.entry_point, field, item, facts.root)
     entry_point = spec.entry_point if spec.source_dir else spec.entry_point.rpartition("/")[2]
     taken_for_granted = DesiredCode(entry_point, source, str(trained.key_fields.get("code", ""))) if trained else None
     if source.startswith("s3://"):

@@ -28,9 +28,9 @@ def model_address(text: str) -> Address | None:
     return job_address(*named) if named else None
 
 
-def portable(source: str, item: LoadedSpec, root: Path) -> str:
+def portable(source: str, field: str, item: LoadedSpec, root: Path) -> str:
     """A source as keys hold it: s3:// as it is, a path under the root relative to the root, another absolute."""
-    path = item.local_path(source)
+    path = item.local_path(source, field)
     if path is None:
         return source
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
@@ -66,7 +66,7 @@ def named_program(
 
 def build_program(build: BuildSpec, item: LoadedSpec, root: Path, trained: Manifest | None) -> Build:
     """A container built from a folder; where the folder is gone, the one a trained version was made with."""
-    folder = portable(build.context, item, root)
+    folder = portable(build.context, "build.context", item, root)
     if trained and not (root / folder).is_dir():
         context = str(trained.key_fields.get("build", ""))
     else:

@@ -227,6 +227,8 @@ class TrainingJob(DocumentSpec):
     """Name of the job and of the model it produces."""
     version: Annotated[int, Field(ge=1, le=2**53 - 1, examples=[1])]
     """Immutable once trained: to change the job, raise the version."""
+    like: Annotated[str, Field(min_length=3, max_length=80, examples=["churn@1"])] | None = None
+    """Another job of the specs, job@version, from which this one has all that it does not say itself: docs/jobs.md."""
     algorithm: Name | None = None
     """A built-in algorithm: the name of its folder in images/."""
     framework: Name | None = None

@@ -28,6 +28,7 @@ class _Quiet(GenerateJsonSchema):
 def json_schema() -> dict[str, Any]:
     """One schema for every kind of document; editors apply it to each document of a file."""
     _, schema = models_json_schema([(model, "validation") for model in KINDS.values()], schema_generator=_Quiet)
+    definitions = _as_users_know_them(schema["$defs"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": API_VERSION,
@@ -41,14 +42,58 @@ def json_schema() -> dict[str, Any]:
         # if/then instead of oneOf: an editor then says what is wrong with this kind of document,
         # not that it is none of three.
         "allOf": [
-            {
-                "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
-                "then": {"$ref": f"#/$defs/{kind}"},
-            }
-            for kind in KINDS
+            _if_kind(kind, {"$ref": f"#/$defs/{kind}"} if kind != JOB else _JOB_OR_LIKE_ANOTHER) for kind in KINDS
         ],
-        "$defs": _as_users_know_them(schema["$defs"]),
+        "$defs": definitions | _like_another(definitions),
     }
+
+
+def _if_kind(kind: str, then: dict[str, Any]) -> dict[str, Any]:
+    return {"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": then}
+
+
+JOB = "TrainingJob"
+_JOB_OR_LIKE_ANOTHER = {
+    "if": {"properties": {"like": {"type": "string"}}, "required": ["like"]},
+    "then": {"$ref": f"#/$defs/{JOB}Like"},
+    "else": {"$ref": f"#/$defs/{JOB}"},
+}
+_NEVER_LEFT_OUT = ("apiVersion", "kind", "name", "version", "like")
+
+
+def _like_another(definitions: dict[str, Any]) -> dict[str, Any]:
+    """What a job may say that is like another: each field may be left out, and null takes it away."""
+    names = [JOB, *_within(JOB, definitions)]
+    found: dict[str, Any] = json.loads(json.dumps({f"{name}Like": definitions[name] for name in names}))
+    for definition in found.values():
+        own = _NEVER_LEFT_OUT if definition is found[f"{JOB}Like"] else ()
+        definition.pop("oneOf", None)
+        definition["required"] = list(own)
+        for name, field in definition["properties"].items():
+            if name not in own:
+                definition["properties"][name] = _or_null(field)
+            if patterns := field.get("patternProperties"):
+                field["patternProperties"] = {pattern: _or_null(value) for pattern, value in patterns.items()}
+            if isinstance(values := field.get("additionalProperties"), dict):
+                field["additionalProperties"] = _or_null(values)
+    text = re.sub(rf'"#/\$defs/({"|".join(names)})"', r'"#/$defs/\1Like"', json.dumps(found))
+    return dict(json.loads(text))
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    said = {"description": schema["description"]} if "description" in schema else {}
+    return {"anyOf": [schema, {"type": "null"}], **said}
+
+
+def _within(name: str, definitions: dict[str, Any]) -> list[str]:
+    """The definitions that one refers to, and theirs."""
+    found: dict[str, None] = {}
+    waiting = [name]
+    while waiting:
+        inner = re.findall(r'"#/\$defs/(\w+)"', json.dumps(definitions[waiting.pop()]))
+        waiting += [other for other in inner if other not in found]
+        found |= dict.fromkeys(inner)
+    return list(found)
 
 
 def _as_users_know_them(definitions: dict[str, Any]) -> dict[str, Any]:

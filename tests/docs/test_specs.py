@@ -10,9 +10,11 @@ from typing import Any, Union, get_args, get_origin
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
 from sagespec.spec.kinds import KINDS
+from sagespec.spec.schema import json_schema
 from sagespec.verbs.init import files
 from tests.docs.pages import PAGES, ROOT, blocks, lines, section, spans
 
@@ -73,7 +75,9 @@ DOCUMENTS = documents()
 def test_documents_on_the_pages_are_valid(page: Path, document: dict[str, Any]) -> None:
     if OF_OTHERS & document.keys():
         return
-    if "kind" in document:
+    if "like" in document:  # not whole without the other
+        Draft202012Validator(json_schema()).validate(document)
+    elif "kind" in document:
         kind = KINDS[document["kind"]]
         kind.model_validate({"apiVersion": "sagespec/v1", **document, "kind": document["kind"]})
     else:

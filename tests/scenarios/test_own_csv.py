@@ -41,6 +41,7 @@ def test_a_file_as_it_comes_is_learned_from_and_asked_by_its_names(loans: Worksp
     metrics = {job["address"]: job["metrics"] for job in loans.json("status")["jobs"]}
     assert metrics["job/loans-boosted@1"]["validation:auc"] > 0.85
     assert metrics["job/loans-linear@1"]["validation:roc_auc_score"] > 0.85
+    assert metrics["job/loans-boosted@2"]["train:auc"] > metrics["job/loans-boosted@1"]["train:auc"]
 
     def answer(body: object, variant: str, content_type: str = "application/json") -> Mapping[str, object]:
         text = body if isinstance(body, str) else json.dumps(body)

@@ -93,6 +93,30 @@ def test_an_editor_marks_what_the_loader_refuses(document: Any) -> None:
     assert not VALIDATOR.is_valid(document)
 
 
+LIKE = {"apiVersion": "sagespec/v1", "kind": "TrainingJob", "name": "churn", "version": 4, "like": "churn@3"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "fits"),
+    [
+        ({}, True),
+        ({"hyperparameters": {"eta": 0.1, "num_round": None}, "resources": None}, True),
+        ({"channels": {"train": {"content_type": "text/csv"}, "validation": None}}, True),
+        ({"algorithm": None, "image": "mine:1"}, True),
+        ({"hyperparameters": 3}, False),
+        ({"channels": {"train": {"contenttype": "text/csv"}}}, False),
+        ({"version": None}, False),
+        ({"colour": "blue"}, False),
+    ],
+)
+def test_a_job_that_is_like_another_need_not_be_whole(fields: dict[str, Any], *, fits: bool) -> None:
+    assert VALIDATOR.is_valid(LIKE | fields) == fits
+
+
+def test_a_job_that_is_like_none_is_whole() -> None:
+    assert not VALIDATOR.is_valid(LIKE | {"like": None})
+
+
 def test_what_may_be_left_empty_may_be_null() -> None:
     assert VALIDATOR.is_valid(_changed(0, image=None))
     assert VALIDATOR.is_valid(_changed(0, algorithm=None, image="acme/train:1"))

@@ -1,0 +1,199 @@
+"""`like`: a job that is another one but for some fields, put together from the two documents before it is checked.
+
+Maps are merged field by field, null takes a field away, and everything else replaces what the other job has. The nodes
+of YAML are merged along with the data, so that each field keeps its place, whichever file that is in.
+
+Called by `load`, with the documents of all files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from yaml.nodes import MappingNode, Node, ScalarNode
+
+from sagespec.errors import Problem, did_you_mean
+from sagespec.load.places import PLAIN, FieldPath, YamlDocument
+from sagespec.spec.endpoint import named_job
+from sagespec.spec.values import cut
+
+OWN = ("name", "version", "like")  # what a job never has from another
+_MAP, _TEXT = "tag:yaml.org,2002:map", "tag:yaml.org,2002:str"
+
+
+@dataclass(frozen=True)
+class Likes:
+    """bases: the number of the document that another is like, by its own number. wrong: documents whose `like` leads
+    nowhere, with the problem; None where it may lead to a document that could not be read."""
+
+    bases: Mapping[int, int]
+    wrong: Mapping[int, Problem | None]
+
+    def in_order(self, count: int) -> list[int]:
+        """The numbers of all documents, each after the one that it is like."""
+        return sorted(range(count), key=lambda number: sum(1 for _ in self._chain(number)))
+
+    def _chain(self, number: int) -> Iterator[int]:
+        while number in self.bases:
+            number = self.bases[number]
+            yield number
+
+
+def likes_of(documents: Sequence[YamlDocument], *, all_are_read: bool) -> Likes:
+    """all_are_read: whether no file holds documents that could not be read."""
+    jobs: dict[str, int] = {}
+    for number, document in enumerate(documents):
+        if _is_job(document):
+            jobs.setdefault(f"{document.data.get('name')}@{document.data.get('version')}", number)
+    bases: dict[int, int] = {}
+    wrong: dict[int, Problem | None] = {}
+    for number, document in enumerate(documents):
+        like = document.data.get("like") if _is_job(document) else None
+        if like is None:
+            continue
+        base = jobs.get(like) if isinstance(like, str) else None
+        if base is not None:
+            bases[number] = base
+        else:
+            is_job = isinstance(like, str) and named_job(like) is not None
+            wrong[number] = _leads_nowhere(document, jobs) if all_are_read or not is_job else None
+    for number in list(bases):
+        if circle := _circle(number, bases):
+            wrong[number] = _leads_back(documents, circle)
+    return Likes({number: base for number, base in bases.items() if number not in wrong}, wrong)
+
+
+def _is_job(document: YamlDocument) -> bool:
+    return isinstance(document.data, dict) and document.data.get("kind") == "TrainingJob"
+
+
+def _leads_nowhere(document: YamlDocument, jobs: Mapping[str, int]) -> Problem:
+    written, like = document.written(("like",)), document.data["like"]
+    if not isinstance(like, str) or named_job(like) is None:
+        near = next((job for job in jobs if job.partition("@")[0] == like), "")
+        fix = f"write like: {near}" if near else "name a job of the specs with its version: like: churn@1"
+        return _problem(document, f"like is {written}, but must be a job and its version", fix)
+    name = like.partition("@")[0]
+    known = ", ".join(sorted(job for job in jobs if job.partition("@")[0] == name))
+    names = {job.partition("@")[0] for job in jobs}
+    return _problem(
+        document,
+        f"like is {written}, but no spec defines that job",
+        (did_you_mean(name, names) if not known else "") or "name a job of the specs, or write the fields out",
+        why=f"the specs define {known}" if known else "",
+    )
+
+
+def _circle(number: int, bases: Mapping[int, int]) -> list[int]:
+    """The documents that lead from one back to it; [] if none do."""
+    chain = [number]
+    while (last := bases.get(chain[-1])) is not None:
+        chain.append(last)
+        if last == number:
+            return chain
+        if last in chain[:-1]:
+            return []  # the circle is further on, and told there
+    return []
+
+
+def _leads_back(documents: Sequence[YamlDocument], circle: Sequence[int]) -> Problem:
+    names = [_name(documents[number]) for number in circle]
+    return _problem(
+        documents[circle[0]],
+        f"like leads back to {names[0]} itself" + (f": {' -> '.join(names)}" if len(names) > 2 else ""),
+        "write the fields of one of them out, without like",
+    )
+
+
+def _name(document: YamlDocument) -> str:
+    return f"{document.data.get('name')}@{document.data.get('version')}"
+
+
+def _problem(document: YamlDocument, what: str, fix: str, why: str = "", path: FieldPath = ("like",)) -> Problem:
+    return Problem(what, about=f"job/{_name(document)}", why=why, fix=fix, where=document.place(path))
+
+
+# -- merging ---------------------------------------------------------------------------------------
+
+
+def merged(own: YamlDocument, base: YamlDocument) -> tuple[YamlDocument, list[Problem]]:
+    """The job that `own` stands for, and each null in it that takes nothing away."""
+    problems: list[Problem] = []
+    known = {name: part for name, part in _parts(base.node, base.data).items() if name not in OWN}
+    given = _parts(own.node, own.data)
+    given.pop("like")
+
+    def take_away(path: FieldPath, there: Mapping[str, _Part]) -> None:
+        *above, name = path
+        holder = f"{own.data['like']} has no {name}" + (f" in {'.'.join(map(str, above))}" if above else "")
+        fix = did_you_mean(str(name), there) or "remove the line"
+        what = f"{'.'.join(cut(str(step)) for step in path)} is null, which takes a field away, but {holder}"
+        problems.append(_problem(own, what, fix, path=path))
+
+    def join(mine: Mapping[str, _Part], theirs: Mapping[str, _Part], path: FieldPath) -> dict[str, _Part]:
+        parts = dict(theirs)
+        for name, part in mine.items():
+            here = (*path, name)
+            if part.is_null and name not in OWN:
+                if parts.pop(name, None) is None:
+                    take_away(here, theirs)
+                continue
+            there = parts.get(name)
+            opened, beneath = part.opened(here), there.opened(here) if there else None
+            if beneath and opened.is_map and beneath.is_map:
+                inner = join(_parts(opened.node, opened.data), _parts(beneath.node, beneath.data), here)
+                parts[name] = _map_of(inner, part.key, opened.node)
+            else:
+                parts[name] = part
+        return parts
+
+    whole = _map_of(join(given, known, ()), None, own.node)
+    return YamlDocument(whole.data, whole.node), problems
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A field of a map: its name's node, and its value as node and as data."""
+
+    key: Node | None
+    node: Node
+    data: Any
+
+    @property
+    def is_null(self) -> bool:
+        return self.data is None
+
+    @property
+    def is_map(self) -> bool:
+        return isinstance(self.data, dict) and isinstance(self.node, MappingNode)
+
+    def opened(self, path: FieldPath) -> _Part:
+        """The same without a short form: a channel's source, a build's folder, `checkpoints: true`."""
+        if path == ("checkpoints",) and self.data is True:
+            return _Part(self.key, MappingNode(_MAP, [], self.node.start_mark, self.node.end_mark), {})
+        is_channel = len(path) == 2 and path[0] == "channels"
+        name = "source" if is_channel else "context" if path == ("build",) else ""
+        if not name or not isinstance(self.data, str):
+            return self
+        key = ScalarNode(_TEXT, name, self.node.start_mark, self.node.end_mark)
+        node = MappingNode(_MAP, [(key, self.node)], self.node.start_mark, self.node.end_mark, flow_style=True)
+        return _Part(self.key, node, {name: self.data})
+
+
+def _parts(node: Node, data: Mapping[str, Any]) -> dict[str, _Part]:
+    assert isinstance(node, MappingNode)
+    found: dict[str, _Part] = {}
+    for key, value in node.value:
+        if isinstance(key, ScalarNode) and key.value in data:
+            found.setdefault(key.value, _Part(key, value, data[key.value]))
+    return found
+
+
+def _map_of(parts: Mapping[str, _Part], key: Node | None, at: Node) -> _Part:
+    """at: where the map is said to stand."""
+    flow_style = at.flow_style if isinstance(at, MappingNode) else False
+    entries = [(part.key or ScalarNode(PLAIN, name), part.node) for name, part in parts.items()]
+    node = MappingNode(_MAP, entries, at.start_mark, at.end_mark, flow_style=flow_style)
+    return _Part(key, node, {name: part.data for name, part in parts.items()})

@@ -1,0 +1,186 @@
+"""`like`: a job is what it would be written out, and each of its fields keeps its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from sagespec.errors import Origin, SpecError
+from sagespec.load.load import load
+from sagespec.load.loaded import Loaded, LoadedSpec
+from sagespec.resolve.builtins import describe_images
+from sagespec.resolve.resolve import resolve
+from sagespec.runtimes.choose import images_dir
+from sagespec.state.desired import DesiredJob
+
+HEAD = "apiVersion: sagespec/v1\nkind: TrainingJob\n"
+BASE = """\
+name: loans
+version: 1
+algorithm: xgboost
+hyperparameters: {objective: "reg:squarederror", num_round: 20, eta: 0.3}
+channels:
+  train: {source: train.csv, content_type: text/csv}
+  validation: validation.csv
+resources: {cpus: 1}
+environment: {A: "1", B: "2"}
+metrics: [{name: a, regex: "a=(.*)"}, {name: b, regex: "b=(.*)"}]
+checkpoints: true
+stopping: {max_runtime: 1h}
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "sagespec.yaml").write_text("apiVersion: sagespec/v1\nkind: Project\nname: demo\n")
+    (tmp_path / "specs").mkdir()
+    for name in ("train.csv", "validation.csv", "other.csv"):
+        (tmp_path / "specs" / name).write_text("1,2\n")
+    return tmp_path
+
+
+def written(root: Path, **files: str) -> Loaded:
+    """What these files of specs/ say, each of documents that stand apart by ---."""
+    for name, text in files.items():
+        documents = (HEAD + dedent(document).lstrip("\n") for document in text.split("---\n"))
+        (root / "specs" / f"{name}.yaml").write_text("---\n".join(documents))
+    return load([Path("specs")], root)
+
+
+def refused(root: Path, **files: str) -> str:
+    with pytest.raises(SpecError) as caught:
+        written(root, **files)
+    return str(caught.value)
+
+
+def resolved(loaded: Loaded) -> dict[str, DesiredJob]:
+    desired = resolve(loaded, root=loaded.root, images=describe_images(images_dir()), manifests={}, fingerprint=str)
+    return {f"{job.name}@{job.version}": job for job in desired.jobs}
+
+
+def second(loaded: Loaded) -> LoadedSpec:
+    return next(item for item in loaded.specs if str(item.address) == "job/loans@2")
+
+
+@pytest.mark.parametrize(
+    ("own", "out"),
+    [
+        ("", ""),
+        ("hyperparameters: {eta: 0.1}", "hyperparameters: {objective: 'reg:squarederror', num_round: 20, eta: 0.1}"),
+        (
+            "hyperparameters: {eta: null, max_depth: 3}",
+            "hyperparameters: {objective: 'reg:squarederror', num_round: 20, max_depth: 3}",
+        ),
+        (
+            "channels: {train: other.csv}",
+            "channels: {train: {source: other.csv, content_type: text/csv}, validation: validation.csv}",
+        ),
+        (
+            "channels: {validation: {content_type: text/csv}}",
+            "channels: {train: {source: train.csv, content_type: text/csv}, "
+            "validation: {source: validation.csv, content_type: text/csv}}",
+        ),
+        ("channels: {validation: null}", "channels: {train: {source: train.csv, content_type: text/csv}}"),
+        ("resources: {memory: 1GiB}", "resources: {cpus: 1, memory: 1GiB}"),
+        ("resources: null", "resources: {}"),
+        ("environment: {B: '3', C: '4'}", "environment: {A: '1', B: '3', C: '4'}"),
+        ("metrics: [{name: c, regex: 'c=(.*)'}]", "metrics: [{name: c, regex: 'c=(.*)'}]"),
+        ("checkpoints: {path: /opt/ml/state}", "checkpoints: {path: /opt/ml/state}"),
+        ("checkpoints: false", "checkpoints: false"),
+        ("algorithm: null\nimage: mine:1", "algorithm: null\nimage: mine:1"),
+        ("stopping: {max_wait: 2h}\nprotect: true", "stopping: {max_runtime: 1h, max_wait: 2h}\nprotect: true"),
+    ],
+)
+def test_it_is_what_it_would_be_written_out(root: Path, own: str, out: str) -> None:
+    like = written(root, a=BASE, b=f"name: loans\nversion: 2\nlike: loans@1\n{own}\n")
+    fields = {line.partition(":")[0] for line in out.splitlines()} | {"name", "version"}
+    kept, keeps = [], True
+    for line in BASE.splitlines():
+        keeps = keeps if line.startswith(" ") else line.partition(":")[0] not in fields
+        kept += [line] if keeps else []
+    by_hand = written(root, a=BASE, b="\n".join(["name: loans", "version: 2", *kept, out]) + "\n")
+    assert second(like).spec == second(by_hand).spec
+    mine, theirs = resolved(like)["loans@2"], resolved(by_hand)["loans@2"]
+    assert (mine.key, mine.key_fields, mine.spec) == (theirs.key, theirs.key_fields, theirs.spec)
+    assert "like" not in mine.spec
+
+
+def test_a_chain_may_run_over_files_and_backwards(root: Path) -> None:
+    loaded = written(
+        root,
+        a="name: loans\nversion: 3\nlike: loans@2\nhyperparameters: {max_depth: 3}\n",
+        b="name: loans\nversion: 2\nlike: loans@1\nhyperparameters: {eta: 0.1, objective: null}\n",
+        c=BASE,
+    )
+    assert resolved(loaded)["loans@3"].hyperparameters == {"num_round": 20, "eta": 0.1, "max_depth": 3}
+    origins = loaded.specs[0].origins
+    assert origins["hyperparameters.max_depth"] == Origin("specs/a.yaml", 6, 30)
+    assert origins["hyperparameters.eta"] == Origin("specs/b.yaml", 6, 24)
+    assert origins["hyperparameters.num_round"] == Origin("specs/c.yaml", 6, 61)
+    assert origins["channels.train.source"] == Origin("specs/c.yaml", 8, 19)
+    assert "hyperparameters.objective" not in origins
+
+
+def test_paths_count_from_the_file_in_which_they_stand(root: Path) -> None:
+    (root / "specs/deep").mkdir()
+    (root / "specs/deep/own.csv").write_text("1,2\n")
+    own = "name: loans\nversion: 2\nlike: loans@1\nchannels: {train: own.csv}\n"
+    loaded = written(root, **{"a": BASE, "deep/b": own})
+    sources = {channel.name: channel.source for channel in resolved(loaded)["loans@2"].channels}
+    assert sources == {"train": "specs/deep/own.csv", "validation": "specs/validation.csv"}
+    (root / "specs/validation.csv").unlink()
+    assert refused(root).count('"validation.csv" does not exist') == 2
+
+
+def test_what_is_wrong_is_told_where_it_stands_and_once(root: Path) -> None:
+    own = "name: loans\nversion: 2\nlike: loans@1\nenvironment: {A: [1]}\n"
+    assert "specs/b.yaml:6:18 job/loans@2: environment.A is a list" in refused(root, a=BASE, b=own)
+    broken = BASE.replace("cpus: 1", "cpu: 1")
+    said = refused(root, a=broken, b="name: loans\nversion: 2\nlike: loans@1\n")
+    assert "resources.cpu is not a field" in said
+    assert "loans@2" not in said
+    other = "name: loans\nversion: 2\nlike: loans@1\nalgorithm: linear-learner\n"
+    with pytest.raises(SpecError) as caught:
+        resolved(written(root, a=BASE, b=other))
+    assert "specs/a.yaml:6:30 job/loans@2: hyperparameters.objective" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ("like: loan@1", "specs/b.yaml:5:7 job/loans@2: like is loan@1, but no spec defines that job\n  fix  did you"),
+        ("like: loans@7", "but no spec defines that job\n  why  the specs define loans@1, loans@2"),
+        ("like: loans", "like is loans, but must be a job and its version\n  fix  write like: loans@1"),
+        ("like: 3", "like is 3, but must be a job and its version"),
+        ("like: loans@2", "like leads back to loans@2 itself"),
+        ("like: loans@1\nhyperparameters: {ete: null}", "hyperparameters.ete is null, which takes a field away, but "
+         'loans@1 has no ete in hyperparameters\n  fix  did you mean "eta"?'),
+        ("like: loans@1\nretries: null", "specs/b.yaml:6:10 job/loans@2: retries is null, which takes a field away"),
+        ("like: loans@1\nimage: mine:1", "needs exactly one of algorithm, framework, image and build"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_wrong_one(root: Path, fields: str, said: str) -> None:
+    assert said in refused(root, a=BASE, b=f"name: loans\nversion: 2\n{fields}\n")
+
+
+def test_a_circle_is_told_of_each_job_in_it(root: Path) -> None:
+    said = refused(
+        root,
+        a="name: a\nversion: 1\nlike: b@1\n---\nname: b\nversion: 1\nlike: a@1\n---\nname: c\nversion: 1\nlike: b@1\n",
+    )
+    assert "job/a@1: like leads back to a@1 itself: a@1 -> b@1 -> a@1" in said
+    assert "job/b@1: like leads back to b@1 itself: b@1 -> a@1 -> b@1" in said
+    assert "c@1" not in said
+
+
+def test_a_name_and_a_version_are_its_own(root: Path) -> None:
+    assert "version is missing" in refused(root, a=BASE, b="name: loans-b\nlike: loans@1\n")
+    assert "name is missing" in refused(root, a=BASE, b="version: 2\nlike: loans@1\n")
+
+
+def test_nothing_is_said_of_one_whose_other_job_could_not_be_read(root: Path) -> None:
+    said = refused(root, a=BASE + "x: [\n", b="name: loans\nversion: 2\nlike: loans@1\n")
+    assert "specs/a.yaml" in said
+    assert "specs/b.yaml" not in said
