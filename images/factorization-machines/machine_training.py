@@ -18,7 +18,7 @@ from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
-from toolkit.hyperparameters import Declaration, Range
+from toolkit.hyperparameters import Auto, Declaration, Range
 from toolkit.metrics import report
 from toolkit.probabilities import sigmoid
 from toolkit.rows import FloatArray
@@ -27,7 +27,6 @@ from toolkit.training import Job, Stop
 
 SEED = 0
 CHANNELS = ("train", "test")
-INPUT_FORMAT = InputFormat(keep_sparse=True)
 PAST_STEPS = 6  # that the solver remembers
 
 NOT_NEGATIVE = Range(minimum=0)
@@ -42,11 +41,11 @@ VALUE_HELP = "constant: the value"
 class Hyperparameters(Declaration):
     """The hosted algorithm's hyperparameters that have a meaning here."""
 
-    feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]
     num_factors: Annotated[
         int, Range(minimum=1), "Length of the vector that describes a feature's interactions with others"
     ]
     predictor_type: Annotated[Literal["binary_classifier", "regressor"], "Whether the label is 0 or 1, or a quantity"]
+    feature_dim: Annotated[int | Auto, Range(minimum=1), "Number of features; auto: as the data has"] = "auto"
     epochs: Annotated[int, Range(minimum=1), "Maximum solver steps; each one reads all rows"] = 100
     bias_wd: Annotated[float, NOT_NEGATIVE, "L2 penalty on the bias (weight decay)"] = 0.01
     linear_wd: Annotated[float, NOT_NEGATIVE, "L2 penalty on the weights"] = 0.001
@@ -73,17 +72,19 @@ def train(job: Job[Hyperparameters]) -> None:
     """Train, print metrics on both channels, and leave the model with the master."""
     settings, hosts = job.hyperparameters, job.hosts
     check_settings(settings)
-    tables = load_tables(job, CHANNELS, INPUT_FORMAT, feature_dim=settings.feature_dim)
     is_classifier = settings.predictor_type == "binary_classifier"
+    input_format = InputFormat(keep_sparse=True, quantities="" if is_classifier else "predictor_type=regressor")
+    tables = load_tables(job, CHANNELS, input_format, feature_dim=settings.feature_dim)
     if is_classifier:
         check_labels(hosts, tables)
 
+    width = tables["train"].features.shape[1]
     columns = met(hosts, tables["train"].features)
     kept = {name: Table(table.labels, narrowed(table.features, columns)) for name, table in tables.items()}
     objective = Objective(hosts, settings, kept["train"], job.stop)
     job.stop.keep_model()
     bias, weights, factors = objective.split(solve(objective))
-    machine = Machine(is_classifier, settings.feature_dim, columns, float(bias), weights, factors)
+    machine = Machine(is_classifier, width, columns, float(bias), weights, factors)
     require_finite(hosts, {"weights": weights, "factors": factors, "bias": bias}, tables)
 
     for name, table in kept.items():

@@ -43,7 +43,7 @@ class Hyperparameters(Declaration):
     """The hosted k-means' hyperparameters that have a meaning here."""
 
     k: Annotated[int, Range(minimum=1), "Number of clusters"]
-    feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]
+    feature_dim: Annotated[int | Auto, Range(minimum=1), "Number of features; auto: as the data has"] = "auto"
     init_method: Annotated[
         Literal["random", "kmeans++"], "How the initial centers, including the extra ones, are chosen from a sample"
     ] = "random"

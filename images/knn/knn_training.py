@@ -16,7 +16,7 @@ from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
-from toolkit.hyperparameters import Declaration, Range
+from toolkit.hyperparameters import Auto, Declaration, Range
 from toolkit.metrics import report
 from toolkit.rows import FloatArray
 from toolkit.sampling import draw_rows
@@ -32,16 +32,16 @@ class Hyperparameters(Declaration):
     """The hosted k-NN's hyperparameters."""
 
     k: Annotated[int, Range(minimum=1), "Number of nearest neighbours"]
-    feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]
     predictor_type: Annotated[
         Literal["classifier", "regressor"], "Whether the neighbours' labels are counted or averaged"
     ]
     sample_size: Annotated[int, Range(minimum=1), "How many rows to keep, over all hosts; all if there are fewer"]
+    feature_dim: Annotated[int | Auto, Range(minimum=1), "Number of features; auto: as the data has"] = "auto"
     dimension_reduction_type: Annotated[
         Literal["sign", "fjlt"] | None, "Random projection with signs, or with a Hadamard transform"
     ] = None
     dimension_reduction_target: Annotated[
-        int | None, Range(minimum=1), "Number of features after the reduction, fewer than feature_dim"
+        int | None, Range(minimum=1), "Number of features after the reduction, fewer than before"
     ] = None
     index_type: Annotated[
         Literal["faiss.Flat", "faiss.IVFFlat", "faiss.IVFPQ"], "Here, every type searches exactly, as faiss.Flat does"
@@ -61,8 +61,10 @@ def train(job: Job[Hyperparameters]) -> None:
     """Leave the points with the master, and print how well they predict the test channel."""
     settings = job.hyperparameters
     check_settings(settings)
-    tables = load_tables(job, CHANNELS, InputFormat(), feature_dim=settings.feature_dim)
+    input_format = InputFormat(quantities="predictor_type=regressor" if settings.predictor_type == "regressor" else "")
+    tables = load_tables(job, CHANNELS, input_format, feature_dim=settings.feature_dim)
 
+    check_reduction(settings, tables["train"].features.shape[1])
     sample = sample_of(job.hosts, tables["train"], settings.sample_size)
     if settings.k > len(sample.labels):
         raise ClientError(
@@ -83,16 +85,20 @@ def check_settings(settings: Hyperparameters) -> None:
         raise ClientError(f"hyperparameters: dimension_reduction_type={kind} needs dimension_reduction_target")
     if target is not None and not kind:
         raise ClientError("hyperparameters: dimension_reduction_target needs dimension_reduction_type, sign or fjlt")
-    if target is not None and target >= settings.feature_dim:
-        raise ClientError(
-            f"hyperparameters: dimension_reduction_target={target} must be below feature_dim={settings.feature_dim}"
-        )
     if settings.index_type == "faiss.IVFPQ" and settings.index_metric != "L2":
         raise ClientError(
             f"hyperparameters: index_metric={settings.index_metric} does not go with faiss.IVFPQ; L2 does"
         )
     if settings.index_type != "faiss.Flat":
         print(f"hyperparameter index_type={settings.index_type} acts as faiss.Flat: {EXACT}", flush=True)
+
+
+def check_reduction(settings: Hyperparameters, width: int) -> None:
+    target = settings.dimension_reduction_target
+    if target is not None and target >= width:
+        raise ClientError(
+            f"hyperparameters: dimension_reduction_target={target} must be below the number of features, {width}"
+        )
 
 
 def sample_of(hosts: Hosts, table: Table, size: int) -> Table:
@@ -102,7 +108,7 @@ def sample_of(hosts: Hosts, table: Table, size: int) -> Table:
 
 
 def index_of(settings: Hyperparameters, sample: Table) -> Index:
-    projection = projection_of(settings)
+    projection = projection_of(settings, sample.features.shape[1])
     points = sample.features @ projection if projection.size else sample.features
     return Index(
         k=settings.k,
@@ -114,14 +120,14 @@ def index_of(settings: Hyperparameters, sample: Table) -> Index:
     )
 
 
-def projection_of(settings: Hyperparameters) -> FloatArray:
-    """Shape (feature_dim, target), keeping lengths on average; (feature_dim, 0) without a reduction.
+def projection_of(settings: Hyperparameters, width: int) -> FloatArray:
+    """Shape (width, target), keeping lengths on average; (width, 0) without a reduction.
 
     `sign` draws each entry from -1 and 1. `fjlt` flips features at random and takes columns of the
     Hadamard matrix, after Ailon and Chazelle's fast transform (doi:10.1145/1132516.1132597); as the
     columns are few, the product is made at once and not by the butterfly.
     """
-    width, target = settings.feature_dim, settings.dimension_reduction_target or 0
+    target = settings.dimension_reduction_target or 0
     rng = np.random.default_rng(SEED)
     matrix: FloatArray
     if settings.dimension_reduction_type != "fjlt":

@@ -15,7 +15,7 @@ from sklearn.decomposition import LatentDirichletAllocation
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.gate import require_finite
-from toolkit.hyperparameters import Declaration, Range
+from toolkit.hyperparameters import Auto, Declaration, Range
 from toolkit.metrics import report
 from toolkit.training import Job
 from topics_model import save
@@ -33,8 +33,8 @@ class Hyperparameters(Declaration):
     """The hosted LDA's hyperparameters; limits count passes of this solver, so their defaults differ."""
 
     num_topics: Annotated[int, POSITIVE, "Number of topics"]
-    feature_dim: Annotated[int, POSITIVE, "Number of words in the vocabulary; checked against the data"]
     mini_batch_size: Annotated[int, POSITIVE, "Number of documents in the corpus; has no effect, as all are used"]
+    feature_dim: Annotated[int | Auto, POSITIVE, "Number of words in the vocabulary; auto: as the data has"] = "auto"
     alpha0: Annotated[
         float, Range(above=0), "Sum of the mixtures' Dirichlet prior; small values give few topics per document"
     ] = 1.0

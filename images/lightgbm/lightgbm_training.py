@@ -92,7 +92,7 @@ def train(job: Job[Hyperparameters]) -> None:
     settings, hosts = job.hyperparameters, job.hosts
     check_settings(settings)
     job = with_parts_of_training(job)
-    tables = load_tables(job, ("train", "validation"), INPUT_FORMAT)
+    tables = load_tables(job, ("train", "validation"), input_format_of(settings))
     objective, class_count = objective_of(hosts, settings.objective, settings.num_class, tables["train"].labels)
     check_labels(hosts, tables, objective, class_count)
     fitted, measured = (
@@ -147,6 +147,11 @@ def boosted(
 def leaf_values(booster: lightgbm.Booster) -> list[float]:
     lines = re.findall(r"^leaf_value=(.*)", booster.model_to_string(), re.MULTILINE)
     return [float(number) for line in lines for number in line.split()]
+
+
+def input_format_of(settings: Hyperparameters) -> InputFormat:
+    is_for_classes = settings.objective in ("auto", "binary", "multiclass")
+    return dataclasses.replace(INPUT_FORMAT, quantities="" if is_for_classes else f"objective={settings.objective}")
 
 
 def check_settings(settings: Hyperparameters) -> None:

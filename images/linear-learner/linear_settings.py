@@ -21,7 +21,7 @@ class Hyperparameters(Declaration):
     num_classes: Annotated[
         int | None, Range(minimum=2), "Number of classes, with labels 0 to num_classes-1; for multiclass_classifier"
     ] = None
-    feature_dim: Annotated[int | Auto, Range(minimum=1), "Number of features; checked against the data"] = "auto"
+    feature_dim: Annotated[int | Auto, Range(minimum=1), "Number of features; auto: as the data has"] = "auto"
     loss: Annotated[
         Literal[
             "auto",

@@ -35,8 +35,8 @@ def train(job: Job[Hyperparameters]) -> None:
     """Train, print metrics on every channel, and leave the model with the master."""
     settings = job.hyperparameters
     check_settings(settings)
-    feature_dim = None if settings.feature_dim == "auto" else settings.feature_dim
-    tables = load_tables(job, CHANNELS, InputFormat(), feature_dim=feature_dim)
+    input_format = InputFormat(quantities="predictor_type=regressor" if settings.predictor_type == "regressor" else "")
+    tables = load_tables(job, CHANNELS, input_format, feature_dim=settings.feature_dim)
     check_tables(job.hosts, settings, tables)
 
     scaling = Scaling.of(job.hosts, tables["train"], settings)

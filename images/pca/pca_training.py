@@ -18,7 +18,7 @@ from toolkit.data import InputFormat, load_tables
 from toolkit.errors import ClientError
 from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
-from toolkit.hyperparameters import Declaration, Range
+from toolkit.hyperparameters import Auto, Declaration, Range
 from toolkit.metrics import report
 from toolkit.moments import means_of
 from toolkit.rows import FloatArray
@@ -35,8 +35,8 @@ SAME_SIZE = 1e-9  # relative: numbers of a component that count as equally large
 class Hyperparameters(Declaration):
     """The hosted PCA's hyperparameters that have a meaning here."""
 
-    feature_dim: Annotated[int, Range(minimum=1), "Number of features; checked against the data"]
-    num_components: Annotated[int, Range(minimum=1), "Number of components, at most feature_dim"]
+    num_components: Annotated[int, Range(minimum=1), "Number of components, at most as many as features"]
+    feature_dim: Annotated[int | Auto, Range(minimum=1), "Number of features; auto: as the data has"] = "auto"
     algorithm_mode: Annotated[
         Literal["regular", "randomized"],
         "regular: all covariances at once; randomized: an approximation for many features",
@@ -54,12 +54,13 @@ class Hyperparameters(Declaration):
 def train(job: Job[Hyperparameters]) -> None:
     """Leave the components with the master, and print how much of the variance they explain."""
     settings, hosts = job.hyperparameters, job.hosts
-    if settings.num_components > settings.feature_dim:
-        raise ClientError(
-            f"hyperparameters: num_components={settings.num_components} is more than feature_dim={settings.feature_dim}"
-        )
     tables = load_tables(job, CHANNELS, InputFormat(needs_labels=False), feature_dim=settings.feature_dim)
     rows = np.asarray(tables["train"].features)
+    if settings.num_components > rows.shape[1]:
+        raise ClientError(
+            f"hyperparameters: num_components={settings.num_components} is more than the number of features, "
+            f"{rows.shape[1]}"
+        )
     count, mean = means_of(hosts, rows)
     if not settings.subtract_mean:
         mean = np.zeros_like(mean)
@@ -90,9 +91,7 @@ def randomized(hosts: Hosts, rows: FloatArray, settings: Hyperparameters) -> tup
     """The same, nearly: exact if the directions are as many as the features."""
     wanted = settings.num_components
     extra = max(wanted, LEAST_EXTRA_COMPONENTS) if settings.extra_components == -1 else settings.extra_components
-    directions = np.random.default_rng(SEED).normal(
-        size=(settings.feature_dim, min(wanted + extra, settings.feature_dim))
-    )
+    directions = np.random.default_rng(SEED).normal(size=(rows.shape[1], min(wanted + extra, rows.shape[1])))
     for _ in range(POWER_STEPS):
         directions = np.linalg.qr(hosts.sum(rows.T @ (rows @ directions)))[0]
     projected = rows @ directions

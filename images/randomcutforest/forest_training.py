@@ -16,7 +16,7 @@ from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
-from toolkit.hyperparameters import Declaration, Range
+from toolkit.hyperparameters import Auto, Declaration, Range
 from toolkit.metrics import metrics_asked, report
 from toolkit.rows import FloatArray
 from toolkit.sampling import draw_rows
@@ -32,7 +32,9 @@ STRANGE_FROM_DEVIATIONS = 3.0  # above the mean score: the hosted algorithm's ru
 class Hyperparameters(Declaration):
     """The hosted random cut forest's hyperparameters."""
 
-    feature_dim: Annotated[int, Range(minimum=1, maximum=10000), "Number of features; checked against the data"]
+    feature_dim: Annotated[int | Auto, Range(minimum=1, maximum=10000), "Number of features; auto: as the data has"] = (
+        "auto"
+    )
     num_trees: Annotated[int, Range(minimum=50, maximum=1000), "Number of trees"] = 100
     num_samples_per_tree: Annotated[int, Range(minimum=1, maximum=2048), "Number of rows each tree is grown from"] = 256
     eval_metrics: Annotated[
@@ -53,7 +55,7 @@ def train(job: Job[Hyperparameters]) -> None:
     samples = samples_of(hosts, tables["train"], settings)
     ranges = [np.ptp(sample, axis=0) for sample in samples.values()]
     require_finite(hosts, {"ranges of features as float32": ranges}, tables)
-    forest = forest_of(hosts, grown(job, samples), settings.feature_dim)
+    forest = forest_of(hosts, grown(job, samples), tables["train"].features.shape[1])
     require_finite(hosts, {"cuts": forest.cut_values}, tables)
     if "test" in tables:
         report_quality(hosts, forest, tables, metric_names)

@@ -18,6 +18,7 @@ from toolkit.columns import Wanted
 from toolkit.errors import ClientError
 from toolkit.finite import first_unfit, why_unfit
 from toolkit.hosts import Hosts
+from toolkit.hyperparameters import Auto
 from toolkit.limits import TooLarge
 from toolkit.media import CSV
 from toolkit.model import COLUMNS_FILE
@@ -53,20 +54,21 @@ class Table:
 
 
 def load_tables(
-    job: Job[Any], channel_names: Sequence[str], input_format: InputFormat, *, feature_dim: int | None = None
+    job: Job[Any], channel_names: Sequence[str], input_format: InputFormat, *, feature_dim: int | Auto | None = None
 ) -> dict[str, Table]:
     """Those of `channel_names` that the job has, the first of them required.
 
-    `feature_dim` is the number of features, if a hyperparameter gives it. A host may have no rows (fewer files than
-    hosts), but not all of them. A channel of which every host has all files is divided among the hosts, so that each
-    row counts once. A mistake on one host raises ClientError on every host.
+    `feature_dim` is the number of features, if a hyperparameter gives it; of columns, where these have names. A host
+    may have no rows (fewer files than hosts), but not all of them. A channel of which every host has all files is
+    divided among the hosts, so that each row counts once. A mistake on one host raises ClientError on every host.
     """
     job.channel(channel_names[0])
     channels = [job.channels[name] for name in channel_names if name in job.channels]
+    asked = None if feature_dim == "auto" else feature_dim
     if job.columns is None:
-        tables = _tables(job.hosts, channels, input_format, feature_dim)
+        tables = _tables(job.hosts, channels, input_format, asked)
     else:
-        tables = _named_tables(job, channels, job.columns, input_format, feature_dim)
+        tables = _named_tables(job, channels, job.columns, input_format, asked)
     for channel, table in zip(channels, tables, strict=True):
         if job.hosts.largest(table.features.shape[0]) == 0:
             raise ClientError(f"channel {channel.name} has no rows{_why_none(channel)}")

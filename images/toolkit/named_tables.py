@@ -54,6 +54,11 @@ def read_named(
         wanted.drop,
         _classes(hosts, gathered[0], layout),
     )
+    if columns.classes and input_format.quantities:
+        raise ClientError(
+            f"{gathered[0].place}: {layout.target}: labels are text, as {listed(map(repr, columns.classes), 2)}, "
+            f"but {input_format.quantities} learns quantities"
+        )
     if hosts.is_master:
         print(_described(columns), flush=True)
         _notice_ids(gathered[0], layout)

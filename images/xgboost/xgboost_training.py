@@ -30,7 +30,7 @@ def train(job: Job[Hyperparameters]) -> None:
     """Train, print every metric each round, and leave the model with the master."""
     settings = job.hyperparameters
     check_settings(settings, has_validation="validation" in job.channels)
-    tables = load_tables(job, CHANNELS, replace(INPUT_FORMAT, csv_weights=settings.csv_weights == 1))
+    tables = load_tables(job, CHANNELS, input_format_of(settings))
     check_rows(job.hosts, settings, tables)
     job.stop.keep_model()
     with plain_errors():
@@ -40,3 +40,10 @@ def train(job: Job[Hyperparameters]) -> None:
         booster, _ = boost(job, tables, Checkpoints(job.checkpoint_folder, "xgboost-checkpoint"))
     if job.hosts.is_master:
         (job.model_folder / FILE_NAME).write_bytes(booster.save_raw("ubj"))
+
+
+def input_format_of(settings: Hyperparameters) -> InputFormat:
+    """How rows are read: whether a column of CSV is their weight, and whether a label may be the name of a class."""
+    is_for_classes = settings.objective.startswith(("binary:", "multi:")) or settings.objective == "reg:logistic"
+    quantities = "" if is_for_classes else f"objective={settings.objective}"
+    return replace(INPUT_FORMAT, csv_weights=settings.csv_weights == 1, quantities=quantities)

@@ -66,7 +66,7 @@ def test_gradient_is_that_of_the_loss(make: Any, kind: Any) -> None:
     from toolkit.training import Stop
 
     rng = np.random.default_rng(0)
-    settings = Hyperparameters(4, 2, kind, factors_wd=0.3, factors_init_sigma=0.5)
+    settings = Hyperparameters(2, kind, factors_wd=0.3, factors_init_sigma=0.5)
     table = Table(rng.integers(0, 2, 20).astype(float), make(rng.normal(size=(20, 4))))
     objective = Objective(Hosts(("algo-1",), "algo-1"), settings, table, Stop())
     assert check_grad(lambda point: objective(point)[0], lambda point: objective(point)[1], objective.start()) < 1e-6
@@ -155,7 +155,7 @@ def test_sigterm_ends_training_early_and_keeps_the_model(make_tree: Any) -> None
 @pytest.mark.parametrize(
     ("settings", "train", "message"),
     [
-        ({}, "1,2\n", "feature_dim is required"),
+        ({}, "1,2\n", "num_factors is required"),
         (BINARY | {"num_factors": 0}, "1,2\n", "num_factors=0: must be at least 1"),
         (BINARY | {"bias_init_method": "zero"}, "1,2\n", "must be one of normal, uniform, constant"),
         (

@@ -117,7 +117,7 @@ def test_sigterm_ends_training_early_and_keeps_the_centers(make_tree: Any) -> No
 @pytest.mark.parametrize(
     ("settings", "train", "message"),
     [
-        ({}, "1,2\n", "feature_dim is required"),
+        ({}, "1,2\n", "k is required"),
         (
             {"k": 0, "feature_dim": 2, "init_method": "best"},
             "1,2\n",

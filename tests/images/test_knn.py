@@ -114,8 +114,7 @@ def test_reduction_keeps_distances_about(make_tree: Any, kind: Any) -> None:
         (
             {},
             "1,2\n",
-            "k is required: Number of nearest neighbours; feature_dim is required: Number of features; "
-            "checked against the data; predictor_type is required",
+            "k is required: Number of nearest neighbours; predictor_type is required",
         ),
         (
             IRIS | {"predictor_type": "clasifier"},
@@ -128,8 +127,8 @@ def test_reduction_keeps_distances_about(make_tree: Any, kind: Any) -> None:
         (IRIS | {"dimension_reduction_target": 2}, "", "needs dimension_reduction_type, sign or fjlt"),
         (
             IRIS | {"dimension_reduction_type": "fjlt", "dimension_reduction_target": 4},
-            "",
-            "dimension_reduction_target=4 must be below feature_dim=4",
+            "0,1,2,3,4\n",
+            "dimension_reduction_target=4 must be below the number of features, 4",
         ),
         (IRIS | {"index_type": "faiss.IVFPQ", "index_metric": "COSINE"}, "", "does not go with faiss.IVFPQ; L2 does"),
         (IRIS, "", "channel train has no rows"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -189,7 +190,7 @@ def loans(count: int, first: int = 0, *, classes: tuple[str, str] = ("0", "1")) 
     rng = np.random.default_rng(first)
     purposes = rng.choice(["car", "house", "other, small"], count)
     states = rng.choice(["CA", "NY", "TX", ""], count)
-    incomes, amounts = rng.normal(50, 15, count).round(1), rng.integers(1, 40, count)
+    incomes, amounts = np.abs(rng.normal(50, 15, count)).round(1), rng.integers(1, 40, count)
     bad = (amounts / incomes + 0.3 * (purposes == "car") + rng.normal(0, 0.2, count) > 0.6).astype(int)
     shown = [f"{income}" if row % 9 else "" for row, income in enumerate(incomes)]
     facts = zip(purposes, states, shown, amounts, bad, strict=True)
@@ -273,6 +274,53 @@ def test_what_is_wrong_on_one_host_ends_both_with_it(make_tree: Any, run_hosts: 
     assert [code for code, _ in run_hosts(trees)] == [1, 1]
     problem = "algo-2: channel train: part-0:22, column 4 (income): 'many' is not a number, and other rows hold numbers"
     assert all(problem in tree.failure for tree in trees)
+
+
+ALL = {
+    "xgboost": (CHURN, "score"),
+    "lightgbm": ({"num_boost_round": 5}, "probabilities"),
+    "linear-learner": ({"predictor_type": "binary_classifier", "feature_dim": 4}, "predicted_label"),
+    "knn": ({"k": 5, "predictor_type": "classifier", "sample_size": 200}, "predicted_label"),
+    "factorization-machines": ({"num_factors": 2, "predictor_type": "binary_classifier"}, "predicted_label"),
+    "kmeans": ({"k": 3}, "closest_cluster"),
+    "pca": ({"num_components": 2, "algorithm_mode": "randomized"}, "projection"),
+    "randomcutforest": ({"num_trees": 50}, "score"),
+    "lda": ({"num_topics": 2, "mini_batch_size": 1}, "topic_mixture"),
+}
+
+
+@pytest.mark.parametrize("image", ALL)
+def test_every_algorithm_that_reads_tables_learns_and_answers_by_names(make_tree: Any, serve: Any, image: str) -> None:
+    settings, field = ALL[image]
+    tree = with_columns(make_tree(image, settings, {"train": as_csv(loans(200, classes=("good", "bad")))}))
+    code, printed = tree.train()
+    assert code == 0, printed
+    with serve(tree) as server:
+        server.wait_until_it_answers()
+        answer = server.invoke('{"instances": [{"purpose": "car", "amount": 30, "income": null}]}', "application/json")
+    text = answer.text
+    assert answer.status == 200, text
+    if image not in ("xgboost", "kmeans"):
+        assert field in text
+    if field == "predicted_label":
+        assert '"predicted_label":"bad"' in text
+
+
+QUANTITIES = {
+    "xgboost": {"num_round": 1},
+    "lightgbm": {"objective": "huber"},
+    "linear-learner": {"predictor_type": "regressor"},
+    "knn": {"k": 1, "predictor_type": "regressor", "sample_size": 9},
+    "factorization-machines": {"num_factors": 2, "predictor_type": "regressor"},
+}
+
+
+@pytest.mark.parametrize("image", QUANTITIES)
+def test_text_is_no_quantity(make_tree: Any, image: str) -> None:
+    tree = with_columns(make_tree(image, QUANTITIES[image], {"train": as_csv(loans(20, classes=("no", "yes")))}))
+    assert tree.train()[0] == 1
+    problem = r"channel train: column 6 \(defaulted\): labels are text, as 'no', 'yes', but (\w+)=\S+ learns quantities"
+    assert re.search(problem, tree.failure), tree.failure
 
 
 # -- requests --------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def test_stop_before_there_are_components_ends_at_once(make_tree: Any) -> None:
     ("settings", "train", "message"),
     [
         ({}, "1,2\n", "num_components is required"),
-        ({"num_components": 3, "feature_dim": 2}, "1,2\n", "num_components=3 is more than feature_dim=2"),
+        ({"num_components": 3}, "1,2\n", "num_components=3 is more than the number of features, 2"),
         ({"num_components": 1, "feature_dim": 3}, "1,2\n", "feature_dim=3, but the data has 2 features"),
         ({"num_components": 1, "feature_dim": 2, "algorithm_mode": "fast"}, "1,2\n", "one of regular, randomized"),
         ({"num_components": 1, "feature_dim": 2, "extra_components": -2}, "1,2\n", "must be at least -1"),

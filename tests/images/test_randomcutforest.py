@@ -150,7 +150,7 @@ def test_sigterm_ends_training_early_and_keeps_the_trees_so_far(make_tree: Any) 
 @pytest.mark.parametrize(
     ("settings", "train", "message"),
     [
-        ({}, "1\n", "feature_dim is required"),
+        ({"feature_dim": 0}, "1\n", "feature_dim=0: must be at least 1"),
         ({"feature_dim": 1, "num_trees": 10}, "1\n", "num_trees=10: must be at least 50 and at most 1000"),
         ({"feature_dim": 1, "num_samples_per_tree": 4096}, "1\n", "must be at least 1 and at most 2048"),
         ({"feature_dim": 2}, "1\n", "feature_dim=2, but the data has 1"),
