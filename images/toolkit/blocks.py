@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 import orjson
 
-from toolkit import recordio
+from toolkit import hints, recordio
 from toolkit.instances import features_of, label_of, numbers_of, sparse_entries
 from toolkit.rows import BYTE_ORDER_MARK, BadRow, FloatArray, SparseRows, lines_of, parse_csv
 
@@ -134,7 +134,7 @@ def _instances(first_line: int, lines: Mapping[int, bytes]) -> Block:
             if (labels[-1] is None) != (labels[0] is None):
                 raise ValueError("some rows have a label, some have none")
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise BadRow(number, f"not an instance as expected: {error}") from error
+            raise BadRow(number, f"not an instance as expected: {error}{hints.of_json(line)}") from error
     features_of_all = sparse if sparse.lengths else np.array(dense)
     line_of = list(lines).__getitem__
     return Block(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 THOUSANDS = re.compile(rb"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
 DECIMAL_COMMA = re.compile(rb"[-+]?\d+,\d+")
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+NO_JSON_NUMBER = re.compile(rb"[:\[,\s-](NaN|Infinity)\b")
 MISSING = frozenset((b"na", b"n/a", b"#n/a", b"null", b"none", b"nil", b"missing", b"?", b"-", b".", b"<na>", b"nat"))
 SEPARATOR_AND_COMMA = re.compile(rb"\d;[-+]?\d|\d;$")
 NAMES_IN_FRONT = "; a header line? Name the column to predict in the spec, as target: …, or take the line out"
@@ -48,11 +49,20 @@ def of_field(field: bytes, first: Sequence[bytes] = (), second: Sequence[bytes] 
         return "; fields with ; between them need numbers with a decimal point, as in 0.5"
     if word in MISSING:
         return "; leave the field empty where a value is missing"
-    return (
-        "; a header line? Name the column to predict, as target: …, or take the line out"
-        if _is_header(first, second)
-        else ""
-    )
+    if _is_header(first, second):
+        return "; a header line? Name the column to predict, as target: …, or take the line out"
+    if any(not is_number(above) and not is_number(below) for above, below in zip(first, second, strict=False)):
+        return "; leave a column of text out, or let a header line name it, and list it under drop or categorical"
+    return ""
+
+
+def of_json(line: bytes) -> str:
+    """For a line that is no JSON."""
+    if NO_JSON_NUMBER.search(line):
+        return "; JSON has no NaN and no infinite numbers; write null where a value is missing"
+    if line.rstrip().endswith((b"[", b"{", b",")):
+        return "; each instance is one line"
+    return ""
 
 
 def _is_header(first: Sequence[bytes], second: Sequence[bytes]) -> bool:

@@ -45,6 +45,11 @@ class Contents:
         return [entry.key for entry in self.entries]
 
     @property
+    def data(self) -> dict[str, int]:
+        """The keys and sizes of what the built-in algorithms take for data."""
+        return {entry.key: entry.size for entry in self.entries if not is_hidden(entry.key)}
+
+    @property
     def bytes(self) -> int:
         return sum(entry.size for entry in self.entries)
 
@@ -102,6 +107,18 @@ def _without_clash(channel: DesiredChannel, contents: Contents) -> Contents:
     return contents
 
 
+def require_data(channel: DesiredChannel, contents: Contents) -> None:
+    """WorldError when there is nothing in a channel that a built-in algorithm reads."""
+    data = contents.data
+    if any(data.values()):
+        return
+    raise WorldError(
+        f"channel {channel.name}: there are no data at {channel.source}",
+        why="its files are empty" if data else "names that begin with a dot or an underscore are no data",
+        fix="put the data there" if data else "rename the files that are",
+    )
+
+
 def is_hidden(path: str) -> bool:
     """Whether an object holds no data: programs put their own things under names that begin with a dot or an
     underscore, files as well as folders. The built-ins (images/toolkit/training.py) say the same of files."""
@@ -131,7 +148,7 @@ def input_of(channel: DesiredChannel, contents: Contents) -> Input:
     digest = hashlib.sha256()
     for entry, checksum in zip(contents.entries, _checksums(contents), strict=True):
         digest.update(f"{entry.key}\0{entry.size}\0{checksum}\n".encode())
-    data = {entry.key: entry.size for entry in contents.entries if not is_hidden(entry.key)}
+    data = contents.data
     return Input(
         source=channel.source,
         fingerprint=digest.hexdigest(),

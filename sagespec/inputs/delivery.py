@@ -23,7 +23,7 @@ from typing import Any
 from sagespec.errors import WorldError, disk_problems
 from sagespec.events import ByteCounter, Event, EventKind, Report
 from sagespec.inputs.cache import Cache, Wanted, link_or_copy
-from sagespec.inputs.channels import Contents, contents_of, input_of
+from sagespec.inputs.channels import Contents, contents_of, input_of, require_data
 from sagespec.inputs.pipes import (
     FEEDER_FILE,
     READY_FILE,
@@ -36,11 +36,13 @@ from sagespec.inputs.pipes import (
 )
 from sagespec.inputs.views import empty_view, sweep, witness
 from sagespec.plan import RunJob
+from sagespec.resolve.content_types import of_files
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.desired import DesiredChannel, DesiredJob
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.manifest import Input
+from sagespec.state.programs import Builtin
 from sagespec.stores.protocol import Conflict
 
 DATA = "input/data"
@@ -50,12 +52,16 @@ LISTINGS = 3  # of a channel that changes while it is fetched
 
 @dataclass
 class Delivery:
-    """hosts and feeders are to be created; then `put` fills them with what is not mounted."""
+    """hosts and feeders are to be created; then `put` fills them with what is not mounted.
+
+    content_types: by channel, where its files' names show it and the program sees no names.
+    """
 
     runtime: Runtime
     hosts: list[Launch]
     feeders: list[Launch]
     inputs: dict[str, Input] = field(default_factory=dict)
+    content_types: dict[str, str] = field(default_factory=dict)
     _copies: list[tuple[str, str, Path]] = field(default_factory=list)  # container, path, source
     _files: list[tuple[str, str, bytes]] = field(default_factory=list)
     _fed: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)  # the feeders' orders, by channel
@@ -74,6 +80,14 @@ class Delivery:
             self._files += ((host.name, f"{path}-manifest", contents.manifest) for host in self.hosts)
         if channel.input_mode == "pipe":
             self._fed[channel.name] = orders_of(channel, contents, len(self.hosts))
+
+    def as_told(self, job: DesiredJob) -> DesiredJob:
+        """The job as its program is told of it."""
+        types = self.content_types
+        told = (
+            replace(channel, content_type=types.get(channel.name, channel.content_type)) for channel in job.channels
+        )
+        return replace(job, channels=tuple(told))
 
     def note_feeders(self) -> None:
         for index, feeder in enumerate(self.feeders):
@@ -152,6 +166,10 @@ class Inputs:
                 counter = _counter(report, job, channel)
                 contents, folders = self._bring(_Fetch(channel, view, len(hosts), counter, keep_going))
                 delivery.inputs[channel.name] = input_of(channel, contents)
+                if isinstance(job.program, Builtin) and not job.code:
+                    require_data(channel, contents)
+                    if channel.input_mode == "pipe" and not channel.content_type and (kind := of_files(contents.data)):
+                        delivery.content_types[channel.name] = kind
                 is_mounted = not channel.writable and self._can_be_mounted(channel, contents, folders[0])
                 delivery.add(channel, contents, folders, is_mounted=is_mounted)
             delivery.note_feeders()

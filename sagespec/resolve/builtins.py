@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sagespec.contract import hyperparameter_text
 from sagespec.errors import did_you_mean
+from sagespec.resolve.content_types import name_of
 
 PLATFORM_NAMES = ("sagemaker_", "_tuning_")  # hyperparameters that the platform and its clients add
 
@@ -206,7 +207,7 @@ def _of_channels(
                     f"channels.{name} is not a channel of {algorithm}",
                     fix=did_you_mean(name, known) or f"the channels are {', '.join(known)}",
                 )
-        elif content_type and declared.content_types and _bare(content_type) not in declared.content_types:
+        elif content_type and declared.content_types and name_of(content_type) not in declared.content_types:
             yield Objection(
                 f"channels.{name}.content_type",
                 f"channels.{name}.content_type is {content_type}, which {algorithm} does not read",
@@ -240,20 +241,3 @@ def columns_objections(
             why=f"{algorithm} learns from labels, and only the spec can say which of the named columns holds them",
             fix="name the column to predict: target: …",
         )
-
-
-# As images/toolkit/media.py reads them.
-OTHER_SPELLINGS = {
-    "csv": "text/csv",
-    "libsvm": "text/libsvm",
-    "text/x-libsvm": "text/libsvm",
-    "application/x-jsonlines": "application/jsonlines",
-    "application/json-lines": "application/jsonlines",
-    "parquet": "application/x-parquet",
-    "recordio-protobuf": "application/x-recordio-protobuf",
-}
-
-
-def _bare(content_type: str) -> str:
-    name = content_type.partition(";")[0].strip().lower()
-    return OTHER_SPELLINGS.get(name, name)

@@ -105,7 +105,7 @@ def _start(run: JobRun) -> None:
     if checkpoints:
         run.progress(f"resumes from {len(checkpoints)} checkpoint files")
     for launch in run.launches:
-        runtime.write(launch.name, config_files(run.job, launch.alias, runtime.base_dir(launch.name)))
+        runtime.write(launch.name, config_files(delivery.as_told(run.job), launch.alias, runtime.base_dir(launch.name)))
     started = Started(
         started_at=now,
         image_digest=digest,

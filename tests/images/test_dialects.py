@@ -67,9 +67,34 @@ def test_csv_is_refused_with_what_is_meant(text: str, why: str, tmp_path: Path) 
     assert refusal(tmp_path, CSV, train={"a.csv": text}).startswith("channel train: a.csv" + why)
 
 
-@pytest.mark.parametrize("text", ["1,red\n2,blue\n", "1,2,red,x\n2,3,blue,y\n", "1,2\n3,x\n", "(1),2\n3,4\n"])
-def test_a_header_is_not_guessed_where_there_is_none(text: str, tmp_path: Path) -> None:
-    assert refusal(tmp_path, CSV, train={"a.csv": text}).endswith("is not a number")
+TEXT = "; leave a column of text out, or let a header line name it, and list it under drop or categorical"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [("1,red\n2,blue\n", TEXT), ("1,2,red,x\n2,3,blue,y\n", TEXT), ("1,2\n3,x\n", ""), ("(1),2\n3,4\n", "")],
+)
+def test_a_header_is_not_guessed_where_there_is_none(text: str, hint: str, tmp_path: Path) -> None:
+    assert refusal(tmp_path, CSV, train={"a.csv": text}).endswith("is not a number" + hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (
+            '{"label": 1, "features": [1, NaN]}',
+            "; JSON has no NaN and no infinite numbers; write null where a value is",
+        ),
+        (
+            '{"label": 1, "features": [1, -Infinity]}',
+            "; JSON has no NaN and no infinite numbers; write null where a va",
+        ),
+        ('[\n  {\n    "label": 1', "; each instance is one line"),
+        ('{"label": 1,\n "features": [1]}', "; each instance is one line"),
+    ],
+)
+def test_json_is_refused_with_what_is_meant(text: str, hint: str, tmp_path: Path) -> None:
+    assert hint in refusal(tmp_path, JSON_LINES, train={"a": text})
 
 
 @pytest.mark.parametrize("content_type", [CSV, LIBSVM, JSON_LINES])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from toolkit.data import InputFormat
-from toolkit.media import LIBSVM, OF_SUFFIXES, OTHER_NAMES
+from toolkit.media import LIBSVM, OF_SUFFIXES, media_type_of_file
 from toolkit.training import is_hidden
 
 from sagespec.inputs.channels import is_hidden as is_hidden_in_pipes
-from sagespec.resolve.builtins import OTHER_SPELLINGS
+from sagespec.resolve.content_types import OF_SUFFIXES as OF_SUFFIXES_OF_THE_PLATFORM
+from sagespec.resolve.content_types import of_files
 from tests.images.channels import as_parquet, refusal, tables_of
 from tests.images.record import framed, record_of
 
@@ -70,9 +72,12 @@ def test_names_that_disagree_are_refused(tmp_path: Path) -> None:
     )
 
 
-def test_the_plan_and_the_programs_spell_content_types_alike() -> None:
-    assert OTHER_SPELLINGS == OTHER_NAMES
-    assert set(OF_SUFFIXES.values()) <= set(OTHER_NAMES.values())
+@pytest.mark.parametrize(
+    "name", ["a.csv", "A.CSV.gz", "x/part.svm", "a.parquet.gz", "a.rec", "csv", "a.csv.bak", "a.txt", ""]
+)
+def test_the_platform_and_the_programs_read_names_alike(name: str) -> None:
+    assert of_files([name]) == (media_type_of_file(name) or "")
+    assert OF_SUFFIXES == OF_SUFFIXES_OF_THE_PLATFORM
 
 
 def test_what_gzip_packs_is_unpacked_whatever_its_name(tmp_path: Path) -> None:
@@ -89,3 +94,42 @@ def test_a_small_file_that_unpacks_to_more_than_the_memory_is_refused(
     monkeypatch.setattr("toolkit.limits.memory_bytes", lambda: 2**20)
     said = refusal(tmp_path, "text/csv", train={"a.csv.gz": gzip.compress(b"1,2\n" * 2**20)})
     assert said.startswith("channel train: a.csv.gz: the file, unpacked, would take ")
+
+
+@pytest.mark.parametrize(
+    ("names", "contents", "ends", "said"),
+    [
+        (
+            ("a.parquet", "b.parquet"),
+            ({"y": [1, 2, 4], "a": [1, 2, 3], "b": [0, 1, 0]}, {"b": [1, 0], "y": [3, 5], "a": [2, 6]}),
+            0,
+            "train: 2 files, 5 rows, 2 features: a, b",
+        ),
+        (
+            ("a.parquet", "b.parquet"),
+            ({"y": [1, 2], "a": [1, 2]}, {"y": [3, 5], "c": [2, 6]}),
+            1,
+            "algo-2: channel train: b.parquet: row 1: its columns are y, c, but those of the first file are y, a",
+        ),
+        (
+            ("a.csv", "b.libsvm"),
+            ("1,2\n2,3\n", "1 0:2\n"),
+            1,
+            "algo-2: channel train: by their names its files are b.libsvm as text/libsvm; other hosts have text/csv",
+        ),
+        (("a.csv", "part-1"), ("1,2\n2,3\n", "4,5\n"), 0, "train: 2 files, 3 rows, 1 feature"),
+    ],
+)
+def test_hosts_agree_on_types_and_columns(
+    names: Any, contents: Any, ends: int, said: str, make_tree: Any, run_hosts: Any
+) -> None:
+    hosts = ("algo-1", "algo-2")
+    trees = []
+    for host, name, content in zip(hosts, names, contents, strict=True):
+        tree = make_tree("linear-learner", {"predictor_type": "regressor"}, host=host, hosts=hosts)
+        tree.write_config("inputdataconfig", {"train": {"S3DistributionType": "ShardedByS3Key"}})
+        tree.write_channel("train", as_parquet(content) if isinstance(content, dict) else content, file_name=name)
+        trees.append(tree)
+    (code, printed), (other_code, _) = run_hosts(trees)
+    assert (code, other_code) == (ends, ends), printed
+    assert said in (trees[0].failure if ends else printed)

@@ -11,7 +11,8 @@ import pytest
 
 from sagespec.errors import SpecError, WorldError
 from sagespec.load.load import load
-from sagespec.resolve.builtins import OTHER_SPELLINGS, describe_images
+from sagespec.resolve.builtins import describe_images
+from sagespec.resolve.content_types import OTHER_SPELLINGS
 from sagespec.resolve.facts import Started
 from sagespec.resolve.resolve import resolve
 from sagespec.runtimes.choose import images_dir

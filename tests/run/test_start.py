@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,6 +18,7 @@ from sagespec.run.run import run_job
 from sagespec.run.start import begin
 from sagespec.run.stops import StopRequests, ask_to_stop
 from sagespec.runtimes.protocol import CannotStart
+from tests.fakes import TRAINS
 from tests.place import Place
 
 
@@ -74,3 +78,52 @@ def test_a_job_taken_over_while_it_waits_is_not_said_to_have_stopped(place: Plac
     with pytest.raises(LeaseLost):
         run_job(taken.jobs, taken.job, taken.caller)
     assert taken.jobs.records.manifests([taken.job.address]) == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "content_type"),
+    [
+        ({"input_mode": "pipe"}, "text/csv"),
+        ({"input_mode": "pipe", "content_type": "text/libsvm"}, "text/libsvm"),
+        ({"input_mode": "file"}, None),  # the program sees the names itself
+    ],
+)
+def test_an_algorithm_is_told_what_the_files_in_its_pipe_are_called(
+    place: Place, fields: dict[str, str], content_type: str | None
+) -> None:
+    channel = {"source": str(place.folder / "train.csv")} | fields
+    told = told_of_channel(place, place.job(1, channels={"train": channel}))
+    assert told.get("ContentType") == content_type
+
+
+def test_another_program_is_told_what_the_spec_says(place: Place) -> None:
+    channel = {"source": str(place.folder / "train.csv"), "input_mode": "pipe"}
+    assert "ContentType" not in told_of_channel(place, place.job(1, image="theirs:1", channels={"train": channel}))
+
+
+def told_of_channel(place: Place, job: dict[str, Any]) -> dict[str, Any]:
+    """What a host of the job reads of the channel train in its inputdataconfig.json."""
+    place.engine.behave("job/model@1", replace(TRAINS, lasts=None))
+    cancelled = threading.Event()
+    threading.Timer(0.4, cancelled.set).start()
+    place.converge(job, cancelled=cancelled)
+    host = next(container for container in place.engine.all.values() if not container.launch.address.is_companion)
+    told: dict[str, Any] = json.loads(host.files["input/config/inputdataconfig.json"])["train"]
+    return told
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"_SUCCESS": "", ".a.csv.crc": "x"}, "names that begin with a dot or an underscore are no data"),
+        ({"a.csv": "", "_b": "1"}, "its files are empty"),
+    ],
+)
+def test_a_channel_in_which_no_algorithm_finds_a_row_is_refused(place: Place, files: dict[str, str], why: str) -> None:
+    (place.folder / "data").mkdir()
+    for name, text in files.items():
+        (place.folder / "data" / name).write_text(text)
+    (outcome,) = place.converge(place.job(1, channels={"train": str(place.folder / "data")})).outcomes
+    said = outcome.reason.splitlines()
+    assert said[0] == f"channel train: there are no data at {place.folder / 'data'}"
+    assert said[1].split(maxsplit=1) == ["why", why]
