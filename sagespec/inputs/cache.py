@@ -251,6 +251,7 @@ def link_or_copy(file: Path, target: Path) -> None:
 
 
 def _link(file: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)  # a file in its place is no reason to go without
     with suppress(FileExistsError):
         link_or_copy(file, target)
 

@@ -68,6 +68,7 @@ class S3Store:
         self.uri = f"s3://{bucket}/{self._prefix}".rstrip("/")
         self._create = create
         self._single = ""  # base name of the one object, if this was opened on one
+        self._begins = ""  # what all names begin with, if this was opened on a prefix that ends inside them
         self._endpoint = "AWS"
         with self._problems():
             self._client = _new_client(_SMALL_SECONDS)
@@ -79,12 +80,18 @@ class S3Store:
             self._open_input(prefix)
 
     def _open_input(self, prefix: str) -> None:
-        """Find out whether the address is an object or a folder, and check that it exists."""
-        if prefix and not prefix.endswith("/") and self._first_key(prefix) == prefix:
-            folder, _, self._single = prefix.rpartition("/")
-            self._prefix = f"{folder}/" if folder else ""
-        elif not self._first_key(self._prefix):
+        """Find out whether the address is an object, a folder or the beginning of names, and check that it exists."""
+        folder, _, name = prefix.rpartition("/")
+        first = self._first_key(prefix) if name else None
+        if first == prefix:
+            self._prefix, self._single = f"{folder}/" if folder else "", name
+        elif self._first_key(self._prefix):
+            return
+        elif first is None:
             raise WorldError(f"there is nothing at {self.uri}", fix="check the bucket and the prefix")
+        else:
+            self._prefix, self._begins = f"{folder}/" if folder else "", name
+            self.uri = f"s3://{self._bucket}/{folder}".rstrip("/")
 
     def _first_key(self, prefix: str) -> str | None:
         with self._problems():
@@ -156,7 +163,7 @@ class S3Store:
         found: list[Entry] = []
         with self._problems():
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._prefix + (self._single or prefix)
+                Bucket=self._bucket, Prefix=self._prefix + (self._single or self._begins or prefix)
             )
             for page in pages:
                 check_listing(page)
@@ -165,7 +172,9 @@ class S3Store:
                     if key and not key.endswith("/"):  # what consoles create as a folder
                         found.append(Entry(key, item["Size"], item["ETag"].strip('"')))
         if self._single:
-            found = [entry for entry in found if entry.key == self._single and entry.key.startswith(prefix)]
+            found = [entry for entry in found if entry.key == self._single]
+        if self._single or self._begins:
+            found = [entry for entry in found if entry.key.startswith(prefix)]
         for entry in found:
             check_key(entry.key, self.uri)
         return tuple(sorted(found))

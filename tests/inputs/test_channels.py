@@ -74,6 +74,28 @@ def test_a_fingerprint_of_s3_is_of_names_sizes_and_etags(monkeypatch: pytest.Mon
     assert found.fingerprint == hashlib.sha256(f"a.csv\0{3}\0{etag}\n".encode()).hexdigest()
 
 
+@pytest.mark.s3
+@pytest.mark.parametrize("kind", ["rclone", "moto"])
+def test_a_prefix_may_end_inside_a_name(kind: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with s3_server(kind) as server:
+        server.activate(monkeypatch)
+        store = open_store(server.uri)
+        for key in ("in/part-1.csv", "in/part-2.csv", "in/parts/a.csv", "in/other.csv", "in/folder/x", "in/folder-2/y"):
+            store.write(key, key.encode())
+        assert paths_of(tmp_path, f"{server.uri}/in/part-") == ["part-1.csv", "part-2.csv"]
+        assert paths_of(tmp_path, f"{server.uri}/in/part") == ["part-1.csv", "part-2.csv", "parts/a.csv"]
+        assert paths_of(tmp_path, f"{server.uri}/in/folder") == ["x"], "a folder is that folder alone"
+        assert paths_of(tmp_path, f"{server.uri}/in/other.csv") == ["other.csv"]
+        assert paths_of(tmp_path, f"{server.uri}/i") == [
+            f"in/{path}" for path in paths_of(tmp_path, f"{server.uri}/in")
+        ]
+        with pytest.raises(WorldError, match=f"there is nothing at {server.uri}/in/part-3"):
+            paths_of(tmp_path, f"{server.uri}/in/part-3")
+        ends_inside, whole = (DesiredChannel("train", f"{server.uri}/{end}") for end in ("in/parts/a", "in/parts/"))
+        found = [input_of(channel, contents_of(channel, tmp_path)) for channel in (ends_inside, whole)]
+        assert found[0].fingerprint == found[1].fingerprint
+
+
 # -- shares ----------------------------------------------------------------------------------------
 
 
