@@ -79,6 +79,10 @@ class Given:
         manifest = self._trained(job)
         return manifest.artifacts["model"].sha256 if manifest and "model" in manifest.artifacts else ""
 
+    def left_no_model(self, job: Address) -> bool:
+        manifest = self._trained(job)
+        return manifest is not None and manifest.left_no_model
+
     def _trained(self, job: Address) -> Manifest | None:
         manifest = self.observed.manifests.get(job)
         return manifest if manifest and manifest.status is JobStatus.COMPLETED else None

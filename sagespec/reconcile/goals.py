@@ -15,6 +15,7 @@ from sagespec.reconcile.given import Given
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredEndpoint, JobModel, desired_endpoint
 from sagespec.state.hashes import UNTRAINED, same_hash
+from sagespec.state.programs import Builtin
 from sagespec.state.revision import ModelRecord, Revision, RevisionStatus, RollbackRequest, live_revision
 
 
@@ -172,6 +173,14 @@ def _missing_model(desired: DesiredEndpoint, given: Given) -> Problem | None:
     """Why a model of this endpoint cannot be had by this plan; None when all are there or will be made."""
     for variant in desired.variants:
         job = variant.job
+        if job and isinstance(variant.program, Builtin) and given.left_no_model(job):
+            return Problem(
+                what=f"variant {variant.name} needs the model of {job}, which left none: nothing in SM_MODEL_DIR",
+                about=str(desired.address),
+                why="there is nothing to serve",
+                fix="let the script save to os.environ['SM_MODEL_DIR'], and train it as another version",
+                where=desired.origin,
+            )
         if job is None or given.is_trained(job) or given.is_followed_elsewhere(job):
             continue
         if not given.runs_of(job):

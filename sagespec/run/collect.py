@@ -28,6 +28,7 @@ from sagespec.run.follow import Ended
 from sagespec.run.jobs import JobRun
 from sagespec.run.metrics import final_values, series_of
 from sagespec.run.reads import reads_of, shortfall
+from sagespec.run.unsaved import no_model_note
 from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.launches import Launch
 from sagespec.state.manifest import Artifact, JobStatus, Manifest
@@ -115,6 +116,7 @@ class _Results:
     verdict: Verdict
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    left_no_model: bool = False
     training_until: datetime = field(kw_only=True)
     uploading_seconds: float = 0.0
 
@@ -131,6 +133,9 @@ def _store_results(run: JobRun, ended: Ended, ends: Sequence[HostEnd], verdict: 
         try:
             model = ended.folder / "model.tar.gz"
             pack(_reads(run, there, "model"), model, "/opt/ml/model")
+            if verdict.status is JobStatus.COMPLETED and not _has_members(model):
+                results.left_no_model = True
+                results.notes.append(no_model_note(run, ended.started.training_from))
             results.artifacts["model"] = _upload(run, "model.tar.gz", model)
         except UnfitMember as unfit:  # a verdict on the output: collecting it again would end the same way
             _keep_unfit(run, there, ended.folder, results, unfit.problems[0])
@@ -207,6 +212,7 @@ def _manifest_of_ended(run: JobRun, ended: Ended, ends: Sequence[HostEnd], resul
         exit_codes={end.host: end.exit_code for end in ends if end.container},
         artifacts=results.artifacts,
         notes=tuple(results.notes),
+        left_no_model=results.left_no_model,
         started_at=started.started_at,
         ended_at=until,
         seconds={

@@ -170,6 +170,7 @@ class Manifest(Record):
     status: JobStatus
     reason: str = ""
     notes: tuple[str, ...] = ()  # what to know of its results, for people
+    left_no_model: bool = False  # completed, and its model.tar.gz is empty
     spec: dict[str, Any]
     git: Git | None = None
     sagespec_version: str = ""

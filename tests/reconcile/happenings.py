@@ -178,6 +178,7 @@ def followed_here(world: SimulatedWorld, address: str) -> None:
 BEFORE_ANYTHING_RUNS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "unhealthy": SimulatedWorld.turn_unhealthy,  # MODEL
     "failing": lambda world, address: world.fail_job(Address.parse(address)),
+    "saving elsewhere": lambda world, address: world.engine.behave(address, replace(TRAINS, files={})),
 }
 HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "gone": gone,  # ADDRESS
