@@ -120,6 +120,10 @@ class Project:
         """
         return metrics.series(self.parts, address, metric_names, follow=follow, every_seconds=every_seconds)
 
+    def leading_jobs(self, words: Sequence[str]) -> tuple[Address, ...]:
+        """The jobs that the first of these words name; of a word that may be a metric, too, if there is such a job."""
+        return addresses.leading_jobs(words, addresses.known_addresses(self.parts))
+
     def history(self, endpoint_name: str) -> tuple[Revision, ...]:
         """All revisions of an endpoint, oldest first; WorldError when there is none."""
         return history.history(self.parts, endpoint_name)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sagespec.cli.completing import complete_address
+from sagespec.cli.completing import complete_address, complete_job
 from sagespec.cli.given import DONE, Invocation, takes_common_options
 from sagespec.cli.group import as_written
 
 if TYPE_CHECKING:
     from sagespec.project import Project
     from sagespec.state.addresses import Address
+    from sagespec.verbs.metrics import Series
 
 
 @click.command(
@@ -48,11 +50,12 @@ def status(given: Invocation, again: bool) -> int:
           sagespec logs churn --follow              all instances of an endpoint
           sagespec logs churn/candidate --tail 20   one variant
           sagespec logs churn@3 --plot              a job's metrics, drawn
+          sagespec logs churn@3 churn@4 --plot      of two jobs, in one figure
           sagespec logs churn@3 --png auc.png train:auc validation:auc
     """)
 )
 @click.argument("address", shell_complete=complete_address)
-@click.argument("metrics", metavar="[METRIC]...", nargs=-1)
+@click.argument("more", metavar="[JOB]... [METRIC]...", nargs=-1, shell_complete=complete_job)
 @click.option("-F", "--follow", is_flag=True, help="Keep printing new lines.")
 @click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines of each container.")
 @click.option(
@@ -65,7 +68,7 @@ def status(given: Invocation, again: bool) -> int:
 def logs(
     given: Invocation,
     address: str,
-    metrics: tuple[str, ...],
+    more: tuple[str, ...],
     *,
     follow: bool,
     tail: int | None,
@@ -77,7 +80,7 @@ def logs(
     ADDRESS is job/churn@3, endpoint/churn, endpoint/churn/candidate#0, gateway, or a short form of these:
     churn@3, churn, churn/candidate.
     """
-    _check_plot(metrics, follow=follow, plot=plot, png=png)
+    _check_plot(more, follow=follow, plot=plot, png=png)
     from sagespec.show.lists import write_log_line
 
     with given.project() as project:
@@ -85,7 +88,8 @@ def logs(
         if not str(found).endswith(address):
             given.screen.aside((str(found), "dim"))
         if plot or png:
-            return _plot(given, project, found, metrics, follow=follow, png=png)
+            others = project.leading_jobs(more)
+            return _plot(given, project, [found, *others], more[len(others) :], follow=follow, png=png)
         for source, line in project.logs(found, follow=follow, tail=tail):
             write_log_line(given.screen, source, line, alone=found.instance is not None)
     return DONE
@@ -93,7 +97,7 @@ def logs(
 
 def _check_plot(metrics: Sequence[str], *, follow: bool, plot: bool, png: Path | None) -> None:
     if metrics and not plot and not png:
-        raise click.UsageError(f"{metrics[0]}: metrics are named with --plot or --png")
+        raise click.UsageError(f"{metrics[0]}: metrics and further jobs are named with --plot or --png")
     if png and follow:
         raise click.UsageError("--png draws once; use --plot --follow to redraw")
     if files := [name for name in metrics if name.endswith(".png")]:
@@ -101,17 +105,27 @@ def _check_plot(metrics: Sequence[str], *, follow: bool, plot: bool, png: Path |
 
 
 def _plot(
-    given: Invocation, project: Project, job: Address, metrics: Sequence[str], *, follow: bool, png: Path | None
+    given: Invocation,
+    project: Project,
+    jobs: Sequence[Address],
+    metrics: Sequence[str],
+    *,
+    follow: bool,
+    png: Path | None,
 ) -> int:
     from sagespec.show.plot import write_png, write_series
 
-    for series in project.series(job, metrics, follow=follow):
+    every_seconds = 1 / len(jobs)  # each is waited for in its turn
+    streams = [project.series(job, metrics, follow=follow, every_seconds=every_seconds) for job in jobs]
+    latest: dict[str, Series] = {}
+    for found in zip_longest(*streams):  # one that has ended stays as it was
+        latest |= {str(job.whole): series for job, series in zip(jobs, found, strict=True) if series is not None}
         if png:
             file = given.folder / png
-            write_png(file, str(job.whole), series)
-            given.screen.aside((f"{file}: {', '.join(series)}", "dim"))
+            write_png(file, latest)
+            given.screen.aside((f"{file}: {', '.join(dict.fromkeys(chain(*latest.values())))}", "dim"))
         else:
-            write_series(given.screen, str(job.whole), series, in_place=follow)
+            write_series(given.screen, latest, in_place=follow)
     return DONE
 
 

@@ -1,14 +1,14 @@
 """Series of metrics as drawings: with characters in the terminal, as a PNG file, or as JSON.
 
-Metrics that measure the same thing (train:auc, validation:auc) share a drawing; others have one of their own, since
-their scales differ. plotext and matplotlib are imported when something is drawn.
+Metrics that measure the same thing (train:auc, validation:auc), of one job or several, share a drawing; others have one
+of their own, since their scales differ. plotext and matplotlib are imported when something is drawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sagespec.errors import WorldError
 from sagespec.show.screen import Screen, clean
@@ -25,54 +25,97 @@ _BRAILLE = "⠤"
 _ASCII = str.maketrans("┌┐└┘├┤┬┴┼─│", "+++++++++-|")
 
 
-def write_series(screen: Screen, about: str, series: Series, *, in_place: bool = False) -> None:
-    """All series, one drawing below the other. in_place: replaces what is on the terminal."""
+class Curve(NamedTuple):
+    """A metric of a job. job: '' where there is only one."""
+
+    job: str
+    metric: str
+    points: Sequence[tuple[float, float]]
+
+    @property
+    def name(self) -> str:
+        return f"{self.job} {self.metric}".strip()
+
+    @property
+    def last(self) -> float:
+        return self.points[-1][1]
+
+
+def write_series(screen: Screen, jobs: Mapping[str, Series], *, in_place: bool = False) -> None:
+    """All series of the jobs, by address, one drawing below the other; what was printed once is in a table. in_place:
+    replaces what is on the terminal."""
     if screen.format == "json":
-        found = {name: [list(point) for point in points] for name, points in series.items()}
-        screen.record({"address": about, "series": found})
+        for about, series in jobs.items():
+            found = {name: [list(point) for point in points] for name, points in series.items()}
+            screen.record({"address": about, "series": found})
         return
     if in_place and screen.live:
         screen.clear()
-    if not series:
+    for about in (about for about, series in jobs.items() if not series):
         screen.line((f"{about} has printed no metrics yet", "dim"))
-    for title, group in grouped(series).items():
+    found_curves = curves_of(jobs)
+    for title, group in grouped([curve for curve in found_curves if len(curve.points) > 1]).items():
         pens = [_pen(screen, number, alone=len(group) == 1) for number in range(len(group))]
         screen.drawing(_drawn(screen, title, group, pens))
-        for (mark, colour), (name, points) in zip(pens, group.items(), strict=True):
-            values = [value for _, value in points]
+        for (mark, colour), curve in zip(pens, group, strict=True):
+            values = [value for _, value in curve.points]
             ends = f"  now {values[-1]:.6g}, least {min(values):.6g}, most {max(values):.6g} of {len(values)} points"
             sample = _BRAILLE if mark == "braille" else mark
-            screen.line("  ", (sample, _COLOURS.get(colour, "")), f" {name}", (ends, "dim"))
+            screen.line("  ", (sample, _COLOURS.get(colour, "")), f" {curve.name}", (ends, "dim"))
         screen.line()
+    _write_single(screen, [curve for curve in found_curves if len(curve.points) == 1])
+
+
+def _write_single(screen: Screen, curves: Sequence[Curve]) -> None:
+    """What each job has printed once, a row for each metric and a column for each job."""
+    if not curves:
+        return
+    jobs, metrics = (list(dict.fromkeys(names)) for names in zip(*((c.job, c.metric) for c in curves), strict=True))
+    values = {(curve.job, curve.metric): f"{curve.last:.6g}" for curve in curves}
+    rows = [[metric, *(values.get((job, metric), "-") for job in jobs)] for metric in metrics]
+    screen.table(rows, head=["PRINTED ONCE", *(job or "VALUE" for job in jobs)], indent="  ")
+
+
+def curves_of(jobs: Mapping[str, Series]) -> list[Curve]:
+    """Metric by metric, so that those of several jobs stand together."""
+    short = {about: about.partition("/")[2] if len(jobs) > 1 else "" for about in jobs}
+    metrics = dict.fromkeys(name for series in jobs.values() for name in series)
+    return [
+        Curve(short[about], metric, series[metric])
+        for metric in metrics
+        for about, series in jobs.items()
+        if metric in series
+    ]
 
 
 def _pen(screen: Screen, number: int, *, alone: bool) -> tuple[str, str]:
     """Mark and colour of the line of this number."""
-    mark = "braille" if screen.unicode and (alone or screen.colour) else _MARKS[number % len(_MARKS)]
+    is_told_by_colour = screen.colour and number < len(_COLOURS)
+    mark = "braille" if screen.unicode and (alone or is_told_by_colour) else _MARKS[number % len(_MARKS)]
     return mark, list(_COLOURS)[number % len(_COLOURS)] if screen.colour else ""
 
 
-def grouped(series: Series) -> Mapping[str, Series]:
+def grouped(curves: Sequence[Curve]) -> Mapping[str, list[Curve]]:
     """By what they measure, in the order in which it first comes.
 
-    >>> list(grouped({"train:auc": [], "loss": [], "validation:auc": []}))
+    >>> list(grouped([Curve("", name, []) for name in ("train:auc", "loss", "validation:auc")]))
     ['auc', 'loss']
     """
-    groups: dict[str, dict[str, Sequence[tuple[float, float]]]] = {}
-    for name, points in series.items():
-        groups.setdefault(name.rpartition(":")[2], {})[name] = points
+    groups: dict[str, list[Curve]] = {}
+    for curve in curves:
+        groups.setdefault(curve.metric.rpartition(":")[2], []).append(curve)
     return groups
 
 
-def _drawn(screen: Screen, title: str, series: Series, pens: Sequence[tuple[str, str]]) -> str:
+def _drawn(screen: Screen, title: str, curves: Sequence[Curve], pens: Sequence[tuple[str, str]]) -> str:
     import plotext
 
     plotext.clear_figure()
     plotext.limit_size(False, False)
     plotext.plotsize(max(NARROWEST, min(WIDEST, screen.width or WIDTH)), HEIGHT)
     plotext.theme("clear")
-    for (mark, colour), points in zip(pens, series.values(), strict=True):
-        seconds, values = [point[0] for point in points], [point[1] for point in points]
+    for (mark, colour), curve in zip(pens, curves, strict=True):
+        seconds, values = [point[0] for point in curve.points], [point[1] for point in curve.points]
         plotext.plot(seconds, values, marker=mark, color=colour or None)
     plotext.title(clean(title))
     plotext.xlabel("seconds since the start")
@@ -81,20 +124,20 @@ def _drawn(screen: Screen, title: str, series: Series, pens: Sequence[tuple[str,
     return text if screen.unicode else text.translate(_ASCII)
 
 
-def write_png(file: Path, about: str, series: Series) -> None:
+def write_png(file: Path, jobs: Mapping[str, Series]) -> None:
     """The same drawings in one PNG file. WorldError when matplotlib is missing or the file cannot be written."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise WorldError("a PNG needs matplotlib, which is not there", fix="pip install 'sagespec[plot]'") from error
-    groups = grouped(series)
+    groups = grouped(curves_of(jobs))
     figure = Figure(figsize=(8, 0.6 + 2.8 * len(groups)), layout="constrained")
-    figure.suptitle(about, fontsize=11)
+    figure.suptitle(", ".join(jobs), fontsize=11)
     for axes, (title, group) in zip(figure.subplots(len(groups), squeeze=False)[:, 0], groups.items(), strict=True):
-        for name, points in group.items():
-            dots = "o" if len(points) <= 30 else ""
-            seconds, values = [point[0] for point in points], [point[1] for point in points]
-            axes.plot(seconds, values, label=name, marker=dots, markersize=3, linewidth=1.4)
+        for curve in group:
+            dots = "o" if len(curve.points) <= 30 else ""
+            seconds, values = [point[0] for point in curve.points], [point[1] for point in curve.points]
+            axes.plot(seconds, values, label=curve.name, marker=dots, markersize=3, linewidth=1.4)
         axes.set_ylabel(title)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sagespec.show.figures import metrics_text, milliseconds_text, percent_text, seconds_text
 from sagespec.show.screen import Cell, Screen, hanging
+from sagespec.show.side_by_side import write_versions
 
 if TYPE_CHECKING:
     from sagespec.verbs.states import EndpointState, JobState, RunState, Status, VariantState
@@ -46,6 +47,7 @@ def write_status(screen: Screen, status: Status, *, in_place: bool = False) -> N
     if status.jobs:
         screen.line()
         screen.table([_job_row(job, status.at) for job in status.jobs], head=("JOB", "STATE", "TOOK", "METRICS"))
+        write_versions(screen, status.jobs)
     for endpoint in status.endpoints:
         _write_endpoint(screen, endpoint)
     if not status.jobs and not status.endpoints:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import takewhile
 
 from sagespec.errors import SagespecError, WorldError, did_you_mean
 from sagespec.parts import Parts
@@ -56,6 +57,18 @@ def resolve_address(text: str, known: Sequence[Address]) -> Address:
         f"there is nothing named {text}",
         fix=did_you_mean(text, forms) or "see `sagespec status` for the jobs and endpoints there are",
     )
+
+
+def leading_jobs(words: Sequence[str], known: Sequence[Address]) -> tuple[Address, ...]:
+    """The jobs that the first words name, up to the first that names none.
+
+    >>> churn = [Address.parse("job/churn@3"), Address.parse("job/churn@4")]
+    >>> [str(job) for job in leading_jobs(["churn@4", "job/churn@3", "ndcg@5", "churn@3"], churn)]
+    ['job/churn@4', 'job/churn@3']
+    """
+    jobs = {str(address.whole): address.whole for address in known if address.kind == "job"}
+    named = [jobs.get(f"job/{word.removeprefix('job/')}") for word in words]
+    return tuple(job for job in takewhile(bool, named) if job)
 
 
 def _forms(text: str) -> tuple[str, ...]:

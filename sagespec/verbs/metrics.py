@@ -16,6 +16,7 @@ from sagespec.run.metrics import FoundMetrics, Patterns, Point, latest_values, s
 from sagespec.run.notes import known_start
 from sagespec.run.patterns import patterns_of
 from sagespec.runtimes.protocol import Runtime
+from sagespec.spec.endpoint import named_job
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredJob
 from sagespec.state.observed import ContainerState, Observed
@@ -66,6 +67,7 @@ def _chosen(address: Address, found: Series, metric_names: Sequence[str], *, may
         f"{address} has printed no metric {missing[0]}" if missing else f"{address} has printed no metrics",
         why=f"it has {', '.join(found)}" if found else "metrics are found in its log by regular expressions",
         fix=(did_you_mean(missing[0], found) if missing else "")
+        or ("see `sagespec status` for the jobs there are" if missing and named_job(missing[0]) else "")
         or "declare what its program prints under `metrics` in the spec",
     )
 

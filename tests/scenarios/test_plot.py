@@ -31,24 +31,47 @@ def workspace(tmp_path: Path, project_name: str) -> Workspace:
     return Workspace(tmp_path / "project", project_name, "process")
 
 
-def drawn(series: dict[str, list[tuple[float, float]]] = SERIES, **settings: Any) -> str:
+def drawn(
+    series: dict[str, list[tuple[float, float]]] = SERIES,
+    others: dict[str, dict[str, list[tuple[float, float]]]] | None = None,
+    **settings: Any,
+) -> str:
     out = io.StringIO()
-    write_series(replace(Screen(out=out), **settings), "job/churn@3", series)
+    write_series(replace(Screen(out=out), **settings), {"job/churn@3": series, **(others or {})})
     return out.getvalue()
 
 
 def test_what_measures_the_same_shares_a_drawing_and_every_line_has_its_figures() -> None:
     text = drawn()
-    assert text.count("seconds since the start") == 2
-    assert re.findall(r"^ *(auc|loss)$", text, re.MULTILINE) == ["auc", "loss"]
+    assert text.count("seconds since the start") == 1
+    assert re.findall(r"^ *(auc|loss)$", text, re.MULTILINE) == ["auc"]
     assert "  * train:auc  now 0.875, least 0.5, most 0.875 of 3 points\n" in text
     assert "  o validation:auc  now 0.5, least 0.5, most 0.625 of 3 points\n" in text
-    assert "  ⠤ loss  now 7, least 7, most 7 of 1 points\n" in text
+    assert text.endswith("  PRINTED ONCE  VALUE\n  loss          7\n"), "no dot in an empty frame"
+
+
+def test_several_jobs_share_a_drawing_and_a_table() -> None:
+    text = drawn(
+        others={"job/churn@4": {"train:auc": [(1.0, 0.25), (9.0, 1.0)], "loss": [(2.0, 6.5)], "f1": [(1.0, 1.0)]}}
+    )
+    assert text.count("seconds since the start") == 1
+    legend = [line.split("  now")[0] for line in text.splitlines() if "  now" in line]
+    assert legend == ["  * churn@3 train:auc", "  o churn@4 train:auc", "  + churn@3 validation:auc"]
+    assert text.endswith("  PRINTED ONCE  churn@3  churn@4\n  loss          7        6.5\n  f1            -        1\n")
+
+
+def test_more_lines_than_colours_differ_by_their_marks() -> None:
+    series = {f"{name}:loss": [(0.0, 1.0), (1.0, 2.0)] for name in "abcdef"}
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", drawn(series, colour=True))
+    samples = [line.split()[0] for line in plain.splitlines() if "  now" in line]
+    assert samples[:4] == ["⠤"] * 4
+    assert len(set(samples[4:])) == 2
+    assert "⠤" not in samples[4:]
 
 
 def test_a_drawing_is_as_wide_as_the_terminal_and_80_columns_in_a_log() -> None:
     assert max(map(len, drawn().splitlines())) == 80
-    assert max(map(len, drawn({"loss": SERIES["loss"]}, width=60).splitlines())) == 60
+    assert max(map(len, drawn({"auc": SERIES["train:auc"]}, width=60).splitlines())) == 60
 
 
 def test_there_are_colours_only_where_the_terminal_has_them() -> None:
@@ -68,7 +91,7 @@ def test_a_metric_that_does_not_change_and_one_without_points_yet_are_no_trouble
 
 
 def test_names_cannot_steer_the_terminal() -> None:
-    assert "\x1b" not in drawn({"a\x1b[2Jb:\x1b]0;title\x07c": [(0.0, 1.0)]})
+    assert "\x1b" not in drawn({"a\x1b[2Jb:\x1b]0;title\x07c": [(0.0, 1.0), (1.0, 1.0)], "a\x1b[2J": [(0.0, 1.0)]})
 
 
 def test_json_holds_every_point() -> None:
@@ -79,10 +102,10 @@ def test_json_holds_every_point() -> None:
 
 
 def test_a_png_is_written_where_it_was_asked_for(tmp_path: Path) -> None:
-    write_png(tmp_path / "metrics.png", "job/churn@3", SERIES)
+    write_png(tmp_path / "metrics.png", {"job/churn@3": SERIES})
     assert (tmp_path / "metrics.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     with pytest.raises(WorldError, match="No such file or directory"):
-        write_png(tmp_path / "nowhere" / "metrics.png", "job/churn@3", SERIES)
+        write_png(tmp_path / "nowhere" / "metrics.png", {"job/churn@3": SERIES})
 
 
 def test_without_matplotlib_one_line_says_what_to_install(tmp_path: Path) -> None:
@@ -91,15 +114,22 @@ import sys
 sys.modules["matplotlib"] = sys.modules["matplotlib.figure"] = None
 from pathlib import Path
 from sagespec.show.plot import write_png
-write_png(Path({str(tmp_path)!r}, "x.png"), "job/a@1", {{"loss": [(0.0, 1.0)]}})
+write_png(Path({str(tmp_path)!r}, "x.png"), {{"job/a@1": {{"loss": [(0.0, 1.0)]}}}})
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stderr.endswith("a PNG needs matplotlib, which is not there\n  fix  pip install 'sagespec[plot]'\n")
 
 
 def test_the_metrics_of_an_ended_job_are_drawn_from_the_store(workspace: Workspace) -> None:
-    workspace.write(job(1, hyperparameters="{lines: 5}"))
+    like = "---\napiVersion: sagespec/v1\nkind: TrainingJob\nname: model\nversion: 2\nlike: model@1\n"
+    workspace.write(job(1, hyperparameters="{lines: 5}") + like + "hyperparameters: {lines: 3}\n")
     workspace.run("apply")
+    both = workspace.run("logs", "model@1", "model@2", "--plot", "echo:value").stdout
+    assert re.findall(r"(model@[12]) echo:value  now (\S+),", both) == [("model@1", "0.4"), ("model@2", "0.2")]
+    assert re.search(r"^model +@1 +@2\necho:value +0.4 +0.2$", workspace.run("status").stdout, re.MULTILINE)
+    unknown = workspace.run("logs", "model@1", "model@7", "--plot", code=1).stderr
+    assert "printed no metric model@7" in unknown
+    assert "see `sagespec status` for the jobs" in unknown
     said = workspace.run("logs", "model@1", "--plot").stdout
     assert "echo:value  now 0.4, least 0, most 0.4 of 5 points" in said
     workspace.run("logs", "model@1", "--png", "value.png", "echo:value")
