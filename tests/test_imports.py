@@ -92,6 +92,7 @@ OUTSIDERS = {
     "click": ("cli", "nothing else knows of options and arguments"),
     "rich": ("show", "nothing else knows of terminals"),
     "plotext": ("show", "nothing else draws"),
+    "pathspec": ("sources.ignored", "loaded where there is a .sagespecignore"),
     "regex": ("run.patterns", "elsewhere Python's own will do"),
     "matplotlib": ("show", "nothing else draws"),
     "pydantic": (

@@ -19,6 +19,7 @@ from sagespec.reconcile.leaving import remove_containers
 from sagespec.state.desired import DesiredJob
 from sagespec.state.faults import fix_for
 from sagespec.state.hashes import same_hash
+from sagespec.state.listing import differences
 from sagespec.state.manifest import Input, JobStatus, Manifest
 from sagespec.state.observed import EDITED, Container, ContainerState, Observed
 
@@ -107,9 +108,9 @@ def _immutable(job: DesiredJob, manifest: Manifest) -> tuple[Problem, ...]:
     changes = changed_fields(manifest.key_fields, job.key_fields)
     return tuple(
         Problem(
-            what=_differs(change, job.version),
+            what=_differs(change, job, manifest),
             about=str(job.address),
-            why=f"{why}; all files in its folder count, also those of editors and tools"
+            why=f"{why}; all files in its folder count, but those that .sagespecignore names"
             if change.field == "code"
             else why,
             fix=fix,
@@ -119,10 +120,18 @@ def _immutable(job: DesiredJob, manifest: Manifest) -> tuple[Problem, ...]:
     )
 
 
-def _differs(change: Change, version: int) -> str:
+def _differs(change: Change, job: DesiredJob, manifest: Manifest) -> str:
+    version = job.version
     if change.secret:
         return f"{change.field} changed since version {version} was trained"
+    if said := _files_that_differ(change.field, job, manifest):
+        return f"{change.field} differs from what version {version} was trained with: {said}"
     return f"{change.field} is {change.new or 'not set'}, but version {version} was trained with {change.old or 'none'}"
+
+
+def _files_that_differ(field: str, job: DesiredJob, manifest: Manifest) -> str:
+    """For people; '' where an earlier release, or more files than are kept, leave it unknown."""
+    return differences(manifest.files.get(field, {}), job.files.get(field, {}))
 
 
 def _stays_failed(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Decision:
@@ -165,11 +174,13 @@ def _cause_to_run(job: DesiredJob, manifest: Manifest | None, edited: Mapping[st
     if manifest is None:
         return Cause(Reason.NEW, note="not trained yet")
     if edited:
-        changes = [_data_change(name, manifest.inputs[name], now) for name, now in sorted(edited.items())]
-        return Cause(Reason.CHANGED, tuple(changes), note="it failed before")
+        data = [_data_change(name, manifest.inputs[name], now) for name, now in sorted(edited.items())]
+        return Cause(Reason.CHANGED, tuple(data), note="it failed before")
     if same_hash(job.key, manifest.key):
         return Cause(Reason.RETRIED, note=f"retried after: {manifest.reason}")
-    return Cause(Reason.CHANGED, changed_fields(manifest.key_fields, job.key_fields), note="it failed before")
+    changes = changed_fields(manifest.key_fields, job.key_fields)
+    files = [f"{c.field}: {said}" for c in changes if (said := _files_that_differ(c.field, job, manifest))]
+    return Cause(Reason.CHANGED, changes, note="; ".join(["it failed before", *files]))
 
 
 def _data_change(channel: str, before: Input, now: str) -> Change:

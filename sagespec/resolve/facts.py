@@ -7,13 +7,15 @@ reported together.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sagespec.errors import Problem
+from sagespec.errors import Problem, WorldError
+from sagespec.load.loaded import LoadedSpec
 from sagespec.resolve.builtins import ImageDescription
 from sagespec.state.addresses import Address
+from sagespec.state.listing import Counted
 from sagespec.state.manifest import JobStatus, Manifest
 
 Fingerprint = Callable[[str], str]  # s3://… -> ETag or the like
@@ -35,6 +37,18 @@ class Facts:
     fingerprint: Fingerprint
     started: Started = lambda _: {}
     problems: list[Problem] = field(default_factory=list)
+
+    def counted(self, count: Callable[[], Counted], folder: Path, item: LoadedSpec, field: str) -> Counted:
+        """What `count` finds in the user's folder that `field` names; what cannot be part of a program is a problem.
+        A trained job is only told to differ."""
+        try:
+            return count()
+        except WorldError as error:
+            if self.trained(item.address):
+                return Counted(f"unfit: {error.problems[0].what.replace(f'{folder}/', '')}")
+            where = item.origin_of(field)
+            self.problems.extend(replace(p, about=str(item.address), where=where) for p in error.problems)
+            return Counted("unfit")
 
     def trained(self, job: Address) -> Manifest | None:
         """The manifest of the job, if it completed."""

@@ -9,33 +9,34 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sagespec.errors import Origin, Problem, WorldError
+from sagespec.errors import Origin, Problem
 from sagespec.load.loaded import LoadedSpec
 from sagespec.resolve.builtins import ImageDescription, columns_objections, objections
+from sagespec.resolve.code import code_of
 from sagespec.resolve.facts import Facts
 from sagespec.resolve.keys import key_fields_of, sources_in_key
 from sagespec.resolve.programs import build_program, named_program, portable
-from sagespec.sources.files import fingerprint_of
 from sagespec.spec.columns import columns_said, has_names
 from sagespec.spec.job import ChannelSpec, TrainingJob
-from sagespec.state.desired import DesiredChannel, DesiredCheckpoints, DesiredCode, DesiredColumns, DesiredJob
+from sagespec.state.desired import DesiredChannel, DesiredCheckpoints, DesiredColumns, DesiredJob
 from sagespec.state.hashes import hash_of
-from sagespec.state.manifest import Manifest
+from sagespec.state.listing import Listing
 from sagespec.state.programs import Build, Program
 
 
 def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob:
     root, trained = facts.root, facts.trained(item.address)
     program: Program
+    files: dict[str, Listing] = {}
     if spec.build:
-        program = build_program(spec.build, item, root, trained)
+        program, files["build"] = build_program(spec.build, item, facts)
     else:
         field = "framework" if spec.framework else "algorithm"
         program = named_program(spec.framework or spec.algorithm, spec.image, field, item, facts)
     if spec.algorithm and not trained:  # trained jobs are never rejected, not even by a later release
         facts.problems.extend(_objections(spec, item, facts.images))
     channels = tuple(_channel(name, channel, spec, item, root) for name, channel in sorted(spec.channels.items()))
-    code, columns = _code(spec, item, trained, facts), _columns(spec)
+    (code, files["code"]), columns = code_of(spec, item, facts), _columns(spec)
     key_fields = key_fields_of(spec, program, channels, code, columns=columns) | sources_in_key(
         spec, channels, item.address, facts
     )
@@ -56,6 +57,7 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
         spec=_spec_for_manifest(spec, program),
         origin=item.origin,
         field_origins={**item.origins, **_columns_origins(spec, item)},
+        files={field: listing for field, listing in files.items() if listing},
         code=code,
         distribution=spec.distribution or "",
         entrypoint=spec.entrypoint,
@@ -139,43 +141,3 @@ def _checkpoints(spec: TrainingJob, item: LoadedSpec, root: Path) -> DesiredChec
     written = spec.checkpoints.source
     source = portable(written, "checkpoints.source", item, root) if written else ""
     return DesiredCheckpoints(spec.checkpoints.path.removeprefix("/opt/ml/"), source)
-
-
-def _code(spec: TrainingJob, item: LoadedSpec, trained: Manifest | None, facts: Facts) -> DesiredCode | None:
-    """The job's script. Where it is gone, what a trained version was made with is taken for granted."""
-    if not spec.entry_point:
-        return None
-    field = "source_dir" if spec.source_dir else "entry_point"
-    source = portable(spec.source_dir or spec.entry_point, field, item, facts.root)
-    entry_point = spec.entry_point if spec.source_dir else spec.entry_point.rpartition("/")[2]
-    taken_for_granted = DesiredCode(entry_point, source, str(trained.key_fields.get("code", ""))) if trained else None
-    if source.startswith("s3://"):
-        try:
-            return DesiredCode(entry_point, source, facts.fingerprint(source))
-        except WorldError:
-            if taken_for_granted is None:
-                raise
-            return taken_for_granted
-    path = facts.root / source
-    if taken_for_granted and not path.exists():
-        return taken_for_granted
-    facts.problems.extend(_misplaced(spec, item, path, entry_point))
-    return DesiredCode(entry_point, source, fingerprint_of(path, through_links=True) if path.exists() else "missing")
-
-
-def _misplaced(spec: TrainingJob, item: LoadedSpec, path: Path, entry_point: str) -> Iterator[Problem]:
-    """Why there is no script where the spec says it is. path: of its source."""
-    if spec.source_dir and path.is_file() and not path.name.endswith(".tar.gz"):
-        yield Problem(
-            what=f"source_dir: {spec.source_dir} is a file but not a .tar.gz",
-            about=str(item.address),
-            fix="name the folder of the script, or a sourcedir.tar.gz",
-            where=item.origin_of("source_dir"),
-        )
-    if path.is_dir() and not (path / entry_point).is_file():
-        yield Problem(
-            what=f"entry_point: there is no {entry_point} in {spec.source_dir}",
-            about=str(item.address),
-            fix="name a script inside source_dir",
-            where=item.origin_of("entry_point"),
-        )

@@ -14,6 +14,7 @@ from sagespec.sources.build import BuildFolder
 from sagespec.spec.endpoint import named_job
 from sagespec.spec.job import BuildSpec
 from sagespec.state.addresses import Address, job_address
+from sagespec.state.listing import Counted, Listing, kept
 from sagespec.state.manifest import Manifest
 from sagespec.state.programs import Build, Builtin, Image, Program
 
@@ -64,14 +65,16 @@ def named_program(
     return Image(image) if image else Builtin(builtin or "")
 
 
-def build_program(build: BuildSpec, item: LoadedSpec, root: Path, trained: Manifest | None) -> Build:
-    """A container built from a folder; where the folder is gone, the one a trained version was made with."""
-    folder = portable(build.context, "build.context", item, root)
-    if trained and not (root / folder).is_dir():
-        context = str(trained.key_fields.get("build", ""))
+def build_program(build: BuildSpec, item: LoadedSpec, facts: Facts) -> tuple[Build, Listing]:
+    """A container built from a folder, and the files in it; where the folder is gone, the one a trained version was
+    made with."""
+    folder, trained = portable(build.context, "build.context", item, facts.root), facts.trained(item.address)
+    path = facts.root / folder
+    if trained and not path.is_dir():
+        found = Counted(str(trained.key_fields.get("build", "")), trained.files.get("build", {}))
     else:
-        context = BuildFolder(root / folder, build.dockerfile, build.args).hash()
-    return Build(folder, context, build.dockerfile, tuple(sorted(build.args.items())))
+        found = facts.counted(BuildFolder(path, build.dockerfile, build.args).counted, path, item, "build")
+    return Build(folder, found.fingerprint, build.dockerfile, tuple(sorted(build.args.items()))), kept(found.files)
 
 
 def program_of(manifest: Manifest) -> Program:

@@ -233,6 +233,7 @@ def _manifest(run: JobRun, verdict: Verdict, **more: Any) -> Manifest:
         version=job.version,
         key=job.key,
         key_fields=dict(job.key_fields),
+        files={field: dict(files) for field, files in job.files.items()},
         status=verdict.status,
         reason=verdict.reason,
         spec=dict(job.spec),

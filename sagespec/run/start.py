@@ -24,7 +24,7 @@ from sagespec.records.archive import unpack
 from sagespec.run.jobs import JobRun
 from sagespec.run.stops import StopAsked
 from sagespec.runtimes.protocol import CannotStart, Runtime
-from sagespec.sources.files import copy_source
+from sagespec.sources.code import copy_code
 from sagespec.state.desired import DesiredCode
 from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.hashes import same_hash
@@ -166,7 +166,7 @@ def _put_code(run: JobRun, code: DesiredCode) -> None:
             open_store(above, root=run.jobs.root, create=False).download(name, archive)
             unpack(archive, folder, max_bytes=MAX_CODE_BYTES, name_for_people=code.source)
         else:
-            copy_source(run.jobs.root / code.source, folder)
+            copy_code(run.jobs.root / code.source, folder)
         for launch in run.launches:
             run.jobs.runtime.put(launch.name, CODE_FOLDER, folder)
 

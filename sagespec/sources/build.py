@@ -15,8 +15,9 @@ from functools import cached_property
 from pathlib import Path
 
 from sagespec.errors import WorldError, disk_problems
-from sagespec.sources.files import files_of, fingerprint_of, is_shipped
+from sagespec.sources.files import content_of, digest_of, files_of, is_shipped, named
 from sagespec.state.hashes import hash_of
+from sagespec.state.listing import Counted, short_of
 
 DOCKERFILE_FROM_OUTSIDE = ".sagespec.Dockerfile"  # its name in the build, when it is not in the folder
 
@@ -35,11 +36,21 @@ class BuildFolder:
 
     def hash(self) -> str:
         """A hash of everything that decides what is built, except for what the Dockerfile fetches."""
+        return self.counted().fingerprint
+
+    def counted(self) -> Counted:
+        """The hash, and the files behind it."""
         if not self.path.is_dir():
-            return hash_of(["missing", self.dockerfile, self.args])
-        described = [fingerprint_of(self.path, self._is_wanted), self.dockerfile, self.args]
-        outside = self.outside_dockerfile
-        return hash_of([*described, fingerprint_of(outside)] if outside and outside.is_file() else described)
+            return Counted(hash_of(["missing", self.dockerfile, self.args]))
+        with disk_problems(f"cannot read {self.path}"):
+            contents = {path: content_of(self.path / path) for path in self.files()}
+            files = {path: short_of(content) for path, content in contents.items()}
+            described = [digest_of(named(*item) for item in contents.items()), self.dockerfile, self.args]
+            if (outside := self.outside_dockerfile) and outside.is_file():
+                content = content_of(outside)
+                files[self.dockerfile] = short_of(content)
+                described.append(digest_of([content]))
+            return Counted(hash_of(described), files)
 
     @property
     def outside_dockerfile(self) -> Path | None:

@@ -91,6 +91,9 @@ class DesiredJob:
     field_origins: Mapping[str, Origin] = field(
         default_factory=dict, compare=False
     )  # field path -> place, for refusals
+    files: Mapping[str, Mapping[str, str]] = field(
+        default_factory=dict, compare=False, repr=False
+    )  # behind the fields `code` and `build`: short hashes by path
     code: DesiredCode | None = None
     distribution: str = ""
     entrypoint: tuple[str, ...] = ()

@@ -167,6 +167,7 @@ class Manifest(Record):
     version: int
     key: str
     key_fields: dict[str, Any]
+    files: dict[str, dict[str, str]] = Field(default_factory=dict)  # behind `code` and `build`: short hashes by path
     status: JobStatus
     reason: str = ""
     notes: tuple[str, ...] = ()  # what to know of its results, for people

@@ -25,6 +25,8 @@ from typing import BinaryIO
 
 from sagespec.errors import WorldError, disk_problem, disk_problems
 from sagespec.private import make_folder, share_like_its_folder
+from sagespec.sources.files import STORE_LOCK
+from sagespec.sources.walking import Above, enter, leads_nowhere
 from sagespec.stores.keys import (
     OURS,
     changed,
@@ -38,7 +40,6 @@ from sagespec.stores.keys import (
 )
 from sagespec.stores.protocol import CHUNK_BYTES, Conflict, CountBytes, Entry, StoreAway, Stored
 
-_LOCK_FILE = f"{OURS}lock"
 # A temporary file exists for an instant before it is flocked, so the sweep leaves new ones alone.
 _SWEEP_AFTER_SECONDS = 60.0
 
@@ -191,9 +192,9 @@ class DirectoryStore:
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         """The only writer of this store, on this machine and wherever the file system supports flock."""
-        descriptor = os.open(self._root / _LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(self._root / STORE_LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
         try:
-            share_like_its_folder(self._root / _LOCK_FILE)
+            share_like_its_folder(self._root / STORE_LOCK)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
@@ -246,7 +247,7 @@ def _copy(source: BinaryIO, target: BinaryIO, progress: CountBytes | None) -> St
     return Stored(size, digest.hexdigest())
 
 
-def _walk(folder: Path, prefix: str, *, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
+def _walk(folder: Path, prefix: str, *, above: Above) -> Iterator[Entry]:
     """The files below `folder`, with keys that start with `prefix`; `above` are the folders that contain it."""
     try:
         status = folder.stat()
@@ -254,28 +255,23 @@ def _walk(folder: Path, prefix: str, *, above: tuple[tuple[int, int], ...]) -> I
             items = [item for item in found if not item.name.startswith(OURS)]
     except (FileNotFoundError, NotADirectoryError):
         return  # nothing has been written yet, or it was removed meanwhile
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        raise WorldError(f"{folder} is a link to a folder that contains it", fix="remove the link")
+    within = enter(folder, above, status)
     for item in items:
         if item.is_dir():
-            yield from _walk(folder / item.name, f"{prefix}{item.name}/", above=(*above, here))
+            yield from _walk(folder / item.name, f"{prefix}{item.name}/", above=within)
         elif item.is_file():
             try:
                 yield Entry(f"{prefix}{item.name}", (status := item.stat()).st_size, _etag(status))
             except FileNotFoundError:
                 continue
         elif item.is_symlink():
-            raise WorldError(
-                f"{folder / item.name} is a link to {Path(item.path).readlink()}, which does not exist",
-                fix="fetch the file it points to, or remove the link",
-            )
+            raise leads_nowhere(folder / item.name)
 
 
 def _sweep(folder: Path) -> None:
     """Remove files that killed processes left half written in `folder`."""
     with os.scandir(folder) as found:
-        names = [item.name for item in found if item.name.startswith(OURS) and item.name != _LOCK_FILE]
+        names = [item.name for item in found if item.name.startswith(OURS) and item.name != STORE_LOCK]
     for name in names:
         # Its writer holds the lock (BlockingIOError); the file may also have been renamed or swept by now.
         with suppress(FileNotFoundError, BlockingIOError, PermissionError), (folder / name).open("rb") as stream:

@@ -111,7 +111,7 @@ def test_changed_code_is_refused_with_what_counts_as_code() -> None:
     edited = replace(job, key="1-edited", key_fields={**job.key_fields, "code": "2"})
     (problem,) = world.plan(replace(desired, jobs=(edited,))).refused
     assert problem.what == "code is 2, but version 1 was trained with 1"
-    assert "those of editors and tools" in problem.why
+    assert "all files in its folder count, but those that .sagespecignore names" in problem.why
 
 
 def test_an_edit_of_a_running_job_is_refused_with_what_it_was_started_with() -> None:

@@ -146,7 +146,6 @@ def test_what_a_link_among_the_scripts_leads_to_counts(tmp_path: Path) -> None:
     (tmp_path / "shared/__init__.py").write_text("A = 1\n")
     (tmp_path / "src/shared").symlink_to("../shared")
     (tmp_path / "src/tool.py").symlink_to("../tool.py")
-    (tmp_path / "src/broken").symlink_to("nowhere")
     body = "image: acme\nentry_point: train.py\nsource_dir: ./src\n"
     keys = [jobs(tmp_path, body)["a"].key]
     for changed in ("tool.py", "shared/__init__.py"):

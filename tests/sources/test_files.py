@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from sagespec.errors import WorldError
-from sagespec.sources.files import MAX_BYTES, copy_source, files_of, fingerprint_of
+from sagespec.sources.build import BuildFolder
+from sagespec.sources.code import MAX_BYTES, copy_code, counted
+from sagespec.sources.files import STORE_LOCK, files_of
+from sagespec.stores.open import open_store
 
 
-def refusal(source: Path, *, through_links: bool = True) -> str:
+def refusal(source: Path, *, for_build: bool = False) -> str:
     with pytest.raises(WorldError) as caught:
-        fingerprint_of(source, through_links=through_links)
+        BuildFolder(source).hash() if for_build else counted(source)
     return caught.value.problems[0].what
 
 
-@pytest.mark.parametrize("through_links", [True, False])
-def test_a_fifo_a_socket_and_a_device_are_refused_by_name(tmp_path: Path, through_links: bool) -> None:
+@pytest.mark.parametrize("for_build", [False, True])
+def test_a_fifo_a_socket_and_a_device_are_refused_by_name(tmp_path: Path, for_build: bool) -> None:
     for name in ("fifo", "socket", "device"):
         (tmp_path / name).mkdir()
     os.mkfifo(tmp_path / "fifo" / "it")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "socket" / "it"))
-    assert refusal(tmp_path / "fifo", through_links=through_links) == f"{tmp_path}/fifo/it is a FIFO"
-    assert refusal(tmp_path / "socket", through_links=through_links) == f"{tmp_path}/socket/it is a socket"
-    assert refusal(Path("/dev/zero"), through_links=through_links) == "/dev/zero is a device"
+    assert refusal(tmp_path / "fifo", for_build=for_build) == f"{tmp_path}/fifo/it is a FIFO"
+    assert refusal(tmp_path / "socket", for_build=for_build) == f"{tmp_path}/socket/it is a socket"
+    assert refusal(Path("/dev/zero")) == "/dev/zero is a device"
     (tmp_path / "device" / "it").symlink_to("/dev/zero")
     assert refusal(tmp_path / "device") == f"{tmp_path}/device/it is a device"
 
@@ -40,7 +44,7 @@ def test_links_that_lead_back_are_refused_by_name_at_once(tmp_path: Path) -> Non
         (tmp_path / "sub" / f"loop{number}").symlink_to("..")
     assert refusal(tmp_path) == f"{tmp_path}/sub/loop0 is a link to a folder that contains it"
     with pytest.raises(WorldError, match="sub/loop0 is a link to a folder that contains it"):
-        copy_source(tmp_path, tmp_path.parent)
+        copy_code(tmp_path, tmp_path.parent)
 
 
 def test_one_folder_may_be_linked_twice(tmp_path: Path) -> None:
@@ -49,9 +53,9 @@ def test_one_folder_may_be_linked_twice(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     for name in ("one", "two"):
         (tmp_path / "src" / name).symlink_to("../shared")
-    fingerprint_of(tmp_path / "src", through_links=True)
+    assert set(counted(tmp_path / "src").files) == {"one/a.py", "two/a.py"}
     (tmp_path / "copy").mkdir()
-    copy_source(tmp_path / "src", tmp_path / "copy")
+    copy_code(tmp_path / "src", tmp_path / "copy")
     assert list(files_of(tmp_path / "copy")) == ["one/a.py", "two/a.py"]
 
 
@@ -71,7 +75,36 @@ def test_the_whole_disk_and_what_is_too_large_are_refused_before_they_are_read(t
 
 def test_what_sagespec_keeps_in_the_folder_is_no_part_of_it(tmp_path: Path) -> None:
     (tmp_path / "train.py").touch()
-    before = fingerprint_of(tmp_path, through_links=True)
-    (tmp_path / ".sagespec" / "store").mkdir(parents=True)
-    (tmp_path / ".sagespec" / "store" / "manifest.json").touch()
-    assert fingerprint_of(tmp_path, through_links=True) == before
+    before, build = counted(tmp_path), BuildFolder(tmp_path).hash()
+    (tmp_path / ".sagespec" / "tmp").mkdir(parents=True)
+    (tmp_path / ".sagespec" / "tmp" / "scratch").touch()
+    store = open_store("state/kept", root=tmp_path)
+    store.write("project/manifest.json", b"1")
+    assert counted(tmp_path) == before
+    assert BuildFolder(tmp_path).hash() == build
+    (tmp_path / "linked").symlink_to("state/kept")
+    assert counted(tmp_path) == before
+    (tmp_path / "state" / "kept" / STORE_LOCK).unlink()
+    assert counted(tmp_path) != before, "a folder of the user"
+
+
+@pytest.mark.parametrize("target", ["nowhere.py", "me"])
+def test_a_link_to_nothing_is_refused_by_its_own_name(target: str, tmp_path: Path) -> None:
+    (tmp_path / "me").symlink_to(target)
+    assert refusal(tmp_path) == f"{tmp_path}/me is a link to {target}, which does not exist"
+
+
+def test_folders_as_deep_as_a_disk_takes_them_end_in_no_traceback(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(350):
+        os.mkdir("d", dir_fd=here)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(here)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(300)
+    try:
+        assert counted(tmp_path).files == {}
+    finally:
+        sys.setrecursionlimit(limit)

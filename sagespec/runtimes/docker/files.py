@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sagespec.errors import WorldError
+from sagespec.sources.walking import Above, enter
 
 BASE = "/opt/ml"
 
@@ -50,7 +51,7 @@ def tree(
     at: str,
     *,
     is_wanted: Callable[[str], bool] = lambda _: True,
-    above: tuple[tuple[int, int], ...] = (),
+    above: Above = (),
 ) -> Iterator[Entry]:
     """A file or folder as members named `at` and below, sorted by name, with links followed."""
     try:
@@ -63,12 +64,10 @@ def tree(
         children = sorted(child for child in source.iterdir() if is_wanted(child.name))
     except OSError as error:  # ours; unconverted, it would count as a connection error
         raise WorldError(f"cannot read {source}: {error.strerror or error}") from error
-    identity = (status.st_dev, status.st_ino)
-    if identity in above:
-        raise WorldError(f"{source} is a link to a folder that contains it", fix="remove the link")
+    within = enter(source, above, status)
     yield _member(at, mode=0o755, kind=tarfile.DIRTYPE), None
     for child in children:
-        yield from tree(child, f"{at}/{child.name}", is_wanted=is_wanted, above=(*above, identity))
+        yield from tree(child, f"{at}/{child.name}", is_wanted=is_wanted, above=within)
 
 
 def picked(folder: Path, paths: Iterable[str]) -> Iterator[Entry]:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from sagespec.sources.walking import Above, enter
+
 COPY_BYTES = 2**20
 
 _NO_FILE = (
@@ -57,29 +59,23 @@ def read_regular(folder: Path, path: Path, limit: int) -> bytes | None:
             os.close(descriptor)
 
 
-def files_below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+def files_below(folder: Path, above: Above = ()) -> Iterator[Path]:
     """Links are followed. `above`: the folders we are in, to see loops."""
-    status = folder.stat()
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
+    within = enter(folder, above)
     for entry in sorted(folder.iterdir()):
         if entry.is_dir():
-            yield from files_below(entry, (*above, here))
+            yield from files_below(entry, within)
         elif entry.is_file():
             yield entry.absolute()
 
 
-def copy_folder(source: Path, target: Path, above: tuple[tuple[int, int], ...]) -> None:
+def copy_folder(source: Path, target: Path, above: Above = ()) -> None:
     """Copy the content of `source` into `target`, next to what is there. `above`: parent folders, to detect loops."""
-    status = source.stat()
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(source))
+    within = enter(source, above)
     target.mkdir(parents=True, exist_ok=True)
     for entry in sorted(source.iterdir()):
         if entry.is_dir():
-            copy_folder(entry, target / entry.name, (*above, here))
+            copy_folder(entry, target / entry.name, within)
         elif entry.is_file() or not entry.exists():  # a broken link is an error; sockets and FIFOs are no data
             copy_file(entry, target / entry.name)
 

@@ -34,7 +34,7 @@ class Mounts:
             if not target.is_symlink():
                 target.symlink_to(volume, target_is_directory=True)
             return
-        for file in files_below(Path(mount.source), ()):
+        for file in files_below(Path(mount.source)):
             link = target / file.relative_to(mount.source)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)

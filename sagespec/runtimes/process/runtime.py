@@ -259,7 +259,7 @@ class ProcessRuntime:
         target = self._place(name, path)
         with disk_problems(f"cannot copy {source} to {target}"):
             if source.is_dir():
-                copy_folder(source, target, ())
+                copy_folder(source, target)
             else:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 copy_file(source, target)

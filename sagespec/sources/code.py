@@ -1,0 +1,138 @@
+"""The code of a script: a file, or all that is in a folder, with links followed, but for what is ignored.
+
+`resolve` makes a job's key from `counted`, and `run` copies the same files into the containers.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from sagespec.errors import WorldError, disk_problems
+from sagespec.sources.files import (
+    MAX_FILES,
+    STORE_LOCK,
+    content_of,
+    digest_of,
+    files_of,
+    is_shipped,
+    named,
+    too_large,
+)
+from sagespec.sources.ignored import IGNORE_FILE, Ignored
+from sagespec.sources.walking import Above, enter, leads_nowhere
+from sagespec.state.listing import Counted, short_of
+
+MAX_BYTES = 2 * 2**30
+
+
+def counted(source: Path, *, as_before: bool = False) -> Counted:
+    """What is there: a hash over names, contents and execute bits, of a single file without its name. as_before: with
+    all that releases before .sagespecignore counted.
+
+    WorldError when something cannot be read, is no file or folder, or is a link that leads back or nowhere.
+    """
+    with disk_problems(f"cannot read {source}"):
+        files: dict[str, str] = {}
+        if not source.is_dir():
+            content = content_of(source, is_followed=True)
+            return Counted(digest_of([content]), {source.name: short_of(content)})
+        deque(_paths(source, "", _Trip(source, as_before=as_before)), maxlen=0)  # all before one is read
+        return Counted(_fingerprint(source, "", _Trip(source, as_before=as_before), files), files)
+
+
+def copy_code(source: Path, folder: Path) -> None:
+    """What `counted` counts into `folder`, links as what they lead to."""
+    with disk_problems(f"cannot copy {source}"):
+        if source.is_file():
+            shutil.copy2(source, folder)
+            return
+        for path in _paths(source, "", _Trip(source)):
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / path, target)
+
+
+def is_left_out(source: Path, path: str) -> bool:
+    """Whether a file of a script's folder is ignored, or one of the folders it is in."""
+    ignored, parts = Ignored(source), path.split("/")
+    above = ("/".join(parts[:count]) for count in range(1, len(parts)))
+    return ignored.names(path) or any(ignored.names(folder, is_folder=True) for folder in above)
+
+
+class _Trip:
+    """A way through the folders of a source, along links: where it is, and how much it has met."""
+
+    def __init__(self, source: Path, *, as_before: bool = False) -> None:
+        self._source, self._as_before = source, as_before
+        self._ignored = Ignored(source)
+        self._above: Above = ()
+        self._files = 0
+        self._bytes = 0
+
+    def files_of(self, folder: Path, at: str) -> Iterator[Path]:
+        """The files and links to folders below `folder`, while we are in it. at: its path in the source, with a slash
+        at the end."""
+        above, self._above = self._above, enter(folder, self._above)
+        for path in files_of(folder, lambda path: self._is_wanted(f"{at}{path}"), lambda path: self._enters(at + path)):
+            file = folder / path
+            if file.is_dir() and not (self._enters(at + path) and not (file / STORE_LOCK).is_file()):
+                continue
+            self._count(file)
+            yield file
+        self._above = above
+
+    def _is_wanted(self, path: str) -> bool:
+        if self._as_before:
+            return is_shipped(path) and path != IGNORE_FILE
+        return is_shipped(path) and not self._ignored.names(path)
+
+    def _enters(self, path: str) -> bool:
+        return self._as_before or not self._ignored.names(path, is_folder=True)
+
+    def _count(self, file: Path) -> None:
+        self._files += 1
+        if file.is_file():
+            self._bytes += file.stat().st_size
+        elif file.is_symlink() and not file.exists():
+            raise leads_nowhere(file)
+        if self._files > MAX_FILES:
+            raise too_large(self._source, f"{MAX_FILES:,} files")
+        if self._bytes > MAX_BYTES:
+            raise too_large(self._source, f"{MAX_BYTES >> 30} GiB")
+
+
+def _fingerprint(folder: Path, at: str, trip: _Trip, files: dict[str, str]) -> str:
+    parts = []
+    for file in trip.files_of(folder, at):
+        name = file.relative_to(folder).as_posix()
+        if file.is_dir():
+            parts.append(named(name, _fingerprint(file, f"{at}{name}/", trip, files).encode()))
+        else:
+            content = content_of(file, is_followed=True)
+            files[at + name] = short_of(content)
+            parts.append(named(name, content))
+    return digest_of(parts)
+
+
+def _paths(folder: Path, at: str, trip: _Trip) -> Iterator[str]:
+    for file in trip.files_of(folder, at):
+        path = at + file.relative_to(folder).as_posix()
+        if file.is_dir():
+            yield from _paths(file, f"{path}/", trip)
+        else:
+            yield path
+
+
+def counted_like(source: Path, before: str) -> Counted:
+    """What is there, by the rules that gave the fingerprint `before`, if they still give it, else by those of now."""
+    now = counted(source)
+    if before in ("", now.fingerprint):
+        return now
+    try:
+        earlier = counted(source, as_before=True)
+    except WorldError:
+        return now
+    return earlier if earlier.fingerprint == before else now
