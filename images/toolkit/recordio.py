@@ -32,6 +32,7 @@ VALUES = "values"  # the key of a row's features, and of its label
 FEATURES_FIELD, LABEL_FIELD = 1, 2
 FLOAT32, FLOAT64, INT32 = 2, 3, 7  # the fields of a Value
 TYPES: Mapping[int, np.dtype[Any]] = {FLOAT32: np.dtype("<f4"), FLOAT64: np.dtype("<f8")}
+MOST_NEGATIVE = -(2**31)  # of int32
 VARINT, EIGHT_BYTES, MESSAGE, FOUR_BYTES = 0, 1, 2, 5
 
 
@@ -232,7 +233,10 @@ def _varint(record: Bytes, position: int) -> tuple[int, int]:
 def _numbers(record: Bytes, tensor: _Tensor) -> FloatArray:
     data = record[tensor.values]
     if tensor.kind == INT32:
-        return _varints(data).astype(np.float64)
+        whole_numbers = _varints(data)
+        if len(whole_numbers) and not MOST_NEGATIVE <= whole_numbers.min() <= whole_numbers.max() < -MOST_NEGATIVE:
+            raise ValueError("a whole number that is beyond int32")
+        return whole_numbers.astype(np.float64)
     return np.frombuffer(data, TYPES[tensor.kind]).astype(np.float64)
 
 

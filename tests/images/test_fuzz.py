@@ -5,6 +5,7 @@ FUZZ_BODIES=100000 tries that many of each kind instead of a few hundred.
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -22,16 +23,16 @@ import pytest
 import scipy.sparse
 import xgboost
 from pyarrow import parquet
-from toolkit.blocks import Layout
 from toolkit.codecs import CodecError, decode
-from toolkit.data import FILE_FORMATS, InputFormat, blocks_of
+from toolkit.data import InputFormat, load_tables
 from toolkit.errors import ClientError
+from toolkit.finite import BEYOND_FLOAT32
 from toolkit.formats import Prediction
-from toolkit.media import media_type
+from toolkit.hosts import Hosts
+from toolkit.hyperparameters import Declaration
 from toolkit.model import Model, Request
-from toolkit.reading import Reading
 from toolkit.serving import Invocations
-from toolkit.training import Channel
+from toolkit.training import Channel, Job
 
 from tests.images.record import framed, record_of
 
@@ -81,7 +82,14 @@ BODIES = {
         )
     ],
 }
+# What only files hold: quotes, weights, and what is packed.
+FILES = {
+    **BODIES,
+    CSV: [*BODIES[CSV], b'1,"0.5","1.25"\n0,"7",\n', gzip.compress(BODIES[CSV][0], mtime=0)],
+    LIBSVM: [*BODIES[LIBSVM], b"1:2 0:0.5\n0:1 0:7\n", gzip.compress(BODIES[LIBSVM][0], mtime=0)],
+}
 PIECES = [b"", b"\n", b",", b"[", b"{", b'"', b":", b"\x00", b"\xff", b"9" * 19, b"-1", b"1e999", b"null", b"\x80" * 9]
+PIECES += [b"inf", b"nan", b"1e39", b"_", b";", b"\t", b"\r", b'"",', b"NaN", b"0x1p9", b"\x00\x00\x80\x7f"]
 
 
 def mutated(random_: random.Random, body: bytes) -> bytes:
@@ -148,19 +156,32 @@ def of_algorithms(folder: Path, content_type: str) -> Parse:
 
 
 def of_training(folder: Path, content_type: str) -> Parse:
-    """A file that cannot be read is named."""
+    """A file beside a good one: what is read are numbers, and what cannot be read is named."""
     channel = Channel("train", folder / "train", content_type)
     channel.folder.mkdir()
-    file = channel.folder / "part-0"
-    input_format = InputFormat(allow_missing=True, needs_labels=False)
-    reading = Reading(channel, media_type(content_type), FILE_FORMATS[content_type], Layout())
+    (folder / "output").mkdir()
+    (channel.folder / "part-1").write_bytes(BODIES[content_type][0])
+    job = Job(Declaration(), {"train": channel}, Hosts(("algo-1",), "algo-1"), folder, folder / "output/data")
+    formats = (
+        InputFormat(allow_missing=True, needs_labels=False, keep_sparse=True, takes_weights=True),
+        InputFormat(allow_missing=True, needs_labels=False, absent=np.nan),
+        InputFormat(needs_labels=False),
+    )
 
     def parse(body: bytes) -> int:
-        file.write_bytes(body)
-        try:
-            list(blocks_of(reading, input_format))
-        except ClientError as error:
-            return 415 if "channel train: part-0" in str(error) else 500
+        (channel.folder / "part-0").write_bytes(body)
+        for input_format in formats:
+            try:
+                table = load_tables(job, ("train",), input_format)["train"]
+            except ClientError as error:
+                if "channel train" not in str(error):
+                    raise
+                continue
+            features = table.features if isinstance(table.features, np.ndarray) else table.features.data
+            missing = np.isnan(features) & input_format.allow_missing
+            assert (missing | (np.abs(features) < BEYOND_FLOAT32)).all()
+            assert (np.abs(table.labels) < BEYOND_FLOAT32).all()
+            assert len(table.labels) in (0, table.features.shape[0])
         return 200
 
     return parse
@@ -196,7 +217,7 @@ def test_mutated_bytes_are_read_or_refused(parser: Any, content_type: str, tmp_p
     random_ = random.Random(SEED)
     before, slowest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0.0
     for number in range(COUNT):
-        body = mutated(random_, random_.choice(BODIES[content_type]))
+        body = mutated(random_, random_.choice((FILES if parser is of_training else BODIES)[content_type]))
         start = time.monotonic()
         try:
             assert parse(body) in (200, 204, 400, 415)

@@ -20,6 +20,9 @@ def decode(body: bytes) -> Any:
     return recordio.decode(body)
 
 
+BEYOND_INT32 = record_of([2**31 - 1], kind="int32").SerializeToString().replace(b"\xff\x07", b"\xff\x0f")
+
+
 @pytest.mark.parametrize("kind", ["float32", "float64", "int32"])
 @pytest.mark.parametrize("labelled", [True, False])
 def test_dense_rows_of_every_type_are_read(kind: Any, labelled: Any) -> None:
@@ -101,6 +104,7 @@ def test_rows_laid_out_alike_are_read_as_one() -> None:
         (framed(record_of([1], keys=[0], shape=[1]), record_of([1])), "record 2: dense, but records before are sparse"),
         (framed(record_of([1]), record_of([1], keys=[0], shape=[1])), "record 1: dense, but records after it are"),
         (framed(b"hello world"), "record 1: not a Record message"),
+        (framed(BEYOND_INT32), "record 1: a whole number that is beyond int32"),
     ],
 )
 def test_stream_that_is_wrong_is_placed(body: Any, problem: Any) -> None:
