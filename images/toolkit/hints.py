@@ -8,6 +8,8 @@ from collections.abc import Sequence
 THOUSANDS = re.compile(rb"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
 DECIMAL_COMMA = re.compile(rb"[-+]?\d+,\d+")
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+PARENTHESES = re.compile(rb"\([\d.,]+\)")
+VECTOR = re.compile(rb"[(\[]\s*[-+]?\d")
 NO_JSON_NUMBER = re.compile(rb"[:\[,\s-](NaN|Infinity)\b")
 MISSING = frozenset((b"na", b"n/a", b"#n/a", b"null", b"none", b"nil", b"missing", b"?", b"-", b".", b"<na>", b"nat"))
 SEPARATOR_AND_COMMA = re.compile(rb"\d;[-+]?\d|\d;$")
@@ -47,6 +49,10 @@ def of_field(field: bytes, first: Sequence[bytes] = (), second: Sequence[bytes] 
         return "; write numbers without a separator of thousands and with a decimal point, as in 1234.5"
     if SEPARATOR_AND_COMMA.search(word):
         return "; fields with ; between them need numbers with a decimal point, as in 0.5"
+    if PARENTHESES.fullmatch(word):
+        return "; write -1 for (1)"
+    if VECTOR.match(word):
+        return "; a vector? Write a column for each of its numbers, or libsvm"
     if word in MISSING:
         return "; leave the field empty where a value is missing"
     if _is_header(first, second):

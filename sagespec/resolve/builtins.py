@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sagespec.contract import hyperparameter_text
 from sagespec.errors import did_you_mean
-from sagespec.resolve.content_types import name_of
+from sagespec.resolve.content_types import label_size_of, name_of
 
 PLATFORM_NAMES = ("sagemaker_", "_tuning_")  # hyperparameters that the platform and its clients add
 
@@ -213,6 +213,8 @@ def _of_channels(
                 f"channels.{name}.content_type is {content_type}, which {algorithm} does not read",
                 fix=f"it reads {', '.join(declared.content_types)}",
             )
+        elif content_type and declared.content_types:
+            yield from _of_label_size(algorithm, declared, name, label_size_of(content_type))
     for name, declared in known.items():
         if declared.required and name not in content_types:
             yield Objection(
@@ -221,6 +223,18 @@ def _of_channels(
                 why=f"{algorithm} requires it: {declared.description[:1].lower()}{declared.description[1:]}",
                 fix=f"add {name}: ./data.csv",
             )
+
+
+def _of_label_size(algorithm: str, declared: ChannelDescription, name: str, label_size: str) -> Iterator[Objection]:
+    field, what = f"channels.{name}.content_type", f"channels.{name}.content_type has label_size={label_size}"
+    if label_size not in ("0", "1"):
+        yield Objection(field, f"{what}, which must be 0 or 1")
+    elif label_size == "0" and declared.labelled:
+        yield Objection(
+            field,
+            f"{what}, but {algorithm} learns from labels",
+            fix="put the label in the first column, without label_size",
+        )
 
 
 def columns_objections(

@@ -32,6 +32,13 @@ def name_of(content_type: str) -> str:
     return OTHER_SPELLINGS.get(name, name)
 
 
+def label_size_of(content_type: str) -> str:
+    """How many of the first columns are the label: '0', or '1', which is what it is unless it says something else."""
+    parameters = (part.partition("=") for part in content_type.split(";")[1:])
+    found = {key.strip().lower(): value.strip().strip('"') for key, _, value in parameters}
+    return found.get("label_size", "1")
+
+
 def of_files(names: Iterable[str]) -> str:
     """What all files are whose names show it; '' if none does, or they differ."""
     plain = [name.lower().removesuffix(".gz") for name in names]

@@ -222,6 +222,32 @@ def test_a_pipe_is_another_job(tmp_path: Path) -> None:
     assert second.key_fields["channels.train.input_mode"] == "pipe"
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "content_type", "why"),
+    [
+        ("xgboost", "text/csv; LABEL_SIZE=0", "has label_size=0, but xgboost learns from labels"),
+        ("linear-learner", "application/x-parquet;label_size=0", "has label_size=0, but linear-learner learns from la"),
+        ("kmeans", "text/csv;label_size=2", "has label_size=2, which must be 0 or 1"),
+        ("kmeans", "text/csv;label_size=0", ""),
+        ("xgboost", 'TEXT/CSV;label_size="1"', ""),
+    ],
+)
+def test_a_label_size_that_training_would_refuse_is_refused(
+    algorithm: str, content_type: str, why: str, tmp_path: Path
+) -> None:
+    settings = {
+        "xgboost": "{num_round: 1}",
+        "linear-learner": "{predictor_type: regressor}",
+        "kmeans": "{k: 2, feature_dim: 2}",
+    }
+    channel = f"{{source: s3://acme/train/, content_type: '{content_type}'}}"
+    body = f"algorithm: {algorithm}\nhyperparameters: {settings[algorithm]}\nchannels:\n  train: {channel}\n"
+    if why:
+        assert f"channels.train.content_type {why}" in refusal(tmp_path, body)
+    else:
+        assert jobs(tmp_path, body)
+
+
 def test_content_types_are_spelt_as_the_algorithms_read_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(images_dir())
     from toolkit.media import OTHER_NAMES
