@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 64  # by which a file is known
 
-__all__ = ["FILE_FORMATS", "InputFormat", "Table", "load_tables"]
+__all__ = ["FILE_FORMATS", "InputFormat", "Table", "load_tables", "read_tables"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def load_tables(
     channels = [job.channels[name] for name in channel_names if name in job.channels]
     asked = None if feature_dim == "auto" else feature_dim
     if job.columns is None:
-        tables = _tables(job.hosts, channels, input_format, asked)
+        tables = read_tables(job.hosts, channels, input_format, asked)
     else:
         tables = _named_tables(job, channels, job.columns, input_format, asked)
     for channel, table in zip(channels, tables, strict=True):
@@ -103,9 +103,10 @@ def _why_none(channel: Channel) -> str:
     return ": names that begin with . or _ are no data" if is_all_hidden else ": it has no files"
 
 
-def _tables(
-    hosts: Hosts, channels: Sequence[Channel], input_format: InputFormat, feature_dim: int | None
+def read_tables(
+    hosts: Hosts, channels: Sequence[Channel], input_format: InputFormat, feature_dim: int | None = None
 ) -> list[Table]:
+    """What the files of the channels hold on this host, of one width on all. Raises ClientError."""
     readings = readings_of(hosts, channels, input_format)
     parts = together(hosts, lambda: [_Part.read(reading, input_format, feature_dim) for reading in readings])
     width = feature_dim or hosts.largest(max(part.width for part in parts))

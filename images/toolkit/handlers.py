@@ -29,7 +29,7 @@ from toolkit.codecs import TEXTS, CodecError, decode, encode
 from toolkit.context import OF_THE_SERVER, Context, RequestProcessor, headers_of
 from toolkit.errors import ClientError
 from toolkit.media import JSON, media_type
-from toolkit.packages import IMAGES, install, require_modules
+from toolkit.packages import IMAGES, hosted_packages, install, require_modules
 from toolkit.serving import (
     Answer,
     Refusal,
@@ -210,6 +210,7 @@ def load(framework: str) -> Transformations:
     """The script, or the framework's own handlers, with the model."""
     folder, code = model_folder(), code_folder()
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != IMAGES.resolve()]  # names like modules'
+    sys.path += hosted_packages(framework)
     script = import_script(find_script(code), code)
     handlers = Handlers(script, importlib.import_module(f"{framework}_handlers"))
     return Transformations(handlers, handlers.load(folder), folder)

@@ -90,6 +90,12 @@ def _reason(printed: str, code: Path) -> str:
     return reason.removeprefix("ERROR: ") + hint
 
 
+def hosted_packages(framework: str) -> list[str]:
+    """The folders of packages that scripts import under the names that they have in SageMaker's own containers."""
+    folders = [IMAGES / name / "hosted" for name in ("toolkit", framework)]
+    return [str(folder) for folder in folders if folder.is_dir()]
+
+
 def python_path(*folders: Path | str | None) -> str:
     """PYTHONPATH with `folders` in front and without the folder of the images, whose names are those of modules."""
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)

@@ -67,6 +67,18 @@ def files_and_bytes(channel: Channel) -> tuple[int | None, int | None]:
     return len(files), sum(path.stat().st_size for path in files)
 
 
+def add_note(job: Job[Any], channel_name: str, note: str) -> None:
+    """Print a note on a channel that was reported, and leave it for the platform, too; on the master alone."""
+    if not job.hosts.is_master:
+        return
+    print(f"note: {note}", flush=True)
+    file = job.output_folder.parent / FILE_NAME
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    if channel_name in kept:
+        kept[channel_name]["notes"] = [*kept[channel_name]["notes"], note]
+        file.write_text(json.dumps(kept), encoding="utf-8")
+
+
 def report(job: Job[Any], reads: Sequence[tuple[str, ChannelRead]]) -> None:
     """Print a line for each channel, and leave the same for the platform; on the master alone."""
     if not job.hosts.is_master:

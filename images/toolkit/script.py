@@ -21,7 +21,7 @@ from typing import NoReturn
 
 from toolkit.errors import ClientError
 from toolkit.hosts import address_of
-from toolkit.packages import install, python_path, require_modules
+from toolkit.packages import hosted_packages, install, python_path, require_modules
 from toolkit.reasons import ended_text, reason_of
 from toolkit.script_job import Script, base_folder, has_script, read_script
 from toolkit.script_output import Printed, pass_on, wait_for
@@ -46,7 +46,10 @@ def main(framework: str) -> NoReturn:
         modules = install(script.code, base / "packages", with_code=script.is_package)
         if len(script.hosts.names) > 1:
             address_of(script.master[0])  # names may come late
-        variables = environment(script) | {"PYTHONPATH": python_path(modules, script.code), "PYTHONUNBUFFERED": "1"}
+        variables = environment(script) | {
+            "PYTHONPATH": os.pathsep.join([python_path(modules, script.code), *hosted_packages(framework)]),
+            "PYTHONUNBUFFERED": "1",
+        }
         words = command(script)
     except ClientError as error:
         sys.exit(fail(base, f"ClientError: {error}"))

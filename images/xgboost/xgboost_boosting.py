@@ -58,7 +58,7 @@ def _callbacks(
     settings = job.hyperparameters
     watched = (settings.metrics or (None,))[-1]
     rounds = [
-        Finite(job.hosts, tables, watched if settings.early_stopping_rounds else None),
+        Finite(job, tables, watched if settings.early_stopping_rounds else None),
         Rounds(job.hosts, job.stop, done, checkpoints),
     ]
     if settings.early_stopping_rounds:

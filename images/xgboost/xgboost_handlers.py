@@ -11,7 +11,6 @@ from typing import Any
 from toolkit.codecs import CodecError, decode
 from toolkit.lean_xgboost import xgboost
 from toolkit.media import LIBSVM, media_type
-from toolkit.rows import SparseRows
 from xgboost_files import load_booster
 
 
@@ -20,21 +19,14 @@ def model_fn(model_dir: str) -> Any:
 
 
 def input_fn(data: str | bytes, content_type: str) -> Any:
+    from sagemaker_xgboost_container.encoder import libsvm_to_dmatrix  # which imports all of XGBoost, if first
+
     is_libsvm = media_type(content_type).name == LIBSVM
     decoded = None if is_libsvm else decode(data, content_type)
     try:
-        return _of_libsvm(data if isinstance(data, bytes) else data.encode()) if is_libsvm else xgboost.DMatrix(decoded)
+        return libsvm_to_dmatrix(data) if is_libsvm else xgboost.DMatrix(decoded)
     except (ValueError, TypeError) as error:  # what XGBoost says of texts, and of arrays that are no table
         raise CodecError(415, f"the body is not {content_type} as expected: {error}") from error
-
-
-def _of_libsvm(body: bytes) -> xgboost.DMatrix:
-    """Rows with indices from 1 if no index is 0, as in the hosted container (encoder.py, since May 2026)."""
-    rows = SparseRows()
-    rows.add_libsvm(body, labelled=False)
-    if len(rows.columns) and min(rows.columns) > 0:
-        rows.moved_down()
-    return xgboost.DMatrix(rows.csr(width=rows.width))
 
 
 def predict_fn(data: Any, model: Any) -> Any:

@@ -13,7 +13,8 @@ from toolkit.errors import ClientError
 from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
 from toolkit.lean_xgboost import xgboost
-from toolkit.training import Stop
+from toolkit.read_note import add_note
+from toolkit.training import Job, Stop
 from xgboost_metrics import OF_BOTH, is_better_when_larger
 
 Log: TypeAlias = Mapping[str, Mapping[str, Any]]  # channel to metric to its value in each round
@@ -51,8 +52,9 @@ class Finite(xgboost.callback.TrainingCallback):
     metric of validation by which training stops early, if it does.
     """
 
-    def __init__(self, hosts: Hosts, tables: Mapping[str, Table], watched: str | None) -> None:
-        self.hosts = hosts
+    def __init__(self, job: Job[Any], tables: Mapping[str, Table], watched: str | None) -> None:
+        self.job = job
+        self.hosts = job.hosts
         self.tables = tables
         self.watched = watched
         self.not_computed: set[tuple[str, str]] = set()
@@ -75,8 +77,7 @@ class Finite(xgboost.callback.TrainingCallback):
                 "give the channel rows of each class, or name another metric last in eval_metric"
             )
         self.not_computed.add((channel, metric))
-        if self.hosts.is_master:
-            print(why, flush=True)
+        add_note(self.job, channel, why)
 
     def _labels_of(self, channel: str) -> str:
         kinds = np.unique(self.hosts.gathered(np.unique(self.tables[channel].labels)))

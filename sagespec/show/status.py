@@ -66,7 +66,11 @@ def _job_row(job: JobState, now: datetime) -> list[Cell]:
     follower = job.follower
     followed = f"followed by {follower.who} for {seconds_text(_since(follower.since, now))}" if follower else ""
     read = "; ".join(read.line for read in job.read.values())
-    said = (metrics_text(job.metrics or {}), job.detail.split("\n")[0], followed, f"read {read}" if read else "")
+    notes = [f"note: {note}" for channel in job.read.values() for note in channel.notes]
+    said = (
+        *(metrics_text(job.metrics or {}), job.detail.split("\n")[0], followed, f"read {read}" if read else ""),
+        *notes,
+    )
     return [str(job.address), (job.state, JOB_TONES[job.state]), took, "; ".join(part for part in said if part)]
 
 

@@ -159,6 +159,7 @@ def test_a_metric_that_cannot_be_computed_is_said(make_tree: Any) -> None:
     tree = make_tree(IMAGE, BINARY | {"eval_metric": "logloss,auc"}, channels)
     code, printed = tree.train()
     assert (code, printed.count(said)) == (0, 1), printed
+    assert json.loads((tree.base / "output/read.json").read_text())["validation"]["notes"] == [said]
     assert booster_of(tree).num_boosted_rounds() == 8
 
     tree = make_tree(IMAGE, BINARY | {"eval_metric": "auc,logloss", "early_stopping_rounds": 2}, channels)

@@ -154,11 +154,13 @@ def test_followers_and_runs_as_json() -> None:
 
 def test_a_trained_job_says_what_it_has_read() -> None:
     line = "train: 2 files, 300 rows, 2 features: x, y"
-    read = ChannelRead(line=line, files=2, bytes=4711, rows=300, features=2, names=("x", "y"))
+    read = ChannelRead(
+        line=line, files=2, bytes=4711, rows=300, features=2, names=("x", "y"), notes=("all labels are 1",)
+    )
     job = replace(STATUS.jobs[0], read={"train": read})
     screen = a_screen()
     write_status(screen, replace(STATUS, jobs=(job,)))
-    assert f"; read {line}" in " ".join(out(screen).split())
+    assert f"; read {line}; note: all labels are 1" in " ".join(out(screen).split())
     assert job.as_json()["read"]["train"] == read.model_dump(mode="json")
 
 

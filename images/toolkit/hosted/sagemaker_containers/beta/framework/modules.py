@@ -1,0 +1,1 @@
+"""Imported by many scripts, and used by none: our own toolkit imports the script."""

@@ -1,0 +1,1 @@
+"""The errors of SageMaker's algorithms, under the name that scripts import."""

@@ -1,0 +1,3 @@
+"""The model's file."""
+
+MODEL_NAME = "xgboost-model"
