@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -80,8 +79,6 @@ def missing_paths(item: LoadedSpec) -> Iterator[Problem]:
                 path = item.local_path(channel.source, f"channels.{name}.source")
                 if path and not holds(path.exists):
                     yield _missing_path(item, f"channels.{name}.source", channel.source, path)
-                elif path and holds(path.is_dir) and not _has_files(path):
-                    yield _empty_channel(item, f"channels.{name}.source", channel.source, path)
             yield from _missing_programs(item, job)
         case Endpoint() as endpoint:
             for index, variant in enumerate(endpoint.variants):
@@ -108,22 +105,6 @@ def _missing_programs(item: LoadedSpec, job: TrainingJob) -> Iterator[Problem]:
                 fix="write one, or name it with dockerfile:",
                 where=item.origin_of("build.dockerfile"),
             )
-
-
-def _has_files(folder: Path) -> bool:
-    return any(
-        files or any(Path(above, name).is_symlink() for name in names) for above, names, files in os.walk(folder)
-    )
-
-
-def _empty_channel(item: LoadedSpec, field: str, source: str, path: Path) -> Problem:
-    return Problem(
-        f"{field}: there is nothing in {quoted(source)}",
-        about=str(item.address),
-        why=f"SageMaker also refuses an empty channel; paths are relative to the spec's file, so this is {path}",
-        fix="fix the path, or put the data there",
-        where=item.origin_of(field),
-    )
 
 
 def _missing_path(item: LoadedSpec, field: str, source: str, path: Path) -> Problem:

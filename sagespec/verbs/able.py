@@ -1,18 +1,21 @@
-"""Asks the engine which jobs and endpoints it could not start, so that a plan refuses what `apply` would fail at.
+"""Which jobs and endpoints could not be started, so that a plan refuses what `apply` would fail at: the engine is
+asked, and the folders of channels are looked into.
 
 Called by `plan` for each snapshot. What runs already, or is done, is not asked for.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 from sagespec.errors import Origin, Problem, WorldError
 from sagespec.runtimes.protocol import Runtime, Use
 from sagespec.state.addresses import Address
-from sagespec.state.desired import Desired
+from sagespec.state.desired import Desired, DesiredJob
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import Observed
@@ -40,12 +43,44 @@ def unable(runtime: Runtime, wanted: Desired, observed: Observed, able: set[Use]
     return found
 
 
-def _jobs(wanted: Desired, observed: Observed) -> Iterator[tuple[Address, Origin | None, Use]]:
+def _to_be_begun(wanted: Desired, observed: Observed) -> Iterator[DesiredJob]:
     for job in wanted.jobs:
         manifest = observed.manifests.get(job.address)
         done = manifest is not None and manifest.status is JobStatus.COMPLETED
         if not done and not observed.containers_of(job.address) and job.address not in observed.followers:
-            yield job.address, job.origin, Use(job.program, "train", job.entrypoint, job.isolated)
+            yield job
+
+
+def _jobs(wanted: Desired, observed: Observed) -> Iterator[tuple[Address, Origin | None, Use]]:
+    for job in _to_be_begun(wanted, observed):
+        yield job.address, job.origin, Use(job.program, "train", job.entrypoint, job.isolated)
+
+
+def without_data(wanted: Desired, observed: Observed, root: Path) -> dict[Address, Problem]:
+    """The jobs to be begun that have an empty channel."""
+    problems = (empty_channel(job, root) for job in _to_be_begun(wanted, observed))
+    return {Address.parse(problem.about): problem for problem in problems if problem}
+
+
+def empty_channel(job: DesiredJob, root: Path) -> Problem | None:
+    """What to say of the job's first channel whose folder on this machine holds nothing at all; None for none."""
+    for channel in job.channels:
+        folder = None if "://" in channel.source else root / channel.source
+        if folder and folder.is_dir() and not _has_files(folder):
+            return Problem(
+                f"channel {channel.name}: there is nothing at {channel.source}",
+                about=str(job.address),
+                why="SageMaker also refuses an empty channel",
+                fix=f"check the path, or put the data there: {folder}",
+                where=job.field_origins.get(f"channels.{channel.name}.source", job.origin),
+            )
+    return None
+
+
+def _has_files(folder: Path) -> bool:
+    return any(
+        files or any(Path(above, name).is_symlink() for name in names) for above, names, files in os.walk(folder)
+    )
 
 
 def _endpoints(wanted: Desired, observed: Observed) -> Iterator[tuple[Address, Origin | None, Use]]:

@@ -33,7 +33,7 @@ from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import Observed
 from sagespec.stores.open import open_store
-from sagespec.verbs.able import unable
+from sagespec.verbs.able import empty_channel, unable, without_data
 from sagespec.verbs.edited import edited_inputs, notes_on_data
 from sagespec.verbs.locked import refuse_other_runtime
 from sagespec.verbs.names import left_under_old_names
@@ -124,7 +124,7 @@ def snapshot(parts: Parts, at_work: AtWork, *, check_paths: bool = True) -> tupl
         observed,
         edited_inputs=edited_inputs(parts, wanted, observed),
         started_with=_started_with(parts, wanted, observed),
-        unable=unable(parts.runtime, wanted, observed, parts.able),
+        unable=unable(parts.runtime, wanted, observed, parts.able) | without_data(wanted, observed, parts.root),
     )
     # The gateway that actions start: where no port is set, on the port that was just found.
     return replace(wanted, gateway_hash=parts.gateway.hash), observed
@@ -143,7 +143,10 @@ def validate(parts: Parts, *, asks_store: bool = True) -> Validated:
         manifests = parts.records.manifests(wanted_manifests(loaded) if asks_store else ())
     except WorldError as error:
         manifests, notes = {}, (f"the store was not asked: {error.problems[0].what}",)
-    _resolved(parts, loaded, manifests, lambda _: {}, check_paths=True)
+    wanted, done = _resolved(parts, loaded, manifests, lambda _: {}, check_paths=True), _completed(manifests)
+    empty = [problem for j in wanted.jobs if j.address not in done and (problem := empty_channel(j, parts.root))]
+    if empty:
+        raise SpecError(empty)
     jobs = sum(item.address.kind == "job" for item in loaded.specs)
     return Validated(jobs, len(loaded.specs) - jobs, loaded.files, notes)
 

@@ -73,17 +73,6 @@ def refusal(root: Path, *paths: str, check_paths: bool = True) -> str:
     return str(caught.value)
 
 
-def test_an_empty_channel_is_refused_before_anything_runs(root: Path) -> None:
-    (root / "data" / "below").mkdir(parents=True)
-    job = JOB.replace("./validation.csv", "../data")
-    write(root, "specs/a.yaml", job)
-    said = refusal(root)
-    assert 'specs/a.yaml:9:15 job/churn@3: channels.validation.source: there is nothing in "../data"' in said
-    assert "SageMaker also refuses an empty channel" in said
-    (root / "data" / "below" / "link").symlink_to(root)
-    assert load([Path("specs")], root, check_paths=True)
-
-
 # -- mistakes and what is said of them -------------------------------------------------------------
 
 

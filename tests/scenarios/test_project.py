@@ -62,6 +62,22 @@ def test_missing_data_and_what_a_built_in_objects_to_are_told_in_one_run(workspa
     assert "there is no built-in named" in told[1]
 
 
+def test_an_empty_channel_is_refused_before_anything_runs_and_alone(workspace: Workspace) -> None:
+    (workspace.root / "data" / "none" / "below").mkdir(parents=True)
+    workspace.write(job(1) + job(2).replace("train.csv", "none"))
+    with workspace.project() as project:
+        with pytest.raises(SpecError, match=r"channel train: there is nothing at data/none\n  why  SageMaker also"):
+            project.validate()
+        assert not project.apply().ok
+        assert [(row.state, row.detail) for row in project.status().jobs] == [
+            ("trained", ""),
+            ("refused", "channel train: there is nothing at data/none"),
+        ]
+        (workspace.root / "data" / "none" / "below" / "link").symlink_to(workspace.root / "data" / "train.csv")
+        assert project.validate().jobs == 2
+        assert project.apply().ok
+
+
 def test_a_job_that_could_not_start_says_why_until_it_does(workspace: Workspace) -> None:
     """The file is there when the specs are checked, and cannot be read when the data are brought."""
     data = workspace.root / "data" / "train.csv"

@@ -66,7 +66,7 @@ DETAILS = {
     r"the channels of this job: training \(SM_CHANNEL_TRAINING\)\n",
     "lines": "",
     "bar": "",
-    "elsewhere": "left no model: nothing in SM_MODEL_DIR .*; files lie beside the script: model.joblib",
+    "elsewhere": "left no model: nothing in SM_MODEL_DIR .*; files lie beside the script: model.joblib$",
 }
 
 
