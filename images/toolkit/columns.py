@@ -84,7 +84,7 @@ class Column:
         if self.categories is None:
             numbers = numbers_of(values)
             return np.where(np.isnan(numbers), self.fill, numbers)[:, np.newaxis]
-        places = [self.places.get(category_of(value), -1) for value in values]
+        places = [self.places.get(text, -1) for text in categories_of(values)]
         return self.marked(np.array(places, np.int64))
 
     def marked(self, places: NDArray[np.int64]) -> FloatArray:
@@ -198,6 +198,15 @@ def category_of(value: Any) -> str:
         return text.capitalize()
     whole = WHOLE.fullmatch(text)
     return whole[1] if whole else text
+
+
+def categories_of(values: Sequence[Any] | FloatArray) -> list[str]:
+    """`category_of` for each; most columns have few different values."""
+    try:
+        known = {value: category_of(value) for value in set(values)}
+    except TypeError:  # lists and the like
+        return [category_of(value) for value in values]
+    return [known[value] for value in values]
 
 
 def suggestion(name: str, known: Iterable[str], otherwise: str = "") -> str:

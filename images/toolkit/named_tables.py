@@ -94,7 +94,7 @@ def _fills(hosts: Hosts, train: Gathered, columns: Sequence[Column], *, allow_mi
         numbers = train.of(column.name)
         present = numbers[~np.isnan(numbers)]
         facts[row] = math.fsum(present), len(present), len(numbers) - len(present)
-    totals = hosts.from_master(hosts.sum(facts))
+    totals = hosts.from_master(facts if train.channel.channel.replicated else hosts.sum(facts))
     fills = []
     for column, (total, count, missing) in zip(columns, totals.tolist(), strict=True):
         if not count and not allow_missing:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.columns import MOST_CATEGORIES, BadValue, Column, category_of, listed, numbers_of, shown
+from toolkit.columns import MOST_CATEGORIES, BadValue, Column, categories_of, listed, numbers_of, shown
 from toolkit.errors import ClientError
 from toolkit.finite import first_unfit, why_unfit
 from toolkit.limits import TooLarge
@@ -105,7 +105,7 @@ def _add(gathered: Gathered, part: _Part, layout: Layout) -> None:
     for column in layout.features:
         if column.categories is not None:
             codes = gathered.codes.setdefault(column.name, Codes())
-            codes.add([category_of(value) for value in part.of(column.name)])
+            codes.add(categories_of(part.of(column.name)))
             _check_count(part, column.name, codes.texts, MOST_CATEGORIES)
             continue
         try:
@@ -130,7 +130,7 @@ def _no_numbers(part: _Part, bad: Mapping[Column, BadValue]) -> str:
     """What is wrong with columns that hold no numbers, and what to write in the spec."""
     texts: dict[str, list[str]] = {}
     for column, error in bad.items():
-        values = list(dict.fromkeys(category_of(value) for value in part.of(column.name)))
+        values = list(dict.fromkeys(categories_of(part.of(column.name))))
         is_text = isinstance(error.value, str | datetime.date | datetime.time | datetime.timedelta)
         others = any(not math.isnan(number) for number in map(_number, values))
         if error.is_number or not is_text or others:
@@ -179,7 +179,7 @@ def _add_labels(gathered: Gathered, part: _Part, name: str) -> None:
     if not expects_text:
         gathered.labels.append(numbers)
         return
-    gathered.classes.add([category_of(value) for value in values])
+    gathered.classes.add(categories_of(values))
     _check_count(part, name, gathered.classes.texts, MOST_CLASSES)
 
 
@@ -190,7 +190,7 @@ def _labels_of(values: Sequence[Any] | FloatArray) -> tuple[FloatArray, NDArray[
     with suppress(TypeError, ValueError):
         if "_" not in "".join(values):
             return np.array([float(value) for value in values]), np.zeros(len(values), np.bool_)
-    texts = [category_of(value) for value in values]
+    texts = categories_of(values)
     numbers = np.array([_label(text) for text in texts])
     return numbers, np.isnan(numbers) & np.array([text.lower() not in ("", "nan") for text in texts], np.bool_)
 
