@@ -68,10 +68,6 @@ class Column:
     def width(self) -> int:
         return 1 if self.categories is None else len(self.categories)
 
-    @property
-    def feature_names(self) -> list[str]:
-        return [self.name] if self.categories is None else [f"{self.name}={text}" for text in self.categories]
-
     @cached_property
     def places(self) -> dict[str, int]:
         return {text: place for place, text in enumerate(self.categories or ())}
@@ -110,10 +106,6 @@ class Columns:
     @property
     def width(self) -> int:
         return sum(column.width for column in self.features)
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        return tuple(name for column in self.features for name in column.feature_names)
 
     @cached_property
     def by_name(self) -> dict[str, int]:

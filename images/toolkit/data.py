@@ -43,7 +43,8 @@ class Table:
 
     A channel without labels (`text/csv;label_size=0`, records that have none) has labels of shape
     (0,). Features are a sparse array only if `InputFormat.keep_sparse` asks for it. weights: of the rows, if the
-    channel has any. names: of the features, where the format has them. content_type: as what the channel was read.
+    channel has any. names: of the columns that features were made of, where these have any. content_type: as what the
+    channel was read.
     """
 
     labels: FloatArray
@@ -86,7 +87,7 @@ def _read(hosts: Hosts, channel: Channel, table: Table) -> ChannelRead:
     read = ChannelRead(
         *files_and_bytes(channel),
         rows=row_count,
-        features=width,
+        features=len(table.names) if table.names else width,
         names=table.names or (),
         has_weights=table.weights is not None,
         notes=tuple(notes),
@@ -125,7 +126,8 @@ def _named_tables(
             f"hyperparameters: feature_dim={feature_dim}, but there are {len(columns.features)} columns to learn from"
         )
     job.beside_model[COLUMNS_FILE] = columns.to_json()
-    return [Table(table.labels, table.features, None, columns.feature_names, table.content_type) for table in tables]
+    names = tuple(column.name for column in columns.features)
+    return [Table(table.labels, table.features, None, names, table.content_type) for table in tables]
 
 
 def _own_share(hosts: Hosts, channel: Channel, table: Table) -> Table:
