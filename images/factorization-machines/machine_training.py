@@ -73,7 +73,8 @@ def train(job: Job[Hyperparameters]) -> None:
     settings, hosts = job.hyperparameters, job.hosts
     check_settings(settings)
     is_classifier = settings.predictor_type == "binary_classifier"
-    input_format = InputFormat(keep_sparse=True, quantities="" if is_classifier else "predictor_type=regressor")
+    hint = "predictor_type=regressor learns quantities; binary_classifier learns classes"
+    input_format = InputFormat(keep_sparse=True, quantities="" if is_classifier else hint)
     tables = load_tables(job, CHANNELS, input_format, feature_dim=settings.feature_dim)
     if is_classifier:
         check_labels(hosts, tables)

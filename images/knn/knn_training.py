@@ -61,7 +61,8 @@ def train(job: Job[Hyperparameters]) -> None:
     """Leave the points with the master, and print how well they predict the test channel."""
     settings = job.hyperparameters
     check_settings(settings)
-    input_format = InputFormat(quantities="predictor_type=regressor" if settings.predictor_type == "regressor" else "")
+    hint = "predictor_type=regressor learns quantities; classifier learns classes"
+    input_format = InputFormat(quantities=hint if settings.predictor_type == "regressor" else "")
     tables = load_tables(job, CHANNELS, input_format, feature_dim=settings.feature_dim)
 
     check_reduction(settings, tables["train"].features.shape[1])

@@ -151,7 +151,8 @@ def leaf_values(booster: lightgbm.Booster) -> list[float]:
 
 def input_format_of(settings: Hyperparameters) -> InputFormat:
     is_for_classes = settings.objective in ("auto", "binary", "multiclass")
-    return dataclasses.replace(INPUT_FORMAT, quantities="" if is_for_classes else f"objective={settings.objective}")
+    hint = f"objective={settings.objective} learns quantities; auto, binary and multiclass learn classes"
+    return dataclasses.replace(INPUT_FORMAT, quantities="" if is_for_classes else hint)
 
 
 def check_settings(settings: Hyperparameters) -> None:

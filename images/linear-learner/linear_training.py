@@ -35,7 +35,8 @@ def train(job: Job[Hyperparameters]) -> None:
     """Train, print metrics on every channel, and leave the model with the master."""
     settings = job.hyperparameters
     check_settings(settings)
-    input_format = InputFormat(quantities="predictor_type=regressor" if settings.predictor_type == "regressor" else "")
+    hint = "predictor_type=regressor learns quantities; binary_classifier and multiclass_classifier learn classes"
+    input_format = InputFormat(quantities=hint if settings.predictor_type == "regressor" else "")
     tables = load_tables(job, CHANNELS, input_format, feature_dim=settings.feature_dim)
     check_tables(job.hosts, settings, tables)
 

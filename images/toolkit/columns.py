@@ -28,6 +28,8 @@ NO_NUMBERS = frozenset(
     {"", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?"}
 )  # how files write a missing number
 TRUTHS = {"true": 1.0, "false": 0.0}
+PLAIN = re.compile(r"[^\W\d][\w .-]*\w|[^\W\d]")
+YAML_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null"})
 WHOLE = re.compile(r"(-?\d+)\.0+")
 
 
@@ -206,6 +208,12 @@ def suggestion(name: str, known: Iterable[str], otherwise: str = "") -> str:
     lower = {known_name.lower(): known_name for known_name in known if known_name}
     close = difflib.get_close_matches(name.lower(), lower, n=1)
     return f"did you mean {lower[close[0]]!r}?" if close else otherwise or f"the columns are {listed(lower.values())}"
+
+
+def as_yaml(name: str) -> str:
+    """A name as the spec writes it: in quotes where YAML would take it for something else."""
+    is_plain = PLAIN.fullmatch(name) and name.lower() not in YAML_WORDS
+    return name if is_plain else json.dumps(name, ensure_ascii=False)
 
 
 def listed(names: Iterable[str], most: int = 20) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from toolkit.columns import Column, Wanted, listed, number_of, suggestion
+from toolkit.columns import Column, Wanted, as_yaml, listed, number_of, suggestion
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
 from toolkit.media import CSV, PARQUET
@@ -119,8 +119,8 @@ def _check_wanted(place: Place, names: Names, wanted: Wanted, *, needs_labels: b
                 raise ClientError(f"{place}: there is no column {name!r}, which {what} names; {hint}")
     if needs_labels and wanted.target is None:
         raise ClientError(
-            f"{place}: this algorithm learns from labels; name their column in the spec, as target: {names[-1]}; "
-            f"the columns are {listed(names)}"
+            f"{place}: this algorithm learns from labels; name their column in the spec, as target: "
+            f"{as_yaml(names[-1])}; the columns are {listed(names)}"
         )
 
 

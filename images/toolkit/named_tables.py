@@ -57,7 +57,7 @@ def read_named(
     if columns.classes and input_format.quantities:
         raise ClientError(
             f"{gathered[0].place}: {layout.target}: labels are text, as {listed(map(repr, columns.classes), 2)}, "
-            f"but {input_format.quantities} learns quantities"
+            f"but {input_format.quantities}"
         )
     if hosts.is_master:
         print(_described(columns), flush=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.columns import MOST_CATEGORIES, BadValue, Column, categories_of, listed, numbers_of, shown
+from toolkit.columns import MOST_CATEGORIES, BadValue, Column, as_yaml, categories_of, listed, numbers_of, shown
 from toolkit.errors import ClientError
 from toolkit.finite import first_unfit, why_unfit
 from toolkit.limits import TooLarge
@@ -156,8 +156,8 @@ def _columns_of_text(part: _Part, texts: Mapping[str, list[str]]) -> str:
     columns = "; ".join(
         f"column {part.places[name] + 1} ({name}): {listed(map(shown, values), 3)}" for name, values in texts.items()
     )
-    advice = [f"categorical: [{', '.join(few)}]"] if few else []
-    advice += [f"drop: [{', '.join(many)}]"] if many else []
+    advice = [f"categorical: [{', '.join(map(as_yaml, few))}]"] if few else []
+    advice += [f"drop: [{', '.join(map(as_yaml, many))}]"] if many else []
     return (
         f"{part.place} has text where numbers are expected: {columns}. In the spec, beside target, name each such "
         f"column under categorical, to learn from it, or under drop: {', '.join(advice)}"

@@ -34,7 +34,7 @@ class InputFormat:
     absent: float = 0.0  # what a sparse row leaves out
     allow_missing: bool = False  # empty CSV fields, nulls, become NaN; infinite numbers are always refused
     needs_labels: bool = True
-    quantities: str = ""  # the hyperparameter by which labels are quantities, so that text is none: objective=gamma
+    quantities: str = ""  # why a label cannot be text, and what to set for classes; empty: it can
     keep_sparse: bool = False  # sparse rows stay a csr_array; what they leave out is then not filled in
     takes_weights: bool = False  # label:weight of libsvm
     csv_weights: bool = False  # the second column of CSV is the row's weight

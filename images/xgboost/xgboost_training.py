@@ -45,5 +45,6 @@ def train(job: Job[Hyperparameters]) -> None:
 def input_format_of(settings: Hyperparameters) -> InputFormat:
     """How rows are read: whether a column of CSV is their weight, and whether a label may be the name of a class."""
     is_for_classes = settings.objective.startswith(("binary:", "multi:")) or settings.objective == "reg:logistic"
-    quantities = "" if is_for_classes else f"objective={settings.objective}"
+    hint = f"objective={settings.objective} learns quantities; binary:logistic and multi:softprob learn classes"
+    quantities = "" if is_for_classes else hint
     return replace(INPUT_FORMAT, csv_weights=settings.csv_weights == 1, quantities=quantities)

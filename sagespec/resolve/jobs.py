@@ -116,13 +116,9 @@ def _channel(name: str, channel: ChannelSpec, spec: TrainingJob, item: LoadedSpe
 
 
 def _columns(spec: TrainingJob) -> DesiredColumns | None:
-    """What one channel says of its columns holds for all."""
-    if not any(has_names(channel) for channel in spec.channels.values()):
-        return None
-    said = next(filter(None, map(columns_said, spec.channels.values())), None)
-    if said is None:
-        return DesiredColumns()
-    return DesiredColumns("".join(said["target"]), said["drop"], said["categorical"])
+    """What a channel says of its columns holds for all."""
+    said = columns_said(spec.channels.values())
+    return DesiredColumns("".join(said["target"]), said["drop"], said["categorical"]) if said else None
 
 
 def _columns_origins(spec: TrainingJob, item: LoadedSpec) -> dict[str, Origin]:

@@ -6,7 +6,7 @@ so one of them says it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Protocol
 
 from pydantic import BeforeValidator, Field
@@ -40,23 +40,30 @@ class NamedColumns(Protocol):
     header: bool | None
 
 
+FIELDS = ("target", "drop", "categorical")
+
+
 def has_names(channel: NamedColumns) -> bool:
-    return bool(channel.target or channel.drop or channel.categorical or channel.header)
+    return bool(channel.header or any(getattr(channel, field) for field in FIELDS))
 
 
-def columns_said(channel: NamedColumns) -> dict[str, tuple[str, ...]]:
-    """The names by field, {} for none; the order in which they are written does not count."""
-    names = {
-        "target": (channel.target,) if channel.target else (),
-        "drop": tuple(sorted(set(channel.drop))),
-        "categorical": tuple(sorted(set(channel.categorical))),
-    }
-    return names if any(names.values()) else {}
+def names_said(channel: NamedColumns, field: str) -> tuple[str, ...]:
+    """The columns that one of FIELDS names; the order in which they are written does not count."""
+    said = getattr(channel, field) or ()
+    return (said,) if isinstance(said, str) else tuple(sorted(set(said)))
+
+
+def columns_said(channels: Iterable[NamedColumns]) -> dict[str, tuple[str, ...]] | None:
+    """The columns that each of FIELDS names, for all channels of a job; None where columns have no names."""
+    named = [channel for channel in channels if has_names(channel)]
+    if not named:
+        return None
+    return {field: next(filter(None, (names_said(c, field) for c in named)), ()) for field in FIELDS}
 
 
 def check_channel(channel: NamedColumns) -> None:
     """Raise `wrong` where a channel contradicts itself."""
-    if channel.header is False and columns_said(channel):
+    if channel.header is False and has_names(channel):
         raise wrong("contradicts the names of columns", "remove it, or the names", at=("header",))
     if channel.target in channel.drop:
         raise wrong(f"names {quoted(channel.target)}, which is the target", "remove it there", at=("drop",))
@@ -73,7 +80,7 @@ def check_job(channels: Mapping[str, NamedColumns], algorithm: str | None, input
     named = {name: channel for name, channel in channels.items() if has_names(channel)}
     for name, channel in named.items():
         if not algorithm:
-            field = next(field for field in ("target", "drop", "categorical", "header") if getattr(channel, field))
+            field = next(field for field in (*FIELDS, "header") if getattr(channel, field))
             what = "is for built-in algorithms: your own program reads its files itself"
             raise wrong(what, "remove it, or name an algorithm", at=("channels", name, field))
     _check_alike(named)
@@ -89,11 +96,10 @@ def check_job(channels: Mapping[str, NamedColumns], algorithm: str | None, input
 
 
 def _check_alike(named: Mapping[str, NamedColumns]) -> None:
-    said = {name: names for name, channel in named.items() if (names := columns_said(channel))}
-    first = next(iter(said), "")
-    for name, names in said.items():
-        if field := next((field for field in names if names[field] != said[first][field]), ""):
+    for field in FIELDS:
+        said = {name: names for name, channel in named.items() if (names := names_said(channel, field))}
+        first = next(iter(said), "")
+        if name := next((name for name, names in said.items() if names != said[first]), ""):
             what = f"differs from that of channel {first}: all channels of a job have the same columns"
-            at = ("channels", name, field) if names[field] else ("channels", name)
-            what = what if names[field] else f"has no {field}, but channel {first} has: say all of it on one channel"
-            raise wrong(what, f"say nothing here: what {first} says holds for all channels", at=at)
+            fix = f"remove it: what {first} says holds for all channels"
+            raise wrong(what, fix, at=("channels", name, field))

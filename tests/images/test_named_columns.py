@@ -171,11 +171,11 @@ def test_a_mistake_is_named_in_the_words_of_the_file(tmp_path: Path, files: Any,
 def test_columns_of_text_are_named_all_at_once_with_what_to_write(tmp_path: Path) -> None:
     rows = "".join(f"LN-{row},{['rent', 'own'][row % 2]},{row},0\n" for row in range(100))
     with pytest.raises(ClientError) as error:
-        load(tmp_path, {"train/loans.csv": f"loan_id,home,fico,y\n{rows}"}, Y)
+        load(tmp_path, {"train/loans.csv": f'loan_id,"home: now",fico,y\n{rows}'}, Y)
     assert str(error.value) == (
         "channel train: loans.csv has text where numbers are expected: column 1 (loan_id): 'LN-0', 'LN-1', 'LN-2' and "
-        "97 more; column 2 (home): 'rent', 'own'. In the spec, beside target, name each such column under categorical, "
-        "to learn from it, or under drop: categorical: [home], drop: [loan_id]"
+        "97 more; column 2 (home: now): 'rent', 'own'. In the spec, beside target, name each such column under "
+        'categorical, to learn from it, or under drop: categorical: ["home: now"], drop: [loan_id]'
     )
 
 
