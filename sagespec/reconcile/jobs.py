@@ -8,7 +8,6 @@ is asked for. Whose turn it is among those that may run is for `turns`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from sagespec.errors import Problem
 from sagespec.plan import Action, Cause, Change, Reason, RunJob, Running
@@ -20,10 +19,12 @@ from sagespec.state.desired import DesiredJob
 from sagespec.state.faults import fix_for
 from sagespec.state.hashes import same_hash
 from sagespec.state.listing import differences
-from sagespec.state.manifest import Input, JobStatus, Manifest
+from sagespec.state.manifest import AttemptsRecord, Input, JobStatus, Manifest
 from sagespec.state.observed import EDITED, Container, ContainerState, Observed
 
 SHOWN = 16  # characters of a fingerprint, as many as code has
+
+Files = Mapping[str, Mapping[str, str]]  # behind a field of the key: short hashes by path
 
 
 def reconcile_job(job: DesiredJob, given: Given) -> Decision:
@@ -63,9 +64,10 @@ def of_another_spec(job: DesiredJob, observed: Observed) -> tuple[Container, ...
     return tuple(hosts) if runs or all(c.exit_code == 0 for c in hosts) else ()
 
 
-def _edited(job: DesiredJob, before: Mapping[str, Any] | None) -> tuple[Problem, ...]:
+def _edited(job: DesiredJob, before: AttemptsRecord | None) -> tuple[Problem, ...]:
     """One problem for each field that differs from what the job was started with, as far as that is known."""
-    changes = changed_fields(before, job.key_fields) if before else ()
+    changes = changed_fields(before.key_fields, job.key_fields) if before and before.key_fields else ()
+    files = before.files if before else {}
     return tuple(
         Problem(
             what=what,
@@ -75,14 +77,16 @@ def _edited(job: DesiredJob, before: Mapping[str, Any] | None) -> tuple[Problem,
             " or undo the change, and it is picked up",
             where=job.field_origins.get(field, job.origin),
         )
-        for field, what in [(change.field, _differs_from_start(change)) for change in changes]
+        for field, what in [(change.field, _differs_from_start(change, job, files)) for change in changes]
         or [("", "its spec has changed since it was started")]
     )
 
 
-def _differs_from_start(change: Change) -> str:
+def _differs_from_start(change: Change, job: DesiredJob, before: Files) -> str:
     if change.secret:
         return f"{change.field} changed since it was started"
+    if said := _files_that_differ(change.field, job, before):
+        return f"{change.field} differs from what it was started with: {said}"
     return f"{change.field} is {change.new or 'not set'}, but it was started with {change.old or 'none'}"
 
 
@@ -124,14 +128,14 @@ def _differs(change: Change, job: DesiredJob, manifest: Manifest) -> str:
     version = job.version
     if change.secret:
         return f"{change.field} changed since version {version} was trained"
-    if said := _files_that_differ(change.field, job, manifest):
+    if said := _files_that_differ(change.field, job, manifest.files):
         return f"{change.field} differs from what version {version} was trained with: {said}"
     return f"{change.field} is {change.new or 'not set'}, but version {version} was trained with {change.old or 'none'}"
 
 
-def _files_that_differ(field: str, job: DesiredJob, manifest: Manifest) -> str:
+def _files_that_differ(field: str, job: DesiredJob, before: Files) -> str:
     """For people; '' where an earlier release, or more files than are kept, leave it unknown."""
-    return differences(manifest.files.get(field, {}), job.files.get(field, {}))
+    return differences(before.get(field, {}), job.files.get(field, {}))
 
 
 def _stays_failed(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Decision:
@@ -179,7 +183,7 @@ def _cause_to_run(job: DesiredJob, manifest: Manifest | None, edited: Mapping[st
     if same_hash(job.key, manifest.key):
         return Cause(Reason.RETRIED, note=f"retried after: {manifest.reason}")
     changes = changed_fields(manifest.key_fields, job.key_fields)
-    files = [f"{c.field}: {said}" for c in changes if (said := _files_that_differ(c.field, job, manifest))]
+    files = [f"{c.field}: {said}" for c in changes if (said := _files_that_differ(c.field, job, manifest.files))]
     return Cause(Reason.CHANGED, changes, note="; ".join(["it failed before", *files]))
 
 

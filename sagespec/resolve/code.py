@@ -7,6 +7,7 @@ an upgrade changes no key.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from sagespec.errors import Problem, WorldError
@@ -42,7 +43,7 @@ def code_of(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> tuple[DesiredC
         return DesiredCode(entry_point, source, before), trained.files.get("code", {})
     found = Counted("missing")
     if path.exists():
-        found = facts.counted(lambda: counted_like(path, _begun_with(item, facts)), path, item, field)
+        found = facts.counted(lambda: counted_like(path, partial(_begun_with, item, facts)), path, item, field)
     facts.problems.extend(_misplaced(spec, item, path, entry_point))
     return DesiredCode(entry_point, source, found.fingerprint), kept(found.files)
 

@@ -34,7 +34,10 @@ class Attempts:
             found = None
         self.is_kept = found is not None
         self._kept = found or AttemptsRecord(
-            key=job.key, key_fields=dict(job.key_fields), wanted_at=self._after_the_manifest()
+            key=job.key,
+            key_fields=dict(job.key_fields),
+            files={field: dict(files) for field, files in job.files.items()},
+            wanted_at=self._after_the_manifest(),
         )
 
     def _after_the_manifest(self) -> datetime:

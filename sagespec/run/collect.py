@@ -156,7 +156,7 @@ def _keep_unfit(run: JobRun, launches: Sequence[Launch], folder: Path, results: 
         results.artifacts[key.removesuffix(".tar")] = _upload(run, key, file)
         file.unlink()
         keys.append(run.jobs.records.job_key(run.job.address, key))
-    fix = f"{problem.fix}; what was made is kept in the store: {', '.join(keys)}"
+    fix = f"{problem.fix}; the folder is kept as it was, in the store: {', '.join(keys)}"
     reason = f"{problem.what}; {problem.why}; {fix}" if problem.why else f"{problem.what}; {fix}"
     results.verdict = Verdict(JobStatus.FAILED, Fault(FaultKind.ALGORITHM, reason))
 

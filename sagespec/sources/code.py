@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sagespec.errors import WorldError, disk_problems
@@ -28,19 +28,36 @@ from sagespec.state.listing import Counted, short_of
 MAX_BYTES = 2 * 2**30
 
 
-def counted(source: Path, *, as_before: bool = False) -> Counted:
-    """What is there: a hash over names, contents and execute bits, of a single file without its name. as_before: with
-    all that releases before .sagespecignore counted.
+def counted(source: Path) -> Counted:
+    """What is there: a hash over names, contents and execute bits, of a single file without its name.
 
     WorldError when something cannot be read, is no file or folder, or is a link that leads back or nowhere.
     """
+    return _counted(source, _Trip(source))
+
+
+def counted_like(source: Path, before: Callable[[], str]) -> Counted:
+    """What is there, counted as releases before .sagespecignore did where that gives the fingerprint `before`. It is
+    asked for only where these counted more."""
+    trip = _Trip(source)
+    now = _counted(source, trip)
+    if not trip.left_out or before() in ("", now.fingerprint):
+        return now
+    try:
+        earlier = _counted(source, _Trip(source, as_before=True))
+    except WorldError:
+        return now
+    return earlier if earlier.fingerprint == before() else now
+
+
+def _counted(source: Path, trip: _Trip) -> Counted:
     with disk_problems(f"cannot read {source}"):
         files: dict[str, str] = {}
         if not source.is_dir():
             content = content_of(source, is_followed=True)
             return Counted(digest_of([content]), {source.name: short_of(content)})
-        deque(_paths(source, "", _Trip(source, as_before=as_before)), maxlen=0)  # all before one is read
-        return Counted(_fingerprint(source, "", _Trip(source, as_before=as_before), files), files)
+        deque(_paths(source, "", trip), maxlen=0)  # all are met before one is read
+        return Counted(_fingerprint(source, "", trip.again(), files), files)
 
 
 def copy_code(source: Path, folder: Path) -> None:
@@ -69,8 +86,12 @@ class _Trip:
         self._source, self._as_before = source, as_before
         self._ignored = Ignored(source)
         self._above: Above = ()
+        self.left_out = False  # something that earlier releases did not leave out
         self._files = 0
         self._bytes = 0
+
+    def again(self) -> _Trip:
+        return _Trip(self._source, as_before=self._as_before)
 
     def files_of(self, folder: Path, at: str) -> Iterator[Path]:
         """The files and links to folders below `folder`, while we are in it. at: its path in the source, with a slash
@@ -87,10 +108,16 @@ class _Trip:
     def _is_wanted(self, path: str) -> bool:
         if self._as_before:
             return is_shipped(path) and path != IGNORE_FILE
-        return is_shipped(path) and not self._ignored.names(path)
+        if not is_shipped(path):
+            return False
+        is_ignored = self._ignored.names(path)
+        self.left_out |= is_ignored and path != IGNORE_FILE
+        return not is_ignored
 
     def _enters(self, path: str) -> bool:
-        return self._as_before or not self._ignored.names(path, is_folder=True)
+        is_ignored = not self._as_before and self._ignored.names(path, is_folder=True)
+        self.left_out |= is_ignored
+        return not is_ignored
 
     def _count(self, file: Path) -> None:
         self._files += 1
@@ -124,15 +151,3 @@ def _paths(folder: Path, at: str, trip: _Trip) -> Iterator[str]:
             yield from _paths(file, f"{path}/", trip)
         else:
             yield path
-
-
-def counted_like(source: Path, before: str) -> Counted:
-    """What is there, by the rules that gave the fingerprint `before`, if they still give it, else by those of now."""
-    now = counted(source)
-    if before in ("", now.fingerprint):
-        return now
-    try:
-        earlier = counted(source, as_before=True)
-    except WorldError:
-        return now
-    return earlier if earlier.fingerprint == before else now

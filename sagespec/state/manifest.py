@@ -130,6 +130,7 @@ class AttemptsRecord(Record):
 
     key: str
     key_fields: dict[str, Any] = Field(default_factory=dict)
+    files: dict[str, dict[str, str]] = Field(default_factory=dict)  # as in the manifest
     wanted_at: datetime
     attempts: tuple[Attempt, ...] = ()
     started: Started | None = None

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
 
 from sagespec.errors import Problem
 from sagespec.state.addresses import Address
@@ -157,8 +156,8 @@ class Observed:
     """One snapshot. engine: where these containers are, for people. manifests by job address; revisions by endpoint
     name, oldest first, ending in the newest and reaching back at least to the newest live one. capacity: asked for only
     when a job that is to run states what it needs; None otherwise. followers: of jobs, alive, by address.
-    stops: jobs that were asked to stop. rollbacks: asked for, by endpoint name. started_with: key fields of jobs whose
-    containers are of another spec than the present one, as far as they are known. attempts: at jobs that have
+    stops: jobs that were asked to stop. rollbacks: asked for, by endpoint name. started_with: what is kept of jobs
+    whose containers are of another spec than the present one, as far as it is known. attempts: at jobs that have
     containers, and a manifest of one that failed. leaving: names of containers that some run is stopping, or was.
     unable: jobs and endpoints that the engine could not start, with the reason.
     restarts: asked for, by what is to be restarted. images: what a program would be started from now, by the program,
@@ -174,7 +173,7 @@ class Observed:
     followers: Mapping[Address, Follower] = field(default_factory=dict)
     stops: frozenset[Address] = frozenset()
     rollbacks: Mapping[str, RollbackRequest] = field(default_factory=dict)
-    started_with: Mapping[Address, Mapping[str, Any]] = field(default_factory=dict)
+    started_with: Mapping[Address, AttemptsRecord] = field(default_factory=dict)
     attempts: Mapping[Address, AttemptsRecord] = field(default_factory=dict)
     leaving: frozenset[str] = frozenset()
     unable: Mapping[Address, Problem] = field(default_factory=dict)

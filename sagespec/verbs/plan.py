@@ -30,7 +30,7 @@ from sagespec.resolve.resolve import empty_desired, resolve, wanted_manifests
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
 from sagespec.state.hashes import same_hash
-from sagespec.state.manifest import JobStatus, Manifest
+from sagespec.state.manifest import AttemptsRecord, JobStatus, Manifest
 from sagespec.state.observed import Observed
 from sagespec.stores.open import open_store
 from sagespec.verbs.able import empty_channel, unable, without_data
@@ -130,10 +130,10 @@ def snapshot(parts: Parts, at_work: AtWork, *, check_paths: bool = True) -> tupl
     return replace(wanted, gateway_hash=parts.gateway.hash), observed
 
 
-def _started_with(parts: Parts, wanted: Desired, observed: Observed) -> Mapping[Address, Mapping[str, Any]]:
+def _started_with(parts: Parts, wanted: Desired, observed: Observed) -> Mapping[Address, AttemptsRecord]:
     keys = {c.address.whole: c.hash for job in wanted.jobs for c in of_another_spec(job, observed)}
     found = {address: parts.records.attempts(address) for address in keys}
-    return {a: record.key_fields for a, record in found.items() if record and same_hash(record.key, keys[a])}
+    return {a: record for a, record in found.items() if record and same_hash(record.key, keys[a])}
 
 
 def validate(parts: Parts, *, asks_store: bool = True) -> Validated:

@@ -29,6 +29,7 @@ from sagespec.run.launches import training_launches
 from sagespec.state.addresses import Address
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
+from sagespec.state.manifest import AttemptsRecord
 from sagespec.state.observed import Capacity, Route
 from tests.fakes.specs import PROJECT, desired_from
 from tests.fakes.world import SimulatedWorld
@@ -118,9 +119,21 @@ def test_an_edit_of_a_running_job_is_refused_with_what_it_was_started_with() -> 
     world = SimulatedWorld()
     before, edited = (desired_from({**JOB, "hyperparameters": {"eta": eta}}) for eta in (0.1, 0.2))
     begin(world, before)
-    known = {before.jobs[0].address: before.jobs[0].key_fields}
+    (job,) = before.jobs
+    listing = {"code": {"train.py": "1"}}
+    known = {
+        job.address: AttemptsRecord(
+            key=job.key, key_fields={**job.key_fields}, wanted_at=world.clock.now(), files=listing
+        )
+    }
     (problem,) = reconcile(edited, replace(world.observed(), started_with=known), world.clock.now()).refused
     assert problem.what == "hyperparameters.eta is 0.2, but it was started with 0.1"
+    now = {"code": {"train.py": "2", "notes.txt": "1"}}
+    typed = replace(job, key="1-typed", key_fields={**job.key_fields, "code": "2"}, files=now)
+    (said,) = reconcile(
+        replace(before, jobs=(typed,)), replace(world.observed(), started_with=known), world.clock.now()
+    ).refused
+    assert said.what == "code differs from what it was started with: notes.txt added, train.py changed"
     assert "`sagespec stop job/churn@1`" in problem.fix
     assert "version: 2" in problem.fix
     assert world.plan(before).text() == "run-job  job/churn@1  picked up: already running"

@@ -102,7 +102,7 @@ def test_a_model_that_no_archive_may_hold_fails_the_job_but_is_kept(place: Place
     assert manifest.reason == (
         "AlgorithmError: /opt/ml/model holds 'last', a link to '/data/m', which is not in /opt/ml/model; "
         "an archive may hold files and folders below its root, as SageMaker's hosting has it; "
-        f"put the file itself there, or remove it; what was made is kept in the store: {key}"
+        f"put the file itself there, or remove it; the folder is kept as it was, in the store: {key}"
     )
     with tarfile.open(fileobj=io.BytesIO(place.objects[key])) as kept:
         assert kept.extractfile("m.bin").read() == b"hours of work"  # type: ignore[union-attr]
