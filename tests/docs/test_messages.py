@@ -12,7 +12,6 @@ from tests.docs.pages import Line, all_lines, spans
 # What others print, and pages quote.
 OF_OTHERS = {
     "Read-only file system": "Linux",
-    "executable file not found": "Docker",
     "exec format error": "Linux",
 }
 VERBS = r"(?:run-job|start|await|set|record|drain|remove)-?[a-z]*"

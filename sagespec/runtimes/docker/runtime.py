@@ -34,6 +34,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Literal, Self
@@ -53,7 +54,7 @@ from sagespec.runtimes.docker.logs import log_lines, seconds_of
 from sagespec.runtimes.docker.mounts import Mounts
 from sagespec.runtimes.docker.network import Network
 from sagespec.runtimes.docker.reading import read_file
-from sagespec.runtimes.docker.unrun import why_not_run
+from sagespec.runtimes.docker.unrun import no_program, why_not_run
 from sagespec.runtimes.docker.volumes import DockerVolumes
 from sagespec.runtimes.machine import nvidia_gpus
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, CannotStart, Check, ImageInfo, Tell, Use
@@ -207,7 +208,8 @@ class DockerRuntime:
         except APIError as error:
             said = explanation(error)
             if re.search(NO_PROGRAM, said, re.IGNORECASE):
-                raise CannotStart(refused(f"start {name}", said).problems) from error
+                problem = refused(f"start {name}", said).problems[0]
+                raise CannotStart(replace(problem, what=no_program(said) or problem.what)) from error
             # Only a container of other hands, or one made by another process in the same moment, can hold it.
             if "Address already in use" not in said:
                 raise

@@ -19,6 +19,28 @@ _KERNELS_WORDS = re.compile(
 _RETURN = re.compile(r"(?:\\r|\^M|\r)['‘’:]")  # /usr/bin/env: 'sh\r': No such file; sh^M: bad interpreter
 
 
+_NO_PROGRAM = re.compile(
+    r'exec: "?(?P<program>[^":]+)"?: (?:.*?: )?'
+    r"(?:(?P<path>executable file not found)|(?P<file>no such file or directory)|(?P<bit>permission denied))",
+    re.IGNORECASE,
+)
+
+
+def no_program(said: str) -> str:
+    """What an engine says that finds no program to start, in few words; '' for what is none of that.
+
+    >>> no_program('runc create failed: exec: "train": executable file not found in $PATH: unknown')
+    'the image has no executable train on its PATH'
+    """
+    found = _NO_PROGRAM.search(said)
+    if not found:
+        return ""
+    program = found["program"]
+    if found["bit"]:
+        return f"{program} is not executable in the image (chmod +x)"
+    return f"the image has no executable {program} on its PATH" if found["path"] else f"the image has no {program}"
+
+
 def why_not_run(engine: Any, details: Mapping[str, Any]) -> str:
     """'' if it ran, as far as one can tell."""
     lines = [line for _, line in log_lines(engine, details["Id"], follow=False, tail=_LINES)]

@@ -184,6 +184,6 @@ def test_an_image_without_the_word_says_what_is_missing(
     (launch,) = a_job("")
     wordless = replace(launch, program=Image("debian:bookworm-slim"))
     runtime.create([wordless])
-    with pytest.raises(CannotStart, match="train") as refused:
+    with pytest.raises(CannotStart, match="the image has no executable train on its PATH") as refused:
         runtime.start(wordless.name)
     assert "ENTRYPOINT" in refused.value.problems[0].fix
