@@ -81,7 +81,7 @@ def judge(ends: Sequence[HostEnd], ending: Ending | None) -> Verdict:
     """The verdict on hosts that have all ended. Hosts that we stopped are not asked why they ended.
 
     When one host is lost, the others may fail in ways of their own, so the platform's fault is looked for first.
-    Of several failures a ClientError says most.
+    Of several failures a ClientError says most, and so does a host that ran out of memory: the others miss it.
     """
     if ending and ending.fault:
         kind = ending.fault.kind
@@ -93,7 +93,11 @@ def judge(ends: Sequence[HostEnd], ending: Ending | None) -> Verdict:
     failures = [_failure(end) for end in own if end.exit_code]
     if not failures:
         return Verdict(JobStatus.COMPLETED)
-    return Verdict(JobStatus.FAILED, next((f for f in failures if f.kind is FaultKind.CLIENT), failures[0]))
+    return Verdict(JobStatus.FAILED, next(filter(_says_most, failures), failures[0]))
+
+
+def _says_most(failure: Fault) -> bool:
+    return failure.kind is FaultKind.CLIENT or failure.reason.startswith(f"{OUT_OF_MEMORY}:")
 
 
 def _platforms_fault(end: HostEnd) -> str:

@@ -62,6 +62,15 @@ CASES = {
         FAILED,
         "AlgorithmError: out of memory: it uses 625 MiB and the limit is 300 MiB; algo-1 exited",
     ),
+    "out of memory, of several": (
+        [
+            ended(1, failure="AlgorithmError: connection reset"),
+            ended(137, host="algo-2", note="out of memory", memory=300 << 20),
+        ],
+        None,
+        FAILED,
+        "AlgorithmError: out of memory: the limit is 300 MiB; algo-2 exited",
+    ),
     "segmentation fault": ([ended(139)], None, FAILED, "AlgorithmError: algo-1 exited with code 139 (SIGSEGV)"),
     "killed": ([ended(137)], None, FAILED, "InternalServerError: algo-1 was ended from outside (SIGKILL)"),
     "asked to end": ([ended(143)], None, FAILED, "InternalServerError: algo-1 was ended from outside (SIGTERM)"),
