@@ -32,11 +32,10 @@ def ended_text(what: str, exit_code: int) -> str:
 def reason_of(what: str, exit_code: int, *, errors: str, output: str, channels: Collection[str] = ()) -> str:
     """In one line. errors, output: the end of what was printed. channels: of the job, for a script that misses one."""
     exception, last_error = exception_in(errors), last_line(errors)
-    says_all = exception or (exit_code == 1 and last_error)  # sys.exit("text") exits with 1
-    if says_all and not _signal_of(exit_code):
+    if exit_code == 1 and (exception or last_error):  # as of an exception, and of sys.exit("text")
         reason = exception or last_error
-    else:
-        last = exception or last_error or last_line(output)
+    else:  # exceptions before it were handled
+        last = last_error or last_line(output)
         reason = ended_text(what, exit_code) + (f"; the last it printed: {last}" if last else "")
     return _shortened(reason) + _channels_hint(reason, channels)
 

@@ -50,6 +50,11 @@ SCRIPTS = {
         "import sys; print('ERROR: no data base'); print('-' * 9); sys.exit(3)",
         "train.py ended with exit code 3; the last it printed: ERROR: no data base",
     ),
+    "an exception that was handled": (
+        "import logging, sys\ntry: 1 / 0\nexcept ZeroDivisionError: logging.exception('skipped')\n"
+        "print('no rows left', file=sys.stderr); sys.exit(4)",
+        "train.py ended with exit code 4; the last it printed: no rows left",
+    ),
     "arguments": (
         "import argparse; argparse.ArgumentParser('train.py').parse_args(['--x'])",
         "train.py ended with exit code 2; the last it printed: train.py: error: unrecognized arguments: --x",
