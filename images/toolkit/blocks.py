@@ -126,7 +126,7 @@ def _instances(first_line: int, lines: Mapping[int, bytes]) -> Block:
             if isinstance(features, dict):
                 sparse.add_row(*sparse_entries(features))
             else:
-                dense.append(np.array(numbers_of(features), np.float64))
+                dense.append(numbers_of(features))
                 if dense[-1].shape != dense[0].shape or dense[-1].ndim != 1:
                     raise ValueError(f"{len(features)} features, but the rows before have {len(dense[0])}")
             if dense and sparse.lengths:

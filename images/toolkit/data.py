@@ -32,6 +32,7 @@ from toolkit.training import Channel, Job
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+GROUPS = "qid groups rows for ranking, which is not done here; the rows count as all others"
 HEAD_BYTES = 64  # by which a file is known
 
 __all__ = ["FILE_FORMATS", "InputFormat", "Table", "load_tables", "read_tables"]
@@ -45,6 +46,7 @@ class Table:
     (0,). Features are a sparse array only if `InputFormat.keep_sparse` asks for it. weights: of the rows, if the
     channel has any. names: of the columns that features were made of, where these have any. content_type: as what the
     channel was read.
+    notes: what was read and does not count.
     """
 
     labels: FloatArray
@@ -52,6 +54,7 @@ class Table:
     weights: FloatArray | None = None
     names: tuple[str, ...] | None = None
     content_type: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def load_tables(
@@ -80,7 +83,8 @@ def load_tables(
 
 def _read(hosts: Hosts, channel: Channel, table: Table) -> ChannelRead:
     """What all hosts have read of a channel, of which this one has read `table`."""
-    notes = [] if channel.is_pipe else list(doubts.of_files([path.name for path in channel.files()]))
+    notes = list(table.notes)
+    notes += [] if channel.is_pipe else doubts.of_files([path.name for path in channel.files()])
     if table.content_type == CSV and table.names is None and isinstance(table.features, np.ndarray):
         notes += doubts.of_columns(table.labels, table.features)
     row_count, width = table.features.shape
@@ -181,7 +185,8 @@ class _Part:
         )
 
     def table(self, width: int, input_format: InputFormat) -> Table:
-        more = (self.weights, self.reading.layout.feature_names, self.reading.content_type.name)
+        notes = (GROUPS,) if isinstance(self.features, SparseRows) and self.features.has_groups else ()
+        more = (self.weights, self.reading.layout.feature_names, self.reading.content_type.name, notes)
         if isinstance(self.features, SparseRows):
             try:
                 if input_format.keep_sparse:

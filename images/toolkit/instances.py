@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,15 @@ def features_of(instance: Any) -> list[Any] | dict[str, Any]:
     return features
 
 
-def numbers_of(values: list[Any]) -> list[Any]:
-    """`values`, if none of them is text: numpy would take "1" for a number, and "nan" and "1_000" too."""
-    if str in set(map(type, values)):
-        text = next(value for value in values if isinstance(value, str))
-        raise ValueError(f"{text[:40]!r} is text, not a number")
-    return values
+def numbers_of(values: list[Any]) -> FloatArray:
+    """`values` as an array, NaN for null. Raises ValueError for text, which numpy would take for a number: "1_000"."""
+    try:
+        return np.array(array("d", values))  # which knows neither null nor text
+    except TypeError:
+        text = next((value for value in values if isinstance(value, str)), None)
+        if text is not None:
+            raise ValueError(f"{text[:40]!r} is text, not a number") from None
+        return np.array(values, np.float64)
 
 
 def label_of(instance: Any) -> float | None:
@@ -53,7 +57,7 @@ def sparse_entries(features: dict[str, Any]) -> tuple[NDArray[np.int64], FloatAr
     """Columns, values and width of a sparse JSON instance. Raises ValueError."""
     try:
         columns = np.array(features["keys"], np.int64)
-        values = np.array(numbers_of(features["values"]), np.float64)
+        values = numbers_of(features["values"])
         width = int(features["shape"][-1])
         if columns.shape != values.shape or columns.ndim != 1 or not 0 <= width <= LARGEST_COLUMN:
             raise ValueError

@@ -44,6 +44,7 @@ BLANKS = re.compile(rb"(?<=[^ \n]) +(?=[^ \r\n])")
 TAB = ord("\t")
 OTHER_SEPARATORS = b";\t|"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+QUERY = re.compile(rb"qid:\d+")
 LARGEST_COLUMN = 2**62
 DOUBLED = "a row has the same index twice"
 
@@ -225,6 +226,7 @@ class SparseRows:
     values: array[float] = field(default_factory=lambda: array("d"))
     weights: array[float] = field(default_factory=lambda: array("d"))  # of the rows; empty if they have none
     declared_width: int = 0
+    has_groups: bool = False  # qid:n stood behind labels
 
     @property
     def width(self) -> int:
@@ -266,12 +268,13 @@ class SparseRows:
         self.columns.extend(more.columns)
         self.values.extend(more.values)
         self.weights.extend(more.weights)
+        self.has_groups |= more.has_groups
         self.declared_width = max(self.declared_width, more.declared_width)
 
     def add_libsvm(self, text: bytes, *, labelled: bool, weighted: bool = False, first_line: int = 1) -> None:
         """Append the rows of `text`. Raises BadRow. In a request (not `labelled`) a label may be left out.
 
-        weighted: the label may be followed by the row's weight, `label:weight`.
+        weighted: the label may be followed by the row's weight, `label:weight`, and by a group for ranking, `qid:n`.
         """
         for line_number, block in blocks_of_lines(text.removeprefix(BYTE_ORDER_MARK), first_line):
             found = libsvm.entries(block)
@@ -291,6 +294,8 @@ class SparseRows:
             has_label = labelled or b":" not in tokens[0]
             if has_label:
                 self._add_libsvm_label(tokens.pop(0), line_number, rest=tokens, weighted=weighted)
+                if weighted and tokens and QUERY.fullmatch(tokens[0]):
+                    self.has_groups = bool(tokens.pop(0))
             else:
                 self.labels.append(math.nan)
             for token in tokens:
@@ -300,7 +305,7 @@ class SparseRows:
     def _add_libsvm_label(self, token: bytes, line_number: int, *, rest: list[bytes], weighted: bool) -> None:
         label, colon, weight = token.partition(b":")
         if colon and not weighted:
-            raise BadRow(line_number, f"starts with {_shown(token)}, not with a label")
+            raise BadRow(line_number, f"starts with {_shown(token)}, not with a label; weights are not used here")
         if (b":" in weight) or (len(self.labels) and bool(self.weights) != bool(colon)):
             raise BadRow(line_number, "some rows have a weight, label:weight, some have none")
         if b"," in label:

@@ -148,6 +148,15 @@ def test_libsvm_is_refused_with_what_is_meant(text: str, why: str, keep_sparse: 
     assert said == f"channel train: a{why}"
 
 
+def test_groups_of_rows_are_passed_over_with_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "1 qid:1 0:2\n0 qid:2 0:4\n"
+    table = tables_of(tmp_path, LIBSVM, InputFormat(takes_weights=True), train={"a": rows})["train"]
+    assert table.features.tolist() == [[2], [4]]
+    assert "note: channel train: qid groups rows for ranking, which is not done here" in capsys.readouterr().out
+    said = refusal(tmp_path, LIBSVM, InputFormat(takes_weights=True), train={"a": "1 qid:x 0:2\n"})
+    assert said.startswith("channel train: a:1: 'qid:x' groups rows for ranking")
+
+
 def test_csv_that_is_read_as_libsvm_is_told_how_to_say_so(tmp_path: Path) -> None:
     assert refusal(tmp_path, "", LIBSVM_BY_DEFAULT, train={"part-0": PLAIN}) == (
         "channel train: part-0:1, label: '1,0.5,-2' is not one number; this looks like CSV, not like label index:value"
