@@ -1,32 +1,60 @@
-"""Addresses as people type them: short forms made whole, and completed in the shell."""
+"""What the shell completes: addresses, variants, revisions and built-ins, from the specs and the store.
+
+A store that does not answer at once is done without: nobody waits for a completion.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from sagespec.errors import SagespecError
 
 if TYPE_CHECKING:
     from sagespec.load.loaded import LoadedSpec
+    from sagespec.records.records import Records
     from sagespec.state.addresses import Address
+    from sagespec.state.revision import Revision
+
+
+STORE_SECONDS = 1.5  # until its answer is not waited for any more
+
+Found = TypeVar("Found")
 
 
 def complete_address(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """churn@3, churn; job/churn@3, endpoint/churn once the kind is typed"""
-    addresses = _in_specs(context)
+    addresses = _known(context)
     short = [str(address).partition("/")[2] for address in addresses]
     return [text for text in (*dict.fromkeys(short), *map(str, addresses)) if text.startswith(incomplete)]
 
 
 def complete_job(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """churn@3, job/churn@3"""
-    jobs = [str(address) for address in _in_specs(context) if address.kind == "job"]
+    jobs = [str(address) for address in _known(context) if address.kind == "job"]
     return [text for text in (*(job.partition("/")[2] for job in jobs), *jobs) if text.startswith(incomplete)]
+
+
+def complete_revision(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """4, of the endpoint that stands before it: the newest first, each with its models"""
+    from sagespec.state.revision import live_revision
+    from sagespec.verbs.rollback import rollback_targets
+
+    nothing: tuple[Revision, ...] = ()
+    history = _recorded(context, lambda records: records.history(_typed_endpoint(context)), nothing)
+    live = live_revision(history)
+    targets = rollback_targets(history, live) if live else []
+    return [
+        CompletionItem(str(revision.number), help=", ".join(v.model.text for v in revision.asked.variants))
+        for revision in reversed(targets)
+        if str(revision.number).startswith(incomplete)
+    ]
 
 
 def complete_endpoint(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -39,8 +67,7 @@ def complete_variant(context: click.Context, _parameter: click.Parameter, incomp
     """candidate, of the endpoint that stands before it"""
     from sagespec.spec.endpoint import Endpoint
 
-    typed = [word for word in context.args if not word.startswith("-")]  # not parsed: the option lacks its value
-    name = typed[0].removeprefix("endpoint/") if typed else ""
+    name = _typed_endpoint(context)
     specs = [item.spec for item in _specs(context) if item.address.kind == "endpoint" and item.address.name == name]
     names = [variant.name for spec in specs if isinstance(spec, Endpoint) for variant in spec.variants]
     return [name for name in names if name.startswith(incomplete)]
@@ -60,17 +87,60 @@ def complete_builtin(_context: click.Context, _parameter: click.Parameter, incom
     return [name for name in names if name.startswith(incomplete)]
 
 
+def _typed_endpoint(context: click.Context) -> str:
+    """What stands before an option that lacks its value: click has not parsed it."""
+    typed = [word for word in context.args if not word.startswith("-")]
+    return typed[0].removeprefix("endpoint/") if typed else ""
+
+
 def _in_specs(context: click.Context) -> list[Address]:
     return [item.address for item in _specs(context)]
+
+
+def _known(context: click.Context) -> list[Address]:
+    """Those of the specs, then those that only the store knows."""
+    from sagespec.state.addresses import endpoint_address
+
+    written = _in_specs(context)
+
+    def ask(records: Records) -> list[Address]:
+        return [*records.all_jobs(), *map(endpoint_address, records.endpoint_names())]
+
+    kept: list[Address] = _recorded(context, ask, [])
+    return [*written, *(address for address in kept if address not in written)]
 
 
 def _specs(context: click.Context) -> Sequence[LoadedSpec]:
     """None where they cannot be read, as a completion is no place to complain."""
     from sagespec.load.load import find_root, load
 
-    folder = context.params.get("folder") or Path.cwd()
+    folder = _folder(context)
     with suppress(SagespecError, OSError):
         root = find_root(folder)
         paths = [folder / path for path in context.params.get("specs") or ()] or [root / "specs"]
         return load(paths, root, check_paths=False).specs
     return []
+
+
+def _folder(context: click.Context) -> Path:
+    return context.params.get("folder") or Path.cwd()
+
+
+def _recorded(context: click.Context, ask: Callable[[Records], Found], nothing: Found) -> Found:
+    """What the store answers; `nothing` where it does not, or not at once."""
+    answers = [nothing]
+
+    def look() -> None:
+        from sagespec.load.load import find_root, load
+        from sagespec.records.records import Records
+        from sagespec.stores.open import open_store
+
+        with suppress(SagespecError, OSError):
+            root = find_root(_folder(context))
+            settings = load([], root, check_paths=False).project
+            answers.append(ask(Records(open_store(settings.store, root=root, create=False), settings.name)))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(STORE_SECONDS)
+    return answers[-1]

@@ -7,7 +7,7 @@ import time
 
 import click
 
-from sagespec.cli.completing import complete_endpoint, complete_job
+from sagespec.cli.completing import complete_endpoint, complete_job, complete_revision
 from sagespec.cli.ending import end_with
 from sagespec.cli.given import DONE, FAILED, Invocation, takes_common_options
 from sagespec.cli.group import as_written
@@ -24,7 +24,11 @@ from sagespec.errors import SpecError
 )
 @click.argument("endpoint", shell_complete=complete_endpoint)
 @click.option(
-    "--to", type=click.IntRange(min=1), metavar="N", help="Revision to serve.  [default: the one that was live before]"
+    "--to",
+    type=click.IntRange(min=1),
+    metavar="N",
+    shell_complete=complete_revision,
+    help="Revision to serve.  [default: the one that was live before]",
 )
 @click.option("--reason", default="", metavar="TEXT", help="Kept in the history.")
 @WAIT

@@ -28,6 +28,7 @@ ENDPOINT_TONES = {
     "pending": "change",
     "waiting": "change",
     "orphaned": "change",
+    "elsewhere": "bad",
     "degraded": "bad",
     "blocked": "bad",
 }

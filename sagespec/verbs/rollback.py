@@ -126,13 +126,7 @@ def rollback_target(history: Sequence[Revision], live: Revision, to: int | None)
     SpecError when there is none.
     """
     newest = {revision.hash: revision for revision in history if revision.status is not RevisionStatus.FAILED}
-    was_live = [
-        revision
-        for revision in history
-        if revision.status in (RevisionStatus.LIVE, RevisionStatus.ROLLED_BACK)
-        and revision.number < live.number
-        and revision.hash != live.hash
-    ]
+    was_live = rollback_targets(history, live)
     good = [r for r in was_live if newest[r.hash].status is not RevisionStatus.ROLLED_BACK]
     if to is None and good:
         return good[-1]
@@ -140,6 +134,17 @@ def rollback_target(history: Sequence[Revision], live: Revision, to: int | None)
     if match:
         return match
     raise SpecError(_no_target(live, to, history, was_live))
+
+
+def rollback_targets(history: Sequence[Revision], live: Revision) -> list[Revision]:
+    """All that `--to` may name, oldest first."""
+    return [
+        revision
+        for revision in history
+        if revision.status in (RevisionStatus.LIVE, RevisionStatus.ROLLED_BACK)
+        and revision.number < live.number
+        and revision.hash != live.hash
+    ]
 
 
 def _no_target(live: Revision, to: int | None, history: Sequence[Revision], was_live: Sequence[Revision]) -> Problem:

@@ -40,6 +40,7 @@ class EndpointWord(StrEnum):
     BLOCKED = "blocked"  # its spec was given up, or is refused
     WAITING = "waiting"  # nothing is served yet
     ORPHANED = "orphaned"  # in no spec
+    ELSEWHERE = "elsewhere"  # its containers run under another runtime than is looked at
 
 
 @dataclass(frozen=True)

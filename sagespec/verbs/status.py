@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sagespec.parts import Parts
@@ -11,7 +12,7 @@ from sagespec.verbs.edited import DataNow
 from sagespec.verbs.endpoint_states import endpoint_states
 from sagespec.verbs.metrics import latest_metrics
 from sagespec.verbs.plan import snapshot
-from sagespec.verbs.states import RunState, Status, job_state, what_jobs_wait_for
+from sagespec.verbs.states import EndpointState, EndpointWord, RunState, Status, job_state, what_jobs_wait_for
 
 
 def status(parts: Parts) -> Status:
@@ -38,13 +39,22 @@ def status(parts: Parts) -> Status:
     url = parts.gateway_url
     return Status(
         jobs=jobs,
-        endpoints=endpoint_states(desired, observed, plan, counters, url),
+        endpoints=tuple(_elsewhere(parts, s) for s in endpoint_states(desired, observed, plan, counters, url)),
         gateway=url if observed.gateway.answers else "",
         runtime=parts.runtime.name,
         store=parts.store.uri,
         at=now,
         runs=tuple(map(_run_state, at_work.runs)),
     )
+
+
+def _elsewhere(parts: Parts, state: EndpointState) -> EndpointState:
+    """The row of an endpoint whose containers are under another runtime, so that nothing is known of them here."""
+    last, now = parts.last_runtime(), parts.runtime.name
+    if last in ("", now) or state.revision is None:
+        return state
+    said = f"the containers of this project run under the runtime {last}: `sagespec status --runtime {last}` shows them"
+    return replace(state, state=EndpointWord.ELSEWHERE, detail=said)
 
 
 def _run_state(run: RunSeen) -> RunState:

@@ -42,6 +42,7 @@ OF_THE_CODE = {
         "waiting",
         "blocked",
         "orphaned",
+        "elsewhere",
     ),
 }
 # English that reads as translated, and what to write instead.

@@ -226,12 +226,16 @@ def test_watch_takes_up_edited_settings_and_refuses_another_name(workspace: Work
 
 
 def test_a_project_runs_under_one_runtime_at_a_time(workspace: Workspace) -> None:
-    workspace.write(job(1))
+    workspace.write(job(1) + endpoint("only model@1 1"))
     with workspace.project() as project:
         assert project.apply().ok
     (workspace.root / ".sagespec" / "runtime").write_text("docker\n")
-    with workspace.project() as project, pytest.raises(WorldError, match="destroy --runtime docker"):
-        project.apply()
+    with workspace.project() as project:
+        (row,) = project.status().endpoints
+        assert row.state == "elsewhere"
+        assert "run under the runtime docker: `sagespec status --runtime docker` shows them" in row.detail
+        with pytest.raises(WorldError, match="destroy --runtime docker"):
+            project.apply()
 
 
 def test_a_body_over_the_limit_is_told_in_words(workspace: Workspace) -> None:

@@ -26,6 +26,19 @@ def test_files_fit_githubs_schemas(schema: str, files: list[Path]) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def test_dependabot_looks_at_every_list_of_packages() -> None:
+    updates = read(ROOT / ".github" / "dependabot.yml")["updates"]
+    looked_at = [
+        folder
+        for update in updates
+        if update["package-ecosystem"] == "pip"
+        for pattern in update.get("directories", [update.get("directory")])
+        for folder in (ROOT.glob(pattern.strip("/")) if pattern != "/" else [ROOT])
+    ]
+    files = [*(ROOT / "images").glob("**/requirements.txt"), ROOT / "pyproject.toml"]
+    assert {file.parent for file in files} <= set(looked_at)
+
+
 def test_zizmor_finds_nothing_even_as_an_auditor() -> None:
     command = [tool("zizmor"), "--offline", "--persona=auditor", "--strict-collection", "--collect=all", "--no-ignores"]
     audited = subprocess.run([*command, str(ROOT / ".github")], capture_output=True, text=True)

@@ -6,11 +6,14 @@ import json
 import re
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from sagespec.cli.main import main
+from tests.fakes.specs import PROJECT, desired_from
+from tests.fakes.world import SimulatedWorld
 from tests.scenarios.cli.shells import CODE, shell
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.workspace import Workspace
@@ -110,11 +113,44 @@ def test_completion_is_a_script_for_each_shell(kind: str, capsys: pytest.Capture
 )
 def test_addresses_complete_from_the_specs(typed: str, completed: list[str], workspace: Workspace) -> None:
     workspace.write(job(1) + job(2) + endpoint("stable model@1 1"))
+    assert completions(workspace, typed) == completed
+
+
+def test_revisions_and_what_only_the_store_knows_complete_from_it(workspace: Workspace) -> None:
+    world = SimulatedWorld()
+    documents = [{"kind": "TrainingJob", "name": "model", "version": version} for version in (1, 2, 3)]
+    for version in (1, 2, 3):
+        variants = [{"name": "stable", "model": f"model@{version}"}]
+        world.settle(desired_from(*documents, {"kind": "Endpoint", "name": "answers", "variants": variants}))
+    for key, content in world.objects.items():
+        file = workspace.root / ".sagespec/store" / key.replace(PROJECT, workspace.name, 1)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    workspace.write(job(3))
+    assert completions(workspace, "rollback answers --to ") == ["2", "1"]
+    assert completions(workspace, "rollback nobody --to ") == []
+    assert completions(workspace, "logs model@") == ["model@3", "model@1", "model@2"]
+    assert completions(workspace, "history ans") == ["answers"]
+
+
+def test_a_store_that_is_silent_holds_no_completion_up(workspace: Workspace) -> None:
+    workspace.write(job(1))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        workspace.edit("store: .*", "store: s3://acme/models", "sagespec.yaml")
+        aws = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}", "AWS_DEFAULT_REGION": "us-east-1"}
+        aws |= {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        begun = time.monotonic()
+        assert completions(workspace, "logs mo", **aws) == ["model@1"]
+        assert time.monotonic() - begun < 15
+
+
+def completions(workspace: Workspace, typed: str, **more: str) -> list[str]:
     words = f"sagespec {typed}"
     environment = {
         "_SAGESPEC_COMPLETE": "bash_complete",
         "COMP_WORDS": words,
         "COMP_CWORD": str(len(re.split(" +", words)) - 1),
     }
-    result = subprocess.run(CODE, cwd=workspace.root, env=workspace.env | environment, capture_output=True, text=True)
-    assert [line.split(",")[1] for line in result.stdout.splitlines()] == completed
+    env = workspace.env | environment | more
+    result = subprocess.run(CODE, cwd=workspace.root, env=env, capture_output=True, text=True)
+    return [line.split(",")[1] for line in result.stdout.splitlines() if line]
