@@ -128,11 +128,11 @@ def watch(given: Invocation, retry: bool, prune: bool, allow_empty: bool, every_
     epilog=as_written("""
         Examples:
           sagespec restart churn
-          sagespec restart churn --variant candidate --reason "image with a security fix"
+          sagespec restart churn/candidate --reason "image with a security fix"
           sagespec restart gateway
     """)
 )
-@click.argument("name", metavar="ENDPOINT|gateway", shell_complete=complete_restartable)
+@click.argument("name", metavar="ENDPOINT[/VARIANT]|gateway", shell_complete=complete_restartable)
 @click.option(
     "--variant",
     metavar="NAME",
@@ -150,9 +150,13 @@ def restart(given: Invocation, name: str, variant: str | None, reason: str, wait
     listens while it is restarted; requests in flight may end before.
     """
     from sagespec.cli.signals import stoppable
-    from sagespec.verbs.addresses import restartable
+    from sagespec.verbs.addresses import restartable, with_variant
 
     begun = time.monotonic()
+    name, named = with_variant(name)
+    if named and variant not in (None, named):
+        raise click.UsageError(f"{named} or {variant}? Name one variant")
+    variant = named or variant
     with given.project() as project:
         with stoppable(given.screen) as interrupt:
             converged = project.restart(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from sagespec.show.figures import counted, milliseconds_text, percent_text, size_text
 from sagespec.show.screen import Cell, Screen
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sagespec.records.holder import Holder
     from sagespec.runtimes.protocol import Check, ImageInfo
     from sagespec.state.addresses import Address
@@ -66,7 +67,8 @@ def write_created(screen: Screen, folder: Path, written: Sequence[Path]) -> None
         screen.line(("wrote  ", "good"), name)
     if not names:
         screen.line("nothing written: every file of a new project is already here")
-    screen.line(("\nnext   ", "dim"), "sagespec plan, then sagespec apply")
+    enter = "" if folder.resolve() == Path.cwd() else f"cd {quote(os.path.relpath(folder))}, then "
+    screen.line(("\nnext   ", "dim"), f"{enter}sagespec plan, then sagespec apply")
 
 
 def write_stopped(screen: Screen, job: Address, manifest: Manifest) -> None:

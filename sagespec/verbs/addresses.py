@@ -37,6 +37,17 @@ def restartable(name: str) -> Address:
     return GATEWAY if name == str(GATEWAY) else endpoint_address(name.removeprefix("endpoint/"))
 
 
+def with_variant(name: str) -> tuple[str, str]:
+    """The name of an endpoint, and that of the variant behind it, '' where there is none.
+
+    >>> with_variant("churn"), with_variant("endpoint/churn/candidate")
+    (('churn', ''), ('endpoint/churn', 'candidate'))
+    """
+    kind = "endpoint/" if name.startswith("endpoint/") else ""
+    endpoint_name, _, variant = name.removeprefix(kind).partition("/")
+    return kind + endpoint_name, variant
+
+
 def resolve_address(text: str, known: Sequence[Address]) -> Address:
     """The address meant by `text`, which may leave out the kind and, of a job, the version (the newest then).
 

@@ -28,7 +28,7 @@ def refuse_others(parts: Parts, containers: Iterable[Container]) -> None:
                 why=f"the store here is {ours.address}: two checkouts with a store each would undo each other's work",
                 fix="give both the same `store:` in sagespec.yaml, or one of them another `name:`. To continue here, "
                 "run `sagespec destroy` there first; if that checkout is gone for good: "
-                f"docker rm -f $(docker ps -aq --filter label=sagespec.project={name})",
+                f"docker rm -f $(docker ps -aqf label=sagespec.project={name})",
             )
 
 

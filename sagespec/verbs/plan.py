@@ -6,6 +6,7 @@ The first half of every verb: `snapshot` is what `apply`, `status` and the other
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -32,6 +33,7 @@ from sagespec.state.desired import Desired
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import AttemptsRecord, JobStatus, Manifest
 from sagespec.state.observed import Observed
+from sagespec.state.programs import Builtin
 from sagespec.stores.open import open_store
 from sagespec.verbs.able import empty_channel, unable, without_data
 from sagespec.verbs.edited import edited_inputs, notes_on_data
@@ -147,8 +149,20 @@ def validate(parts: Parts, *, asks_store: bool = True) -> Validated:
     empty = [problem for j in wanted.jobs if j.address not in done and (problem := empty_channel(j, parts.root))]
     if empty:
         raise SpecError(empty)
+    notes += _without_docker(parts, wanted, manifests)
     jobs = sum(item.address.kind == "job" for item in loaded.specs)
     return Validated(jobs, len(loaded.specs) - jobs, loaded.files, notes)
+
+
+def _without_docker(parts: Parts, wanted: Desired, manifests: Mapping[Address, Manifest]) -> tuple[str, ...]:
+    """What `plan` and `apply` would refuse here: containers of your own, where programs run as processes."""
+    programs = [job.program for job in wanted.jobs if job.address not in _completed(manifests)]
+    programs += [variant.program for endpoint in wanted.endpoints for variant in endpoint.variants]
+    with suppress(WorldError):  # no engine is no matter of the specs
+        if any(not isinstance(program, Builtin) for program in programs) and parts.runtime.name == "process":
+            found = unable(parts.runtime, wanted, Observed(manifests=manifests), parts.able)
+            return tuple(f"{address}: {problem.what}: plan and apply refuse it" for address, problem in found.items())
+    return ()
 
 
 def plan(parts: Parts, options: Options | None = None) -> Plan:

@@ -39,6 +39,8 @@ def test_a_plan_refuses_what_this_engine_cannot_run(place: Workspace) -> None:
         "job/model@2: image mine:1 cannot run without Docker",
         "job/model@3: own cannot run without Docker: there is no executable file `train`",
     )
+    notes = place.json("validate")["notes"]
+    assert any(note.startswith("job/model@2: image mine:1 cannot run without Docker") for note in notes)
     assert "model@1  100 %   1/1" in place.run("status").stdout
 
 

@@ -70,7 +70,7 @@ def test_the_command_beside_a_watch(workspace: Workspace) -> None:
     workspace.run("apply")
     before = workspace.names()
     with workspace.running("watch", "--every", "1s"):
-        result = workspace.json("restart", "answers", "--variant", "other", "--reason", "why not")
+        result = workspace.json("restart", "answers/other", "--reason", "why not")
         assert result["ok"], result
         assert workspace.json("restart", "gateway")["ok"]
     after = workspace.names()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -22,7 +23,9 @@ from tests.scenarios.workspace import Workspace
 def test_init_writes_a_project_that_validates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(tmp_path / "demo")
     assert main(["init", folder]) == 0
-    assert "wrote  sagespec.yaml" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "wrote  sagespec.yaml" in said
+    assert f"next   cd {os.path.relpath(folder)}, then sagespec plan, then sagespec apply" in said
     assert main(["init", folder]) == 0
     assert "nothing written" in capsys.readouterr().out
     assert main(["-C", folder, "validate"]) == 0
