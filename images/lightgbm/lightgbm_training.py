@@ -178,6 +178,8 @@ def categories_of(job: Job[Hyperparameters]) -> list[int]:
     path = job.channels["training"].folder / "categorical_index.json" if "training" in job.channels else None
     if path is None or not path.exists():
         return []
+    if job.columns is not None:
+        raise ClientError("channel training: categorical_index.json does not go with named columns; say categorical")
     try:
         columns = json.loads(path.read_text())["cat_index_list"]
         if min(columns) < 1:

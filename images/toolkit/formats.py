@@ -6,6 +6,8 @@ ValueError, rows of the wrong width raise WrongWidth.
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -112,6 +114,10 @@ def encode_json_lines(prediction: Prediction) -> bytes:
 def encode_csv(prediction: Prediction) -> bytes:
     """Bare columns in the order of `prediction`, a line a row; a column of lists becomes several."""
     columns = [part for column in prediction.values() for part in _flat(column)]
+    if any(column.dtype == object for column in prediction.values()):  # names of classes
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(zip(*columns, strict=True))
+        return text.getvalue().encode()
     rows = orjson.dumps(list(zip(*columns, strict=True)))
     return rows[2:-2].replace(b"],[", b"\n") + b"\n"
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from toolkit.columns import Columns
 
 COLUMNS_FILE = ".columns.json"  # hosted servers pass over a name that begins with a dot
-CLASS_COLUMNS = ("predicted_label", "labels")  # those of an answer that hold classes
 
 
 @dataclass(slots=True)
@@ -57,6 +56,7 @@ class Model:
 
     answers_in_kind: ClassVar[bool] = False  # whether an answer has the type of the request, whatever Accept says
 
+    class_columns: tuple[str, ...] = ("predicted_label", "labels")  # those of an answer that hold classes
     feature_count: int
     columns: Columns | None = None  # what the columns of requests mean, of a model that was trained on named ones
 

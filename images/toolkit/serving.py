@@ -33,7 +33,7 @@ import numpy as np  # noqa: E402
 from toolkit.finite import first_unfit, why_unfit  # noqa: E402
 from toolkit.formats import Prediction, WrongWidth  # noqa: E402
 from toolkit.media import RECORDIO, MediaType, choose, media_type  # noqa: E402
-from toolkit.model import CLASS_COLUMNS, Model, Request, load_model  # noqa: E402
+from toolkit.model import Model, Request, load_model  # noqa: E402
 from toolkit.rows import FloatArray  # noqa: E402
 
 DEFAULT_PORT = 8080
@@ -123,8 +123,9 @@ class Invocations:
         """The same, with the names of classes where it has their numbers; RecordIO holds numbers only."""
         if not (self.model.columns and self.model.columns.classes) or media.name == RECORDIO:
             return prediction
+        are_classes = self.model.class_columns
         return {
-            name: self.model.named(values) if name in CLASS_COLUMNS else values for name, values in prediction.items()
+            name: self.model.named(values) if name in are_classes else values for name, values in prediction.items()
         }
 
     def _rows(self, content_type: str, body: bytes) -> Any:

@@ -47,6 +47,8 @@ class XGBoostModel(Model):
         learner = json.loads(self.booster.save_config())["learner"]
         self.objective = learner["objective"]["name"]
         self.class_count = int(learner["learner_model_param"]["num_class"]) or 2
+        if self.objective in GIVE_CLASSES:
+            self.class_columns = (*Model.class_columns, "score")
         self.feature_count = self.booster.num_features()
         self.outputs = self._outputs(os.environ.get("SAGEMAKER_INFERENCE_OUTPUT", ""))
         self.is_batch = bool(os.environ.get("SAGEMAKER_BATCH"))
@@ -118,7 +120,7 @@ class XGBoostModel(Model):
     def encode(self, prediction: Prediction, media: MediaType) -> bytes:
         if media.name != CSV:
             return super().encode(prediction, media)
-        if self.outputs:
+        if self.outputs or prediction["score"].dtype == object:
             return xgboost_outputs.encode_csv(prediction)
         return b"".join(self._csv(prediction["score"]))
 

@@ -44,7 +44,7 @@ hyperparameters:
   num_round: 40
   max_depth: 3
   eval_metric: auc
-channels:
+channels:                         # of a file with a header line, name the column to predict: target: left
   train: {{source: ../data/churn/train.csv, content_type: text/csv}}         # relative to this file, or s3://…
   validation: {{source: ../data/churn/validation.csv, content_type: text/csv}}
 stopping: {{max_runtime: 10m}}

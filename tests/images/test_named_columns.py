@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +170,24 @@ def test_a_mistake_is_named_in_the_words_of_the_file(tmp_path: Path, files: Any,
     assert problem in str(error.value)
 
 
+def test_damaged_files_give_numbers_or_a_reason(tmp_path: Path) -> None:
+    whole = b'id,c,a,y\n1,"u, v",2.5,no\r\n2,w,,yes\n3,"a ""b""",1e3,no\n"4\n",w,-1,yes\n'
+    bits = (b",", b'"', b"\n", b"\r", b"nan", b"inf", b"1e999", b";", b"\x00", b"\xff", b"_", b"9" * 30)
+    chance = random.Random(5)
+    read = 0
+    for _ in range(400):
+        damaged = bytearray(whole)
+        for _ in range(chance.choice((1, 2, 5))):
+            start = chance.randrange(len(damaged) + 1)
+            damaged[start : start + chance.randrange(4)] = chance.choice((b"", *bits))
+        with suppress(ClientError):
+            tables, _ = load(tmp_path, {"train/t.csv": bytes(damaged)}, Wanted("y", ("id",), ("c",)))
+            assert np.isfinite(tables["train"].features).all()
+            assert np.isfinite(tables["train"].labels).all()
+            read += 1
+    assert 20 < read < 380
+
+
 def test_columns_of_text_are_named_all_at_once_with_what_to_write(tmp_path: Path) -> None:
     rows = "".join(f"LN-{row},{['rent', 'own'][row % 2]},{row},0\n" for row in range(100))
     with pytest.raises(ClientError) as error:
@@ -304,6 +324,22 @@ def test_every_algorithm_that_reads_tables_learns_and_answers_by_names(make_tree
         assert field in text
     if field == "predicted_label":
         assert '"predicted_label":"bad"' in text
+
+
+def test_a_class_is_answered_by_its_name(make_tree: Any, serve: Any) -> None:
+    colours = ("red", "green", '"blue, or so"')
+    rows = "".join(f"{n % 3 + n / 1000},{colours[n % 3]}\n" for n in range(60))
+    settings = {"num_round": 3, "objective": "multi:softmax", "num_class": 3}
+    tree = with_columns(make_tree("xgboost", settings, {"train": f"shade,colour\n{rows}"}), {"target": "colour"})
+    code, printed = tree.train()
+    assert code == 0, printed
+    assert "target colour (0 = blue, or so, 1 = green, 2 = red)" in printed
+    with serve(tree) as server:
+        server.wait_until_it_answers()
+        assert server.invoke("0.01\n2.01\n", "text/csv", "text/csv").text == 'red\n"blue, or so"\n'
+        assert server.invoke("shade\n1.01\n", "text/csv", "application/json").json == {
+            "predictions": [{"score": "green"}]
+        }
 
 
 QUANTITIES = {
