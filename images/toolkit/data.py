@@ -263,6 +263,10 @@ def _refuse_unfit(block: Block, place: Place, reading: Reading, input_format: In
             why = f"is {values[row]:g}, but a weight is 0 or more"
         if row is not None:
             raise ClientError(f"{_field(block, place, reading, row, number, noun=noun)} {why}")
+    if block.labels is not None and input_format.label_rule and (found := input_format.label_rule(block.labels)):
+        row, why, fix = found
+        fix = fix or ("; the first column is the label" if reading.file_format.is_table else "")
+        raise ClientError(f"{place.row(block.number_of(row))}: {why}{fix}")
     features = block.features
     if isinstance(features, SparseRows):
         values = np.frombuffer(features.values)

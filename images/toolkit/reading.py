@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from toolkit import parquet
 from toolkit.blocks import FileFormat, Layout, read_csv, read_json_lines, read_libsvm, read_recordio
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts, T
+from toolkit.limits import TooLarge
 from toolkit.media import CSV, JSON_LINES, LIBSVM, PARQUET, RECORDIO, MediaType, media_type, media_type_of_file
 from toolkit.places import Place
-from toolkit.rows import BadRow
+from toolkit.rows import BadRow, FloatArray, parse_csv
+from toolkit.streams import streams
 from toolkit.training import Channel
 
 FILE_FORMATS: Mapping[str, FileFormat] = {
@@ -24,6 +27,9 @@ FILE_FORMATS: Mapping[str, FileFormat] = {
         parquet.read_parquet, before_row=": row ", noun="column", is_table=True, names=parquet.column_names
     ),
 }
+
+# The first of some labels that cannot be taken: where among them, why, and how to fix it if that is known.
+LabelRule: TypeAlias = Callable[[FloatArray], tuple[int, str, str] | None]
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class InputFormat:
     keep_sparse: bool = False  # sparse rows stay a csr_array; what they leave out is then not filled in
     takes_weights: bool = False  # label:weight of libsvm
     csv_weights: bool = False  # the second column of CSV is the row's weight
+    label_rule: LabelRule | None = None  # which labels the algorithm can take
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,8 @@ def readings_of(hosts: Hosts, channels: Sequence[Channel], input_format: InputFo
     types = [content_type_of(hosts, channel) for channel in channels]
     checked = zip(channels, types, strict=True)
     readings = together(hosts, lambda: [_reading(*each, input_format) for each in checked])
+    if readings[0].layout.has_weights:
+        readings = _where_weights_are(hosts, readings)
     return _with_names(hosts, readings)
 
 
@@ -113,6 +122,33 @@ def _reading(channel: Channel, found: MediaType | None, input_format: InputForma
     has_weights = input_format.csv_weights and content_type.name == CSV
     layout = Layout(int(label_size), has_weights, input_format.takes_weights)
     return Reading(channel, content_type, FILE_FORMATS[content_type.name], layout, found is None)
+
+
+def _where_weights_are(hosts: Hosts, readings: Sequence[Reading]) -> list[Reading]:
+    """The same without weights in channels whose rows have a column less than the first channel's.
+
+    On SageMaker only the rows of train have weights; here others may have them, too.
+    """
+    counts = [hosts.first(_column_count(reading)) for reading in readings]
+    return [
+        replace(reading, layout=replace(reading.layout, has_weights=False))
+        if counts[0] and count == counts[0] - 1
+        else reading
+        for reading, count in zip(readings, counts, strict=True)
+    ]
+
+
+def _column_count(reading: Reading) -> int | None:
+    """The columns of the first row of CSV; None where it comes through a pipe, or cannot be read."""
+    if reading.channel.is_pipe or not reading.layout.has_weights:
+        return None
+    try:
+        for _, stream in streams(reading.channel):
+            if line := next((line for line in stream if line.strip()), b""):
+                return int(parse_csv(line).shape[1])
+    except (BadRow, ClientError, TooLarge):  # which is said with its place when the rows are read
+        pass
+    return None
 
 
 def _with_names(hosts: Hosts, readings: Sequence[Reading]) -> list[Reading]:

@@ -17,7 +17,7 @@ from xgboost_boosting import boost
 from xgboost_errors import plain_errors
 from xgboost_files import FILE_NAME
 from xgboost_folds import train_folds
-from xgboost_rows import check_rows
+from xgboost_rows import check_rows, label_rule
 from xgboost_settings import Hyperparameters, check_settings
 
 __all__ = ["Hyperparameters", "train"]
@@ -31,7 +31,7 @@ def train(job: Job[Hyperparameters]) -> None:
     settings = job.hyperparameters
     check_settings(settings, has_validation="validation" in job.channels)
     tables = load_tables(job, CHANNELS, input_format_of(settings))
-    check_rows(job.hosts, settings, tables)
+    check_rows(job, tables)
     job.stop.keep_model()
     with plain_errors():
         if settings.folds:
@@ -43,8 +43,9 @@ def train(job: Job[Hyperparameters]) -> None:
 
 
 def input_format_of(settings: Hyperparameters) -> InputFormat:
-    """How rows are read: whether a column of CSV is their weight, and whether a label may be the name of a class."""
+    """How rows are read: whether a column of CSV is their weight, and which labels fit the objective."""
     is_for_classes = settings.objective.startswith(("binary:", "multi:")) or settings.objective == "reg:logistic"
     hint = f"objective={settings.objective} learns quantities; binary:logistic and multi:softprob learn classes"
     quantities = "" if is_for_classes else hint
-    return replace(INPUT_FORMAT, csv_weights=settings.csv_weights == 1, quantities=quantities)
+    rule = label_rule(settings)
+    return replace(INPUT_FORMAT, csv_weights=settings.csv_weights == 1, quantities=quantities, label_rule=rule)

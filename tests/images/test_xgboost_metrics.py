@@ -162,8 +162,11 @@ def test_a_metric_that_cannot_be_computed_is_said(make_tree: Any) -> None:
     assert json.loads((tree.base / "output/read.json").read_text())["validation"]["notes"] == [said]
     assert booster_of(tree).num_boosted_rounds() == 8
 
-    tree = make_tree(IMAGE, BINARY | {"eval_metric": "auc,logloss", "early_stopping_rounds": 2}, channels)
-    assert tree.train()[0] == 0, "it stops by another one"
+    one_class = {"train": channels["validation"], "validation": channels["train"]}
+    tree = make_tree(IMAGE, BINARY | {"eval_metric": "auc,logloss", "early_stopping_rounds": 2}, one_class)
+    code, printed = tree.train()
+    assert code == 0, "it stops by another one"
+    assert "all labels of channel train are 1: there is nothing to tell apart" in printed
 
     tree = make_tree(IMAGE, BINARY | {"eval_metric": "logloss,auc", "early_stopping_rounds": 2}, channels)
     assert tree.train()[0] == 1
@@ -181,7 +184,7 @@ def test_a_metric_that_cannot_be_computed_is_said(make_tree: Any) -> None:
         (
             {"objective": "binary:logistic"},
             "1,1\n-1,2\n",
-            "label -1 does not fit binary:logistic, it must be from 0 to 1; write 0",
+            "train: part-0:2: label -1 does not fit binary:logistic, it must be from 0 to 1; write 0",
         ),
         ({"objective": "multi:softmax", "num_class": 2}, "1,1\n2,2\n", "from 0 to 1; count the classes from 0"),
         (
@@ -204,6 +207,37 @@ def test_what_cannot_be_learned_is_one_sentence(make_tree: Any, given: Any, trai
     assert tree.failure.startswith("ClientError: "), tree.failure
     assert said in tree.failure
     assert not {"[bt]", "/workspace/", "Check failed", "Traceback"} & set(printed.split()), printed
+
+
+@pytest.mark.parametrize("validation_has_weights", [True, False])
+def test_validation_may_have_weights_or_none_as_hosted(make_tree: Any, validation_has_weights: bool) -> None:
+    features, labels = load_breast_cancer(return_X_y=True)
+    weights = 1.0 + np.arange(len(labels)) % 3
+    weighted = np.column_stack([weights, features])
+    channels = {
+        "train": as_csv(weighted[:400], labels[:400]),
+        "validation": as_csv((weighted if validation_has_weights else features)[400:], labels[400:]),
+    }
+    settings = BINARY | {"csv_weights": 1, "early_stopping_rounds": 2, "eval_metric": "logloss", "num_round": 30}
+    tree = make_tree(IMAGE, settings, channels)
+    code, printed = tree.train()
+    assert code == 0, printed
+    train = xgboost.DMatrix(features[:400], labels[:400], weight=weights[:400])
+    of_validation = weights[400:] if validation_has_weights else None
+    validation = xgboost.DMatrix(features[400:], labels[400:], weight=of_validation)
+    log: dict[str, Any] = {}
+    parameters = {"objective": "binary:logistic", "max_depth": 3, "eval_metric": "logloss"}
+    by_hand = xgboost.train(
+        parameters,
+        train,
+        30,
+        evals=[(validation, "validation")],
+        early_stopping_rounds=2,
+        evals_result=log,
+        verbose_eval=False,
+    )
+    assert metrics_in(printed)["validation:logloss"] == pytest.approx(log["validation"]["logloss"], abs=1e-5)
+    assert booster_of(tree).num_boosted_rounds() == by_hand.best_iteration + 1
 
 
 def test_survival_times_may_be_censored(make_tree: Any) -> None:
