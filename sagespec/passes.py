@@ -107,7 +107,7 @@ class Run:
         world = self.around.open_world()
         desired, observed = self._look(world)
         desired, options = self._newest.kept(desired, world.records.applied(), self.options)
-        options = self.absences.spare(desired, observed, options, world.clock)
+        desired, options = self.absences.spare(desired, observed, options, world.clock)
         plan = reconcile(desired, observed, world.clock.now(), options)
         todo = plan.without(self.failures.ids)
         self.plan = replace(plan, refused=(*plan.refused, *self._newest.removed))
@@ -127,7 +127,7 @@ class Run:
             self._let_end(observed)
             by = By(world.leases.by, world.clock.now())
             desired, options = self._newest.register(desired, observed, world.records, self.caller, self.options, by=by)
-            options = self.absences.spare(desired, observed, options, world.clock)
+            desired, options = self.absences.spare(desired, observed, options, world.clock)
             plan = reconcile(desired, observed, world.clock.now(), options)
             self.plan = replace(plan, refused=(*plan.refused, *self._newest.removed))
             if options.prune:

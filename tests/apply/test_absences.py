@@ -88,3 +88,27 @@ def test_nothing_is_found_absent_while_git_runs(watch: Watch) -> None:
     assert watch.wakes() == watch.all, "git may have written it after we looked"
     assert watch.told == ["endpoint/answers is in no spec now; it stays while git is running", WAITS]
     assert watch.wakes(after=6) == []
+
+
+def test_a_variant_that_is_away_for_a_moment_stays(watch: Watch) -> None:
+    both = watch.place.endpoint(only="model@1", other="model@1")
+    watch.documents[:] = [watch.place.job(1), both]
+    for _ in range(5):
+        watch.step()
+        watch.time.advance(2)
+    assert watch.wakes() == ["endpoint/answers/only#0", "endpoint/answers/other#0", "gateway"]
+    revisions = len(watch.world.records.history("answers"))
+    watch.documents[:] = [watch.place.job(1), watch.spec]
+    watch.step()
+    assert watch.run.waits_for_others, "so that the next look comes soon"
+    assert "endpoint/answers/other#0" in watch.wakes(after=3)
+    watch.documents[:] = [watch.place.job(1), both]
+    watch.step()
+    assert "endpoint/answers/other#0" in watch.wakes(after=60)
+    assert len(watch.world.records.history("answers")) == revisions
+    lost = "endpoint/answers/other is in no spec now; watch waits 5 s, in case it comes back"
+    assert watch.told == [lost, "endpoint/answers/other is in a spec again, and stays"]
+    watch.documents[:] = [watch.place.job(1), watch.spec]
+    watch.step()
+    assert "endpoint/answers/other#0" in watch.wakes(after=3)
+    assert watch.wakes(after=3) == ["endpoint/answers/only#0", "gateway"]
