@@ -51,7 +51,7 @@ class TextClassifier(Model):
         k = configuration.get("k", 1) if isinstance(configuration, dict) else None
         return [sentence(instance, k) for instance in instances]
 
-    def predict(self, rows: list[Sentence], request: Request) -> Prediction:  # type: ignore[override]  # noqa: ARG002
+    def predict(self, rows: list[Sentence], request: Request) -> Prediction:  # noqa: ARG002
         found = [self.classifier.predict(row.text, k=row.k) for row in rows]
         return {
             "label": column([list(labels) for labels, _ in found]),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +15,9 @@ from toolkit.formats import Prediction
 from toolkit.model import Model, Request
 from toolkit.probabilities import sigmoid
 from toolkit.rows import FloatArray
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+from toolkit.sparse import Rows
 
 FILE_NAME = "factorization-machine.npz"
-
-Rows: TypeAlias = "FloatArray | csr_array"
 
 
 @dataclass(frozen=True)
@@ -70,12 +65,14 @@ def margins(
 class FactorizationMachine(Model):
     """`score`, and for binary_classifier `predicted_label`, as the hosted algorithm answers."""
 
+    absent = None
+
     def __init__(self, folder: Path) -> None:
         self.machine = Machine.load(folder)
         self.feature_count = self.machine.feature_dim
         self.keeps_all = len(self.machine.columns) == self.feature_count
 
-    def predict(self, rows: FloatArray, request: Request) -> Prediction:  # noqa: ARG002
+    def predict(self, rows: Rows, request: Request) -> Prediction:  # noqa: ARG002
         scores = self.machine.margins(rows if self.keeps_all else rows[:, self.machine.columns])
         if not self.machine.is_classifier:
             return {"score": scores}

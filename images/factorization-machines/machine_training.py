@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import numpy as np
-from machine_model import Machine, Rows, margins, squares
+from machine_model import Machine, margins, squares
 from numpy.typing import NDArray
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
@@ -23,6 +23,7 @@ from toolkit.metrics import report
 from toolkit.probabilities import sigmoid
 from toolkit.rows import FloatArray
 from toolkit.solving import BY_SOLVER, Ask, minimise, solve_on_master
+from toolkit.sparse import Rows
 from toolkit.training import Job, Stop
 
 SEED = 0

@@ -27,6 +27,7 @@ from toolkit.hyperparameters import Auto, Declaration, Range
 from toolkit.metrics import metrics_asked, report
 from toolkit.moments import moments_of
 from toolkit.rows import FloatArray
+from toolkit.sparse import Rows, as_sparse, dense, gathered_rows, require_memory, thinned
 from toolkit.training import Job, Stop
 
 SEED = 0
@@ -35,6 +36,11 @@ METRICS = ("msd", "ssd")
 LEAST_SAMPLE = 10_000
 EXTRA_CENTERS = 4  # times k
 TRIALS = 10
+INPUT_FORMAT = InputFormat(needs_labels=False, keep_sparse=True)
+COPIES = 8  # of the centers, while they are moved
+WIDE = 4096  # features from which on rows are scrambled by their entries
+BLOCK_ROWS = 1024
+LOWER_K = "lower k or extra_center_factor"
 NO_BATCHES = "every step goes over all rows, there are no batches"
 
 
@@ -72,7 +78,7 @@ class Hyperparameters(Declaration):
     IGNORED: ClassVar[Mapping[str, str]] = {
         "mini_batch_size": NO_BATCHES,
         "half_life_time_size": NO_BATCHES,
-        "force_dense": "rows are always dense here",  # sent by the SDK's KMeans
+        "force_dense": "rows stay sparse where that takes less memory",  # sent by the SDK's KMeans
     }
 
 
@@ -80,12 +86,14 @@ def train(job: Job[Hyperparameters]) -> None:
     """Leave the centers with the master, and print how close the rows are to them."""
     settings, hosts = job.hyperparameters, job.hosts
     names = metrics_asked(settings.eval_metrics, METRICS)
-    tables = load_tables(job, CHANNELS, InputFormat(needs_labels=False), feature_dim=settings.feature_dim)
-    rows = np.asarray(tables["train"].features)
+    tables = thinned(hosts, load_tables(job, CHANNELS, INPUT_FORMAT, feature_dim=settings.feature_dim))
+    rows = tables["train"].features
     means, variances = moments_of(hosts, rows)
     require_finite(hosts, {"variances of features": variances}, tables)
 
-    steps = Steps(hosts, rows - means, job.stop)  # near 0 less is lost to rounding
+    if not isinstance(rows, np.ndarray):  # shifted, they would be sparse no more
+        means = np.zeros_like(means)
+    steps = Steps(hosts, shifted(rows, means), job.stop)  # near 0 less is lost to rounding
     centers = first_centers(hosts, rows, settings) - means
     job.stop.keep_model()
     for _ in range(settings.epochs):
@@ -100,7 +108,7 @@ def train(job: Job[Hyperparameters]) -> None:
             break
 
     for name, table in tables.items():
-        _, squares = closest_centers(np.asarray(table.features) - means, centers)
+        _, squares = closest_centers(shifted(table.features, means), centers)
         total, count = hosts.sum(np.array([squares.sum(), float(len(squares))]))
         require_finite(hosts, {"centers": centers + means, f"{name} msd": total / count}, tables)
         report_distances(hosts, name, names, squares=total, count=count)
@@ -108,10 +116,14 @@ def train(job: Job[Hyperparameters]) -> None:
         save(job.model_folder, centers + means)
 
 
+def shifted(rows: Rows, means: FloatArray) -> Rows:
+    return rows - means if means.any() else rows
+
+
 class Steps:
     """Lloyd's steps over all hosts' rows; after each, what it found about the centers it was given."""
 
-    def __init__(self, hosts: Hosts, rows: FloatArray, stop: Stop) -> None:
+    def __init__(self, hosts: Hosts, rows: Rows, stop: Stop) -> None:
         self.hosts = hosts
         self.rows = rows
         self.stop = stop
@@ -125,7 +137,10 @@ class Steps:
         of_center = csr_array(
             (np.ones(len(closest)), closest, np.arange(len(closest) + 1)), shape=(len(closest), len(centers))
         )
-        totals = np.column_stack([of_center.T @ self.rows, np.bincount(closest, minlength=len(centers))])
+        sums_of_rows = of_center.T @ self.rows
+        if not isinstance(sums_of_rows, np.ndarray):
+            sums_of_rows = sums_of_rows.toarray()
+        totals = np.column_stack([sums_of_rows, np.bincount(closest, minlength=len(centers))])
         facts = [squares.sum(), float(self.stop.requested)]
         sums = self.hosts.sum(np.concatenate([totals.ravel(), facts]))
         totals = sums[: totals.size].reshape(totals.shape)
@@ -136,49 +151,69 @@ class Steps:
         return self.hosts.from_master(middles)
 
 
-def first_centers(hosts: Hosts, rows: FloatArray, settings: Hyperparameters) -> FloatArray:
+def first_centers(hosts: Hosts, rows: Rows, settings: Hyperparameters) -> FloatArray:
     """Centers for the first steps, the same on every host: rows of a sample, no two of them equal."""
     factor = EXTRA_CENTERS if settings.extra_center_factor == "auto" else settings.extra_center_factor
     wanted = settings.k * factor
     sample = different_rows(hosts, rows, max(LEAST_SAMPLE, 20 * wanted))
-    if len(sample) < settings.k:
+    found = sample.shape[0]
+    if found < settings.k:
         raise ClientError(
             f"hyperparameters: k={settings.k}, but channel train has only "
-            f"{len(sample)} different row{'s' * (len(sample) > 1)}; lower k"
+            f"{found} different row{'s' * (found > 1)}; lower k"
         )
-    if len(sample) <= wanted or settings.init_method == "random":
-        return sample[:wanted]
+    require_memory(COPIES * 8 * wanted * rows.shape[1], f"{wanted} first centers of {rows.shape[1]} features", LOWER_K)
+    if found <= wanted or settings.init_method == "random":
+        return dense(sample[:wanted])
     from sklearn.cluster import kmeans_plusplus
 
     centers, _ = kmeans_plusplus(sample, wanted, random_state=SEED)
     return hosts.from_master(np.asarray(centers))
 
 
-def different_rows(hosts: Hosts, rows: FloatArray, size: int) -> FloatArray:
+def different_rows(hosts: Hosts, rows: Rows, size: int) -> Rows:
     """At most `size` different rows of all hosts, in an order that is random and always the same."""
     found = _smallest(rows, size)
-    return _smallest(hosts.gathered(found), size)
+    return _smallest(gathered_rows(hosts, found), size)
 
 
-def _smallest(rows: FloatArray, size: int) -> FloatArray:
-    keys = _scrambled(rows)
+def _smallest(rows: Rows, size: int) -> Rows:
+    keys = scrambled_entries(as_sparse(rows)) if rows.shape[1] > WIDE else _scrambled_by_block(rows)
     _, places = np.unique(keys, return_index=True)
     return rows[places[:size]]
+
+
+def _scrambled_by_block(rows: Rows) -> NDArray[np.uint64]:
+    parts = [_scrambled(dense(rows[start : start + BLOCK_ROWS])) for start in range(0, rows.shape[0], BLOCK_ROWS)]
+    return np.concatenate([np.empty(0, np.uint64), *parts])
 
 
 def _scrambled(rows: FloatArray) -> NDArray[np.uint64]:
     """A number that looks random for each row, and is the same for the same row; shape (rows,).
 
-    Mixes the bits as splitmix64 does, column after column.
+    Mixes the bits column after column.
     """
     bits = np.ascontiguousarray(rows + 0.0).view(np.uint64)  # -0.0 becomes 0.0
     keys = np.zeros(len(rows), np.uint64)
     for column in bits.T:
-        keys = (keys ^ column) + np.uint64(0x9E3779B97F4A7C15)
-        keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        keys ^= keys >> np.uint64(31)
+        keys = mixed(keys ^ column)
     return keys
+
+
+def scrambled_entries(rows: csr_array) -> NDArray[np.uint64]:
+    """The same for wide rows, in time that grows with their entries: zeros count for nothing, written or not."""
+    bits = np.ascontiguousarray(rows.data + 0.0).view(np.uint64)
+    parts = np.where(rows.data == 0, np.uint64(0), mixed(bits ^ mixed(rows.indices.astype(np.uint64))))
+    totals = np.concatenate([np.zeros(1, np.uint64), np.cumsum(parts)])
+    return mixed(totals[rows.indptr[1:]] - totals[rows.indptr[:-1]])
+
+
+def mixed(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Each number turned into one that looks random, as splitmix64 does."""
+    keys = keys + np.uint64(0x9E3779B97F4A7C15)
+    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return keys ^ (keys >> np.uint64(31))
 
 
 def reduced_to_k(hosts: Hosts, centers: FloatArray, counts: FloatArray, settings: Hyperparameters) -> FloatArray:

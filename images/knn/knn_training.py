@@ -20,10 +20,12 @@ from toolkit.hyperparameters import Auto, Declaration, Range
 from toolkit.metrics import report
 from toolkit.rows import FloatArray
 from toolkit.sampling import draw_rows
+from toolkit.sparse import dense, require_memory, thinned
 from toolkit.training import Job
 
 SEED = 0
 CHANNELS = ("train", "test")
+COPIES = 3  # of a projection, while it is made
 EXACT = "the search here is exact, whatever the index"
 
 
@@ -62,8 +64,8 @@ def train(job: Job[Hyperparameters]) -> None:
     settings = job.hyperparameters
     check_settings(settings)
     hint = "predictor_type=regressor learns quantities; classifier learns classes"
-    input_format = InputFormat(quantities=hint if settings.predictor_type == "regressor" else "")
-    tables = load_tables(job, CHANNELS, input_format, feature_dim=settings.feature_dim)
+    input_format = InputFormat(keep_sparse=True, quantities=hint if settings.predictor_type == "regressor" else "")
+    tables = thinned(job.hosts, load_tables(job, CHANNELS, input_format, feature_dim=settings.feature_dim))
 
     check_reduction(settings, tables["train"].features.shape[1])
     sample = sample_of(job.hosts, tables["train"], settings.sample_size)
@@ -103,9 +105,11 @@ def check_reduction(settings: Hyperparameters, width: int) -> None:
 
 
 def sample_of(hosts: Hosts, table: Table, size: int) -> Table:
-    rows = np.column_stack([table.labels, table.features])
-    rows = draw_rows(hosts, rows, size, place=hosts.numbered(len(rows)), seed=SEED)
-    return Table(rows[:, 0], rows[:, 1:])
+    place = hosts.numbered(len(table.labels))
+    labels, features = (
+        draw_rows(hosts, rows, size, place=place, seed=SEED) for rows in (table.labels[:, np.newaxis], table.features)
+    )
+    return Table(dense(labels)[:, 0], features)
 
 
 def index_of(settings: Hyperparameters, sample: Table) -> Index:
@@ -129,6 +133,8 @@ def projection_of(settings: Hyperparameters, width: int) -> FloatArray:
     columns are few, the product is made at once and not by the butterfly.
     """
     target = settings.dimension_reduction_target or 0
+    what = f"a projection from {width} to {target} features"
+    require_memory(COPIES * 8 * width * target, what, "lower dimension_reduction_target")
     rng = np.random.default_rng(SEED)
     matrix: FloatArray
     if settings.dimension_reduction_type != "fjlt":

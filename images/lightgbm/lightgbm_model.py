@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -13,9 +13,18 @@ from toolkit import mlflow_model
 from toolkit.formats import Prediction
 from toolkit.media import JSON, MediaType
 from toolkit.model import Model, Request
-from toolkit.rows import FloatArray
+from toolkit.sparse import Rows
 
 FILE_NAME = "lightgbm-model.txt"
+
+
+def as_taken(rows: Rows) -> Any:
+    """Rows as LightGBM takes them: of scipy's sparse arrays, only the older kind."""
+    if isinstance(rows, np.ndarray):
+        return rows
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix(rows)
 
 
 class LightGBMModel(Model):
@@ -24,7 +33,7 @@ class LightGBMModel(Model):
     `Accept: application/json;verbose` adds the classes as `labels`, and `predicted_label`.
     """
 
-    absent = math.nan
+    absent = None
     allow_missing = True
 
     def __init__(self, folder: Path) -> None:
@@ -36,8 +45,8 @@ class LightGBMModel(Model):
         self.is_binary = objective is not None and objective[1] == "binary"
         self.is_classifier = self.is_binary or self.booster.num_model_per_iteration() > 1
 
-    def predict(self, rows: FloatArray, request: Request) -> Prediction:  # noqa: ARG002
-        predicted = np.asarray(self.booster.predict(rows, num_threads=1))
+    def predict(self, rows: Rows, request: Request) -> Prediction:  # noqa: ARG002
+        predicted = np.asarray(self.booster.predict(as_taken(rows), num_threads=1))
         if self.is_binary:
             return {"probabilities": np.column_stack([1.0 - predicted, predicted])}
         return {"probabilities" if self.is_classifier else "prediction": predicted}

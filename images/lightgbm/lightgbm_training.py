@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -17,17 +16,18 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from lean_lightgbm import lightgbm
 from lightgbm_labels import cannot_be_computed, check_labels, objective_of
-from lightgbm_model import FILE_NAME
+from lightgbm_model import FILE_NAME, as_taken
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Declaration, Range
+from toolkit.sparse import gathered_rows, thinned
 from toolkit.training import Job, Stop
 
 SEED = 0
 HELD_OUT = 0.2  # share of the rows to measure on where there is no validation channel, as hosted
-INPUT_FORMAT = InputFormat(absent=math.nan, allow_missing=True)
+INPUT_FORMAT = InputFormat(allow_missing=True, keep_sparse=True)
 
 NOT_NEGATIVE = Range(minimum=0)
 SHARE_ABOVE_0 = Range(above=0, maximum=1)
@@ -92,7 +92,7 @@ def train(job: Job[Hyperparameters]) -> None:
     settings, hosts = job.hyperparameters, job.hosts
     check_settings(settings)
     job = with_parts_of_training(job)
-    tables = load_tables(job, ("train", "validation"), input_format_of(settings))
+    tables = thinned(hosts, load_tables(job, ("train", "validation"), input_format_of(settings)))
     objective, class_count = objective_of(hosts, settings.objective, settings.num_class, tables["train"].labels)
     check_labels(hosts, tables, objective, class_count)
     fitted, measured = (
@@ -128,8 +128,8 @@ def boosted(
     stops_early = settings.early_stopping_rounds > 0 and settings.boosting != "dart"
     if cannot_be_computed(hosts, parameters["metric"], labels):
         parameters, stops_early = parameters | {"metric": "None"}, False
-    data = lightgbm.Dataset(fitted.features, fitted.labels, params=parameters, categorical_feature=categories)
-    validation = data.create_valid(hosts.gathered(measured.features), labels, params=parameters)
+    data = lightgbm.Dataset(as_taken(fitted.features), fitted.labels, params=parameters, categorical_feature=categories)
+    validation = data.create_valid(as_taken(gathered_rows(hosts, measured.features)), labels, params=parameters)
     callbacks: list[Any] = [rounds]
     if stops_early:
         callbacks.append(lightgbm.early_stopping(settings.early_stopping_rounds, verbose=False))

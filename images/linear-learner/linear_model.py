@@ -11,6 +11,7 @@ from toolkit.formats import Prediction
 from toolkit.model import Model, Request
 from toolkit.probabilities import sigmoid, softmax
 from toolkit.rows import FloatArray
+from toolkit.sparse import Rows
 
 FILE_NAME = "linear.npz"
 
@@ -41,11 +42,13 @@ class Linear:
 class LinearModel(Model):
     """Scores, and for classifiers the predicted label, as the hosted linear learner answers."""
 
+    absent = None
+
     def __init__(self, folder: Path) -> None:
         self.linear = Linear.load(folder)
         self.feature_count = self.linear.weights.shape[0]
 
-    def predict(self, rows: FloatArray, request: Request) -> Prediction:  # noqa: ARG002
+    def predict(self, rows: Rows, request: Request) -> Prediction:  # noqa: ARG002
         linear = self.linear
         margins = rows @ linear.weights + linear.biases
         if linear.predictor_type == "multiclass_classifier":

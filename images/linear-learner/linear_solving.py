@@ -10,14 +10,17 @@ from collections.abc import Mapping
 import linear_loss
 import linear_metrics
 import numpy as np
+from linear_scaling import Scaled
 from linear_settings import Hyperparameters
-from toolkit.data import Table
 from toolkit.hosts import Hosts
 from toolkit.rows import FloatArray
 from toolkit.solving import Ask, minimise, solve_on_master
+from toolkit.sparse import require_memory
 from toolkit.training import Stop
 
 DEFAULT_WEIGHT_DECAY = 1e-4
+PAST_STEPS = 10  # that L-BFGS remembers
+WORKING_VECTORS = 12  # of the size of a point, that it and the loss need besides
 NEWTON_STEPS = 50
 SETTLED_WHEN_STEP_IS_BELOW = 1e-11
 ROUNDING = 1e-14  # of a loss that is the mean of many
@@ -31,7 +34,7 @@ class Objective:
     evaluate the same points in the same order.
     """
 
-    def __init__(self, hosts: Hosts, settings: Hyperparameters, tables: Mapping[str, Table], stop: Stop) -> None:
+    def __init__(self, hosts: Hosts, settings: Hyperparameters, tables: Mapping[str, Scaled], stop: Stop) -> None:
         self.hosts = hosts
         self.stop = stop
         self.train = tables["train"]
@@ -43,7 +46,7 @@ class Objective:
             linear_loss.Shape(settings.huber_delta, settings.quantile, settings.loss_insensitivity, settings.margin),
         )
         self.is_bent = name in linear_loss.BENT
-        self.feature_count: int = self.train.features.shape[1]
+        self.feature_count = self.train.feature_count
         is_multiclass = settings.predictor_type == "multiclass_classifier"
         self.output_count = settings.num_classes if is_multiclass and settings.num_classes else 1
         self.epochs = settings.epochs
@@ -53,6 +56,9 @@ class Objective:
         self.row_weights = self._row_weights(settings)
         self.total_weight = float(hosts.sum(np.array([self.row_weights.sum()]))[0])
         self.losses: dict[str, float] = {}
+        vectors = (2 * PAST_STEPS + WORKING_VECTORS) * (2 if self.l1 else 1)
+        what = f"a model of {self.feature_count} features and {self.output_count} outputs, with its solver's memory,"
+        require_memory(8 * self.size * vectors, what)
         self.must_stop = False
 
     @property
@@ -66,9 +72,9 @@ class Objective:
     def __call__(self, point: FloatArray) -> tuple[float, FloatArray]:
         """Penalised mean loss (without L1) and its gradient; `losses` and `must_stop` are set on the way."""
         weights, biases = self.split(point)
-        losses, slopes, _ = self.loss(self.train.features @ weights + biases, self.train.labels)
+        losses, slopes, _ = self.loss(self.train.times(weights) + biases, self.train.labels)
         slopes *= self.row_weights[:, np.newaxis]
-        gradient = np.vstack([self.train.features.T @ slopes, slopes.sum(axis=0)])
+        gradient = np.vstack([self.train.transposed_times(slopes), slopes.sum(axis=0)])
         sums = self.hosts.sum(
             np.concatenate(
                 [
@@ -96,15 +102,18 @@ class Objective:
     def _validation_sums(self, weights: FloatArray, biases: FloatArray) -> list[float]:
         if self.validation is None:
             return [0.0, 0.0]
-        losses = self.loss(self.validation.features @ weights + biases, self.validation.labels).values
+        losses = self.loss(self.validation.times(weights) + biases, self.validation.labels).values
         return [float(losses.sum()), float(len(losses))]
 
     def curvatures(self, point: FloatArray) -> FloatArray:
         """The second derivatives of what a call gives, shape (size, size); of a model with one output."""
         weights, biases = self.split(point)
-        bends = self.loss(self.train.features @ weights + biases, self.train.labels).curvatures * self.row_weights
-        columns = np.column_stack([self.train.features, np.full(len(bends), float(self.use_bias))])
-        matrix = self.hosts.sum(columns.T @ (bends[:, np.newaxis] * columns)) / self.total_weight
+        bends = self.loss(self.train.times(weights) + biases, self.train.labels).curvatures * self.row_weights
+        matrix = np.zeros((self.size, self.size))
+        for own, rows in self.train.blocks():
+            columns = np.column_stack([rows, np.full(len(rows), float(self.use_bias))])
+            matrix += columns.T @ (bends[own, np.newaxis] * columns)
+        matrix = self.hosts.sum(matrix) / self.total_weight
         matrix[np.diag_indices(self.size - 1)] += self.l2
         return matrix
 
@@ -183,5 +192,6 @@ def _lbfgs(objective: Objective, ask: Ask) -> FloatArray:
         epochs=objective.epochs,
         after_epoch=after_epoch,
         is_positive=bool(objective.l1),
+        past_steps=PAST_STEPS,
     )
     return point_of(variables)

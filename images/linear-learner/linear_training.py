@@ -22,6 +22,7 @@ from toolkit.errors import ClientError
 from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
 from toolkit.rows import FloatArray
+from toolkit.sparse import thinned
 from toolkit.training import Job
 
 CHANNELS = ("train", "validation", "test")
@@ -36,8 +37,8 @@ def train(job: Job[Hyperparameters]) -> None:
     settings = job.hyperparameters
     check_settings(settings)
     hint = "predictor_type=regressor learns quantities; binary_classifier and multiclass_classifier learn classes"
-    input_format = InputFormat(quantities=hint if settings.predictor_type == "regressor" else "")
-    tables = load_tables(job, CHANNELS, input_format, feature_dim=settings.feature_dim)
+    input_format = InputFormat(keep_sparse=True, quantities=hint if settings.predictor_type == "regressor" else "")
+    tables = thinned(job.hosts, load_tables(job, CHANNELS, input_format, feature_dim=settings.feature_dim))
     check_tables(job.hosts, settings, tables)
 
     scaling = Scaling.of(job.hosts, tables["train"], settings)

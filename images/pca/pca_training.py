@@ -22,12 +22,14 @@ from toolkit.hyperparameters import Auto, Declaration, Range
 from toolkit.metrics import report
 from toolkit.moments import means_of
 from toolkit.rows import FloatArray
+from toolkit.sparse import require_memory
 from toolkit.training import Job
 
 SEED = 0
 CHANNELS = ("train", "test")
 LEAST_EXTRA_COMPONENTS = 10
 POWER_STEPS = 7  # as scikit-learn for few components
+COPIES = 3  # of the covariances, while they are decomposed
 SAME_SIZE = 1e-9  # relative: numbers of a component that count as equally large
 
 
@@ -61,6 +63,7 @@ def train(job: Job[Hyperparameters]) -> None:
             f"hyperparameters: num_components={settings.num_components} is more than the number of features, "
             f"{rows.shape[1]}"
         )
+    check_room(settings, rows.shape[1])
     count, mean = means_of(hosts, rows)
     if not settings.subtract_mean:
         mean = np.zeros_like(mean)
@@ -79,6 +82,13 @@ def train(job: Job[Hyperparameters]) -> None:
             print(f"{name}: explained_variance_ratio is not computed: all rows are the same", flush=True)
     if hosts.is_master:
         save(job.model_folder, mean=mean, components=components, variances=variances)
+
+
+def check_room(settings: Hyperparameters, width: int) -> None:
+    """Raise ClientError if the covariances of so many features do not fit."""
+    if settings.algorithm_mode == "regular":
+        what = f"the covariances of {width} features"
+        require_memory(COPIES * 8 * width**2, what, "set algorithm_mode: randomized")
 
 
 def regular(hosts: Hosts, rows: FloatArray, settings: Hyperparameters) -> tuple[FloatArray, FloatArray]:

@@ -20,6 +20,7 @@ from toolkit.hyperparameters import Auto, Declaration, Range
 from toolkit.metrics import metrics_asked, report
 from toolkit.rows import FloatArray
 from toolkit.sampling import draw_rows
+from toolkit.sparse import dense
 from toolkit.training import Job
 
 SEED = 0
@@ -94,7 +95,7 @@ def samples_of(hosts: Hosts, table: Table, settings: Hyperparameters) -> dict[in
     for tree in range(settings.num_trees):
         drawn = draw_rows(hosts, rows, size, place=place, seed=(SEED, tree, 0))
         if tree in own_trees:
-            samples[tree] = drawn.astype(np.float32)
+            samples[tree] = dense(drawn).astype(np.float32)
     return samples
 
 

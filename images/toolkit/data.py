@@ -26,6 +26,7 @@ from toolkit.places import Place
 from toolkit.read_note import ChannelRead, files_and_bytes, report, total
 from toolkit.reading import FILE_FORMATS, InputFormat, Reading, readings_of, together
 from toolkit.rows import BadRow, FloatArray, SparseRows
+from toolkit.sparse import require_memory_for_dense
 from toolkit.streams import streams
 from toolkit.training import Channel, Job
 
@@ -191,6 +192,7 @@ class _Part:
             try:
                 if input_format.keep_sparse:
                     return Table(self.labels, self.features.csr(width=width), *more)
+                require_memory_for_dense(self.row_count, width)
                 return Table(self.labels, self.features.dense(width=width, absent=input_format.absent), *more)
             except ValueError as error:
                 raise ClientError(f"channel {self.reading.channel.name}: {error}") from error

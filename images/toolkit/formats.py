@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import orjson
@@ -21,7 +21,11 @@ from toolkit.limits import require_room, require_room_for_json
 from toolkit.media import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO
 from toolkit.rows import BYTE_ORDER_MARK, FloatArray, SparseRows, parse_csv
 
+if TYPE_CHECKING:
+    from toolkit.sparse import Rows
+
 BLOCK_ROWS = 2**16
+DENSE_BYTES = 2**20  # sparse rows that are no larger when dense are made dense: scipy is slow to import
 
 Prediction: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -33,20 +37,20 @@ class WrongWidth(ValueError):
         super().__init__(f"expected {expected} features, got {got}")
 
 
-def decode_csv(body: bytes, _width: int, _absent: float) -> FloatArray:
+def decode_csv(body: bytes, _width: int, _absent: float | None) -> FloatArray:
     return parse_csv(body)
 
 
-def decode_libsvm(body: bytes, width: int, absent: float) -> FloatArray:
+def decode_libsvm(body: bytes, width: int, absent: float | None) -> Rows:
     """Rows of `width`; a label in front is allowed and ignored."""
     sparse = SparseRows()
     sparse.add_libsvm(body, labelled=False)
     if sparse.width > width:
         raise WrongWidth(width, sparse.width)
-    return sparse.dense(width=width, absent=absent)
+    return _array(sparse, width, absent)
 
 
-def decode_json(body: bytes, width: int, absent: float) -> FloatArray:
+def decode_json(body: bytes, width: int, absent: float | None) -> Rows:
     """`{"instances": [{"features": [...]}, ...]}`, or each as `{"data": {"features": {"values": ...}}}`."""
     require_room_for_json(body)
     document = orjson.loads(body.removeprefix(BYTE_ORDER_MARK))
@@ -56,33 +60,57 @@ def decode_json(body: bytes, width: int, absent: float) -> FloatArray:
     return _rows_of(instances, width, absent)
 
 
-def decode_json_lines(body: bytes, width: int, absent: float) -> FloatArray:
+def decode_json_lines(body: bytes, width: int, absent: float | None) -> Rows:
     """One instance, written as in JSON, a line."""
     require_room_for_json(body)
     lines = body.removeprefix(BYTE_ORDER_MARK).splitlines()
     return _rows_of([orjson.loads(line) for line in lines if line.strip()], width, absent)
 
 
-def decode_recordio(body: bytes, width: int, absent: float) -> FloatArray:
+def decode_recordio(body: bytes, width: int, absent: float | None) -> Rows:
     """The features of each record; a label is allowed and ignored."""
     _, rows = recordio.decode(body)
     if isinstance(rows, SparseRows):
         if rows.declared_width not in (0, width) or rows.width > width:
             raise WrongWidth(width, rows.width)
-        return rows.dense(width=width, absent=absent)
+        return _array(rows, width, absent)
     return rows
 
 
-def _rows_of(instances: list[Any], width: int, absent: float) -> FloatArray:
+def _array(rows: SparseRows, width: int, absent: float | None) -> Rows:
+    """Wide rows stay sparse where the model takes them so."""
+    if absent is None and 8 * width * len(rows.lengths) > DENSE_BYTES:
+        return rows.csr(width=width)
+    return rows.dense(width=width, absent=absent or 0.0)
+
+
+def _rows_of(instances: list[Any], width: int, absent: float | None) -> Rows:
     try:
         return np.array([instance["features"] for instance in instances], np.float64)
     except (TypeError, KeyError, ValueError, OverflowError):  # another spelling, or a mistake
+        if absent is None and all(map(_is_sparse, instances)):
+            return _array(_sparse_rows(instances, width), width, absent)
         require_room(8 * width * sum(_is_sparse(instance) for instance in instances), "sparse instances, made dense,")
-        rows = [_row(instance, width, absent) for instance in instances]
+        rows = [_row(instance, width, absent or 0.0) for instance in instances]
     try:
         return np.array(rows, np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ValueError("each instance needs the same number of features, all of them numbers") from None
+
+
+def _sparse_rows(instances: list[Any], width: int) -> SparseRows:
+    rows = SparseRows()
+    for instance in instances:
+        rows.add_row(*_entries(features_of(instance), width))
+    return rows
+
+
+def _entries(features: Any, width: int) -> tuple[NDArray[np.int64], FloatArray, int]:
+    """Columns, values and the declared width, which must be `width`."""
+    columns, values, declared_width = sparse_entries(features)
+    if declared_width != width:
+        raise WrongWidth(width, declared_width)
+    return columns, values, declared_width
 
 
 def _is_sparse(instance: Any) -> bool:
@@ -93,9 +121,7 @@ def _row(instance: Any, width: int, absent: float) -> Any:
     features = features_of(instance)
     if isinstance(features, list):
         return features
-    columns, values, declared_width = sparse_entries(features)
-    if declared_width != width:
-        raise WrongWidth(width, declared_width)
+    columns, values, _ = _entries(features, width)
     row = np.full(width, absent)
     row[columns] = values
     return row
@@ -143,7 +169,7 @@ def _records(prediction: Prediction) -> list[dict[str, Any]]:
     return [dict(zip(prediction, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-DECODERS: Mapping[str, Callable[[bytes, int, float], FloatArray]] = {
+DECODERS: Mapping[str, Callable[[bytes, int, float | None], Rows]] = {
     CSV: decode_csv,
     LIBSVM: decode_libsvm,
     JSON: decode_json,

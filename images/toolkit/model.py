@@ -12,7 +12,6 @@ from toolkit.archives import contents
 from toolkit.errors import ClientError
 from toolkit.formats import DECODERS, ENCODERS, Prediction, encode_json
 from toolkit.media import CSV, JSON, JSON_LINES, RECORDIO, MediaType
-from toolkit.rows import FloatArray
 
 if TYPE_CHECKING:
     from toolkit.columns import Columns
@@ -51,7 +50,7 @@ class Model:
     reads: ClassVar[tuple[str, ...]] = (CSV, JSON, JSON_LINES, RECORDIO)  # the first is the default
     writes: ClassVar[tuple[str, ...]] = (JSON, JSON_LINES, CSV, RECORDIO)  # the first is the default
     json_name: ClassVar[str] = "predictions"  # the member of a JSON answer that holds the rows
-    absent: ClassVar[float] = 0.0  # what sparse input leaves out
+    absent: ClassVar[float | None] = 0.0  # what sparse input leaves out; None: 0, and wide sparse rows stay sparse
     allow_missing: ClassVar[bool] = False  # whether a feature may be NaN
 
     answers_in_kind: ClassVar[bool] = False  # whether an answer has the type of the request, whatever Accept says
@@ -71,8 +70,8 @@ class Model:
         """
         return DECODERS[content_type](body, self.feature_count, self.absent)
 
-    def predict(self, rows: FloatArray, request: Request) -> Prediction:
-        """Output columns for rows of shape (rows, feature_count)."""
+    def predict(self, rows: Any, request: Request) -> Prediction:
+        """Output columns for rows of shape (rows, feature_count): an array, or a sparse one if `absent` is None."""
         raise NotImplementedError
 
     def named(self, classes: Any) -> Any:

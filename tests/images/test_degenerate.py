@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,18 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tests.images.conftest import clean_environment
-from tests.images.tables import IMAGES, as_csv
+from tests.images.jobs import train_all, write_job
+from tests.images.tables import as_csv
 
-# Trains one job after the other: most of a job's seconds are imports.
-DRIVER = """
-import importlib, sys
-from pathlib import Path
-from toolkit.training import Stop, run
-module = importlib.import_module(sys.argv[1])
-for base in sys.argv[2:]:
-    print("JOB", run(module.train, module.Hyperparameters, Path(base), Stop()), flush=True)
-"""
 UNLABELLED = ("kmeans", "pca", "randomcutforest", "lda")
 SETTINGS: Mapping[str, Mapping[str, object]] = {
     "linear-learner": {"predictor_type": "binary_classifier"},
@@ -139,35 +127,17 @@ OWN: Mapping[str, list[Case]] = {
 def test_data_with_almost_nothing_in_them(tmp_path: Path, image: str) -> None:
     cases = [*of_every(image), *OWN[image]]
     folders = [write(tmp_path / str(number), image, case) for number, case in enumerate(cases)]
-    module = re.findall(r"from (\w+_training)", (IMAGES / image / "train").read_text())
-    environment = clean_environment() | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", DRIVER, *module, *map(str, folders)]
-    process = subprocess.run(command, cwd=IMAGES / image, env=environment, capture_output=True, text=True, check=True)
-    assert [line for line in process.stderr.splitlines() if not line.startswith("ClientError: ")] == []
-    results = re.split(r"^JOB (\d)\n", process.stdout, flags=re.MULTILINE)
-    for case, folder, printed, code in zip(cases, folders, results[::2], results[1::2], strict=False):
-        failed = folder / "output/failure"
-        said = failed.read_text() if failed.exists() else printed
-        assert (code == "1") == bool(case.failure), said
+    for case, folder, (code, said) in zip(cases, folders, train_all(image, folders), strict=True):
+        assert bool(code) == bool(case.failure), (case, said)
         assert re.search(case.failure or case.printed, said), (case, said)
-        assert bool(list((folder / "model").iterdir())) == (code == "0")
-        assert said.count("\n") == 1 or code == "0"
+        assert bool(list((folder / "model").iterdir())) == (code == 0)
+        assert said.count("\n") == 1 or code == 0
 
 
 def write(base: Path, image: str, case: Case) -> Path:
-    """The job's tree."""
     unlabelled = image in UNLABELLED
     counted = image not in ("linear-learner", "lightgbm")
     settings = {**SETTINGS[image], **({"feature_dim": case.rows.shape[1]} if counted else {}), **case.more}
-    documents = {
-        "hyperparameters": {name: str(value) for name, value in settings.items()},
-        "inputdataconfig": {"train": {"ContentType": "text/csv;label_size=0" if unlabelled else "text/csv"}},
-    }
-    for name, document in documents.items():
-        path = base / "input/config" / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document))
-    path = base / "input/data/train/rows.csv"
-    path.parent.mkdir(parents=True)
-    path.write_text(as_csv(case.rows, None if unlabelled else case.labels[: len(case.rows)]))
-    return base
+    text = as_csv(case.rows, None if unlabelled else case.labels[: len(case.rows)])
+    content_type = "text/csv;label_size=0" if unlabelled else "text/csv"
+    return write_job(base, settings, {"train": text}, content_type=content_type)
