@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from sagespec.errors import WorldError
 
 MAX_MEMBERS = 100_000
+MAX_MODEL_BYTES = 64 * 2**30  # unpacked; what is larger is treated as a zip bomb
 UNFIT_NAME = "a name that leads out of the archive or fits no file system"
 WHY = "an archive may hold files and folders below its root, as SageMaker's hosting has it"
 _MAX_HEADER_BYTES = 1 << 20  # a header that holds a long name is read into memory whole

@@ -19,11 +19,10 @@ from typing import IO
 
 from sagespec.errors import WorldError
 from sagespec.records.folders import Folder, LeftOut, Read, listed
-from sagespec.records.members import MAX_MEMBERS, WHY, UnfitMember, damage, plain
+from sagespec.records.members import MAX_MEMBERS, MAX_MODEL_BYTES, WHY, UnfitMember, damage, plain
 from sagespec.stores.keys import replacing
 from sagespec.stores.protocol import CHUNK_BYTES
 
-MAX_COPIED_BYTES = 64 * 2**30  # that links may add; more than an instance would load
 # On one core: float weights shrink to 93 % at any level, at 35 MB/s; a model of trees in JSON to 32 % at 120 MB/s
 # with level 1, to 26 % at 26 MB/s with level 6. Serving waits for this, and disk is cheap.
 _GZIP_LEVEL = 1
@@ -60,7 +59,8 @@ class _Archive:
     def __init__(self, packed: tarfile.TarFile, scratch: Path, *, leaves_out: bool) -> None:
         self._packed, self._scratch, self._leaves_out = packed, scratch, leaves_out
         self._taken: dict[str, bool] = {}  # names, and whether they are folders
-        self._left_to_copy = MAX_COPIED_BYTES
+        self._left_to_copy = MAX_MODEL_BYTES
+        self._bytes = 0
         self._odd_names: list[str] = []
         self.left_out: list[LeftOut] = []
 
@@ -68,6 +68,9 @@ class _Archive:
         notes = [f"left out of {file_name}: {listed(self.left_out)}"] if self.left_out else []
         if self._odd_names:
             notes.append(f"{file_name} has names that not every system can have: {listed(map(repr, self._odd_names))}")
+        if self._bytes > MAX_MODEL_BYTES and not self._leaves_out:
+            gib = f"{self._bytes / 2**30:.0f} GiB, and an instance loads no more than {MAX_MODEL_BYTES >> 30} GiB"
+            notes.append(f"{file_name} unpacks to {gib}")
         return notes
 
     def add(self, folder: Folder) -> None:
@@ -92,7 +95,7 @@ class _Archive:
 
     def _copy(self, names: Sequence[str], member: tarfile.TarInfo, content: IO[bytes]) -> None:
         if member.size * len(names) > self._left_to_copy:
-            why = f"a link, and with others it stands for over {MAX_COPIED_BYTES >> 30} GiB"
+            why = f"a link, and with others it stands for over {MAX_MODEL_BYTES >> 30} GiB"
             self.left_out += [LeftOut(name, why) for name in names]
             return
         self._left_to_copy -= member.size * len(names)
@@ -108,6 +111,7 @@ class _Archive:
     def _write(self, name: str, member: tarfile.TarInfo, content: IO[bytes] | None) -> None:
         if self._is_free(name):
             self._taken[name] = member.isdir()
+            self._bytes += member.size
             self._packed.addfile(plain(name, member), content)
 
     def _is_free(self, name: str) -> bool:

@@ -132,7 +132,7 @@ def _store_results(run: JobRun, ended: Ended, ends: Sequence[HostEnd], verdict: 
     if there and verdict.status is not JobStatus.FAILED:
         try:
             model = ended.folder / "model.tar.gz"
-            pack(_reads(run, there, "model"), model, "/opt/ml/model")
+            results.notes += pack(_reads(run, there, "model"), model, "/opt/ml/model")
             if verdict.status is JobStatus.COMPLETED and not _has_members(model):
                 results.left_no_model = True
                 results.notes.append(no_model_note(run, ended.started.training_from))

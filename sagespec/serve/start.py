@@ -16,6 +16,7 @@ from sagespec.errors import Cancelled, WorldError
 from sagespec.events import Caller, Event, EventKind
 from sagespec.plan import StartInstance
 from sagespec.records.archive import unpack
+from sagespec.records.members import MAX_MODEL_BYTES
 from sagespec.runtimes.protocol import Runtime, Tell, Volumes
 from sagespec.state.desired import ArchiveModel, DesiredModel
 from sagespec.state.hashes import UNTRAINED
@@ -25,7 +26,6 @@ from sagespec.state.programs import Builtin, Image, Program
 from sagespec.stores.open import open_store
 from sagespec.world import World
 
-MAX_MODEL_BYTES = 64 * 2**30  # an unpacked model larger than this is treated as a zip bomb
 REQUIREMENTS = ("code/requirements.txt", "requirements.txt")  # the second is of an archive that MLflow wrote
 
 

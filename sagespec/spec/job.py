@@ -240,7 +240,8 @@ class TrainingJob(DocumentSpec):
     entry_point: EntryPoint | None = None
     """The script to run, relative to source_dir; without source_dir, a single file relative to the spec's file."""
     source_dir: Source | None = None
-    """The folder with the script and what it imports (relative to the spec's file), or s3://…/sourcedir.tar.gz."""
+    """The folder with the script and what it imports (relative to the spec's file), or s3://…/sourcedir.tar.gz.
+    A `.sagespecignore` in it names what is no code."""
     distribution: Literal["torch_distributed", "multi_worker_mirrored_strategy"] | None = None
     """How the script is launched on several containers: with torchrun, or with TF_CONFIG."""
     entrypoint: Annotated[tuple[Word, ...], Field(strict=False, max_length=100)] = ()

@@ -150,11 +150,22 @@ def test_an_output_may_have_any_number_of_files(
 def test_links_that_stand_for_more_than_a_disk_holds_are_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sagespec.records.packing.MAX_COPIED_BYTES", 25_000)
+    monkeypatch.setattr("sagespec.records.packing.MAX_MODEL_BYTES", 25_000)
     made = [member("m", b"x" * 10_000), member("n", b"1"), link("l", "n"), *(link(f"m{n}", "m") for n in range(3))]
     found, notes = packed(tmp_path, *made, leaves_out=True)
     assert sorted(found) == ["l", "m", "n"]
     assert notes[0].startswith("left out of a.tar.gz: 'm0', a link, and with others it stands for over ")
+
+
+def test_a_model_that_no_instance_would_load_is_packed_with_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sagespec.records.packing.MAX_MODEL_BYTES", 25_000)
+    made = [member("m", b"x" * 20_000), member("n", b"x" * 5_001)]
+    found, notes = packed(tmp_path, *made)
+    assert len(found) == 2
+    assert notes == ["a.tar.gz unpacks to 0 GiB, and an instance loads no more than 0 GiB"]
+    assert packed(tmp_path, *made, leaves_out=True)[1] == []
 
 
 def test_a_stream_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:

@@ -25,9 +25,8 @@ def test_the_instances_of_an_endpoint_install_its_requirements_once(workspace: W
     code = workspace.root / "code"
     code.mkdir()
     wheel = wheel_of(code, "sagespec_test_kept")
-    seen_at = f"/opt/ml/model/code/{wheel.name}" if workspace.runtime == "docker" else wheel
     (code / "inference.py").write_text(SCRIPT)
-    (code / "requirements.txt").write_text(f"{seen_at}\n")
+    (code / "requirements.txt").write_text(f"./{wheel.name}\n")
     with tarfile.open(workspace.root / "model.tar.gz", "w:gz") as archive:
         archive.add(code, "code")
     with workspace.project() as project:
