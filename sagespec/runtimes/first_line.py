@@ -30,12 +30,17 @@ def windows_line_ends(path: str) -> str:
     )
 
 
+def run_by(path: str, interpreter: str, *, where: str) -> str:
+    """What to say of a file whose interpreter is missing."""
+    return f"{path} is to be run by {interpreter} (its first line), which {where} does not have"
+
+
 def not_run(path: str, head: bytes, *, where: str) -> str:
     """Why a file that is there cannot be run. where: that its interpreter should be in."""
     if has_windows_line_ends(head):
         return windows_line_ends(path)
     if interpreter := interpreter_of(head):
-        return f"{path} is to be run by {interpreter} (its first line), which {where} does not have"
+        return run_by(path, interpreter, where=where)
     if head.startswith(b"\x7fELF"):
         return f"{path} was built for another kind of processor, or needs a loader that {where} does not have"
     return f"{path} does not say what runs it: its first line must name its interpreter, as #!/bin/sh does"

@@ -81,6 +81,8 @@ def _why_given_up(action: AwaitHealthy, world: World, restarts_before: Mapping[s
             raise Cancelled(f"container {name} was removed before it was healthy; looking again")
         crashes = container.restarts - restarts_before.get(name, 0)  # it may have had some in a long life
         if container.state is ContainerState.EXITED or crashes >= CRASHES_ALLOWED:
+            if why := world.runtime.why_not_run(name):
+                return f"{container.address} could not run its program: {why}"
             how = _how_it_exited(container)
             return f"{container.address} exited{how} before it was healthy{_last_lines(name, world.runtime)}"
     if seconds < action.within_seconds:

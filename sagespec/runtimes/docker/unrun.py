@@ -8,9 +8,10 @@ from typing import Any
 
 from sagespec.runtimes.docker.logs import log_lines
 from sagespec.runtimes.docker.reading import read_anywhere
-from sagespec.runtimes.first_line import HEAD_BYTES, not_run, windows_line_ends
+from sagespec.runtimes.first_line import HEAD_BYTES, not_run, run_by, windows_line_ends
 
-_LINES = 3
+_LINES = 4  # one that is started again has said the same before
+_ENV = re.compile(r"/usr/bin/env: (?:['‘](?P<program>[^'’]+)['’]: No such file or directory|use -)")
 _KERNELS_WORDS = re.compile(
     r"(?:exec (?P<path>/.+?)|standard_init_linux\.go:\d+: exec user process caused): "
     r"(?:no such file or directory|exec format error)",
@@ -44,14 +45,13 @@ def no_program(said: str) -> str:
 def why_not_run(engine: Any, details: Mapping[str, Any]) -> str:
     """'' if it ran, as far as one can tell."""
     lines = [line for _, line in log_lines(engine, details["Id"], follow=False, tail=_LINES)]
-    if not lines or len(lines) == _LINES:  # it has said more, so it ran
-        return ""
-    path = str(details["Path"])
-    if _RETURN.search(lines[0]):
+    path, found = str(details["Path"]), [_KERNELS_WORDS.fullmatch(line) or _ENV.match(line) for line in lines]
+    if not lines or not all(found):
+        return ""  # it has said something else, so it ran
+    if any(map(_RETURN.search, lines)):
         return windows_line_ends(path)
-    said = _KERNELS_WORDS.fullmatch(lines[-1])
-    if not said:
-        return ""
-    path = said["path"] or path
+    if missing := next((said["program"] for said in found if said and said.re is _ENV and said["program"]), ""):
+        return run_by(path, missing, where="the image")
+    path = next((said["path"] for said in found if said and said.re is _KERNELS_WORDS and said["path"]), path)
     head = read_anywhere(engine, details["Id"], path, HEAD_BYTES) if path.startswith("/") else None
     return not_run(path, head, where="the image") if head else ""
