@@ -87,11 +87,23 @@ class S3Store:
             self._prefix, self._single = f"{folder}/" if folder else "", name
         elif self._first_key(self._prefix):
             return
-        elif first is None:
-            raise WorldError(f"there is nothing at {self.uri}", fix="check the bucket and the prefix")
+        elif first is None or (name[-1].isalnum() and not self._has_objects(prefix)):
+            raise WorldError(
+                f"there is nothing at {self.uri}",
+                why=f"it is no folder; the first object whose key begins so is {first}" if first else "",
+                fix="check the bucket and the prefix",
+            )
         else:
             self._prefix, self._begins = f"{folder}/" if folder else "", name
             self.uri = f"s3://{self._bucket}/{folder}".rstrip("/")
+
+    def _has_objects(self, prefix: str) -> bool:
+        """Whether the names of objects begin so, and not those of folders alone: `train` is not meant to be
+        `train-old/`, which `train-` may be."""
+        with self._problems():
+            page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
+            check_listing(page)
+        return bool(page.get("Contents"))
 
     def _first_key(self, prefix: str) -> str | None:
         with self._problems():

@@ -86,9 +86,9 @@ def test_a_prefix_may_end_inside_a_name(kind: Any, monkeypatch: pytest.MonkeyPat
         assert paths_of(tmp_path, f"{server.uri}/in/part") == ["part-1.csv", "part-2.csv", "parts/a.csv"]
         assert paths_of(tmp_path, f"{server.uri}/in/folder") == ["x"], "a folder is that folder alone"
         assert paths_of(tmp_path, f"{server.uri}/in/other.csv") == ["other.csv"]
-        assert paths_of(tmp_path, f"{server.uri}/i") == [
-            f"in/{path}" for path in paths_of(tmp_path, f"{server.uri}/in")
-        ]
+        assert paths_of(tmp_path, f"{server.uri}/in/folder-") == ["folder-2/y"]
+        with pytest.raises(WorldError, match=r"nothing at .*\n  why  it is no folder; .* begins so is in/folder-2/y"):
+            paths_of(tmp_path, f"{server.uri}/in/fold")
         with pytest.raises(WorldError, match=f"there is nothing at {server.uri}/in/part-3"):
             paths_of(tmp_path, f"{server.uri}/in/part-3")
         ends_inside, whole = (DesiredChannel("train", f"{server.uri}/{end}") for end in ("in/parts/a", "in/parts/"))
