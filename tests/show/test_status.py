@@ -152,6 +152,24 @@ def test_followers_and_runs_as_json() -> None:
     ]
 
 
+def test_versions_with_a_metric_in_common_stand_side_by_side() -> None:
+    def jobs(name: str, count: int, **metrics: float) -> tuple[JobState, ...]:
+        found = (job_address(name, version) for version in range(1, count + 1))
+        return tuple(JobState(address, JobWord.TRAINED, "", {"auc": 0.5} | metrics) for address in found)
+
+    first, *others = jobs("churn", 8)
+    screen = a_screen()
+    alone = jobs("alone", 1, auc=0.7)
+    different = replace(first, metrics={"loss": 2.0, "auc": 0.25})
+    write_status(screen, replace(STATUS, jobs=(*alone, different, *others[:1]), endpoints=()))
+    assert out(screen).endswith("\n\nchurn  @1    @2\nauc    0.25  0.5\n"), "of one name, and in common"
+    screen = a_screen()
+    write_status(screen, replace(STATUS, jobs=(different, *others), endpoints=()))
+    text = out(screen)
+    assert "churn  @3   @4   @5   @6   @7   @8\n" in text
+    assert text.endswith("and 2 older: --output json has them all\n")
+
+
 def test_a_trained_job_says_what_it_has_read() -> None:
     line = "train: 2 files, 300 rows, 2 features: x, y"
     read = ChannelRead(
