@@ -9,7 +9,6 @@ import numpy as np
 from toolkit.rows import FloatArray
 
 LEAST_ROWS = 10
-MOST_CLASSES = 20
 COPIES = ("~", ".bak", ".orig", ".old", ".copy", ".swp")
 
 
@@ -25,20 +24,9 @@ def of_columns(labels: FloatArray, features: FloatArray) -> Iterator[str]:
     if not len(labels):
         return
     first = [labels[0], *features[0]]
-    if len(first) > 1 and first == list(range(len(first))):
+    has_numbered_columns = len(first) > 1 and first == list(range(len(first)))
+    if has_numbered_columns:
         yield "the first line is 0, 1, 2, …: if pandas wrote it for columns without names, take it out (header=False)"
-    if len(labels) < LEAST_ROWS:
-        return
-    counted = labels[1:] if first == list(range(len(first))) else labels
-    if np.array_equal(counted, counted[0] + np.arange(len(counted))):
+    rows = labels[has_numbered_columns:]
+    if len(rows) >= LEAST_ROWS and np.array_equal(rows, rows[0] + np.arange(len(rows))):
         yield "the label, the first column, counts the rows: if it is an index, take it out"
-    elif features.shape[1] and _are_classes(features[:, -1]) and not _are_classes(labels):
-        yield "the label is the first column, and has no classes, as the last one has: if that is the label, move it"
-
-
-def _are_classes(values: FloatArray) -> bool:
-    """Whether these are some of a few whole numbers from 0 on, and more than one."""
-    sample = values[:10_000]
-    if not (sample.min() >= 0 and sample.max() < MOST_CLASSES):
-        return False
-    return bool((sample == np.floor(sample)).all() and sample.min() < sample.max())
