@@ -114,13 +114,19 @@ def _index_columns(schema: Schema) -> set[str]:
 
 def _check_kind(name: str, kind: Any) -> None:
     if not _holds_numbers(kind):
-        raise BadRow(1, f"column {name!r} holds {getattr(kind, 'value_type', kind)}, not numbers")
+        raise BadRow(1, f"column {name!r} holds {_values_of(kind)}, not numbers")
+
+
+def _values_of(kind: Any) -> Any:
+    from pyarrow import types
+
+    return kind.value_type if types.is_dictionary(kind) else kind
 
 
 def _holds_numbers(kind: Any) -> bool:
     from pyarrow import types
 
-    values = kind.value_type if types.is_dictionary(kind) else kind
+    values = _values_of(kind)
     are_numbers = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
     return any(is_kind(values) for is_kind in are_numbers)
 
