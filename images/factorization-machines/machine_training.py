@@ -75,7 +75,8 @@ def train(job: Job[Hyperparameters]) -> None:
     check_settings(settings)
     is_classifier = settings.predictor_type == "binary_classifier"
     hint = "predictor_type=regressor learns quantities; binary_classifier learns classes"
-    input_format = InputFormat(keep_sparse=True, quantities="" if is_classifier else hint)
+    rule = first_misfit if is_classifier else None
+    input_format = InputFormat(keep_sparse=True, quantities="" if is_classifier else hint, label_rule=rule)
     tables = load_tables(job, CHANNELS, input_format, feature_dim=settings.feature_dim)
     if is_classifier:
         check_labels(hosts, tables)
@@ -109,14 +110,22 @@ def check_settings(settings: Hyperparameters) -> None:
         raise ClientError("hyperparameters: " + "; ".join(problems))
 
 
+def first_misfit(labels: FloatArray) -> tuple[int, str, str] | None:
+    """The first label that binary_classifier cannot take, with the reason and a fix."""
+    fits = np.isin(labels, (0, 1))
+    if fits.all():
+        return None
+    label = labels[row := int(np.argmin(fits))]
+    fix = "; write 0 and 1" if label.is_integer() else ""
+    return row, f"label {label:g} is neither 0 nor 1, as binary_classifier needs", fix
+
+
 def check_labels(hosts: Hosts, tables: Mapping[str, Table]) -> None:
+    """Raise ClientError on all hosts for labels that do not fit."""
     problem = None
     for name, table in tables.items():
-        wrong = table.labels[~np.isin(table.labels, (0, 1))]
-        if len(wrong):
-            problem = (
-                f"channel {name}: label {wrong[0]:g} is neither 0 nor 1, as binary_classifier needs; write 0 and 1"
-            )
+        if misfit := first_misfit(table.labels):
+            problem = f"channel {name}: {misfit[1]}{misfit[2]}"
     hosts.fail_together(problem)
 
 

@@ -21,6 +21,7 @@ from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.gate import require_finite
 from toolkit.hosts import Hosts
+from toolkit.reading import LabelRule
 from toolkit.rows import FloatArray
 from toolkit.sparse import thinned
 from toolkit.training import Job
@@ -37,7 +38,8 @@ def train(job: Job[Hyperparameters]) -> None:
     settings = job.hyperparameters
     check_settings(settings)
     hint = "predictor_type=regressor learns quantities; binary_classifier and multiclass_classifier learn classes"
-    input_format = InputFormat(keep_sparse=True, quantities=hint if settings.predictor_type == "regressor" else "")
+    quantities = hint if settings.predictor_type == "regressor" else ""
+    input_format = InputFormat(keep_sparse=True, quantities=quantities, label_rule=label_rule(settings))
     tables = thinned(job.hosts, load_tables(job, CHANNELS, input_format, feature_dim=settings.feature_dim))
     check_tables(job.hosts, settings, tables)
 
@@ -92,17 +94,30 @@ def check_settings(settings: Hyperparameters) -> None:
         raise ClientError("hyperparameters: num_classes is required for multiclass_classifier")
 
 
+def label_rule(settings: Hyperparameters) -> LabelRule | None:
+    """Which labels fit; None if all do."""
+    if settings.predictor_type == "regressor":
+        return None
+    classes = 2 if settings.predictor_type == "binary_classifier" else settings.num_classes or 0
+
+    def first_misfit(labels: FloatArray) -> tuple[int, str, str] | None:
+        fits = np.isin(labels, np.arange(classes))
+        if fits.all():
+            return None
+        row, rule = int(np.argmin(fits)), f"a whole number from 0 to {classes - 1}"
+        why = f"label {labels[row]:g} is not {rule}, as {settings.predictor_type} needs"
+        # Where the label is no whole number, the reader's own hint fits: perhaps it is another column.
+        return row, why, f"; {RENUMBER[settings.predictor_type]}" if labels[row].is_integer() else ""
+
+    return first_misfit
+
+
 def check_tables(hosts: Hosts, settings: Hyperparameters, tables: Mapping[str, Table]) -> None:
     """Raise ClientError on all hosts for labels that do not fit."""
-    problem = None
-    classes = {"binary_classifier": 2, "multiclass_classifier": settings.num_classes}.get(settings.predictor_type)
+    rule, problem = label_rule(settings), None
     for name, table in tables.items():
-        wrong = table.labels[~np.isin(table.labels, np.arange(classes))] if classes else np.empty(0)
-        if len(wrong):
-            problem = (
-                f"channel {name}: label {wrong[0]:g} is not a whole number from 0 to {(classes or 0) - 1}, as "
-                f"{settings.predictor_type} needs; {RENUMBER[settings.predictor_type]}"
-            )
+        if rule and (misfit := rule(table.labels)):
+            problem = f"channel {name}: {misfit[1]}{misfit[2]}"
     hosts.fail_together(problem)
     if settings.predictor_type == "binary_classifier" and settings.positive_example_weight_mult == "balanced":
         check_both_classes(hosts, tables["train"].labels)

@@ -164,7 +164,11 @@ def test_sigterm_ends_training_early_and_keeps_the_model(make_tree: Any) -> None
             "bias_init_method=uniform needs bias_init_scale; factors_init_method=constant needs factors_init_value",
         ),
         (BINARY, "1,2\n", "feature_dim=30, but the data has 1"),
-        (BINARY | {"feature_dim": 1}, "0,2\n-1,2\n", "label -1 is neither 0 nor 1, as binary_classifier needs"),
+        (
+            BINARY | {"feature_dim": 1},
+            "0,2\n-1,2\n",
+            "part-0:2: label -1 is neither 0 nor 1, as binary_classifier needs",
+        ),
         (BINARY, "", "channel train has no rows"),
     ],
 )

@@ -350,7 +350,7 @@ def test_sigterm_ends_training_early_and_keeps_the_model(make_tree: Any) -> None
         (
             {"predictor_type": "binary_classifier"},
             "0,2\n2,2\n",
-            "channel train: label 2 is not a whole number from 0 to 1",
+            "channel train: part-0:2: label 2 is not a whole number from 0 to 1",
         ),
         ({"predictor_type": "regressor"}, "1,2\n1,2,3\n", "part-0:2: 3 columns, but the rows before have 2"),
         ({"predictor_type": "regressor"}, "y,a\n1,2\n", "part-0:1, column 1: 'y' is not a number; a header line?"),
