@@ -264,10 +264,11 @@ def _refuse_unfit(block: Block, place: Place, reading: Reading, input_format: In
             row = int(np.argmax(values < 0))
             why = f"is {values[row]:g}, but a weight is 0 or more"
         if row is not None:
-            raise ClientError(f"{_field(block, place, reading, row, number, noun=noun)} {why}")
+            where = _field(block, place, reading, row, number, noun=noun)
+            raise ClientError(f"{where} {why}{_role(noun, number, reading)}")
     if block.labels is not None and input_format.label_rule and (found := input_format.label_rule(block.labels)):
         row, why, fix = found
-        fix = fix or ("; the first column is the label" if reading.file_format.is_table else "")
+        fix = fix or _role("label", 0, reading)
         raise ClientError(f"{place.row(block.number_of(row))}: {why}{fix}")
     features = block.features
     if isinstance(features, SparseRows):
@@ -291,6 +292,11 @@ def _single_columns(block: Block, reading: Reading) -> Iterator[tuple[FloatArray
         yield block.labels, "label", 0
     if block.weights is not None:
         yield block.weights, "weight", reading.layout.label_size
+
+
+def _role(noun: str, column: int, reading: Reading) -> str:
+    """What a column of a table is by its place alone: whoever does not know that takes it for a feature."""
+    return f"; the {('first', 'second')[column]} column is the {noun}" if reading.file_format.is_table else ""
 
 
 def _field(block: Block, place: Place, reading: Reading, row: int, column: int, *, noun: str = "feature") -> str:

@@ -18,6 +18,8 @@ INFINITE = "is inf, not a finite number"
 BEYOND = "is 1e+39, which is beyond float32: at most 3.4e38 can be learned from"
 EMPTY = "is empty or NaN"
 
+LABEL = "; the first column is the label"
+
 # How each format writes the number in the second of two rows, and where it then says that it stands.
 FORMS: dict[str, tuple[str, Callable[[str], bytes], str]] = {
     "csv": (CSV, lambda word: f"1,2,3\n\n0,4,{word}\n".encode(), "f:3, column 3"),
@@ -45,26 +47,33 @@ FORMS: dict[str, tuple[str, Callable[[str], bytes], str]] = {
 }
 
 
+def role_in(place: str) -> str:
+    """What is said of a column that is the label by its place."""
+    return LABEL if "column 1" in place else ""
+
+
 @pytest.mark.parametrize("input_format", [MISSING, InputFormat(takes_weights=True)])
 @pytest.mark.parametrize("form", FORMS)
 def test_infinite_numbers_are_refused_by_all(form: str, input_format: InputFormat, tmp_path: Path) -> None:
     content_type, written, place = FORMS[form]
     for number, (word, why) in enumerate((("inf", INFINITE), ("1e400", INFINITE))):
         said = refusal(tmp_path / str(number), content_type, input_format, train={"f": written(word)})
-        assert said == f"channel train: {place} {why}"
+        assert said == f"channel train: {place} {why}{role_in(place)}"
 
 
 @pytest.mark.parametrize("form", [name for name in FORMS if "record" not in name])
 def test_numbers_beyond_float32_are_refused(form: str, tmp_path: Path) -> None:
     content_type, written, place = FORMS[form]
-    assert refusal(tmp_path, content_type, MISSING, train={"f": written("1e39")}) == f"channel train: {place} {BEYOND}"
+    said = refusal(tmp_path, content_type, MISSING, train={"f": written("1e39")})
+    assert said == f"channel train: {place} {BEYOND}{role_in(place)}"
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_missing_numbers_are_for_those_that_take_them(form: str, tmp_path: Path) -> None:
     content_type, written, place = FORMS[form]
     strict = InputFormat(takes_weights=True)
-    assert refusal(tmp_path, content_type, strict, train={"f": written("nan")}) == f"channel train: {place} {EMPTY}"
+    said = refusal(tmp_path, content_type, strict, train={"f": written("nan")})
+    assert said == f"channel train: {place} {EMPTY}{role_in(place)}"
     if any(word in form for word in ("label", "weight")):
         assert EMPTY in refusal(tmp_path, content_type, MISSING, train={"f": written("nan")})
     else:

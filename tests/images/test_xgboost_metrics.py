@@ -193,6 +193,7 @@ def test_a_metric_that_cannot_be_computed_is_said(make_tree: Any) -> None:
             "label 0 does not fit reg:gamma, it must be above 0; the first column",
         ),
         ({"csv_weights": 1}, "1,0,1\n0,0,2\n", "channel train: the weights of all rows are 0"),
+        ({"csv_weights": 1}, "1,2,1\n0,,2\n", "column 2 is empty or NaN; the second column is the weight"),
         (
             {"process_type": "update", "updater": "refresh"},
             "1,1\n0,2\n",
