@@ -240,7 +240,7 @@ def link_or_copy(file: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if file.stat().st_mode & 0o004:  # root in a container may be no more than everybody
         try:
-            target.hardlink_to(file)
+            target.hardlink_to(file.resolve())  # of a link, Linux would make another link, which may lead nowhere
         except OSError as error:
             if error.errno in (errno.EEXIST, errno.ENOENT, errno.ENOSPC, errno.EDQUOT):
                 raise

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sagespec.errors import WorldError
-from sagespec.inputs.cache import Cache, Wanted
+from sagespec.inputs.cache import Cache, Wanted, link_or_copy
 from sagespec.stores.open import open_store
 from sagespec.stores.protocol import Conflict, Entry, Store
 from tests.contracts.servers import Kind, Meter, S3Server, metered, s3_server
@@ -321,3 +321,16 @@ def test_an_entry_with_another_size_is_not_taken_for_the_one_that_is_here(tmp_pa
     (entry,) = store.entries()
     with pytest.raises(Conflict):
         cache.bring([Wanted(store, Entry("k", 9, entry.etag), tmp_path / "second")], lambda _: None)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o600])
+def test_a_view_has_the_file_that_a_link_leads_to(tmp_path: Path, mode: int) -> None:
+    file, link, view = tmp_path / "shared" / "a.csv", tmp_path / "train" / "a.csv", tmp_path / "view" / "a.csv"
+    for folder in (file.parent, link.parent):
+        folder.mkdir()
+    file.write_text("1,2\n")
+    file.chmod(mode)
+    link.symlink_to("../shared/a.csv")
+    link_or_copy(link, view)
+    assert not view.is_symlink(), "it would lead nowhere from there, nor from inside a container"
+    assert view.read_text() == "1,2\n"
