@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from toolkit.data import InputFormat
 from toolkit.media import CSV, JSON_LINES, LIBSVM
+from toolkit.rows import BadRow, parse_csv
 
 from tests.images.channels import refusal, tables_of
 
@@ -155,6 +157,13 @@ def test_groups_of_rows_are_passed_over_with_a_note(tmp_path: Path, capsys: pyte
     assert "note: channel train: qid groups rows for ranking, which is not done here" in capsys.readouterr().out
     said = refusal(tmp_path, LIBSVM, InputFormat(takes_weights=True), train={"a": "1 qid:x 0:2\n"})
     assert said.startswith("channel train: a:1: 'qid:x' groups rows for ranking")
+
+
+def test_a_long_quoted_field_is_read_once() -> None:
+    start = time.process_time()
+    with pytest.raises(BadRow, match="a quote in field 1 is not closed"):
+        parse_csv(b'"' + b"a" * 2**23)
+    assert time.process_time() - start < 0.5
 
 
 def test_csv_that_is_read_as_libsvm_is_told_how_to_say_so(tmp_path: Path) -> None:
