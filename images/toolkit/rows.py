@@ -47,6 +47,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 QUERY = re.compile(rb"qid:\d+")
 LARGEST_COLUMN = 2**62
 DOUBLED = "a row has the same index twice"
+SOME_WEIGHTS = "some rows have a weight, label:weight, some have none"
 
 
 class BadRow(ValueError):
@@ -281,6 +282,8 @@ class SparseRows:
             if found is None or (labelled and np.isnan(found.labels).any()):
                 self._add_libsvm_by_line(block, line_number, labelled=labelled, weighted=weighted)
                 continue
+            if self.weights:
+                raise BadRow(line_number, SOME_WEIGHTS)
             self.labels.frombytes(found.labels.tobytes())
             self.lengths.frombytes(found.lengths.tobytes())
             self.columns.frombytes(found.columns.tobytes())
@@ -307,7 +310,7 @@ class SparseRows:
         if colon and not weighted:
             raise BadRow(line_number, f"starts with {_shown(token)}, not with a label; weights are not used here")
         if (b":" in weight) or (len(self.labels) and bool(self.weights) != bool(colon)):
-            raise BadRow(line_number, "some rows have a weight, label:weight, some have none")
+            raise BadRow(line_number, SOME_WEIGHTS)
         if b"," in label:
             looks = "a row has one label here" if rest else "this looks like CSV, not like label index:value"
             raise BadRow(line_number, f"{_shown(label)} is not one number; {looks}", field="label")

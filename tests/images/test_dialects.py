@@ -159,6 +159,13 @@ def test_groups_of_rows_are_passed_over_with_a_note(tmp_path: Path, capsys: pyte
     assert said.startswith("channel train: a:1: 'qid:x' groups rows for ranking")
 
 
+def test_rows_far_below_rows_with_weights_need_weights_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.rows.BLOCK_BYTES", 20)
+    rows = "1:0.5 0:1\n" * 3 + "1 0:1\n" * 20
+    said = refusal(tmp_path, LIBSVM, InputFormat(takes_weights=True), train={"a": rows})
+    assert said == "channel train: a:4: some rows have a weight, label:weight, some have none"
+
+
 def test_a_long_quoted_field_is_read_once() -> None:
     start = time.process_time()
     with pytest.raises(BadRow, match="a quote in field 1 is not closed"):
