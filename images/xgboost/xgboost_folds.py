@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse, vstack
+from scipy.sparse import csr_array, issparse, vstack
 from toolkit.data import Table
 from toolkit.errors import ClientError
 from toolkit.lean_xgboost import xgboost
@@ -79,15 +79,25 @@ def _folds(settings: Hyperparameters, labels: FloatArray) -> Iterator[Rows]:
 
 def _joined(tables: list[Table]) -> Table:
     """The rows of all channels; of those without weights each counts as 1."""
-    features: Any = [table.features for table in tables]
+    features: list[Any] = [table.features for table in tables]
+    is_sparse = any(map(issparse, features))
     has_weights = any(table.weights is not None for table in tables)
     weights = [np.ones(len(table.labels)) if table.weights is None else table.weights for table in tables]
     return replace(
         tables[0],
         labels=np.concatenate([table.labels for table in tables]),
-        features=vstack(features, "csr") if issparse(features[0]) else np.concatenate(features),
+        features=vstack([_stored(rows) for rows in features], "csr") if is_sparse else np.concatenate(features),
         weights=np.concatenate(weights) if has_weights else None,
     )
+
+
+def _stored(rows: Any) -> Any:
+    """Sparse rows as they are; dense ones with an entry for each number, 0 too: what is left out is missing."""
+    if issparse(rows):
+        return rows
+    count, width = rows.shape
+    columns = np.tile(np.arange(width), count)
+    return csr_array((rows.ravel(), columns, np.arange(count + 1) * width), shape=rows.shape)
 
 
 def _part(table: Table, rows: Rows) -> Table:

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import xgboost
+from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold
+from toolkit.data import Table
 
+from tests.images.test_toolkit import load
 from tests.images.test_xgboost import BINARY, IMAGE, as_csv, metrics_in
 
 IRIS = {"num_round": 3, "objective": "multi:softprob", "num_class": 3}
@@ -82,6 +85,14 @@ def test_two_hosts_have_the_folds_of_one(make_tree: Any, run_hosts: Any) -> None
     assert len(models_of(trees[0])) == 2
     assert not list(trees[1].model.iterdir()), "only the master writes"
     assert not (trees[1].base / "output/data/predictions.csv").exists()
+
+
+@pytest.mark.parametrize("rows", [np.empty((0, 2)), np.array([[0.0, np.nan]])])
+def test_dense_rows_beside_sparse_ones_keep_their_zeros(rows: Any) -> None:
+    tables = [Table(np.zeros(len(rows)), rows), Table(np.zeros(1), csr_array([[0.0, 2.0]]))]
+    joined = load("xgboost", "xgboost_folds")._joined(tables).features
+    assert joined.shape == (len(rows) + 1, 2)
+    assert joined.nnz == rows.size + 1
 
 
 def test_early_stopping_cuts_the_model_of_each_fold(make_tree: Any) -> None:
