@@ -196,6 +196,9 @@ def category_of(value: Any) -> str:
 
 def categories_of(values: Sequence[Any] | FloatArray) -> list[str]:
     """`category_of` for each; most columns have few different values."""
+    kinds = set(map(type, values))
+    if bool in kinds and len(kinds) > 1:  # True and 1 are one value to Python
+        return [category_of(value) for value in values]
     try:
         known = {value: category_of(value) for value in set(values)}
     except TypeError:  # lists and the like

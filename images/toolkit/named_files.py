@@ -67,7 +67,9 @@ class _CsvRows:
         while first and not first.strip():
             first, blanks = next(lines, ""), blanks + 1
         self._blanks = blanks
-        self._reader = csv.reader(_chained(first, lines), delimiter=separator_of(first), strict=True)
+        self._reader = csv.reader(
+            _chained(first, lines), delimiter=separator_of(first), skipinitialspace=True, strict=True
+        )
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
         while True:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from toolkit.rows import BYTE_ORDER_MARK, FloatArray
 READS = (CSV, JSON, JSON_LINES)
 SEPARATORS = ",;\t|"
 BYTES_OF_A_TEXT = 64
+LONGEST_COMPARED = 100  # of a name that the model does not know
 INSTANCE_KEYS = frozenset({"features", "data"})
 
 
@@ -45,9 +47,13 @@ def rows_of(body: bytes, media: MediaType, columns: Columns) -> FloatArray:
             if media.name == JSON_LINES
             else _of_document(orjson.loads(plain), columns)
         )
-    require_room(8 * len(values[0]) * columns.width, f"{len(values[0])} rows of {columns.width} features")
+    _require_room(len(values[0]), columns)
     parts = [_features(column, some) for column, some in zip(columns.features, values, strict=True)]
     return np.hstack(parts)
+
+
+def _require_room(row_count: int, columns: Columns) -> None:
+    require_room(8 * row_count * columns.width, f"{row_count} rows of {columns.width} features")
 
 
 def _features(column: Column, values: Sequence[Any]) -> FloatArray:
@@ -79,8 +85,13 @@ def _of_csv(body: bytes, header: str, columns: Columns) -> list[Sequence[Any]]:
 
 
 def _is_header(fields: Sequence[str], columns: Columns) -> bool:
-    """Whether a first line holds names: none of it is a number, and half of it or more are the model's columns."""
+    """Whether a first line holds names: none of it is a number, and half of it or more are the model's columns.
+
+    Names that are numbers count only in the order of the training file: another order may be a row.
+    """
     names = [field.strip() for field in fields]
+    if len(names) == len(columns.features) and all(map(_is_number, names)):
+        return names == list(columns.by_name)
     known = sum(name in columns.by_name or name in columns.passed_over for name in names)
     return known == len(names) or (2 * known >= len(names) and not any(map(_is_number, names)))
 
@@ -125,13 +136,14 @@ def _of_instances(instances: list[Any], columns: Columns) -> list[Sequence[Any]]
         _check_names(instance, columns, f"row {row}: ")
         if not instance.keys() & columns.by_name.keys():
             raise BadRequest(f"row {row} names none of the model's columns; {_what_is_learned_from(columns)}")
+    _require_room(len(instances), columns)
     return [[instance.get(column.name) for instance in instances] for column in columns.features]
 
 
 def _is_row(instance: Any, columns: Columns) -> bool:
     if not isinstance(instance, dict):
         return True
-    return bool(instance.keys() & (INSTANCE_KEYS - columns.by_name.keys()))
+    return bool(instance.keys() & (INSTANCE_KEYS - columns.by_name.keys() - columns.passed_over))
 
 
 def _by_name(names: Sequence[str], rows: Sequence[Any], columns: Columns) -> list[Sequence[Any]]:
@@ -141,9 +153,9 @@ def _by_name(names: Sequence[str], rows: Sequence[Any], columns: Columns) -> lis
     for row, fields in enumerate(rows, 1):
         if not isinstance(fields, list) or len(fields) != len(names):
             raise BadRequest(f"row {row} has {_length(fields)}, but {len(names)} columns are named")
-    twice = [name for name in names if names.count(name) > 1 and name in columns.by_name]
-    if twice:
-        raise BadRequest(f"two columns are called {twice[0]!r}")
+    twice = next((name for name, count in Counter(names).items() if count > 1 and name in columns.by_name), None)
+    if twice is not None:
+        raise BadRequest(f"two columns are called {twice!r}")
     places: Mapping[str, int] = {name: place for place, name in enumerate(names)}
     nothing = [None] * len(rows)
     return [
@@ -160,9 +172,10 @@ def _by_place(rows: Sequence[Any], columns: Columns) -> list[Sequence[Any]]:
 
 
 def _check_names(names: Sequence[str] | Mapping[str, Any], columns: Columns, place: str) -> None:
-    unknown = [name for name in names if name not in columns.by_name and name not in columns.passed_over]
-    if unknown:
-        raise BadRequest(f"{place}the model has no column {unknown[0]!r}; {suggestion(unknown[0], columns.by_name)}")
+    unknown = next((name for name in names if name not in columns.by_name and name not in columns.passed_over), None)
+    if unknown is not None:
+        hint = suggestion(unknown[:LONGEST_COMPARED], columns.by_name)
+        raise BadRequest(f"{place}the model has no column {shown(unknown)}; {hint}")
 
 
 def _length(fields: Any) -> str:

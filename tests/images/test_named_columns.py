@@ -7,6 +7,7 @@ import io
 import json
 import random
 import re
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -65,6 +66,9 @@ def as_parquet(**columns: Any) -> bytes:
         pytest.param("y;a\n1;0,5\n".replace(",", "."), Y, [[0.5]], [1], id="semicolons"),
         pytest.param("\ufeffa , y\r\n\r\n 1 , 0\r\n", Y, [[1]], [0], id="mark, blanks, line ends, empty line"),
         pytest.param('a,"b, c",y\n1,"2",0\n', Y, [[1, 2]], [0], id="quoted"),
+        pytest.param(
+            'a, "c, d", y\n1, "u, v", 0\n', Wanted("y", (), ("c, d",)), [[1, 1]], [0], id="blank before quotes"
+        ),
         pytest.param(gzip.compress(SMALL.encode()), Y, [[1, 2], [3, 4]], [0, 1], id="gzip"),
         pytest.param("id,a,y\nx7,1,0\n", Wanted("y", ("id",)), [[1]], [0], id="dropped"),
         pytest.param("a,a,b,y\nu,1,2,0\n", Wanted("y", ("a",)), [[2]], [0], id="twice, and dropped"),
@@ -421,6 +425,47 @@ def test_a_request_that_does_not_fit_is_told_what_would(body: str, kind: str, pr
     with pytest.raises(ValueError) as error:
         rows_of(body.encode(), media_type(kind), MAPPING)
     assert problem in str(error.value)
+
+
+def test_a_row_is_answered_alike_whatever_stands_beside_it() -> None:
+    columns = Columns((Column("c", 1, ("1", "True")),))
+    assert rows_of(b"[[true], [1]]", media_type("application/json"), columns).tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        ("2,0\n5,6\n", [[2, 0], [5, 6]]),
+        ("0,2\n5,6\n", [[5, 6]]),
+        ("2,1,0\n5,6,7\n", [[7, 5]]),
+        ("2,0\n", [[2, 0]]),
+    ],
+)
+def test_a_row_of_numbers_is_no_header_though_columns_are_called_so(body: str, rows: Any) -> None:
+    columns = Columns((Column("0", 1), Column("2", 3)), "1")
+    assert rows_of(body.encode(), media_type("text/csv"), columns).tolist() == rows
+
+
+def test_a_column_may_be_called_as_a_member_of_an_instance() -> None:
+    columns = Columns((Column("a", 1),), "y", ("data",))
+    assert rows_of(b'[{"data": "2024-01-01", "a": 3}]', media_type("application/json"), columns).tolist() == [[3]]
+
+
+def test_requests_that_are_odd_and_large_are_refused_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.limits.memory_bytes", lambda: 2**24)
+    wide = Columns(tuple(Column(f"c{number}", number) for number in range(1000)), "y")
+    many, long = "y," * 20_000, "x" * 2**20
+    for body, kind, problem in (
+        (f"{many}c1,c1\n{'1,' * 20_001}1\n", "text/csv", "two columns are called 'c1'"),
+        (f'[{{"{long}": 1}}]', "application/json", "the model has no column 'xxxx"),
+        ("[" + ",".join(['{"c1":1}'] * 20_000) + "]", "application/json", "20000 rows of 1000 features would take"),
+    ):
+        start = time.process_time()
+        with pytest.raises(ValueError) as error:
+            rows_of(body.encode(), media_type(kind), wide)
+        assert problem in str(error.value)
+        assert len(str(error.value)) < 1000
+        assert time.process_time() - start < 0.5
 
 
 def test_a_mapping_is_kept_as_it_is() -> None:
