@@ -115,8 +115,19 @@ def read_tables(
     """What the files of the channels hold on this host, of one width on all. Raises ClientError."""
     readings = readings_of(hosts, channels, input_format)
     parts = together(hosts, lambda: [_Part.read(reading, input_format, feature_dim) for reading in readings])
+    _require_alike(hosts, parts)
     width = feature_dim or hosts.largest(max(part.width for part in parts))
     return together(hosts, lambda: [part.table(width, input_format) for part in parts])
+
+
+def _require_alike(hosts: Hosts, parts: Sequence[_Part]) -> None:
+    """Raise ClientError where rows of one host have labels or weights, and those of another have none."""
+    problem = None
+    for part in parts:
+        for noun, count in (("label", len(part.labels)), ("weight", 0 if part.weights is None else len(part.weights))):
+            if hosts.any(count > 0) and part.row_count and not count:
+                problem = f"channel {part.reading.channel.name}: some rows have a {noun}, some have none"
+    hosts.fail_together(problem)
 
 
 def _named_tables(

@@ -252,3 +252,14 @@ def test_what_is_wrong_is_said_and_placed(load: Any, content_type: Any, content:
 def test_parquet_is_not_read_from_a_pipe(load: Any) -> None:
     with pytest.raises(ClientError, match="Parquet files cannot be read from a pipe; use input mode File"):
         load(PARQUET, b"", pipe=True)
+
+
+def test_hosts_refuse_weights_that_only_some_of_them_have(make_tree: Any, run_hosts: Any) -> None:
+    hosts = ("algo-1", "algo-2")
+    trees = [
+        make_tree("xgboost", {"num_round": 1}, {"train": rows}, content_type="text/libsvm", host=host, hosts=hosts)
+        for host, rows in zip(hosts, ("1:2 0:1\n0:1 0:2\n", "1 0:1\n0 0:2\n"), strict=True)
+    ]
+    assert [code for code, _ in run_hosts(trees)] == [1, 1]
+    expected = "ClientError: algo-2: channel train: some rows have a weight, some have none\n"
+    assert [tree.failure for tree in trees] == [expected, expected]
