@@ -163,7 +163,7 @@ def _put_code(run: JobRun, code: DesiredCode) -> None:
         if code.source.startswith("s3://") or code.source.endswith(".tar.gz"):
             archive = Path(scratch, "sourcedir.tar.gz")
             above, _, name = code.source.rpartition("/")
-            open_store(above, root=run.jobs.root, create=False).download(name, archive)
+            open_store(f"{above or '.'}/", root=run.jobs.root, create=False).download(name, archive)
             unpack(archive, folder, max_bytes=MAX_CODE_BYTES, name_for_people=code.source)
         else:
             copy_code(run.jobs.root / code.source, folder)

@@ -146,7 +146,7 @@ def fetch_model(action: StartInstance, world: World, manifest: Manifest | None, 
 
     if isinstance(model, ArchiveModel):
         folder, _, name = model.uri.rpartition("/")
-        source = open_store(folder or ".", root=world.root, create=False)
+        source = open_store(f"{folder or '.'}/", root=world.root, create=False)
         source.download(name, archive, progress=count)
         return
     if manifest is None or "model" not in manifest.artifacts:

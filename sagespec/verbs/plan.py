@@ -109,9 +109,11 @@ def _completed(manifests: Mapping[Address, Manifest]) -> set[Address]:
 def _fingerprint(parts: Parts, uri: str) -> str:
     with parts.waits.on(uri):
         entries = open_store(uri, create=False).entries()
-    if not entries:
-        raise WorldError(f"there is nothing at {uri}", fix="check the address")
-    return entries[0].etag
+    name = uri.rpartition("/")[2]
+    found = next((entry for entry in entries if entry.key == name), None)
+    if found is None:  # others may begin so: model.tar.gz.sha256
+        raise WorldError(f"there is no object {uri}", fix="check the address")
+    return found.etag
 
 
 def snapshot(parts: Parts, at_work: AtWork, *, check_paths: bool = True) -> tuple[Desired, Observed]:
