@@ -91,8 +91,11 @@ class Scaling:
 
 
 def _means_and_deviations(hosts: Hosts, columns: Rows) -> tuple[FloatArray, FloatArray]:
-    """Mean and deviation of each column over all hosts; the deviation of a constant column is 1."""
+    """Mean and deviation of each column over all hosts; a constant column has its own size, or 1, as the deviation.
+
+    By 1 alone, what rounding leaves of a large constant after its mean is taken would be larger than all else.
+    """
     means, variances = moments_of(hosts, columns)
     deviations = np.sqrt(variances)
     constant = deviations <= 1e-12 * np.abs(means)
-    return means, np.where(constant, 1.0, deviations)
+    return means, np.where(constant, np.maximum(1.0, np.abs(means)), deviations)
