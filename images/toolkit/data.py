@@ -26,7 +26,7 @@ from toolkit.places import Place
 from toolkit.read_note import ChannelRead, files_and_bytes, report, total
 from toolkit.reading import FILE_FORMATS, InputFormat, Reading, readings_of, together
 from toolkit.rows import BadRow, FloatArray, SparseRows
-from toolkit.sparse import require_memory_for_dense
+from toolkit.sparse import require_memory, require_memory_for_dense
 from toolkit.streams import streams
 from toolkit.training import Channel, Job
 
@@ -77,6 +77,8 @@ def load_tables(
     for channel, table in zip(channels, tables, strict=True):
         if job.hosts.largest(table.features.shape[0]) == 0:
             raise ClientError(f"channel {channel.name} has no rows{_why_none(channel)}")
+        if not table.features.shape[1]:
+            raise ClientError(f"channel {channel.name} has no features, only labels: there is nothing to learn from")
     each = list(zip(channels, tables, strict=True))
     report(job, [(channel.name, _read(job.hosts, channel, table)) for channel, table in each])
     return {channel.name: _own_share(job.hosts, channel, table) for channel, table in each}
@@ -202,6 +204,7 @@ class _Part:
         if isinstance(self.features, SparseRows):
             try:
                 if input_format.keep_sparse:
+                    require_memory(8 * width, f"{width:,} features, by the largest index,")
                     return Table(self.labels, self.features.csr(width=width), *more)
                 require_memory_for_dense(self.row_count, width)
                 return Table(self.labels, self.features.dense(width=width, absent=input_format.absent), *more)

@@ -41,6 +41,8 @@ def of_file(head: bytes) -> str:
 def of_field(field: bytes, first: Sequence[bytes] = (), second: Sequence[bytes] = ()) -> str:
     """For a field of CSV that is no number. first, second: the first two lines' fields, if it is in the first."""
     word = field.strip().lower()
+    if word in MISSING:
+        return "; leave the field empty where a value is missing"
     if word.startswith(b"#"):
         return "; a comment? Take it out" if first else ""
     if word in (b"true", b"false"):
@@ -53,8 +55,6 @@ def of_field(field: bytes, first: Sequence[bytes] = (), second: Sequence[bytes] 
         return "; write -1 for (1)"
     if VECTOR.match(word):
         return "; a vector? Write a column for each of its numbers, or libsvm"
-    if word in MISSING:
-        return "; leave the field empty where a value is missing"
     if _is_header(first, second):
         return "; a header line? Name the column to predict, as target: …, or take the line out"
     if any(not is_number(above) and not is_number(below) for above, below in zip(first, second, strict=False)):

@@ -26,10 +26,11 @@ SETTINGS: Mapping[str, Mapping[str, object]] = {
 }
 ROWS = np.random.default_rng(1).exponential(size=(20, 3))
 LABELS = np.arange(20) % 2.0
-ONES, ZEROS = np.ones(20), np.zeros(20)
+ONES, ZEROS, FEW = np.ones(20), np.zeros(20), 1.0 * (np.arange(20) % 3 == 0)
 MULTICLASS = {"predictor_type": "multiclass_classifier", "num_classes": 3}
 ONE_DIFFERENT = "k=2, but channel train has only 1 different row; lower k"
 NOT_COMPUTED = "roc_auc_score is not computed: all rows have the same label"
+NO_FEATURES = "channel train has no features, only labels: there is nothing to learn from"
 
 
 class Case(NamedTuple):
@@ -61,6 +62,7 @@ def of_every(image: str) -> Iterator[Case]:
 BALANCED = {"positive_example_weight_mult": "balanced"}
 OWN: Mapping[str, list[Case]] = {
     "linear-learner": [
+        Case(ROWS[:, :0], failure=NO_FEATURES),
         Case(labels=ONES, more=BALANCED, failure="all labels are 1, but positive_example_weight_mult=balanced needs"),
         Case(labels=ZEROS, more=BALANCED, failure="all labels are 0, but positive_example_weight_mult=balanced needs"),
         Case(labels=2 * LABELS - 1, failure="label -1 is not a whole number from 0 to 1, .*; write 0 and 1 instead"),
@@ -68,6 +70,7 @@ OWN: Mapping[str, list[Case]] = {
         Case(labels=1 + LABELS, more=MULTICLASS | {"balance_multiclass_weights": True}),
         Case(labels=2 + LABELS, more=MULTICLASS, failure="label 3 .* from 0 to 2, .*; number the classes from 0"),
         Case(labels=ONES, more={"loss": "hinge_loss"}, printed=NOT_COMPUTED),
+        Case(np.column_stack([FEW, np.full(20, 7e29)]), FEW, printed="binary_classification_accuracy=1\n"),
         *(
             Case(
                 labels=ZEROS,
@@ -97,6 +100,7 @@ OWN: Mapping[str, list[Case]] = {
     "randomcutforest": [Case(more={"num_samples_per_tree": 2048}), Case(more={"num_samples_per_tree": 1})],
     "factorization-machines": [Case(labels=2 * LABELS - 1, failure="label -1 is neither 0 nor 1, .*; write 0 and 1")],
     "lightgbm": [
+        Case(ROWS[:, :0], failure=NO_FEATURES),
         Case(printed="objective: binary, chosen by auto as labels are 0 and 1\n"),
         Case(labels=np.arange(20) % 3, printed="objective: multiclass, chosen by auto as labels are 0, 1 and 2\n"),
         Case(

@@ -219,3 +219,12 @@ def test_what_is_too_large_is_refused(tmp_path: Path, image: str, rows: int, set
     ((code, said),) = train_all(image, [job], **SMALL_MEMORY)
     assert code == 1
     assert re.fullmatch(rf"ClientError: {reason}.*\n", said), said
+
+
+@pytest.mark.parametrize("image", ["linear-learner", "xgboost"])
+def test_an_index_of_which_no_model_has_room_is_refused(tmp_path: Path, image: str) -> None:
+    settings: Any = {"xgboost": {"num_round": 1}, "linear-learner": BINARY}[image]
+    job = write_job(tmp_path, settings, {"train": "0 1:1\n1 99999999999:1\n"}, content_type="text/libsvm")
+    ((code, said),) = train_all(image, [job], **SMALL_MEMORY)
+    assert code == 1
+    assert said.startswith("ClientError: 100,000,000,000 features, by the largest index, would take 762939 MiB"), said
