@@ -63,7 +63,7 @@ class Column:
     @classmethod
     def of(cls, document: dict[str, Any]) -> Column:
         categories = document["categories"]
-        fill = math.nan if document["fill"] is None else document["fill"]
+        fill = math.nan if document["fill"] is None else float(document["fill"])
         return cls(document["name"], document["number"], None if categories is None else tuple(categories), fill)
 
     @property

@@ -38,10 +38,25 @@ def load_model(model_class: type[Model], folder: Path) -> Model:
         name = Path(error.filename).name
         raise ClientError(f"{name} is missing at the archive's root: {contents(folder)}") from error
     if (folder / COLUMNS_FILE).is_file():
-        from toolkit.columns import Columns
-
-        model.columns = Columns.from_json((folder / COLUMNS_FILE).read_bytes())
+        model.columns = _columns_of(model, (folder / COLUMNS_FILE).read_bytes())
     return model
+
+
+def _columns_of(model: Model, text: bytes) -> Columns:
+    """Raises ClientError for a mapping that is damaged, or another model's."""
+    from toolkit.columns import Columns
+
+    try:
+        columns = Columns.from_json(text)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ClientError(f"{COLUMNS_FILE} in the archive is damaged: {type(error).__name__}: {error}") from error
+    expected = getattr(model, "feature_count", None)
+    if columns.width != expected:
+        raise ClientError(
+            f"{COLUMNS_FILE} in the archive is another model's: its columns make {columns.width} features, and the "
+            f"model takes {expected}"
+        )
+    return columns
 
 
 class Model:

@@ -24,6 +24,7 @@ from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
 from toolkit.media import media_type
+from toolkit.model import Model, load_model
 from toolkit.named_requests import rows_of
 from toolkit.training import Channel, Job
 
@@ -471,3 +472,29 @@ def test_requests_that_are_odd_and_large_are_refused_soon(monkeypatch: pytest.Mo
 def test_a_mapping_is_kept_as_it_is() -> None:
     columns = Columns((Column("größe", 1), Column("c", 3, ("a", "b"))), None, ("id",), ("x", "y"))
     assert repr(Columns.from_json(columns.to_json())) == repr(columns)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "problem"),
+    [
+        (
+            Columns((Column("a", 1),)).to_json(),
+            "is another model's: its columns make 1 features, and the model takes 2",
+        ),
+        (b"[]", "is damaged: TypeError"),
+        (b"{", "is damaged: JSONDecodeError"),
+        (Columns((Column("a", 1), Column("b", 2))).to_json().replace(b"null", b'"x"'), "is damaged: ValueError"),
+    ],
+)
+def test_a_mapping_that_is_not_the_models_is_refused(tmp_path: Path, mapping: bytes, problem: str) -> None:
+    class Two(Model):
+        feature_count = 2
+
+        def __init__(self, folder: Path) -> None:
+            pass
+
+    (tmp_path / ".columns.json").write_bytes(Columns((Column("a", 1), Column("b", 2))).to_json())
+    assert load_model(Two, tmp_path).columns is not None
+    (tmp_path / ".columns.json").write_bytes(mapping)
+    with pytest.raises(ClientError, match=re.escape(problem)):
+        load_model(Two, tmp_path)
