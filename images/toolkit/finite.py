@@ -26,4 +26,4 @@ def why_unfit(value: float) -> str:
         return "is empty or NaN"
     if np.isinf(value):
         return f"is {value:g}, not a finite number"
-    return f"is {value:g}, which is beyond float32: at most 3.4e38 can be learned from"
+    return f"is {value:g}, which is beyond float32, whose largest number is 3.4e38"

@@ -16,10 +16,11 @@ import orjson
 from numpy.typing import NDArray
 
 from toolkit import recordio
+from toolkit.hints import HEADER
 from toolkit.instances import features_of, sparse_entries
 from toolkit.limits import require_room, require_room_for_json
 from toolkit.media import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO
-from toolkit.rows import BYTE_ORDER_MARK, FloatArray, SparseRows, parse_csv
+from toolkit.rows import BYTE_ORDER_MARK, BadRow, FloatArray, SparseRows, parse_csv
 
 if TYPE_CHECKING:
     from toolkit.sparse import Rows
@@ -38,7 +39,10 @@ class WrongWidth(ValueError):
 
 
 def decode_csv(body: bytes, _width: int, _absent: float | None) -> FloatArray:
-    return parse_csv(body)
+    try:
+        return parse_csv(body)
+    except BadRow as error:  # a request has no spec
+        raise ValueError(str(error).replace(HEADER, "; a header line? Leave it out")) from error
 
 
 def decode_libsvm(body: bytes, width: int, absent: float | None) -> Rows:

@@ -13,7 +13,7 @@ VECTOR = re.compile(rb"[(\[]\s*[-+]?\d")
 NO_JSON_NUMBER = re.compile(rb"[:\[,\s-](NaN|Infinity)\b")
 MISSING = frozenset((b"na", b"n/a", b"#n/a", b"null", b"none", b"nil", b"missing", b"?", b"-", b".", b"<na>", b"nat"))
 SEPARATOR_AND_COMMA = re.compile(rb"\d;[-+]?\d|\d;$")
-NAMES_IN_FRONT = "; a header line? Name the column to predict in the spec, as target: …, or take the line out"
+HEADER = "; a header line? Name the column to predict, as target: …, or take the line out"
 KINDS_OF_FILES = (
     (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
     (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
@@ -56,7 +56,7 @@ def of_field(field: bytes, first: Sequence[bytes] = (), second: Sequence[bytes] 
     if VECTOR.match(word):
         return "; a vector? Write a column for each of its numbers, or libsvm"
     if _is_header(first, second):
-        return "; a header line? Name the column to predict, as target: …, or take the line out"
+        return HEADER
     if any(not is_number(above) and not is_number(below) for above, below in zip(first, second, strict=False)):
         return "; leave a column of text out, or let a header line name it, and list it under drop or categorical"
     return ""

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from toolkit.data import InputFormat
+from toolkit.formats import decode_csv
 from toolkit.media import CSV, JSON_LINES, LIBSVM
 from toolkit.rows import BadRow, parse_csv
 
@@ -74,6 +75,11 @@ def test_csv_is_refused_with_what_is_meant(text: str, why: str, tmp_path: Path) 
 
 
 TEXT = "; leave a column of text out, or let a header line name it, and list it under drop or categorical"
+
+
+def test_a_request_with_a_header_is_told_to_leave_it_out() -> None:
+    with pytest.raises(ValueError, match=r"line 1, column 1: 'y' is not a number; a header line\? Leave it out$"):
+        decode_csv(b"y,a\n1,2\n", 2, 0.0)
 
 
 @pytest.mark.parametrize(

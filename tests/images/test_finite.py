@@ -15,7 +15,7 @@ from tests.images.record import framed, record_of
 
 MISSING = InputFormat(allow_missing=True, takes_weights=True, absent=np.nan)
 INFINITE = "is inf, not a finite number"
-BEYOND = "is 1e+39, which is beyond float32: at most 3.4e38 can be learned from"
+BEYOND = "is 1e+39, which is beyond float32, whose largest number is 3.4e38"
 EMPTY = "is empty or NaN"
 
 LABEL = "; the first column is the label"
