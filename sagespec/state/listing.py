@@ -40,7 +40,12 @@ def short_of(content: bytes) -> str:
 def kept(files: Listing) -> Listing:
     """What a manifest keeps of them; nothing where even the folders are too many."""
     shown = files if len(files) <= MOST_KEPT else _by_folder(files)
-    return shown if len(shown) <= MOST_KEPT else {}
+    return {_as_text(path): short for path, short in shown.items()} if len(shown) <= MOST_KEPT else {}
+
+
+def _as_text(path: str) -> str:
+    """A name that is no UTF-8 as JSON can hold it, so that it is the same when it is read again."""
+    return path.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def differences(before: Listing, now: Listing) -> str:

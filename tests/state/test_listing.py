@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from sagespec.state.listing import MOST_KEPT, MOST_NAMED, differences, kept
+from sagespec.state.manifest import AttemptsRecord
 
 
 def test_each_file_that_differs_is_named_up_to_a_number() -> None:
@@ -25,3 +28,11 @@ def test_of_many_files_the_folders_are_kept_and_named() -> None:
 
 def test_where_even_the_folders_are_too_many_nothing_is_kept() -> None:
     assert kept({f"{n}/a.py": "1" for n in range(MOST_KEPT + 1)}) == {}
+
+
+def test_a_name_that_is_no_utf_8_is_the_same_when_it_is_read_again() -> None:
+    now = kept({"caf\udce9.py": "1"})
+    record = AttemptsRecord(key="1-a", wanted_at=datetime.now(UTC), files={"code": dict(now)})
+    before = AttemptsRecord.model_validate_json(record.model_dump_json())
+    assert differences(before.files["code"], now) == ""
+    assert "changed" in differences(before.files["code"], kept({"caf\udce9.py": "2"}))
