@@ -14,6 +14,7 @@ import inspect
 import os
 import re
 import signal
+import site
 import sys
 import traceback
 from collections.abc import Callable
@@ -227,4 +228,5 @@ def main(framework: str) -> NoReturn:
         sys.exit(f"ClientError: {error}")
     if modules:
         sys.path.insert(0, str(modules))
+        site.addsitedir(str(modules))  # follows the links of editable packages
     serve(partial(load, framework))

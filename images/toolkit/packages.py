@@ -22,6 +22,7 @@ from toolkit.errors import ClientError
 
 IMAGES = Path(__file__).parents[1]
 REQUIREMENTS = "requirements.txt"
+OUTER = "outer.pth"
 
 
 def require_modules(image_name: str) -> None:
@@ -79,6 +80,13 @@ def _install(wanted: Sequence[str], code: Path, folder: Path) -> None:
         raise ClientError(f"pip could not install {' '.join(wanted[-1:])}: {_reason(done.stdout, code)}")
 
 
+def python_for(modules: Path | None) -> str:
+    """The Python to run with what `install` gave: its own, if it holds links (.pth), which no PYTHONPATH follows."""
+    if modules is None or not any(file.name != OUTER for file in modules.glob("*.pth")):
+        return sys.executable
+    return str(modules.parents[2] / "bin" / "python")
+
+
 def _reason(printed: str, code: Path) -> str:
     """pip's last error, its paths as the user has them."""
     said = [line for line in printed.splitlines() if line.strip()]
@@ -114,5 +122,5 @@ def _environment(folder: Path) -> Path:
     pip neither removes packages outside an environment nor installs again what the environment sees.
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    Path(kept.modules_in(folder), "outer.pth").write_text("\n".join(outer_packages()) + "\n", encoding="utf-8")
+    Path(kept.modules_in(folder), OUTER).write_text("\n".join(outer_packages()) + "\n", encoding="utf-8")
     return folder / "bin" / "python"

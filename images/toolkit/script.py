@@ -21,7 +21,7 @@ from typing import NoReturn
 
 from toolkit.errors import ClientError
 from toolkit.hosts import address_of
-from toolkit.packages import hosted_packages, install, python_path, require_modules
+from toolkit.packages import hosted_packages, install, python_for, python_path, require_modules
 from toolkit.reasons import ended_text, reason_of
 from toolkit.script_job import Script, base_folder, has_script, read_script
 from toolkit.script_output import Printed, pass_on, wait_for
@@ -50,7 +50,7 @@ def main(framework: str) -> NoReturn:
             "PYTHONPATH": os.pathsep.join([python_path(modules, script.code), *hosted_packages(framework)]),
             "PYTHONUNBUFFERED": "1",
         }
-        words = command(script)
+        words = command(script, python_for(modules))
     except ClientError as error:
         sys.exit(fail(base, f"ClientError: {error}"))
     exit_code, printed = beside_signals(lambda: running.run(words, script.code, _outer_environment() | variables))
@@ -61,28 +61,28 @@ def main(framework: str) -> NoReturn:
     sys.exit(exit_code)
 
 
-def command(script: Script) -> list[str]:
-    """The words that run the script: Python for a .py, `python -m` for a package, the shell for anything else."""
+def command(script: Script, python: str) -> list[str]:
+    """The words that run the script: `python` for a .py, with -m for a package, the shell for anything else."""
     words = arguments(script.hyperparameters)
     is_python = script.entry_point.endswith(".py")
     if script.settings.get(TORCH_DISTRIBUTED):
         if script.is_package or not is_python:
             raise ClientError(f"entry_point: torch_distributed needs a Python script, not {script.entry_point}")
-        return [*torchrun(script), script.entry_point, *words]
+        return [python, *torchrun(script), script.entry_point, *words]
     if script.is_package:
         module_name = script.entry_point.removesuffix(".py").replace("/", ".")
-        return [sys.executable, "-m", module_name, *words]
+        return [python, "-m", module_name, *words]
     if is_python:
-        return [sys.executable, script.entry_point, *words]
+        return [python, script.entry_point, *words]
     (script.code / script.entry_point).chmod(0o755)
     return ["/bin/sh", "-c", 'exec "$0" "$@"', f"./{script.entry_point}", *words]
 
 
 def torchrun(script: Script) -> list[str]:
-    """One process a GPU, or one a host, on all hosts; the master keeps the store they meet at."""
+    """Python's words for a process a GPU, or one a host, on all hosts; the master keeps the store they meet at."""
     address, port = script.master
     return [
-        *(sys.executable, "-m", "torch.distributed.run"),
+        *("-m", "torch.distributed.run"),
         *("--nnodes", str(len(script.hosts.names)), "--nproc_per_node", str(gpu_count() or 1)),
         *("--master_addr", address, "--master_port", str(port), "--node_rank", str(script.rank)),
     ]
@@ -145,5 +145,5 @@ def report_failure(script: Script, words: Sequence[str], exit_code: int, printed
 def keep_code(script: Script) -> None:
     """Put the code into model/code, so that the archive serves itself; not where the script did, or left no model."""
     model = script.base / "model"
-    if any(model.iterdir()) and not (model / "code").exists():
+    if any(path.is_file() for path in model.rglob("*")) and not (model / "code").exists():
         shutil.copytree(script.code, model / "code", ignore=NOT_KEPT)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,9 @@ def code_with(code: Path, files: Mapping[str, str]) -> Path:
 
 
 def imports(modules: Path | None, *names: str) -> bool:
-    said = f"import site; site.addsitedir({str(modules)!r}); import {', '.join(names)}"
-    return subprocess.run([sys.executable, "-c", said], check=False).returncode == 0
+    """As scripts do."""
+    words = [packages.python_for(modules), "-c", f"import numpy, {', '.join(names)}"]
+    return subprocess.run(words, env=os.environ | {"PYTHONPATH": str(modules)}, check=False).returncode == 0
 
 
 @pytest.fixture(autouse=True)

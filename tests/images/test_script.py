@@ -121,7 +121,7 @@ def test_torchrun_over_the_hosts_of_a_job(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("SM_MASTER_PORT", "20001")
     settings: dict[str, Any] = {"sagemaker_torch_distributed_enabled": True, "lr": 1}
     script = job(tmp_path, host="algo-2", hosts=("algo-1", "algo-2"), **settings)
-    assert " ".join(command(script)).removeprefix(f"{sys.executable} ") == (
+    assert " ".join(command(script, "python")).removeprefix("python ") == (
         "-m torch.distributed.run --nnodes 2 --nproc_per_node 1 "
         "--master_addr 127.0.0.1 --master_port 20001 --node_rank 1 train.py --lr 1"
     )
@@ -294,6 +294,11 @@ def test_the_code_goes_with_the_model_unless_the_script_did_it(make_tree: Any) -
     tree = bring(make_tree("sklearn", host="algo-3"), {"train.py": "print('no model')"})
     assert tree.train()[0] == 0
     assert not list(tree.model.iterdir())
+
+    without = "import os; os.makedirs(os.environ['SM_MODEL_DIR'] + '/v1/best')"
+    tree = bring(make_tree("sklearn", host="algo-4"), {"train.py": without})
+    assert tree.train()[0] == 0
+    assert [path for path in tree.model.rglob("*") if path.is_file()] == []
 
 
 def test_requirements_are_installed_for_the_job_alone(make_tree: Any, make_wheel: Any, tmp_path: Path) -> None:
