@@ -133,7 +133,7 @@ def _store_results(run: JobRun, ended: Ended, ends: Sequence[HostEnd], verdict: 
         try:
             model = ended.folder / "model.tar.gz"
             results.notes += pack(_reads(run, there, "model"), model, "/opt/ml/model")
-            if verdict.status is JobStatus.COMPLETED and not _has_members(model):
+            if verdict.status is JobStatus.COMPLETED and not _has_files(model):
                 results.left_no_model = True
                 results.notes.append(no_model_note(run, ended.started.training_from))
             results.artifacts["model"] = _upload(run, "model.tar.gz", model)
@@ -165,7 +165,7 @@ def _store_output(run: JobRun, launches: Sequence[Launch], folder: Path, results
     """No host unpacks it, so nothing in it fails a job: what has no place in an archive is left out, with a note."""
     output, place = folder / "output.tar.gz", "/opt/ml/output/data"
     results.notes += pack(_reads(run, launches, "output/data"), output, place, leaves_out=True)
-    if _has_members(output):
+    if _has_files(output):
         results.artifacts["output"] = _upload(run, "output.tar.gz", output)
     for note in results.notes:
         run.note(note)
@@ -176,9 +176,9 @@ def _reads(run: JobRun, launches: Sequence[Launch], path: str) -> list[Read]:
     return [partial(run.jobs.runtime.get, launch.name, path) for launch in launches]
 
 
-def _has_members(archive: Path) -> bool:
+def _has_files(archive: Path) -> bool:
     with tarfile.open(archive) as tar:
-        return tar.next() is not None
+        return any(member.isfile() for member in tar)
 
 
 def _upload(run: JobRun, key: str, file: Path) -> Artifact:

@@ -36,6 +36,7 @@ if how == "bar":
     sys.stderr.write("\\n")
     model.write_text("1")
 if how == "elsewhere":
+    model.with_name("best").mkdir()  # an empty folder is no model
     pathlib.Path("model.joblib").write_text("1")
 """
 JOB = """\
