@@ -62,7 +62,20 @@ def read_named(
     if hosts.is_master:
         print(_described(columns), flush=True)
         _notice_ids(gathered[0], layout)
-    return columns, together(hosts, lambda: [_table(some, columns) for some in gathered])
+    tables = together(hosts, lambda: [_table(some, columns) for some in gathered])
+    _require_labels_of_all(hosts, gathered, tables, layout)
+    return columns, tables
+
+
+def _require_labels_of_all(
+    hosts: Hosts, gathered: Sequence[Gathered], tables: Sequence[NamedTable], layout: Layout
+) -> None:
+    """Raise ClientError where some files of a channel have the target and others, here or on other hosts, have not."""
+    problem = None
+    for some, table in zip(gathered, tables, strict=True):
+        if hosts.any(len(table.labels) > 0) and len(table.labels) < some.row_count:
+            problem = f"{some.place}: some files have {layout.target}, the target, and some do not"
+    hosts.fail_together(problem)
 
 
 def _features(hosts: Hosts, train: Gathered, layout: Layout, *, allow_missing: bool) -> tuple[Column, ...]:

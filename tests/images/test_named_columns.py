@@ -175,6 +175,12 @@ def test_a_mistake_is_named_in_the_words_of_the_file(tmp_path: Path, files: Any,
     assert problem in str(error.value)
 
 
+def test_a_target_in_some_files_alone_is_refused(tmp_path: Path) -> None:
+    files = {"train/a.csv": SMALL, "test/a.csv": SMALL, "test/b.csv": "a,b\n1,2\n"}
+    with pytest.raises(ClientError, match=r"channel test: some files have column 3 \(y\), the target, and some do not"):
+        load(tmp_path, files, Y, needs_labels=False)
+
+
 def test_damaged_files_give_numbers_or_a_reason(tmp_path: Path) -> None:
     whole = b'id,c,a,y\n1,"u, v",2.5,no\r\n2,w,,yes\n3,"a ""b""",1e3,no\n"4\n",w,-1,yes\n'
     bits = (b",", b'"', b"\n", b"\r", b"nan", b"inf", b"1e999", b";", b"\x00", b"\xff", b"_", b"9" * 30)
