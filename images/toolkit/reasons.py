@@ -16,6 +16,8 @@ _TRACEBACK = "Traceback (most recent call last)"
 _RULE = re.compile(r"[^\w]*")
 _MEMBER = re.compile(r"\s*\+[-+]*-+ \d+ -+\s*")  # of an exception group: +---------------- 2 ----------------
 _LINKS = ("The above exception was the direct cause", "During handling of the above exception")
+_PLACE = re.compile(r'  File "(?:.*/)?([^/]+)", line (\d+)$')
+_NO_PYTHON = ("SyntaxError", "IndentationError", "TabError")  # whose place is half of what they say
 _CHANNEL = re.compile(r"SM_CHANNEL_\w+|/input/data/([\w.-]+)")
 
 
@@ -74,6 +76,7 @@ def exception_in(printed: str) -> str:
     """
     raised: list[_Raised] = []
     is_in_traceback = is_member = is_linked = False
+    place = ""
     for printed_line in printed.splitlines():
         line = re.sub(r"^\[\w*rank\d+\]: ?", "", printed_line)
         if _MEMBER.fullmatch(re.sub(r"^[\s|]*", "", line)):
@@ -81,7 +84,10 @@ def exception_in(printed: str) -> str:
             continue
         is_of_group = line.lstrip().startswith(("|", "+"))
         line = re.sub(r"^\s*(\|\s*)*\| ?", "", line) if is_of_group else line
-        if _TRACEBACK in line:
+        if found := _PLACE.fullmatch(line):
+            place = f" ({found[1]}, line {found[2]})"
+            is_in_traceback = True  # there is no Traceback above it, if the script itself cannot be read
+        elif _TRACEBACK in line:
             is_in_traceback, is_member = True, is_member and is_of_group
         elif line.startswith(_LINKS):
             is_linked = True
@@ -90,7 +96,8 @@ def exception_in(printed: str) -> str:
             if is_member and raised:
                 raised[-1].members.append(line.strip())
             elif "ChildFailedError" not in line:
-                raised.append(_Raised(line.strip(), raised[-1].text if is_linked and raised else ""))
+                where = place if line.startswith(_NO_PYTHON) else ""
+                raised.append(_Raised(line.strip() + where, raised[-1].text if is_linked and raised else ""))
                 is_linked = False
     return str(raised[-1]) if raised else ""
 

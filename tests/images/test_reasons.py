@@ -35,6 +35,11 @@ SCRIPTS = {
     ),
     "fails again": (CLEANUP, "KeyError: 'tracker' (after ValueError: batch size must be positive)"),
     "handled before": ("try: 1 / 0\nexcept ZeroDivisionError: pass\nraise OSError('no disk')", "OSError: no disk"),
+    "no Python": ("def f(:\n  pass", "SyntaxError: invalid syntax (<string>, line 1)"),
+    "no Python below": (
+        "x = 1\nexec('if x:\\nx')",
+        "IndentationError: expected an indented block after 'if' statement on line 1 (<string>, line 2)",
+    ),
     "group": (
         GROUP,
         "ExceptionGroup: two things (2 sub-exceptions): ValueError: bad row; ExceptionGroup: more (1 sub-exception); "
