@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from toolkit.finite import first_unfit, why_unfit
 from toolkit.rows import FloatArray
+from toolkit.spellings import spelling_of
 
 MOST_CATEGORIES = 1000
 NO_NUMBERS = frozenset(
@@ -136,7 +137,9 @@ class BadValue(ValueError):
 
     def __init__(self, row: int, value: Any, reason: str = "") -> None:
         self.row, self.value, self.is_number = row, value, bool(reason)
-        super().__init__(f" {reason}" if reason else f": {shown(value)} is not a number")  # to follow a place
+        spelling = None if reason or not isinstance(value, str) else spelling_of(value)
+        hint = f"; {spelling}" if spelling else ""
+        super().__init__(f" {reason}" if reason else f": {shown(value)} is not a number{hint}")  # to follow a place
 
 
 def shown(value: Any) -> str:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 GROUPS = "qid groups rows for ranking, which is not done here; the rows count as all others"
-HEAD_BYTES = 64  # by which a file is known
 
 __all__ = ["FILE_FORMATS", "InputFormat", "Table", "load_tables", "read_tables"]
 
@@ -239,7 +238,7 @@ def blocks_of(reading: Reading, input_format: InputFormat) -> Iterator[Block]:
         place = Place.of(reading.channel, path, reading.file_format.before_row)
         hint = reading.hint(path)  # until the file has given a row
         try:
-            if reading.file_format.is_text and (kind := hints.of_file(stream.peek(HEAD_BYTES)[:HEAD_BYTES])):
+            if reading.file_format.is_text and (kind := hints.of_file(stream.peek(hints.BYTES_LOOKED_AT))):
                 raise ClientError(f"{place}: {kind}{hint}")
             for block in reading.file_format.read(stream, reading.layout):
                 if problem := _unlike(block, before or block, input_format):

@@ -19,16 +19,16 @@ from toolkit.rows import BadRow, FloatArray
 FIELDS_AT_ONCE = 2**20
 BLOCK_BYTES = 2**20
 LONGEST_LINE = 2**26
-BYTES_LOOKED_AT = 64
 SEPARATORS = ",;\t|"
 
 
 @dataclass(frozen=True)
 class Values:
-    """Some rows of a file: the values of each column, and the number of each row."""
+    """Some rows of a file: the values of each column, and the number of each row. separator: of the fields of text."""
 
     columns: Sequence[Sequence[Any] | FloatArray]
     numbers: Sequence[int]
+    separator: str = ","
 
 
 def names_in(stream: BinaryIO, *, is_parquet: bool) -> tuple[str, ...]:
@@ -67,9 +67,8 @@ class _CsvRows:
         while first and not first.strip():
             first, blanks = next(lines, ""), blanks + 1
         self._blanks = blanks
-        self._reader = csv.reader(
-            _chained(first, lines), delimiter=separator_of(first), skipinitialspace=True, strict=True
-        )
+        self.separator = separator_of(first)
+        self._reader = csv.reader(_chained(first, lines), delimiter=self.separator, skipinitialspace=True, strict=True)
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
         while True:
@@ -94,7 +93,7 @@ def _lines(stream: BinaryIO) -> Iterator[str]:
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")(), translate=False)
     rest, count = "", 0
     while block := stream.read(BLOCK_BYTES):
-        if not count and not rest and (kind := hints.of_file(block[:BYTES_LOOKED_AT])):
+        if not count and not rest and (kind := hints.of_file(block)):
             raise BadRow(1, f"the file is {kind}")
         lines = list(io.StringIO(rest + _decoded(decoder, block, count), newline=""))
         rest = lines.pop() if lines else ""
@@ -110,7 +109,7 @@ def _decoded(decoder: io.IncrementalNewlineDecoder, block: bytes, lines_before: 
         return decoder.decode(block, final=not block)
     except UnicodeDecodeError as error:
         line = lines_before + error.object[: error.start].count(b"\n") + 1
-        raise BadRow(line, "the text is not UTF-8; save the file as UTF-8") from error
+        raise BadRow(line, "the text is not UTF-8; save the file as UTF-8 (Excel: CSV UTF-8)") from error
 
 
 def _header_of(rows: _CsvRows) -> tuple[str, ...]:
@@ -129,7 +128,7 @@ def _csv_values(reader: _CsvRows, width: int) -> Iterator[Values]:
         rows.append(row)
         numbers.append(line)
         if len(rows) * width >= FIELDS_AT_ONCE:
-            yield Values(list(zip(*rows, strict=True)), numbers)
+            yield Values(list(zip(*rows, strict=True)), numbers, reader.separator)
             rows, numbers = [], array("q")
     if rows:
-        yield Values(list(zip(*rows, strict=True)), numbers)
+        yield Values(list(zip(*rows, strict=True)), numbers, reader.separator)

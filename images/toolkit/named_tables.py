@@ -62,6 +62,9 @@ def read_named(
     if hosts.is_master:
         print(_described(columns), flush=True)
         _notice_ids(gathered[0], layout)
+        for some in gathered:
+            if some.decimal_commas:
+                print(f"{some.place}: commas are read as decimal points in {listed(some.decimal_commas)}", flush=True)
     tables = together(hosts, lambda: [_table(some, columns) for some in gathered])
     _require_labels_of_all(hosts, gathered, tables, layout)
     return columns, tables

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,19 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.columns import MOST_CATEGORIES, BadValue, Column, as_yaml, categories_of, listed, numbers_of, shown
+from toolkit.columns import MOST_CATEGORIES, BadValue, Column, categories_of, listed, numbers_of, shown
 from toolkit.errors import ClientError
 from toolkit.finite import first_unfit, why_unfit
 from toolkit.limits import TooLarge
-from toolkit.named_files import Values, values_in
+from toolkit.named_files import values_in
 from toolkit.named_layout import Layout, NamedChannel
+from toolkit.named_parts import Part
+from toolkit.named_troubles import why_no_numbers, with_decimal_points
 from toolkit.places import Place
 from toolkit.reading import FILE_FORMATS
 from toolkit.rows import BadRow, FloatArray
 from toolkit.streams import streams
 
 MOST_CLASSES = 1000
-FEW = 50  # different values of a text column for which we suggest categories
 
 
 @dataclass
@@ -55,6 +55,7 @@ class Gathered:
     codes: dict[str, Codes] = field(default_factory=dict)
     labels: list[FloatArray] = field(default_factory=list)
     classes: Codes = field(default_factory=Codes)
+    decimal_commas: dict[str, None] = field(default_factory=dict)  # the columns that had them
 
     @property
     def place(self) -> str:
@@ -62,21 +63,6 @@ class Gathered:
 
     def of(self, name: str) -> FloatArray:
         return joined(self.numbers.get(name, []), np.float64)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Some rows of a file, and where they stand. places: of the file's columns."""
-
-    place: Place
-    values: Values
-    places: Mapping[str, int]
-
-    def of(self, name: str) -> Sequence[Any] | FloatArray:
-        return self.values.columns[self.places[name]]
-
-    def at(self, name: str, row: int) -> str:
-        return self.place.field(self.values.numbers[row], "column", self.places[name] + 1, name)
 
 
 def joined(parts: Sequence[NDArray[Any]], kind: type) -> NDArray[Any]:
@@ -91,7 +77,8 @@ def gathered_from(channel: NamedChannel, layout: Layout) -> Gathered:
         try:
             names, blocks = values_in(stream, layout.texts, is_parquet=channel.is_parquet)
             for values in blocks:
-                _add(gathered, _Part(place, values, {name: at for at, name in enumerate(names)}), layout)
+                part = Part(place, values, {name: at for at, name in enumerate(names)})
+                _add(gathered, with_decimal_points(part, _numeric(part, layout)), layout)
         except BadRow as error:
             raise ClientError(error.at(place)) from error
         except TooLarge as error:
@@ -99,8 +86,15 @@ def gathered_from(channel: NamedChannel, layout: Layout) -> Gathered:
     return gathered
 
 
-def _add(gathered: Gathered, part: _Part, layout: Layout) -> None:
+def _numeric(part: Part, layout: Layout) -> list[str]:
+    """The columns that should hold numbers, and the label's, which may."""
+    columns = [*layout.features, *((layout.target,) if layout.target else ())]
+    return [column.name for column in columns if column.categories is None and column.name in part.places]
+
+
+def _add(gathered: Gathered, part: Part, layout: Layout) -> None:
     gathered.row_count += len(part.values.numbers)
+    gathered.decimal_commas |= dict.fromkeys(sorted(part.decimal_commas, key=part.places.__getitem__))
     bad: dict[Column, BadValue] = {}
     for column in layout.features:
         if column.categories is not None:
@@ -113,32 +107,17 @@ def _add(gathered: Gathered, part: _Part, layout: Layout) -> None:
         except BadValue as error:
             bad[column] = error
     if bad:
-        raise ClientError(_no_numbers(part, bad))
+        raise ClientError(why_no_numbers(part, bad))
     if layout.target and layout.target.name in part.places:
         _add_labels(gathered, part, layout.target.name)
 
 
-def _check_count(part: _Part, name: str, texts: Mapping[str, int], most: int) -> None:
+def _check_count(part: Part, name: str, texts: Mapping[str, int], most: int) -> None:
     if len(texts) > most + 1:
         raise ClientError(
             f"{part.place}, column {part.places[name] + 1} ({name}): more than {most} different values, such as "
             f"{listed(map(repr, texts), 3)}; drop the column, or group its values"
         )
-
-
-def _no_numbers(part: _Part, bad: Mapping[Column, BadValue]) -> str:
-    """What is wrong with columns that hold no numbers, and what to write in the spec."""
-    texts: dict[str, list[str]] = {}
-    for column, error in bad.items():
-        values = list(dict.fromkeys(categories_of(part.of(column.name))))
-        is_text = isinstance(error.value, str | datetime.date | datetime.time | datetime.timedelta)
-        others = any(not math.isnan(number) for number in map(_number, values))
-        if error.is_number or not is_text or others:
-            hint = ", and other rows hold numbers; correct it, or leave it empty if it is missing" if others else ""
-            comma = "; a decimal comma? write 1.5" if "," in str(error.value) and others else ""
-            return f"{part.at(column.name, error.row)}{error}{'' if error.is_number else hint}{comma}"
-        texts[column.name] = [value for value in values if value]
-    return _columns_of_text(part, texts)
 
 
 def _number(text: str) -> float:
@@ -149,22 +128,7 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _columns_of_text(part: _Part, texts: Mapping[str, list[str]]) -> str:
-    most = max(2, min(FEW, len(part.values.numbers) // 2))
-    few = [name for name, values in texts.items() if len(values) <= most]
-    many = [name for name in texts if name not in few]
-    columns = "; ".join(
-        f"column {part.places[name] + 1} ({name}): {listed(map(shown, values), 3)}" for name, values in texts.items()
-    )
-    advice = [f"categorical: [{', '.join(map(as_yaml, few))}]"] if few else []
-    advice += [f"drop: [{', '.join(map(as_yaml, many))}]"] if many else []
-    return (
-        f"{part.place} has text where numbers are expected: {columns}. In the spec, beside target, name each such "
-        f"column under categorical, to learn from it, or under drop: {', '.join(advice)}"
-    )
-
-
-def _add_labels(gathered: Gathered, part: _Part, name: str) -> None:
+def _add_labels(gathered: Gathered, part: Part, name: str) -> None:
     """Labels are numbers or names of classes; a channel that has both is refused."""
     values = part.of(name)
     numbers, is_text = _labels_of(values)

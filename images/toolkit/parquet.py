@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from toolkit import hints
 from toolkit.blocks import Block, Layout, label_first
 from toolkit.rows import BadRow, FloatArray
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pyarrow import ChunkedArray, Schema
 
 INDEX_NAME = re.compile(r"__index_level_\d+__")  # pandas' own for an index without a name
+MAGIC = b"PAR1"
 SHOWN_NAMES = 20
 ROWS_AT_ONCE = 2**16
 
@@ -81,7 +83,12 @@ def _opened(stream: BinaryIO) -> Any:
     try:
         return parquet.ParquetFile(stream)
     except Exception as error:
-        raise _damage(1, error) from error
+        stream.seek(0)
+        head = stream.read(hints.BYTES_LOOKED_AT)
+        kind = (hints.of_file(head) or "text; say content_type: text/csv") if head else "empty"
+        if head.startswith(MAGIC) or kind == hints.NOT_TEXT:
+            raise _damage(1, error) from error
+        raise BadRow(1, f"not a Parquet file, but {kind}") from error
 
 
 def _batches(file: Any, names: tuple[str, ...], rows_at_once: int = ROWS_AT_ONCE) -> Iterator[Any]:

@@ -23,10 +23,10 @@ import orjson
 from numpy.typing import ArrayLike, NDArray
 
 from toolkit import libsvm
-from toolkit.hints import is_number
 from toolkit.hints import of_field as hint_of_field
 from toolkit.limits import require_room
 from toolkit.quotes import fields_of, without_quoted
+from toolkit.spellings import is_number
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -113,9 +113,9 @@ def test_json_is_refused_with_what_is_meant(text: str, hint: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (PLAIN.encode("utf-16"), "UTF-16 text; save it as UTF-8"),
-        (PLAIN.encode("utf-16-be"), "not text"),
-        (PLAIN.encode("utf-16-le"), "UTF-16 text; save it as UTF-8"),
+        (PLAIN.encode("utf-16"), "UTF-16 text; save it as UTF-8 (Excel: CSV UTF-8)"),
+        (PLAIN.encode("utf-16-be"), "UTF-16 text; save it as UTF-8 (Excel: CSV UTF-8)"),
+        (PLAIN.encode("utf-16-le"), "UTF-16 text; save it as UTF-8 (Excel: CSV UTF-8)"),
         (b"PK\x03\x04" + bytes(30), "a zip archive; unpack it"),
         (b"PAR1" + bytes(30), "a Parquet file; say content_type: application/x-parquet"),
         (b"\xd0\xcf\x11\xe0", "not text"),

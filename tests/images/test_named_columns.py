@@ -8,6 +8,7 @@ import json
 import random
 import re
 import time
+import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -54,6 +55,14 @@ def load(
     return tables, json.loads(job.beside_model[".columns.json"])
 
 
+def as_zip(*names: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in names:
+            archive.writestr(name, "content")
+    return stream.getvalue()
+
+
 def as_parquet(**columns: Any) -> bytes:
     stream = io.BytesIO()
     parquet.write_table(pyarrow.table(columns), stream)
@@ -64,7 +73,8 @@ def as_parquet(**columns: Any) -> bytes:
     ("content", "wanted", "features", "labels"),
     [
         pytest.param(SMALL, Y, [[1, 2], [3, 4]], [0, 1], id="label last"),
-        pytest.param("y;a\n1;0,5\n".replace(",", "."), Y, [[0.5]], [1], id="semicolons"),
+        pytest.param("y;a\n1;0.5\n", Y, [[0.5]], [1], id="semicolons"),
+        pytest.param("a;b;y\n43,0;1,234;0\n5;;2,5\n", Y, [[43, 1.234], [5, 1.234]], [0, 2.5], id="decimal commas"),
         pytest.param("\ufeffa , y\r\n\r\n 1 , 0\r\n", Y, [[1]], [0], id="mark, blanks, line ends, empty line"),
         pytest.param('a,"b, c",y\n1,"2",0\n', Y, [[1, 2]], [0], id="quoted"),
         pytest.param(
@@ -147,10 +157,27 @@ def test_what_may_be_an_id_is_said(tmp_path: Path, capsys: Any) -> None:
         ({"train/t.csv": "a,b,y\n1,2,0\n\n3,1\n"}, Y, "t.csv:4: 2 fields, but the header line names 3 columns"),
         ({"train/t.csv": 'a,y\n1,0\n"2,1\n3,1\n'}, Y, "t.csv:3: cannot be read as CSV"),
         ({"train/t.csv": b"a,y\n1,0\n\xfc,1\n"}, Y, "t.csv:3: the text is not UTF-8"),
-        ({"train/t.csv": "a,y\n1,0\n".encode("utf-16")}, Y, "t.csv:1: the file is UTF-16 text; save it as UTF-8"),
+        ({"train/t.csv": "a,y\n1,0\n".encode("utf-16")}, Y, "t.csv:1: the file is UTF-16 text; save it as UTF-8 (Exc"),
+        ({"train/t.csv": as_zip("[Content_Types].xml", "xl/workbook.xml")}, Y, "t.csv:1: the file is an Excel workbook;"
+         " save it as CSV UTF-8"),
+        ({"train/t.parquet": as_zip("docProps/app.xml", "xl/theme/theme1.xml")}, Y, "t.parquet: row 1: not a Parquet "
+         "file, but an Excel workbook; save it as CSV UTF-8"),
+        ({"train/t.csv": as_zip("table.csv")}, Y, "the file is a zip archive; unpack it"),
         ({"train/t.csv": "a,y\n1,0\n1_000,1\n"}, Y, "t.csv:3, column 1 (a): '1_000' is not a number, and other rows"),
-        ({"train/t.csv": "a;y\n1;0\n1,5;1\n"}, Y, "t.csv:3, column 1 (a): '1,5' is not a number, and other rows hold "
-         "numbers; correct it, or leave it empty if it is missing; a decimal comma? write 1.5"),
+        ({"train/t.csv": "a;b;y\n1;0.5;0\n1,5;2;1\n"}, Y, "t.csv: column 1 (a) has decimal commas, but column 2 (b) "
+         "has points, '0.5'; write all numbers with decimal points"),
+        ({"train/t.csv": "a;y\n1;0\n1,500;1\n"}, Y, "t.csv has numbers that cannot be read: column 1 (a): '1', '1,500' "
+         "(a comma in a number; write 1.500, or 1500 if it separates thousands)"),
+        ({"train/t.csv": 'a,b,c,d,y\n"43,0","36,988.81",$1,12 %,0\n"4,5","1,500",$2,13 %,0\n'}, Y, "column 1 (a): "
+         "'43,0', '4,5' (a decimal comma; write 43.0); column 2 (b): '36,988.81', '1,500' (a separator of thousands; "
+         "write 36988.81); column 3 (c): '$1', '$2' (a currency sign; write 1); column 4 (d): '12 %', '13 %' "
+         "(a percent sign; write 12)"),
+        ({"train/t.csv": 'a,b,y\n"1,5",u,0\n'}, Y, "write 1.5). Also, it has text where numbers are expected: "
+         "column 2 (b): 'u'. In the spec"),
+        ({"train/t.csv": "d,y\n" + "2020-01-01,0\n" * 9}, Y, "under drop: drop: [d]"),
+        ({"train/t.parquet": as_parquet(d=pyarrow.array([0], pyarrow.timestamp("us")), y=[0])}, Y, "t.parquet has "
+         "dates where numbers are expected: column 1 (d): '1970-01-01 00:00:00'. In the spec, beside "
+         "target, name each such column under drop (to learn from a date, write it as a number, such as its year): drop: [d]"),
         ({"train/t.csv": "a,y\n1,0\ninf,1\n"}, Y, "t.csv:3, column 1 (a) is inf, not a finite number"),
         ({"train/t.csv": "a,y\n1,0\n2,\n"}, Y, "t.csv:3, column 2 (y): the label is missing"),
         ({"train/t.csv": "a,y\n1,0\n2,n/a\n"}, Y, "t.csv:3, column 2 (y): the label 'n/a' is not a number, but other"),
