@@ -12,9 +12,25 @@ from dataclasses import dataclass, field
 
 LONGEST_REASON = 900  # a FailureReason has 1,024 characters
 END_OF_REASON = 300  # of a longer one
+MOST_LINES = 4  # of an exception's text
 _TRACEBACK = "Traceback (most recent call last)"
 _RULE = re.compile(r"[^\w]*")
 _MEMBER = re.compile(r"\s*\+[-+]*-+ \d+ -+\s*")  # of an exception group: +---------------- 2 ----------------
+_BAR = re.compile(r"\d%\s*\||\d\s?(it/s|s/it)\b|[\u2588\u2501]{3}")
+_LOG = re.compile(r"[\w./-]+:(\d+:)?\s|\[|\d{4}-|(DEBUG|INFO|WARNING|ERROR|CRITICAL|FATAL|Exception ignored)\b")
+_MISSING_MODULE = re.compile(
+    r"^(?:ModuleNotFound|Import)Error:.*?(?:No module named|Missing optional dependency|to install(?: the)?) '?([\w-]+)"
+)
+_PACKAGES = {  # whose modules have other names
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+    "bs4": "beautifulsoup4",
+    "dateutil": "python-dateutil",
+    "dotenv": "python-dotenv",
+    "skimage": "scikit-image",
+}
 _LINKS = ("The above exception was the direct cause", "During handling of the above exception")
 _PLACE = re.compile(r'  File "(?:.*/)?([^/]+)", line (\d+)$')
 _NO_PYTHON = ("SyntaxError", "IndentationError", "TabError")  # whose place is half of what they say
@@ -37,9 +53,11 @@ def reason_of(what: str, exit_code: int, *, errors: str, output: str, channels: 
     if exit_code == 1 and (exception or last_error):  # as of an exception, and of sys.exit("text")
         reason = exception or last_error
     else:  # exceptions before it were handled
-        last = last_error or last_line(output)
+        last = next(
+            filter(None, (last_line(text, bars=bars) for bars in (False, True) for text in (errors, output))), ""
+        )
         reason = ended_text(what, exit_code) + (f"; the last it printed: {last}" if last else "")
-    return _shortened(reason) + _channels_hint(reason, channels)
+    return _shortened(reason) + _channels_hint(reason, channels) + _module_hint(reason)
 
 
 def _signal_of(exit_code: int) -> str:
@@ -49,10 +67,13 @@ def _signal_of(exit_code: int) -> str:
         return ""
 
 
-def last_line(printed: str) -> str:
-    """The last line with a word in it; '' if there is none."""
-    lines = (line.split("\r")[-1].strip() or line.strip("\r ") for line in printed.split("\n"))
-    return next((line for line in reversed([*lines]) if not _RULE.fullmatch(line)), "")
+def last_line(printed: str, *, bars: bool = True) -> str:
+    """The last line with a word in it; '' if there is none. bars: whether progress bars count."""
+    lines = (
+        line for line in reversed(printed.split("\n")) if bars or not ("\r" in line.strip("\r") or _BAR.search(line))
+    )
+    plain = (line.split("\r")[-1].strip() or line.strip("\r ") for line in lines)
+    return next((line for line in plain if not _RULE.fullmatch(line)), "")
 
 
 @dataclass
@@ -77,6 +98,7 @@ def exception_in(printed: str) -> str:
     raised: list[_Raised] = []
     is_in_traceback = is_member = is_linked = False
     place = ""
+    rest = 0  # lines that may belong to the last exception's text
     for printed_line in printed.splitlines():
         line = re.sub(r"^\[\w*rank\d+\]: ?", "", printed_line)
         if _MEMBER.fullmatch(re.sub(r"^[\s|]*", "", line)):
@@ -84,6 +106,8 @@ def exception_in(printed: str) -> str:
             continue
         is_of_group = line.lstrip().startswith(("|", "+"))
         line = re.sub(r"^\s*(\|\s*)*\| ?", "", line) if is_of_group else line
+        if _TRACEBACK in line or line.startswith(_LINKS) or is_of_group:
+            rest = 0
         if found := _PLACE.fullmatch(line):
             place = f" ({found[1]}, line {found[2]})"
             is_in_traceback = True  # there is no Traceback above it, if the script itself cannot be read
@@ -92,13 +116,17 @@ def exception_in(printed: str) -> str:
         elif line.startswith(_LINKS):
             is_linked = True
         elif is_in_traceback and line.strip() and not line.startswith((" ", "\t", "+")):
-            is_in_traceback = False
+            is_in_traceback, rest = False, 0
             if is_member and raised:
                 raised[-1].members.append(line.strip())
             elif "ChildFailedError" not in line:
                 where = place if line.startswith(_NO_PYTHON) else ""
                 raised.append(_Raised(line.strip() + where, raised[-1].text if is_linked and raised else ""))
-                is_linked = False
+                is_linked, rest = False, 0 if is_of_group else MOST_LINES - 1
+        elif rest:
+            is_text = bool(line.strip()) and not _LOG.match(line)
+            rest = rest - 1 if is_text else 0
+            raised[-1].text += f" {line.strip()}" if is_text else ""
     return str(raised[-1]) if raised else ""
 
 
@@ -120,3 +148,12 @@ def _channels_hint(reason: str, channels: Collection[str]) -> str:
         return ""
     named = ", ".join(f"{name} (SM_CHANNEL_{name.upper()})" for name in channels)
     return f"; the channels of this job: {named}" if named else "; this job has no channels"
+
+
+def _module_hint(reason: str) -> str:
+    """
+    >>> _module_hint("ModuleNotFoundError: No module named 'sklearn.svm'")
+    '; add scikit-learn to requirements.txt beside the script'
+    """
+    missing = _MISSING_MODULE.match(reason)
+    return f"; add {_PACKAGES.get(missing[1], missing[1])} to requirements.txt beside the script" if missing else ""

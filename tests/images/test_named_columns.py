@@ -177,7 +177,8 @@ def test_what_may_be_an_id_is_said(tmp_path: Path, capsys: Any) -> None:
         ({"train/t.csv": "d,y\n" + "2020-01-01,0\n" * 9}, Y, "under drop: drop: [d]"),
         ({"train/t.parquet": as_parquet(d=pyarrow.array([0], pyarrow.timestamp("us")), y=[0])}, Y, "t.parquet has "
          "dates where numbers are expected: column 1 (d): '1970-01-01 00:00:00'. In the spec, beside "
-         "target, name each such column under drop (to learn from a date, write it as a number, such as its year): drop: [d]"),
+         "target, name each such column under drop (to learn from a date, write it as a number, such as "
+         "its year): drop: [d]"),
         ({"train/t.csv": "a,y\n1,0\ninf,1\n"}, Y, "t.csv:3, column 1 (a) is inf, not a finite number"),
         ({"train/t.csv": "a,y\n1,0\n2,\n"}, Y, "t.csv:3, column 2 (y): the label is missing"),
         ({"train/t.csv": "a,y\n1,0\n2,n/a\n"}, Y, "t.csv:3, column 2 (y): the label 'n/a' is not a number, but other"),

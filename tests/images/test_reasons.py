@@ -78,6 +78,26 @@ SCRIPTS = {
         r"import os, sys; sys.stderr.write('\r 1%\r 2%'); sys.stderr.flush(); os._exit(7)",
         "train.py ended with exit code 7; the last it printed: 2%",
     ),
+    "bar after the news": (
+        r"import os, sys; print('step 3', flush=True); sys.stderr.write('\r 1%|# | 1/9\r 2%|# | 2/9'); "
+        "sys.stderr.flush(); os._exit(7)",
+        "train.py ended with exit code 7; the last it printed: step 3",
+    ),
+    "text of several lines": (
+        r"import atexit, os; atexit.register(lambda: os.write(2, b'wandb: done\n')); "
+        r"raise ValueError('two rows are bad:\n  row 1: no label\nrow 2')",
+        "ValueError: two rows are bad: row 1: no label row 2",
+    ),
+    "text of many lines": (r"raise ValueError('1\n' * 99)", "ValueError: 1 1 1 1"),
+    "module": (
+        "import not_there.at_all",
+        "ModuleNotFoundError: No module named 'not_there'; add not_there to requirements.txt beside the script",
+    ),
+    "module that another one misses": (
+        'raise ImportError("`Import pyarrow` failed. Use pip or conda to install the pyarrow package.")',
+        "ImportError: `Import pyarrow` failed. Use pip or conda to install the pyarrow package.; add pyarrow to "
+        "requirements.txt beside the script",
+    ),
     "channel": (
         "import os; os.environ['SM_CHANNEL_TRAIN']",
         "KeyError: 'SM_CHANNEL_TRAIN'; the channels of this job: training (SM_CHANNEL_TRAINING)",
