@@ -8,6 +8,7 @@ import numpy as np
 from toolkit.data import Table
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
+from toolkit.reading import LabelRule
 from toolkit.rows import FloatArray
 
 MOST_CLASSES = 1000
@@ -72,6 +73,24 @@ def check_labels(hosts: Hosts, tables: Mapping[str, Table], objective: str, clas
     hosts.fail_together(problem)
     if objective in ("poisson", "tweedie") and not hosts.sum(tables["train"].labels.sum(keepdims=True))[0]:
         raise ClientError(f"channel train: all labels are 0, but {objective} needs some above")
+
+
+def label_rule(objective: str, num_class: int | None) -> LabelRule | None:
+    """Which labels fit, as far as the settings say; None if all do."""
+    class_count = 2 if objective == "binary" else num_class
+    if not class_count:
+        return None
+
+    def first_misfit(labels: FloatArray) -> tuple[int, str, str] | None:
+        fits = np.isin(labels, np.arange(class_count))
+        if fits.all():
+            return None
+        row = int(np.argmin(fits))
+        name = objective if objective == "binary" else "multiclass"
+        why = f"label {labels[row]:g} does not fit {name}, it must be from 0 to {class_count - 1}"
+        return row, why, "; number the classes from 0 without gaps"
+
+    return first_misfit
 
 
 def _misfit(labels: FloatArray, objective: str, class_count: int) -> str | None:

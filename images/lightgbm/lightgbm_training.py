@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from lean_lightgbm import lightgbm
-from lightgbm_labels import cannot_be_computed, check_labels, objective_of
+from lightgbm_labels import cannot_be_computed, check_labels, label_rule, objective_of
 from lightgbm_model import FILE_NAME, as_taken
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
@@ -152,7 +152,8 @@ def leaf_values(booster: lightgbm.Booster) -> list[float]:
 def input_format_of(settings: Hyperparameters) -> InputFormat:
     is_for_classes = settings.objective in ("auto", "binary", "multiclass")
     hint = f"objective={settings.objective} learns quantities; auto, binary and multiclass learn classes"
-    return dataclasses.replace(INPUT_FORMAT, quantities="" if is_for_classes else hint)
+    rule = label_rule(settings.objective, settings.num_class)
+    return dataclasses.replace(INPUT_FORMAT, quantities="" if is_for_classes else hint, label_rule=rule)
 
 
 def check_settings(settings: Hyperparameters) -> None:

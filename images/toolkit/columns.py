@@ -224,5 +224,5 @@ def as_yaml(name: str) -> str:
 
 def listed(names: Iterable[str], most: int = 20) -> str:
     every = list(names)
-    more = f" and {len(every) - most} more" if len(every) > most else ""
+    more = f" and {len(every) - most:,} more" if len(every) > most else ""
     return ", ".join(every[:most]) + more

@@ -19,6 +19,7 @@ from toolkit.errors import ClientError
 from toolkit.finite import first_unfit, why_unfit
 from toolkit.hosts import Hosts
 from toolkit.hyperparameters import Auto
+from toolkit.label_note import label_line
 from toolkit.limits import TooLarge
 from toolkit.media import CSV
 from toolkit.model import COLUMNS_FILE
@@ -46,7 +47,8 @@ class Table:
     (0,). Features are a sparse array only if `InputFormat.keep_sparse` asks for it. weights: of the rows, if the
     channel has any. names: of the columns that features were made of, where these have any. content_type: as what the
     channel was read.
-    notes: what was read and does not count.
+    notes: what was read and does not count. label_column: of a table, as a message names it; classes: the names of
+    labels 0, 1, ….
     """
 
     labels: FloatArray
@@ -55,6 +57,8 @@ class Table:
     names: tuple[str, ...] | None = None
     content_type: str = ""
     notes: tuple[str, ...] = ()
+    label_column: str = ""
+    classes: tuple[str, ...] = ()
 
 
 def load_tables(
@@ -79,7 +83,9 @@ def load_tables(
         if not table.features.shape[1]:
             raise ClientError(f"channel {channel.name} has no features, only labels: there is nothing to learn from")
     each = list(zip(channels, tables, strict=True))
-    report(job, [(channel.name, _read(job.hosts, channel, table)) for channel, table in each])
+    reads = [(channel.name, _read(job.hosts, channel, table)) for channel, table in each]
+    label = _label_line(job.hosts, *each[0])
+    report(job, [(name, replace(read, label="" if place else label)) for place, (name, read) in enumerate(reads)])
     return {channel.name: _own_share(job.hosts, channel, table) for channel, table in each}
 
 
@@ -99,6 +105,10 @@ def _read(hosts: Hosts, channel: Channel, table: Table) -> ChannelRead:
         notes=tuple(notes),
     )
     return total(hosts, channel, read)
+
+
+def _label_line(hosts: Hosts, channel: Channel, table: Table) -> str:
+    return label_line(hosts, table.labels, table.label_column, classes=table.classes, is_whole=channel.replicated)
 
 
 def _why_none(channel: Channel) -> str:
@@ -144,7 +154,17 @@ def _named_tables(
         )
     job.beside_model[COLUMNS_FILE] = columns.to_json()
     names = tuple(column.name for column in columns.features)
-    return [Table(table.labels, table.features, None, names, table.content_type) for table in tables]
+    return [
+        Table(
+            table.labels,
+            table.features,
+            names=names,
+            content_type=table.content_type,
+            label_column=table.label_column,
+            classes=columns.classes,
+        )
+        for table in tables
+    ]
 
 
 def _own_share(hosts: Hosts, channel: Channel, table: Table) -> Table:
@@ -154,7 +174,7 @@ def _own_share(hosts: Hosts, channel: Channel, table: Table) -> Table:
     count, parts = table.features.shape[0], len(hosts.names)
     own = slice(count * hosts.rank // parts, count * (hosts.rank + 1) // parts)
     weights = None if table.weights is None else table.weights[own]
-    return Table(table.labels[own], table.features[own], weights, table.names, table.content_type)
+    return replace(table, labels=table.labels[own], features=table.features[own], weights=weights, notes=())
 
 
 @dataclass(frozen=True)
@@ -197,9 +217,16 @@ class _Part:
             f"in channel {self.reading.channel.name}{hint}"
         )
 
+    def _label_column(self) -> str:
+        layout = self.reading.layout
+        if not self.reading.file_format.is_table or not layout.label_size:
+            return ""
+        return "column 1" + (f" ({layout.names[0]})" if layout.names else "")
+
     def table(self, width: int, input_format: InputFormat) -> Table:
         notes = (GROUPS,) if isinstance(self.features, SparseRows) and self.features.has_groups else ()
-        more = (self.weights, self.reading.layout.feature_names, self.reading.content_type.name, notes)
+        layout = self.reading.layout
+        more = (self.weights, layout.feature_names, self.reading.content_type.name, notes, self._label_column())
         if isinstance(self.features, SparseRows):
             try:
                 if input_format.keep_sparse:

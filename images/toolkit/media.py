@@ -43,6 +43,10 @@ def media_type_of_file(name: str) -> str | None:
     return next((kind for suffix, kind in OF_SUFFIXES.items() if plain.endswith(suffix)), None)
 
 
+def is_json(name: str) -> bool:
+    return name.lower().removesuffix(".gz").endswith(".json")
+
+
 @dataclass(frozen=True)
 class MediaType:
     """A type with its parameters: `text/csv; label_size=0`."""

@@ -5,20 +5,40 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
-from toolkit.columns import Column, Wanted, as_yaml, listed, number_of, suggestion
+from toolkit.columns import Column, Wanted, as_yaml, listed, number_of, shown, suggestion
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
 from toolkit.media import CSV, PARQUET
 from toolkit.named_files import names_in
+from toolkit.parquet import index_names
 from toolkit.places import Place
 from toolkit.reading import FILE_FORMATS, InputFormat, content_type_of, together
 from toolkit.rows import BadRow
 from toolkit.streams import streams
 from toolkit.training import Channel
 
+SHOWN_OF_A_ROW = 3
+NO_HEADER = "does the file have no header line?"
+OF_PANDAS = "is the index of pandas, which is not read; before writing the file, make it a column with reset_index()"
+
 Names = tuple[str, ...]
-_Files = list[tuple[Place, Names]]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its columns. index: those that pandas keeps for its index.
+
+    may_be_a_row: some of the names are numbers or the same, as in a file without a header line.
+    """
+
+    names: Names
+    index: Names = ()
+    may_be_a_row: bool = False
+
+
+_Files = list[tuple[Place, Header]]
 
 
 @dataclass(frozen=True)
@@ -38,10 +58,16 @@ class NamedChannel:
         for path, stream in streams(self.channel):
             place = Place.of(self.channel, path, FILE_FORMATS[self.content_type].before_row)
             try:
-                found.append((place, names_in(stream, is_parquet=self.is_parquet)))
+                found.append((place, self._header(stream)))
             except BadRow as error:
                 raise ClientError(error.at(place)) from error
         return found
+
+    def _header(self, stream: BinaryIO) -> Header:
+        names = names_in(stream, is_parquet=self.is_parquet)
+        if self.is_parquet:
+            return Header(names, index_names(stream))
+        return Header(names, may_be_a_row=len(set(names)) < len(names) or any(map(_is_number, names)))
 
 
 @dataclass(frozen=True)
@@ -77,9 +103,9 @@ def layout_of(
     first = hosts.first(own[0][0] if own[0] else None)
     if first is None:
         raise ClientError(f"channel {channels[0].name} has no files")
-    place, names = first
-    _check_wanted(place, names, wanted, needs_labels=input_format.needs_labels)
-    layout = _layout(place, names, wanted, needs_labels=input_format.needs_labels)
+    place, header = first
+    _check_wanted(place, header, wanted, needs_labels=input_format.needs_labels)
+    layout = _layout(place, header.names, wanted, needs_labels=input_format.needs_labels)
     together(hosts, lambda: [_fitting(files, layout, is_train=files is own[0]) for files in own])
     return named, layout
 
@@ -88,7 +114,8 @@ def _checked(some: NamedChannel) -> NamedChannel:
     """The channel, if its files can have names. Raises ClientError."""
     if some.content_type not in (CSV, PARQUET):
         raise ClientError(
-            f"channel {some.channel.name}: {some.content_type} has no named columns; {CSV} and {PARQUET} have"
+            f"channel {some.channel.name}: the columns of {some.content_type} have no names that target, drop and "
+            f"categorical could mean; those of {CSV} (with a header line) and {PARQUET} have"
         )
     if some.channel.is_pipe:
         raise ClientError(f"channel {some.channel.name}: named columns are not read from a pipe; use input mode File")
@@ -108,15 +135,26 @@ def _layout(place: Place, names: Names, wanted: Wanted, *, needs_labels: bool) -
     return Layout(features, target, needs_labels, frozenset(names))
 
 
-def _check_wanted(place: Place, names: Names, wanted: Wanted, *, needs_labels: bool) -> None:
+def _check_wanted(place: Place, header: Header, wanted: Wanted, *, needs_labels: bool) -> None:
     """Raise ClientError where the spec names a column that is not there, or none for the label."""
+    names = header.names
+    asked = [name for some in wanted.named.values() for name in some]
+    if header.may_be_a_row and not any(name in names or suggestion(name, names, "none") != "none" for name in asked):
+        said = next((f"{what} names {some[0]!r}" for what, some in wanted.named.items() if some), "columns have names")
+        first = ", ".join(map(shown, names[:SHOWN_OF_A_ROW])) + (", …" if len(names) > SHOWN_OF_A_ROW else "")
+        raise ClientError(
+            f"{place.row(1)}: {said}, but the first line holds values: {first}; does the file have no header line? "
+            "Put one in front"
+        )
     _check_unique(place, names, wanted.drop)
     for what, some in wanted.named.items():
         for name in some:
-            if name not in names:
-                no_header = not any(map(_is_text, names))
-                hint = "the first line holds numbers: is there a header line?" if no_header else suggestion(name, names)
-                raise ClientError(f"{place}: there is no column {name!r}, which {what} names; {hint}")
+            if name in header.index and what != "drop":
+                raise ClientError(f"{place}: {name!r}, which {what} names, {OF_PANDAS}")
+            if name not in names and name not in header.index:
+                raise ClientError(
+                    f"{place}: there is no column {name!r}, which {what} names; {suggestion(name, names)}"
+                )
     if needs_labels and wanted.target is None:
         raise ClientError(
             f"{place}: this algorithm learns from labels; name their column in the spec, as target: "
@@ -124,11 +162,11 @@ def _check_wanted(place: Place, names: Names, wanted: Wanted, *, needs_labels: b
         )
 
 
-def _is_text(name: str) -> bool:
+def _is_number(name: str) -> bool:
     try:
-        return math.isnan(number_of(name))
+        return not math.isnan(number_of(name))
     except ValueError:
-        return True
+        return False
 
 
 def _check_unique(place: Place, names: Names, dropped: Sequence[str]) -> None:
@@ -149,15 +187,16 @@ def _check_unique(place: Place, names: Names, dropped: Sequence[str]) -> None:
 
 def _fitting(files: _Files, layout: Layout, *, is_train: bool) -> _Files:
     """The files, if they have the columns that are needed. Raises ClientError."""
-    for place, names in files:
+    for place, header in files:
+        names = header.names
         more = [name for name in names if name not in layout.known]
         missing = [column.name for column in layout.needed if column.name not in names]
         if missing:
             hint = suggestion(missing[0], more, f"its columns are {listed(names)}")
-            others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            raise ClientError(
-                f"{place}: there is no column {missing[0]!r}{others}, which the first training file has; {hint}"
-            )
+            hint = f"{missing[0]!r} {OF_PANDAS}" if missing[0] in header.index else hint
+            hint = NO_HEADER if header.may_be_a_row and not any(name in layout.known for name in names) else hint
+            which = f"no column {missing[0]!r}" if len(missing) == 1 else f"no columns {listed(map(repr, missing))}"
+            raise ClientError(f"{place}: there is {which}, which the first training file has; {hint}")
         doubled = [column.name for column in layout.needed if names.count(column.name) > 1]
         if doubled:
             raise ClientError(f"{place}: two columns are called {doubled[0]!r}; rename one of them")

@@ -18,9 +18,11 @@ from toolkit.errors import ClientError
 from toolkit.hosts import Hosts
 from toolkit.limits import TooLarge, require_room
 from toolkit.named_layout import Layout, layout_of
+from toolkit.named_troubles import classes_alike, fix_of_too_many
 from toolkit.named_values import MOST_CLASSES, Codes, Gathered, gathered_from
 from toolkit.reading import InputFormat, together
 from toolkit.rows import FloatArray
+from toolkit.spellings import spelling_of_column
 from toolkit.training import Channel
 
 AN_ID_FROM_ROWS = 100
@@ -33,6 +35,7 @@ class NamedTable:
     labels: FloatArray
     features: FloatArray
     content_type: str
+    label_column: str = ""
 
 
 def read_named(
@@ -55,17 +58,21 @@ def read_named(
         _classes(hosts, gathered[0], layout),
     )
     if columns.classes and input_format.quantities:
+        spelling = spelling_of_column(columns.classes)
         raise ClientError(
             f"{gathered[0].place}: {layout.target}: labels are text, as {listed(map(repr, columns.classes), 2)}, "
-            f"but {input_format.quantities}"
+            + (f"with {spelling}" if spelling else f"but {input_format.quantities}")
         )
+    _check_classes(gathered[0], layout, columns.classes, input_format)
     if hosts.is_master:
         print(_described(columns), flush=True)
         _notice_ids(gathered[0], layout)
+        if alike := classes_alike(columns.classes):
+            print(f"{gathered[0].place}: {alike}", flush=True)
         for some in gathered:
             if some.decimal_commas:
                 print(f"{some.place}: commas are read as decimal points in {listed(some.decimal_commas)}", flush=True)
-    tables = together(hosts, lambda: [_table(some, columns) for some in gathered])
+    tables = together(hosts, lambda: [_table(some, columns, str(layout.target or "")) for some in gathered])
     _require_labels_of_all(hosts, gathered, tables, layout)
     return columns, tables
 
@@ -95,7 +102,8 @@ def _features(hosts: Hosts, train: Gathered, layout: Layout, *, allow_missing: b
         categories = sorted({text for texts in seen for text in texts.get(column.name, ()) if text})
         if len(categories) > MOST_CATEGORIES:
             raise ClientError(
-                f"{train.place}: {column}: more than {MOST_CATEGORIES} different values; drop it, or group its values"
+                f"{train.place}: {column}: more than {MOST_CATEGORIES:,} different values; "
+                f"{fix_of_too_many(categories, is_label=False)}"
             )
         if not categories:
             raise ClientError(f"{train.place}: {column}: all its values are missing; drop it")
@@ -112,6 +120,15 @@ def _fills(hosts: Hosts, train: Gathered, columns: Sequence[Column], *, allow_mi
         facts[row] = math.fsum(present), len(present), len(numbers) - len(present)
     totals = hosts.from_master(facts if train.channel.channel.replicated else hosts.sum(facts))
     fills = []
+    if (
+        allow_missing
+        and hosts.is_master
+        and (gaps := {c.name: n for c, (_, _, n) in zip(columns, totals, strict=True) if n})
+    ):
+        print(
+            f"missing values stay missing: {listed(f'{name} ({count:,.0f})' for name, count in gaps.items())}",
+            flush=True,
+        )
     for column, (total, count, missing) in zip(columns, totals.tolist(), strict=True):
         if not count and not allow_missing:
             raise ClientError(f"{train.place}: {column}: all its values are missing; drop it")
@@ -129,13 +146,29 @@ def _classes(hosts: Hosts, train: Gathered, layout: Layout) -> tuple[str, ...]:
     facts = hosts.each((bool(train.labels), sorted(train.classes.texts)))
     classes = tuple(sorted({text for _, texts in facts for text in texts}))
     if classes and any(has_numbers for has_numbers, _ in facts):
-        raise ClientError(f"{layout.target}: labels are numbers in some files, and text in others, as {classes[0]!r}")
+        raise ClientError(
+            f"{layout.target}: labels are numbers, or True and False, in some files, and text in others, "
+            f"as {classes[0]!r}"
+        )
     if len(classes) > MOST_CLASSES:
-        raise ClientError(f"{layout.target}: more than {MOST_CLASSES} different labels")
+        fix = fix_of_too_many(classes, is_label=True)
+        raise ClientError(f"{layout.target}: more than {MOST_CLASSES:,} different labels; {fix}")
     return classes
 
 
-def _table(gathered: Gathered, columns: Columns) -> NamedTable:
+def _check_classes(train: Gathered, layout: Layout, classes: Sequence[str], input_format: InputFormat) -> None:
+    """Raise ClientError for more classes than the algorithm can take."""
+    if not classes or not input_format.label_rule:
+        return
+    if misfit := input_format.label_rule(np.arange(len(classes), dtype=np.float64)):
+        alike = classes_alike(classes)
+        raise ClientError(
+            f"{train.place}: {layout.target}: there are {len(classes)} classes, {listed(map(repr, classes), 5)}, and "
+            f"{misfit[1]}" + (f"; {alike}" if alike else "")
+        )
+
+
+def _table(gathered: Gathered, columns: Columns, label_column: str) -> NamedTable:
     name, row_count = gathered.channel.channel.name, gathered.row_count
     try:
         require_room(8 * row_count * columns.width, f"channel {name}: {row_count} rows of {columns.width} features")
@@ -153,14 +186,16 @@ def _table(gathered: Gathered, columns: Columns) -> NamedTable:
         part[:] = column.marked(codes.places_in(column.places))
         if unknown := sorted(text for text in codes.texts if text and text not in column.places):
             print(f"{name}: {column}: not in the training data: {listed(map(repr, unknown), 3)}", flush=True)
-    return NamedTable(_labels(gathered, columns), features, gathered.channel.content_type)
+    return NamedTable(_labels(gathered, columns), features, gathered.channel.content_type, label_column)
 
 
 def _labels(gathered: Gathered, columns: Columns) -> FloatArray:
     name, texts = gathered.channel.channel.name, gathered.classes.texts
     order = {text: place for place, text in enumerate(columns.classes)}
     if gathered.labels and order:
-        raise ClientError(f"channel {name}: labels are numbers, but in training they are {listed(order, 5)}")
+        are_truths = all(np.isin(labels, (0, 1)).all() for labels in gathered.labels)
+        what = "numbers, or True and False" if are_truths else "numbers"
+        raise ClientError(f"channel {name}: labels are {what}, but in training they are {listed(order, 5)}")
     if unknown := sorted(text for text in texts if text not in order):
         there = f"only {listed(order, 5)}" if order else "only numbers"
         raise ClientError(

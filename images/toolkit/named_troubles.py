@@ -12,6 +12,7 @@ from toolkit.named_parts import Part
 from toolkit.spellings import first_with_point, is_number, spelling_of_column, with_points
 
 FEW = 50  # different values of a text column for which we suggest categories
+WORDS = {"y": "yes", "n": "no", "t": "true", "f": "false"}
 DATE = re.compile(r"\d{4}-\d\d?-\d\d?([T ].*)?|\d\d?[./]\d\d?[./]\d{2,4}( .*)?")
 
 
@@ -54,6 +55,32 @@ def _of_text(part: Part, texts: Mapping[str, Sequence[str]], dates: set[str], su
     return f"{subject} has {what} where numbers are expected: {columns}. In the spec, beside target, {to_learn}: " + (
         ", ".join(advice)
     )
+
+
+def fix_of_too_many(texts: Sequence[str], *, is_label: bool) -> str:
+    """What to do about a column that has too many different values to be taken for categories or classes."""
+    if spelling := spelling_of_column(texts):
+        return f"these look like numbers with {spelling}" + ("" if is_label else ", and take it out of categorical")
+    if is_label:
+        return "is it the column to predict? Name that as target, or group its values"
+    are_numbers = 2 * sum(map(is_number, texts)) > len(texts)
+    return "take it out of categorical, to learn from its numbers" if are_numbers else "drop it, or group its values"
+
+
+def classes_alike(classes: Sequence[str]) -> str:
+    """A question about classes that are probably one; '' if there are none.
+
+    >>> classes_alike(["No", "Yes", "no", "yes"]), classes_alike(["no", "yes"])
+    ('do No and no mean the same? Do Yes and yes?', '')
+    """
+    groups: dict[str, list[str]] = {}
+    for text in classes:
+        lower = " ".join(text.casefold().split())
+        groups.setdefault(WORDS.get(lower, lower), []).append(text)
+    alike = [listed(group, 5).replace(", ", " and ") for group in groups.values() if len(group) > 1]
+    if not alike:
+        return ""
+    return f"do {alike[0]} mean the same?" + "".join(f" Do {some}?" for some in alike[1:3])
 
 
 def with_decimal_points(part: Part, names: Sequence[str]) -> Part:

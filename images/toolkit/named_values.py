@@ -18,13 +18,14 @@ from toolkit.limits import TooLarge
 from toolkit.named_files import values_in
 from toolkit.named_layout import Layout, NamedChannel
 from toolkit.named_parts import Part
-from toolkit.named_troubles import why_no_numbers, with_decimal_points
+from toolkit.named_troubles import fix_of_too_many, why_no_numbers, with_decimal_points
 from toolkit.places import Place
 from toolkit.reading import FILE_FORMATS
 from toolkit.rows import BadRow, FloatArray
 from toolkit.streams import streams
 
 MOST_CLASSES = 1000
+SHOWN_ROWS = 5
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Gathered:
     codes: dict[str, Codes] = field(default_factory=dict)
     labels: list[FloatArray] = field(default_factory=list)
     classes: Codes = field(default_factory=Codes)
+    unlabelled: list[int] = field(default_factory=list)  # rows of the present file
     decimal_commas: dict[str, None] = field(default_factory=dict)  # the columns that had them
 
     @property
@@ -79,6 +81,8 @@ def gathered_from(channel: NamedChannel, layout: Layout) -> Gathered:
             for values in blocks:
                 part = Part(place, values, {name: at for at, name in enumerate(names)})
                 _add(gathered, with_decimal_points(part, _numeric(part, layout)), layout)
+            if gathered.unlabelled and layout.target:
+                raise ClientError(_unlabelled(place, names, layout.target.name, gathered.unlabelled))
         except BadRow as error:
             raise ClientError(error.at(place)) from error
         except TooLarge as error:
@@ -100,7 +104,7 @@ def _add(gathered: Gathered, part: Part, layout: Layout) -> None:
         if column.categories is not None:
             codes = gathered.codes.setdefault(column.name, Codes())
             codes.add(categories_of(part.of(column.name)))
-            _check_count(part, column.name, codes.texts, MOST_CATEGORIES)
+            _check_count(part, column.name, codes.texts)
             continue
         try:
             gathered.numbers.setdefault(column.name, []).append(numbers_of(part.of(column.name)))
@@ -112,11 +116,12 @@ def _add(gathered: Gathered, part: Part, layout: Layout) -> None:
         _add_labels(gathered, part, layout.target.name)
 
 
-def _check_count(part: Part, name: str, texts: Mapping[str, int], most: int) -> None:
+def _check_count(part: Part, name: str, texts: Mapping[str, int], *, is_label: bool = False) -> None:
+    most = MOST_CLASSES if is_label else MOST_CATEGORIES
     if len(texts) > most + 1:
         raise ClientError(
-            f"{part.place}, column {part.places[name] + 1} ({name}): more than {most} different values, such as "
-            f"{listed(map(repr, texts), 3)}; drop the column, or group its values"
+            f"{part.place}, {part.numbered(name)}: more than {most:,} different values, such as "
+            f"{listed(map(repr, texts), 3)}; {fix_of_too_many(list(texts), is_label=is_label)}"
         )
 
 
@@ -128,13 +133,25 @@ def _number(text: str) -> float:
         return math.nan
 
 
+def _unlabelled(place: Place, names: Sequence[str], target: str, rows: Sequence[int]) -> str:
+    at = place.field(rows[0], "column", names.index(target) + 1, target)
+    if len(rows) == 1:
+        return f"{at}: the label is missing; correct the row, or remove it"
+    others = listed(map(str, rows[1:]), SHOWN_ROWS - 1)
+    return f"{at}: the label is missing in {len(rows):,} rows, also in {others}; correct them, or remove them"
+
+
 def _add_labels(gathered: Gathered, part: Part, name: str) -> None:
     """Labels are numbers or names of classes; a channel that has both is refused."""
     values = part.of(name)
     numbers, is_text = _labels_of(values)
-    if (row := first_unfit(np.where(is_text, 0.0, numbers), allow_missing=False)) is not None:
-        why = "is missing" if math.isnan(numbers[row]) else why_unfit(float(numbers[row]))
+    missing = np.isnan(numbers) & ~is_text
+    gathered.unlabelled += [part.values.numbers[row] for row in np.flatnonzero(missing).tolist()]
+    if (row := first_unfit(np.where(is_text | missing, 0.0, numbers), allow_missing=False)) is not None:
+        why = why_unfit(float(numbers[row]))
         raise ClientError(f"{part.at(name, row)}: the label {why}; correct the row, or remove it")
+    if gathered.unlabelled:
+        return
     expects_text = bool(gathered.classes.texts) or (not gathered.labels and bool(is_text.all()))
     if len(others := np.flatnonzero(is_text != expects_text)):
         verb = "is a number, but other labels are text" if expects_text else "is not a number, but other labels are"
@@ -144,7 +161,7 @@ def _add_labels(gathered: Gathered, part: Part, name: str) -> None:
         gathered.labels.append(numbers)
         return
     gathered.classes.add(categories_of(values))
-    _check_count(part, name, gathered.classes.texts, MOST_CLASSES)
+    _check_count(part, name, gathered.classes.texts, is_label=True)
 
 
 def _labels_of(values: Sequence[Any] | FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:

@@ -31,6 +31,12 @@ def column_names(stream: BinaryIO) -> tuple[str, ...]:
     return tuple(names)
 
 
+def index_names(stream: BinaryIO) -> tuple[str, ...]:
+    """The columns that pandas keeps for its index."""
+    stream.seek(0)
+    return tuple(sorted(_index_columns(_opened(stream).schema_arrow)))
+
+
 def read_parquet(stream: BinaryIO, layout: Layout) -> Iterator[Block]:
     """The rows, with their columns in the order of `layout`. Raises BadRow."""
     own = column_names(stream)
@@ -73,7 +79,7 @@ def _values(column: ChunkedArray, name: str, place: int, first_row: int, texts: 
 
 
 def shown(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
     return ", ".join(names[:SHOWN_NAMES]) + more
 
 

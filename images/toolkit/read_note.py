@@ -34,6 +34,7 @@ class ChannelRead:
     names: tuple[str, ...] = ()  # of the features
     has_weights: bool = False
     notes: tuple[str, ...] = ()
+    label: str = ""  # what the labels are, in a line
 
     def line(self, channel_name: str) -> str:
         parts = [] if self.files is None else [_counted(self.files, "file")]
@@ -84,7 +85,9 @@ def report(job: Job[Any], reads: Sequence[tuple[str, ChannelRead]]) -> None:
     if not job.hosts.is_master:
         return
     for name, read in reads:
-        print(read.line(name), *(f"note: channel {name}: {note}" for note in read.notes), sep="\n", flush=True)
+        label = [read.label] if read.label else []
+        notes = (f"note: channel {name}: {note}" for note in read.notes)
+        print(read.line(name), *label, *notes, sep="\n", flush=True)
     kept = {
         channel: {"line": read.line(channel)}
         | dataclasses.asdict(read)

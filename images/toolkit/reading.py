@@ -12,7 +12,7 @@ from toolkit.blocks import FileFormat, Layout, read_csv, read_json_lines, read_l
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts, T
 from toolkit.limits import TooLarge
-from toolkit.media import CSV, JSON_LINES, LIBSVM, PARQUET, RECORDIO, MediaType, media_type, media_type_of_file
+from toolkit.media import CSV, JSON_LINES, LIBSVM, PARQUET, RECORDIO, MediaType, is_json, media_type, media_type_of_file
 from toolkit.places import Place
 from toolkit.rows import BadRow, FloatArray, parse_csv
 from toolkit.streams import streams
@@ -27,6 +27,8 @@ FILE_FORMATS: Mapping[str, FileFormat] = {
         parquet.read_parquet, before_row=": row ", noun="column", is_table=True, names=parquet.column_names
     ),
 }
+
+NOUNS = {CSV: "CSV", LIBSVM: "libsvm", RECORDIO: "RecordIO", JSON_LINES: "JSON Lines", PARQUET: "Parquet"}
 
 # The first of some labels that cannot be taken: where among them, why, and how to fix it if that is known.
 LabelRule: TypeAlias = Callable[[FloatArray], tuple[int, str, str] | None]
@@ -99,9 +101,17 @@ def content_type_of(hosts: Hosts, channel: Channel) -> MediaType | None:
     others = {kind: name for kind, name in by_type.items() if kind != agreed}
     problem = None
     if len(by_type) > 1 or (agreed and others):
-        seen = " and ".join(f"{name} as {kind}" for kind, name in sorted(by_type.items()))
-        first = f"; other hosts have {agreed}" if agreed and len(by_type) == 1 else ""
-        problem = f"channel {channel.name}: by their names its files are {seen}{first}; give content_type"
+        seen = " and ".join(f"{NOUNS[kind]} ({name})" for kind, name in sorted(by_type.items()))
+        first = f" and, on other hosts, {NOUNS[agreed]}" if agreed and len(by_type) == 1 else ""
+        problem = (
+            f"channel {channel.name}: by their names, its files mix {seen}{first}; keep one kind in the folder, or say "
+            "which all are with content_type"
+        )
+    elif agreed is None and (own_json := next((name for name in names if is_json(name)), "")):
+        problem = (
+            f"channel {channel.name}: {own_json} is JSON by its name; write it as CSV or Parquet, or, where "
+            "columns have no names, as JSON Lines (.jsonl)"
+        )
     hosts.fail_together(problem)
     return media_type(agreed) if agreed else None
 

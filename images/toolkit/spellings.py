@@ -4,8 +4,12 @@ whole column, for 1,234 alone may be either."""
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolkit.rows import FloatArray
 
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 ONE_GROUP = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")  # with a decimal comma, or with one for thousands
@@ -81,12 +85,14 @@ def _without_signs(text: str) -> tuple[str, str]:
     return sign + rest.strip(), noun
 
 
-def with_points(texts: Sequence[str], *, is_certain: bool = False) -> list[str] | None:
+def with_points(texts: Sequence[Any] | FloatArray, *, is_certain: bool = False) -> list[str] | None:
     """The column with points for its decimal commas; None unless that is what they must be.
 
     is_certain: commas are known to be that. Any other text is left to whoever reads the result.
     """
-    commas = [text.strip() for text in texts if isinstance(text, str) and "," in text]
+    if not all(isinstance(text, str) for text in texts):
+        return None
+    commas = [text.strip() for text in texts if "," in text]
     if not commas or not all(map(DECIMAL_COMMA.fullmatch, commas)) or first_with_point(texts):
         return None
     if not is_certain and all(map(ONE_GROUP.fullmatch, commas)):
@@ -94,7 +100,7 @@ def with_points(texts: Sequence[str], *, is_certain: bool = False) -> list[str] 
     return [text.replace(",", ".") for text in texts]
 
 
-def first_with_point(values: Sequence[object]) -> str:
+def first_with_point(values: Iterable[Any]) -> str:
     """The first number with a decimal point; '' if there is none."""
     texts = (value for value in values if isinstance(value, str) and "." in value)
     return next((text for text in texts if is_number(text)), "")

@@ -34,14 +34,29 @@ def check_rows(job: Job[Hyperparameters], tables: Mapping[str, Table]) -> None:
     """Raises ClientError on all hosts for labels that do not fit the objective, and for weights that count nothing."""
     hosts, rule = job.hosts, label_rule(job.hyperparameters)
     found = {name: misfit for name, table in tables.items() if (misfit := rule(table.labels))}
+    classes = np.unique(hosts.gathered(np.unique(tables["train"].labels)))
+    if job.hyperparameters.objective.startswith("multi:") and job.hyperparameters.num_class is None:
+        raise ClientError(
+            f"hyperparameters: num_class is required for {job.hyperparameters.objective}{_counted(classes)}"
+        )
     hosts.fail_together(next((f"channel {name}: {why}{fix}" for name, (_, why, fix) in found.items()), None))
     for name, table in tables.items():
         total = hosts.sum(np.array([0.0 if table.weights is None else table.weights.sum()]))[0]
         if not total and hosts.any(table.weights is not None and len(table.weights) > 0):
             raise ClientError(f"channel {name}: the weights of all rows are 0, so there is nothing to learn from")
-    classes = np.unique(hosts.gathered(np.unique(tables["train"].labels)))
     if job.hyperparameters.is_classifier and len(classes) == 1:
         add_note(job, "train", f"all labels of channel train are {classes[0]:g}: there is nothing to tell apart")
+
+
+def _counted(classes: FloatArray) -> str:
+    """How many there are in the data.
+
+    >>> _counted(np.array([0.0, 2.0])), _counted(np.array([0.5]))
+    ('; labels of channel train go from 0 to 2: num_class: 3', '')
+    """
+    if not len(classes) or classes[0] < 0 or (classes != np.floor(classes)).any():
+        return ""
+    return f"; labels of channel train go from {classes[0]:g} to {classes[-1]:g}: num_class: {classes[-1] + 1:g}"
 
 
 def _fitting(settings: Hyperparameters, labels: FloatArray) -> tuple[NDArray[np.bool_], str]:

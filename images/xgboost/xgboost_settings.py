@@ -166,8 +166,6 @@ def _problems(settings: Hyperparameters, has_validation: bool) -> Any:
         if getattr(settings, name) is not None and getattr(settings, other) is not None:
             yield f"{name} is another name of {other.rstrip('_')}: give one of them"
     is_multi = settings.objective.startswith("multi:")
-    if is_multi and settings.num_class is None:
-        yield f"num_class is required for {settings.objective}"
     if settings.num_class is not None and not is_multi:
         yield f"num_class is for multi:softmax and multi:softprob, not for {settings.objective}"
     if settings.early_stopping_rounds and not has_validation and not settings.folds:

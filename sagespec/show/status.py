@@ -10,6 +10,7 @@ from sagespec.show.screen import Cell, Screen, hanging
 from sagespec.show.side_by_side import write_versions
 
 if TYPE_CHECKING:
+    from sagespec.state.manifest import ChannelRead
     from sagespec.verbs.states import EndpointState, JobState, RunState, Status, VariantState
 
 # By the words of `verbs.states`, which is not imported here: `sagespec version` shows something, too.
@@ -66,13 +67,18 @@ def _job_row(job: JobState, now: datetime) -> list[Cell]:
     took = "" if seconds is None else seconds_text(seconds)
     follower = job.follower
     followed = f"followed by {follower.who} for {seconds_text(_since(follower.since, now))}" if follower else ""
-    read = "; ".join(read.line for read in job.read.values())
+    read = ", ".join(f"{name} {_size_text(read)}" for name, read in job.read.items())
     notes = [f"note: {note}" for channel in job.read.values() for note in channel.notes]
     said = (
         *(metrics_text(job.metrics or {}), job.detail.split("\n")[0], followed, f"read {read}" if read else ""),
         *notes,
     )
     return [str(job.address), (job.state, JOB_TONES[job.state]), took, "; ".join(part for part in said if part)]
+
+
+def _size_text(read: ChannelRead) -> str:
+    """How much was read; the names of columns are in the job's log."""
+    return f"{read.rows:,} rows" + ("" if read.features is None else f" ({read.features:,} features)")
 
 
 def _run_row(run: RunState, now: datetime) -> list[Cell]:

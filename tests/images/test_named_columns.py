@@ -63,6 +63,11 @@ def as_zip(*names: str) -> bytes:
     return stream.getvalue()
 
 
+def with_index(**columns: Any) -> bytes:
+    frame = pandas.DataFrame(columns, index=pandas.Index(["u"] * len(columns["y"]), name="id"))
+    return bytes(frame.to_parquet())
+
+
 def as_parquet(**columns: Any) -> bytes:
     stream = io.BytesIO()
     parquet.write_table(pyarrow.table(columns), stream)
@@ -127,9 +132,39 @@ def test_other_channels_are_read_by_the_names_and_values_of_training(tmp_path: P
     assert "passed over, as the training data have no such columns: more" in printed
 
 
-def test_a_missing_number_stays_missing_where_the_algorithm_knows_that(tmp_path: Path) -> None:
+def test_an_index_of_pandas_may_be_dropped(tmp_path: Path) -> None:
+    tables, _ = load(tmp_path, {"train/t.parquet": with_index(a=[1], y=[0])}, Wanted("y", ("id",)))
+    assert tables["train"].names == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("image", "settings", "problem"),
+    [
+        (
+            "xgboost",
+            {"num_round": 1, "objective": "binary:logistic"},
+            "there are 3 classes, 'Yes', 'no', 'yes', and label 2 does not fit binary:logistic, it must be from 0 to "
+            "1; do Yes and yes mean the same?",
+        ),
+        ("xgboost", {"num_round": 1, "objective": "multi:softmax"}, "go from 0 to 2: num_class: 3"),
+        (
+            "lightgbm",
+            {"objective": "binary"},
+            "label 2 does not fit binary, it must be from 0 to 1; do Yes and yes",
+        ),
+        ("linear-learner", {"predictor_type": "binary_classifier"}, "do Yes and yes mean the same?"),
+    ],
+)
+def test_classes_that_are_too_many_are_named(make_tree: Any, image: str, settings: Any, problem: str) -> None:
+    tree = with_columns(make_tree(image, settings, {"train": "a,y\n1,yes\n2,Yes\n3,no\n"}), {"target": "y"})
+    assert tree.train()[0] == 1
+    assert problem in tree.failure
+
+
+def test_a_missing_number_stays_missing_where_the_algorithm_knows_that(tmp_path: Path, capsys: Any) -> None:
     tables, _ = load(tmp_path, {"train/t.csv": "a,y\n,0\n1,1\n"}, Y, allow_missing=True)
     np.testing.assert_array_equal(tables["train"].features, [[np.nan], [1]])
+    assert "missing values stay missing: a (1)" in capsys.readouterr().out
 
 
 def test_what_may_be_an_id_is_said(tmp_path: Path, capsys: Any) -> None:
@@ -147,7 +182,11 @@ def test_what_may_be_an_id_is_said(tmp_path: Path, capsys: Any) -> None:
          "did you mean 'defaulted'?"),
         ({"train/t.csv": "loan_id,a,y\n1,1,0\n"}, Wanted("y", ("loan_ID",)), "did you mean 'loan_id'?"),
         ({"train/t.csv": SMALL}, Wanted(None), "name their column in the spec, as target: y"),
-        ({"train/t.csv": "1,2,0\n3,4,1\n"}, Y, "the first line holds numbers: is there a header line?"),
+        ({"train/t.csv": "1,2,0\n3,4,1\n"}, Y, "t.csv:1: target names 'y', but the first line "
+         "holds values: '1', '2', '0'; does the file have no header line? Put one in front"),
+        ({"train/t.csv": "LN-1,car,CA,9,0\nLN-2,bus,CA,8,1\n"}, Wanted("default"), "'LN-1', 'car', 'CA', …;"),
+        ({"train/t.csv": "x,s,x,p\nx,y,x,e\n"}, Wanted("class"), "does the file have no header line?"),
+        ({"train/t.csv": "2019,2020,default\n1,2,0\n"}, Wanted("defaul"), "did you mean 'default'?"),
         ({"train/t.csv": "a,a,y\n1,2,0\n"}, Y, "t.csv:1: columns 1 and 2 are both called 'a'"),
         ({"train/t.csv": ",a,y\n0,2,0\n"}, Y, "t.csv:1: column 1 has no name"),
         ({"train/t.csv": "a,y\n1,0\n"}, Wanted("y", ("a",)), "no column is left to learn from"),
@@ -184,15 +223,30 @@ def test_what_may_be_an_id_is_said(tmp_path: Path, capsys: Any) -> None:
         ({"train/t.csv": "a,y\n1,0\n2,n/a\n"}, Y, "t.csv:3, column 2 (y): the label 'n/a' is not a number, but other"),
         ({"train/t.csv": SMALL, "train/u.csv": "a,c,y\n"}, Y, "u.csv: there is no column 'b', which the first"),
         ({"train/t.csv": SMALL, "train/u.csv": "a,b,c,y\n"}, Y, "the first training file has no column 'c'"),
-        ({"train/t.csv": SMALL, "validation/v.csv": "y,A,c\n1,2,3\n"}, Y, "channel validation: v.csv: there is no "
-         "column 'a' (and 1 more), which the first training file has; did you mean 'A'?"),
+        ({"train/t.csv": SMALL, "validation/v.csv": "y,A,c\n1,2,3\n"}, Y, "channel validation: v.csv: there is "
+         "no columns 'a', 'b', which the first training file has; did you mean 'A'?"),
         ({"train/t.csv": SMALL, "validation/v.csv": "a,b\n1,2\n"}, Y, "there is no column 'y'"),
         ({"train/t.csv": "a,y\n1,u\n2,v\n", "validation/v.csv": "a,y\n1,w\n"}, Y, "channel validation: the label 'w' "
          "is not in the training data, where there are only u, v"),
         ({"train/t.csv": SMALL, "validation/v.csv": "a,b,y\n1,2,no\n"}, Y, "where there are only numbers"),
         ({"train/t.csv": "c,y\n" + "".join(f"v{n},0\n" for n in range(1002))}, Wanted("y", (), ("c",)),
-         "column 1 (c): more than 1000 different values, such as 'v0', 'v1', 'v2' and 999 more"),
-        ({"train/t.jsonl": SMALL}, Y, "application/jsonlines has no named columns"),
+         "column 1 (c): more than 1,000 different values, such as 'v0', 'v1', 'v2' and 999 more; drop it, or"),
+        ({"train/t.csv": "c,y\n" + "".join(f"{n},0\n" for n in range(1002))}, Wanted("y", (), ("c",)),
+         "take it out of categorical, to learn from its numbers"),
+        ({"train/t.csv": "a,y\n" + "".join(f'1,"{n},5"\n' for n in range(1002))}, Y,
+         "column 2 (y): more than 1,000 different values, such as '0,5', '1,5', '2,5' and 999 more; these look like "
+         "numbers with a decimal comma; write 0.5"),
+        ({"train/t.csv": "a,y\n" + "1,\n" * 9}, Y, "t.csv:2, column 2 (y): the label is missing in 9 rows, also in "
+         "3, 4, 5, 6 and 4 more; correct them"),
+        ({"train/t.csv": "a,y\n1,yes\n1,no\n", "validation/v.csv": "a,y\n1,True\n"}, Y,
+         "channel validation: labels are numbers, or True and False, but in training they are no, yes"),
+        ({"train/t.parquet": with_index(y=[0])}, Wanted("id"), "t.parquet: 'id', which target names, is the index of "
+         "pandas, which is not read"),
+        ({"train/t.csv": "id,y\n1,0\n", "validation/v.csv": "y\n0\n"}, Y, "there is no column 'id'"),
+        ({"train/t.json": '[{"a": 1, "y": 0}]'}, Y, "t.json is JSON by its name; write it as CSV or Parquet"),
+        ({"train/t.csv": SMALL, "train/u.parquet": b""}, Y, "by their names, its files mix Parquet (u.parquet) and CSV "
+         "(t.csv); keep one kind"),
+        ({"train/t.jsonl": SMALL}, Y, "the columns of application/jsonlines have no names that target"),
         ({"train/t.parquet": SMALL}, Y, "t.parquet: row 1: not a Parquet file"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

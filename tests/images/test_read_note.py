@@ -18,7 +18,9 @@ XGBOOST = InputFormat(default_type="text/libsvm", takes_weights=True)
 def test_a_line_and_a_file_say_what_each_channel_gave(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = as_parquet({"y": [1, 0], "x": [2, 3], "z": [4, 5]})
     tables_of(tmp_path, train={"a.parquet": rows, "b.parquet": rows, "_x": b""}, test={"a.csv": "1,2,3\n"})
-    assert capsys.readouterr().out == "train: 2 files, 4 rows, 2 features: x, z\ntest: 1 file, 1 row, 2 features\n"
+    label = "label: column 1 (y): 2 rows of 0, 2 of 1"
+    lines = ["train: 2 files, 4 rows, 2 features: x, z", label, "test: 1 file, 1 row, 2 features"]
+    assert capsys.readouterr().out.splitlines() == lines
     assert json.loads((tmp_path / "output/read.json").read_text()) == {
         "train": {
             "line": "train: 2 files, 4 rows, 2 features: x, z",
@@ -29,6 +31,7 @@ def test_a_line_and_a_file_say_what_each_channel_gave(tmp_path: Path, capsys: py
             "names": ["x", "z"],
             "has_weights": False,
             "notes": [],
+            "label": label,
         },
         "test": {
             "line": "test: 1 file, 1 row, 2 features",
@@ -39,6 +42,7 @@ def test_a_line_and_a_file_say_what_each_channel_gave(tmp_path: Path, capsys: py
             "names": [],
             "has_weights": False,
             "notes": [],
+            "label": "",
         },
     }
 
@@ -62,7 +66,21 @@ def test_a_line_is_short(read: ChannelRead, line: str) -> None:
 
 def test_weights_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tables_of(tmp_path, "", XGBOOST, train={"a": "1:2 0:1\n0:1 4:1\n"})
-    assert capsys.readouterr().out == "train: 1 file, 2 rows with weights, 5 features\n"
+    assert capsys.readouterr().out == ("train: 1 file, 2 rows with weights, 5 features\nlabel: 1 row of 0, 1 of 1\n")
+
+
+@pytest.mark.parametrize(
+    ("labels", "line"),
+    [
+        ([18, 84, 30], "label: column 1, from 18 to 84"),
+        ([0.5, 0, 1], "label: column 1, from 0 to 1"),
+        ([2, 2, 7], "label: column 1: 2 rows of 2, 1 of 7"),
+        (range(9), "label: column 1, from 0 to 8"),
+    ],
+)
+def test_what_the_labels_are_is_said(labels: Any, line: str, tmp_path: Path, capsys: Any) -> None:
+    tables_of(tmp_path, "text/csv", train={"a": "\n".join(f"{label},{number}" for number, label in enumerate(labels))})
+    assert line in capsys.readouterr().out.splitlines()
 
 
 ROWS = [f"{number * 0.37},{number},{number % 3}" for number in (5, 3, 8, 1, 9, 2, 7, 4, 6, 11, 10, 12)]
@@ -83,7 +101,7 @@ FIRST_LINE = "the first line is 0, 1, 2, …"
 )
 def test_what_may_be_a_mistake_is_a_note(files: Any, notes: list[str], tmp_path: Path, capsys: Any) -> None:
     tables_of(tmp_path, "text/csv", train={name: "\n".join(rows) for name, rows in files.items()})
-    said = capsys.readouterr().out.splitlines()[1:]
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note")]
     assert len(said) == len(notes)
     for line, note in zip(said, notes, strict=True):
         assert line.startswith("note: channel train: ")

@@ -68,7 +68,8 @@ def test_a_channel_without_content_type_is_what_its_files_are_called(
 def test_names_that_disagree_are_refused(tmp_path: Path) -> None:
     said = refusal(tmp_path, "", XGBOOST, train={"a.csv": ROWS, "b.libsvm": "1 0:2\n", "c": ""})
     assert said == (
-        "channel train: by their names its files are a.csv as text/csv and b.libsvm as text/libsvm; give content_type"
+        "channel train: by their names, its files mix CSV (a.csv) and libsvm (b.libsvm); keep one kind in the folder, "
+        "or say which all are with content_type"
     )
 
 
@@ -115,7 +116,7 @@ def test_a_small_file_that_unpacks_to_more_than_the_memory_is_refused(
             ("a.csv", "b.libsvm"),
             ("1,2\n2,3\n", "1 0:2\n"),
             1,
-            "algo-2: channel train: by their names its files are b.libsvm as text/libsvm; other hosts have text/csv",
+            "algo-2: channel train: by their names, its files mix libsvm (b.libsvm) and, on other hosts, CSV; keep",
         ),
         (("a.csv", "part-1"), ("1,2\n2,3\n", "4,5\n"), 0, "train: 2 files, 3 rows, 1 feature"),
     ],

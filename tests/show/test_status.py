@@ -178,7 +178,7 @@ def test_a_trained_job_says_what_it_has_read() -> None:
     job = replace(STATUS.jobs[0], read={"train": read})
     screen = a_screen()
     write_status(screen, replace(STATUS, jobs=(job,)))
-    assert f"; read {line}; note: all labels are 1" in " ".join(out(screen).split())
+    assert "; read train 300 rows (2 features); note: all labels are 1" in " ".join(out(screen).split())
     assert job.as_json()["read"]["train"] == read.model_dump(mode="json")
 
 
