@@ -20,6 +20,7 @@ from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import Observed
 from sagespec.state.revision import live_revision
+from sagespec.verbs.columns import wrong_columns
 
 
 def unable(runtime: Runtime, wanted: Desired, observed: Observed, able: set[Use]) -> dict[Address, Problem]:
@@ -57,9 +58,13 @@ def _jobs(wanted: Desired, observed: Observed) -> Iterator[tuple[Address, Origin
 
 
 def without_data(wanted: Desired, observed: Observed, root: Path) -> dict[Address, Problem]:
-    """The jobs to be begun that have an empty channel."""
-    problems = (empty_channel(job, root) for job in _to_be_begun(wanted, observed))
+    """The jobs to be begun that have an empty channel, or no such columns as they name."""
+    problems = (wrong_data(job, root) for job in _to_be_begun(wanted, observed))
     return {Address.parse(problem.about): problem for problem in problems if problem}
+
+
+def wrong_data(job: DesiredJob, root: Path) -> Problem | None:
+    return empty_channel(job, root) or wrong_columns(job, root)
 
 
 def empty_channel(job: DesiredJob, root: Path) -> Problem | None:

@@ -35,7 +35,7 @@ from sagespec.state.manifest import AttemptsRecord, JobStatus, Manifest
 from sagespec.state.observed import Observed
 from sagespec.state.programs import Builtin
 from sagespec.stores.open import open_store
-from sagespec.verbs.able import empty_channel, unable, without_data
+from sagespec.verbs.able import unable, without_data, wrong_data
 from sagespec.verbs.edited import edited_inputs, notes_on_data
 from sagespec.verbs.locked import refuse_other_runtime
 from sagespec.verbs.names import left_under_old_names
@@ -148,9 +148,9 @@ def validate(parts: Parts, *, asks_store: bool = True) -> Validated:
     except WorldError as error:
         manifests, notes = {}, (f"the store was not asked: {error.problems[0].what}",)
     wanted, done = _resolved(parts, loaded, manifests, lambda _: {}, check_paths=True), _completed(manifests)
-    empty = [problem for j in wanted.jobs if j.address not in done and (problem := empty_channel(j, parts.root))]
-    if empty:
-        raise SpecError(empty)
+    wrong = [problem for j in wanted.jobs if j.address not in done and (problem := wrong_data(j, parts.root))]
+    if wrong:
+        raise SpecError(wrong)
     notes += _without_docker(parts, wanted, manifests)
     jobs = sum(item.address.kind == "job" for item in loaded.specs)
     return Validated(jobs, len(loaded.specs) - jobs, loaded.files, notes)

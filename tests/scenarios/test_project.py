@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,32 @@ def test_an_empty_channel_is_refused_before_anything_runs_and_alone(workspace: W
         (workspace.root / "data" / "none" / "below" / "link").symlink_to(workspace.root / "data" / "train.csv")
         assert project.validate().jobs == 2
         assert project.apply().ok
+
+
+def test_columns_that_the_data_lack_are_refused_before_anything_runs(workspace: Workspace) -> None:
+    data = workspace.root / "data" / "train.csv"
+
+    def refusal(columns: str) -> str:
+        spec = job(1, algorithm="xgboost", hyperparameters="{num_round: 1}")
+        workspace.write(spec.replace("../data/train.csv", f"{{source: ../data/train.csv, {columns}}}"))
+        with workspace.project() as project:
+            refused = project.plan().refused
+            with nullcontext() if not refused else pytest.raises(SpecError, match=re.escape(refused[0].what)):
+                project.validate()
+        return "; ".join(f"{problem.what}: {problem.fix}" for problem in refused)
+
+    data.write_text("id,age,churned\n7,30,1\n")
+    assert "train.csv: there is no column 'Churn', which target names: did you mean 'churned'?" in refusal(
+        "target: Churn"
+    )
+    assert "there is no column 'x', which drop names: the columns are id, age, churned" in refusal(
+        "target: churned, drop: [id, x]"
+    )
+    assert refusal("target: churned, categorical: age") == ""
+    data.write_text("7,30,1\n")
+    assert "does the file have no header line?" in refusal("target: churned")
+    data.write_bytes("id,churned\n".encode("utf-16"))
+    assert "train.csv is UTF-16 text: save it as UTF-8" in refusal("target: churned")
 
 
 def test_a_job_that_could_not_start_says_why_until_it_does(workspace: Workspace) -> None:
