@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, time, timedelta
+from typing import cast
 
 from toolkit.columns import NO_NUMBERS, BadValue, Column, as_yaml, categories_of, listed, shown
 from toolkit.errors import ClientError
@@ -90,11 +91,12 @@ def with_decimal_points(part: Part, names: Sequence[str]) -> Part:
     """
     if part.values.separator == ",":
         return part
-    if not any(with_points(part.of(name)) for name in names):
+    texts: dict[str, Sequence[str]] = {name: cast("Sequence[str]", part.of(name)) for name in names}  # it is CSV
+    if not any(with_points(column) for column in texts.values()):
         return part
-    certain = {name: with_points(part.of(name), is_certain=True) for name in names}
+    certain = {name: with_points(column, is_certain=True) for name, column in texts.items()}
     columns = {name: plain for name, plain in certain.items() if plain}
-    pointed = {name: text for name in names if name not in columns and (text := first_with_point(part.of(name)))}
+    pointed = {name: text for name in names if name not in columns and (text := first_with_point(texts[name]))}
     if pointed:
         comma, (point, text) = next(iter(columns)), next(iter(pointed.items()))
         raise ClientError(

@@ -6,10 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from toolkit.rows import FloatArray
 
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 ONE_GROUP = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")  # with a decimal comma, or with one for thousands
@@ -85,12 +81,12 @@ def _without_signs(text: str) -> tuple[str, str]:
     return sign + rest.strip(), noun
 
 
-def with_points(texts: Sequence[Any] | FloatArray, *, is_certain: bool = False) -> list[str] | None:
+def with_points(texts: Sequence[str], *, is_certain: bool = False) -> list[str] | None:
     """The column with points for its decimal commas; None unless that is what they must be.
 
     is_certain: commas are known to be that. Any other text is left to whoever reads the result.
     """
-    if not all(isinstance(text, str) for text in texts):
+    if "," not in "".join(texts):
         return None
     commas = [text.strip() for text in texts if "," in text]
     if not commas or not all(map(DECIMAL_COMMA.fullmatch, commas)) or first_with_point(texts):
@@ -100,10 +96,9 @@ def with_points(texts: Sequence[Any] | FloatArray, *, is_certain: bool = False) 
     return [text.replace(",", ".") for text in texts]
 
 
-def first_with_point(values: Iterable[Any]) -> str:
+def first_with_point(texts: Iterable[str]) -> str:
     """The first number with a decimal point; '' if there is none."""
-    texts = (value for value in values if isinstance(value, str) and "." in value)
-    return next((text for text in texts if is_number(text)), "")
+    return next((text for text in texts if "." in text and is_number(text)), "")
 
 
 def is_number(text: str | bytes) -> bool:

@@ -56,6 +56,8 @@ def test_separators_are_found_beside_quotes(text: str, tmp_path: Path) -> None:
         ("1,2\n1,NA\n", ":2, column 2: 'NA' is not a number; leave the field empty where a value is missing"),
         ("1,2\n1,#N/A\n", ":2, column 2: '#N/A' is not a number; leave the field empty where a value is missing"),
         ("1;0,5\n0;0,7\n", ":1, column 1: '1;0' is not a number; fields with ; between them need numbers with a"),
+        ("1,2,3\n1,12 %,2\n", ":2, column 2: '12 %' is not a number; a percent sign; write 12"),
+        ("1,2,3\n1,$5,2\n", ":2, column 2: '$5' is not a number; a currency sign; write 5"),
         ("1,(262144,[4660],[0.5])\n", ":1, column 2: '(262144' is not a number; a vector? Write a column for each of"),
         ('1,"[1, 2]"\n', ":1, column 2: '[1, 2]' is not a number; a vector? Write a column for each of its numbers"),
         ("1,(5)\n", ":1, column 2: '(5)' is not a number; write -1 for (1)"),
