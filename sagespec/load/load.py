@@ -22,7 +22,7 @@ from sagespec.load.loaded import PROJECT_FILE, Loaded, LoadedSpec
 from sagespec.load.places import LazyOrigins, YamlDocument
 from sagespec.load.reading import Reading
 from sagespec.load.references import clashes, missing_paths
-from sagespec.load.words import Objections, wrong_kind
+from sagespec.load.words import Objections, empty_hyperparameters, wrong_kind
 from sagespec.spec.document import API_VERSION
 from sagespec.spec.kinds import KINDS, Spec
 from sagespec.spec.project import ProjectSettings
@@ -176,7 +176,8 @@ def _describe(document: YamlDocument) -> tuple[_Described | None, list[Problem]]
     model = KINDS.get(kind) if isinstance(kind, str) else None
     if model is None:
         return None, [wrong_kind(document)]
+    empty = empty_hyperparameters(document)
     try:
-        return model.model_validate(document.data), []
+        return model.model_validate(document.data), empty
     except ValidationError as error:
-        return None, Objections(document, model).problems(error)
+        return None, Objections(document, model).problems(error) + empty

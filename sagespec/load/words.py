@@ -66,6 +66,18 @@ def wrong_kind(document: YamlDocument) -> Problem:
     )
 
 
+def empty_hyperparameters(document: YamlDocument) -> list[Problem]:
+    """Those without a value: to YAML that is null, which a program would get as the word."""
+    given = document.data.get("hyperparameters")
+    paths = [("hyperparameters", name) for name in given] if isinstance(given, dict) else []
+    fix = "give it one, or remove the line; for null, write null"
+    return [
+        Problem(f"{_dotted(path)} has no value", about=_about(document.data), fix=fix, where=document.place(path))
+        for path in paths
+        if document.scalar(path) == ("", False)
+    ]
+
+
 class Objections:
     """pydantic's errors on one document of the kind that `model` describes."""
 

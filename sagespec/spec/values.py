@@ -172,8 +172,9 @@ Bytes = Annotated[
 ]
 
 
-# ${NAME}, ${{ … }}, or a value, or one step of a path, that is $NAME.
-_VARIABLE = re.compile(r"(?<!\$)\$\{\{?[^{}]*\}?\}|(?:^|(?<=/))\$[A-Z_][A-Z0-9_]*(?=/|$)")
+# ${NAME}, ${{ … }}, or $NAME as a whole value, the first step of a path, or a bucket. Further down, a folder may be
+# called so.
+_VARIABLE = re.compile(r"(?<!\$)\$\{\{?[^{}]*\}?\}|(?:^|(?<=://))\$[A-Z_][A-Z0-9_]*(?=/|$)")
 
 _DOUBLED = re.compile(r"\$\$(?=\{)|(?:^|(?<=/))\$\$(?=[A-Z_][A-Z0-9_]*(?:/|$))")
 
@@ -211,8 +212,6 @@ def _is_plain(value: Any) -> bool:
 
 
 def _hyperparameter(value: Any) -> Any:
-    if value is None:
-        raise wrong("has no value", 'give it one, or remove the line; the text null is "null"')
     if not _is_plain(value):
         raise wrong(
             f"{quoted(value)} ({type(value).__name__}) is not a hyperparameter",
