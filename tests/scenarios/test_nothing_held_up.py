@@ -97,7 +97,7 @@ def test_destroy_works_at_once_and_nobody_puts_anything_back(workspace: Workspac
         if follower == "watch":
             told = said_until(process, "was removed by sagespec destroy")
             workspace.write(job(4))
-            wait_until(lambda: seen.is_trained(4))
+            wait_until(lambda: seen.is_trained(4) and seen.containers() == {})
             process.kill()
         else:
             told, _ = process.communicate(timeout=20)

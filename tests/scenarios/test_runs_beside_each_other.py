@@ -189,9 +189,11 @@ def assert_nothing_left(seen: Sight, workspace: Workspace) -> None:
 # -- slow ways out and in
 
 
-@pytest.mark.parametrize(("drain_within", "waits_for"), [("2m", "requests"), ("1s", "to end")])
+@pytest.mark.parametrize(
+    ("drain_within", "waits_for", "seconds"), [("2m", "requests", 35), ("1s", "to end", 20)], ids=["drain", "grace"]
+)
 def test_a_request_in_flight_on_a_leaving_instance_holds_up_no_other_endpoint(
-    workspace: Workspace, drain_within: str, waits_for: str
+    workspace: Workspace, drain_within: str, waits_for: str, seconds: int
 ) -> None:
     """Neither while it is drained, nor in the grace in which its server answers what it has begun. Its spec may come
     back meanwhile."""
@@ -199,7 +201,7 @@ def test_a_request_in_flight_on_a_leaving_instance_holds_up_no_other_endpoint(
     workspace.write(job(1) + endpoint("only model@1 1", rollout=rollout))
     workspace.run("apply")
     with sight(workspace) as seen, workspace.running("watch"), ThreadPoolExecutor() as beside:
-        slow = beside.submit(seen.answers, custom_attributes="delay=20")
+        slow = beside.submit(seen.answers, custom_attributes=f"delay={seconds}")
         leaving = seen.containers()["endpoint/answers/only#0"].name
         wait_until(lambda: seen.requests_in_flight(leaving) == 1)
         workspace.edit("name: only, model: model@1", 'name: only, environment: {A: "1"}, model: model@1')
