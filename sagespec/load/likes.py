@@ -9,7 +9,7 @@ Called by `load`, with the documents of all files.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from yaml.nodes import MappingNode, Node, ScalarNode
@@ -17,6 +17,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 from sagespec.errors import Problem, did_you_mean
 from sagespec.load.places import PLAIN, FieldPath, YamlDocument
 from sagespec.spec.endpoint import named_job
+from sagespec.spec.job import PROGRAMS
 from sagespec.spec.values import cut
 
 OWN = ("name", "version", "like")  # what a job never has from another
@@ -71,12 +72,13 @@ def _is_job(document: YamlDocument) -> bool:
 
 def _leads_nowhere(document: YamlDocument, jobs: Mapping[str, int]) -> Problem:
     written, like = document.written(("like",)), document.data["like"]
+    jobs = {job: number for job, number in jobs.items() if job != _name(document)}
     if not isinstance(like, str) or named_job(like) is None:
-        near = next((job for job in jobs if job.partition("@")[0] == like), "")
+        near = _nearest([job for job in jobs if job.partition("@")[0] == like], document.data.get("version"))
         fix = f"write like: {near}" if near else "name a job of the specs with its version: like: churn@1"
         return _problem(document, f"like is {written}, but must be a job and its version", fix)
     name = like.partition("@")[0]
-    known = ", ".join(sorted(job for job in jobs if job.partition("@")[0] == name))
+    known = ", ".join(sorted((job for job in jobs if job.partition("@")[0] == name), key=_version))
     names = {job.partition("@")[0] for job in jobs}
     return _problem(
         document,
@@ -84,6 +86,17 @@ def _leads_nowhere(document: YamlDocument, jobs: Mapping[str, int]) -> Problem:
         (did_you_mean(name, names) if not known else "") or "name a job of the specs, or write the fields out",
         why=f"the specs define {known}" if known else "",
     )
+
+
+def _nearest(jobs: Sequence[str], own_version: object) -> str:
+    """The newest version below one's own, or else the newest."""
+    below = [job for job in jobs if isinstance(own_version, int) and _version(job) < own_version]
+    return max(below or jobs, key=_version, default="")
+
+
+def _version(job: str) -> int:
+    number = job.rpartition("@")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def _circle(number: int, bases: Mapping[int, int]) -> list[int]:
@@ -151,6 +164,25 @@ def merged(own: YamlDocument, base: YamlDocument) -> tuple[YamlDocument, list[Pr
 
     whole = _map_of(join(given, known, ()), None, own.node)
     return YamlDocument(whole.data, whole.node), problems
+
+
+def told_here(problem: Problem, own: YamlDocument, joint: YamlDocument) -> Problem:
+    """What is wrong only where both are put together, at a line of `own`: the other job is right as it is."""
+    place = problem.where
+    inherited = [name for name in PROGRAMS if joint.data.get(name) and name not in own.data]
+    if place == own.place() and inherited:
+        nulls = " and ".join(f"{name}: null" for name in inherited)
+        return replace(problem, fix=f"take away what is inherited from {own.data['like']} with {nulls}")
+    path = next((path for path, origin in joint.origins.items() if origin == place), "")
+    if place is None or not path or place in own.origins.values():
+        return problem
+    *above, name = path.split(".")
+    null = f"{name}: null"
+    for step in reversed(above):
+        null = f"{step}: {{{null}}}"
+    why = f"{path} is inherited from {own.data['like']} ({place.file}:{place.line})"
+    fix = f"take it away with {null}, or write another value"
+    return replace(problem, where=own.place(("like",)), why=f"{problem.why}; {why}" if problem.why else why, fix=fix)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +18,9 @@ from pydantic import ValidationError
 
 from sagespec.errors import Origin, Problem, SpecError
 from sagespec.load.files import find_files, read_text, shown_name
-from sagespec.load.likes import likes_of, merged
+from sagespec.load.likes import likes_of, merged, told_here
 from sagespec.load.loaded import PROJECT_FILE, Loaded, LoadedSpec
+from sagespec.load.once import told_once
 from sagespec.load.places import LazyOrigins, YamlDocument
 from sagespec.load.reading import Reading
 from sagespec.load.references import clashes, missing_paths
@@ -76,7 +78,7 @@ def load(paths: Sequence[Path], root: Path, *, check_paths: bool = True) -> Load
     if check_paths:
         problems += [problem for spec in specs for problem in missing_paths(spec)]
     if problems or project is None:
-        raise SpecError(sorted(problems, key=lambda problem: (problem.where or Origin(""), problem.what)))
+        raise SpecError(told_once(problems, specs))
     names = tuple(shown_name(file, root) for file in files)
     return Loaded(root, project, project_origins, tuple(sorted(specs, key=lambda spec: spec.origin)), names)
 
@@ -124,18 +126,21 @@ def _load_specs(files: Sequence[Path], root: Path) -> tuple[list[LoadedSpec], li
         base, (folder, *_) = likes.bases.get(number), folders[number].values()
         if number in likes.wrong or (base is not None and base not in specs):
             continue  # what is wrong with a job is told once, not of all that are like it
+        own = documents[number]
         if base is not None:
             documents[number], nulls = merged(documents[number], documents[base])
             problems += nulls
             folders[number] |= {name: other for name, other in folders[base].items() if other != folder}
         described, wrong = _describe(documents[number])
+        wrong = wrong if base is None else [told_here(problem, own, documents[number]) for problem in wrong]
         problems += _clear(wrong, unclear)
         place = documents[number].place()
         if isinstance(described, ProjectSettings):
             problems.append(_project_elsewhere(place))
         elif described:
             others = {name: other for name, other in folders[number].items() if name != place.file}
-            specs[number] = LoadedSpec(described, place, LazyOrigins(documents[number]), folder, others)
+            found = LoadedSpec(described, place, LazyOrigins(documents[number]), folder, others)
+            specs[number] = found if base is None else replace(found, like=own.data["like"], own=LazyOrigins(own))
     return list(specs.values()), problems
 
 

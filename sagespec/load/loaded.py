@@ -22,7 +22,7 @@ class LoadedSpec:
     """One document. `origin` is its first line; `origins` maps field paths ("variants.0.model") to places.
 
     folder: where its file is; relative paths in the spec start there. other_folders: of files from which it has fields,
-    by their names in origins.
+    by their names in origins. like: the job that it is like; own: then the places of what it says itself.
     """
 
     spec: Spec
@@ -30,6 +30,8 @@ class LoadedSpec:
     origins: Mapping[str, Origin]
     folder: Path
     other_folders: Mapping[str, Path] = field(default_factory=dict)
+    like: str = ""
+    own: Mapping[str, Origin] = field(default_factory=dict)
 
     @property
     def address(self) -> Address:
@@ -44,6 +46,19 @@ class LoadedSpec:
         while path and path not in self.origins:
             path = path.rpartition(".")[0]
         return self.origins.get(path, self.origin)
+
+    def inherits(self, path: str) -> bool:
+        """Whether it has the field from the job that it is like."""
+        place = self.origin_of(path)
+        return bool(self.like) and place != self.origin and place not in self.own.values()
+
+    def own_place(self, path: str) -> Origin:
+        """Where it can say something else of a field: the nearest place that is its own."""
+        if not self.like:
+            return self.origin_of(path)
+        while path and path not in self.own:
+            path = path.rpartition(".")[0]
+        return next(self.own[name] for name in (path, "algorithm", "like") if name in self.own)
 
     def local_path(self, source: str, path: str = "") -> Path | None:
         """Where a path or file:// address points that is written at the field `path`; None for what is not local."""

@@ -138,12 +138,15 @@ def describe_images(images: Path) -> dict[str, ImageDescription]:
 
 @dataclass(frozen=True)
 class Objection:
-    """What an algorithm objects to: field is the path in the job's spec."""
+    """What an algorithm objects to: field is the path in the job's spec. is_unknown: the field is none of its own.
+    is_missing: something that belongs there is."""
 
     field: str
     what: str
     why: str = ""
     fix: str = ""
+    is_unknown: bool = False
+    is_missing: bool = False
 
 
 def objections(
@@ -159,6 +162,7 @@ def objections(
 
 def _of_hyperparameters(algorithm: str, description: ImageDescription, given: Mapping[str, Any]) -> Iterator[Objection]:
     known = description.hyperparameters
+    listed = f"; known are {', '.join(sorted(known))}"  # said once
     for name, value in given.items():
         text = hyperparameter_text(value).strip()
         if name in known:
@@ -173,8 +177,10 @@ def _of_hyperparameters(algorithm: str, description: ImageDescription, given: Ma
             yield Objection(
                 f"hyperparameters.{name}",
                 f"hyperparameters.{name} is not one of {algorithm}",
-                fix=did_you_mean(name, known) or f"remove it; known are {', '.join(sorted(known))}",
+                fix=did_you_mean(name, known) or f"remove it{listed}",
+                is_unknown=True,
             )
+            listed = "" if not did_you_mean(name, known) else listed
     for name, declared in known.items():
         if declared.required and name not in given:
             example = declared.choices[0] if declared.choices else "…"
@@ -183,6 +189,7 @@ def _of_hyperparameters(algorithm: str, description: ImageDescription, given: Ma
                 f"hyperparameters.{name} is missing",
                 why=f"{algorithm} requires it: {declared.description[:1].lower()}{declared.description[1:]}",
                 fix=f"add {name}: {example}",
+                is_missing=True,
             )
 
 
@@ -206,6 +213,7 @@ def _of_channels(
                     f"channels.{name}",
                     f"channels.{name} is not a channel of {algorithm}",
                     fix=did_you_mean(name, known) or f"the channels are {', '.join(known)}",
+                    is_unknown=True,
                 )
         elif content_type and declared.content_types and name_of(content_type) not in declared.content_types:
             yield Objection(
@@ -222,6 +230,7 @@ def _of_channels(
                 f"channels.{name} is missing",
                 why=f"{algorithm} requires it: {declared.description[:1].lower()}{declared.description[1:]}",
                 fix=f"add {name}: ./data.csv",
+                is_missing=True,
             )
 
 

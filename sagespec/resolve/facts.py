@@ -28,7 +28,7 @@ class Facts:
     """root: the project's folder. images: the built-ins by name. manifests: of the jobs that have ended.
 
     fingerprint: what tells two states of an s3:// object apart. started: the key fields of a job that was started and
-    has not ended.
+    has not ended. specs: by address.
     """
 
     root: Path
@@ -36,6 +36,7 @@ class Facts:
     manifests: Mapping[Address, Manifest]
     fingerprint: Fingerprint
     started: Started = lambda _: {}
+    specs: Mapping[Address, LoadedSpec] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def counted(self, count: Callable[[], Counted], folder: Path, item: LoadedSpec, field: str) -> Counted:

@@ -5,20 +5,19 @@ Called by `resolve`. What a built-in would refuse is reported here, unless the v
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sagespec.errors import Origin, Problem
+from sagespec.errors import Origin
 from sagespec.load.loaded import LoadedSpec
-from sagespec.resolve.builtins import ImageDescription, columns_objections, objections
 from sagespec.resolve.code import code_of
 from sagespec.resolve.facts import Facts
 from sagespec.resolve.keys import key_fields_of, sources_in_key
+from sagespec.resolve.objections import columns_of, problems_with_builtin
 from sagespec.resolve.programs import build_program, named_program, portable
-from sagespec.spec.columns import columns_said, has_names
+from sagespec.spec.columns import FIELDS
 from sagespec.spec.job import ChannelSpec, TrainingJob
-from sagespec.state.desired import DesiredChannel, DesiredCheckpoints, DesiredColumns, DesiredJob
+from sagespec.state.desired import DesiredChannel, DesiredCheckpoints, DesiredJob
 from sagespec.state.hashes import hash_of
 from sagespec.state.listing import Listing
 from sagespec.state.programs import Build, Program
@@ -34,9 +33,9 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
         field = "framework" if spec.framework else "algorithm"
         program = named_program(spec.framework or spec.algorithm, spec.image, field, item, facts)
     if spec.algorithm and not trained:  # trained jobs are never rejected, not even by a later release
-        facts.problems.extend(_objections(spec, item, facts.images))
+        facts.problems.extend(problems_with_builtin(spec, item, facts))
     channels = tuple(_channel(name, channel, spec, item, root) for name, channel in sorted(spec.channels.items()))
-    (code, files["code"]), columns = code_of(spec, item, facts), _columns(spec)
+    (code, files["code"]), columns = code_of(spec, item, facts), columns_of(spec)
     key_fields = key_fields_of(spec, program, channels, code, columns=columns) | sources_in_key(
         spec, channels, item.address, facts
     )
@@ -56,7 +55,7 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
         protect=spec.protect,
         spec=_spec_for_manifest(spec, program),
         origin=item.origin,
-        field_origins={**item.origins, **_columns_origins(spec, item)},
+        field_origins={**item.origins, **_origins_of_key(spec, item)},
         files={field: listing for field, listing in files.items() if listing},
         code=code,
         distribution=spec.distribution or "",
@@ -81,25 +80,6 @@ def _spec_for_manifest(spec: TrainingJob, program: Program) -> dict[str, Any]:
     return dumped
 
 
-def _objections(spec: TrainingJob, item: LoadedSpec, images: Mapping[str, ImageDescription]) -> Iterator[Problem]:
-    description = images.get(spec.algorithm or "")
-    if description is None or description.kind != "algorithm":
-        return
-    content_types = {name: channel.content_type for name, channel in spec.channels.items()}
-    found = [*objections(spec.algorithm or "", description, spec.hyperparameters, content_types)]
-    if columns := _columns(spec):
-        named = next(name for name, channel in spec.channels.items() if has_names(channel))
-        found += columns_objections(spec.algorithm or "", description, named, has_target=bool(columns.target))
-    for objection in found:
-        yield Problem(
-            what=objection.what,
-            about=str(item.address),
-            why=objection.why,
-            fix=objection.fix,
-            where=item.origin_of(objection.field),
-        )
-
-
 def _channel(name: str, channel: ChannelSpec, spec: TrainingJob, item: LoadedSpec, root: Path) -> DesiredChannel:
     return DesiredChannel(
         name=name,
@@ -115,18 +95,13 @@ def _channel(name: str, channel: ChannelSpec, spec: TrainingJob, item: LoadedSpe
     )
 
 
-def _columns(spec: TrainingJob) -> DesiredColumns | None:
-    """What a channel says of its columns holds for all."""
-    said = columns_said(spec.channels.values())
-    return DesiredColumns("".join(said["target"]), said["drop"], said["categorical"]) if said else None
-
-
-def _columns_origins(spec: TrainingJob, item: LoadedSpec) -> dict[str, Origin]:
-    """Where the spec says what the key holds of the columns."""
-    return {
+def _origins_of_key(spec: TrainingJob, item: LoadedSpec) -> dict[str, Origin]:
+    """Where the spec says what the key holds under another name: the columns, and the content of a script's folder."""
+    code = item.origins.get("source_dir" if spec.source_dir else "entry_point")
+    return ({"code": code} if code else {}) | {
         f"columns.{field}": origin
         for name in reversed(spec.channels)
-        for field in ("target", "drop", "categorical", "header")
+        for field in (*FIELDS, "header")
         if (origin := item.origins.get(f"channels.{name}.{field}"))
     }
 

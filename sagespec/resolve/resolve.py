@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from sagespec.errors import Origin, SpecError
+from sagespec.errors import SpecError
 from sagespec.gateway.launch import gateway_hash
 from sagespec.load.loaded import Loaded
+from sagespec.load.once import told_once
 from sagespec.load.references import unresolved_models
 from sagespec.resolve.builtins import ImageDescription
 from sagespec.resolve.endpoints import resolve_endpoint
@@ -53,7 +54,8 @@ def resolve(
     fingerprint: what tells two states of an s3:// artifact apart. started: the key fields of a job that was started and
     has not ended.
     """
-    facts = Facts(root, images, manifests, fingerprint, started)
+    specs = {item.address: item for item in loaded.specs}
+    facts = Facts(root, images, manifests, fingerprint, started, specs)
     problems = facts.problems
     problems += (problem for problem, address in unresolved_models(loaded) if not facts.trained(address))
     unresolved = bool(problems)
@@ -65,7 +67,7 @@ def resolve(
         if isinstance(item.spec, Endpoint) and not unresolved
     ]
     if problems:
-        raise SpecError(sorted(problems, key=lambda problem: problem.where or Origin("")))
+        raise SpecError(told_once(problems, loaded.specs))
     return Desired(
         project_name=loaded.project.name,
         jobs=tuple(sorted(jobs, key=lambda job: job.address)),

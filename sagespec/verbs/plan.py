@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sagespec.errors import Origin, SpecError, WorldError
+from sagespec.errors import SpecError, WorldError
 from sagespec.load.checkout import git_lock, not_checked_out
 from sagespec.load.files import left_out, shown_name
 from sagespec.load.load import load
 from sagespec.load.loaded import Loaded
+from sagespec.load.once import told_once
 from sagespec.load.references import missing_paths
 from sagespec.observe import observe
 from sagespec.parts import Parts
@@ -95,10 +96,9 @@ def _resolved(
             started=started,
         )
     except SpecError as wrong:
-        problems = {*missing, *wrong.problems}
-        raise SpecError(sorted(problems, key=lambda problem: problem.where or Origin(""))) from None
+        raise SpecError(told_once([*missing, *wrong.problems], loaded.specs)) from None
     if missing:
-        raise SpecError(missing)
+        raise SpecError(told_once(missing, loaded.specs))
     return found
 
 

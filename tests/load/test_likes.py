@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from textwrap import dedent
 
@@ -131,7 +132,10 @@ def test_paths_count_from_the_file_in_which_they_stand(root: Path) -> None:
     sources = {channel.name: channel.source for channel in resolved(loaded)["loans@2"].channels}
     assert sources == {"train": "specs/deep/own.csv", "validation": "specs/validation.csv"}
     (root / "specs/validation.csv").unlink()
-    assert refused(root).count('"validation.csv" does not exist') == 2
+    assert refused(root).startswith(
+        'specs/a.yaml:9:15 job/loans@1: channels.validation.source: "validation.csv" does not'
+    )
+    assert "loans@2" not in refused(root)
 
 
 def test_what_is_wrong_is_told_where_it_stands_and_once(root: Path) -> None:
@@ -141,28 +145,113 @@ def test_what_is_wrong_is_told_where_it_stands_and_once(root: Path) -> None:
     said = refused(root, a=broken, b="name: loans\nversion: 2\nlike: loans@1\n")
     assert "resources.cpu is not a field" in said
     assert "loans@2" not in said
-    other = "name: loans\nversion: 2\nlike: loans@1\nalgorithm: linear-learner\n"
+
+
+LINEAR = "name: loans\nversion: 2\nlike: loans@1\nalgorithm: linear-learner\n"
+MISSING = """\
+specs/b.yaml:{} job/loans@2: hyperparameters.predictor_type is missing
+  why  linear-learner requires it: what the label is: 0 or 1, a class number, or a quantity
+  fix  add predictor_type: binary_classifier"""
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        (
+            LINEAR,
+            """\
+specs/b.yaml:6:12 job/loans@2: hyperparameters objective, num_round, eta are not hyperparameters of linear-learner
+  why  inherited from loans@1 (specs/a.yaml:6)
+  fix  add hyperparameters: {objective: null, num_round: null, eta: null} to job/loans@2
+"""
+            + MISSING.format("6:12"),
+        ),
+        (
+            LINEAR + "hyperparameters:\n  num_round: null\n  eta: null\n",
+            """\
+specs/b.yaml:7:1 job/loans@2: hyperparameters.objective is not one of linear-learner
+  why  inherited from loans@1 (specs/a.yaml:6)
+  fix  add objective: null to hyperparameters of job/loans@2
+"""
+            + MISSING.format("7:1"),
+        ),
+        (
+            LINEAR.replace("linear-learner", "kmeans") + "hyperparameters: null\n",
+            """\
+specs/b.yaml:6:12 job/loans@2: channels.validation is not a channel of kmeans
+  why  inherited from loans@1 (specs/a.yaml:9)
+  fix  add channels: {validation: null} to job/loans@2
+specs/b.yaml:7:18 job/loans@2: hyperparameters.k is missing
+  why  kmeans requires it: number of clusters
+  fix  add k: …""",
+        ),
+    ],
+)
+def test_what_does_not_fit_another_algorithm_is_told_at_the_own_line(root: Path, own: str, said: str) -> None:
     with pytest.raises(SpecError) as caught:
-        resolved(written(root, a=BASE, b=other))
-    assert "specs/a.yaml:6:30 job/loans@2: hyperparameters.objective" in str(caught.value)
+        resolved(written(root, a=BASE, b=own))
+    assert str(caught.value) == said
+
+
+def test_what_the_algorithm_refuses_in_both_is_told_of_the_first(root: Path) -> None:
+    wrong = BASE.replace("eta: 0.3", "eta: 3, ete: 1, zzz: 1, yyy: 1")
+    with pytest.raises(SpecError) as caught:
+        resolved(written(root, a=wrong, b="name: loans\nversion: 2\nlike: loans@1\n"))
+    said = str(caught.value)
+    assert (said.count("hyperparameters.eta is 3"), said.count("known are"), "loans@2" in said) == (1, 1, False)
+
+
+def test_what_is_wrong_only_in_both_together_is_told_at_the_own_line(root: Path) -> None:
+    script = "name: s\nversion: 1\nframework: sklearn\nentry_point: train.py\n"
+    (root / "specs/train.py").write_text("")
+    own = "name: s\nversion: 2\nlike: s@1\nframework: null\nalgorithm: xgboost\n"
+    assert refused(root, a=script, b=own) == (
+        "specs/b.yaml:5:7 job/s@2: entry_point: does not go with algorithm, which runs no script\n"
+        "  why  entry_point is inherited from s@1 (specs/a.yaml:6)\n"
+        "  fix  take it away with entry_point: null, or write another value"
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_what_cannot_be_code_is_told_once_of_the_job_that_names_the_folder(root: Path) -> None:
+    (root / "specs/code").mkdir()
+    (root / "specs/code/train.py").write_text("")
+    (root / "specs/code/gone").symlink_to("nowhere")
+    base = "name: z\nversion: 1\nframework: sklearn\nentry_point: train.py\nsource_dir: code\n"
+    others = "---\n".join(f"name: {name}\nversion: 1\nlike: z@1\n" for name in "abc")
+    with pytest.raises(SpecError) as caught:
+        resolved(written(root, a=base, b=others))
+    assert [(p.about, str(p.where)) for p in caught.value.problems] == [("job/z@1", "specs/a.yaml:7:13")]
+    (root / "specs/code/gone").unlink()
+    assert str(resolved(load([Path("specs")], root))["a@1"].field_origins["code"]) == "specs/a.yaml:7:13"
 
 
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
         ("like: loan@1", "specs/b.yaml:5:7 job/loans@2: like is loan@1, but no spec defines that job\n  fix  did you"),
-        ("like: loans@7", "but no spec defines that job\n  why  the specs define loans@1, loans@2"),
+        ("like: loans@7", "but no spec defines that job\n  why  the specs define loans@1\n"),
         ("like: loans", "like is loans, but must be a job and its version\n  fix  write like: loans@1"),
         ("like: 3", "like is 3, but must be a job and its version"),
         ("like: loans@2", "like leads back to loans@2 itself"),
         ("like: loans@1\nhyperparameters: {ete: null}", "hyperparameters.ete is null, which takes a field away, but "
          'loans@1 has no ete in hyperparameters\n  fix  did you mean "eta"?'),
         ("like: loans@1\nretries: null", "specs/b.yaml:6:10 job/loans@2: retries is null, which takes a field away"),
-        ("like: loans@1\nimage: mine:1", "needs exactly one of algorithm, framework, image and build"),
+        ("like: loans@1\nimage: mine:1", "needs exactly one of algorithm, framework, image and build, has algorithm "
+         "and image\n  fix  take away what is inherited from loans@1 with algorithm: null"),
     ],
 )  # fmt: skip
 def test_what_is_said_of_a_wrong_one(root: Path, fields: str, said: str) -> None:
     assert said in refused(root, a=BASE, b=f"name: loans\nversion: 2\n{fields}\n")
+
+
+@pytest.mark.parametrize(("version", "near"), [(3, "loans@2"), (12, "loans@11"), (1, "loans@11")])
+def test_a_job_without_a_version_is_its_newest_below(root: Path, version: int, near: str) -> None:
+    """It is never itself."""
+    others = [number for number in (1, 2, 11) if number != version]
+    jobs = [BASE.replace("version: 1", f"version: {number}") for number in others]
+    said = refused(root, a="---\n".join([*jobs, f"name: loans\nversion: {version}\nlike: loans\n"]))
+    assert f"fix  write like: {near}\n" in f"{said}\n"
 
 
 def test_a_circle_is_told_of_each_job_in_it(root: Path) -> None:
