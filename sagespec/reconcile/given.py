@@ -14,6 +14,7 @@ from sagespec.errors import Problem
 from sagespec.plan import Action, RunJob, Running, StartGateway
 from sagespec.reconcile.options import Options
 from sagespec.state.addresses import Address
+from sagespec.state.desired import DesiredJob
 from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import Observed
 from sagespec.state.revision import RestartRequest
@@ -35,13 +36,15 @@ class Decision:
 class Given:
     """One pass: the snapshot, its time, what a person asked for, and what is decided already, which endpoints wait for.
 
-    now: when the snapshot was taken. jobs: the decision on each job of the specs. gateway: its start, if it starts.
+    now: when the snapshot was taken. wanted: the jobs of the specs. jobs: the decision on each of them. gateway: its
+    start, if it starts.
     """
 
     project_name: str
     observed: Observed
     now: datetime
     options: Options
+    wanted: Mapping[Address, DesiredJob] = field(default_factory=dict)
     jobs: Mapping[Address, Decision] = field(default_factory=dict)
     gateway: tuple[StartGateway, ...] = ()
 
@@ -49,6 +52,11 @@ class Given:
     def gateway_ids(self) -> tuple[str, ...]:
         """What must be done before anything else of an endpoint."""
         return tuple(action.id for action in self.gateway)
+
+    def next_version(self, job_name: str) -> int:
+        """One that neither the specs nor the store have."""
+        known = (a.version for a in (*self.wanted, *self.observed.manifests) if a.name == job_name)
+        return max(self.observed.newest_versions.get(job_name, 0), *known) + 1
 
     def runs_of(self, job: Address) -> tuple[str, ...]:
         """The ids of the actions of this plan that train the job."""

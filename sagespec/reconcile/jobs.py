@@ -7,9 +7,11 @@ is asked for. Whose turn it is among those that may run is for `turns`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from sagespec.errors import Problem
+from sagespec.errors import Origin, Problem
 from sagespec.plan import Action, Cause, Change, Reason, RunJob, Running
 from sagespec.reconcile.able import why_no_run
 from sagespec.reconcile.causes import changed_fields
@@ -19,7 +21,7 @@ from sagespec.state.desired import DesiredJob
 from sagespec.state.faults import fix_for
 from sagespec.state.hashes import same_hash
 from sagespec.state.listing import differences
-from sagespec.state.manifest import AttemptsRecord, Input, JobStatus, Manifest
+from sagespec.state.manifest import Input, JobStatus, Manifest
 from sagespec.state.observed import EDITED, Container, ContainerState, Observed
 
 SHOWN = 16  # characters of a fingerprint, as many as code has
@@ -34,11 +36,11 @@ def reconcile_job(job: DesiredJob, given: Given) -> Decision:
     containers = observed.containers_of(job.address)
     follower = observed.followers.get(job.address)
     if manifest and manifest.status is JobStatus.COMPLETED:
-        return _trained(job, manifest, () if follower else containers)  # who stored the model removes them, too
+        return _trained(job, given, () if follower else containers)  # who stored the model removes them, too
     if follower and not follower.is_ours:
         return Decision(running=(Running(job.address, follower.by, follower.since, follower.reads_our_specs),))
     if of_another_spec(job, observed) and (follower or job.address not in observed.stops):
-        return Decision(refused=_edited(job, observed.started_with.get(job.address)))
+        return Decision(refused=_edited(job, given))
     if follower:
         return _followed(job, containers)
     is_edited = job.address in observed.edited_inputs
@@ -64,22 +66,78 @@ def of_another_spec(job: DesiredJob, observed: Observed) -> tuple[Container, ...
     return tuple(hosts) if runs or all(c.exit_code == 0 for c in hosts) else ()
 
 
-def _edited(job: DesiredJob, before: AttemptsRecord | None) -> tuple[Problem, ...]:
+def _edited(job: DesiredJob, given: Given) -> tuple[Problem, ...]:
     """One problem for each field that differs from what the job was started with, as far as that is known."""
-    changes = changed_fields(before.key_fields, job.key_fields) if before and before.key_fields else ()
-    files = before.files if before else {}
-    return tuple(
-        Problem(
-            what=what,
-            about=str(job.address),
-            why="it continues as it was started: its work is not thrown away unasked",
-            fix=f"set version: {job.version + 1} for the changed spec; or end it with `sagespec stop {job.address}`;"
-            " or undo the change, and it is picked up",
-            where=job.field_origins.get(field, job.origin),
-        )
-        for field, what in [(change.field, _differs_from_start(change, job, files)) for change in changes]
-        or [("", "its spec has changed since it was started")]
+    before = given.observed.started_with.get(job.address)
+    files, (own, inherited) = before.files if before else {}, _own_and_inherited(job, given)
+    found = [(change.field, _differs_from_start(change, job, files)) for change in own]
+    unknown = [] if inherited else [("", "its spec has changed since it was started")]
+    return (
+        *(
+            Problem(
+                what=what,
+                about=str(job.address),
+                why="it continues as it was started: its work is not thrown away unasked",
+                fix=f"set version: {given.next_version(job.name)} for the changed spec;"
+                f" or end it with `sagespec stop {job.address}`; or undo the change, and it is picked up",
+                where=_place(job, field),
+            )
+            for field, what in found or unknown
+        ),
+        *_like_one_that_changed(job, inherited),
     )
+
+
+def _own_and_inherited(job: DesiredJob, given: Given) -> tuple[Sequence[Change], Sequence[Change]]:
+    """The changes since the job was trained or started; apart those for which the job that it is like is refused."""
+    other = given.wanted.get(job.like) if job.like else None
+    theirs = _changes(other, given.observed) if other else ()
+    mine = _changes(job, given.observed)
+    return [change for change in mine if change not in theirs], [change for change in mine if change in theirs]
+
+
+def _changes(job: DesiredJob, observed: Observed) -> tuple[Change, ...]:
+    manifest, started = observed.manifests.get(job.address), observed.started_with.get(job.address)
+    trained = manifest if manifest and manifest.status is JobStatus.COMPLETED else None
+    before = trained or started
+    if before is None or not before.key_fields or same_hash(job.key, before.key):
+        return ()
+    return _changed_fields(before.key_fields, job, trained)
+
+
+def _changed_fields(before: Mapping[str, Any], job: DesiredJob, manifest: Manifest | None) -> tuple[Change, ...]:
+    """Under the names that the fields have in the spec: the key holds what a channel says of its columns apart."""
+    specs = [job.spec, manifest.spec if manifest else {}]
+
+    def named(field: str) -> str:
+        section, _, name = field.partition(".")
+        channels = ((c, said) for spec in specs for c, said in (spec.get("channels") or {}).items())
+        where = (f"channels.{c}.{name}" for c, said in channels if section == "columns" and said.get(name))
+        return next(where, field)
+
+    return tuple(replace(change, field=named(change.field)) for change in changed_fields(before, job.key_fields))
+
+
+def _like_one_that_changed(job: DesiredJob, inherited: Sequence[Change]) -> tuple[Problem, ...]:
+    """In few words: the fields are told of the other job, and what to do about it."""
+    if not inherited:
+        return ()
+    other = f"{job.like.name}@{job.like.version}" if job.like else ""
+    return (
+        Problem(
+            what=f"it is like {other}, which changed: {', '.join(change.field for change in inherited)}",
+            about=str(job.address),
+            fix=f"see job/{other}",
+            where=job.origin,
+        ),
+    )
+
+
+def _place(job: DesiredJob, field: str) -> Origin | None:
+    """Of the field, or of the nearest one around it that is written."""
+    while field and field not in job.field_origins:
+        field = field.rpartition(".")[0]
+    return job.field_origins.get(field, job.origin)
 
 
 def _differs_from_start(change: Change, job: DesiredJob, before: Files) -> str:
@@ -98,29 +156,33 @@ def _followed(job: DesiredJob, containers: tuple[Container, ...]) -> Decision:
     return Decision(actions=(*removals, RunJob(about=job.address, cause=cause, after=_ids(removals), job=job)))
 
 
-def _trained(job: DesiredJob, manifest: Manifest, containers: tuple[Container, ...]) -> Decision:
+def _trained(job: DesiredJob, given: Given, containers: tuple[Container, ...]) -> Decision:
+    manifest = given.observed.manifests[job.address]
     leftovers = remove_containers(containers, Reason.FOLLOWS, "its model is in the store")
     if same_hash(job.key, manifest.key):
         return Decision(actions=leftovers, unchanged=() if leftovers else (job.address,))
-    return Decision(actions=leftovers, refused=_immutable(job, manifest))
+    return Decision(actions=leftovers, refused=_immutable(job, manifest, given))
 
 
-def _immutable(job: DesiredJob, manifest: Manifest) -> tuple[Problem, ...]:
+def _immutable(job: DesiredJob, manifest: Manifest, given: Given) -> tuple[Problem, ...]:
     """One problem for each field that differs from what the version was trained with."""
-    fix = f"set version: {job.version + 1}; endpoints that name {job.name}@{job.version} keep serving it"
+    fix = f"set version: {given.next_version(job.name)}; endpoints that name {job.name}@{job.version} keep serving it"
     why = f"a version is immutable, so that {job.name}@{job.version} is the same model for everyone"
-    changes = changed_fields(manifest.key_fields, job.key_fields)
-    return tuple(
-        Problem(
-            what=_differs(change, job, manifest),
-            about=str(job.address),
-            why=f"{why}; all files in its folder count, but those that .sagespecignore names"
-            if change.field == "code"
-            else why,
-            fix=fix,
-            where=job.field_origins.get(change.field, job.origin),
-        )
-        for change in changes
+    own, inherited = _own_and_inherited(job, given)
+    return (
+        *(
+            Problem(
+                what=_differs(change, job, manifest),
+                about=str(job.address),
+                why=f"{why}; all files in its folder count, but those that .sagespecignore names"
+                if change.field == "code"
+                else why,
+                fix=fix,
+                where=_place(job, change.field),
+            )
+            for change in own
+        ),
+        *_like_one_that_changed(job, inherited),
     )
 
 
@@ -182,7 +244,7 @@ def _cause_to_run(job: DesiredJob, manifest: Manifest | None, edited: Mapping[st
         return Cause(Reason.CHANGED, tuple(data), note="it failed before")
     if same_hash(job.key, manifest.key):
         return Cause(Reason.RETRIED, note=f"retried after: {manifest.reason}")
-    changes = changed_fields(manifest.key_fields, job.key_fields)
+    changes = _changed_fields(manifest.key_fields, job, manifest)
     files = [f"{c.field}: {said}" for c in changes if (said := _files_that_differ(c.field, job, manifest.files))]
     return Cause(Reason.CHANGED, changes, note="; ".join(["it failed before", *files]))
 

@@ -41,7 +41,8 @@ def reconcile(desired: Desired, observed: Observed, now: datetime, options: Opti
 
     `now` is the time of the snapshot. Equal arguments give equal plans, byte for byte.
     """
-    given = Given(desired.project_name, observed, now, options or Options())
+    wanted = {job.address: job for job in desired.jobs}
+    given = Given(desired.project_name, observed, now, options or Options(), wanted)
     jobs = {job.address: reconcile_job(job, given) for job in sorted(desired.jobs, key=lambda j: j.address)}
     gateway = _reconcile_gateway(desired, observed)
     given = replace(given, jobs=jobs, gateway=gateway)

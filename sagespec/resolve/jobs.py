@@ -15,8 +15,9 @@ from sagespec.resolve.facts import Facts
 from sagespec.resolve.keys import key_fields_of, sources_in_key
 from sagespec.resolve.objections import columns_of, problems_with_builtin
 from sagespec.resolve.programs import build_program, named_program, portable
-from sagespec.spec.columns import FIELDS
+from sagespec.spec.endpoint import named_job
 from sagespec.spec.job import ChannelSpec, TrainingJob
+from sagespec.state.addresses import job_address
 from sagespec.state.desired import DesiredChannel, DesiredCheckpoints, DesiredJob
 from sagespec.state.hashes import hash_of
 from sagespec.state.listing import Listing
@@ -68,6 +69,7 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
         retries=spec.retries,
         isolated=spec.network == "none",
         columns=columns,
+        like=job_address(*like) if (like := named_job(item.like)) else None,
     )
 
 
@@ -96,14 +98,9 @@ def _channel(name: str, channel: ChannelSpec, spec: TrainingJob, item: LoadedSpe
 
 
 def _origins_of_key(spec: TrainingJob, item: LoadedSpec) -> dict[str, Origin]:
-    """Where the spec says what the key holds under another name: the columns, and the content of a script's folder."""
+    """Where the spec says what the key holds under another name."""
     code = item.origins.get("source_dir" if spec.source_dir else "entry_point")
-    return ({"code": code} if code else {}) | {
-        f"columns.{field}": origin
-        for name in reversed(spec.channels)
-        for field in (*FIELDS, "header")
-        if (origin := item.origins.get(f"channels.{name}.{field}"))
-    }
+    return {"code": code} if code else {}
 
 
 def _checkpoints(spec: TrainingJob, item: LoadedSpec, root: Path) -> DesiredCheckpoints | None:

@@ -105,6 +105,7 @@ class DesiredJob:
     retries: int = 0
     isolated: bool = False
     columns: DesiredColumns | None = None  # None: the columns of its channels have no names
+    like: Address | None = field(default=None, compare=False)  # the job from which it has what it does not say itself
 
     @property
     def address(self) -> Address:

@@ -162,7 +162,8 @@ class Observed:
     unable: jobs and endpoints that the engine could not start, with the reason.
     restarts: asked for, by what is to be restarted. images: what a program would be started from now, by the program,
     for those that serve; '' where that cannot be told. images_gone: of serving containers, no longer on the engine.
-    edited_inputs: by failed job and channel, the fingerprint of data that is another than it failed with, or EDITED."""
+    edited_inputs: by failed job and channel, the fingerprint of data that is another than it failed with, or EDITED.
+    newest_versions: in the store, by the names of jobs that were edited."""
 
     containers: tuple[Container, ...] = ()
     engine: str = ""
@@ -181,6 +182,7 @@ class Observed:
     images: Mapping[Program, str] = field(default_factory=dict)
     images_gone: frozenset[str] = frozenset()
     edited_inputs: Mapping[Address, Mapping[str, str]] = field(default_factory=dict)
+    newest_versions: Mapping[str, int] = field(default_factory=dict)
 
     def containers_of(self, address: Address) -> tuple[Container, ...]:
         """Containers that belong to the job, endpoint or gateway at `address`, companions too, sorted by name."""

@@ -124,10 +124,12 @@ def snapshot(parts: Parts, at_work: AtWork, *, check_paths: bool = True) -> tupl
     needing = needing or any(needs for endpoint in wanted.endpoints for _, needs in needs_of_endpoint(endpoint))
     observed = observe(parts.runtime, parts.gateway, parts.records, manifests, at_work, with_capacity=needing)
     refuse_others(parts, observed.containers)
+    started_with = _started_with(parts, wanted, observed)
     observed = replace(
         observed,
         edited_inputs=edited_inputs(parts, wanted, observed),
-        started_with=_started_with(parts, wanted, observed),
+        started_with=started_with,
+        newest_versions=_newest_versions(parts, wanted, {a: manifests[a] for a in done} | dict(started_with)),
         unable=unable(parts.runtime, wanted, observed, parts.able) | without_data(wanted, observed, parts.root),
     )
     # The gateway that actions start: where no port is set, on the port that was just found.
@@ -138,6 +140,15 @@ def _started_with(parts: Parts, wanted: Desired, observed: Observed) -> Mapping[
     keys = {c.address.whole: c.hash for job in wanted.jobs for c in of_another_spec(job, observed)}
     found = {address: parts.records.attempts(address) for address in keys}
     return {a: record for a, record in found.items() if record and same_hash(record.key, keys[a])}
+
+
+def _newest_versions(
+    parts: Parts, wanted: Desired, before: Mapping[Address, Manifest | AttemptsRecord]
+) -> Mapping[str, int]:
+    """Of the jobs whose spec is another than before; the store is not listed for others."""
+    found = ((job, before.get(job.address)) for job in wanted.jobs)
+    edited = {job.name for job, record in found if record and not same_hash(job.key, record.key)}
+    return {job.name: job.version for job in parts.records.all_jobs() if job.name in edited} if edited else {}
 
 
 def validate(parts: Parts, *, asks_store: bool = True) -> Validated:

@@ -38,7 +38,8 @@ def desired_from(*documents: Mapping[str, Any], manifests: Mapping[Address, Mani
                 del fields["algorithm"]
         spec = KINDS[fields["kind"]].model_validate(fields)
         assert not isinstance(spec, ProjectSettings)
-        loaded.append(LoadedSpec(spec, Origin("specs/test.yaml", number + 1), {}, Path("/repo/specs")))
+        like = str(fields.get("like", ""))
+        loaded.append(LoadedSpec(spec, Origin("specs/test.yaml", number + 1), {}, Path("/repo/specs"), like=like))
     project = ProjectSettings(apiVersion="sagespec/v1", kind="Project", name=PROJECT)
     return resolve(
         Loaded(Path("/repo"), project, {}, tuple(loaded)),

@@ -92,6 +92,8 @@ def test_an_edited_hyperparameter_of_a_trained_version_is_refused_with_the_place
     assert "set version: 2" in said
     workspace.edit("version: 1", "version: 2")
     workspace.run("apply")
+    workspace.edit("version: 2", "version: 1")
+    assert "set version: 3;" in workspace.run("plan", code=None).stdout, "the store has version 2"
 
 
 def test_a_failed_job_keeps_its_reason_and_logs_and_is_run_again_only_when_asked(workspace: Workspace) -> None:
