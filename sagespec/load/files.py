@@ -143,7 +143,7 @@ def _read_bytes(file: Path, name: str) -> bytes:
 
 def _unreadable(path: Path, name: str, error: OSError) -> Problem:
     if holds(path.is_symlink) and not holds(path.exists):
-        return Problem(f"is a link that leads nowhere: {path.readlink()}", fix="fix or remove it", where=Origin(name))
+        return Problem(f"is a link that leads nowhere: {path.readlink()}", fix="remove the link", where=Origin(name))
     if isinstance(error, FileNotFoundError):
         fix = "`sagespec init` writes a first spec; -f names another place"
         return Problem("does not exist", fix=fix, where=Origin(name))

@@ -58,7 +58,7 @@ class LoadedSpec:
             return self.origin_of(path)
         while path and path not in self.own:
             path = path.rpartition(".")[0]
-        return next(self.own[name] for name in (path, "algorithm", "like") if name in self.own)
+        return next((self.own[name] for name in (path, "algorithm", "like") if name in self.own), self.origin)
 
     def local_path(self, source: str, path: str = "") -> Path | None:
         """Where a path or file:// address points that is written at the field `path`; None for what is not local."""

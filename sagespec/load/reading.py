@@ -115,7 +115,7 @@ class Reading:
 
     def _note(self, what: str, node: Node, *, why: str = "", fix: str = "") -> None:
         if len(self.problems) == MOST_PROBLEMS:
-            raise _RefusedError("the file has more problems than listed here", "fix them and run again", node)
+            raise _RefusedError("the file has more problems than listed here", "correct them and run again", node)
         self.problems.append(Problem(what, why=why, fix=fix, where=origin_of(None, node)))
 
     def _plain(self, node: Node, depth: int) -> Any:

@@ -112,6 +112,6 @@ def _missing_path(item: LoadedSpec, field: str, source: str, path: Path) -> Prob
         f"{field}: {quoted(source)} {'is a folder, not a model.tar.gz' if holds(path.is_dir) else 'does not exist'}",
         about=str(item.address),
         why=f"paths are relative to the spec's file, so this is {path}",
-        fix="fix the path, or put the data there",
+        fix="correct the path, or put the data there",
         where=item.origin_of(field),
     )

@@ -14,7 +14,7 @@ from sagespec.errors import Problem, did_you_mean
 from sagespec.load.places import FieldPath, YamlDocument
 from sagespec.spec.document import API_VERSION, DocumentSpec
 from sagespec.spec.kinds import KINDS
-from sagespec.spec.values import SpecModel, cut, name_shown, quoted
+from sagespec.spec.values import SpecModel, cut, in_flow, name_shown, quoted
 from sagespec.state.addresses import Address
 
 MOST_PROBLEMS = 50  # reported for one document; nobody fixes more at once
@@ -94,7 +94,7 @@ class Objections:
         told = [self._problem(error) for error in errors[:MOST_PROBLEMS]]
         if left := errors[MOST_PROBLEMS:]:
             what = f"and {len(left):,} more problems in this document"
-            told.append(self._at(left[0]["loc"], what, fix="fix the others and run again"))
+            told.append(self._at(left[0]["loc"], what, fix="correct the others and run again"))
         return told
 
     def _problem(self, error: ErrorDetails) -> Problem:
@@ -169,13 +169,6 @@ class Objections:
         if wanted == "a whole number" and _WHOLE_AFTER_ALL.fullmatch(text) and float(text).is_integer():
             return f"write {float(text):.0f}"  # 1e1, 2.0
         return "remove the quotes" if text and is_quoted else ""
-
-
-def in_flow(value: Any) -> str:
-    """Plain data in YAML's one-line form."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {in_flow(item)}" for key, item in value.items()) + "}"
-    return "[" + ", ".join(map(in_flow, value)) + "]" if isinstance(value, list) else str(value)
 
 
 def _about(data: Mapping[str, Any]) -> str:

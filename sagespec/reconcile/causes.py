@@ -11,7 +11,7 @@ from typing import Any
 
 from sagespec.plan import ADDED, MASK, REMOVED, Cause, Change, Reason
 from sagespec.spec.document import Update
-from sagespec.spec.values import written_size
+from sagespec.spec.values import in_flow, written_size
 from sagespec.state.desired import DesiredEndpoint, DesiredVariant
 from sagespec.state.hashes import UNTRAINED, model_of, same_but_for_models, same_hash
 from sagespec.state.observed import Route
@@ -120,7 +120,7 @@ def _change(field: str, old: Any, new: Any) -> Change:
 
 
 def _shown(value: Any) -> str:
-    text = _text(value)
+    text = "" if value is None else in_flow(value)
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
 
 

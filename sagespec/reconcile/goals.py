@@ -188,7 +188,7 @@ def _missing_model(desired: DesiredEndpoint, given: Given) -> Problem | None:
                 what=f"variant {variant.name} needs {job}, which is not trained",
                 about=str(desired.address),
                 why="an endpoint waits for the jobs it names, and keeps serving what it has when one fails",
-                fix=f"fix {job}, then apply again",
+                fix=f"correct {job}, then apply again",
                 where=desired.origin,
             )
     return None

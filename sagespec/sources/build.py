@@ -102,7 +102,9 @@ class IgnorePatterns:
             try:
                 self._patterns.append((not is_exception, re.compile(_expression(pattern), re.DOTALL)))
             except re.error as error:
-                raise WorldError(f"{origin}:{number}: {pattern!r} is not a pattern: {error}", fix="fix it") from None
+                raise WorldError(
+                    f"{origin}:{number}: {pattern!r} is not a pattern: {error}", fix="correct it"
+                ) from None
 
     def names(self, path: str) -> bool:
         """Whether a file is to be left out.

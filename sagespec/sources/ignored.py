@@ -63,5 +63,5 @@ class Ignored:
             try:
                 GitIgnoreSpec.from_lines([line])
             except ValueError as error:
-                raise WorldError(f"{file}:{number}: {line!r} is not a pattern: {error}", fix="fix it") from None
+                raise WorldError(f"{file}:{number}: {line!r} is not a pattern: {error}", fix="edit it") from None
         return GitIgnoreSpec.from_lines([*TOOLS, *lines])

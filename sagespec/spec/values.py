@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
@@ -130,6 +131,24 @@ def written_size(size: int) -> str:
         if size and size % factor == 0:
             return f"{size // factor}{unit}"
     return f"{size}B"
+
+
+def in_flow(value: Any) -> str:
+    """Plain data in YAML's one-line form.
+
+    >>> in_flow({"drop": ["id", "day"], "header": True, "weight": 0.5})
+    '{drop: [id, day], header: true, weight: 0.5}'
+    """
+    match value:
+        case Mapping():
+            return "{" + ", ".join(f"{key}: {in_flow(item)}" for key, item in value.items()) + "}"
+        case list() | tuple():
+            return f"[{', '.join(map(in_flow, value))}]"
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+    return str(value)
 
 
 def _enough_memory(value: int) -> int:

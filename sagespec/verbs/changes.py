@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sagespec.spec.values import written_size
+from sagespec.spec.values import in_flow, written_size
 from sagespec.state.manifest import Record
 from sagespec.state.revision import EndpointRecord, Revision, VariantRecord
 
@@ -111,8 +111,4 @@ def _value_text(field: str, value: object) -> str:
             return written_size(value)
         case None | "":
             return "unset"
-        case bool():
-            return str(value).lower()
-        case float():
-            return f"{value:g}"
-    return str(value)
+    return in_flow(value)

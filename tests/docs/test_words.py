@@ -112,5 +112,11 @@ def test_messages_and_help_read_as_a_native_speaker_writes() -> None:
     assert {words: better for words, text in help_texts.items() if (better := better_english(text))} == {}
 
 
+def test_no_way_out_begins_with_the_word_that_stands_before_it() -> None:
+    """What is printed is `fix  fix the path`."""
+    sources = [(file, ast.parse(file.read_text())) for file in sorted((ROOT / "sagespec").rglob("*.py"))]
+    assert [(file.name, text) for file, tree in sources for text in texts(tree) if re.match(r"fix \S", text)] == []
+
+
 def better_english(text: str) -> list[str]:
     return [f"{bad!r} -> {good!r}" for bad, good in TRANSLATED.items() if re.search(rf"\b{bad}\b", text, re.IGNORECASE)]

@@ -224,7 +224,7 @@ class Images:
             members,
             reference,
             tell,
-            fix=f"fix {Path(program.folder, program.dockerfile)}, or what it depends on",
+            fix=f"correct {Path(program.folder, program.dockerfile)}, or what it depends on",
             dockerfile=folder.dockerfile_in_build,
             buildargs=dict(program.args),
             labels={LABEL_BUILD: program.folder},
