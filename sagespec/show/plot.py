@@ -6,6 +6,7 @@ of their own, since their scales differ. plotext and matplotlib are imported whe
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -129,7 +130,9 @@ def write_png(file: Path, jobs: Mapping[str, Series]) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise WorldError("a PNG needs matplotlib, which is not there", fix="pip install 'sagespec[plot]'") from error
+        raise WorldError(
+            "a PNG needs matplotlib, which is not there", fix=f"{sys.executable} -m pip install 'sagespec[plot]'"
+        ) from error
     groups = grouped(curves_of(jobs))
     figure = Figure(figsize=(8, 0.6 + 2.8 * len(groups)), layout="constrained")
     figure.suptitle(", ".join(jobs), fontsize=11)

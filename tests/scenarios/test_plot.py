@@ -117,7 +117,8 @@ from sagespec.show.plot import write_png
 write_png(Path({str(tmp_path)!r}, "x.png"), {{"job/a@1": {{"loss": [(0.0, 1.0)]}}}})
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stderr.endswith("a PNG needs matplotlib, which is not there\n  fix  pip install 'sagespec[plot]'\n")
+    pip = f"{sys.executable} -m pip"  # of this Python: before a release, only where sagespec is installed
+    assert done.stderr.endswith(f"a PNG needs matplotlib, which is not there\n  fix  {pip} install 'sagespec[plot]'\n")
 
 
 def test_the_metrics_of_an_ended_job_are_drawn_from_the_store(workspace: Workspace) -> None:

@@ -37,7 +37,7 @@ def _packages() -> Check:
         "packages of the built-ins",
         not missing,
         f"{', '.join(missing)} missing in {python}" if missing else f"all in {python}",
-        "pip install 'sagespec[local]'" if missing else "",
+        f"{sys.executable} -m pip install 'sagespec[local]'" if missing else "",
     )
 
 

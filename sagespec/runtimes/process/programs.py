@@ -150,7 +150,7 @@ def _check_packages(folder: Path) -> None:
     requires = json.loads(description.read_bytes()).get("requires", {}) if description.is_file() else {}
     missing = [module for module in requires.get("modules", ()) if importlib.util.find_spec(module) is None]
     if missing:
-        install = f"pip install 'sagespec[{requires['extra']}]', or " if requires["extra"] else ""
+        install = f"{sys.executable} -m pip install 'sagespec[{requires['extra']}]', or " if requires["extra"] else ""
         raise WorldError(
             f"{folder.name} needs {', '.join(missing)}, which {sys.executable} does not have",
             why="the process runtime runs programs with the packages of this Python",
