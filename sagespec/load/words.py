@@ -36,6 +36,13 @@ _LIMITS = {
     "less_than_equal": ("at most", "le"),
 }
 _WHOLE_AFTER_ALL = re.compile(r"[-+]?[0-9]+(\.0*|\.?[0-9]*[eE]\+?[0-9]{1,2})")
+# Other tools' words for fields of ours.
+_OTHER_WORDS = {
+    **dict.fromkeys(("label", "labels", "label_column", "target_column", "y"), "target"),
+    **dict.fromkeys(("ignore", "exclude", "drop_columns"), "drop"),
+    **dict.fromkeys(("categories", "cat_features", "categorical_features", "categorical_columns"), "categorical"),
+    **dict.fromkeys(("path", "uri", "url", "s3_uri", "s3uri", "location"), "source"),
+}
 _LENGTHS = {
     "too_short": ("at least", "min_length", "entry", "entries"),
     "too_long": ("at most", "max_length", "entry", "entries"),
@@ -142,15 +149,35 @@ class Objections:
     def _unknown_field(self, path: FieldPath) -> Problem:
         holder, word = self._holder(path), str(path[-1])
         fields = [name for name in holder.model_fields if name not in DocumentSpec.model_fields and name != "kind"]
-        near = _near(word, holder.model_fields) or _near(word.lower(), fields)
-        owner = None if near else _owner_of(word, self._model)
+        meant = _OTHER_WORDS.get(word.lower(), word)
+        near = f'did you mean "{meant}"?' if meant in fields else ""
+        inner = {} if near else _inside(self._model)
+        field, owner = next(((name, owner) for name, owner in inner.items() if meant in owner.model_fields), ("", None))
+        if not owner:
+            near = near or _near(word, holder.model_fields) or _near(word.lower(), fields)
+            owner = None if near else _kind_with(word)
+        fix = self._where_it_goes(path, meant, field) if field else "move it there"
         return self._at(
             path,
             f"{_dotted(path)} is not a field of {_titled(holder)}",
-            why=f"it is a field of {_titled(owner)}" if owner else "",
-            fix=near or ("move it there" if owner else f"remove it; the fields are {', '.join(fields)}"),
+            why=f"{'it' if meant == word else meant} is a field of {_titled(owner)}" if owner else "",
+            fix=near or (fix if owner else f"remove it; the fields are {', '.join(fields)}"),
             of_key=True,
         )
+
+    def _where_it_goes(self, path: FieldPath, meant: str, field: str) -> str:
+        """field: that of the document in which there is a field `meant`."""
+        owner = _inside(self._model)[field]
+        value = self._document.data.get(path[0]) if len(path) == 1 else None
+        value = "…" if value is None or isinstance(value, dict) or len(in_flow(value)) > 60 else value
+        needed = {name: "…" for name, info in owner.model_fields.items() if info.is_required() and name != meant}
+        entry: Any = {**needed, meant: value}
+        held, annotation = self._document.data.get(field), _bare(self._model.model_fields[field].annotation)
+        if get_origin(annotation) is dict:
+            entry = {next(iter(held), "train") if isinstance(held, dict) else "train": entry}
+        elif get_origin(annotation) is tuple:
+            entry = [entry]
+        return f"write it there: {in_flow({field: entry})[1:-1]}"
 
     def _holder(self, path: FieldPath) -> type[SpecModel]:
         return _model_at(self._model, path[:-1]) or self._model
@@ -195,7 +222,7 @@ def _near(word: str, known: Iterable[str]) -> str:
 
 def _titled(model: type[SpecModel]) -> str:
     name = name_shown(model)
-    return name if name in KINDS else f"a {name.lower()}"
+    return name if name in KINDS else name.lower() if name.endswith("s") else f"a {name.lower()}"
 
 
 def _model_at(model: type[SpecModel], path: FieldPath) -> type[SpecModel] | None:
@@ -219,9 +246,11 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
-def _owner_of(field_name: str, model: type[SpecModel]) -> type[SpecModel] | None:
-    """The model that has a field of that name: one inside `model`, or else another kind."""
-    inner = (_model_at(model, (name, *step)) for name in model.model_fields for step in ((), (0,)))
-    return next(
-        (owner for owner in (model, *inner, *KINDS.values()) if owner and field_name in owner.model_fields), None
-    )
+def _inside(model: type[SpecModel]) -> Mapping[str, type[SpecModel]]:
+    """The models inside `model`, or inside its maps and lists, by its fields."""
+    found = ((name, _model_at(model, (name, *step))) for name in model.model_fields for step in ((), (0,)))
+    return {name: inner for name, inner in found if inner}
+
+
+def _kind_with(field_name: str) -> type[SpecModel] | None:
+    return next((kind for kind in KINDS.values() if field_name in kind.model_fields), None)
