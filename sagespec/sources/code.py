@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from sagespec.errors import WorldError, disk_problems
@@ -21,7 +22,7 @@ from sagespec.sources.files import (
     named,
     too_large,
 )
-from sagespec.sources.ignored import IGNORE_FILE, Ignored
+from sagespec.sources.ignored import IGNORE_FILE, TOOLS, TOOLS_BEFORE, Ignored
 from sagespec.sources.walking import Above, enter, leads_nowhere
 from sagespec.state.listing import Counted, short_of
 
@@ -37,17 +38,18 @@ def counted(source: Path) -> Counted:
 
 
 def counted_like(source: Path, before: Callable[[], str]) -> Counted:
-    """What is there, counted as releases before .sagespecignore did where that gives the fingerprint `before`. It is
-    asked for only where these counted more."""
+    """What is there, counted as earlier releases did, before .sagespecignore too, where that gives the fingerprint
+    `before`. It is asked for only where these counted more."""
     trip = _Trip(source)
     now = _counted(source, trip)
     if not trip.left_out or before() in ("", now.fingerprint):
         return now
-    try:
-        earlier = _counted(source, _Trip(source, as_before=True))
-    except WorldError:
-        return now
-    return earlier if earlier.fingerprint == before() else now
+    for tools in (TOOLS_BEFORE, None):
+        with suppress(WorldError):
+            earlier = _counted(source, _Trip(source, tools))
+            if earlier.fingerprint == before():
+                return earlier
+    return now
 
 
 def _counted(source: Path, trip: _Trip) -> Counted:
@@ -82,16 +84,17 @@ def is_left_out(source: Path, path: str) -> bool:
 class _Trip:
     """A way through the folders of a source, along links: where it is, and how much it has met."""
 
-    def __init__(self, source: Path, *, as_before: bool = False) -> None:
-        self._source, self._as_before = source, as_before
-        self._ignored = Ignored(source)
+    def __init__(self, source: Path, tools: tuple[str, ...] | None = TOOLS) -> None:
+        """tools: None for a count as before .sagespecignore."""
+        self._source, self._tools = source, tools
+        self._ignored = Ignored(source, tools or ())
         self._above: Above = ()
         self.left_out = False  # something that earlier releases did not leave out
         self._files = 0
         self._bytes = 0
 
     def again(self) -> _Trip:
-        return _Trip(self._source, as_before=self._as_before)
+        return _Trip(self._source, self._tools)
 
     def files_of(self, folder: Path, at: str) -> Iterator[Path]:
         """The files and links to folders below `folder`, while we are in it. at: its path in the source, with a slash
@@ -106,7 +109,7 @@ class _Trip:
         self._above = above
 
     def _is_wanted(self, path: str) -> bool:
-        if self._as_before:
+        if self._tools is None:
             return is_shipped(path) and path != IGNORE_FILE
         if not is_shipped(path):
             return False
@@ -115,7 +118,7 @@ class _Trip:
         return not is_ignored
 
     def _enters(self, path: str) -> bool:
-        is_ignored = not self._as_before and self._ignored.names(path, is_folder=True)
+        is_ignored = self._tools is not None and self._ignored.names(path, is_folder=True)
         self.left_out |= is_ignored
         return not is_ignored
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from fnmatch import translate
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 IGNORE_FILE = ".sagespecignore"
-TOOLS = (
+TOOLS_BEFORE = (  # what the first to leave such files out knew of
     *(".venv", "node_modules", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".idea", ".vscode"),
     *("*~", ".*.sw[a-p]", "[#]*#"),  # what editors keep beside a file that is open
 )
+TOOLS = (*TOOLS_BEFORE, "Thumbs.db", "desktop.ini", ".~lock.*#")  # *.bak may be what a script reads
 _LOCK = ".#"  # Emacs' link to nowhere beside a file that is open; no line takes it back, since !*.py would
-_TOOLS = re.compile("|".join(map(translate, TOOLS)))
 _ENVIRONMENT = "pyvenv.cfg"  # in the folder of any virtual environment
 
 
 class Ignored:
     """What is left out of `folder`. WorldError for a line of .sagespecignore that is no pattern."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, tools: tuple[str, ...] = TOOLS) -> None:
+        self._folder, self._tools = folder, tools
 
     def names(self, path: str, *, is_folder: bool = False) -> bool:
         """Whether this is left out; of a folder, with all that is in it. path: relative, with forward slashes."""
@@ -39,7 +39,7 @@ class Ignored:
             return True
         decided: bool | None
         if not self._patterns:
-            decided = _TOOLS.match(path.rpartition("/")[2]) is not None or None
+            decided = _pattern(self._tools).match(path.rpartition("/")[2]) is not None or None
         elif is_folder:  # the library gives a folder's own line (!deep/) less weight than git does
             patterns = reversed(list(self._patterns.patterns))
             decided = next((p.include for p in patterns if p.match_file(f"{path}/") is not None), None)
@@ -64,4 +64,9 @@ class Ignored:
                 GitIgnoreSpec.from_lines([line])
             except ValueError as error:
                 raise WorldError(f"{file}:{number}: {line!r} is not a pattern: {error}", fix="edit it") from None
-        return GitIgnoreSpec.from_lines([*TOOLS, *lines])
+        return GitIgnoreSpec.from_lines([*self._tools, *lines])
+
+
+@cache
+def _pattern(tools: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, tools)))

@@ -37,6 +37,7 @@ from sagespec.state.observed import Observed
 from sagespec.state.programs import Builtin
 from sagespec.stores.open import open_store
 from sagespec.verbs.able import unable, without_data, wrong_data
+from sagespec.verbs.code import notes_on_code
 from sagespec.verbs.edited import edited_inputs, notes_on_data
 from sagespec.verbs.locked import refuse_other_runtime
 from sagespec.verbs.names import left_under_old_names
@@ -162,6 +163,7 @@ def validate(parts: Parts, *, asks_store: bool = True) -> Validated:
     wrong = [problem for j in wanted.jobs if j.address not in done and (problem := wrong_data(j, parts.root))]
     if wrong:
         raise SpecError(wrong)
+    notes += notes_on_code(wanted, done, parts.root)
     notes += _without_docker(parts, wanted, manifests)
     jobs = sum(item.address.kind == "job" for item in loaded.specs)
     return Validated(jobs, len(loaded.specs) - jobs, loaded.files, notes)
@@ -184,7 +186,8 @@ def plan(parts: Parts, options: Options | None = None) -> Plan:
     refuse_partial_prune(parts, options)
     wanted, observed = snapshot(parts, parts.leases().look())
     found = reconcile(wanted, observed, datetime.now(UTC), options)
-    notes = (*left_under_old_names(parts), *notes_on_data(wanted, observed, parts.root))
+    on_code = notes_on_code(wanted, _completed(observed.manifests), parts.root)
+    notes = (*left_under_old_names(parts), *on_code, *notes_on_data(wanted, observed, parts.root))
     return replace(found, notes=(*found.notes, *notes))
 
 

@@ -22,6 +22,9 @@ TOOLS = [
     "#train.py#",
     "deep/.vscode/settings.json",
     ".pytest_cache/CACHEDIR.TAG",
+    "deep/Thumbs.db",
+    "desktop.ini",
+    ".~lock.rows.ods#",
 ]
 CODE = ["train.py", "deep/helper.py", "data/rows.csv", ".env"]
 
@@ -94,6 +97,13 @@ def test_what_an_earlier_release_counted_counts_where_a_job_was_begun_with_it(tm
     assert counted_like(source, lambda: before).fingerprint == before
     (source / "train.py").write_text("another")
     assert counted_like(source, lambda: before) == counted(source)
+
+
+def test_what_was_left_out_first_alone_still_counts_where_a_job_was_begun_with_it(tmp_path: Path) -> None:
+    before = "93715cdc718a27c9"  # as the first to leave anything out counted train.py and Thumbs.db
+    source = fill(tmp_path, "train.py", "train.py~", "Thumbs.db")
+    assert counted_like(source, lambda: before).fingerprint == before != counted(source).fingerprint
+    assert sorted(counted_like(source, lambda: before).files) == ["Thumbs.db", "train.py"]
 
 
 def test_what_a_job_was_begun_with_is_asked_for_only_where_it_may_matter(tmp_path: Path) -> None:
