@@ -15,9 +15,10 @@ from typing import Any
 from sagespec.plan import Plan, Reason, RunJob
 from sagespec.reconcile.turns import jobs_due
 from sagespec.state.addresses import Address
-from sagespec.state.desired import Desired
+from sagespec.state.desired import Desired, DesiredJob
 from sagespec.state.manifest import ChannelRead, JobStatus, Manifest
 from sagespec.state.observed import Container, ContainerState, Follower, Observed
+from sagespec.state.secrets import is_secret_field
 
 RENEWALS_LAST = timedelta(seconds=5)  # what a run says of itself may be so old when it says it
 
@@ -45,7 +46,8 @@ class EndpointWord(StrEnum):
 
 @dataclass(frozen=True)
 class JobState:
-    """One row of `status`. follower: who follows it now. read: what it has read of each channel, once it has ended."""
+    """One row of `status`. follower: who follows it now. read: what it has read of each channel, once it has ended.
+    hyperparameters: as its containers see them, less what may be secret."""
 
     address: Address
     state: JobWord
@@ -56,6 +58,7 @@ class JobState:
     ended_at: datetime | None = None
     follower: Follower | None = None
     read: Mapping[str, ChannelRead] = field(default_factory=dict)
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -69,6 +72,7 @@ class JobState:
             "followed_by": self.follower.by if self.follower else "",
             "since": _iso(self.follower.since) if self.follower else None,
             "read": {name: read.model_dump(mode="json") for name, read in self.read.items()},
+            "hyperparameters": dict(self.hyperparameters),
         }
 
 
@@ -227,6 +231,14 @@ def job_state(
         ended_at=manifest.ended_at,
         read=manifest.read,
     )
+
+
+def hyperparameters_of(job: DesiredJob, manifest: Manifest | None) -> Mapping[str, str]:
+    """Those that it was trained with; the spec's before that. Without what may be secret."""
+    fields = manifest.key_fields if manifest and manifest.key_fields else job.key_fields
+    found = {name: str(value) for name, value in fields.items() if name.startswith("hyperparameters.")}
+    shown = {name: value for name, value in found.items() if not is_secret_field(name, value)}
+    return {name.removeprefix("hyperparameters."): value for name, value in shown.items()}
 
 
 def _follower(address: Address, observed: Observed, manifest: Manifest | None) -> Follower | None:

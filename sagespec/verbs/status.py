@@ -12,7 +12,15 @@ from sagespec.verbs.edited import DataNow
 from sagespec.verbs.endpoint_states import endpoint_states
 from sagespec.verbs.metrics import latest_metrics
 from sagespec.verbs.plan import snapshot
-from sagespec.verbs.states import EndpointState, EndpointWord, RunState, Status, job_state, what_jobs_wait_for
+from sagespec.verbs.states import (
+    EndpointState,
+    EndpointWord,
+    RunState,
+    Status,
+    hyperparameters_of,
+    job_state,
+    what_jobs_wait_for,
+)
 
 
 def status(parts: Parts) -> Status:
@@ -26,13 +34,16 @@ def status(parts: Parts) -> Status:
     waits_for |= what_jobs_wait_for(desired, observed, plan)
     data = DataNow(parts.root)
     jobs = tuple(
-        job_state(
-            job.address,
-            observed,
-            plan,
-            live_metrics=latest_metrics(parts, job, observed),
-            waits_for=waits_for.get(job.address, ""),
-            edited_data=data.edited(job, observed),
+        replace(
+            job_state(
+                job.address,
+                observed,
+                plan,
+                live_metrics=latest_metrics(parts, job, observed),
+                waits_for=waits_for.get(job.address, ""),
+                edited_data=data.edited(job, observed),
+            ),
+            hyperparameters=hyperparameters_of(job, observed.manifests.get(job.address)),
         )
         for job in desired.jobs
     )

@@ -164,6 +164,12 @@ def test_versions_with_a_metric_in_common_stand_side_by_side() -> None:
     write_status(screen, replace(STATUS, jobs=(*alone, different, *others[:1]), endpoints=()))
     assert out(screen).endswith("\n\nchurn  @1    @2\nauc    0.25  0.5\n"), "of one name, and in common"
     screen = a_screen()
+    sets = ({"eta": "0.1", "rounds": "9"}, {"eta": "0.2", "rounds": "9", "objective": "binary:logistic"})
+    tried = (replace(job, hyperparameters=of) for job, of in zip((different, *others), sets, strict=False))
+    write_status(screen, replace(STATUS, jobs=tuple(tried), endpoints=()))
+    expected = "\n\nchurn      @1    @2\nauc        0.25  0.5\neta        0.1   0.2\nobjective  -     binary:lo…\n"
+    assert out(screen).endswith(expected), "with the hyperparameters in which they differ"
+    screen = a_screen()
     write_status(screen, replace(STATUS, jobs=(different, *others), endpoints=()))
     text = out(screen)
     assert "churn  @3   @4   @5   @6   @7   @8\n" in text

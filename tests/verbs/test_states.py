@@ -9,7 +9,15 @@ from typing import Any
 from sagespec.state.addresses import Address, endpoint_address, job_address
 from sagespec.state.observed import ContainerState
 from sagespec.verbs.endpoint_states import endpoint_states
-from sagespec.verbs.states import EndpointState, EndpointWord, JobState, JobWord, RunState, job_state
+from sagespec.verbs.states import (
+    EndpointState,
+    EndpointWord,
+    JobState,
+    JobWord,
+    RunState,
+    hyperparameters_of,
+    job_state,
+)
 from tests.fakes import others
 from tests.fakes.clock import START
 from tests.fakes.specs import PROJECT, desired_from
@@ -127,6 +135,13 @@ def test_a_job_that_is_tried_again_in_another_run_has_not_failed_yet() -> None:
         others.ada(world.clock.now()).model_copy(update={"taken_at": world.clock.now() + timedelta(seconds=1)}),
     )
     assert job_of(world, JOB).state is JobWord.PREPARING
+
+
+def test_a_trained_job_shows_the_hyperparameters_that_it_was_trained_with_and_no_secrets() -> None:
+    first, edited = (JOB | {"hyperparameters": {"eta": eta, "hub_token": "hf_x"}} for eta in (0.1, 0.2))
+    world, desired = settled(first), desired_from(edited)
+    assert hyperparameters_of(desired.jobs[0], None) == {"eta": "0.2"}
+    assert hyperparameters_of(desired.jobs[0], world.manifests[ADDRESS]) == {"eta": "0.1"}
 
 
 def test_a_follower_that_clears_up_after_the_end_is_not_told() -> None:
