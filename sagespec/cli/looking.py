@@ -16,6 +16,7 @@ from sagespec.cli.group import as_written
 
 if TYPE_CHECKING:
     from sagespec.project import Project
+    from sagespec.show.plot import Over
     from sagespec.state.addresses import Address
     from sagespec.verbs.metrics import Series
 
@@ -64,6 +65,11 @@ def status(given: Invocation, again: bool) -> int:
 @click.option(
     "--png", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Draw the metrics into a PNG file."
 )
+@click.option(
+    "--over",
+    type=click.Choice(["steps", "seconds"]),
+    help="Draw over the number of the point, or the time since the start. Default: steps for several jobs.",
+)
 @takes_common_options()
 def logs(
     given: Invocation,
@@ -74,6 +80,7 @@ def logs(
     tail: int | None,
     plot: bool,
     png: Path | None,
+    over: Over | None,
 ) -> int:
     """Show what a job or an endpoint has printed.
 
@@ -81,6 +88,8 @@ def logs(
     churn@3, churn, churn/candidate.
     """
     _check_plot(more, follow=follow, plot=plot, png=png)
+    if over and not plot and not png:
+        raise click.UsageError("--over goes with --plot or --png")
     from sagespec.show.lists import write_log_line
 
     with given.project() as project:
@@ -89,7 +98,8 @@ def logs(
             given.screen.aside((str(found), "dim"))
         if plot or png:
             others = project.leading_jobs(more)
-            return _plot(given, project, [found, *others], more[len(others) :], follow=follow, png=png)
+            over = over or ("steps" if others else "seconds")
+            return _plot(given, project, [found, *others], more[len(others) :], follow=follow, png=png, over=over)
         for source, line in project.logs(found, follow=follow, tail=tail):
             write_log_line(given.screen, source, line, alone=found.instance is not None)
     return DONE
@@ -112,6 +122,7 @@ def _plot(
     *,
     follow: bool,
     png: Path | None,
+    over: Over,
 ) -> int:
     from sagespec.show.plot import write_png, write_series
 
@@ -122,10 +133,10 @@ def _plot(
         latest |= {str(job.whole): series for job, series in zip(jobs, found, strict=True) if series is not None}
         if png:
             file = given.folder / png
-            write_png(file, latest)
+            write_png(file, latest, over=over)
             given.screen.aside((f"{file}: {', '.join(dict.fromkeys(chain(*latest.values())))}", "dim"))
         else:
-            write_series(given.screen, latest, in_place=follow)
+            write_series(given.screen, latest, in_place=follow, over=over)
     return DONE
 
 

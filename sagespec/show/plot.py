@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sagespec.errors import WorldError
 from sagespec.show.screen import Screen, clean
@@ -24,6 +24,10 @@ _COLOURS = {"cyan": "name", "orange": "change", "green": "good", "red": "bad"}  
 _MARKS = "*o+x#@%&"  # distinguish the lines without colours
 _BRAILLE = "⠤"
 _ASCII = str.maketrans("┌┐└┘├┤┬┴┼─│", "+++++++++-|")
+
+
+Over = Literal["seconds", "steps"]
+_ALONG: Mapping[Over, str] = {"seconds": "seconds since the start", "steps": "steps: the first point, the second, …"}
 
 
 class Curve(NamedTuple):
@@ -41,8 +45,13 @@ class Curve(NamedTuple):
     def last(self) -> float:
         return self.points[-1][1]
 
+    def drawn(self, over: Over) -> tuple[list[float], list[float]]:
+        """Where its points are, from left to right, and how high. Steps count from 1."""
+        along = [float(step) for step in range(1, len(self.points) + 1)]
+        return (along if over == "steps" else [at for at, _ in self.points]), [value for _, value in self.points]
 
-def write_series(screen: Screen, jobs: Mapping[str, Series], *, in_place: bool = False) -> None:
+
+def write_series(screen: Screen, jobs: Mapping[str, Series], *, in_place: bool = False, over: Over = "seconds") -> None:
     """All series of the jobs, by address, one drawing below the other; what was printed once is in a table. in_place:
     replaces what is on the terminal."""
     if screen.format == "json":
@@ -57,7 +66,7 @@ def write_series(screen: Screen, jobs: Mapping[str, Series], *, in_place: bool =
     found_curves = curves_of(jobs)
     for title, group in grouped([curve for curve in found_curves if len(curve.points) > 1]).items():
         pens = [_pen(screen, number, alone=len(group) == 1) for number in range(len(group))]
-        screen.drawing(_drawn(screen, title, group, pens))
+        screen.drawing(_drawn(screen, title, group, pens, over))
         for (mark, colour), curve in zip(pens, group, strict=True):
             values = [value for _, value in curve.points]
             ends = f"  now {values[-1]:.6g}, least {min(values):.6g}, most {max(values):.6g} of {len(values)} points"
@@ -108,7 +117,7 @@ def grouped(curves: Sequence[Curve]) -> Mapping[str, list[Curve]]:
     return groups
 
 
-def _drawn(screen: Screen, title: str, curves: Sequence[Curve], pens: Sequence[tuple[str, str]]) -> str:
+def _drawn(screen: Screen, title: str, curves: Sequence[Curve], pens: Sequence[tuple[str, str]], over: Over) -> str:
     import plotext
 
     plotext.clear_figure()
@@ -116,16 +125,15 @@ def _drawn(screen: Screen, title: str, curves: Sequence[Curve], pens: Sequence[t
     plotext.plotsize(max(NARROWEST, min(WIDEST, screen.width or WIDTH)), HEIGHT)
     plotext.theme("clear")
     for (mark, colour), curve in zip(pens, curves, strict=True):
-        seconds, values = [point[0] for point in curve.points], [point[1] for point in curve.points]
-        plotext.plot(seconds, values, marker=mark, color=colour or None)
+        plotext.plot(*curve.drawn(over), marker=mark, color=colour or None)
     plotext.title(clean(title))
-    plotext.xlabel("seconds since the start")
+    plotext.xlabel(_ALONG[over])
     text = plotext.build() if screen.colour else plotext.uncolorize(plotext.build())
     text = "\n".join(line.rstrip() for line in text.splitlines())
     return text if screen.unicode else text.translate(_ASCII)
 
 
-def write_png(file: Path, jobs: Mapping[str, Series]) -> None:
+def write_png(file: Path, jobs: Mapping[str, Series], *, over: Over = "seconds") -> None:
     """The same drawings in one PNG file. WorldError when matplotlib is missing or the file cannot be written."""
     try:
         from matplotlib.figure import Figure
@@ -139,13 +147,12 @@ def write_png(file: Path, jobs: Mapping[str, Series]) -> None:
     for axes, (title, group) in zip(figure.subplots(len(groups), squeeze=False)[:, 0], groups.items(), strict=True):
         for curve in group:
             dots = "o" if len(curve.points) <= 30 else ""
-            seconds, values = [point[0] for point in curve.points], [point[1] for point in curve.points]
-            axes.plot(seconds, values, label=curve.name, marker=dots, markersize=3, linewidth=1.4)
+            axes.plot(*curve.drawn(over), label=curve.name, marker=dots, markersize=3, linewidth=1.4)
         axes.set_ylabel(title)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=9)
-    axes.set_xlabel("seconds since the start")
+    axes.set_xlabel(_ALONG[over])
     try:
         figure.savefig(file, format="png", dpi=150)
     except OSError as error:

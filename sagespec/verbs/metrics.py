@@ -20,6 +20,7 @@ from sagespec.spec.endpoint import named_job
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredJob
 from sagespec.state.observed import ContainerState, Observed
+from sagespec.verbs.addresses import known_addresses
 from sagespec.verbs.history import manifest
 from sagespec.verbs.plan import desired
 
@@ -33,7 +34,25 @@ def series(
     if address.kind != "job":
         raise WorldError(f"{address} is not a job, so it has no metrics", fix="name a job: job/NAME@VERSION")
     for found in _all_series(parts, address.whole, follow=follow, every_seconds=every_seconds):
+        _refuse_jobs([name for name in metric_names if name not in found], parts)
         yield _chosen(address.whole, found, metric_names, may_come=follow)
+
+
+def _refuse_jobs(words: Sequence[str], parts: Parts) -> None:
+    """WorldError for a word that is no metric and means a job."""
+    if not words:
+        return
+    jobs = [address.whole for address in known_addresses(parts) if address.kind == "job"]
+    versions = {name: sorted({job.version for job in jobs if job.name == name}) for name in {job.name for job in jobs}}
+    for word in words:
+        name, _, version = word.removeprefix("job/").partition("@")
+        if name not in versions:
+            continue
+        has = ", ".join(f"{name}@{number}" for number in versions[name])
+        if version in map(str, versions[name]):
+            raise WorldError(f"{word} is a job, and stands behind a metric", fix="name all jobs before the metrics")
+        what = f"there is no job {word}" if version else f"{word} is the name of jobs, without a version"
+        raise WorldError(what, why=f"of that name there is {has}", fix="name one of these")
 
 
 def _all_series(parts: Parts, address: Address, *, follow: bool, every_seconds: float) -> Iterator[Series]:
@@ -63,11 +82,13 @@ def _chosen(address: Address, found: Series, metric_names: Sequence[str], *, may
     missing = [name for name in metric_names if name not in found]
     if may_come or (chosen and not missing):
         return chosen
+    job = bool(missing) and named_job(missing[0].removeprefix("job/")) is not None
+    also = ", and no job is called so" if job else ""
     raise WorldError(
-        f"{address} has printed no metric {missing[0]}" if missing else f"{address} has printed no metrics",
+        f"{address} has printed no metric {missing[0]}{also}" if missing else f"{address} has printed no metrics",
         why=f"it has {', '.join(found)}" if found else "metrics are found in its log by regular expressions",
         fix=(did_you_mean(missing[0], found) if missing else "")
-        or ("see `sagespec status` for the jobs there are" if missing and named_job(missing[0]) else "")
+        or ("see `sagespec status` for the jobs there are" if job else "")
         or "declare what its program prints under `metrics` in the spec",
     )
 

@@ -60,6 +60,17 @@ def test_several_jobs_share_a_drawing_and_a_table() -> None:
     assert text.endswith("  PRINTED ONCE  churn@3  churn@4\n  loss          7        6.5\n  f1            -        1\n")
 
 
+def test_over_steps_the_points_of_jobs_of_different_speed_stand_above_one_another() -> None:
+    slow = {"train:auc": [(at * 100, value) for at, value in SERIES["train:auc"]]}
+    out = io.StringIO()
+    write_series(
+        Screen(out=out), {"job/churn@3": {"train:auc": SERIES["train:auc"]}, "job/churn@4": slow}, over="steps"
+    )
+    axis = next(line for line in out.getvalue().splitlines() if line.split()[:1] == ["1.00"])
+    assert axis.split()[-1] == "3.00", "not 300"
+    assert "steps: the first point" in out.getvalue()
+
+
 def test_more_lines_than_colours_differ_by_their_marks() -> None:
     series = {f"{name}:loss": [(0.0, 1.0), (1.0, 2.0)] for name in "abcdef"}
     plain = re.sub(r"\x1b\[[0-9;]*m", "", drawn(series, colour=True))
@@ -128,9 +139,17 @@ def test_the_metrics_of_an_ended_job_are_drawn_from_the_store(workspace: Workspa
     both = workspace.run("logs", "model@1", "model@2", "--plot", "echo:value").stdout
     assert re.findall(r"(model@[12]) echo:value  now (\S+),", both) == [("model@1", "0.4"), ("model@2", "0.2")]
     assert re.search(r"^model +@1 +@2\necho:value +0.4 +0.2$", workspace.run("status").stdout, re.MULTILINE)
-    unknown = workspace.run("logs", "model@1", "model@7", "--plot", code=1).stderr
-    assert "printed no metric model@7" in unknown
-    assert "see `sagespec status` for the jobs" in unknown
+    for word, said in (
+        ("model@7", "there is no job model@7\n  why  of that name there is model@1, model@2\n"),
+        ("model", "model is the name of jobs, without a version\n"),
+        ("ndcg@5", "job/model@1 has printed no metric ndcg@5, and no job is called so\n"),
+    ):
+        assert said in workspace.run("logs", "model@1", word, "--plot", code=1).stderr
+    behind = workspace.run("logs", "model@1", "echo:value", "job/model@2", "--plot", code=1).stderr
+    assert "job/model@2 is a job, and stands behind a metric\n  fix  name all jobs before the metrics\n" in behind
+    assert "steps: the first point" in both
+    over = workspace.run("logs", "model@1", "model@2", "--plot", "--over", "seconds").stdout
+    assert "seconds since the start" in over
     said = workspace.run("logs", "model@1", "--plot").stdout
     assert "echo:value  now 0.4, least 0, most 0.4 of 5 points" in said
     workspace.run("logs", "model@1", "--png", "value.png", "echo:value")
