@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from sagespec.state.faults import Fault, FaultKind
+
 if TYPE_CHECKING:
     from sagespec.plan import Plan
 
@@ -89,6 +91,11 @@ class Outcome:
     seconds: float = 0.0
     waits_for: str = ""
 
+    @property
+    def was_stopped(self) -> bool:
+        """Whether a person has stopped the job; it counts as failed, since there is no model."""
+        return self.result is Result.FAILED and says_stopped(self.reason)
+
     def as_json(self) -> dict[str, object]:
         return {
             "action": self.verb,
@@ -97,6 +104,11 @@ class Outcome:
             "reason": self.reason,
             "seconds": round(self.seconds, 3),
         }
+
+
+def says_stopped(reason: str) -> bool:
+    fault = Fault.read(reason)
+    return fault is not None and fault.kind is FaultKind.STOPPED
 
 
 def silent(_event: Event) -> None:

@@ -63,7 +63,8 @@ def _is_of(outcome: Outcome, refused: Problem) -> bool:
 
 def _failed_row(screen: Screen, outcome: Outcome, told: Iterable[Problem]) -> list[Cell]:
     where = next((problem.where for problem in told if _is_of(outcome, problem)), None)
-    return [("failed", "bad"), (outcome.about, "name"), (place_text(screen, where) if where else "", "dim")]
+    word = ("stopped", "change") if outcome.was_stopped else ("failed", "bad")
+    return [word, (outcome.about, "name"), (place_text(screen, where) if where else "", "dim")]
 
 
 def _as_specified(urls: Mapping[str, str], converged: Converged) -> Mapping[str, str]:
@@ -81,8 +82,8 @@ def _as_specified(urls: Mapping[str, str], converged: Converged) -> Mapping[str,
 def _ending(converged: Converged, seconds: float, done: str) -> Cell:
     from sagespec.passes import MOST_REPEATS
 
-    results = Counter(outcome.result for outcome in converged.outcomes)
-    parts = [f"{results[result]} {result}" for result in Result if results[result]]
+    results = Counter("stopped" if outcome.was_stopped else outcome.result.value for outcome in converged.outcomes)
+    parts = [f"{results[word]} {word}" for word in (*Result, "stopped") if results[word]]
     did = f" ({', '.join(parts)} in {seconds_text(seconds)})" if parts else ""
     if converged.ok and converged.plan.running:
         what = f"everything else is up to date{did}" if parts else "nothing to do"
@@ -95,6 +96,7 @@ def _ending(converged: Converged, seconds: float, done: str) -> Cell:
     # What has failed in this run is refused after that; it is one thing that went wrong.
     failed = {outcome.about.partition("#")[0] for outcome in converged.failures}
     refused = {p.about for p in converged.plan.refused if not any(f"{of}/".startswith(f"{p.about}/") for of in failed)}
-    reasons = [f"{len(converged.failures)} failed"] if converged.failures else []
+    ends = Counter("stopped" if outcome.was_stopped else "failed" for outcome in converged.failures)
+    reasons = [f"{ends[word]} {word}" for word in ("failed", "stopped") if ends[word]]
     reasons += [f"{len(refused)} refused"] if refused else []
     return f"not up to date: {', '.join(reasons) or f'one action was undone {MOST_REPEATS} times'}{did}", "bad"

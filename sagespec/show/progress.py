@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sagespec.events import Event, EventKind, Report
+from sagespec.events import Event, EventKind, Report, says_stopped
 from sagespec.plan import RunJob
 from sagespec.show.figures import seconds_text, size_text
 from sagespec.show.screen import Cell, Screen, hanging
@@ -176,7 +176,8 @@ class _PlainReport:
         self.line(("         ", "dim"), f"{running.about}: ", running.text, ("  " + running.amount).rstrip())
 
     def ended(self, event: Event, running: _Running | None) -> None:
-        words = {EventKind.FINISHED: ("done     ", "good"), EventKind.FAILED: ("failed   ", "bad")}
+        failed = ("stopped  ", "change") if says_stopped(event.text) else ("failed   ", "bad")
+        words = {EventKind.FINISHED: ("done     ", "good"), EventKind.FAILED: failed}
         seconds = f"  {seconds_text(event.done)}" if running and event.done is not None else ""
         named = self._named(event.action, event.about)
         if event.kind is EventKind.SKIPPED:

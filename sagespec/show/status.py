@@ -116,7 +116,8 @@ def _since(then: datetime, now: datetime) -> float:
 
 
 def _write_endpoint(screen: Screen, endpoint: EndpointState) -> None:
-    revision = f"revision {endpoint.revision}" if endpoint.revision else "no revision yet"
+    none = f"no revision is live, the newest was {endpoint.newest_revision}" if endpoint.newest_revision else ""
+    revision = f"revision {endpoint.revision}" if endpoint.revision else none or "no revision yet"
     state = (endpoint.state, ENDPOINT_TONES[endpoint.state])
     screen.line("\n", (str(endpoint.address), "bold"), "  ", state, "  ", f"{revision}  ", (endpoint.url, "name"))
     if endpoint.detail:

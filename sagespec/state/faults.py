@@ -70,7 +70,9 @@ def fix_for(reason: str, address: Address) -> str:
         return "raise resources.memory, then run `sagespec apply --retry`"
     fault = Fault.read(reason)
     kind = fault.kind if fault else FaultKind.OTHER
-    if kind is FaultKind.INTERNAL or kind is FaultKind.STOPPED:
+    if kind is FaultKind.STOPPED:
+        return f"`sagespec apply --retry` trains it; or take its spec away; what it printed: `sagespec logs {address}`"
+    if kind is FaultKind.INTERNAL:
         return f"run `sagespec apply --retry`; what it printed: `sagespec logs {address}`"
     if kind is FaultKind.MAX_RUNTIME or kind is FaultKind.MAX_WAIT:
         limit = "max_runtime" if kind is FaultKind.MAX_RUNTIME else "max_wait"

@@ -39,7 +39,8 @@ def _endpoint_state(
 ) -> EndpointState:
     address = endpoint_address(name)
     asked = next((endpoint for endpoint in desired.endpoints if endpoint.name == name), None)
-    live = live_revision(observed.revisions.get(name, ()))
+    revisions = observed.revisions.get(name, ())
+    live = live_revision(revisions)
     applied = desired_endpoint(name, live.asked) if live else None
     route = observed.gateway.routes.get(name)
     problem = next((p for p in (*plan.refused, *plan.held) if p.about == str(address)), None)
@@ -61,6 +62,7 @@ def _endpoint_state(
         revision=live.number if live else None,
         variants=variants,
         detail=problem.what if problem else waiting or _again(asked, route) or missing,
+        newest_revision=revisions[-1].number if revisions else None,
     )
 
 

@@ -105,7 +105,7 @@ class VariantState:
 
 @dataclass(frozen=True)
 class EndpointState:
-    """One endpoint and its variants."""
+    """One endpoint and its variants. revision: what is live. newest_revision: of all, those removed too."""
 
     address: Address
     state: EndpointWord
@@ -113,6 +113,7 @@ class EndpointState:
     revision: int | None
     variants: tuple[VariantState, ...]
     detail: str = ""
+    newest_revision: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -121,6 +122,7 @@ class EndpointState:
             "detail": self.detail,
             "url": self.url,
             "revision": self.revision,
+            "newest_revision": self.newest_revision,
             "variants": [variant.as_json() for variant in self.variants],
         }
 

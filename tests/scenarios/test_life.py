@@ -145,6 +145,7 @@ def test_stop_ends_a_job_and_keeps_its_model(workspace: Workspace, followed: boo
         if followed:
             output, _ = apply.communicate(timeout=20)
             assert "Stopped: asked for by" in output
+            assert "not up to date: 1 stopped" in output
             assert apply.returncode == 1
     assert result["status"] == "stopped"
     assert result["reason"].startswith("Stopped: asked for by")
@@ -152,7 +153,8 @@ def test_stop_ends_a_job_and_keeps_its_model(workspace: Workspace, followed: boo
     assert "model" in result["artifacts"]
     assert workspace.containers() == ()
     assert "is not running: it ended" in workspace.run("stop", "model@1", code=1).stderr
-    assert "a stopped job is not retried automatically" in workspace.run("apply", code=1).stdout
+    said = workspace.run("apply", code=1).stdout
+    assert "a stopped job is not retried automatically\n  fix  `sagespec apply --retry` trains it;" in said
     workspace.edit("sleep: 60", "sleep: 0")
     workspace.run("apply")
 

@@ -31,6 +31,13 @@ def test_a_good_end_says_what_was_done_and_where_the_endpoints_are() -> None:
     assert "sagespec invoke churn" in ending(Converged(Plan(), (RUN,)), live=True)
 
 
+def test_a_job_that_a_person_stopped_has_not_failed() -> None:
+    stopped = replace(RUN, result=Result.FAILED, reason="Stopped: asked for by ada")
+    assert ending(Converged(Plan(), (stopped,))).startswith(
+        "\nstopped  job/a@1\n\nnot up to date: 1 stopped (1 stopped in 1.5 s)\n"
+    )
+
+
 def test_a_bad_end_names_what_failed_and_does_not_say_again_why() -> None:
     failed = replace(RUN, result=Result.FAILED, reason="it broke\n  fix  mend it")
     urls = f"\nendpoint/churn  {URLS['churn']}\n"

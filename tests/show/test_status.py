@@ -73,6 +73,17 @@ endpoint/churn  pending  revision 4  http://127.0.0.1:8080/endpoints/churn/invoc
     )
 
 
+def test_an_endpoint_that_was_removed_has_had_revisions() -> None:
+    def said(newest: int | None) -> str:
+        screen = a_screen()
+        endpoint = replace(STATUS.endpoints[0], revision=None, newest_revision=newest)
+        write_status(screen, replace(STATUS, jobs=(), endpoints=(endpoint,)))
+        return out(screen)
+
+    assert "pending  no revision yet  http" in said(None)
+    assert "pending  no revision is live, the newest was 5  http" in said(5)
+
+
 def test_an_address_is_in_one_piece_on_a_narrow_terminal() -> None:
     screen = a_screen(width=40)
     write_status(screen, STATUS)

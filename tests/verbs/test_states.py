@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from sagespec.reconcile.options import Options
 from sagespec.state.addresses import Address, endpoint_address, job_address
 from sagespec.state.observed import ContainerState
 from sagespec.verbs.endpoint_states import endpoint_states
@@ -142,6 +143,13 @@ def test_a_trained_job_shows_the_hyperparameters_that_it_was_trained_with_and_no
     world, desired = settled(first), desired_from(edited)
     assert hyperparameters_of(desired.jobs[0], None) == {"eta": "0.2"}
     assert hyperparameters_of(desired.jobs[0], world.manifests[ADDRESS]) == {"eta": "0.1"}
+
+
+def test_an_endpoint_that_was_removed_names_its_newest_revision() -> None:
+    world = settled(JOB, serving())
+    world.settle(desired_from(JOB, manifests=world.manifests), Options(prune=True))
+    state = endpoint_of(world, JOB, serving())
+    assert (state.state, state.revision, state.newest_revision) == (EndpointWord.WAITING, None, 2)
 
 
 def test_a_follower_that_clears_up_after_the_end_is_not_told() -> None:
