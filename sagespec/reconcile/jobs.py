@@ -128,7 +128,7 @@ def _like_one_that_changed(job: DesiredJob, inherited: Sequence[Change]) -> tupl
             what=f"it is like {other}, which changed: {', '.join(change.field for change in inherited)}",
             about=str(job.address),
             fix=f"see job/{other}",
-            where=job.origin,
+            where=_place(job, "like"),
         ),
     )
 

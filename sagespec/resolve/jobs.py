@@ -100,7 +100,7 @@ def _channel(name: str, channel: ChannelSpec, spec: TrainingJob, item: LoadedSpe
 def _origins_of_key(spec: TrainingJob, item: LoadedSpec) -> dict[str, Origin]:
     """Where the spec says what the key holds under another name."""
     code = item.origins.get("source_dir" if spec.source_dir else "entry_point")
-    return {"code": code} if code else {}
+    return {name: place for name, place in (("code", code), ("like", item.own.get("like"))) if place}
 
 
 def _checkpoints(spec: TrainingJob, item: LoadedSpec, root: Path) -> DesiredCheckpoints | None:

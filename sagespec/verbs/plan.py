@@ -162,7 +162,7 @@ def validate(parts: Parts, *, asks_store: bool = True) -> Validated:
     wanted, done = _resolved(parts, loaded, manifests, lambda _: {}, check_paths=True), _completed(manifests)
     wrong = [problem for j in wanted.jobs if j.address not in done and (problem := wrong_data(j, parts.root))]
     if wrong:
-        raise SpecError(wrong)
+        raise SpecError(told_once(wrong, loaded.specs))
     notes += notes_on_code(wanted, done, parts.root)
     notes += _without_docker(parts, wanted, manifests)
     jobs = sum(item.address.kind == "job" for item in loaded.specs)
