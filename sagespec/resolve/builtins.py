@@ -263,4 +263,5 @@ def columns_objections(
             f"channels.{channel}.target is missing",
             why=f"{algorithm} learns from labels, and only the spec can say which of the named columns holds them",
             fix="name the column to predict: target: …",
+            is_missing=True,
         )

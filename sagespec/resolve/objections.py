@@ -62,9 +62,7 @@ def _problem(objection: Objection, item: LoadedSpec) -> Problem:
     why, fix = objection.why, objection.fix
     if item.inherits(objection.field) and not objection.is_missing:
         why = "; ".join(filter(None, (_whence(objection.field, item), why)))
-        group, _, name = objection.field.partition(".")
-        fix = f"{fix}; " if fix else ""
-        fix += f"write it under {group} of {item.address}" + (f", or {name}: null" if "." not in name else "")
+        fix = "; ".join(filter(None, (fix, f"in {item.address}, write another value or null")))
     is_here = objection.is_missing or item.inherits(objection.field)
     where = item.own_place(objection.field) if is_here else item.origin_of(objection.field)
     return Problem(what=objection.what, about=str(item.address), why=why, fix=fix, where=where)

@@ -185,6 +185,15 @@ specs/b.yaml:7:18 job/loans@2: hyperparameters.k is missing
   why  kmeans requires it: number of clusters
   fix  add k: …""",
         ),
+        (
+            LINEAR.replace("linear-learner", "lightgbm") + "hyperparameters: {num_round: null, eta: null}\n",
+            """\
+specs/b.yaml:7:18 job/loans@2: hyperparameters.objective is reg:squarederror, but must be one of auto, regression, \
+regression_l1, huber, fair, poisson, tweedie, binary, multiclass
+  why  inherited from loans@1 (specs/a.yaml:6); auto: binary or multiclass if the labels are whole numbers from 0 up \
+without gaps, otherwise regression
+  fix  in job/loans@2, write another value or null""",
+        ),
     ],
 )
 def test_what_does_not_fit_another_algorithm_is_told_at_the_own_line(root: Path, own: str, said: str) -> None:
