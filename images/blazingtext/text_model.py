@@ -41,12 +41,12 @@ class TextClassifier(Model):
         if content_type == JSON_LINES:
             lines = [orjson.loads(line) for line in body.splitlines() if line.strip()]
             if not all(isinstance(line, dict) for line in lines):
-                raise ValueError('expected {"source": "...", "k": 1} a line')
+                raise ValueError('a sentence is written {"source": "...", "k": 1}, one a line')
             return [sentence(line.get("source"), line.get("k", 1)) for line in lines]
         document = orjson.loads(body)
         instances = document.get("instances") if isinstance(document, dict) else None
         if not isinstance(instances, list) or not instances:
-            raise ValueError('expected an object {"instances": ["...", ...], "configuration": {"k": 1}}')
+            raise ValueError('sentences are written {"instances": ["...", ...], "configuration": {"k": 1}}')
         configuration = document.get("configuration", {})
         k = configuration.get("k", 1) if isinstance(configuration, dict) else None
         return [sentence(instance, k) for instance in instances]

@@ -10,7 +10,9 @@ from typing import Any
 
 from toolkit import mlflow_model
 from toolkit.archives import contents, first_file
+from toolkit.codecs import NO_NAMES, CodecError
 from toolkit.errors import ClientError
+from toolkit.wrapped_json import NamedRows, is_of_objects
 
 FILE_NAME = "model.joblib"
 
@@ -36,4 +38,15 @@ def model_fn(model_dir: str) -> Any:
 
 
 def predict_fn(data: Any, model: Any) -> Any:
+    if hasattr(data, "columns"):
+        _require_names(data, model)
     return model.predict(data)
+
+
+def _require_names(table: Any, model: Any) -> None:
+    """CodecError where scikit-learn would take named values as they come: it compares names of DataFrames only."""
+    known, width = getattr(model, "feature_names_in_", None), getattr(model, "n_features_in_", 0)
+    if known is None and width and is_of_objects(table):
+        raise CodecError(400, NO_NAMES.format(width))
+    if known is not None and isinstance(table, NamedRows) and table.columns != list(known):
+        raise CodecError(400, f"the model's columns are {', '.join(known)}, in this order")

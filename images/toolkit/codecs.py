@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.bodies import explained
 from toolkit.limits import require_room, require_room_for_json
 from toolkit.media import CSV, JSON, media_type
 from toolkit.rows import BYTE_ORDER_MARK, BadRow, parse_csv
@@ -27,6 +28,7 @@ NPY = "application/x-npy"
 NPZ = "application/x-npz"
 TEXTS = (JSON, CSV)  # handlers get these as str
 BYTES_OF_A_TEXT = 64
+NO_NAMES = "the model does not know its columns by names; send a row's {} values as a list: [[…], …]"
 
 
 class CodecError(Exception):
@@ -42,10 +44,12 @@ def decode(body: str | bytes, content_type: str) -> Any:
     name = media_type(content_type or JSON).name
     if name not in DECODERS:
         raise CodecError(415, f"content type {content_type} is not among {', '.join(DECODERS)}")
+    plain = body.encode() if isinstance(body, str) else body
     try:
-        return DECODERS[name](body.encode() if isinstance(body, str) else body)
+        return DECODERS[name](plain)
     except Exception as error:  # the parsers of four formats raise about twenty kinds for a damaged body
-        raise CodecError(415, f"the body is not {name} as expected: {error or type(error).__name__}") from error
+        reason = f"the body is not {name} as expected: {error or type(error).__name__}"
+        raise CodecError(415, explained(reason, plain, name, reads=tuple(DECODERS))) from error
 
 
 def encode(prediction: Any, accept: str) -> tuple[bytes, str]:

@@ -60,7 +60,9 @@ def decode_json(body: bytes, width: int, absent: float | None) -> Rows:
     document = orjson.loads(body.removeprefix(BYTE_ORDER_MARK))
     instances = document.get("instances") if isinstance(document, dict) else None
     if not isinstance(instances, list):
-        raise ValueError('expected an object {"instances": [{"features": [...]}, ...]}')
+        raise ValueError(
+            'one row is written {"instances": [{"features": [...]}]}, several {"instances": [{"features": [...]}, ...]}'
+        )
     return _rows_of(instances, width, absent)
 
 

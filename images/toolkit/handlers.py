@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import flask
 
 from toolkit import mlflow_model
-from toolkit.codecs import TEXTS, CodecError, decode, encode
+from toolkit.bodies import says_nothing, type_of
+from toolkit.codecs import DECODERS, TEXTS, CodecError, decode, encode
 from toolkit.context import OF_THE_SERVER, Context, RequestProcessor, headers_of
-from toolkit.errors import ClientError
+from toolkit.errors import ClientError, without_stack
 from toolkit.media import JSON, media_type
 from toolkit.packages import IMAGES, hosted_packages, install, require_modules
 from toolkit.serving import (
@@ -62,6 +63,8 @@ class Handlers:
         self._input_fn: Callable[..., Any] = own["input_fn"] or getattr(framework, "input_fn", None) or decode
         self._predict_fn = own["predict_fn"] or _blaming_the_rows(getattr(framework, "predict_fn", None))
         self._output_fn: Callable[..., Any] = own["output_fn"] or getattr(framework, "output_fn", None) or encode
+        self.reads_itself = bool(own["transform_fn"] or own["input_fn"])
+        self.reads: tuple[str, ...] = getattr(framework, "READS", tuple(DECODERS))
 
     def load(self, folder: Path) -> Any:
         """The model: between pre_model_fn and model_warmup_fn, where the script has them."""
@@ -101,7 +104,8 @@ def _blaming_the_rows(predict_fn: Callable[..., Any] | None) -> Callable[..., An
         try:
             return predict_fn(data, model)
         except (ValueError, TypeError) as error:
-            raise CodecError(400, f"the model could not predict: {type(error).__name__}: {error}") from error
+            reason = f"{type(error).__name__}: {without_stack(str(error))}"
+            raise CodecError(400, f"the model could not predict: {reason}") from error
 
     return predict
 
@@ -122,10 +126,12 @@ class Transformations:
         except (Exception, SystemExit) as error:
             traceback.print_exc()
             status = getattr(error, "status_code", 500)  # which our codecs and the inference toolkit give their errors
-            return text_answer(status if isinstance(status, int) else 500, f"{type(error).__name__}: {error}")
+            kind = "" if isinstance(error, CodecError) else f"{type(error).__name__}: "
+            message = kind + without_stack(str(error))
+            return text_answer(status if isinstance(status, int) else 500, message)
 
     def _transform(self, environ: WSGIEnvironment, body: bytes) -> Answer:
-        content_type = environ.get("CONTENT_TYPE") or JSON
+        content_type = self._content_type(environ.get("CONTENT_TYPE", ""), body)
         accept = environ.get("HTTP_ACCEPT", "")
         if accept in ("", "*/*"):
             accept = default_accept() or JSON
@@ -138,6 +144,12 @@ class Transformations:
         context = Context(str(self._folder), headers_of(environ))
         result = self._handlers.transform(self._model, data, content_type, accept, context)
         return _answer(result, accept, context.request_processor[0])
+
+    def _content_type(self, stated: str, body: bytes) -> str:
+        """What the request says, or for our codecs what the body looks like where that says nothing."""
+        if self._handlers.reads_itself:
+            return stated or JSON
+        return type_of(stated, body, self._handlers.reads).name if says_nothing(stated) else stated
 
 
 def _answer(result: Any, accept: str, said: RequestProcessor) -> Answer:

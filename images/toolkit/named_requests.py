@@ -59,11 +59,11 @@ def _require_room(row_count: int, columns: Columns) -> None:
 def _features(column: Column, values: Sequence[Any]) -> FloatArray:
     for row, value in enumerate(values, 1):
         if isinstance(value, list | dict):
-            raise BadRequest(f"row {row}: {column}: {shown(json.dumps(value))} is not one value")
+            raise BadRequest(f"row {row}: {column.name}: {shown(json.dumps(value))} is not one value")
     try:
         return column.features(values)
     except BadValue as error:
-        raise BadRequest(f"row {error.row + 1}: {column}{error}") from None
+        raise BadRequest(f"row {error.row + 1}: {column.name}{error}") from None
 
 
 def _of_csv(body: bytes, header: str, columns: Columns) -> list[Sequence[Any]]:
@@ -115,9 +115,12 @@ def _of_document(document: Any, columns: Columns) -> list[Sequence[Any]]:
         split = document.get("dataframe_split")
         if isinstance(split, dict) and isinstance(split.get("data"), list) and isinstance(split.get("columns"), list):
             return _by_name([str(name) for name in split["columns"]], split["data"], columns)
+        if document.keys() & columns.by_name.keys():
+            return _of_instances([document], columns)
     raise ValueError(
-        'expected {"instances": [{"column": value, …}, …]}, {"dataframe_records": [{…}, …]} or '
-        '{"dataframe_split": {"columns": […], "data": [[…], …]}}'
+        'one row is written {"column": value, …}, several {"instances": [{"column": value, …}, …]}, '
+        '{"dataframe_records": [{…}, …]} or {"dataframe_split": {"columns": […], "data": [[…], …]}}; '
+        + _what_is_learned_from(columns)
     )
 
 

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,9 +30,11 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read once, when n
 
 import numpy as np  # noqa: E402
 
+from toolkit.bodies import explained, type_of  # noqa: E402
+from toolkit.errors import without_stack  # noqa: E402
 from toolkit.finite import first_unfit, why_unfit  # noqa: E402
 from toolkit.formats import Prediction, WrongWidth  # noqa: E402
-from toolkit.media import RECORDIO, MediaType, choose, media_type  # noqa: E402
+from toolkit.media import RECORDIO, MediaType, choose  # noqa: E402
 from toolkit.model import Model, Request, load_model  # noqa: E402
 from toolkit.rows import FloatArray  # noqa: E402
 
@@ -90,7 +92,7 @@ class Invocations:
     def _predict(self, environ: WSGIEnvironment, body: bytes) -> Answer:
         model = self.model
         reads = named_requests().READS if model.columns else model.reads
-        body_type = media_type(environ.get("CONTENT_TYPE") or reads[0])
+        body_type = type_of(environ.get("CONTENT_TYPE", ""), body, reads)
         content_type = body_type.name
         if content_type not in reads:
             raise Refusal(415, f"content type {content_type} is not among {', '.join(reads)}")
@@ -98,17 +100,27 @@ class Invocations:
         media = choose(self.default_accept if accept in ("", "*/*") else accept, model.writes)
         if media is None:
             raise Refusal(406, f"Accept {accept} is not among {', '.join(model.writes)}")
-        rows = self._named_rows(body_type, body, model.columns) if model.columns else self._rows(content_type, body)
+        rows = self._read(body, body_type, reads)
         request = Request(media, environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES", ""))
         try:
             answer = model.encode(self._with_class_names(model.predict(rows, request), media), media)
         except Exception as error:
             traceback.print_exc()
-            raise Refusal(400, f"the model could not predict: {type(error).__name__}: {error}") from error
+            reason = f"{type(error).__name__}: {without_stack(str(error))}"
+            raise Refusal(400, f"the model could not predict: {reason}") from error
         headers = [("content-type", media.name)]
         if request.answer_attributes:
             headers.append(("x-amzn-sagemaker-custom-attributes", request.answer_attributes))
         return Answer(200, headers, answer)
+
+    def _read(self, body: bytes, body_type: MediaType, reads: Sequence[str]) -> Any:
+        columns, name = self.model.columns, body_type.name
+        try:
+            return self._named_rows(body_type, body, columns) if columns else self._rows(name, body)
+        except Refusal as refusal:
+            width = len(columns.features) if columns else getattr(self.model, "feature_count", None)
+            message = explained(str(refusal), body, name, reads=reads, width=width)
+            raise Refusal(refusal.status, message) from refusal
 
     def _named_rows(self, body_type: MediaType, body: bytes, columns: Columns) -> Any:
         named = named_requests()

@@ -1,7 +1,7 @@
 """The JSON bodies that other servers read, as the default codec of a framework's server reads them.
 
 `{"instances": [...]}` is TensorFlow Serving's and SageMaker's built-ins', `{"inputs": ...}` that of TensorFlow Serving
-by column, `{"dataframe_split": ...}` and `{"dataframe_records": ...}` are MLflow's.
+by column, `{"dataframe_split": ...}` and `{"dataframe_records": ...}` are MLflow's. One object of names is one row.
 """
 
 from __future__ import annotations
@@ -14,12 +14,31 @@ from toolkit.instances import features_of
 from toolkit.limits import require_room
 
 LONGEST_PADDED_TEXT = 256
+OF_OBJECTS = "sagespec: of objects"
+
+
+class NamedRows(np.ndarray[Any, Any]):
+    """An array that knows the names of its columns, as a DataFrame does; what is made of it does not."""
+
+    columns: list[str]
+    attrs: dict[str, bool]
+
+    @classmethod
+    def of(cls, rows: Any, columns: list[str]) -> NamedRows:
+        named: NamedRows = rows.view(cls)
+        named.columns, named.attrs = columns, {}
+        return named
+
+
+def is_of_objects(table: Any) -> bool:
+    """Whether only their names, not their order, tell the columns of a table apart."""
+    return bool(getattr(table, "attrs", {}).get(OF_OBJECTS))
 
 
 def unwrapped(document: Any) -> Any:
     """The array in a JSON document, or by name if it names its arrays. Raises ValueError.
 
-    A table with named columns becomes a DataFrame where pandas is installed, else the array of its rows.
+    A table with named columns becomes a DataFrame where pandas is installed, else NamedRows.
     """
     if not isinstance(document, dict):
         return array_of(document)
@@ -32,6 +51,8 @@ def unwrapped(document: Any) -> Any:
     if "inputs" in document:
         inputs = document["inputs"]
         return {name: array_of(values) for name, values in inputs.items()} if _is_dict(inputs) else array_of(inputs)
+    if document and not any(isinstance(value, list | dict) for value in document.values()):
+        return _table_of([document])
     return array_of(document)
 
 
@@ -69,7 +90,9 @@ def _table_of(records: list[dict[str, Any]]) -> Any:
     """Objects as rows: of all the columns that any has, in the order in which they come."""
     columns = list(dict.fromkeys(name for record in records for name in record))
     require_room(8 * len(records) * len(columns), f"a table of {len(records)} rows and {len(columns)} columns")
-    return _frame([[record.get(name) for name in columns] for record in records], columns, None)
+    table = _frame([[record.get(name) for name in columns] for record in records], columns, None)
+    table.attrs[OF_OBJECTS] = True
+    return table
 
 
 def _frame(rows: list[Any], columns: list[str] | None, index: list[Any] | None) -> Any:
@@ -78,7 +101,7 @@ def _frame(rows: list[Any], columns: list[str] | None, index: list[Any] | None) 
     try:
         import pandas
     except ImportError:
-        return array_of(rows)
+        return array_of(rows) if columns is None else NamedRows.of(array_of(rows), columns)
     return pandas.DataFrame(rows, index=index, columns=columns)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from toolkit.errors import ClientError
+from toolkit.errors import ClientError, without_stack
 from toolkit.lean_xgboost import xgboost
 
 LONGEST = 400
@@ -39,9 +39,7 @@ def sentence_of(text: str) -> str:
     >>> sentence_of("[14:33:56] /workspace/src/x.cc:8: Check failed: a > 0 (0 vs. 0) : exact has a limit\nStack trace:")
     'exact has a limit'
     """
-    said = re.split(r"\n?Stack trace:|\n\s*\[bt\]", text)[0]
-    said = re.sub(r"\[\d+:\d+:\d+\] (?:WARNING: )?\S+:\d+: ", "", said)
-    said = re.sub(r"Check failed: .*?:(?=\s|$)", "", said, flags=re.DOTALL)
+    said = re.sub(r"Check failed: .*?:(?=\s|$)", "", without_stack(text), flags=re.DOTALL)
     words = " ".join(said.split())
     return words if len(words) <= LONGEST else words[: LONGEST - 1] + "…"
 

@@ -165,11 +165,11 @@ def test_json_lines_are_answered_with_json_lines_whatever_accept_says(served: An
     [
         ("a b", "text/csv", "content type text/csv is not among application/json, application/jsonlines"),
         ("{", "application/json", "the body is not application/json as expected"),
-        ('{"instances": []}', "application/json", 'expected an object {"instances"'),
+        ('{"instances": []}', "application/json", 'sentences are written {"instances"'),
         ('{"instances": [1]}', "application/json", "a sentence must be a string"),
         ('{"instances": ["a"], "configuration": {"k": 0}}', "application/json", "k is 0, it must be a whole number"),
         ('{"source": "a", "k": "2"}', "application/jsonlines", "k is 2, it must be a whole number"),
-        ("[]", "application/jsonlines", 'expected {"source"'),
+        ("[]", "application/jsonlines", 'is written {"source"'),
     ],
 )
 def test_unreadable_requests_are_refused(served: Any, body: Any, content_type: Any, text: Any) -> None:

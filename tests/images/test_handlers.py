@@ -17,6 +17,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
 NPY, NPZ = "application/x-npy", "application/x-npz"
+FORM = "application/x-www-form-urlencoded"
 FEATURES, LABELS = load_iris(return_X_y=True)
 ROWS = FEATURES[::30]
 
@@ -101,6 +102,12 @@ def test_every_codec_in_and_out(served: Any, body: Any, content_type: str, accep
     assert read[accept]() == LABELS[::30].tolist()
 
 
+@pytest.mark.parametrize("content_type", ["", FORM])
+@pytest.mark.parametrize("body", [json.dumps(ROWS.tolist()), json.dumps({"instances": ROWS.tolist()}), as_csv(ROWS)])
+def test_a_body_without_a_type_is_what_it_looks_like(served: Any, body: str, content_type: str) -> None:
+    assert served.invoke(body, content_type).json == LABELS[::30].tolist()
+
+
 def test_one_csv_row_is_a_table_of_one(served: Any) -> None:
     assert served.invoke(as_csv(ROWS[:1]), "text/csv").json == [0]
 
@@ -114,6 +121,13 @@ def test_one_csv_row_is_a_table_of_one(served: Any) -> None:
         (b"\xff", "text/csv", "", 415, "the body is not text/csv as expected"),
         (b"no npy", NPY, "", 415, "the body is not application/x-npy as expected"),
         (as_csv(ROWS), "text/csv", "application/pdf", 406, "Accept application/pdf is not among"),
+        (
+            '{"instances": [{"a": 1, "b": 2, "c": 3, "d": 4}]}',
+            "application/json",
+            "",
+            400,
+            "a row's 4 values as a list",
+        ),
         ("1,2", "text/csv", "", 400, "ValueError: X has 2 features, but LogisticRegression is expecting 4"),
     ],
 )
@@ -123,6 +137,7 @@ def test_what_cannot_be_read_or_answered(
     reply = served.invoke(body, content_type, accept)
     assert reply.status == status
     assert message in reply.text
+    assert "CodecError" not in reply.text
 
 
 def test_no_pickle_is_opened(served: Any) -> None:

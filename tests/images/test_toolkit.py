@@ -25,6 +25,7 @@ from tests.images.record import framed, record_of
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "images"
+FORM = "application/x-www-form-urlencoded"
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
 MODEL = '''
@@ -87,6 +88,11 @@ def served(program: str, make_module_tree: Any, serve_for_module: Any) -> Iterat
     [
         ("1,2", "text/csv", "", 200, r'\{"predictions":\[\{"score":3.0\}\]\}'),
         ("1,2", "", "", 200, r".*3.0.*"),
+        ('{"instances":[{"features":[1,2]}]}', "", "", 200, r".*3.0.*"),
+        ('{"instances":[{"features":[1,2]}]}', FORM, "", 200, r".*3.0.*"),
+        ("1,2", FORM, "", 200, r".*3.0.*"),
+        ("1,23,45,6", "text/csv", "", 400, r"expected 2 features, got 4; several rows\? curl -d .*"),
+        ('{"features":[1,2]}', "text/csv", "", 415, r".*JSON needs content type application/json"),
         ("", "text/csv", "", 204, ""),
         ("1,2", "image/png", "", 415, r"content type image/png is not among text/csv, .*"),
         ("0:1 1:2", "text/libsvm", "", 415, r"content type text/libsvm is not among .*"),
@@ -94,7 +100,7 @@ def served(program: str, make_module_tree: Any, serve_for_module: Any) -> Iterat
         ("1,2\n1", "text/csv", "", 415, r".*line 2: 1 columns, but the rows before have 2"),
         ("\n \n", "text/csv", "", 415, r"the body has no rows.*"),
         ("{", "application/json", "", 415, r"the body is not application/json.*"),
-        ("[1]", "application/json", "", 415, r'.*expected an object \{"instances".*'),
+        ("[1]", "application/json", "", 415, r'.*one row is written \{"instances".*'),
         ('{"instances":[]}', "application/json", "", 415, r"the body has no rows.*"),
         ('{"instances":[{"feature":[1]}]}', "application/json", "", 415, r".*an instance is .*"),
         ('{"instances":[{"features":["a",1]}]}', "application/json", "", 415, r".*all of them numbers"),
