@@ -33,6 +33,7 @@ class LightGBMModel(Model):
     `Accept: application/json;verbose` adds the classes as `labels`, and `predicted_label`.
     """
 
+    class_lists = "probabilities"
     absent = None
     allow_missing = True
 
@@ -55,8 +56,9 @@ class LightGBMModel(Model):
         if media.name != JSON:
             return super().encode(prediction, media)
         members = dict(prediction)
-        if self.is_classifier and "verbose" in media.parameters:
-            probabilities = prediction["probabilities"]
-            members["labels"] = self.named(np.arange(probabilities.shape[1]))
-            members["predicted_label"] = self.named(probabilities.argmax(axis=1))
+        is_verbose = self.is_classifier and "verbose" in media.parameters
+        if is_verbose or "labels" in members:
+            members["labels"] = self.named(np.arange(prediction["probabilities"].shape[1]))
+        if is_verbose:
+            members["predicted_label"] = self.named(prediction["probabilities"].argmax(axis=1))
         return orjson.dumps({name: values.tolist() for name, values in members.items()})

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from lean_lightgbm import lightgbm
 from lightgbm_labels import cannot_be_computed, check_labels, label_rule, objective_of
+from lightgbm_log import say_once
 from lightgbm_model import FILE_NAME, as_taken
 from toolkit.data import InputFormat, Table, load_tables
 from toolkit.errors import ClientError
@@ -90,6 +91,7 @@ NOT_FOR_LIGHTGBM = {"num_boost_round", "early_stopping_rounds", "objective", "nu
 def train(job: Job[Hyperparameters]) -> None:
     """Train, print the metric on validation each round, and leave the model with the master."""
     settings, hosts = job.hyperparameters, job.hosts
+    say_once()
     check_settings(settings)
     job = with_parts_of_training(job)
     tables = thinned(hosts, load_tables(job, ("train", "validation"), input_format_of(settings)))

@@ -71,6 +71,7 @@ class Model:
     answers_in_kind: ClassVar[bool] = False  # whether an answer has the type of the request, whatever Accept says
 
     class_columns: tuple[str, ...] = ("predicted_label", "labels")  # those of an answer that hold classes
+    class_lists: ClassVar[str] = "score"  # the column that may have a number for each class
     feature_count: int
     columns: Columns | None = None  # what the columns of requests mean, of a model that was trained on named ones
 

@@ -34,7 +34,7 @@ from toolkit.bodies import explained, type_of  # noqa: E402
 from toolkit.errors import without_stack  # noqa: E402
 from toolkit.finite import first_unfit, why_unfit  # noqa: E402
 from toolkit.formats import Prediction, WrongWidth  # noqa: E402
-from toolkit.media import RECORDIO, MediaType, choose  # noqa: E402
+from toolkit.media import JSON, JSON_LINES, RECORDIO, MediaType, choose  # noqa: E402
 from toolkit.model import Model, Request, load_model  # noqa: E402
 from toolkit.rows import FloatArray  # noqa: E402
 
@@ -132,13 +132,21 @@ class Invocations:
             raise Refusal(415, f"the body is not {body_type.name} as expected: {error}") from error
 
     def _with_class_names(self, prediction: Prediction, media: MediaType) -> Prediction:
-        """The same, with the names of classes where it has their numbers; RecordIO holds numbers only."""
-        if not (self.model.columns and self.model.columns.classes) or media.name == RECORDIO:
+        """The same, with the names of classes where it has their numbers; RecordIO holds numbers only.
+
+        In JSON a list with a number for each class comes with their names as `labels`.
+        """
+        classes = self.model.columns.classes if self.model.columns else ()
+        if not classes or media.name == RECORDIO:
             return prediction
         are_classes = self.model.class_columns
-        return {
+        named = {
             name: self.model.named(values) if name in are_classes else values for name, values in prediction.items()
         }
+        numbers = prediction.get(self.model.class_lists)
+        if media.name in (JSON, JSON_LINES) and numbers is not None and numbers.shape[1:] == (len(classes),):
+            named.setdefault("labels", np.broadcast_to(np.array(classes, object), numbers.shape))
+        return named
 
     def _rows(self, content_type: str, body: bytes) -> Any:
         model = self.model

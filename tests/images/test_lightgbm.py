@@ -241,3 +241,10 @@ def test_regression_answers_with_predictions(make_tree: Any, serve: Any) -> None
         answer = server.invoke(as_csv(features[:2]), "text/csv").json
         assert answer == {"prediction": [pytest.approx(value) for value in booster_of(tree).predict(features[:2])]}
         assert server.stop() == 0
+
+
+def test_a_warning_of_every_round_comes_once(make_tree: Any) -> None:
+    rows = "".join(f"{row % 2},{row % 2}\n" for row in range(40))
+    code, printed = make_tree(IMAGE, SMALL | {"verbosity": 1}, {"train": rows}).train()
+    assert code == 0, printed
+    assert printed.count("No further splits with positive gain") == 1

@@ -435,6 +435,32 @@ def test_a_class_is_answered_by_its_name(make_tree: Any, serve: Any) -> None:
         }
 
 
+@pytest.mark.parametrize(
+    ("image", "settings"),
+    [
+        ("lightgbm", {"num_boost_round": 2}),
+        ("xgboost", {"num_round": 1, "objective": "multi:softprob", "num_class": 3}),
+        ("linear-learner", {"predictor_type": "multiclass_classifier", "num_classes": 3}),
+    ],
+)
+def test_a_list_of_probabilities_comes_with_the_names_of_its_classes(
+    make_tree: Any, serve: Any, image: str, settings: Any
+) -> None:
+    rows = "".join(f"{n % 3 + n / 1000},{['red', 'green', 'blue'][n % 3]}\n" for n in range(60))
+    tree = with_columns(make_tree(image, settings, {"train": f"shade,colour\n{rows}"}), {"target": "colour"})
+    code, printed = tree.train()
+    assert code == 0, printed
+    with serve(tree) as server:
+        server.wait_until_it_answers()
+        for kind in ("application/json", "application/jsonlines"):
+            answer = json.loads(server.invoke("0.01\n", "text/csv", kind).text)
+            row = answer["predictions"][0] if "predictions" in answer else answer
+            assert row["labels"] == ["blue", "green", "red"]
+        lists = server.invoke("0.01\n1.01\n", "text/csv", "text/csv").text.splitlines()
+        assert len(lists) == 2
+        assert "blue" not in lists[0].split(",")[:3]
+
+
 QUANTITIES = {
     "xgboost": {"num_round": 1},
     "lightgbm": {"objective": "huber"},
@@ -472,6 +498,7 @@ CAR, HOUSE = [1.0, 0.0], [0.0, 1.0]
         ('{"instances": [{"features": ["car", 5]}]}', "application/json", [[*CAR, 5]]),
         ('{"instances": [["car", 5], ["house", true]]}', "application/json", [[*CAR, 5], [*HOUSE, 1]]),
         ('[{"purpose": "car", "income": 5}]', "application/json", [[*CAR, 5]]),
+        ('{"purpose": "car", "income": 5}', "application/json", [[*CAR, 5]]),
         ('{"dataframe_records": [{"income": 7, "purpose": "house"}]}', "application/json", [[*HOUSE, 7]]),
         ('{"dataframe_split": {"columns": ["income", "loan_id", "purpose"], "data": [[5, 1, "car"]]}}',
          "application/json", [[*CAR, 5]]),
@@ -495,16 +522,19 @@ def test_a_request_names_its_columns_or_has_them_in_order(body: str, kind: str, 
         ('{"instances": [{"purpose": "car"}, {"loan_id": 5}]}', "application/json", "row 2 names none of"),
         ('{"instances": [{"purpose": "car"}, [1]]}', "application/json", "row 2: some rows name their columns"),
         ('{"instances": [{"purpose": "car", "income": [5]}]}', "application/json",
-         "row 1: column 4 (income): '[5]' is not one value"),
+         "row 1: income: '[5]' is not one value"),
         ('{"instances": [["car"]]}', "application/json", "row 1 has 1 value; the model takes 2, in this order: "
          "purpose, income, or name the columns"),
         ('{"instances": [{"data": {"features": {"keys": [0], "shape": [2], "values": [1]}}}]}', "application/json",
          "sparse instances do not go with named columns"),
         ('{"instances": []}', "application/json", "there are no rows"),
-        ("{}", "application/json", 'expected {"instances": [{"column": value, …}, …]}'),
-        ("car,5\nhouse,abc\n", "text/csv", "row 2: column 4 (income): 'abc' is not a number"),
-        ('car,"5,5"\n', "text/csv", "row 1: column 4 (income): '5,5' is not a number; a decimal comma; write 5.5"),
-        ("car,inf\n", "text/csv", "row 1: column 4 (income) is inf, not a finite number"),
+        ("{}", "application/json", 'one row is written {"column": value, …}, several {"instances": [{"column": value'),
+        ('{"incom": 5}', "application/json", "the model takes 2, in this order: purpose, income"),
+        ('{"purpose": "car", "incom": 5}', "application/json", "no column 'incom'; did you mean 'income'?"),
+        ('{"income": "thirty"}', "application/json", "row 1: income: 'thirty' is not a number"),
+        ("car,5\nhouse,abc\n", "text/csv", "row 2: income: 'abc' is not a number"),
+        ('car,"5,5"\n', "text/csv", "row 1: income: '5,5' is not a number; a decimal comma; write 5.5"),
+        ("car,inf\n", "text/csv", "row 1: income is inf, not a finite number"),
         ("income,purpos\n5,car\n", "text/csv", "the model has no column 'purpos'; did you mean 'purpose'?"),
         ("income,purpose\n5\n", "text/csv", "row 1 has 1 value, but 2 columns are named"),
         ("income,purpose\n", "text/csv", "no rows below the names"),
