@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from sagespec.converge import Converged
 from sagespec.events import Report, silent
@@ -137,7 +137,7 @@ class Project:
         WorldError when nothing has that name."""
         return history.recorded(self.parts, name)
 
-    def resolve_address(self, text: str, *, kind: str | None = None) -> Address:
+    def resolve_address(self, text: str, *, kind: Literal["job"] | None = None) -> Address:
         """The address meant by a short form: churn, churn@3, churn/candidate. WorldError when nothing is near it.
 
         kind: "job" for the jobs alone.
@@ -145,7 +145,7 @@ class Project:
         if kind is None and (running := addresses.running_address(self.parts, text)):
             return running
         known = addresses.known_addresses(self.parts)
-        return addresses.resolve_address(text, [a.whole for a in known if a.kind == kind] if kind else known)
+        return addresses.resolve_job(text, known) if kind == "job" else addresses.resolve_address(text, known)
 
     def checks(self) -> tuple[Check, ...]:
         """Everything sagespec needs, checked, each with how to fix it; never raises for what it finds."""

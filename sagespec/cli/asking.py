@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from sagespec.verbs.invoke import Answer
 
 Ask = Callable[[], "Answer"]
+
+LONGEST_PATH = 250
 
 _CONTENT_TYPES = {
     ".csv": "text/csv",
@@ -55,11 +59,19 @@ def ask_once(screen: Screen, endpoint_name: str, ask: Ask, known: Callable[[], I
     if not _is_good(answer):
         raise WorldError(_refusal(endpoint_name, answer, known))
     sys.stdout.buffer.write(answer.body)
-    if sys.stdout.isatty() and not answer.body.endswith(b"\n"):
+    if not answer.body.endswith(b"\n") and (sys.stdout.isatty() or _are_joined()):
         sys.stdout.buffer.write(b"\n")
     sys.stdout.buffer.flush()
     screen.aside((f"{f'variant {answer.variant}, ' if answer.variant else ''}{milliseconds:.1f} ms", "dim"))
     return DONE
+
+
+def _are_joined() -> bool:
+    """Whether standard error goes where standard output goes, as with 2>&1."""
+    try:
+        return os.path.samestat(os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno()))
+    except OSError:
+        return False
 
 
 def ask_often(screen: Screen, ask: Ask, times: int) -> int:
@@ -126,6 +138,25 @@ def _refusal(endpoint_name: str, answer: Answer, known: Callable[[], Iterable[st
     )
 
 
+def _standard_input(_context: click.Context, _parameter: click.Parameter, source: str | None) -> str | None:
+    if source not in (None, "-"):
+        raise click.UsageError(f"{source} is no option: did you mean {_option_for(source.removeprefix('@'))}?")
+    return source
+
+
+def _text(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """What curl would read from a file is none that anybody sends."""
+    if text and text.startswith("@") and _option_for(text[1:]).startswith("--file"):
+        raise click.UsageError(f"--data takes the text itself: did you mean {_option_for(text[1:])}?")
+    return text
+
+
+def _option_for(body: str) -> str:
+    path = Path(body)
+    is_file = path.suffix.lower() in _CONTENT_TYPES or (len(body) < LONGEST_PATH and path.is_file())
+    return f"--{'file' if is_file else 'data'} {shlex.quote(body)}"
+
+
 @click.command(
     epilog=as_written("""
         Examples:
@@ -136,8 +167,8 @@ def _refusal(endpoint_name: str, answer: Answer, known: Callable[[], Iterable[st
     """)
 )
 @click.argument("endpoint", shell_complete=complete_endpoint)
-@click.argument("source", metavar="[-]", required=False, type=click.Choice(["-"]))
-@click.option("--data", metavar="TEXT", help="Text to send.")
+@click.argument("source", metavar="[-]", required=False, callback=_standard_input)
+@click.option("--data", metavar="TEXT", callback=_text, help="Text to send.")
 @click.option("--file", "body_file", metavar="PATH", type=click.File("rb"), help="File to send; - is standard input.")
 @click.option("--content-type", metavar="TYPE", help="[default: by the file's suffix, else JSON or CSV by content]")
 @click.option("--accept", metavar="TYPE", help="Response format to ask for (Accept).")

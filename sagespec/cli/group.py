@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 
 import click
 
@@ -23,6 +25,17 @@ class InOrder(click.Group):
             hint = did_you_mean(name, self.commands)
             raise click.UsageError(f"there is no command {name}" + (f"; {hint}" if hint else ""), ctx)
         return super().resolve_command(ctx, args)
+
+
+def with_hint(error: click.UsageError) -> click.UsageError:
+    """The same, and for a spec given as a plain word the option that takes it."""
+    found = re.fullmatch(r"Got unexpected extra arguments? \((.+)\)", error.message)
+    options = {option for parameter in (error.ctx.command.params if error.ctx else ()) for option in parameter.opts}
+    words = found[1].split() if found and "-f" in options else []
+    if not words or not all(word.endswith((".yaml", ".yml")) or Path(word).is_dir() for word in words):
+        return error
+    hint = f"specs are given by -f: {' '.join(f'-f {word}' for word in words)}"
+    return click.UsageError(f"{error.message}; {hint}", error.ctx)
 
 
 def as_written(text: str) -> str:

@@ -25,7 +25,7 @@ from sagespec.cli.given import (
     output_option,
     reader_gone,
 )
-from sagespec.cli.group import InOrder, as_written
+from sagespec.cli.group import InOrder, as_written, with_hint
 from sagespec.cli.looking import history, logs, status
 from sagespec.cli.machine import completion, doctor, images, version
 from sagespec.cli.specs import init, schema, validate
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = sagespec.main(arguments, prog_name="sagespec", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        (with_hint(error) if isinstance(error, click.UsageError) else error).show()
         return WRONG_USAGE if isinstance(error, click.UsageError) else FAILED
     except (click.Abort, KeyboardInterrupt):
         return STOPPED

@@ -70,6 +70,18 @@ def resolve_address(text: str, known: Sequence[Address]) -> Address:
     )
 
 
+def resolve_job(text: str, known: Sequence[Address]) -> Address:
+    """As `resolve_address`, of the jobs alone; WorldError that says so for an endpoint."""
+    names_endpoint = any(address.kind == "endpoint" and text.partition("/")[0] == address.name for address in known)
+    names_job = any(address.kind == "job" and text.partition("@")[0] == address.name for address in known)
+    if text.startswith("endpoint/") or (names_endpoint and not names_job):
+        raise WorldError(
+            f"{text} is an endpoint, and an endpoint is not stopped",
+            fix="remove its spec and run `sagespec apply --prune`, or remove all by `sagespec destroy`",
+        )
+    return resolve_address(text, [address.whole for address in known if address.kind == "job"])
+
+
 def leading_jobs(words: Sequence[str], known: Sequence[Address]) -> tuple[Address, ...]:
     """The jobs that the first words name, up to the first that names none.
 

@@ -52,6 +52,27 @@ def test_wrong_usage_ends_with_64(words: list[str], capsys: pytest.CaptureFixtur
     assert "Error: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (
+            ["invoke", "subs", "data/holdout.csv"],
+            "data/holdout.csv is no option: did you mean --file data/holdout.csv?",
+        ),
+        (["invoke", "subs", "1,2,3"], "did you mean --data 1,2,3?"),
+        (["invoke", "subs", "--data", "@data/holdout.csv"], "did you mean --file data/holdout.csv?"),
+        (["apply", "specs/a.yaml"], "(specs/a.yaml); specs are given by -f: -f specs/a.yaml"),
+        (["plan", "a.yml", "b.yaml"], "specs are given by -f: -f a.yml -f b.yaml"),
+        (["validate", "/tmp"], "specs are given by -f: -f /tmp"),
+    ],
+)
+def test_a_word_in_the_wrong_place_is_shown_its_option(
+    words: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 64
+    assert hint in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_lead_nowhere(closed: str, workspace: Workspace) -> None:
     workspace.write(job(1))
