@@ -195,8 +195,10 @@ def _fitting(files: _Files, layout: Layout, *, is_train: bool) -> _Files:
             hint = suggestion(missing[0], more, f"its columns are {listed(names)}")
             hint = f"{missing[0]!r} {OF_PANDAS}" if missing[0] in header.index else hint
             hint = NO_HEADER if header.may_be_a_row and not any(name in layout.known for name in names) else hint
-            which = f"no column {missing[0]!r}" if len(missing) == 1 else f"no columns {listed(map(repr, missing))}"
-            raise ClientError(f"{place}: there is {which}, which the first training file has; {hint}")
+            which = (
+                f"is no column {missing[0]!r}" if len(missing) == 1 else f"are no columns {listed(map(repr, missing))}"
+            )
+            raise ClientError(f"{place}: there {which}, which the first training file has; {hint}")
         doubled = [column.name for column in layout.needed if names.count(column.name) > 1]
         if doubled:
             raise ClientError(f"{place}: two columns are called {doubled[0]!r}; rename one of them")

@@ -223,7 +223,7 @@ def test_what_may_be_an_id_is_said(tmp_path: Path, capsys: Any) -> None:
         ({"train/t.csv": "a,y\n1,0\n2,n/a\n"}, Y, "t.csv:3, column 2 (y): the label 'n/a' is not a number, but other"),
         ({"train/t.csv": SMALL, "train/u.csv": "a,c,y\n"}, Y, "u.csv: there is no column 'b', which the first"),
         ({"train/t.csv": SMALL, "train/u.csv": "a,b,c,y\n"}, Y, "the first training file has no column 'c'"),
-        ({"train/t.csv": SMALL, "validation/v.csv": "y,A,c\n1,2,3\n"}, Y, "channel validation: v.csv: there is "
+        ({"train/t.csv": SMALL, "validation/v.csv": "y,A,c\n1,2,3\n"}, Y, "channel validation: v.csv: there are "
          "no columns 'a', 'b', which the first training file has; did you mean 'A'?"),
         ({"train/t.csv": SMALL, "validation/v.csv": "a,b\n1,2\n"}, Y, "there is no column 'y'"),
         ({"train/t.csv": "a,y\n1,u\n2,v\n", "validation/v.csv": "a,y\n1,w\n"}, Y, "channel validation: the label 'w' "
