@@ -81,6 +81,7 @@ class Connection(asyncio.Protocol):
         self._reads_head = True
         self._keeps_alive = True
         self._has_ended = False  # the client sends no more
+        self._has_more = False  # what has come behind a request is about to be read
         self._reserved = 0
         self._has_room = False
         self._timer: asyncio.TimerHandle | None = None
@@ -100,7 +101,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._has_ended = True
-        return self.is_running  # half closed: what a worker is at is still answered, if anybody listens
+        return self.is_running or self._has_more  # half closed: that is still answered, if anybody listens
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.is_lost = True
@@ -165,6 +166,7 @@ class Connection(asyncio.Protocol):
         return self._has_room
 
     def _go_on(self) -> None:
+        self._has_more = False
         if self.is_busy or self.is_lost:
             return
         if self._buffer:
@@ -271,6 +273,7 @@ class Connection(asyncio.Protocol):
         self.is_busy = self._has_room = False
         self._reads_head = True
         if self._buffer or self._has_ended:
+            self._has_more = True
             self._transport.resume_reading()
             asyncio.get_running_loop().call_soon(self._go_on)
 

@@ -131,3 +131,19 @@ def test_a_chunk_that_says_it_is_endless_is_not_kept() -> None:
 def test_chunks_of_http_1_0_are_the_last_thing_on_a_connection() -> None:
     data = CHUNKED.replace(b"1.1", b"1.0\r\nConnection: keep-alive") + b"1\r\n1\r\n0\r\n\r\n"
     assert asyncio.run(outcome([data * 2])) == ([("POST", "/invocations", b"1")], [200])
+
+
+def test_a_client_that_ends_between_two_requests_gets_both_answers() -> None:
+    async def answered() -> bool:
+        server, wire = Asked(), Wire()
+        connection = Connection(server)
+        connection.connection_made(wire)
+        connection.data_received(REQUESTS[0] * 2)
+        assert len(server.requests) == 1
+        stays_open = connection.eof_received()
+        while not wire.is_closed:
+            await asyncio.sleep(0)
+        assert len(server.requests) == 2
+        return stays_open
+
+    assert asyncio.run(asyncio.wait_for(answered(), 5))
