@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from array import array
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ FIELDS_AT_ONCE = 2**20
 BLOCK_BYTES = 2**20
 LONGEST_LINE = 2**26
 SEPARATORS = ",;\t|"
+QUOTED = re.compile(r'"[^"]*"')
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def _parquet_values(stream: BinaryIO, texts: Set[str]) -> Iterator[Values]:
 
 
 def separator_of(line: str) -> str:
-    return next((mark for mark in SEPARATORS if mark in line), ",")
+    bare = QUOTED.sub("", line)
+    return next((mark for mark in SEPARATORS if mark in bare), ",")
 
 
 class _CsvRows:

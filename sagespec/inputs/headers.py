@@ -24,6 +24,7 @@ BYTES_AT_ONCE = 2**16
 MOST_FILES = 10_000
 NOT_CSV = (".parquet", ".json", ".jsonl", ".ndjson", ".libsvm", ".svm", ".pbr", ".rec", ".recordio")
 SEPARATORS = ",;\t|"
+QUOTED = re.compile(r'"[^"]*"')
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 ZIP = b"PK\x03\x04"
 WORKBOOK = re.compile(rb"PK\x03\x04.{26}xl/", re.DOTALL)
@@ -82,7 +83,7 @@ def _names_in(text: bytes) -> tuple[str, ...]:
     try:
         decoded = codecs.getincrementaldecoder("utf-8-sig")().decode(text).lstrip("\r\n")
         first = decoded.splitlines()[0]
-        separator = next((mark for mark in SEPARATORS if mark in first), ",")
+        separator = next((mark for mark in SEPARATORS if mark in QUOTED.sub("", first)), ",")
         reader = csv.reader(io.StringIO(decoded, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
         return tuple(name.strip() for name in next(reader))
     except (UnicodeDecodeError, csv.Error, IndexError, StopIteration):

@@ -88,6 +88,7 @@ def as_parquet(**columns: Any) -> bytes:
         pytest.param(gzip.compress(SMALL.encode()), Y, [[1, 2], [3, 4]], [0, 1], id="gzip"),
         pytest.param("id,a,y\nx7,1,0\n", Wanted("y", ("id",)), [[1]], [0], id="dropped"),
         pytest.param("a,a,b,y\nu,1,2,0\n", Wanted("y", ("a",)), [[2]], [0], id="twice, and dropped"),
+        pytest.param('"a, net";y\n1;0\n2;1\n', Y, [[1], [2]], [0, 1], id="a name with another separator"),
         pytest.param("a,y\nTrue,0\nfalse,1\n", Y, [[1], [0]], [0, 1], id="truths"),
         pytest.param("a,y\n1,0\nNA,1\n,0\n?,0\n6,0\n", Y, [[1], [3.5], [3.5], [3.5], [6]], [0, 1, 0, 0, 0], id="gaps"),
         pytest.param("a,y\n1,yes\n2,no\n", Y, [[1], [2]], [1, 0], id="classes"),

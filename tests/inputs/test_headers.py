@@ -27,6 +27,7 @@ def workbook() -> bytes:
         ({"a.csv": b"id,age,y\n1,2,3\n"}, Glance("a.csv", ("id", "age", "y"))),
         ({"a.csv": b"\xef\xbb\xbf\r\n id ; 'age' ;\"y; z\"\r\n"}, Glance("a.csv", ("id", "'age'", "y; z"))),
         ({"a.csv": gzip.compress(b"id,age\n"), "b.csv": b""}, None),
+        ({"a.csv": b'"age, in years";y\n'}, Glance("a.csv", ("age, in years", "y"))),
         ({"a.csv.gz": gzip.compress(b"id,age\n")}, Glance("a.csv.gz", ("id", "age"))),
         ({"a.csv.gz": b"id,age\n"}, None),
         ({"a": b"id\n", "_b": b"x\n", ".c/d": b"x\n"}, Glance("a", ("id",))),
