@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from toolkit import hints
+from toolkit.named_files import names_in
+from toolkit.rows import BadRow
 
 from sagespec.inputs.headers import Glance, glance_at
 
@@ -55,3 +58,41 @@ def test_names_are_given_only_where_they_are_certain(
     assert glance_at(tmp_path) == glance
     if len(files) == 1:
         assert glance_at(tmp_path / next(iter(files))) == glance
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"id,age,y\n1,2,3\n",
+        b"\xef\xbb\xbf\r\n id ; 'age' ;\"y; z\"\r\n",
+        b'"age, in years";y\n1;2\n',
+        b'"a ""b""",c\n1,2\n',
+        b'"two\nlines",y\n1,2\n',
+        b"a|b\tc\n1|2\n",
+        b"a,b;c\n1,2\n",
+        b"alone\n1\n",
+        b"a,,b\n1,2,3\n",
+        b' "a", "b"\n1,2\n',
+        "größe,y\n1,2\n".encode(),
+        b"a,b\r1,2\r",
+        b'"a,b\n1,2\n',
+        b"\xe4,b\n1,2\n",
+        b"",
+    ],
+)
+def test_a_glance_finds_the_names_that_the_algorithm_reads(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    glance = glance_at(tmp_path)
+    try:
+        read = names_in(io.BytesIO(content), is_parquet=False)
+    except BadRow:
+        read = ()
+    assert glance is None or glance.names == read
+
+
+def test_a_glance_names_files_as_the_algorithm_does(tmp_path: Path) -> None:
+    for content in (workbook(), "id,y\n".encode("utf-16")):
+        (tmp_path / "a.csv").write_bytes(content)
+        glance = glance_at(tmp_path)
+        assert glance
+        assert glance.kind.replace(":", ";", 1) == hints.of_file(content)

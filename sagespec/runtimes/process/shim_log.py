@@ -66,7 +66,7 @@ class Log:
         status = os.fstat(self._file)
         self._size = status.st_size
         # Named by inode rather than renamed along with the log, so that no reader pairs a log with the wrong times.
-        self._times = _to_append(f"times.{status.st_ino}", anew=not self._size)
+        self._times = _to_append(f"times.{status.st_ino}", is_empty=not self._size)
         self._marked_at = 0.0
         try:
             if not self._size:
@@ -102,10 +102,10 @@ class Log:
             data = data[written:]
 
 
-def _to_append(name: str, *, anew: bool = False) -> int:
+def _to_append(name: str, *, is_empty: bool = False) -> int:
     """What is written goes nowhere if the program has put something else in the file's place."""
     try:
-        return open_own(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if anew else 0))
+        return open_own(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if is_empty else 0))
     except FileNotFoundError:
         return os.open(os.devnull, os.O_WRONLY)
 
