@@ -7,10 +7,7 @@ from collections.abc import Sequence
 
 from toolkit.spellings import is_number, spelling_of
 
-THOUSANDS = re.compile(rb"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
-DECIMAL_COMMA = re.compile(rb"[-+]?\d+,\d+")
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-PARENTHESES = re.compile(rb"\([\d.,]+\)")
 VECTOR = re.compile(rb"[(\[]\s*[-+]?\d")
 NO_JSON_NUMBER = re.compile(rb"[:\[,\s-](NaN|Infinity)\b")
 MISSING = frozenset((b"na", b"n/a", b"#n/a", b"null", b"none", b"nil", b"missing", b"?", b"-", b".", b"<na>", b"nat"))
@@ -77,12 +74,8 @@ def of_field(field: bytes, first: Sequence[bytes] = (), second: Sequence[bytes] 
         return "; a comment? Take it out" if first else ""
     if word in (b"true", b"false"):
         return "; write 1 and 0 for true and false (pandas: astype(int))"
-    if THOUSANDS.fullmatch(word) or DECIMAL_COMMA.fullmatch(word):
-        return "; write numbers without a separator of thousands and with a decimal point, as in 1234.5"
     if SEPARATOR_AND_COMMA.search(word):
         return "; fields with ; between them need numbers with a decimal point, as in 0.5"
-    if PARENTHESES.fullmatch(word):
-        return "; write -1 for (1)"
     if spelling := spelling_of(word.decode("utf-8", "replace")):
         return f"; {spelling}"
     if VECTOR.match(word):

@@ -42,8 +42,8 @@ def test_separators_are_found_beside_quotes(text: str, tmp_path: Path) -> None:
     ("text", "why"),
     [
         # quotes: one field each, as in RFC 4180
-        ('1,"1,234.5",2\n', ":1, column 2: '1,234.5' is not a number; write numbers without a separator of thousands"),
-        ('1,"1,5"\n', ":1, column 2: '1,5' is not a number; write numbers without a separator of thousands"),
+        ('1,"1,234.5",2\n', ":1, column 2: '1,234.5' is not a number; a separator of thousands; write 1234.5"),
+        ('1,"1,5"\n', ":1, column 2: '1,5' is not a number; a decimal comma; write 1.5"),
         ('1;"1;5";2\n', ":1, column 2: '1;5' is not a number"),
         ('1,2\n1,"2""3"\n', ":2, column 2: '2\"3' is not a number"),
         ('1,2\n1,"2\n', ":2: a quote in field 2 is not closed on its line"),
@@ -60,7 +60,7 @@ def test_separators_are_found_beside_quotes(text: str, tmp_path: Path) -> None:
         ("1,2,3\n1,$5,2\n", ":2, column 2: '$5' is not a number; a currency sign; write 5"),
         ("1,(262144,[4660],[0.5])\n", ":1, column 2: '(262144' is not a number; a vector? Write a column for each of"),
         ('1,"[1, 2]"\n', ":1, column 2: '[1, 2]' is not a number; a vector? Write a column for each of its numbers"),
-        ("1,(5)\n", ":1, column 2: '(5)' is not a number; write -1 for (1)"),
+        ("1,(5)\n", ":1, column 2: '(5)' is not a number; parentheses for a negative number; write -5"),
         ("1,2\n1,2_000\n", ":2, column 2: '2_000' is not a number"),
         ("1,2\n1,0x10\n", ":2, column 2: '0x10' is not a number"),
         # a header only where one is likely
