@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo environment data test check unit images locks bench docs clean
+.PHONY: help demo notebook environment data test check unit images locks bench docs clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ demo: $(VENV)/.local data  ## train two models, serve both behind one endpoint, 
 	@$(BIN)/sagespec status --runtime process
 	@echo; echo "Now edit a weight in specs/tumor.yaml and run: $(BIN)/sagespec plan --runtime process"
 	@echo "When you are done: $(BIN)/sagespec destroy --runtime process --yes"
+
+notebook: $(VENV)/.notebook  ## open a notebook that trains, deploys and predicts with SageMaker's SDK (no Docker, no account)
+	@$(BIN)/sagespec notebook examples/notebook/churn.ipynb --runtime process
 
 data: $(VENV)/.local
 	@$(BIN)/python specs/make_data.py
@@ -50,6 +53,7 @@ bench: $(VENV)/.test data  ## the figures README and docs quote
 	$(BIN)/python benchmarks/plan_1000.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python -m benchmarks.gateway
+	$(BIN)/python -m benchmarks.brought
 	$(BIN)/python -m benchmarks.distributed exact
 	$(BIN)/python -m benchmarks.distributed scaling
 	$(BIN)/python -m benchmarks.quality
@@ -60,6 +64,7 @@ docs: $(VENV)/.local  ## generate docs/spec.md and docs/schema.json from the mod
 
 clean:  ## stop what the demo runs; remove the environment and all generated files
 	-@test -x $(BIN)/sagespec && $(BIN)/sagespec destroy --runtime process --yes
+	-@test -x $(BIN)/sagespec && $(BIN)/sagespec -C examples/notebook destroy --runtime process --yes
 	rm -rf $(VENV) .sagespec specs/data dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
@@ -69,6 +74,11 @@ $(VENV)/bin/python:
 $(VENV)/.local: pyproject.toml $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[local]'
 	@touch $@
+
+# SDK 2, as most notebooks are written for it; it adds a third of what SDK 3 does.
+$(VENV)/.notebook: pyproject.toml $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[local,notebook]' 'sagemaker>=2.257,<3'
+	@touch $(VENV)/.local $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[local,test]'

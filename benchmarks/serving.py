@@ -55,6 +55,7 @@ class Load:
     p50_ms: float
     p99_ms: float
     errors: int
+    requests: int
 
 
 def main() -> None:
@@ -153,8 +154,9 @@ def require_same_labels(features: np.ndarray[Any, Any], *urls: str) -> None:
         sys.exit(f"the servers disagree on {differing} of {len(features)} rows: nothing was measured")
 
 
-def post(url: str, body: bytes) -> bytes:
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+def post(url: str, body: bytes | str, content_type: str = "application/json") -> bytes:
+    data = body.encode() if isinstance(body, str) else body
+    request = urllib.request.Request(url, data, {"Content-Type": content_type})
     with urllib.request.urlopen(request, timeout=30) as answer:
         return bytes(answer.read())
 
@@ -166,16 +168,22 @@ def post(url: str, body: bytes) -> bytes:
 class Server:
     url: str
     start_seconds: float
+    process_id: int
 
 
 def start_ours(folder: Path) -> contextlib.AbstractContextManager[Server]:
+    return start_process(folder, LINEAR_LEARNER)
+
+
+def start_process(folder: Path, image: Path, **variables: str) -> contextlib.AbstractContextManager[Server]:
+    """The server of an image over the model under `folder`, as the process runtime starts it."""
     port = free_port()
     settings = {
         "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
         "SAGEMAKER_BIND_TO_PORT": str(port),
         "SAGEMAKER_MODEL_SERVER_WORKERS": str(WORKERS),
     }
-    return running([sys.executable, "serve"], port, folder=LINEAR_LEARNER, env=environment(folder) | settings)
+    return running([sys.executable, "serve"], port, folder=image, env=environment(folder) | settings | variables)
 
 
 def start_theirs(folder: Path) -> contextlib.AbstractContextManager[Server]:
@@ -186,17 +194,24 @@ def start_theirs(folder: Path) -> contextlib.AbstractContextManager[Server]:
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int, *, folder: Path, env: dict[str, str]) -> Iterator[Server]:
+def running(
+    command: list[str],
+    port: int,
+    *,
+    folder: Path,
+    env: dict[str, str],
+) -> Iterator[Server]:
     started_at = time.monotonic()
-    process = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=folder, env=env, stdout=quiet, stderr=quiet, process_group=0)
     try:
         while not is_healthy(port):
-            if process.poll() is not None or time.monotonic() - started_at > 60:
+            if process.poll() is not None or time.monotonic() - started_at > 120:
                 sys.exit(f"did not start: {' '.join(command)}")
             time.sleep(0.01)
-        yield Server(f"http://127.0.0.1:{port}/invocations", time.monotonic() - started_at)
+        yield Server(f"http://127.0.0.1:{port}/invocations", time.monotonic() - started_at, process.pid)
     finally:
-        process.send_signal(signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGTERM)  # MLflow leaves its own children running
         process.wait(timeout=40)
 
 
@@ -252,8 +267,8 @@ def take_turns(urls: Mapping[str, str], script: Path, *, rounds: int, seconds: i
     return loads
 
 
-def drive(url: str, script: Path, *, seconds: int) -> Load:
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--latency", "-s", str(script), url]
+def drive(url: str, script: Path, *, seconds: int, connections: int = CONNECTIONS) -> Load:
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", "-s", str(script), url]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", printed)
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", printed)
@@ -262,6 +277,7 @@ def drive(url: str, script: Path, *, seconds: int) -> Load:
         p50_ms=latency("50%", printed),
         p99_ms=latency("99%", printed),
         errors=(int(refused[1]) if refused else 0) + (sum(map(int, broken.groups())) if broken else 0),
+        requests=int(found(r"(\d+) requests in", printed)[0]),
     )
 
 
@@ -283,6 +299,7 @@ def medians(loads: list[Load]) -> Load:
         p50_ms=statistics.median(load.p50_ms for load in loads),
         p99_ms=statistics.median(load.p99_ms for load in loads),
         errors=sum(load.errors for load in loads),
+        requests=sum(load.requests for load in loads),
     )
 
 

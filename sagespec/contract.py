@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from sagespec.spec.secrets import SecretUse
 from sagespec.state.desired import DesiredChannel, DesiredColumns, DesiredJob
 
 LARGEST_BODY_BYTES = 25 * 2**20  # of a request to an endpoint; images/gateway enforces it
@@ -132,7 +133,7 @@ def _resource_config(job: DesiredJob, host: str) -> dict[str, Any]:
     }
 
 
-def training_environment(job: DesiredJob, host: str, base_dir: str, *, processors: int) -> dict[str, str]:
+def training_environment(job: DesiredJob, host: str, base_dir: str, *, processors: int) -> dict[str, str | SecretUse]:
     """Variables of one training container whose /opt/ml is at `base_dir`; the job's own ones win.
 
     TRAINING_JOB_* and the region are the platform's. The SM_* ones are what SageMaker's toolkit, and the drivers of
@@ -207,6 +208,7 @@ def _toolkit_facts(job: DesiredJob, host: str, base_dir: str, processors: int) -
     group = resources["instance_groups"][0]
     is_distributed = any(value for name, value in framework.items() if name.endswith("_enabled"))
     program = str(given.get("sagemaker_program") or "")
+    module = job.environment.get("SAGEMAKER_TRAINING_MODULE")
     return {
         "ADDITIONAL_FRAMEWORK_PARAMETERS": framework,
         "CHANNEL_INPUT_DIRS": {channel.name: f"{base_dir}/input/data/{channel.name}" for channel in job.channels},
@@ -216,7 +218,7 @@ def _toolkit_facts(job: DesiredJob, host: str, base_dir: str, processors: int) -
         "CURRENT_INSTANCE_TYPE": INSTANCE_TYPE,
         "DISTRIBUTION_HOSTS": resources["hosts"] if is_distributed else [],
         "DISTRIBUTION_INSTANCE_GROUPS": [group["instance_group_name"]] if is_distributed else [],
-        "FRAMEWORK_MODULE": job.environment.get("SAGEMAKER_TRAINING_MODULE"),
+        "FRAMEWORK_MODULE": module if isinstance(module, str) else None,
         "HOSTS": resources["hosts"],
         "HYPERPARAMETERS": {n: v for n, v in given.items() if n not in framework and n not in _TOOLKIT_OWN},
         "INPUT_CONFIG_DIR": f"{base_dir}/input/config",
@@ -275,7 +277,10 @@ def _variable(value: Any) -> str:
     return "" if value is None else hyperparameter_text(value)
 
 
-def serving_environment(environment: Mapping[str, str], cpus: float | None) -> dict[str, str]:
+def serving_environment(
+    environment: Mapping[str, str | SecretUse], cpus: float | None, *, accelerate: str = ""
+) -> dict[str, str | SecretUse]:
     """Variables of one serving container; as many model server workers as it has CPUs, unless it says otherwise."""
     workers = {"SAGEMAKER_MODEL_SERVER_WORKERS": str(max(1, round(cpus)))} if cpus else {}
-    return {**workers, **environment}
+    accelerated = {"SAGESPEC_ACCELERATE": accelerate} if accelerate else {}
+    return {**workers, **environment, **accelerated}

@@ -12,9 +12,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from sagespec.masking import masked
 from sagespec.state.faults import Fault, FaultKind
 
 if TYPE_CHECKING:
+    from sagespec.ongoing import Rolling
     from sagespec.plan import Plan
 
 
@@ -28,16 +30,20 @@ class EventKind(StrEnum):
     FINISHED = "finished"  # an action ended well
     FAILED = "failed"
     SKIPPED = "skipped"  # not started, because something it waits for was not done, or on Ctrl-C
+    ROLLING = "rolling"  # how far a rollout is: told at each look
     NOTE = "note"
     SETTLED = "settled"  # everything is up to date, or has failed
+
+
+ENDS = frozenset({EventKind.FINISHED, EventKind.FAILED, EventKind.SKIPPED})  # their `done` is in seconds
 
 
 @dataclass(frozen=True)
 class Event:
     """about: an address as text ("" if none). done/total: for PROGRESS, in `unit` (bytes, files, rounds).
 
-    plan: of PLANNED, whose JSON has its text. waits_for: of SKIPPED, the verb and address of the action that was not
-    done.
+    plan: of PLANNED, whose JSON has its text. rolling: of ROLLING. waits_for: of SKIPPED, the verb and address of the
+    action that was not done.
     """
 
     kind: EventKind
@@ -50,6 +56,23 @@ class Event:
     unit: str = ""
     plan: Plan | None = None
     waits_for: str = ""
+    rolling: Rolling | None = None
+
+    def __post_init__(self) -> None:
+        """Whatever becomes of it, no secret leaves with it."""
+        if (seen := masked(self.text)) != self.text:
+            object.__setattr__(self, "text", seen)
+
+    def __str__(self) -> str:
+        """One line for people, or several: what `report=print` shows."""
+        if self.kind is EventKind.LOG:
+            return f"{self.about} | {self.text}"
+        amount = "" if self.done is None else f"{self.done:g}" + (f" of {self.total:g}" if self.total else "")
+        took = f"{amount} s" if self.kind in ENDS else f"{amount} {self.unit}".rstrip()
+        said = (self.plan.text() or "nothing to do") if self.plan else self.text or ("" if self.action else "done")
+        head = " ".join(part for part in (self.action, self.about, took if amount else "") if part)
+        between = "\n" if self.plan else ": " if head and said else ""
+        return f"{self.kind.value:<9} {head}{between}{said}".rstrip()
 
     def as_json(self) -> dict[str, object]:
         """The stable JSON form; fields that say nothing are left out."""
@@ -62,6 +85,7 @@ class Event:
             "done": self.done,
             "total": self.total,
             "unit": self.unit,
+            "rollout": self.rolling.as_json() if self.rolling else None,
         }
         return {name: value for name, value in values.items() if value not in ("", None)}
 
@@ -90,6 +114,10 @@ class Outcome:
     reason: str = ""
     seconds: float = 0.0
     waits_for: str = ""
+
+    def __post_init__(self) -> None:
+        if (seen := masked(self.reason)) != self.reason:
+            object.__setattr__(self, "reason", seen)
 
     @property
     def was_stopped(self) -> bool:

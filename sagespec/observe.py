@@ -7,7 +7,9 @@ and the few small records of the store that can matter. Changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from sagespec.gateway.counting import readings_of
 from sagespec.gateway.gateway import Gateway
 from sagespec.records.leases import AtWork
 from sagespec.records.records import Records
@@ -36,11 +38,13 @@ def observe(
     failed = {a for a in begun if a in manifests and manifests[a].status is not JobStatus.COMPLETED}
     revisions = records.revisions()
     images = _images(runtime, containers, revisions)
+    seen = gateway.observe(containers)
+    rollouts = {name: one for name, one in at_work.rollouts.items() if not one.is_over(revisions.get(name, ()))}
     attempts = {address: records.attempts(address) for address in failed}
     return Observed(
         containers=containers,
         engine=runtime.where,
-        gateway=gateway.observe(containers),
+        gateway=seen,
         manifests=manifests,
         attempts={address: record for address, record in attempts.items() if record},
         revisions=revisions,
@@ -48,11 +52,26 @@ def observe(
         followers=at_work.followers,
         stops=at_work.stops,
         rollbacks=at_work.rollbacks,
+        removals=at_work.removals,
+        retries=at_work.retries,
         leaving=at_work.leaving,
         restarts=at_work.restarts,
+        rollouts=rollouts,
+        promotions=at_work.promotions,
+        aborts=at_work.aborts,
+        suspensions=at_work.suspensions,
+        readings=readings_of(gateway, rollouts) if rollouts and seen.answers else {},
         images=images,
         images_gone=frozenset(i for i in _serving_images(containers) if not runtime.has_image(i)),
     )
+
+
+def judged_again(observed: Observed, runtime: Runtime, gateway: Gateway) -> Observed:
+    """The same snapshot with what engine and gateway say now. The store is not asked."""
+    containers = runtime.containers()
+    seen = gateway.observe(containers)
+    readings = readings_of(gateway, observed.rollouts) if observed.rollouts and seen.answers else {}
+    return replace(observed, containers=containers, gateway=seen, readings=readings)
 
 
 def _images(

@@ -6,36 +6,49 @@ changes (`read_settings_again`), and each is made again when it is next needed. 
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast, overload
 
-from sagespec.errors import SpecError, WorldError
+from sagespec.errors import Origin, Problem, SpecError, WorldError
+from sagespec.gateway.certificates import certificate_of
 from sagespec.gateway.gateway import Gateway
 from sagespec.inputs.cache import Cache
 from sagespec.inputs.delivery import Inputs
-from sagespec.load.load import load
-from sagespec.private import close_to_others
+from sagespec.load.environments import chosen, environment_files
+from sagespec.load.load import load, load_what_is_right, specs_of
+from sagespec.load.loaded import PROJECT_FILE, Loaded
+from sagespec.private import NAME, close_to_others
 from sagespec.records.leases import Leases
 from sagespec.records.records import Records
+from sagespec.records.run_by import run_by
+from sagespec.records.salt import salt_of
 from sagespec.resolve.builtins import ImageDescription, describe_images
 from sagespec.run.jobs import Jobs
 from sagespec.run.metrics import Patterns
 from sagespec.runtimes.choose import choose, images_dir
 from sagespec.runtimes.protocol import Runtime, Use
 from sagespec.scratch import own_folder
+from sagespec.secrets.secrets import Secrets
 from sagespec.sources.git import GitFound, find_commit
+from sagespec.spec.environment import ENVIRONMENT_VARIABLE, ENVIRONMENTS
 from sagespec.spec.project import ProjectSettings
+from sagespec.spec.secrets import SecretSource
 from sagespec.state.desired import DesiredChannel
 from sagespec.state.manifest import Git
 from sagespec.state.owner import Owner
 from sagespec.stores.open import open_store
 from sagespec.stores.protocol import Entry, Store
 from sagespec.stores.waits import ToldStore, Waits
+from sagespec.traffic.history import History
+from sagespec.traffic.tallying import count_all
 from sagespec.world import World
 
 RuntimeChoice = Literal["auto", "docker", "process"]
@@ -61,20 +74,39 @@ class Part(Generic[Value]):
 
 
 class Parts:
-    """What the verbs act on. specs: files and folders to load. runtime overrides the setting of sagespec.yaml."""
+    """What the verbs act on. specs: files and folders to load. runtime overrides the setting of sagespec.yaml.
 
-    def __init__(self, root: Path, specs: Sequence[Path] = (), runtime: RuntimeChoice | None = None) -> None:
+    state_dir: where the folder `.sagespec` is, and a store on the disk that is named by a relative path; beside
+    sagespec.yaml where none is given. environment: '' for none; None for the one that SAGESPEC_ENV names.
+
+    secrets: in place of those that sagespec.yaml names, where it is not to be trusted with that.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        specs: Sequence[Path] = (),
+        runtime: RuntimeChoice | None = None,
+        *,
+        state_dir: Path | None = None,
+        environment: str | None = None,
+        secrets: Mapping[str, SecretSource] | None = None,
+    ) -> None:
         self.root = root
-        self.specs = tuple(specs) or (root / "specs",)
+        self.home = root if state_dir is None else state_dir
+        self.environment = os.environ.get(ENVIRONMENT_VARIABLE, "") if environment is None else environment
+        self.given_specs = tuple(specs)
+        self._given_secrets = secrets
         self.runtime_reason = ""
         self.waits = Waits(lambda _: None)
-        self._runtime_choice = runtime
+        self.traffic = History()  # of the gateway's counters, while `watch` runs in this process
+        self.runtime_choice = runtime
         self._settings: ProjectSettings | None = None
         self._made: dict[object, object] = {}
         self._making = threading.RLock()  # `watch` asks for the engine from two threads
         self._engines = ExitStack()
         self._folders = ExitStack()
-        close_to_others(root)
+        close_to_others(self.home)
 
     def close(self) -> None:
         """Let go of the engine. Everything keeps running there."""
@@ -89,21 +121,62 @@ class Parts:
                 self._made[part] = make(self)
             return self._made[part]
 
-    # -- settings ----------------------------------------------------------------------------------
+    # -- specs and settings ------------------------------------------------------------------------
+
+    @property
+    def specs(self) -> tuple[Path, ...]:
+        """The files and folders to load."""
+        return self.given_specs or specs_of(self.root, self.environment)
+
+    def load(self) -> Loaded:
+        """The specs as they are in the environment. SpecError with every problem of every file."""
+        loaded = load(self.specs, self.root, environment=self.environment, check_paths=False)
+        return replace(loaded, project=self._with_secrets(loaded.project))
+
+    def load_what_is_right(self) -> tuple[Loaded, list[Problem]]:
+        """The specs that can be understood, and what is wrong with the others."""
+        loaded, problems = load_what_is_right(self.specs, self.root, self.environment)
+        return replace(loaded, project=self._with_secrets(loaded.project)), problems
+
+    def _with_secrets(self, project: ProjectSettings) -> ProjectSettings:
+        given = self._given_secrets
+        return project if given is None else project.model_copy(update={"secrets": dict(given)})
 
     @property
     def settings(self) -> ProjectSettings:
-        """The Project document of sagespec.yaml."""
+        """The Project document of sagespec.yaml, as it is in the environment."""
         if self._settings is None:
-            self._settings = load([], self.root, check_paths=False).project
+            self._settings = self._read_settings()
         return self._settings
+
+    def _read_settings(self) -> ProjectSettings:
+        found = load([], self.root, environment=self.environment, check_paths=False).project
+        if found.require_environment and not self.environment:
+            names = ", ".join(environment_files(self.root)) or "none yet, in environments/"
+            raise SpecError(
+                "no environment is chosen",
+                why="sagespec.yaml says require_environment: true",
+                fix=f"name one with --env or {ENVIRONMENT_VARIABLE}; there are {names}",
+            )
+        return self._with_secrets(found)
+
+    @property
+    def settings_origins(self) -> Mapping[str, Origin]:
+        """Where each of the settings is."""
+        return load([], self.root, environment=self.environment, check_paths=False).project_origins
+
+    @property
+    def settings_files(self) -> tuple[Path, ...]:
+        """Those that say what the settings are, and what differs in the environment."""
+        found = environment_files(self.root).get(self.environment)
+        return (self.root / PROJECT_FILE, *([found] if found else []))
 
     def read_settings_again(self) -> None:
         """Use an edited sagespec.yaml from here on: what follows from it is made again.
 
         SpecError when it is wrong or has another name: a project cannot change its name while it is open.
         """
-        before, now = self.settings, load([], self.root, check_paths=False).project
+        before, now = self.settings, self._read_settings()
         if now.name != before.name:
             raise SpecError(
                 f"the project is now called {now.name}; it was {before.name}",
@@ -117,21 +190,50 @@ class Parts:
     def _use(self, settings: ProjectSettings) -> None:
         with self._making:
             kept: set[object] = {Parts.images, Parts.metrics_of_builtins, Parts.scratch}
-            if self._runtime_choice or settings.runtime == self.settings.runtime:
+            if self.runtime_choice or settings.runtime == self.settings.runtime:
                 kept.add(Parts.runtime)
             else:
                 self._engines.close()
             self._settings = settings
             self._made = {part: made for part, made in self._made.items() if part in kept}
 
+    def move_to(self, root: Path) -> None:
+        """Use the project as it is in another folder from here on: a later commit of it. SpecError, and nothing is
+        changed, when its sagespec.yaml is wrong. What was begun stays with the folder it was begun in."""
+        if root == self.root:
+            return
+        with self._making:
+            before, self.root = self.root, root
+            try:
+                self.read_settings_again()
+            except SpecError:
+                self.root = before
+                raise
+            for part in (Parts.inputs, Parts.gateway, Parts.secrets):
+                self._made.pop(part, None)
+            if Parts.runtime in self._made:
+                self.runtime.move_to(root)
+
+    @property
+    def kept(self) -> Path:
+        """What this machine keeps for the project: each environment has its own, as it is a project."""
+        folder = self.home / NAME
+        return folder / ENVIRONMENTS / self.environment if self.environment else folder
+
     # -- engine ------------------------------------------------------------------------------------
 
     @Part
     def runtime(self) -> Runtime:
         """The engine; `runtime_reason` then says which one it is and why."""
-        wanted = self._runtime_choice or self.settings.runtime
+        wanted = self.runtime_choice or self.settings.runtime
         chosen, self.runtime_reason = choose(
-            wanted, self.settings.name, self.root, last=self.last_runtime(), marks=self._marks
+            wanted,
+            self.settings.name,
+            self.root,
+            containers=self.kept / "containers",
+            last=self.last_runtime(),
+            marks=self._marks,
+            open_secret=self._open_secret,
         )
         return self._engines.enter_context(chosen)
 
@@ -151,7 +253,17 @@ class Parts:
 
     @property
     def last_runtime_file(self) -> Path:
-        return self.root / ".sagespec" / "runtime"
+        return self.kept / "runtime"
+
+    @property
+    def traffic_file(self) -> Path:
+        """Where the process that watches writes what the traffic was lately."""
+        return self.kept / "traffic.json"
+
+    @property
+    def figures_file(self) -> Path:
+        """Where the process that watches keeps what it counted for Prometheus."""
+        return self.kept / "prometheus.json"
 
     @Part
     def images(self) -> Mapping[str, ImageDescription]:
@@ -168,7 +280,9 @@ class Parts:
 
     @Part
     def gateway(self) -> Gateway:
-        return Gateway(self.runtime, self.settings.name, self.settings.gateway)
+        settings = self.settings
+        certificate = partial(certificate_of, settings.gateway, self.home)
+        return Gateway(self.runtime, settings.name, settings.gateway, certificate=certificate)
 
     @property
     def gateway_url(self) -> str:
@@ -186,16 +300,38 @@ class Parts:
 
     @Part
     def store(self) -> Store:
-        return ToldStore(open_store(self.settings.store, root=self.root), self.waits)
+        return ToldStore(open_store(self.settings.store, root=self.home), self.waits)
 
     @Part
     def records(self) -> Records:
         return Records(self.store, self.settings.name)
 
     @property
+    def models_from(self) -> Records | None:
+        """The records of the project where models are trained that are copied here; None where there is none."""
+        named = chosen(self.root, self.environment).spec.models_from if self.environment else None
+        if named is None:
+            return None
+        place, name = named.store or "", named.project or ""
+        if named.environment:
+            there = load([], self.root, environment=named.environment, check_paths=False).project
+            place, name = there.store, there.name
+        return Records(ToldStore(open_store(place, root=self.home, create=False), self.waits), name)
+
+    @property
     def owner(self) -> Owner:
         """Whose containers those are that this checkout makes."""
-        return Owner(self.records.store_id(), self.store.uri, socket.gethostname(), str(self.root.resolve()))
+        return Owner(self.records.store_id(), self.store.uri, socket.gethostname(), str(self.home.resolve()))
+
+    @Part
+    def secrets(self) -> Secrets:
+        """What sagespec.yaml names as secrets."""
+        salt = partial(salt_of, self.store, self.settings.name)
+        return Secrets(self.settings.secrets, self.root, salt, home=self.home)
+
+    def _open_secret(self, name: str) -> str:
+        """Of the settings of now: the engine may be older."""
+        return self.secrets.open(name)
 
     def _marks(self) -> Mapping[str, str]:
         self.records.make_store_id()
@@ -204,36 +340,58 @@ class Parts:
     @Part
     def scratch(self) -> Path:
         """A folder of this process for what may be lost, on the disk of the project."""
-        return self._folders.enter_context(own_folder(self.root / ".sagespec" / "tmp"))
+        return self._folders.enter_context(own_folder(self.kept / "tmp"))
 
     @Part
     def cache(self) -> Cache:
         """Data fetched from S3."""
-        return Cache(self.root / ".sagespec" / "cache", self.settings.cache_size)
+        return Cache(self.home / NAME / "cache", self.settings.cache_size)
 
     @Part
     def inputs(self) -> Inputs:
-        return Inputs(self.runtime, self.root, self.cache, self.root / ".sagespec" / "channels")
+        return Inputs(self.runtime, self.root, self.cache, self.kept / "channels")
 
     # -- all together ------------------------------------------------------------------------------
 
     def leases(self, command: str = "") -> Leases:
         """Who is at work, as one run sees it and takes part in it. command: of the run."""
-        specs = " ".join(str(path.resolve()) for path in (self.root, *self.specs)) if command in GOING_ON else ""
+        read = (self.root, *self.specs) if self.home == self.root else (self.home,)  # whatever commit it is at
+        specs = " ".join(str(path.resolve()) for path in read) if command in GOING_ON else ""
         return Leases(self.store, self.settings.name, command=command, specs=specs)
 
     def find_commit(self) -> GitFound:
         """The commit of the project. A store in its folder, and all that sagespec keeps there, is no change."""
         store, root = Path(self.store.uri.removeprefix("file://")), self.root.resolve()
         inside = [store.relative_to(root).as_posix()] if root in store.parents else []
-        return find_commit(root, ours=[".sagespec", *inside])
+        return find_commit(root, ours=[NAME, *inside])
 
     def _git(self) -> Git | None:
         return self.find_commit().git
 
+    def keep_counts(self) -> None:
+        """Take what the gateway has counted into the store."""
+        count_all(self.records, self.gateway)
+
     def world(self, leases: Leases) -> World:
         """Everything that actions act on, as of now."""
         jobs = Jobs(
-            self.runtime, self.records, self.inputs, self.metrics_of_builtins, self.root, self.scratch, self._git
+            self.runtime,
+            self.records,
+            self.inputs,
+            self.metrics_of_builtins,
+            self.root,
+            self.scratch,
+            self._git,
+            by=run_by(leases.command),
         )
-        return World(self.runtime, self.gateway, self.records, leases, jobs, self.root, self.scratch, self._git)
+        return World(
+            self.runtime,
+            self.gateway,
+            self.records,
+            leases,
+            jobs,
+            self.root,
+            self.scratch,
+            self._git,
+            models_from=lambda: self.models_from,
+        )

@@ -15,21 +15,28 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 from sagespec.apply.absences import Absences, seize_unwanted
+from sagespec.apply.announcements import Announcements
 from sagespec.apply.apply import Pass, apply, done, event_of, given_up, outcome_of, skipped_after
+from sagespec.apply.approved import refuse_another
 from sagespec.apply.effects import forget_restarts
 from sagespec.apply.failures import Failures
 from sagespec.apply.glance import Glance
 from sagespec.apply.newest import By, Newest
+from sagespec.apply.policy import NOT_ASKED, Judge
 from sagespec.apply.presence import Presence, what_for
 from sagespec.apply.queue import Queue
+from sagespec.apply.repairs import Repairs
+from sagespec.apply.suspensions import Suspensions
 from sagespec.apply.tasks import Task, Tasks
 from sagespec.errors import SagespecError
-from sagespec.events import Caller, Event, EventKind, Outcome, Result
-from sagespec.plan import Action, AwaitHealthy, Plan, RecordRevision, RunJob, Running
+from sagespec.events import Caller, Outcome, Result
+from sagespec.observe import judged_again
+from sagespec.plan import Action, AwaitHealthy, Plan, RecordRevision, RunJob
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.records.holder import Doing
@@ -42,6 +49,9 @@ MOST_REPEATS = 20  # of one action for the same specs: what undoes it will do so
 LET_GO_SECONDS = 20.0
 LAST_STEP_SECONDS = 1.0
 LOOK_EVERY_SECONDS = 2.0  # while something is waited for that other runs decide
+LOOK_FULLY_EVERY_SECONDS = 10.0  # while nothing seems to change but what a candidate has been asked
+GLANCE_EVERY_SECONDS = 3.0  # into the store, meanwhile
+JUDGE_EVERY_SECONDS = 1.0  # while a candidate has a share of the traffic
 
 
 Look = Callable[[AtWork], tuple[Desired, Observed]]
@@ -55,12 +65,13 @@ class Lock(Protocol):
 class Surroundings:
     """What the passes of a run are made with. open_world: as of now, since settings may change between passes.
 
-    lock: the project's, for one pass.
+    lock: the project's, for one pass. judge: what may be carried out.
     """
 
     look: Look
     open_world: Callable[[], World]
     lock: Callable[[], AbstractContextManager[Lock]]
+    judge: Judge = field(default_factory=lambda: Judge(lambda: None, Path()))
 
 
 @dataclass
@@ -78,6 +89,7 @@ class Run:
     failures: Failures = field(default_factory=Failures)
     absences: Absences = field(default_factory=Absences)
     registers: bool = True
+    repairs: Repairs = field(default_factory=Repairs)
 
     def __post_init__(self) -> None:
         self.plan = Plan()  # the last one
@@ -89,78 +101,125 @@ class Run:
         self._glance, self._gave_up = Glance(), set[str]()
         self._newest = Newest(yields=self.yields, registers=self.registers)
         self._presence = Presence()
+        self._suspensions = Suspensions(self.caller.report)
         self._last_pass: tuple[datetime, float] | None = None  # when it ended, and how many seconds it took
-        self._announced: set[str] = set()
-        self._told_running: set[Running] = set()
+        self._announced = Announcements(self.caller.report)
         self._asked_in: dict[str, Plan] = {}  # by task: the last plan that held its action
         self._last_desired: Desired | None = None
         self._has_seized = False
+        self._looked: tuple[Desired, Observed, Options] | None = None  # the last full look
+        self._rollouts_over = set[str]()
 
     # -- a pass
 
     def is_due(self, *, unless_same_for: float = 0.0) -> bool:
         """Whether a pass would do something now: a look without the lock. unless_same_for: not if, since a full look
         that is not older than so many seconds, nothing has changed that turns depend on."""
-        if unless_same_for and self._is_same(unless_same_for):
+        is_same = self._has_nothing_new if self.plan.rolling else self._is_same
+        if unless_same_for and is_same(unless_same_for):
             return False
         self._hear_of_ends()
         world = self.around.open_world()
         desired, observed = self._look(world)
         desired, options = self._newest.kept(desired, world.records.applied(), self.options)
         desired, options = self.absences.spare(desired, observed, options, world.clock)
-        plan = reconcile(desired, observed, world.clock.now(), options)
-        todo = plan.without(self.failures.ids)
+        self._looked = desired, observed, options
+        plan = self.around.judge.judged(reconcile(desired, observed, world.clock.now(), options))
+        todo = self._todo(plan)
         self.plan = replace(plan, refused=(*plan.refused, *self._newest.removed))
+        self._suspensions.tell(plan)
+        self._announced.tell_rolling(self.plan)
+        self.repairs.tell(plan)
         held = self.queue.held(todo, desired, observed, world)
         one = Pass(todo, world, self.caller, self.tasks, held, self.tasks.satisfied(todo, observed))
-        return one.is_anything_due or self._newest.is_untold or bool(self._unasked(todo, desired, observed))
+        is_untold = self._newest.is_untold or self._suspensions.is_any_over(world.clock.now())
+        return one.is_anything_due or is_untold or bool(self._unasked(todo, desired, observed))
 
     def make_pass(self) -> tuple[Outcome, ...]:
         """Do what takes seconds, start what takes longer; how the actions ended that did."""
         self._hear_of_ends()
         if self._last_pass is None:
             self._newest.begin(self.around.open_world().records.applied())
+        if self.around.judge.is_there:
+            self.is_due()  # it is asked without the lock
         with self.around.lock() as lock:
             begun = time.monotonic()
             world = self.around.open_world()
             desired, observed = self._look(world)
             self._let_end(observed)
+            if self.options.expects and self._last_pass is None:
+                shown = reconcile(desired, observed, world.clock.now(), self.options)
+                refuse_another(self.around.judge.judged(shown, may_ask=False), self.options.expects)
             by = By(world.leases.by, world.clock.now())
             desired, options = self._newest.register(desired, observed, world.records, self.caller, self.options, by=by)
             desired, options = self.absences.spare(desired, observed, options, world.clock)
             plan = reconcile(desired, observed, world.clock.now(), options)
+            plan = self.around.judge.judged(plan, may_ask=False)
             self.plan = replace(plan, refused=(*plan.refused, *self._newest.removed))
+            self._suspensions.end(world.records, world.clock.now())
+            self._suspensions.tell(plan)
+            self._announced.tell_rolling(self.plan)
+            options = self._suspensions.sparing(options, world.clock.now())
             if options.prune:
                 self._newest.remove(self.plan, desired, world.records, options, by=by)
             self._has_seized = options.prune and seize_unwanted(self.plan, desired, observed, world, options)
+            for name in self._rollouts_over:
+                world.records.forget_rollout(name)
             world.leases.sweep([action.about for action in self.plan if isinstance(action, RunJob)])
-            todo = self.plan.without(self.failures.ids)
+            todo = self._todo(self.plan)
+            self.repairs.tell(self.plan)
             let_go = self._end_unasked(todo, desired, observed)
-            self._announce(todo)
+            self._announced.tell(todo)
             held = self.queue.held(todo, desired, observed, world, report=self.caller.report)
             satisfied = self.tasks.satisfied(todo, observed)
             guarded = replace(self.caller, guard=lock.check)
             one = Pass(todo, world, guarded, self.tasks, held, satisfied)
             ended = (*let_go, *apply(one))
             forget_restarts(todo, ended, world)
+            self.repairs.learn(todo, ended, world)
             self._last_pass = world.clock.now(), time.monotonic() - begun
         self._learn(todo, desired, ended)
         return ended
+
+    def _todo(self, plan: Plan) -> Plan:
+        """What of it is to be done now."""
+        return plan.without(self.failures.ids | self.repairs.left(plan))
 
     def _look(self, world: World) -> tuple[Desired, Observed]:
         at_work = world.leases.look()
         desired, observed = self.around.look(at_work)
         self._glance.keep(at_work, observed.containers, world)
+        self._suspensions.look(observed)
+        begun = {*at_work.rollouts, *at_work.promotions, *at_work.aborts}
+        self._rollouts_over = begun - observed.rollouts.keys()  # whoever ended them was killed before it tidied up
         self._gave_up = self.failures.ids
         return desired, observed
 
-    def _is_same(self, seconds: float) -> bool:
+    def _is_same(self, seconds: float, *, glance_every: float = 0.0) -> bool:
         """Whether a look would see what the last one saw. What is up to this run alone is asked first."""
         world = self.around.open_world()
         is_woken = self.woken.is_set() or self.failures.ids != self._gave_up
-        if is_woken or self.queue.has_overdue(world.clock.now()) or self.absences.is_over(world.clock):
+        now = world.clock.now()
+        is_time_up = self._suspensions.is_any_over(now) or self.queue.has_overdue(now)
+        if is_woken or is_time_up or self.absences.is_over(world.clock):
             return False
-        return self._glance.is_same(world, within_seconds=seconds)
+        return self._glance.is_same(world, within_seconds=seconds, every_seconds=glance_every)
+
+    def _has_nothing_new(self, seconds: float) -> bool:
+        """Whether a rollout leaves nothing to do by what the gateway says now, and nothing else has changed since the
+        last full look: most looks in a step find that, and they are many."""
+        fully_every = min(seconds, LOOK_FULLY_EVERY_SECONDS)
+        if self._looked is None or not self._is_same(fully_every, glance_every=GLANCE_EVERY_SECONDS):
+            return False
+        desired, observed, options = self._looked
+        world = self.around.open_world()
+        now = judged_again(observed, world.runtime, world.gateway)
+        plan = reconcile(desired, now, world.clock.now(), options)
+        if now.containers != observed.containers or self._todo(plan).actions:
+            return False
+        self.plan = replace(self.plan, rolling=plan.rolling)
+        self._announced.tell_rolling(self.plan)
+        return True
 
     def _hear_of_ends(self) -> None:
         """Before a look: what ends from here on wakes another one. Nobody waits for the end of what was let go of."""
@@ -209,17 +268,6 @@ class Run:
             self.caller.report(event_of(outcome))
         return outcomes
 
-    def _announce(self, todo: Plan) -> None:
-        """Tell a plan that holds what no earlier one of this run did, and whose job is waited for."""
-        ids = {action.id for action in todo}
-        if ids - self._announced:
-            self._announced |= ids
-            self.caller.report(Event(EventKind.PLANNED, plan=todo, total=len(todo.actions)))
-        waited_for = {running for running in todo.running if running.is_needed}
-        for running in sorted(waited_for - self._told_running, key=lambda running: running.about):
-            self.caller.report(Event(EventKind.NOTE, str(running.about), running.text))
-        self._told_running = waited_for
-
     def _learn(self, todo: Plan, desired: Desired, ended: tuple[Outcome, ...]) -> None:
         if desired != self._last_desired:
             self.repeats.clear()
@@ -244,7 +292,13 @@ class Run:
     @property
     def waits(self) -> bool:
         """Whether something is in progress, or waits for its turn, that another pass will end."""
-        return bool(self.tasks.all or self.queue.waiting or any(running.is_needed for running in self.plan.running))
+        is_needed = any(running.is_needed for running in self.plan.running)
+        return bool(self.tasks.all or self.queue.waiting or is_needed or self.is_rolling)
+
+    @property
+    def is_rolling(self) -> bool:
+        """Whether it is up to this run, too, to see a rollout to its end."""
+        return not self.options.no_wait and any(rolling.has_spec for rolling in self.plan.rolling)
 
     @property
     def has_passed(self) -> bool:
@@ -257,19 +311,35 @@ class Run:
 
     @property
     def must_look_again(self) -> bool:
-        """Whether containers may be there that the last pass has not seen: of a job that was just taken away."""
-        return self._has_seized
+        """Whether containers may be there that the last pass has not seen: of a job that was just taken away. Or
+        whether the plan was another than the policy was asked about."""
+        return self._has_seized or NOT_ASKED in self.plan.refused
 
     @property
     def waits_for_others(self) -> bool:
         """Whether what is waited for may come without a task of ours ending."""
-        is_anything = self.queue.waiting or self.absences.is_waiting
+        is_anything = self.queue.waiting or self.absences.is_waiting or self.plan.rolling
         return bool(is_anything or any(running.is_needed for running in self.plan.running))
+
+    @property
+    def suspended_seconds(self) -> float:
+        """Until something is resumed since its time is over; inf where nothing will be."""
+        return self._suspensions.seconds_left(datetime.now(UTC))
+
+    @property
+    def look_every_seconds(self) -> float:
+        """While it waits for others."""
+        return JUDGE_EVERY_SECONDS if self.plan.rolling else LOOK_EVERY_SECONDS
 
     def tell(self, looks_again_at: datetime | None = None) -> None:
         """Show others what this run waits for."""
         waits_for = [what_for(task.action) for task in self.tasks.all if not task.is_let_go]
         waits_for += [f"{other.about} to end, {other}" for other in self.plan.running if other.is_needed]
+        waits_for += [
+            f"{rolling.about}, step {rolling.step} of {rolling.steps}"
+            for rolling in self.plan.rolling
+            if self.is_rolling
+        ]
         ended_at, seconds = self._last_pass or (None, None)
         doing = Doing(
             waits_for=tuple(sorted(waits_for)),
@@ -277,6 +347,7 @@ class Run:
             last_pass_at=ended_at,
             last_pass_seconds=seconds,
             looks_again_at=looks_again_at,
+            flapping=self.repairs.flaps(datetime.now(UTC)),
         )
         with suppress(SagespecError, OSError):  # a pass tells what is wrong with settings, store or engine
             self._presence.say(doing, self.around.open_world().leases)
@@ -284,7 +355,7 @@ class Run:
     def forget_told(self) -> None:
         """Of a run without an end: what it did and said is told, and what it does now is told again."""
         self.outcomes.clear()
-        self._announced &= {task.action.id for task in self.tasks.all}
+        self._announced.forget_but({task.action.id for task in self.tasks.all})
 
     def leave(self) -> None:
         """Let go of everything: jobs run on without us, and the next run starts the rest again."""

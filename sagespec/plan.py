@@ -9,79 +9,35 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, ClassVar
 
-from sagespec.errors import InternalError, Problem
+from sagespec.causes import OF_SPECS, Cause
+from sagespec.display import Displayed
+from sagespec.errors import Problem
+from sagespec.ongoing import Rolling, Running, Suspended
 from sagespec.state.addresses import GATEWAY, Address
-from sagespec.state.desired import DesiredEndpoint, DesiredJob, DesiredVariant
+from sagespec.state.desired import DesiredEndpoint, DesiredJob, DesiredNotebook, DesiredVariant
+from sagespec.state.doors import NO_DOORS, Doors
+from sagespec.state.manifest import Manifest
 from sagespec.state.observed import Route
+from sagespec.state.progress import Progress
 from sagespec.state.revision import EndpointRecord, RevisionStatus
-
-
-class Reason(StrEnum):
-    NEW = "new"  # asked for and not there
-    CHANGED = "changed"  # a field of the spec changed
-    DRIFT = "drift"  # what was applied is not what is there
-    ADOPTED = "adopted"  # an earlier run started this; it is picked up where it is
-    RETRIED = "retried"  # asked for with --retry
-    RESTARTED = "restarted"  # asked for with `sagespec restart`, or its image is gone
-    REMOVED = "removed"  # no longer asked for
-    FOLLOWS = "follows"  # needed by another action of this plan
-
-
-OF_SPECS = frozenset({Reason.NEW, Reason.CHANGED, Reason.REMOVED, Reason.RETRIED})  # the others are about what runs
-MASK, ADDED, REMOVED = "changed", "added", "removed"  # in place of a secret value
-
-
-@dataclass(frozen=True)
-class Change:
-    """One field of a spec that differs from what is live; `old` is '' for what was not there.
-
-    secret: the values must not be shown, so they are not kept either: `new` is MASK then, ADDED or REMOVED.
-    """
-
-    field: str
-    old: str
-    new: str
-    secret: bool = False
-
-    def __post_init__(self) -> None:
-        if self.secret and (self.old or self.new not in (MASK, ADDED, REMOVED)):
-            raise InternalError(f"the plan would hold the value of {self.field}, which is secret")
-
-    def __str__(self) -> str:
-        return f"{self.field} {self.old} -> {self.new}" if self.old else f"{self.field} {self.new}"
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Why an action is there: the reason, the changed fields behind it, and a note for people."""
-
-    reason: Reason
-    changes: tuple[Change, ...] = ()
-    note: str = ""
-
-    def __str__(self) -> str:
-        changes = ", ".join(str(change) for change in self.changes)
-        return f"{changes} ({self.note})" if changes and self.note else changes or self.note or self.reason.value
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "reason": self.reason.value,
-            "changes": [{"field": c.field, "old": c.old, "new": c.new} for c in self.changes],
-            "note": self.note,
-        }
+from sagespec.state.rollout import RolloutEnd
+from sagespec.versions import NewVersion
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Action:
-    """verb and about: what is done to what. subject: fields that tell it from others. after: ids it waits for."""
+    """verb and about: what is done to what. subject: fields that tell it from others. after: ids it waits for.
+
+    is_quiet: nobody is told of it unless it fails.
+    """
 
     verb: ClassVar[str]
+    is_quiet: ClassVar[bool] = False
     subject: ClassVar[tuple[str, ...]] = ()
     about: Address
     cause: Cause
@@ -96,11 +52,20 @@ class _Action:
 class StartGateway(_Action):
     """Start the gateway's container, replacing one that is dead or was started with other settings.
 
-    restart: also one that is as it should be.
+    restart: also one that is as it should be. doors: who may ask; None for whoever might before.
     """
 
     verb = "start-gateway"
     restart: bool = False
+    doors: Doors | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetDoors(_Action):
+    """Let these callers ask the gateway, and no others."""
+
+    verb = "set-doors"
+    doors: Doors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +77,17 @@ class RunJob(_Action):
 
     verb = "run-job"
     job: DesiredJob
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyModel(_Action):
+    """Copy a job that another environment has trained: all that its manifest names, checked, and the manifest last.
+
+    manifest: the one there; None in a plan that was made without asking.
+    """
+
+    verb = "copy-model"
+    manifest: Manifest | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,10 +134,31 @@ class AwaitHealthy(_Action):
 
 @dataclass(frozen=True, kw_only=True)
 class SetRoutes(_Action):
-    """Give the endpoint this route; None takes it off the gateway."""
+    """Give the endpoint this route; None takes it off the gateway.
+
+    step: of a rollout, which tells it from the others of that; '' for none.
+    """
 
     verb = "set-routes"
     route: Route | None
+    step: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{super().id} {self.step}".rstrip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordProgress(_Action):
+    """Write how far a rollout has come to the store. at: when its counters were read."""
+
+    verb = "record-progress"
+    is_quiet = True
+    subject = ("number", "step", "at")
+    number: int
+    step: int
+    at: str
+    progress: Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +185,7 @@ class RecordRevision(_Action):
     """Write what became of a revision to the store.
 
     instead_of and reason: of a roll-back. rolled_back: the number of the revision that it takes back; None otherwise.
-    is_restart: whether a restart that was asked for is over with it.
+    is_restart: whether a restart that was asked for is over with it. rollout: how it went, where it took steps.
     """
 
     verb = "record-revision"
@@ -202,70 +199,54 @@ class RecordRevision(_Action):
     reason: str = ""
     rolled_back: int | None = None
     is_restart: bool = False
+    rollout: RolloutEnd | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartNotebook(_Action):
+    """Start a notebook's container in place of those it has; its folder stays."""
+
+    verb = "start-notebook"
+    container: str
+    notebook: DesiredNotebook
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwaitNotebook(_Action):
+    """Wait until a notebook that was started answers."""
+
+    verb = "await-notebook"
+    container: str
 
 
 Action = (
     StartGateway
+    | SetDoors
     | RunJob
+    | CopyModel
     | RemoveContainer
     | StartInstance
     | AwaitHealthy
     | SetRoutes
     | DrainInstance
     | RemoveInstance
+    | RecordProgress
     | RecordRevision
+    | StartNotebook
+    | AwaitNotebook
 )
 
 
-@dataclass(frozen=True)
-class Running:
-    """A job that another run follows, which leaves nothing to do here.
-
-    needed_by: endpoints that wait for it. goes_on: that run reads our specs, and so will serve its model itself.
-    """
-
-    about: Address
-    by: str
-    since: datetime
-    goes_on: bool = False
-    needed_by: tuple[Address, ...] = ()
-
-    @property
-    def is_needed(self) -> bool:
-        """Whether this run has something to do once it has ended."""
-        return bool(self.needed_by) and not self.goes_on
-
-    def __str__(self) -> str:
-        return f"followed by {self.by}"
-
-    @property
-    def text(self) -> str:
-        """The same with the endpoints that wait for it, or how many do."""
-        match self.needed_by:
-            case ():
-                return str(self)
-            case (only,):
-                return f"{self}; {only} waits for it"
-            case several:
-                return f"{self}; {len(several)} endpoints wait for it"
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "about": str(self.about),
-            "followed_by": self.by,
-            "since": self.since.isoformat(),
-            "needed_by": [str(address) for address in self.needed_by],
-            "waited_for": self.is_needed,
-        }
-
-
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Displayed):
     """actions: in an order that respects `after`. unchanged: addresses with nothing to do.
 
     refused: what the specs ask for and will not be done, with the reason; a plan with refusals still
     does the rest. notes: worth saying, nothing to do about it (a live endpoint that is in no spec). running: jobs that
     other runs follow. held: specs that are left aside on purpose, since they were rolled back; the notes say so.
+    rolling: revisions that are on their way, step by step. against: the commit whose specs were taken for applied; ''
+    where the plan is of what is there. suspended: what is, with the actions that are held back. versions: what
+    those are that are trained for the first time.
     """
 
     actions: tuple[Action, ...] = ()
@@ -274,17 +255,22 @@ class Plan:
     notes: tuple[str, ...] = ()
     running: tuple[Running, ...] = ()
     held: tuple[Problem, ...] = ()
+    rolling: tuple[Rolling, ...] = ()
+    against: str = ""
+    suspended: tuple[Suspended, ...] = ()
+    versions: tuple[NewVersion, ...] = ()
 
     def __iter__(self) -> Iterator[Action]:
         return iter(self.actions)
 
-    def __str__(self) -> str:
+    def as_plain_text(self) -> str:
         return self.text()
 
     @property
     def asks_for_something(self) -> bool:
-        """Whether `apply` would do something, now or when a job has ended that another run follows."""
-        return bool(self.actions) or any(running.is_needed for running in self.running)
+        """Whether `apply` would do something, now or when a job has ended that another run follows, or in the next
+        step of a rollout."""
+        return bool(self.actions or self.rolling) or any(running.is_needed for running in self.running)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -293,8 +279,19 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the plan does and refuses: plans with the same digest are the same decision."""
-        return hashlib.sha256(json.dumps(self._decided_as_json(), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of what the plan does, with what it does it, and what it refuses: whoever approves it approves a plan
+        that does exactly this. Places in files are no part of it: a comment above a spec changes no plan."""
+        decided = self._decided_as_json()
+        decided["refused"] = [problem.as_json() for problem in (replace(p, where=None) for p in self.refused)]
+        return _sha256(json.dumps(decided, sort_keys=True))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What the digest is over, for people who compare two plans: a line for each action, with a few digits of what
+        it is done with, and one for each refusal."""
+        rows = [(f"{a.verb}  {a.about}  {a.cause}", content_of(a)) for a in self.actions]
+        done = [f"{line}  [{content[:8]}]" if content else line for line, content in rows]
+        return (*done, *(f"refused  {problem.about}  {problem.what}" for problem in self.refused))
 
     def without(self, failed: Collection[str]) -> Plan:
         """The plan less the failed actions and all that wait for them. failed: their ids."""
@@ -320,34 +317,41 @@ class Plan:
         return replace(self, actions=kept, unchanged=tuple(sorted({*self.unchanged, *left_out}, key=str)))
 
     def text(self) -> str:
-        """One line an action: verb, address, cause; then one a job that another run follows. Columns are aligned, and
-        there is no newline at the end."""
+        """One line an action: verb, address, cause; then one a job that another run follows, and one a rollout. Columns
+        are aligned, and there is no newline at the end."""
         rows = [(action.verb, str(action.about), str(action.cause)) for action in self.actions]
         rows += [("running", str(running.about), running.text) for running in self.running]
+        rows += [("rolling", str(rolling.about), rolling.text) for rolling in self.rolling]
+        rows += [row for one in self.suspended for row in one.rows]
         widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
         return "\n".join(f"{verb:<{widths[0]}}  {about:<{widths[1]}}  {cause}".rstrip() for verb, about, cause in rows)
 
     def as_json(self) -> dict[str, Any]:
         """The stable JSON form, documented in docs/commands.md."""
-        decided = self._decided_as_json()
+        decided = self._decided_as_json(places=True)
         return {
             "actions": decided["actions"],
             "unchanged": [str(address) for address in self.unchanged],
             "refused": decided["refused"],
             "running": [running.as_json() for running in self.running],
+            "rolling": [rolling.as_json() for rolling in self.rolling],
+            "versions": [version.as_json() for version in self.versions],
             "notes": list(self.notes),
             "digest": self.digest,
+            **({"against": self.against} if self.against else {}),
+            **({"suspended": [one.as_json() for one in self.suspended]} if self.suspended else {}),
         }
 
-    def _decided_as_json(self) -> dict[str, Any]:
+    def _decided_as_json(self, *, places: bool = False) -> dict[str, Any]:
         return {
             "actions": [
                 {
                     "id": action.id,
                     "action": action.verb,
                     "about": str(action.about),
-                    "cause": action.cause.as_json(),
+                    "cause": action.cause.as_json(places=places),
                     "after": list(action.after),
+                    "content": content_of(action),
                 }
                 for action in self.actions
             ],
@@ -360,28 +364,28 @@ def _is_of_specs(action: Action) -> bool:
     return action.about != GATEWAY and (action.cause.reason in OF_SPECS or isinstance(action, RecordRevision))
 
 
-def ordered(actions: Iterable[Action]) -> tuple[Action, ...]:
-    """The actions, each after those it waits for; otherwise in the order given.
+def content_of(action: Action) -> str:
+    """What tells this action from one of the same id and cause that would do something else: the SHA-256 of what it is
+    done with; '' where that is all said."""
+    match action:
+        case RunJob():
+            carried = action.job.key
+        case StartInstance():
+            carried = f"{action.variant.hash} {action.image}"
+        case AwaitHealthy():
+            carried = action.endpoint.hash
+        case SetRoutes():
+            carried = repr(action.route)
+        case StartGateway() | SetDoors():
+            carried = repr(action.doors) if action.doors not in (None, NO_DOORS) else ""
+        case StartNotebook():
+            carried = action.notebook.hash
+        case RecordRevision():
+            carried = action.endpoint_hash
+        case _:
+            carried = ""
+    return _sha256(carried) if carried else ""
 
-    InternalError when two share an id, one waits for an unknown one, or they wait in a circle.
-    """
-    waiting = list(actions)
-    ids = [action.id for action in waiting]
-    if len(set(ids)) != len(ids):
-        raise InternalError(f"two actions share an id: {sorted({i for i in ids if ids.count(i) > 1})}")
-    known, done, result = set(ids), set[str](), list[Action]()
-    for action in waiting:
-        if missing := set(action.after) - known:
-            raise InternalError(f"{action.id} waits for {sorted(missing)}, which the plan does not hold")
-    while waiting:
-        later: list[Action] = []
-        for action in waiting:
-            if done.issuperset(action.after):
-                result.append(action)
-                done.add(action.id)
-            else:
-                later.append(action)
-        if len(later) == len(waiting):
-            raise InternalError(f"actions wait for each other: {[action.id for action in later]}")
-        waiting = later
-    return tuple(result)
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -6,6 +6,7 @@ Whoever makes a folder that may lie in it makes it here; `parts` closes the fold
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,18 @@ def make_folder(folder: Path) -> None:
             above.mkdir(mode=0o700 if above.name == NAME else 0o777, exist_ok=True)
             share_like_its_folder(above)
     folder.mkdir(exist_ok=True)  # says so if there is a file
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that its owner alone may read, whole or not at all; its folder is made."""
+    make_folder(path.parent)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def share_like_its_folder(path: Path) -> None:

@@ -1,78 +1,115 @@
 """Project: what a person can do with a repository's specs, one method a verb.
 
 The command line and notebooks both use this. Every verb either returns values or reports events; `show` decides what
-people see of them. How a verb does it stands in the file of `verbs/` with its name.
+people see of them, also where a notebook is given a value bare. How a verb does it stands in the file of `verbs/` with
+its name.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, Self
 
 from sagespec.converge import Converged
-from sagespec.events import Report, silent
+from sagespec.display import show_values_with
+from sagespec.events import Report
 from sagespec.load.load import find_root
-from sagespec.parts import Parts, RuntimeChoice
-from sagespec.plan import Plan
+from sagespec.load.trees import read_at
+from sagespec.parts import RuntimeChoice
 from sagespec.reconcile.options import Options
 from sagespec.records.holder import Holder
 from sagespec.records.lock import PATIENCE_SECONDS, force_unlock
-from sagespec.runtimes.protocol import Check, ImageInfo
+from sagespec.run.patterns import patterns_of
+from sagespec.runtimes.protocol import ImageInfo
+from sagespec.show.live import following
+from sagespec.show.values import AsPeopleRead
+from sagespec.spec.secrets import SecretSource
 from sagespec.state.addresses import Address
 from sagespec.state.manifest import Manifest
-from sagespec.state.revision import Revision
+from sagespec.state.suspension import Suspension
+from sagespec.state.sweeping import YOUNG
 from sagespec.verbs import (
-    addresses,
     apply,
-    doctor,
-    history,
+    feedback,
+    gc,
     images,
-    invoke,
-    logs,
-    metrics,
-    plan,
     restart,
     rollback,
-    status,
+    steering,
     stop,
+    suspend,
 )
 from sagespec.verbs.addresses import restartable
-from sagespec.verbs.history import Recorded
-from sagespec.verbs.invoke import Answer, Headers
-from sagespec.verbs.metrics import Series
-from sagespec.verbs.plan import Validated
-from sagespec.verbs.states import Status
-from sagespec.verbs.watch import watch
+from sagespec.verbs.feedback import Fed
+from sagespec.verbs.gc import Collected
+from sagespec.verbs.gc_images import ImagesCollected, collect_images
+from sagespec.verbs.import_model import ServedBy, import_model
+from sagespec.writing import Writing
 
 Cancelled = threading.Event | None
 
 
-class Project:
+class Project(Writing):
     """The project whose sagespec.yaml is in `root`; `open` finds it.
 
     specs: files and folders to load; `specs/` beside sagespec.yaml when none are given. runtime
-    overrides the project's setting. A context manager: leaving it lets go of the engine.
+    overrides the project's setting. environment: one of environments/; '' for none, and None for the one that
+    SAGESPEC_ENV names. state_dir: where the folder `.sagespec` is, if not beside sagespec.yaml: for a tree that is read
+    only, or thrown away. A context manager: leaving it lets go of the engine.
 
         with Project.open() as project:
             project.apply()
-            project.invoke("churn", b"1,2,3", content_type="text/csv").body
+            project.invoke("churn", [3, 5, 80.0, 0]).text
+
+    Things are named as on the command line: churn@3, churn, churn/candidate, or an `Address`.
 
     Verbs that change something take the project's lock (LockHeld when somebody else keeps it for longer than
-    `wait_for_lock_seconds`), report events while they work, and end early, in good order, once `cancelled` is set.
+    `wait_for_lock_seconds`), report events while they work, and end early, in good order, once `cancelled` is set. In a
+    notebook they show how far they are, if no `report` is given; elsewhere `report=print` does. They raise ApplyFailed
+    where something has failed or was refused, unless `check` is False: then `ok` of what they return says so.
     """
 
-    def __init__(self, root: Path, specs: Sequence[Path] = (), runtime: RuntimeChoice | None = None) -> None:
-        self.root = root
-        self.parts = Parts(root, specs, runtime)
+    def __init__(
+        self,
+        root: Path,
+        specs: Sequence[Path] = (),
+        runtime: RuntimeChoice | None = None,
+        *,
+        state_dir: Path | None = None,
+        environment: str | None = None,
+        secrets: Mapping[str, SecretSource] | None = None,
+    ) -> None:
+        super().__init__(root, specs, runtime, state_dir=state_dir, environment=environment, secrets=secrets)
+        show_values_with(AsPeopleRead())
+
+    def __repr__(self) -> str:
+        return f"Project({str(self.root)!r})"
 
     @classmethod
     def open(
-        cls, start: Path | None = None, *, specs: Sequence[Path] = (), runtime: RuntimeChoice | None = None
+        cls,
+        start: Path | None = None,
+        *,
+        specs: Sequence[Path] = (),
+        runtime: RuntimeChoice | None = None,
+        state_dir: Path | None = None,
+        environment: str | None = None,
     ) -> Self:
-        """The project in `start` or the nearest folder above it. SpecError when there is no sagespec.yaml."""
-        return cls(find_root(start or Path.cwd()), specs, runtime)
+        """The project in `start` or the nearest folder above it. SpecError when there is no sagespec.yaml.
+
+        The state folder of a source (`watch --source`) means the project as it is there.
+        """
+        folder = start or Path.cwd()
+        if state_dir is None and (at := read_at(folder)):
+            home, named = folder.absolute(), at.environment if environment is None else environment
+            root, secrets = at.root_in(home), at.secrets
+            return cls(root, specs, runtime, state_dir=home, environment=named, secrets=secrets)
+        return cls(find_root(folder), specs, runtime, state_dir=state_dir, environment=environment)
 
     def __enter__(self) -> Self:
         return self
@@ -84,146 +121,55 @@ class Project:
         """Let go of the engine. Everything keeps running there."""
         self.parts.close()
 
-    # -- looking -----------------------------------------------------------------------------------
-
-    def validate(self) -> Validated:
-        """Check the specs, all references included. SpecError with everything that is wrong.
-
-        A variant may name a job that only the store knows; where the store does not answer, that is noted
-        rather than refused.
-        """
-        return plan.validate(self.parts)
-
-    def plan(self, options: Options | None = None) -> Plan:
-        """What `apply` would do now."""
-        return plan.plan(self.parts, options)
-
-    def plan_destroy(self) -> Plan:
-        """What `destroy` would do now."""
-        return plan.plan_destroy(self.parts)
-
-    def status(self) -> Status:
-        """The specs compared with reality: each job and endpoint with its state; and the runs that watch or wait."""
-        return status.status(self.parts)
-
-    def logs(self, address: Address, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[str, str]]:
-        """Pairs (address of the container, line). A job's come from its containers while it has some, from the
-        store afterwards. WorldError when nothing has that address."""
-        return logs.logs(self.parts, address, follow=follow, tail=tail)
-
-    def series(
-        self, address: Address, metric_names: Sequence[str] = (), *, follow: bool = False, every_seconds: float = 1.0
-    ) -> Iterator[Series]:
-        """The metrics of a job as series: once, or with `follow`, again and again while it runs.
-
-        metric_names: only these. WorldError when the job has printed none of them.
-        """
-        return metrics.series(self.parts, address, metric_names, follow=follow, every_seconds=every_seconds)
-
-    def leading_jobs(self, words: Sequence[str]) -> tuple[Address, ...]:
-        """The jobs that the first of these words name; of a word that may be a metric, too, if there is such a job."""
-        return addresses.leading_jobs(words, addresses.known_addresses(self.parts))
-
-    def history(self, endpoint_name: str) -> tuple[Revision, ...]:
-        """All revisions of an endpoint, oldest first; WorldError when there is none."""
-        return history.history(self.parts, endpoint_name)
-
-    def manifest(self, address: Address) -> Manifest:
-        """The manifest of a job; WorldError when it has none."""
-        return history.manifest(self.parts, address)
-
-    def recorded(self, name: str | None = None) -> Recorded:
-        """Revisions and manifests in the store: all, or those that `name` (churn, churn@3, job/churn) may mean.
-        WorldError when nothing has that name."""
-        return history.recorded(self.parts, name)
-
-    def resolve_address(self, text: str, *, kind: Literal["job"] | None = None) -> Address:
-        """The address meant by a short form: churn, churn@3, churn/candidate. WorldError when nothing is near it.
-
-        kind: "job" for the jobs alone.
-        """
-        if kind is None and (running := addresses.running_address(self.parts, text)):
-            return running
-        known = addresses.known_addresses(self.parts)
-        return addresses.resolve_job(text, known) if kind == "job" else addresses.resolve_address(text, known)
-
-    def checks(self) -> tuple[Check, ...]:
-        """Everything sagespec needs, checked, each with how to fix it; never raises for what it finds."""
-        return doctor.checks(self.parts)
-
-    def image_infos(self) -> tuple[ImageInfo, ...]:
-        """The built-in images, and whether the engine has them."""
-        return self.parts.runtime.images()
-
-    @property
-    def runtime_reason(self) -> str:
-        """Which engine was chosen, and why; '' before it was needed."""
-        return self.parts.runtime_reason
-
-    @property
-    def gateway_url(self) -> str:
-        """Where the gateway listens, for people: http://127.0.0.1:8080."""
-        return self.parts.gateway_url
-
-    def endpoint_urls(self) -> dict[str, str]:
-        """Where the endpoints of the specs answer, by name."""
-        named = (item.address for item in plan.load_specs(self.parts).specs)
-        return {name: self.endpoint_url(name) for name in sorted(a.name for a in named if a.kind == "endpoint")}
-
-    def endpoint_url(self, endpoint_name: str) -> str:
-        return f"{self.gateway_url}/endpoints/{endpoint_name}/invocations"
-
-    def invoke(
-        self,
-        endpoint_name: str,
-        body: bytes,
-        *,
-        content_type: str = "text/csv",
-        accept: str | None = None,
-        variant: str | None = None,
-        custom_attributes: str | None = None,
-        inference_id: str | None = None,
-    ) -> Answer:
-        """POST `body` to the endpoint through the gateway, as SageMaker's InvokeEndpoint does. Any status is an
-        answer; WorldError when the gateway does not answer."""
-        headers = Headers(content_type, accept, variant, custom_attributes, inference_id)
-        return invoke.invoke(self.gateway_url, endpoint_name, body, headers)
-
-    # -- doing -------------------------------------------------------------------------------------
-
     def apply(
         self,
         options: Options | None = None,
         *,
-        report: Report = silent,
+        only: Collection[Address | str] | None = None,
+        report: Report | None = None,
         cancelled: Cancelled = None,
         wait_for_lock_seconds: float = PATIENCE_SECONDS,
+        check: bool = True,
     ) -> Converged:
-        """Make reality match the specs; returns when everything is up to date or has failed."""
-        return apply.apply(
-            self.parts,
-            options or Options(),
-            report=report,
-            cancelled=cancelled,
-            wait_for_lock_seconds=wait_for_lock_seconds,
-        )
+        """Make reality match the specs; returns when everything is up to date or has failed.
+
+        only: these jobs and endpoints, with the jobs that the endpoints need. Nothing else is touched, and what is
+        wrong with other specs holds nothing up. With Options(prune=True), those of them that no spec has are removed.
+        """
+        named = None if only is None else [self._address(one) for one in only]
+        with self._following(report) as told:
+            done = apply.apply(
+                self.parts,
+                options or Options(),
+                only=named,
+                report=told,
+                cancelled=cancelled,
+                wait_for_lock_seconds=wait_for_lock_seconds,
+            )
+            return done.check() if check else done
 
     def watch(
         self,
         options: Options | None = None,
         *,
-        report: Report = silent,
+        report: Report | None = None,
         cancelled: Cancelled = None,
         every_seconds: float = 30.0,
+        wakes: queue.SimpleQueue[str] | None = None,
     ) -> None:
         """Apply on every change of a spec, on every event of the engine, and every so often, until cancelled.
 
-        The lock is held only while something is done, so a person may apply beside it.
+        The lock is held only while something is done, so a person may apply beside it. wakes: whoever has written a
+        spec in this process puts "request" there, to have it applied at once.
         """
-        watch(self.parts, options or Options(), report=report, cancelled=cancelled, every_seconds=every_seconds)
+        from sagespec.verbs.watch import watch  # it brings what only a loop needs
+
+        with self._following(report) as told:
+            given = options or Options()
+            watch(self.parts, given, report=told, cancelled=cancelled, every_seconds=every_seconds, wakes=wakes)
 
     def stop(
-        self, address: Address, *, reason: str = "", report: Report = silent, cancelled: Cancelled = None
+        self, address: Address | str, *, reason: str = "", report: Report | None = None, cancelled: Cancelled = None
     ) -> Manifest:
         """Stop a job that is running, fetching its data or queued; returns its manifest once it has ended.
 
@@ -231,7 +177,9 @@ class Project:
         stops it; if none does, this call does. The job does not run again until its spec changes or a retry is
         requested. WorldError when there is nothing to stop. Setting `cancelled` stops waiting but keeps the request.
         """
-        return stop.stop(self.parts, address, reason=reason, report=report, cancelled=cancelled)
+        job = self.resolve_address(address, kind="job") if isinstance(address, str) else address
+        with self._following(report) as told:
+            return stop.stop(self.parts, job, reason=reason, report=told, cancelled=cancelled)
 
     def rollback(
         self,
@@ -239,24 +187,70 @@ class Project:
         *,
         to: int | None = None,
         reason: str = "",
-        report: Report = silent,
+        plan_digest: str | None = None,
+        report: Report | None = None,
         cancelled: Cancelled = None,
         wait_for_lock_seconds: float = PATIENCE_SECONDS,
+        check: bool = True,
     ) -> Converged:
         """Serve an earlier revision again: number `to`, or the one that was live before the present one.
 
         What was live is marked as rolled back and is not put back until its spec changes, so the next apply
-        does not undo this.
+        does not undo this. plan_digest: SpecError where its plan has another digest by now.
         """
-        return rollback.rollback(
-            self.parts,
-            endpoint_name,
-            to=to,
-            reason=reason,
-            report=report,
-            cancelled=cancelled,
-            wait_for_lock_seconds=wait_for_lock_seconds,
-        )
+        with self._following(report) as told:
+            done = rollback.rollback(
+                self.parts,
+                endpoint_name.removeprefix("endpoint/"),
+                to=to,
+                reason=reason,
+                plan_digest=plan_digest,
+                report=told,
+                cancelled=cancelled,
+                wait_for_lock_seconds=wait_for_lock_seconds,
+            )
+            return done.check() if check else done
+
+    def promote(
+        self,
+        endpoint_name: str,
+        *,
+        reason: str = "",
+        report: Report | None = None,
+        cancelled: Cancelled = None,
+        check: bool = True,
+    ) -> Converged:
+        """End the endpoint's rollout at once, with all of the traffic on the new revision. WorldError where there is
+        none."""
+        return self._steer(endpoint_name, steering.PROMOTE, reason, report, cancelled=cancelled, check=check)
+
+    def abort(
+        self,
+        endpoint_name: str,
+        *,
+        reason: str = "",
+        report: Report | None = None,
+        cancelled: Cancelled = None,
+        check: bool = True,
+    ) -> Converged:
+        """End the endpoint's rollout at once, with all of the traffic back on what was live before. The new revision is
+        not tried again until its spec changes. WorldError where there is no rollout."""
+        return self._steer(endpoint_name, steering.ABORT, reason, report, cancelled=cancelled, check=check)
+
+    def _steer(
+        self,
+        endpoint_name: str,
+        asked: steering.Asked,
+        reason: str,
+        report: Report | None,
+        *,
+        cancelled: Cancelled,
+        check: bool,
+    ) -> Converged:
+        name = endpoint_name.removeprefix("endpoint/")
+        with self._following(report) as told:
+            done = steering.steer(self.parts, name, asked, reason=reason, report=told, cancelled=cancelled)
+            return done.check() if check else done
 
     def restart(
         self,
@@ -264,35 +258,115 @@ class Project:
         *,
         variant: str | None = None,
         reason: str = "",
-        report: Report = silent,
+        report: Report | None = None,
         cancelled: Cancelled = None,
         wait_for_lock_seconds: float = PATIENCE_SECONDS,
+        check: bool = True,
     ) -> Converged:
         """Replace the containers of an endpoint (of one of its variants), or those of `gateway`, by new ones from the
         images of this release. Of an endpoint no request is lost; the new containers are a revision of its own."""
-        return restart.restart(
-            self.parts,
-            restartable(name),
-            variant=variant,
-            reason=reason,
-            report=report,
-            cancelled=cancelled,
-            wait_for_lock_seconds=wait_for_lock_seconds,
-        )
+        with self._following(report) as told:
+            done = restart.restart(
+                self.parts,
+                restartable(name),
+                variant=variant,
+                reason=reason,
+                report=told,
+                cancelled=cancelled,
+                wait_for_lock_seconds=wait_for_lock_seconds,
+            )
+            return done.check() if check else done
+
+    def suspend(
+        self,
+        name: Address | str | None = None,
+        *,
+        reason: str,
+        until: datetime | None = None,
+        report: Report | None = None,
+    ) -> Suspension:
+        """Keep every run from changing an endpoint, a job, a notebook, or the whole project (None), repairs included,
+        until `until` or `resume`. What was begun is ended; `rollback` and the like still do what they are asked to."""
+        address = None if name is None else self._address(name)
+        with self._following(report) as told:
+            return suspend.suspend(self.parts, address, reason=reason, until=until, report=told)
+
+    def resume(self, name: Address | str | None = None) -> Suspension:
+        """End a suspension, which is returned. WorldError where there is none."""
+        return suspend.resume(self.parts, None if name is None else self._address(name))
+
+    def import_model(
+        self,
+        archive: Path,
+        version: str,
+        served_by: ServedBy | None = None,
+        *,
+        metrics: Mapping[str, float] | None = None,
+    ) -> Manifest:
+        """Take a model.tar.gz that was trained elsewhere into the store as this version (churn@1), which then counts as
+        trained. served_by: where it has no spec. WorldError where anything is known of that version."""
+        served_by = served_by or ServedBy()
+        return import_model(self.parts, archive, version, served_by, metrics=metrics or {})
+
+    def feedback(self, endpoint_name: str, text: str) -> Fed:
+        """Take ground truth for predictions, a JSON object a line, as rewards. SpecError with every line that is wrong;
+        then none is taken."""
+        return feedback.feedback(self.parts, endpoint_name.removeprefix("endpoint/"), text)
 
     def destroy(
-        self, *, report: Report = silent, cancelled: Cancelled = None, wait_for_lock_seconds: float = PATIENCE_SECONDS
+        self,
+        *,
+        even_suspended: bool = False,
+        report: Report | None = None,
+        cancelled: Cancelled = None,
+        wait_for_lock_seconds: float = PATIENCE_SECONDS,
+        check: bool = True,
     ) -> Converged:
         """Remove all of this project's containers, the gateway and the network. Everything in the store is kept;
         protected endpoints stay too, and are refused by name."""
-        return apply.destroy(
-            self.parts, report=report, cancelled=cancelled, wait_for_lock_seconds=wait_for_lock_seconds
-        )
+        with self._following(report) as told:
+            done = apply.destroy(
+                self.parts,
+                even_suspended=even_suspended,
+                report=told,
+                cancelled=cancelled,
+                wait_for_lock_seconds=wait_for_lock_seconds,
+            )
+            return done.check() if check else done
+
+    def gc(
+        self,
+        step: Literal["look", "mark", "sweep"] = "look",
+        *,
+        older_than: timedelta = YOUNG,
+        report: Report | None = None,
+        wait_for_lock_seconds: float = PATIENCE_SECONDS,
+    ) -> Collected:
+        """What models the store has that nothing needs; mark: their week of waiting begins; sweep: those that have
+        waited are deleted. Specs of all environments count."""
+        with self._following(report) as told:
+            return gc.collect(
+                self.parts, step, older_than=older_than, report=told, wait_for_lock_seconds=wait_for_lock_seconds
+            )
+
+    def gc_images(self, *, sweep: bool = False, older_than: timedelta = YOUNG) -> ImagesCollected:
+        """The images that sagespec has built on this engine and that nothing needs; sweep: they are removed."""
+        return collect_images(self.parts, is_sweep=sweep, older_than=older_than)
+
+    def gc_restore(self, job: Address | str, archive: Path | None = None, *, report: Report | None = None) -> Manifest:
+        """Give a job that was swept its model back, from a copy, or from what lies in the store."""
+        with self._following(report) as told:
+            return gc.restore(self.parts, self._job(job), archive, report=told)
 
     def unlock(self, lock_id: str) -> Holder:
         """Take the lock from a dead holder, who is returned. WorldError when the lock has another id."""
         return force_unlock(self.parts.store, self.parts.settings.name, lock_id)
 
-    def build_images(self, names: Iterable[str] = (), *, report: Report = silent) -> tuple[ImageInfo, ...]:
+    def build_images(self, names: Iterable[str] = (), *, report: Report | None = None) -> tuple[ImageInfo, ...]:
         """Build those of the named built-in images (all when none are named) that the engine lacks."""
-        return images.build_images(self.parts, names, report)
+        with self._following(report) as told:
+            return images.build_images(self.parts, names, told)
+
+    def _following(self, report: Report | None) -> AbstractContextManager[Report]:
+        """The report of one verb: what was given, else a display in a notebook, else nothing."""
+        return following(report, lambda job: patterns_of(job, self.parts.metrics_of_builtins))

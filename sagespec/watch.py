@@ -1,4 +1,4 @@
-"""The loop that keeps reality up to date with the specs, woken by files, the engine, a task's end and a timer.
+"""The loop that keeps reality up to date with the specs: woken by files, requests, the engine, a task's end, a timer.
 
 Called by `verbs`. What woke it does not matter to what is done: each pass looks at everything again, and lasts seconds,
 since what takes longer runs beside it. Passes that find nothing to do say nothing. What failed is tried again after
@@ -8,25 +8,26 @@ pass gets through, `standby` repairs what serves, and the reason is told once.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sagespec.apply.failures import Failures
 from sagespec.edits import file_wakes
-from sagespec.errors import Problem, SagespecError, WorldError
+from sagespec.errors import Problem, SagespecError, SpecError, WorldError
 from sagespec.events import Event, EventKind, Outcome, Report, Result
-from sagespec.passes import LOOK_EVERY_SECONDS, MOST_REPEATS, Run
+from sagespec.passes import JUDGE_EVERY_SECONDS, MOST_REPEATS, Run
 from sagespec.records.lock import LockHeld
 from sagespec.runtimes.protocol import Runtime
 from sagespec.standby import Standby
 from sagespec.stores.protocol import StoreAway
 
-FILES, ENGINE, TASK, TIMER = "files", "engine", "task", "timer"
+FILES, ENGINE, TASK, TIMER, REQUEST = "files", "engine", "task", "timer", "request"
 BURST_SECONDS = 0.3  # editors write a file in several steps
 REOPEN_SECONDS = 5.0
 _POLL_SECONDS = 0.1
@@ -34,9 +35,21 @@ _WHOLE = "watch"  # what fails when a whole pass does
 _STORE = "the store is away"
 
 
-def watch(run: Run, standby: Standby, runtime: Runtime, paths: Sequence[Path], *, every_seconds: float) -> None:
-    """Make passes on every wake until the run is cancelled. paths: files and folders that hold the specs."""
-    wakes: queue.SimpleQueue[str] = queue.SimpleQueue()
+def watch(
+    run: Run,
+    standby: Standby,
+    runtime: Runtime,
+    paths: Sequence[Path],
+    *,
+    every_seconds: float,
+    wakes: queue.SimpleQueue[str] | None = None,
+    alone: Run | None = None,
+    settled: Callable[[Run], object] = lambda _run: None,
+) -> None:
+    """Make passes on every wake until the run is cancelled. paths: files and folders that hold the specs. wakes: where
+    others in this process put REQUEST, once what they have written is whole. alone: of the rollouts that have begun,
+    which nobody else judges while the specs are wrong. settled: called when passes have come as far as they can."""
+    wakes = wakes or queue.SimpleQueue()
     cancelled, failed_passes = run.caller.cancelled, Failures(is_patient=True)
     trouble = _Trouble(run.caller.report)
     try:
@@ -44,17 +57,24 @@ def watch(run: Run, standby: Standby, runtime: Runtime, paths: Sequence[Path], *
         with files, _engine_wakes(runtime, wakes, run.caller.report), standby:
             cause = "start"
             while not cancelled.is_set():
-                if cause == FILES:
+                if cause in (FILES, REQUEST):
                     run.failures.clear()
                     failed_passes.clear()
                 with standby.while_busy():
                     if not failed_passes.ids:
-                        settled = _settle(run, cause, trouble, every_seconds=every_seconds)
-                        failed_passes.clear() if settled else failed_passes.add(_WHOLE)
-                        standby.is_failing = not settled and not trouble.is_another_at_work
+                        is_settled = _settle(run, cause, trouble, every_seconds=every_seconds)
+                        failed_passes.clear() if is_settled else failed_passes.add(_WHOLE)
+                        standby.is_failing = not is_settled and not trouble.is_another_at_work
+                        if is_settled:
+                            settled(run)
                     seconds = min(_seconds_to_next_look(run, every_seconds), failed_passes.seconds_left)
+                    if alone and failed_passes.ids and trouble.are_specs_wrong:
+                        seconds = min(seconds, _judge(alone))
+                        standby.is_failing = not trouble.is_another_at_work
                     run.tell(datetime.now(UTC) + timedelta(seconds=seconds))
                 cause = _next_wake(wakes, run, seconds, hears_tasks=not failed_passes.ids)
+                if cause == REQUEST:
+                    cause = with_what_came(wakes)
                 if cause in (FILES, ENGINE):
                     _skip_burst(wakes, cancelled)
     finally:
@@ -70,13 +90,14 @@ class _Trouble:
         self._away_since: float | None = None  # by the monotonic clock
         self._refused: set[tuple[str, str]] = set()
         self.is_another_at_work = False  # in the last pass that could not be made
+        self.are_specs_wrong = False  # in that pass
 
     @property
     def is_over(self) -> bool:
         return not self._told
 
     def tell(self, error: SagespecError | OSError) -> None:
-        self.is_another_at_work = isinstance(error, LockHeld)
+        self.is_another_at_work, self.are_specs_wrong = isinstance(error, LockHeld), isinstance(error, SpecError)
         if isinstance(error, StoreAway):
             reason, self._away_since = _STORE, self._away_since or time.monotonic()
         else:
@@ -119,15 +140,25 @@ def _settle(run: Run, cause: str, trouble: _Trouble, *, every_seconds: float) ->
     trouble.end()
     failed, refused = sum(outcome.result is Result.FAILED for outcome in ended), len(run.plan.refused)
     trouble.tell_refused(run.plan.refused, has_failed=bool(failed))
-    if failed or ((ended or was_failing) and not run.tasks.all):
+    if failed or ((ended or was_failing) and not run.tasks.all and not run.plan.rolling):
         text = f"{failed} failed" if failed else f"{refused} refused" if refused else "everything is up to date"
         report(Event(EventKind.SETTLED, text=f"{text} (woken by {cause})", at=datetime.now(UTC)))
     return True
 
 
+def _judge(alone: Run) -> float:
+    """Make the pass that is due of the rollouts, if there are any; after how many seconds to look again."""
+    with suppress(SagespecError, OSError):
+        if is_due := alone.is_due():
+            alone.make_pass()
+        alone.forget_told()
+        return JUDGE_EVERY_SECONDS if is_due or alone.plan.rolling else math.inf
+    return math.inf
+
+
 def _seconds_to_next_look(run: Run, every_seconds: float) -> float:
-    seconds = min(every_seconds, run.failures.seconds_left)
-    return min(seconds, LOOK_EVERY_SECONDS) if run.waits_for_others else seconds
+    seconds = min(every_seconds, run.failures.seconds_left, run.repairs.seconds_left, run.suspended_seconds)
+    return min(seconds, run.look_every_seconds) if run.waits_for_others else seconds
 
 
 def _next_wake(wakes: queue.SimpleQueue[str], run: Run, seconds: float, *, hears_tasks: bool) -> str:
@@ -144,6 +175,15 @@ def _next_wake(wakes: queue.SimpleQueue[str], run: Run, seconds: float, *, hears
         except queue.Empty:
             continue
     return TIMER
+
+
+def with_what_came(wakes: queue.SimpleQueue[str]) -> str:
+    """Of requests that came together, one; of what came with them, FILES, since somebody may still be writing."""
+    causes = {REQUEST}
+    with suppress(queue.Empty):
+        while True:
+            causes.add(wakes.get_nowait())
+    return FILES if FILES in causes else REQUEST
 
 
 def _skip_burst(wakes: queue.SimpleQueue[str], cancelled: threading.Event) -> None:

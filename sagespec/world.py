@@ -31,3 +31,4 @@ class World:
     scratch: Path
     git: Callable[[], Git | None] = lambda: None
     clock: Clock = field(default_factory=RealClock)
+    models_from: Callable[[], Records | None] = lambda: None  # the records of the project whose models are copied

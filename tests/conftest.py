@@ -20,6 +20,7 @@ import pytest
 
 from sagespec.runtimes.choose import images_dir
 from sagespec.state.labels import LABEL_PROJECT
+from tests import sdks
 from tests.place import Place
 
 _SESSION = f"test-{secrets.token_hex(4)}"  # every project of this run, of this worker, begins with it
@@ -44,10 +45,19 @@ def _registry_missing() -> str | None:
     return None if shutil.which("docker-registry") else "docker-registry is not installed (a package of Debian)"
 
 
+def _proxies_missing() -> str | None:
+    from tests import proxies
+
+    return proxies.missing()
+
+
 _NEEDS: dict[str, Callable[[], str | None]] = {
     "docker": _docker_missing,
     "s3": _s3_missing,
     "registry": _registry_missing,
+    "proxies": _proxies_missing,
+    **{name: functools.partial(sdks.missing, name) for name in sdks.NAMES},
+    "browser": sdks.browser_missing,
 }
 
 

@@ -22,7 +22,7 @@ from sagespec.load.files import LINE_BREAK
 from sagespec.load.load import load
 from sagespec.spec.schema import EXAMPLES
 
-VALID = "---\n".join(text for kind, text in EXAMPLES.items() if kind != "Project")
+VALID = "---\n".join(text for kind, text in EXAMPLES.items() if kind not in ("Project", "Environment"))
 PROJECT = b"apiVersion: sagespec/v1\nkind: Project\nname: mutations\n"
 LONGEST_SECONDS = 2.0
 
@@ -73,6 +73,12 @@ def mutations(count: int, seed: int) -> Iterator[Mutation]:
         else:
             what, data = _of_tree(chance)
         yield Mutation(what, data)
+
+
+def text_mutations(text: str, count: int, seed: int) -> Iterator[Mutation]:
+    """Of a text of one's own."""
+    chance = random.Random(seed)
+    yield from (Mutation(*_of_text(text, chance)) for _ in range(count))
 
 
 # -- text ------------------------------------------------------------------------------------------

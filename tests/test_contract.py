@@ -19,8 +19,8 @@ from sagespec.contract import (
 from sagespec.gateway.documents import INVOCATION_SECONDS, PING_SECONDS
 from sagespec.run.launches import training_launches
 from sagespec.runtimes.choose import images_dir
-from sagespec.spec.endpoint import Rollout
 from sagespec.spec.job import Stopping
+from sagespec.spec.rollout import Rollout
 from sagespec.state.desired import DesiredJob
 from tests.fakes.specs import desired_from
 
@@ -33,7 +33,8 @@ def a_job(**fields: Any) -> DesiredJob:
 
 
 def environment_of(job: DesiredJob, host: str = "algo-1", processors: int = 2) -> dict[str, str]:
-    return training_environment(job, host, "/opt/ml", processors=processors)
+    found = training_environment(job, host, "/opt/ml", processors=processors)
+    return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
 def config_of(job: DesiredJob, name: str, host: str = "algo-1") -> Any:

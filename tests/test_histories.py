@@ -55,6 +55,12 @@ HAPPENINGS: Mapping[str, int] = {  # each with how many kinds of it there are
     "roll back": 1,
     "train again": 2,
 }
+ROLLOUTS: list[dict[str, Any]] = [
+    {},
+    {"strategy": "canary", "size": "50%", "wait": 20, "bake": 10},
+    {"strategy": "linear", "size": "50%", "wait": 10, "bake": 0},
+    {"strategy": "rolling", "size": "50%", "wait": 10, "bake": 20},
+]
 histories = st.lists(
     st.sampled_from(sorted(HAPPENINGS)).flatmap(
         lambda what: st.tuples(st.just(what), st.integers(0, HAPPENINGS[what] - 1))
@@ -67,8 +73,8 @@ histories = st.lists(
 class History:
     """A project, the runs on it, and how often each job may have been begun."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, place: Place, rollout: dict[str, Any]) -> None:
+        self.place, self.rollout = place, rollout
         stepped_place(place)
         for version in (1, 2):
             self.give(version, b"a model\n")
@@ -94,7 +100,8 @@ class History:
             {"name": "a", "model": f"model@{1 + edit % 2}", "weight": 1 + edit},
             {"name": "b", "model": "model@1", "weight": 1, "environment": {"MODE": "x"} if edit == 3 else {}},
         ]
-        return self.place.endpoint() | {"variants": variants[: 1 if edit == 5 else 2]}
+        rollout = self.place.endpoint()["rollout"] | self.rollout
+        return self.place.endpoint() | {"variants": variants[: 1 if edit == 5 else 2], "rollout": rollout}
 
     def happen(self, what: str, which: int) -> None:
         run = self.runs[which % RUNS]
@@ -141,10 +148,10 @@ class History:
         name = names[which % len(names)]
         container = self.place.engine.all[name]
         self.may_begin[str(container.launch.address)] += 1
+        self.has_lost_an_instance |= container.launch.address.kind == "endpoint"
         if what == "gone":
             self.place.world().runtime.remove(name)
         elif container.observed().state == "running":
-            self.has_lost_an_instance |= container.launch.address.kind == "endpoint"
             self.place.engine.end(container, 137)
 
     def lose_manifest(self, version: int) -> None:
@@ -173,9 +180,9 @@ class History:
         other.leave()
 
     def has_failed(self, plan: Plan) -> bool:
-        """Whether revisions have failed as they may: an instance ended while it was waited for."""
-        exited = all("exited with code 137 before it was healthy" in problem.what for problem in plan.refused)
-        return exited and self.has_lost_an_instance
+        """Whether revisions have failed as they may: an instance ended while it was waited for, or had its share."""
+        may = ("exited with code 137 before it was healthy", "none of its instances was healthy")
+        return self.has_lost_an_instance and all(any(text in p.what for text in may) for p in plan.refused)
 
     def check(self) -> None:
         for address in ("job/model@1#0", "job/model@2#0"):
@@ -207,10 +214,10 @@ def stored_model(place: Place, name: str) -> bytes:
 
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
-@given(history=histories)
-def test_any_history_of_several_runs_ends_as_asked(history: list[Happening]) -> None:
+@given(history=histories, rollout=st.sampled_from(ROLLOUTS))
+def test_any_history_of_several_runs_ends_as_asked(history: list[Happening], rollout: dict[str, Any]) -> None:
     with new_place() as place:
-        told = History(place)
+        told = History(place, rollout)
         for what, which in history:
             told.happen(what, which)
             told.check()

@@ -22,52 +22,89 @@ BANDS = [
     (
         "people",
         "talk to people and programs; nothing inside knows that they exist",
-        "__main__ | cli | show project | verbs",
+        "__main__ | cli | notebook | api dashboard | s3 web handles | project | writing | looking | show | verbs"
+        " | documents monitoring notify webhook",
     ),
-    ("loop", "put stages together, again and again", "watch | edits standby | converge | passes | apply"),
+    ("loop", "put stages together, again and again", "watch | edits standby pull | converge | passes | apply"),
     ("doing", "effects, each safe to repeat", "parts serve | world | run | inputs"),
     ("knowing", "turn one thing into values; reconcile touches nothing", "observe resolve | load | reconcile"),
     (
         "engines",
         "know an engine or a store, and nothing of plans",
-        "gateway | runtimes.choose | runtimes.docker runtimes.process | runtimes.machine"
-        " | runtimes.protocol runtimes.first_line | records | stores.open stores.waits"
-        " | stores.directory stores.s3 | stores.s3_problems | stores.keys"
+        "traffic | gateway | runtimes.choose | runtimes.docker runtimes.process | runtimes.machine"
+        " | runtimes.protocol runtimes.first_line runtimes.opened | secrets | records | stores.open stores.waits"
+        " | stores.directory stores.s3 stores.bucket | buckets | stores.s3_problems | stores.keys"
         " | stores.protocol"
-        " | sources clock scratch | private",
+        " | forge sources repository clock scratch ports listener | own_git | children private",
     ),
-    ("values", "data; imports no SDK, clock, logger or os", "events | plan contract | state | spec | errors"),
+    (
+        "values",
+        "data; imports no SDK, clock, logger or os",
+        "events drift | plan contract | ongoing versions | causes | state | spec | errors"
+        " | display masking frames evidence",
+    ),
 ]
 
 # What is decided or described without touching anything: these may import so much and no more.
 VALUES = "collections dataclasses datetime enum functools itertools math re typing"
 PURE = {
-    "reconcile": ("plan state spec errors", VALUES, "the same snapshot must give the same plan"),
-    "plan": ("state errors", f"{VALUES} hashlib json", "printed, compared and carried out, never asked for more"),
-    "state": ("spec errors", f"{VALUES} hashlib json pydantic", "hashes are of values alone"),
+    "versions": ("causes state", VALUES, "told and never asked for more"),
+    "causes": ("spec.environment errors", VALUES, "said, compared and never asked for more"),
+    "reconcile": (
+        "plan ongoing causes state spec errors evidence",
+        VALUES,
+        "the same snapshot must give the same plan",
+    ),
+    "plan": (
+        "ongoing versions causes state errors display",
+        f"{VALUES} hashlib json",
+        "printed, compared and carried out, never asked for more",
+    ),
+    "state": ("spec errors display evidence", f"{VALUES} hashlib json pydantic", "hashes are of values alone"),
     "gateway.table": ("gateway state errors", f"{VALUES} hashlib json", "the gateway writes and asks; this says what"),
-    "gateway.routes": ("gateway state errors", f"{VALUES} json", "the gateway writes and asks; this says what"),
+    "gateway.routes": (
+        "gateway state spec.split errors",
+        f"{VALUES} json",
+        "the gateway writes and asks; this says what",
+    ),
+    "gateway.keys": ("spec.split", VALUES, "the gateway writes and asks; this says what"),
+    "gateway.lending": ("gateway.table state", VALUES, "the gateway writes and asks; this says what"),
     "gateway.documents": (
         "gateway contract state errors",
         f"{VALUES} json",
         "the gateway writes and asks; this says what",
     ),
     "gateway.answers": ("gateway state errors", f"{VALUES} json", "reads what Envoy has said, and asks nothing"),
+    "gateway.totals": ("gateway state errors", f"{VALUES} json", "reads what Envoy has said, and asks nothing"),
+    "traffic.latencies": ("gateway.totals", f"{VALUES} struct", "the same readings must give the same figures"),
+    "traffic.intervals": (
+        "gateway.table gateway.totals traffic.latencies",
+        VALUES,
+        "the same readings must give the same figures",
+    ),
+    "traffic.ring": ("traffic.intervals traffic.latencies", f"{VALUES} struct", "time comes from whoever adds to it"),
     "run.faults": ("run contract state errors", f"{VALUES} pydantic", "the same ends must give the same verdict"),
     "run.bars": ("", VALUES, "every reader of a log must see the same"),
     "run.metrics": ("run.bars state", VALUES, "the same lines must give the same series, whoever reads them"),
     "verbs.changes": ("spec.values state", VALUES, "the same records must give the same rows"),
     "verbs.states": (
-        "plan reconcile gateway.answers state errors",
+        "plan ongoing causes reconcile gateway.answers verbs.door_states verbs.notebook_states state errors display"
+        " frames",
         VALUES,
         "the same snapshot must give the same rows",
     ),
+    "verbs.door_states": ("state", VALUES, "the same snapshot must give the same words"),
     "verbs.endpoint_states": (
-        "plan reconcile gateway.answers verbs.states state errors",
+        "plan ongoing reconcile gateway.answers gateway.table verbs.lent verbs.states state errors",
         VALUES,
         "the same snapshot must give the same rows",
     ),
-    "contract": ("state errors", f"{VALUES} json", "SageMaker's contract as data, the same on every engine"),
+    "evidence": ("", VALUES, "the same counts must give the same verdict"),
+    "contract": (
+        "spec.secrets state errors",
+        f"{VALUES} json",
+        "SageMaker's contract as data, the same on every engine",
+    ),
 }
 IMPURE_CALLS = {"now", "utcnow", "today", "open", "print", "input", "eval", "exec", "__import__"}
 
@@ -80,15 +117,27 @@ OUTSIDERS = {
         "another engine is another folder, not a rewrite",
     ),
     "requests": ("runtimes.docker.engine", "the Docker SDK raises its errors"),
-    "boto3": ("stores.s3 stores.s3_problems", "whoever has no S3 never waits for it"),
-    "botocore": ("stores.s3 stores.s3_problems", "whoever has no S3 never waits for it"),
+    "cheroot": ("web.server web.requests", "another server is another file"),
+    "IPython": ("notebook show handles", "there is a kernel only in a notebook"),
+    "ipykernel": ("notebook", "there is a kernel only in a notebook"),
+    "jupyterlab": ("notebook.child", "it runs in a process of its own"),
+    "jupyter_core": ("notebook.kernelspec", "where kernels of a user are is Jupyter's to say"),
+    "pandas": ("handles frames verbs.answers", "loaded where a frame comes, or is asked for"),
+    "numpy": ("handles verbs.bodies", "loaded where an array comes, or is asked for"),
+    "werkzeug": ("dashboard", "Flask's own errors and answers"),
+    "jinja2": ("dashboard", "pages are the dashboard's"),
+    "boto3": ("stores.s3 stores.s3_problems secrets", "whoever has no S3 never waits for it"),
+    "botocore": (
+        "stores.s3 stores.s3_problems api secrets",
+        "whoever has no S3 never waits for it; SageMaker's shapes are in it",
+    ),
     "mypy_boto3_s3": ("stores.s3", "boto3's types"),
     "yaml": (
-        "load.reading load.places load.syntax load.likes",
-        "one room knows YAML, its lines and columns",
+        "load.reading load.places load.syntax load.merge documents.emit documents.edit",
+        "one room knows YAML, its lines and columns, and one writes it",
     ),
     "watchdog": ("edits", "one place is woken by files"),
-    "flask": ("", "the serving programs of images/ bring their own"),
+    "flask": ("api s3 dashboard", "the serving programs of images/ bring their own"),
     "click": ("cli", "nothing else knows of options and arguments"),
     "rich": ("show", "nothing else knows of terminals"),
     "plotext": ("show", "nothing else draws"),
@@ -96,8 +145,11 @@ OUTSIDERS = {
     "regex": ("run.patterns", "elsewhere Python's own will do"),
     "matplotlib": ("show", "nothing else draws"),
     "pydantic": (
-        "spec state.manifest state.revision load records.records records.holder records.lease records.leases run.notes "
-        "run.reads resolve.builtins run.faults",
+        "spec state.manifest state.revision state.rollout state.progress state.counts state.tally state.rewards "
+        "state.source state.sweeping load "
+        "records.records records.repairs records.sources records.tallies records.rewards records.sweeping "
+        "records.suspensions records.holder records.lease "
+        "records.leases run.notes run.reads resolve.builtins run.faults",
         "at the border: what is read from files",
     ),
     "pydantic_core": (
@@ -209,10 +261,20 @@ def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
 def test_the_package_itself_imports_only_what_it_makes_public() -> None:
     assert {module for _, module in imports_of(SAGESPEC / "__init__.py")} <= {
         "__future__",
+        "importlib",
         "typing",
         "sagespec.project",
         "sagespec.reconcile.options",
         "sagespec.errors",
+        "sagespec.notebook.extension",
+        "sagespec.handles.channels",
+        "sagespec.handles.deploying",
+        "sagespec.handles.endpoints",
+        "sagespec.handles.jobs",
+        "sagespec.handles.training",
+        "sagespec.converge",
+        "sagespec.show.progress",
+        "sagespec.verbs.answers",
     }
 
 

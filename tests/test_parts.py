@@ -104,3 +104,30 @@ def test_an_option_overrides_the_runtime_of_the_settings(tmp_path: Path) -> None
     opened = Parts(tmp_path, runtime="process")
     assert opened.runtime.name == "process"
     opened.close()
+
+
+def test_a_tree_that_is_thrown_away_leaves_no_state_behind(tmp_path: Path) -> None:
+    for commit in ("one", "two"):
+        (tmp_path / commit).mkdir()
+        write(tmp_path / commit, "")
+    home = tmp_path / "home"
+    opened = Parts(tmp_path / "one", state_dir=home)
+    before = opened.store.uri, opened.records, opened.runtime, opened.scratch
+    opened.move_to(tmp_path / "two")
+    assert opened.specs == (tmp_path / "two" / "specs",)
+    assert (opened.store.uri, opened.records, opened.runtime, opened.scratch) == before
+    assert opened.store.uri == f"file://{home}/.sagespec/store"
+    assert opened.owner.checkout == str(home)
+    opened.close()
+    assert not any((tmp_path / commit / ".sagespec").exists() for commit in ("one", "two"))
+
+
+def test_a_folder_with_wrong_settings_is_not_moved_to(tmp_path: Path) -> None:
+    for commit, more in (("one", ""), ("two", "runtime: abacus\n")):
+        (tmp_path / commit).mkdir()
+        write(tmp_path / commit, more)
+    opened = Parts(tmp_path / "one", state_dir=tmp_path / "home")
+    assert opened.settings.name == "acme"
+    with pytest.raises(SpecError, match="abacus"):
+        opened.move_to(tmp_path / "two")
+    assert opened.root == tmp_path / "one"

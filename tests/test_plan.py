@@ -7,7 +7,10 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sagespec.plan import Action, Cause, Plan, Reason, RecordRevision, RemoveInstance, Running, SetRoutes, StartGateway
+from sagespec.causes import Cause, Reason
+from sagespec.errors import Origin, Problem
+from sagespec.ongoing import Running
+from sagespec.plan import Action, Plan, RecordRevision, RemoveInstance, SetRoutes, StartGateway
 from sagespec.state.addresses import GATEWAY, Address, job_address
 from sagespec.state.revision import EndpointRecord, RevisionStatus
 
@@ -68,6 +71,8 @@ def test_the_digest_is_over_what_is_done_and_refused_alone() -> None:
     document = plan.as_json()
     decided = json.dumps({name: document[name] for name in ("actions", "refused")}, sort_keys=True)
     assert plan.digest == document["digest"] == hashlib.sha256(decided.encode()).hexdigest()
+    refused = [replace(plan, refused=(Problem("no", where=Origin("a.yaml", line)),)).digest for line in (1, 2)]
+    assert refused[0] == refused[1] != plan.digest
     assert replace(plan, notes=("worth saying",)).digest == plan.digest
     assert replace(plan, actions=ACTIONS[:1]).digest != plan.digest
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from sagespec.parts import Parts
-from sagespec.private import close_to_others, make_folder
+from sagespec.private import close_to_others, make_folder, write_private
 from sagespec.runtimes.process.runtime import ProcessRuntime
 from sagespec.stores.open import open_store
 from tests.runtimes.process.probe import ended, run
@@ -75,3 +77,12 @@ def test_what_lies_in_a_store_that_a_group_shares_can_be_written_by_it(tmp_path:
     assert modes == {"demo": 0o2775, "jobs": 0o2775, "a": 0o664, ".sagespec-lock": 0o664}
     assert {mode(path) & 0o070 for path in (alone / "models").rglob("*")} <= {0o050, 0o040}
     assert mode(shared / "project" / ".sagespec") & 0o777 == 0o700, "what programs are started with stays closed"
+
+
+def test_a_private_file_is_its_owners_and_written_whole_by_many_at_once(tmp_path: Path) -> None:
+    file = tmp_path / ".sagespec" / "api.key"
+    texts = [str(number) * 1000 for number in range(10)]
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(partial(write_private, file), texts))
+    assert (file.read_text() in texts, mode(file), mode(file.parent)) == (True, 0o600, 0o700)
+    assert [path.name for path in file.parent.iterdir()] == ["api.key"]

@@ -15,6 +15,7 @@ from sagespec.records.lock import LockHeld, project_lock
 from sagespec.standby import Standby
 from sagespec.state.desired import Desired
 from sagespec.state.observed import Observed, ObservedGateway
+from sagespec.state.suspension import Suspension
 from tests.place import Place
 from tests.test_watch import until
 
@@ -28,7 +29,7 @@ class Looks:
     count: int = 0
     do: Callable[[], None] = lambda: None
 
-    def note(self, gateway: ObservedGateway) -> None:
+    def note(self, gateway: ObservedGateway, suspensions: tuple[Suspension, ...]) -> None:
         pass
 
     def look(self) -> None:

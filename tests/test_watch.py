@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from sagespec.standby import Standby
 from sagespec.state.desired import Desired
 from sagespec.state.observed import ContainerState, Observed
 from sagespec.stores.protocol import StoreAway
-from sagespec.watch import watch
+from sagespec.watch import ENGINE, FILES, REQUEST, watch, with_what_came
 from tests.fakes import TRAINS, FakeRuntime
 from tests.fakes.engine import FakeContainer
 from tests.fakes.specs import PROJECT
@@ -209,15 +210,23 @@ class Silent(FakeRuntime):
 
 
 @contextmanager
-def watching(place: Place, specs: Path, failures: Failures, *documents: dict[str, object]) -> Iterator[Run]:
-    """Woken by a file or by a task, since the engine is silent and the timer is far."""
+def watching(
+    place: Place,
+    specs: Path,
+    failures: Failures,
+    *documents: dict[str, object],
+    wakes: queue.SimpleQueue[str] | None = None,
+) -> Iterator[Run]:
+    """Woken by a file, a request or a task, since the engine is silent and the timer is far."""
     specs.mkdir()
     world = place.world()
     run = place.run(world, *documents, caller=Caller(place.events.append))
     run = Run(run.around, run.caller, yields=False, failures=failures)
     standby = Standby(Repair(lambda: world.runtime, lambda: world.gateway, place.events.append), place.events.append)
     silent = Silent(PROJECT, place.engine)
-    thread = threading.Thread(target=watch, args=(run, standby, silent, [specs]), kwargs={"every_seconds": 600})
+    thread = threading.Thread(
+        target=watch, args=(run, standby, silent, [specs]), kwargs={"every_seconds": 600, "wakes": wakes}
+    )
     thread.start()
     try:
         yield run
@@ -267,3 +276,27 @@ def test_what_is_refused_is_told_once(place: Place, tmp_path: Path) -> None:
         until(lambda: not run.waits)
     told = [e.text for e in place.events if e.kind is EventKind.NOTE and e.text.startswith("refused: ")]
     assert [text.partition(" is ")[0] for text in told] == ["refused: hyperparameters.num_round"]
+
+
+def test_a_request_wakes_a_pass_and_ends_the_pause_of_what_failed(place: Place, tmp_path: Path) -> None:
+    assert place.converge(place.job(1)).ok
+    failures = Failures(is_patient=True, monotonic=lambda: 0.0)
+    place.faults.fail = lambda text: WorldError("no room") if text.startswith("create") and "answers" in text else None
+    wakes: queue.SimpleQueue[str] = queue.SimpleQueue()
+    documents = place.job(1), place.endpoint(only="model@1")
+    with watching(place, tmp_path / "specs", failures, *documents, wakes=wakes):
+        until(lambda: "no room" in str([event.text for event in place.events if event.kind is EventKind.FAILED]))
+        place.faults.fail = lambda _text: None
+        wakes.put(REQUEST)
+        until(lambda: any("endpoint" in about for about in place.addresses()))
+
+
+@pytest.mark.parametrize(
+    ("came", "cause"), [([], REQUEST), ([REQUEST, REQUEST, ENGINE], REQUEST), ([REQUEST, FILES, REQUEST], FILES)]
+)
+def test_what_somebody_may_still_be_writing_is_waited_for(came: list[str], cause: str) -> None:
+    wakes: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for one in came:
+        wakes.put(one)
+    assert with_what_came(wakes) == cause
+    assert wakes.empty()

@@ -102,10 +102,6 @@ def check_settings(job: Job[Hyperparameters]) -> None:
     job.channel("train")
     if settings.early_stopping and "validation" not in job.channels:
         raise ClientError("hyperparameters: early_stopping needs a validation channel")
-    if settings.early_stopping and settings.min_epochs > settings.epochs:
-        raise ClientError(
-            f"hyperparameters: min_epochs={settings.min_epochs} is more than epochs={settings.epochs}; raise epochs"
-        )
 
 
 def read_of(channel: Channel, sentence_count: int) -> ChannelRead:
@@ -192,7 +188,7 @@ def best(job: Job[Hyperparameters], arguments: Mapping[str, Any], validation: Pa
     from scratch.
     """
     settings, best_accuracy, best_model, tries = job.hyperparameters, -1.0, None, 0
-    for epochs in range(settings.min_epochs, settings.epochs + 1):
+    for epochs in range(min(settings.min_epochs, settings.epochs), settings.epochs + 1):
         model = fit({**arguments, "epoch": epochs})
         now = accuracy(model, validation)
         print(f"epochs={epochs} #validation_accuracy: {now:.9g}", flush=True)

@@ -4,7 +4,8 @@ POST /invocations answers the request's headers and body, the environment and th
 as JSON. X-Amzn-SageMaker-Custom-Attributes may hold `status=500;delay=2;size=1000;crash=3`: the
 status to answer with, seconds to wait first, bytes of padding, an exit code to die with instead.
 The environment says how the server fares, in seconds after its start:
-ECHO_START_DELAY (the port opens), ECHO_UNHEALTHY_AFTER (/ping turns 500), ECHO_CRASH (exit 1).
+ECHO_START_DELAY (the port opens), ECHO_UNHEALTHY_AFTER (/ping turns 500), ECHO_CRASH (exit 1). ECHO_FAILS is the
+share of requests that are answered with 500, ECHO_DELAY how many seconds each of them takes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import base64
 import hashlib
 import json
 import os
+import random
 import signal
 import threading
 import time
@@ -74,11 +76,13 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(404, {"message": f"no such path: {self.path}"})
                 return
             orders = orders_in(self.headers.get(ATTRIBUTES, ""))
-            time.sleep(float(orders.get("delay", 0)))
+            time.sleep(float(orders.get("delay", os.environ.get("ECHO_DELAY", "0"))))
             if "crash" in orders:
                 os._exit(int(orders["crash"]))
+            fails = random.random() < float(os.environ.get("ECHO_FAILS", "0"))  # noqa: S311 (no secret)
             self.answer(
-                int(orders.get("status", 200)), self.what_was_asked(body, padding="x" * int(orders.get("size", 0)))
+                int(orders.get("status", 500 if fails else 200)),
+                self.what_was_asked(body, padding="x" * int(orders.get("size", 0))),
             )
 
     def what_was_asked(self, body: bytes, *, padding: str) -> dict[str, Any]:

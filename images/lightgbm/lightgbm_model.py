@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -14,6 +14,9 @@ from toolkit.formats import Prediction
 from toolkit.media import JSON, MediaType
 from toolkit.model import Model, Request
 from toolkit.sparse import Rows
+
+if TYPE_CHECKING:
+    from toolkit.onnx_convert import Subject
 
 FILE_NAME = "lightgbm-model.txt"
 
@@ -47,10 +50,17 @@ class LightGBMModel(Model):
         self.is_classifier = self.is_binary or self.booster.num_model_per_iteration() > 1
 
     def predict(self, rows: Rows, request: Request) -> Prediction:  # noqa: ARG002
-        predicted = np.asarray(self.booster.predict(as_taken(rows), num_threads=1))
+        predicted = self.fast(rows)
+        if predicted is None:
+            predicted = np.asarray(self.booster.predict(as_taken(rows), num_threads=1))
         if self.is_binary:
             return {"probabilities": np.column_stack([1.0 - predicted, predicted])}
         return {"probabilities" if self.is_classifier else "prediction": predicted}
+
+    def subject(self) -> Subject:
+        from toolkit.onnx_boosters import subject_of_lightgbm
+
+        return subject_of_lightgbm(self.booster)
 
     def encode(self, prediction: Prediction, media: MediaType) -> bytes:
         if media.name != JSON:

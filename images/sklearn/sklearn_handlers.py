@@ -5,9 +5,12 @@ A pickle of any other name will do, and an archive of MLflow's.
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sklearn_linear import Form, form_of
 from toolkit import mlflow_model
 from toolkit.archives import contents, first_file
 from toolkit.codecs import NO_NAMES, CodecError
@@ -40,7 +43,40 @@ def model_fn(model_dir: str) -> Any:
 def predict_fn(data: Any, model: Any) -> Any:
     if hasattr(data, "columns"):
         _require_names(data, model)
-    return model.predict(data)
+    if model is not _known.model:
+        _known.look_at(model)
+    answer = _known.form(data) if _known.form else None
+    if answer is not None:
+        return answer
+    if not _known.starts_threads:
+        return model.predict(data)
+    import joblib
+
+    with joblib.parallel_config(backend="sequential"):
+        return model.predict(data)
+
+
+class _Known:
+    """What is known of the model that was asked last: a server has but one."""
+
+    def __init__(self) -> None:
+        self.model: Any = None
+        self.form: Form | None = None
+        self.starts_threads = False  # at each prediction: with a worker for each CPU they only cost
+
+    def look_at(self, model: Any) -> None:
+        self.model, self.form = model, form_of(model)
+        with suppress(Exception):  # of a model that is not scikit-learn's
+            settings = model.get_params()
+            jobs = [value for name, value in settings.items() if name.rpartition("__")[2] == "n_jobs"]
+            self.starts_threads = _has_a_worker_for_each_cpu() and any(value not in (None, 1) for value in jobs)
+
+
+def _has_a_worker_for_each_cpu() -> bool:
+    return int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or 1) >= (os.cpu_count() or 1)
+
+
+_known = _Known()
 
 
 def _require_names(table: Any, model: Any) -> None:

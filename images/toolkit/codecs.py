@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit import numeric
 from toolkit.bodies import explained
 from toolkit.limits import require_room, require_room_for_json
 from toolkit.media import CSV, JSON, media_type
@@ -82,7 +83,9 @@ def dense(decoded: Any) -> Any:
 
 def _decode_json(body: bytes) -> Any:
     require_room_for_json(body)
-    return unwrapped(json.loads(body.removeprefix(BYTE_ORDER_MARK)))
+    plain = body.removeprefix(BYTE_ORDER_MARK)
+    table = numeric.table_of_json(plain)
+    return unwrapped(json.loads(plain)) if table is None else table
 
 
 def _decode_csv(body: bytes) -> Any:
@@ -122,7 +125,7 @@ def _decode_npz(body: bytes) -> Any:
 
 
 def _encode_json(prediction: Any) -> bytes:
-    return json.dumps(prediction, default=_plain).encode()
+    return numeric.as_json(prediction) or json.dumps(prediction, default=_plain).encode()
 
 
 def _plain(value: Any) -> Any:
@@ -132,6 +135,8 @@ def _plain(value: Any) -> Any:
 
 
 def _encode_csv(prediction: Any) -> bytes:
+    if (quick := numeric.as_csv(prediction)) is not None:
+        return quick
     stream = io.StringIO()
     np.savetxt(stream, np.atleast_1d(np.asarray(prediction)), delimiter=",", fmt="%s")
     return stream.getvalue().encode()

@@ -18,19 +18,21 @@ import site
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import flask
-
-from toolkit import mlflow_model
+from toolkit import acceleration, mlflow_model
+from toolkit.acceleration import Acceleration
 from toolkit.bodies import says_nothing, type_of
 from toolkit.codecs import DECODERS, TEXTS, CodecError, decode, encode
 from toolkit.context import OF_THE_SERVER, Context, RequestProcessor, headers_of
 from toolkit.errors import ClientError, without_stack
 from toolkit.media import JSON, media_type
+from toolkit.onnx_form import Accelerated, Form, NoForm
 from toolkit.packages import IMAGES, hosted_packages, install, require_modules
 from toolkit.serving import (
     Answer,
@@ -57,42 +59,67 @@ class Handlers:
         own: dict[str, Callable[..., Any] | None] = {name: getattr(script, name, None) for name in HANDLERS}
         if own["transform_fn"] and (own["input_fn"] or own["predict_fn"] or own["output_fn"]):
             raise ValueError("transform_fn cannot be used with input_fn, predict_fn or output_fn")
-        self._transform_fn = own["transform_fn"]
-        self._pre_model_fn, self._model_warmup_fn = own["pre_model_fn"], own["model_warmup_fn"]
-        self._model_fn = own["model_fn"] or getattr(framework, "model_fn", None)
-        self._input_fn: Callable[..., Any] = own["input_fn"] or getattr(framework, "input_fn", None) or decode
-        self._predict_fn = own["predict_fn"] or _blaming_the_rows(getattr(framework, "predict_fn", None))
-        self._output_fn: Callable[..., Any] = own["output_fn"] or getattr(framework, "output_fn", None) or encode
+        self._transform_fn = _step(own["transform_fn"])
+        self._pre_model_fn, self._model_warmup_fn = _step(own["pre_model_fn"]), _step(own["model_warmup_fn"])
+        self._model_fn = _step(own["model_fn"] or getattr(framework, "model_fn", None))
+        self._input_fn = _Step(own["input_fn"] or getattr(framework, "input_fn", None) or decode)
+        self._predict_fn = _step(own["predict_fn"] or _blaming_the_rows(getattr(framework, "predict_fn", None)))
+        self._output_fn = _Step(own["output_fn"] or getattr(framework, "output_fn", None) or encode)
+        self.loads_itself, self.decodes_itself = bool(own["model_fn"]), bool(own["input_fn"])
+        self.predicts_itself = bool(own["predict_fn"] or own["transform_fn"])
         self.reads_itself = bool(own["transform_fn"] or own["input_fn"])
         self.reads: tuple[str, ...] = getattr(framework, "READS", tuple(DECODERS))
 
-    def load(self, folder: Path) -> Any:
-        """The model: between pre_model_fn and model_warmup_fn, where the script has them."""
+    def load(self, folder: Path, form: Form | None = None) -> Any:
+        """The model: between pre_model_fn and model_warmup_fn, where the script has them.
+
+        With a form it stands for the model, which the framework's own model_fn then loads only when it is needed.
+        """
         if self._model_fn is None:
             raise NotImplementedError("the script needs a model_fn(model_dir) that returns the model")
         context = Context(str(folder))
         if self._pre_model_fn:
-            _call(self._pre_model_fn, str(folder), context=context)
-        model = _call(self._model_fn, str(folder), context=context)
+            self._pre_model_fn(str(folder), context=context)
+        load = partial(self._model_fn, str(folder), context=context)
+        model = load() if form is None or self.loads_itself else Accelerated(form, load)
+        if form and self.loads_itself:
+            model = Accelerated(form, partial(_same, model))
         if self._model_warmup_fn:
-            _call(self._model_warmup_fn, str(folder), model, context=context)
+            self._model_warmup_fn(str(folder), model, context=context)
         return model
 
     def transform(self, model: Any, data: str | bytes, content_type: str, accept: str, context: Context) -> Any:
         """The body of the answer, or the body and its type."""
         if self._transform_fn:
-            return _call(self._transform_fn, model, data, content_type, accept, context=context)
+            return self._transform_fn(model, data, content_type, accept, context=context)
         if self._predict_fn is None:
             raise NotImplementedError("the script needs a predict_fn(data, model) that returns the prediction")
-        decoded = _call(self._input_fn, data, content_type, context=context)
-        prediction = _call(self._predict_fn, decoded, model, context=context)
-        return _call(self._output_fn, prediction, accept, context=context)
+        decoded = self._input_fn(data, content_type, context=context)
+        prediction = self._predict_fn(decoded, model, context=context)
+        return self._output_fn(prediction, accept, context=context)
 
 
-def _call(function: Callable[..., Any], *arguments: Any, context: Context) -> Any:
-    """Call a handler, with the context if it takes one argument more."""
-    takes = len(inspect.signature(function).parameters)
-    return function(*arguments, context) if takes == len(arguments) + 1 else function(*arguments)
+def _same(value: Any) -> Any:
+    return value
+
+
+class _Step:
+    """A handler, called with the context if it takes one argument more."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._takes: int | None = None  # looked up once: that takes longer than many a prediction
+
+    def __call__(self, *arguments: Any, context: Context) -> Any:
+        if self._takes is None:
+            self._takes = len(inspect.signature(self._function).parameters)
+        if self._takes == len(arguments) + 1:
+            return self._function(*arguments, context)
+        return self._function(*arguments)
+
+
+def _step(function: Callable[..., Any] | None) -> _Step | None:
+    return _Step(function) if function else None
 
 
 def _blaming_the_rows(predict_fn: Callable[..., Any] | None) -> Callable[..., Any] | None:
@@ -117,10 +144,11 @@ class Transformations:
         self._handlers = handlers
         self._model = model
         self._folder = folder
+        self._payload_bytes = payload_bytes()
 
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         try:
-            return self._transform(environ, read_body(environ, payload_bytes()))
+            return self._transform(environ, read_body(environ, self._payload_bytes))
         except Refusal as refusal:
             return text_answer(refusal.status, str(refusal))
         except (Exception, SystemExit) as error:
@@ -153,7 +181,8 @@ class Transformations:
 
 
 def _answer(result: Any, accept: str, said: RequestProcessor) -> Answer:
-    if isinstance(result, flask.Response):
+    flask = sys.modules.get("flask")  # of a script that has imported it; that takes longer than all else here
+    if flask and isinstance(result, flask.Response):
         return Answer(result.status_code, [*result.headers.items()], result.get_data())
     content, content_type = result if isinstance(result, tuple) else (result, None)
     content_type = content_type or said.answer_headers.get("content-type") or accept
@@ -219,14 +248,47 @@ def import_script(program: Path | None, code: Path) -> ModuleType | None:
     return importlib.import_module(program.stem)
 
 
-def load(framework: str) -> Transformations:
+def load(framework: str, accelerated: Acceleration | None = None) -> Transformations:
     """The script, or the framework's own handlers, with the model."""
-    folder, code = model_folder(), code_folder()
+    form = accelerated.form() if accelerated else None
+    handlers = handlers_of(framework, is_accelerated=form is not None)
+    return Transformations(handlers, handlers.load(model_folder(), form), model_folder())
+
+
+def handlers_of(framework: str, *, is_accelerated: bool = False) -> Handlers:
+    """Imports the script, and what the framework has for what that leaves out."""
+    code = code_folder()
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != IMAGES.resolve()]  # names like modules'
     sys.path += hosted_packages(framework)
     script = import_script(find_script(code), code)
-    handlers = Handlers(script, importlib.import_module(f"{framework}_handlers"))
-    return Transformations(handlers, handlers.load(folder), folder)
+    return Handlers(script, importlib.import_module(f"{framework}_{'onnx' if is_accelerated else 'handlers'}"))
+
+
+def accelerated_script(framework: str) -> Acceleration:
+    """The form of the model that the script, or the framework, loads. That of a script's own model_fn is made at each
+    start: it may load anything."""
+    program = find_script(code_folder())
+    text = program.read_bytes() if program else b""
+    is_own = re.search(rb"\bmodel_fn\b|\bimport\s*\*", text) is not None
+    return acceleration.prepare(model_folder().parent, partial(_convert, framework), is_kept=not is_own)
+
+
+def _convert(framework: str, folder: Path) -> None:
+    """Raises NoForm for a script that predicts itself."""
+    from toolkit.onnx_convert import converted
+    from toolkit.onnx_samples import with_example
+
+    handlers = handlers_of(framework)
+    accelerated = importlib.import_module(f"{framework}_onnx")
+    if handlers.predicts_itself:
+        raise NoForm("the script has a predict_fn or transform_fn of its own, which is left as it is")
+    if handlers.decodes_itself and not accelerated.TAKES_ANY_INPUT:
+        raise NoForm("the script has an input_fn of its own, whose result is not for ONNX")
+    subject = accelerated.subject_of(handlers.load(model_folder()))
+    example = mlflow_model.input_example(model_folder()) or b"[]"
+    with suppress(CodecError):  # an example in a form that only MLflow reads
+        subject = replace(subject, rows=with_example(subject.rows, decode(example, JSON)))
+    converted(subject).write(folder)
 
 
 def main(framework: str) -> NoReturn:
@@ -241,4 +303,4 @@ def main(framework: str) -> NoReturn:
     if modules:
         sys.path.insert(0, str(modules))
         site.addsitedir(str(modules))  # follows the links of editable packages
-    serve(partial(load, framework))
+    serve(partial(load, framework, accelerated_script(framework) if acceleration.is_asked_for() else None))

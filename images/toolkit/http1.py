@@ -20,6 +20,7 @@ REQUEST_SECONDS = 120.0  # from a request's first byte to its last
 DISCARDED_BODIES = 16  # of the longest length allowed: so much of one too long is read, to be answered in words
 STATUS_LINES = {int(status): f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
 STRAY = re.compile(r"\0|\r(?!\n)|(?<!\r)\n")  # what another program might take for an end of a line
+SCRATCH = memoryview(bytearray(2**18))  # what is read is taken from here at once, in the one thread there is
 OF_THE_CONNECTION = ("connection", "content-length", "date", "keep-alive", "server", "transfer-encoding")
 
 
@@ -68,16 +69,18 @@ class Server(Protocol):
         """The client has gone, with or without its answer."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     def __init__(self, server: Server) -> None:
         self.method = self.path = ""
         self.headers: dict[str, str] = {}
-        self.body = b""
+        self.body: bytes | bytearray = b""
         self.is_lost = False
         self.is_busy = False  # with a request that waits for its answer
         self.is_running = False  # and a worker is at it
         self._server = server
         self._buffer = bytearray()
+        self._large: bytearray | None = None  # a body that is read straight to where it stays
+        self._filled = 0  # so much of it
         self._reads_head = True
         self._keeps_alive = True
         self._has_ended = False  # the client sends no more
@@ -92,8 +95,16 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._server.connections.add(self)
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return SCRATCH if self._large is None else memoryview(self._large)[self._filled :]
+
+    def buffer_updated(self, size: int) -> None:
+        if self._large is not None:
+            self._filled += size
+            if self._filled == len(self._large):
+                self._advance()
+            return
+        self._buffer += SCRATCH[:size]
         if not self.is_busy:
             self._advance()
         elif len(self._buffer) > HEAD_BYTES:
@@ -189,9 +200,17 @@ class Connection(asyncio.Protocol):
         if length > self._server.payload_bytes:
             self._discard(len(self._buffer))
             return self._seen >= min(length, DISCARDED_BODIES * self._server.payload_bytes)
+        if self._large is not None:
+            self.body, self._large = self._large, None
+            return True
         if len(self._buffer) < length:
+            if length > SMALL_BYTES:
+                self._large, self._filled = bytearray(length), len(self._buffer)
+                self._large[: self._filled] = self._buffer
+                self._buffer.clear()
             return False
-        self.body = bytes(self._buffer[:length])
+        with memoryview(self._buffer) as held:  # a slice of the buffer itself would be one copy more
+            self.body = bytes(held[:length])
         del self._buffer[:length]
         return True
 

@@ -93,8 +93,13 @@ def where_kept(own: Path) -> Path:
 
 
 def find_or_make(key: str, folder: Path, make: Callable[[Path], object]) -> Path:
-    """Where the modules of the environment `key` are; made by `make(place)` if nobody has. It is in use, and so not
-    removed, until this process and its forks have ended."""
+    """Where the modules of the environment `key` are; made by `make(place)` if nobody has."""
+    return modules_in(find_or_make_folder(key, folder, make))
+
+
+def find_or_make_folder(key: str, folder: Path, make: Callable[[Path], object]) -> Path:
+    """The folder `key` in `folder`; made by `make(place)` if nobody has. It is in use, and so not removed, until this
+    process and its forks have ended."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = folder / key
     lock = os.open(f"{environment}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -113,7 +118,7 @@ def find_or_make(key: str, folder: Path, make: Callable[[Path], object]) -> Path
         (environment / COMPLETE).write_text(f"{size_of(environment)}\n", encoding="utf-8")
         sweep(folder)
     os.utime(environment / COMPLETE)
-    return modules_in(environment)
+    return environment
 
 
 def _is_found(environment: Path, lock: int) -> bool:

@@ -14,6 +14,8 @@ JSON_LINES = "application/jsonlines"
 RECORDIO = "application/x-recordio-protobuf"
 PARQUET = "application/x-parquet"
 
+RECORDIO_MARK = b"\x0a\x23\xd7\xce"
+
 OTHER_NAMES = {
     "csv": CSV,
     "libsvm": LIBSVM,
@@ -41,6 +43,11 @@ def media_type_of_file(name: str) -> str | None:
     """What the name of a file says that it holds: `train.csv.gz` is CSV; None for a name that says nothing."""
     plain = name.lower().removesuffix(".gz")
     return next((kind for suffix, kind in OF_SUFFIXES.items() if plain.endswith(suffix)), None)
+
+
+def media_type_of_head(head: bytes) -> str | None:
+    """What the first bytes of a file say: records are known by their mark; None for what could be anything."""
+    return RECORDIO if head.startswith(RECORDIO_MARK) else None
 
 
 def is_json(name: str) -> bool:

@@ -17,6 +17,7 @@ from toolkit.errors import ClientError
 from toolkit.packages import REQUIREMENTS, is_installed
 
 FILE_NAME = "MLmodel"
+EXAMPLE = "serving_input_example.json"  # a request, of which a model was logged with an example
 LINE = re.compile(r"""( *)([\w.-]+):(?: +(?:'((?:[^']|'')*)'|"([^"\\]*)"|([^'"#\[{|>&*!%@`].*?)))? *""")
 
 
@@ -46,6 +47,12 @@ def read(folder: Path) -> Description | None:
     flavors = _nested(path.read_text(encoding="utf-8")).get("flavors")
     plain = {name: settings for name, settings in (flavors or {}).items() if isinstance(settings, dict)}
     return Description({name: {k: v for k, v in it.items() if isinstance(v, str)} for name, it in plain.items()})
+
+
+def input_example(folder: Path) -> bytes:
+    """A request that MLflow keeps with the model; b'' without one."""
+    path = folder / EXAMPLE
+    return path.read_bytes() if path.is_file() else b""
 
 
 def needed(folder: Path, framework: str) -> list[str]:

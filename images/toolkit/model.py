@@ -15,6 +15,8 @@ from toolkit.media import CSV, JSON, JSON_LINES, RECORDIO, MediaType
 
 if TYPE_CHECKING:
     from toolkit.columns import Columns
+    from toolkit.onnx_convert import Subject
+    from toolkit.onnx_form import Form
 
 COLUMNS_FILE = ".columns.json"  # hosted servers pass over a name that begins with a dot
 
@@ -73,11 +75,21 @@ class Model:
     class_columns: tuple[str, ...] = ("predicted_label", "labels")  # those of an answer that hold classes
     class_lists: ClassVar[str] = "score"  # the column that may have a number for each class
     feature_count: int
+    form: Form | None = None  # that predicts in its place, where `accelerate: onnx` is on
     columns: Columns | None = None  # what the columns of requests mean, of a model that was trained on named ones
 
     def __init__(self, folder: Path) -> None:
         """Load from `folder`, the unpacked model archive."""
         raise NotImplementedError
+
+    def subject(self) -> Subject:
+        """What `accelerate: onnx` converts; ClientError if nothing can be."""
+        raise ClientError("models of this algorithm cannot be converted")
+
+    def fast(self, rows: Any) -> Any:
+        """What its form predicts for rows that it was checked for; None where the model itself has to."""
+        given = self.form.rows_of(rows) if self.form else None
+        return self.form.predict(given) if self.form and given is not None else None
 
     def decode(self, body: bytes, content_type: str) -> Any:
         """What `predict` is given, of a body in one of `reads`; ValueError if it cannot be read.

@@ -12,7 +12,18 @@ from toolkit.blocks import FileFormat, Layout, read_csv, read_json_lines, read_l
 from toolkit.errors import ClientError
 from toolkit.hosts import Hosts, T
 from toolkit.limits import TooLarge
-from toolkit.media import CSV, JSON_LINES, LIBSVM, PARQUET, RECORDIO, MediaType, is_json, media_type, media_type_of_file
+from toolkit.media import (
+    CSV,
+    JSON_LINES,
+    LIBSVM,
+    PARQUET,
+    RECORDIO,
+    MediaType,
+    is_json,
+    media_type,
+    media_type_of_file,
+    media_type_of_head,
+)
 from toolkit.places import Place
 from toolkit.rows import BadRow, FloatArray, parse_csv
 from toolkit.streams import streams
@@ -91,12 +102,14 @@ def together(hosts: Hosts, step: Callable[[], list[T]]) -> list[T]:
 
 
 def content_type_of(hosts: Hosts, channel: Channel) -> MediaType | None:
-    """What the channel says, or else what the names of its files show."""
+    """What the channel says, or else what the names of its files show, or else how the first of them begins."""
     if channel.content_type:
         return media_type(channel.content_type)
     names = [] if channel.is_pipe else [path.name for path in channel.files()]
     by_type = {kind: name for name in reversed(names) if (kind := media_type_of_file(name))}
     own = next(iter(by_type)) if len(by_type) == 1 else None
+    if not by_type and not channel.is_pipe:
+        own = _by_its_beginning(channel)
     agreed = hosts.first(own)
     others = {kind: name for kind, name in by_type.items() if kind != agreed}
     problem = None
@@ -114,6 +127,15 @@ def content_type_of(hosts: Hosts, channel: Channel) -> MediaType | None:
         )
     hosts.fail_together(problem)
     return media_type(agreed) if agreed else None
+
+
+def _by_its_beginning(channel: Channel) -> str | None:
+    """What SageMaker's clients write has no suffix, and the hosted algorithms take it without a content type."""
+    path = next((path for path in channel.files() if path.stat().st_size), None)
+    if path is None:
+        return None
+    with path.open("rb") as stream:
+        return media_type_of_head(stream.read(4))
 
 
 def _reading(channel: Channel, found: MediaType | None, input_format: InputFormat) -> Reading:

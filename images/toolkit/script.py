@@ -26,6 +26,7 @@ from toolkit.reasons import ended_text, reason_of
 from toolkit.script_job import Script, base_folder, has_script, read_script
 from toolkit.script_output import Printed, pass_on, wait_for
 from toolkit.script_variables import arguments, environment, gpu_count
+from toolkit.secret_words import shown
 from toolkit.signals import beside_signals
 from toolkit.training import STOPPED_EXIT_CODE, fail
 
@@ -112,7 +113,7 @@ class Running:
 
     def run(self, words: Sequence[str], folder: Path, variables: Mapping[str, str]) -> tuple[int, Printed]:
         """Exit code (128 + signal for a killed script) and the end of what it printed."""
-        print("running", *words, flush=True)
+        print("running", shown(words), flush=True)
         self._process = process = subprocess.Popen(
             words, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -138,7 +139,7 @@ def report_failure(script: Script, words: Sequence[str], exit_code: int, printed
     errors, output = printed.errors_text, printed.output_text
     reason = reason_of(script.entry_point, exit_code, errors=errors, output=output, channels=sorted(script.inputs))
     last_lines = "\n".join((errors if errors.strip() else output).splitlines()[-SHOWN_LINES:])
-    text = f"AlgorithmError: {reason}\n\n{ended}; it was run as {' '.join(words)}\n\n{last_lines}\n"
+    text = f"AlgorithmError: {reason}\n\n{ended}; it was run as {shown(words)}\n\n{last_lines}\n"
     failure.write_text(text, encoding="utf-8")
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+    from toolkit.acceleration import Acceleration
     from toolkit.columns import Columns
     from toolkit.workers import Invoke
 
@@ -197,12 +198,28 @@ def main(target: str) -> NoReturn:
     """
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     importlib.import_module(target.partition(":")[0])
-    serve(partial(_load, target))
+    accelerated = None
+    if os.environ.get("SAGESPEC_ACCELERATE"):
+        from toolkit import acceleration
+
+        accelerated = acceleration.prepare(model_folder().parent, partial(_convert, target))
+    serve(partial(_load, target, accelerated))
 
 
-def _load(target: str) -> Invoke:
+def _model(target: str) -> Model:
     module_name, _, class_name = target.partition(":")
-    model = load_model(getattr(importlib.import_module(module_name), class_name), model_folder())
+    return load_model(getattr(importlib.import_module(module_name), class_name), model_folder())
+
+
+def _convert(target: str, folder: Path) -> None:
+    from toolkit.onnx_convert import converted
+
+    converted(_model(target).subject()).write(folder)
+
+
+def _load(target: str, accelerated: Acceleration | None = None) -> Invoke:
+    model = _model(target)
+    model.form = accelerated.form() if accelerated else None
     accept = default_accept() or model.writes[0]
     return Invocations(model, default_accept=accept, payload_bytes=payload_bytes())
 

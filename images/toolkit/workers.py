@@ -20,9 +20,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from toolkit.channel import received, send
+from toolkit.channel import pair, received, send
 from toolkit.errors import ClientError
 from toolkit.front import Front
+from toolkit.memory import keep_for_requests
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -148,7 +149,7 @@ class Supervisor:
         return True
 
     def _start(self, number: int, *, delay_seconds: float) -> None:
-        ours, theirs = socket.socketpair()
+        ours, theirs = pair()
         reading, writing = os.pipe()
         parent = os.getpid()
 
@@ -180,6 +181,7 @@ class Supervisor:
             payload_bytes=self.payload_bytes,
             seconds=self.answer_seconds,
         )
+        keep_for_requests()
         asyncio.run(front.run())
         return 0
 
@@ -205,6 +207,7 @@ class Work:
             # A signal to all of the group stops the supervisor, and that lets the requests in flight end.
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: None)
+            keep_for_requests()
             self._serve(invoke)
             return 0
         os.write(self.report, reason.encode()[:REASON_BYTES])

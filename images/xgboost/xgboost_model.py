@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 import math
 import os
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xgboost_outputs
 from scipy.sparse import csr_matrix
 from toolkit import recordio
+from toolkit.errors import ClientError
 from toolkit.formats import Prediction, WrongWidth
 from toolkit.limits import require_room
 from toolkit.media import CSV, JSON, JSON_LINES, LIBSVM, RECORDIO, MediaType
 from toolkit.model import Model, Request
 from toolkit.rows import FloatArray, SparseRows
 from xgboost_files import AS_TRAINED, load_boosters
+
+if TYPE_CHECKING:
+    from toolkit.onnx_convert import Subject
 
 BLOCK_ROWS = 2**16
 GIVE_CLASSES = ("multi:softmax", "binary:hinge")
@@ -103,10 +108,19 @@ class XGBoostModel(Model):
         return wide
 
     def predict(self, rows: Any, request: Request) -> Prediction:  # noqa: ARG002
-        raw = self._together([booster.inplace_predict(rows, validate_features=False) for booster in self.boosters])
+        raw = self.fast(rows)
+        if raw is None:
+            raw = self._together([booster.inplace_predict(rows, validate_features=False) for booster in self.boosters])
         if self.outputs:
             return {name: column(raw) for name, column in self.outputs.items()}
         return {"score": raw}
+
+    def subject(self) -> Subject:
+        from toolkit.onnx_boosters import subject_of_xgboost
+
+        if len(self.boosters) > 1:
+            raise ClientError("it is the models of a cross-validation, which answer together")
+        return replace(subject_of_xgboost(self.booster), names=())
 
     def _together(self, answers: list[Any]) -> Any:
         """As hosted: the mean, and of classes the one that most models predict, the smallest of several."""

@@ -3,7 +3,7 @@
 Somebody who moves a spec to another file, a slow save, and git itself each leave a moment in which it is nowhere.
 So `watch` removes only what it has found absent twice, some seconds apart, and nothing that is found absent while git
 is at work; so it is with a variant that its endpoint has lost. An `apply` removes at once: whoever runs it sees to it
-that the files are there.
+that the files are there, and so with an endpoint whose removal somebody has asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sagespec.clock import Clock
 from sagespec.events import Event, EventKind, Report, silent
 from sagespec.plan import Plan
 from sagespec.reconcile.options import Options
-from sagespec.reconcile.prune import unwanted
+from sagespec.reconcile.prune import is_asked_to_go, unwanted
 from sagespec.state.addresses import GATEWAY, Address
 from sagespec.state.desired import Desired, DesiredEndpoint, desired_endpoint
 from sagespec.state.observed import Observed
@@ -51,7 +51,8 @@ class Absences:
             return desired, options
         live = {e.name: record for e in desired.endpoints if (record := _live(e.name, observed))}
         lost = [address for e in desired.endpoints if e.name in live for address in _lost(e, live[e.name])]
-        now, absent = clock.monotonic(), (*(unwanted(desired, observed) if options.prune else ()), *lost)
+        unnamed = unwanted(desired, observed) if options.prune else ()
+        now, absent = clock.monotonic(), (*(a for a in unnamed if not is_asked_to_go(a, observed)), *lost)
         self._certain &= set(absent)
         why_wait = self._why_wait() if set(absent) - self._certain else ""
         self._since = {} if why_wait else {address: self._since.get(address, now) for address in absent}
@@ -96,7 +97,7 @@ def seize_unwanted(plan: Plan, desired: Desired, observed: Observed, world: Worl
     if any(problem.about == "project" for problem in plan.refused):
         return False
     others = (about for about, follower in observed.followers.items() if not follower.is_ours)
-    found = [about for about in others if desired.job(about) is None and str(about) not in options.spared]
+    found = [about for about in others if desired.job(about) is None and not options.leaves(about)]
     for address in found:
         world.leases.seize(address)
     return bool(found)

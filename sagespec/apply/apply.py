@@ -98,12 +98,14 @@ def apply(one: Pass) -> tuple[Outcome, ...]:
     """
     results = one.results_before
     outcomes: list[Outcome] = []
+    quiet = {action.id for action in one.plan if action.is_quiet}
     running: dict[Future[Outcome | None], Action] = {}
 
     def record(outcome: Outcome) -> None:
         results[outcome.action_id] = outcome.result
         outcomes.append(outcome)
-        one.caller.report(event_of(outcome))
+        if outcome.action_id not in quiet or outcome.result is Result.FAILED:
+            one.caller.report(event_of(outcome))
 
     with ThreadPoolExecutor(PARALLEL_ACTIONS, thread_name_prefix="apply") as pool, _cancelling(one.caller):
         while True:
@@ -201,7 +203,8 @@ def _advance(action: Action, one: Pass) -> Outcome | None:
         return _told(action, lambda: _end(task, one), task.begun)
     begun = time.monotonic()
     text = str(action.cause)
-    one.caller.report(Event(EventKind.STARTED, str(action.about), text, action=action.verb, at=datetime.now(UTC)))
+    if not action.is_quiet:
+        one.caller.report(Event(EventKind.STARTED, str(action.about), text, action=action.verb, at=datetime.now(UTC)))
     effect = effect_of(action, one.world, one.caller)
     return _told(action, lambda: _begin(action, effect, one, begun), begun)
 

@@ -12,28 +12,39 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
 
+from sagespec.causes import Reason
+from sagespec.errors import InternalError
 from sagespec.events import Caller, Outcome, Result
 from sagespec.plan import (
     Action,
     AwaitHealthy,
+    AwaitNotebook,
+    CopyModel,
     DrainInstance,
     Plan,
-    Reason,
+    RecordProgress,
     RecordRevision,
     RemoveContainer,
     RemoveInstance,
     RunJob,
+    SetDoors,
     SetRoutes,
     StartGateway,
     StartInstance,
+    StartNotebook,
 )
+from sagespec.records.copies import copy_job
 from sagespec.records.lease import Lease, LeaseLost, LeaseSeized
 from sagespec.records.leases import FollowedElsewhere
 from sagespec.run.run import run_job
-from sagespec.serve.health import admit, await_healthy, container_addresses, judge_health
+from sagespec.serve.health import admit, await_healthy, judge_health
 from sagespec.serve.leave import begin_to_leave, drain_instance, end_leaving
-from sagespec.serve.revisions import record_revision
+from sagespec.serve.notebooks import NOTEBOOK_GRACE_SECONDS, await_notebook, prepare_notebook, start_notebook
+from sagespec.serve.revisions import record_progress, record_revision
+from sagespec.serve.routes import set_route
 from sagespec.serve.start import fetch, start_instance
+from sagespec.state.manifest import Manifest
+from sagespec.traffic.tallying import count_all
 from sagespec.world import World
 
 
@@ -63,10 +74,17 @@ def effect_of(action: Action, world: World, caller: Caller) -> Effect:
                 meanwhile=lambda _, caller: world.gateway.prepare(caller.report),
                 end=lambda _: _start_gateway(action, world, caller),
             )
+        case SetDoors():
+            return Effect(lambda _: world.gateway.set_doors(action.doors))
         case RunJob():
             return Effect(
                 begin=lambda: world.leases.follow(action.about, caller.report),
                 meanwhile=partial(_train, action, world),
+            )
+        case CopyModel():
+            return Effect(
+                meanwhile=lambda _, caller: _copy_model(action, world, caller),
+                end=world.records.write_manifest,
             )
         case RemoveContainer():
             return Effect(lambda _: _remove_container(action, world))
@@ -83,8 +101,7 @@ def effect_of(action: Action, world: World, caller: Caller) -> Effect:
                 end=lambda reason: judge_health(action, world, reason),
             )
         case SetRoutes():
-            places = partial(container_addresses, world.runtime)
-            return Effect(lambda _: world.gateway.set_route(action.about.name, action.route, places()))
+            return Effect(lambda _: set_route(action, world))
         case DrainInstance():
             return Effect(meanwhile=lambda _, caller: drain_instance(action, world, caller))
         case RemoveInstance():
@@ -93,6 +110,15 @@ def effect_of(action: Action, world: World, caller: Caller) -> Effect:
                 meanwhile=lambda stop, _caller: stop(),
                 end=lambda _: end_leaving(action, world),
             )
+        case StartNotebook():
+            return Effect(
+                meanwhile=lambda _, caller: prepare_notebook(action, world, caller),
+                end=lambda _: start_notebook(action, world),
+            )
+        case AwaitNotebook():
+            return Effect(meanwhile=lambda _, caller: await_notebook(action, world, caller))
+        case RecordProgress():
+            return Effect(lambda _: record_progress(action, world))
         case RecordRevision():
             return Effect(lambda _: record_revision(action, world))
         case _:
@@ -125,8 +151,24 @@ def _train(action: RunJob, world: World, lease: Lease, caller: Caller) -> None:
             raise FollowedElsewhere(lost.problems[0].what) from lost
 
 
+def _copy_model(action: CopyModel, world: World, caller: Caller) -> Manifest:
+    source = world.models_from()
+    if source is None or action.manifest is None:
+        raise InternalError(f"{action.id} was planned without asking where the model is")
+    return copy_job(
+        action.manifest,
+        source,
+        world.records,
+        scratch=world.scratch,
+        at=world.clock.now(),
+        caller=caller,
+        verb=action.verb,
+    )
+
+
 def _start_gateway(action: StartGateway, world: World, caller: Caller) -> None:
-    world.gateway.start(caller.report, restart=action.restart)
+    count_all(world.records, world.gateway)
+    world.gateway.start(caller.report, restart=action.restart, doors=action.doors)
     world.records.forget_restart(action.about)  # one that was dead has got its restart, too
 
 
@@ -134,4 +176,6 @@ def _remove_container(action: RemoveContainer, world: World) -> None:
     if action.about.kind == "job":
         world.leases.seize(action.about.whole)
         world.records.sweep(action.about.whole)
+    if action.about.kind == "notebook":
+        world.runtime.stop(action.container, grace_seconds=NOTEBOOK_GRACE_SECONDS)
     world.runtime.remove(action.container)

@@ -152,12 +152,14 @@ class Newest:
 
     def remove(self, plan: Plan, desired: Desired, records: Records, options: Options, *, by: By) -> None:
         """Under the lock: record that what no spec names is removed, but for what the plan refuses to or spares."""
-        stays = {problem.about for problem in plan.refused} | options.spared
-        if "project" in stays:
+        refused = {problem.about for problem in plan.refused}
+        if "project" in refused:
             return
         before = records.applied()
-        names = {e.name for e in desired.endpoints} | {n for n in before.endpoints if str(endpoint_address(n)) in stays}
-        jobs = {str(j.address) for j in desired.jobs} | (before.jobs.keys() & stays)
+        stays = {about for about in before.jobs if about in refused or options.leaves(about)}
+        kept = {n for n in before.endpoints if (a := str(endpoint_address(n))) in refused or options.leaves(a)}
+        names = {e.name for e in desired.endpoints} | kept
+        jobs = {str(j.address) for j in desired.jobs} | stays
         now = Applied(endpoints=_less(before.endpoints, names, by), jobs=_less(before.jobs, jobs, by))
         if now != before:
             records.write_applied(now)

@@ -9,7 +9,16 @@ from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 
 from sagespec.errors import WorldError
-from sagespec.plan import Action, AwaitHealthy, DrainInstance, RemoveInstance, RunJob, StartInstance
+from sagespec.plan import (
+    Action,
+    AwaitHealthy,
+    AwaitNotebook,
+    CopyModel,
+    DrainInstance,
+    RemoveInstance,
+    RunJob,
+    StartInstance,
+)
 from sagespec.records.holder import Doing
 from sagespec.records.lease import Lease
 from sagespec.records.leases import Leases
@@ -64,11 +73,13 @@ def what_for(action: Action) -> str:
             return f"{action.about} to end"
         case AwaitHealthy():
             return f"{action.about} to be healthy"
+        case AwaitNotebook():
+            return f"{action.about} to answer"
         case DrainInstance():
             return f"the last requests of {action.about}"
         case RemoveInstance():
             return f"{action.about} to end"
-        case StartInstance():
+        case StartInstance() | CopyModel():
             return f"the model of {action.about}"
         case _:
             return f"the image of {action.about}"

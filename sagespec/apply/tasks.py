@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import Any
 
 from sagespec.apply.effects import Effect
+from sagespec.causes import Cause, Reason
 from sagespec.events import Caller
-from sagespec.plan import Action, AwaitHealthy, Cause, DrainInstance, Reason, StartInstance
+from sagespec.plan import Action, AwaitHealthy, AwaitNotebook, DrainInstance, StartInstance
 from sagespec.state.observed import ContainerState, Observed
 
 FETCHES_AT_ONCE = 16  # models and images: more at a time would only share the same disk and line
@@ -76,7 +77,10 @@ class Task:
         return bool(names) and not self.has_ended and running.issuperset(names) and not _holds(self.action, observed)
 
     def is_fulfilled(self, observed: Observed) -> bool:
-        """Whether all that it waits for are healthy, although it may not have ended."""
+        """Whether all that it waits for are healthy, or open, although it may not have ended."""
+        if isinstance(self.action, AwaitNotebook):
+            running = {c.name for c in observed.containers if c.state is ContainerState.RUNNING}
+            return self.action.container in running - observed.silent
         return isinstance(self.action, AwaitHealthy) and _holds(self.action, observed)
 
     def let_go(self) -> None:

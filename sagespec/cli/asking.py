@@ -6,21 +6,20 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import click
 
-from sagespec.cli.completing import complete_endpoint, complete_variant
+from sagespec.cli.completing import complete_caller, complete_endpoint, complete_variant
 from sagespec.cli.given import DONE, FAILED, Invocation, takes_common_options
 from sagespec.cli.group import as_written
-from sagespec.errors import Problem, WorldError, did_you_mean
+from sagespec.errors import WorldError
 
 if TYPE_CHECKING:
     from sagespec.show.screen import Screen
-    from sagespec.verbs.invoke import Answer
+    from sagespec.verbs.answers import Answer
 
 Ask = Callable[[], "Answer"]
 
@@ -55,14 +54,17 @@ def ask_once(screen: Screen, endpoint_name: str, ask: Ask, known: Callable[[], I
     answer, milliseconds = _timed(ask)
     if screen.format == "json":
         screen.document(_as_json(answer, milliseconds))
-        return DONE if _is_good(answer) else FAILED
-    if not _is_good(answer):
-        raise WorldError(_refusal(endpoint_name, answer, known))
+        return DONE if answer.ok else FAILED
+    if not answer.ok:
+        from sagespec.verbs.answers import problem_of
+
+        raise WorldError(problem_of(endpoint_name, answer, known))
     sys.stdout.buffer.write(answer.body)
     if not answer.body.endswith(b"\n") and (sys.stdout.isatty() or _are_joined()):
         sys.stdout.buffer.write(b"\n")
     sys.stdout.buffer.flush()
-    screen.aside((f"{f'variant {answer.variant}, ' if answer.variant else ''}{milliseconds:.1f} ms", "dim"))
+    by = f"variant {answer.variant}{f' ({answer.model})' if answer.model else ''}, " if answer.variant else ""
+    screen.aside((f"{by}{milliseconds:.1f} ms", "dim"))
     return DONE
 
 
@@ -83,7 +85,7 @@ def ask_often(screen: Screen, ask: Ask, times: int) -> int:
     for _ in range(times):
         answer, milliseconds = _timed(ask)
         answers.setdefault(answer.variant, []).append(milliseconds)
-        if not _is_good(answer):
+        if not answer.ok:
             failed[answer.variant] = failed.get(answer.variant, 0) + 1
     write_split(screen, answers, failed)
     return FAILED if failed else DONE
@@ -93,10 +95,6 @@ def _timed(ask: Ask) -> tuple[Answer, float]:
     begun = time.perf_counter()
     answer = ask()
     return answer, (time.perf_counter() - begun) * 1000
-
-
-def _is_good(answer: Answer) -> bool:
-    return 200 <= answer.status < 300
 
 
 def _as_json(answer: Answer, milliseconds: float) -> dict[str, object]:
@@ -109,33 +107,11 @@ def _as_json(answer: Answer, milliseconds: float) -> dict[str, object]:
     return {
         "status": answer.status,
         "variant": answer.variant,
+        **({"model": answer.model} if answer.model else {}),
         "content_type": answer.content_type,
         "milliseconds": round(milliseconds, 3),
         **body,
     }
-
-
-def _refusal(endpoint_name: str, answer: Answer, known: Callable[[], Iterable[str]]) -> Problem:
-    """An error of SageMaker's runtime, or anything else that is not 2xx."""
-    import json
-
-    told: Mapping[str, Any] = {}
-    with suppress(ValueError):
-        parsed = json.loads(answer.body)
-        told = parsed if isinstance(parsed, dict) else {}
-    headers = {name.lower(): value for name, value in answer.headers.items()}
-    error = headers.get("x-amzn-errortype") or told.get("Code") or told.get("__type") or "HTTP"
-    about = f"endpoint/{endpoint_name}" + (f"/{answer.variant}" if answer.variant else "")
-    if "OriginalStatusCode" in told:
-        message = f"the model answered {told['OriginalStatusCode']}: {str(told.get('OriginalMessage', '')).strip()}"
-        return Problem(f"{error} ({answer.status}): {message}", about=about, fix=f"see `sagespec logs {about}`")
-    message = told.get("Message") or told.get("message") or answer.body.decode(errors="replace").strip()[:1000]
-    others = [name for name in known() if name != endpoint_name]
-    return Problem(
-        f"{error} ({answer.status}): {message}",
-        about=about,
-        fix=did_you_mean(endpoint_name, others) or "see `sagespec status` for what is served",
-    )
 
 
 def _standard_input(_context: click.Context, _parameter: click.Parameter, source: str | None) -> str | None:
@@ -181,6 +157,12 @@ def _option_for(body: str) -> str:
 @click.option("--custom-attributes", metavar="TEXT", help="Passed on to the model (CustomAttributes).")
 @click.option("--inference-id", metavar="ID", help="Passed on to the model (InferenceId).")
 @click.option(
+    "--caller",
+    metavar="NAME",
+    shell_complete=complete_caller,
+    help="Ask with this caller's key. [default: the first that may]",
+)
+@click.option(
     "--repeat",
     type=click.IntRange(min=1),
     default=1,
@@ -214,7 +196,7 @@ def invoke(
     with given.project() as project:
 
         def ask() -> Answer:
-            return project.invoke(name, body, content_type=kind, **headers)
+            return project.invoke(name, body, content_type=kind, check=False, **headers)
 
         if repeat > 1:
             return ask_often(given.screen, ask, repeat)

@@ -5,6 +5,7 @@ A store that does not answer at once is done without: nobody waits for a complet
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -63,6 +64,12 @@ def complete_endpoint(context: click.Context, _parameter: click.Parameter, incom
     return [name for name in names if name.startswith(incomplete)]
 
 
+def complete_rolled_out(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """churn, or endpoint/churn"""
+    prefix = "endpoint/" if incomplete.startswith("endpoint/") else ""
+    return [prefix + name for name in complete_endpoint(context, parameter, incomplete.removeprefix(prefix))]
+
+
 def complete_variant(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """candidate, of the endpoint that stands before it"""
     from sagespec.spec.endpoint import Endpoint
@@ -73,10 +80,40 @@ def complete_variant(context: click.Context, _parameter: click.Parameter, incomp
     return [name for name in names if name.startswith(incomplete)]
 
 
+def complete_caller(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """shop"""
+    from sagespec.load.load import find_root, load
+
+    with suppress(SagespecError, OSError):
+        root, environment = find_root(_folder(context)), _environment(context)
+        callers = load([], root, environment=environment, check_paths=False).project.gateway.callers
+        return [name for name in callers if name.startswith(incomplete)]
+    return []
+
+
 def complete_restartable(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """churn, gateway"""
+    """churn, notebook/work, gateway"""
     names = complete_endpoint(context, parameter, incomplete)
+    notebooks = (str(address) for address in _in_specs(context) if address.kind == "notebook")
+    names += [name for name in notebooks if name.startswith(incomplete)]
     return names + ["gateway"] * "gateway".startswith(incomplete)
+
+
+def complete_environment(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """prod"""
+    from sagespec.load.environments import environment_files
+    from sagespec.load.load import find_root
+
+    with suppress(SagespecError, OSError):
+        return [name for name in environment_files(find_root(_folder(context))) if name.startswith(incomplete)]
+    return []
+
+
+def complete_spec(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """churn, job/churn@3, project"""
+    names = [str(address) for address in _in_specs(context)]
+    names += [name.partition("/")[2] for name in names if not name.startswith("notebook/")] + ["project"]
+    return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
 
 
 def complete_builtin(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -112,14 +149,19 @@ def _known(context: click.Context) -> list[Address]:
 
 def _specs(context: click.Context) -> Sequence[LoadedSpec]:
     """None where they cannot be read, as a completion is no place to complain."""
-    from sagespec.load.load import find_root, load
+    from sagespec.load.load import find_root, load, specs_of
 
-    folder = _folder(context)
+    folder, environment = _folder(context), _environment(context)
     with suppress(SagespecError, OSError):
         root = find_root(folder)
-        paths = [folder / path for path in context.params.get("specs") or ()] or [root / "specs"]
-        return load(paths, root, check_paths=False).specs
+        given = [folder / path for path in context.params.get("specs") or ()]
+        paths = given or specs_of(root, environment)
+        return load(paths, root, environment=environment, check_paths=False).specs
     return []
+
+
+def _environment(context: click.Context) -> str:
+    return context.params.get("environment") or os.environ.get("SAGESPEC_ENV", "")
 
 
 def _folder(context: click.Context) -> Path:
@@ -137,7 +179,7 @@ def _recorded(context: click.Context, ask: Callable[[Records], Found], nothing: 
 
         with suppress(SagespecError, OSError):
             root = find_root(_folder(context))
-            settings = load([], root, check_paths=False).project
+            settings = load([], root, environment=_environment(context), check_paths=False).project
             answers.append(ask(Records(open_store(settings.store, root=root, create=False), settings.name)))
 
     thread = threading.Thread(target=look, daemon=True)

@@ -1,7 +1,7 @@
 """What every command has: its common options, and an exit code for whatever it raises.
 
-0 done, 1 failed, 2 `plan --exit-code` with changes, 64 wrong usage, 130 stopped by Ctrl-C or SIGTERM, 141 the
-reader of the output went away.
+0 done, 1 failed, 2 `plan --exit-code` with changes, 64 wrong usage, 65 another plan than `apply --expect` allows,
+130 stopped by Ctrl-C or SIGTERM, 141 the reader of the output went away.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from sagespec.cli.completing import complete_environment
 from sagespec.errors import InternalError, Problem, SagespecError, SpecError
 
 if TYPE_CHECKING:
     from sagespec.project import Project
     from sagespec.show.screen import Screen
 
-DONE, FAILED, CHANGES, WRONG_USAGE, STOPPED, READER_GONE = 0, 1, 2, 64, 130, 141
+DONE, FAILED, CHANGES, WRONG_USAGE, ANOTHER_PLAN, STOPPED, READER_GONE = 0, 1, 2, 64, 65, 130, 141
 
-Output = Literal["text", "plain", "json", "markdown"]
+Output = Literal["text", "plain", "json", "markdown", "mermaid"]
 Command = Callable[..., int]
 
 OPTIONS = (
@@ -42,6 +43,13 @@ OPTIONS = (
         multiple=True,
         type=click.Path(path_type=Path),
         help="File or folder with specs; can be repeated.  [default: specs/]",
+    ),
+    click.option(
+        "--env",
+        "environment",
+        metavar="NAME",
+        shell_complete=complete_environment,
+        help="One of environments/.  [default: SAGESPEC_ENV, else none]",
     ),
     click.option(
         "--runtime",
@@ -69,6 +77,7 @@ class Invocation:
     start: Path | None
     specs: tuple[Path, ...]
     runtime: Literal["auto", "docker", "process"] | None
+    environment: str
     output: Output
     debug: bool
     root: Path | None = None
@@ -96,7 +105,8 @@ class Invocation:
         """The project round the start folder; paths of `-f` are relative to that folder."""
         from sagespec.project import Project
 
-        project = Project.open(self.folder, specs=[self.folder / path for path in self.specs], runtime=self.runtime)
+        specs = [self.folder / path for path in self.specs]
+        project = Project.open(self.folder, specs=specs, runtime=self.runtime, environment=self.environment or None)
         self.root = project.root
         screen = self.screen
         project.parts.waits.tell = lambda text: screen.aside((text, "dim"))
@@ -109,15 +119,18 @@ def takes_common_options(*more_formats: str) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def run(
+            *,
             folder: Path | None,
             specs: tuple[Path, ...],
             runtime: Any,
+            environment: str | None,
             output: Output | None,
             debug: bool | None,
             **own: Any,
         ) -> int:
             wants_debug = bool(debug) or os.environ.get("SAGESPEC_DEBUG", "") not in ("", "0")
-            given = Invocation(folder, specs, runtime, output or "text", wants_debug)
+            variable = os.environ.get("SAGESPEC_ENV", "")  # not click's: that would win over `sagespec --env`
+            given = Invocation(folder, specs, runtime, environment or variable, output or "text", wants_debug)
             return _exit_code(given, functools.partial(command, given, **own))
 
         for option in reversed((*OPTIONS, output_option("text", "plain", "json", *more_formats))):

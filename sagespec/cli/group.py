@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -32,10 +33,24 @@ def with_hint(error: click.UsageError) -> click.UsageError:
     found = re.fullmatch(r"Got unexpected extra arguments? \((.+)\)", error.message)
     options = {option for parameter in (error.ctx.command.params if error.ctx else ()) for option in parameter.opts}
     words = found[1].split() if found and "-f" in options else []
-    if not words or not all(word.endswith((".yaml", ".yml")) or Path(word).is_dir() for word in words):
-        return error
-    hint = f"specs are given by -f: {' '.join(f'-f {word}' for word in words)}"
-    return click.UsageError(f"{error.message}; {hint}", error.ctx)
+    hint = _hint_on_files(words)
+    return click.UsageError(f"{error.message}; {hint}", error.ctx) if hint else error
+
+
+def refuse_files(names: Sequence[str]) -> None:
+    """UsageError where specs are given in place of addresses."""
+    files = [name for name in names if name.endswith((".yaml", ".yml")) or name.startswith(("/", "."))]
+    if files:  # an endpoint may have the name of a folder
+        raise click.UsageError(_by_option(files))
+
+
+def _hint_on_files(words: Sequence[str]) -> str:
+    is_file = [word.endswith((".yaml", ".yml")) or Path(word).is_dir() for word in words]
+    return _by_option(words) if words and all(is_file) else ""
+
+
+def _by_option(words: Sequence[str]) -> str:
+    return f"specs are given by -f: {' '.join(f'-f {word}' for word in words)}"
 
 
 def as_written(text: str) -> str:

@@ -78,7 +78,7 @@ def doctor(given: Invocation) -> int:
     try:
         project = given.project()
     except SagespecError:  # said as one of the checks
-        project = Project(given.folder, given.specs, given.runtime)
+        project = Project(given.folder, given.specs, given.runtime, environment=given.environment)
     with project:
         found = project.checks()
     write_checks(given.screen, found)

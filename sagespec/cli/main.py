@@ -14,8 +14,13 @@ from typing import Any
 import click
 
 from sagespec import __version__
-from sagespec.cli.applying import apply, plan, restart, watch
+from sagespec.cli.api import api, env, up
+from sagespec.cli.applying import apply, restart, watch
 from sagespec.cli.asking import invoke
+from sagespec.cli.comparing import compare, diff, feedback
+from sagespec.cli.dashboard import dashboard
+from sagespec.cli.drifting import drift
+from sagespec.cli.gc import gc
 from sagespec.cli.given import (
     DONE,
     FAILED,
@@ -26,17 +31,29 @@ from sagespec.cli.given import (
     reader_gone,
 )
 from sagespec.cli.group import InOrder, as_written, with_hint
+from sagespec.cli.importing import import_model
+from sagespec.cli.keys import key
 from sagespec.cli.looking import history, logs, status
 from sagespec.cli.machine import completion, doctor, images, version
-from sagespec.cli.specs import init, schema, validate
+from sagespec.cli.notebook import notebook
+from sagespec.cli.planning import plan
+from sagespec.cli.retraining import assign, bump
+from sagespec.cli.rollouts import abort, promote
+from sagespec.cli.source import apply_branch, source
+from sagespec.cli.specs import init, schema, show, validate
+from sagespec.cli.suspending import resume, suspend
+from sagespec.cli.tracing import lineage
 from sagespec.cli.undoing import destroy, rollback, stop, unlock
 
 STDERR = 2  # the last of the three standard streams
 
 # In the order in which one needs them.
 COMMANDS = (
-    init, validate, schema, plan, apply, watch, status, logs, invoke, history, rollback, restart, stop, destroy, unlock,
-    images, doctor, completion, version,
+    init, validate, show, schema, plan, drift, apply, watch, apply_branch, source,
+    up, api, env, status, logs, invoke, compare, diff, feedback,
+    history, lineage, import_model, bump, assign, promote, abort, rollback, restart, stop, suspend, resume, destroy, gc,
+    unlock, dashboard,
+    notebook, key, images, doctor, completion, version,
 )  # fmt: skip
 
 
@@ -56,7 +73,8 @@ def options_of_every_command(command: Callable[..., Any]) -> Callable[..., Any]:
           sagespec apply      do it: train, serve, split the traffic
           sagespec status     what runs
 
-        Exit codes: 0 done, 1 failed, 64 wrong usage, 130 stopped; plan --exit-code: 2 changes.
+        Exit codes: 0 done, 1 failed, 64 wrong usage, 130 stopped; plan --exit-code, drift: 2 changes;
+        apply --expect: 65 another plan.
     """),
 )
 @click.version_option(__version__, message="sagespec %(version)s")
@@ -65,8 +83,8 @@ def options_of_every_command(command: Callable[..., Any]) -> Callable[..., Any]:
 def sagespec(context: click.Context, /, **given: Any) -> None:
     """SageMaker's train and serve loop on your own machine: what runs is what your YAML specs say."""
     options = {name: value for name, value in given.items() if value not in (None, ())}
-    of_images = dict.fromkeys(images.commands, options)
-    context.default_map = dict.fromkeys(sagespec.commands, options) | {"images": of_images}
+    of_images, of_source = (dict.fromkeys(group.commands, options) for group in (images, source))
+    context.default_map = dict.fromkeys(sagespec.commands, options) | {"images": of_images, "source": of_source}
 
 
 for command in COMMANDS:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from sagespec.reconcile.options import Options
+    from sagespec.reconcile.options import Approved, Options
 
 
 def parse_seconds(_context: click.Context, _parameter: click.Parameter, text: str) -> float:
@@ -33,7 +33,28 @@ WAIT = click.option(
 )
 
 
-def options_of(retry: bool, prune: bool, allow_empty: bool) -> Options:
+NO_WAIT = click.option("--no-wait", is_flag=True, help="Begin rollouts, and leave their steps to `sagespec watch`.")
+
+
+EVEN_SUSPENDED = click.option("--even-suspended", is_flag=True, help="Also what somebody has suspended; it stays so.")
+
+
+def options_of(
+    retry: bool,
+    prune: bool,
+    allow_empty: bool,
+    *,
+    no_wait: bool = False,
+    expects: Approved | None = None,
+    even_suspended: bool = False,
+) -> Options:
     from sagespec.reconcile.options import Options
 
-    return Options(retry=retry, prune=prune, allow_empty=allow_empty)
+    return Options(
+        retry=retry,
+        prune=prune,
+        allow_empty=allow_empty,
+        no_wait=no_wait,
+        expects=expects,
+        even_suspended=even_suspended,
+    )

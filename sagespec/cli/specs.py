@@ -1,4 +1,4 @@
-"""Commands about the specs as files: init, validate, schema."""
+"""Commands about the specs as files: init, validate, show, schema."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from sagespec.cli.completing import complete_spec
 from sagespec.cli.given import DONE, Invocation, takes_common_options
 from sagespec.cli.group import as_written
 
@@ -49,6 +50,30 @@ def validate(given: Invocation) -> int:
     with given.project() as project:
         found = project.validate()
     write_validated(given.screen, found)
+    return DONE
+
+
+@click.command(
+    epilog=as_written("""
+        Examples:
+          sagespec show churn --env prod
+          sagespec show job/churn@3
+          sagespec show project --env prod
+    """)
+)
+@click.argument("name", metavar="ADDRESS|project", shell_complete=complete_spec)
+@takes_common_options()
+def show(given: Invocation, name: str) -> int:
+    """Print a spec as it is in an environment.
+
+    Fields from the environment, or from the job that another is like, are followed by the file, line and column that
+    say so. Values of secrets are hidden. `project` prints the settings.
+    """
+    from sagespec.show.lists import write_shown
+
+    with given.project() as project:
+        found = project.show(name)
+    write_shown(given.screen, found)
     return DONE
 
 

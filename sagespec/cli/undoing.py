@@ -11,7 +11,7 @@ from sagespec.cli.completing import complete_endpoint, complete_job, complete_re
 from sagespec.cli.ending import end_with
 from sagespec.cli.given import DONE, FAILED, Invocation, takes_common_options
 from sagespec.cli.group import as_written
-from sagespec.cli.options import WAIT
+from sagespec.cli.options import EVEN_SUSPENDED, WAIT
 from sagespec.errors import SpecError
 
 
@@ -51,6 +51,7 @@ def rollback(given: Invocation, endpoint: str, to: int | None, reason: str, wait
                 report=interrupt.report,
                 cancelled=interrupt.cancelled,
                 wait_for_lock_seconds=wait_seconds,
+                check=False,
             )
         return end_with(
             given, converged, begun, urls={name: project.endpoint_url(name)}, done=f"endpoint/{name} is rolled back"
@@ -93,8 +94,9 @@ def stop(given: Invocation, address: str, reason: str) -> int:
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @WAIT
+@EVEN_SUSPENDED
 @takes_common_options()
-def destroy(given: Invocation, yes: bool, wait_seconds: float) -> int:
+def destroy(given: Invocation, yes: bool, wait_seconds: float, even_suspended: bool) -> int:
     """Remove all containers, the gateway and the network.
 
     Only those of this project. Models, logs and history stay in the store: a later apply serves the models again
@@ -118,7 +120,11 @@ def destroy(given: Invocation, yes: bool, wait_seconds: float) -> int:
         begun = time.monotonic()
         with stoppable(screen, "Run it again to remove the rest.") as interrupt:
             converged = project.destroy(
-                report=interrupt.report, cancelled=interrupt.cancelled, wait_for_lock_seconds=wait_seconds
+                even_suspended=even_suspended,
+                report=interrupt.report,
+                cancelled=interrupt.cancelled,
+                wait_for_lock_seconds=wait_seconds,
+                check=False,
             )
     done = "the rest is removed" if converged.plan.notes else "nothing of this project is running"
     return end_with(given, converged, begun, urls={}, done=done)

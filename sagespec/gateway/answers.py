@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sagespec.gateway.certificates import Certificate
 from sagespec.gateway.documents import CDS, NAMESPACE, RDS
 from sagespec.gateway.table import Instance, Table, TargetKey, key_of, table_from_json
 from sagespec.state.observed import Probe
@@ -15,8 +16,9 @@ from sagespec.state.observed import Probe
 TABLE_PATH = "/config_dump?resource=dynamic_route_configs&mask=route_config.metadata"
 POOLS_PATH = "/clusters?format=json"
 VERSIONS_PATH = "/stats?format=json&type=All&filter=(version_text|update_rejected)$"
+SECRETS_PATH = "/config_dump?resource=dynamic_active_secrets&mask=version_info"
 LISTENERS_PATH = "/config_dump?resource=static_listeners&mask=last_updated"
-COUNTERS_PATH = "/stats?format=json&filter=(upstream_rq_|xx$)"
+COUNTERS_PATH = "/stats?format=json&filter=(upstream_rq_|xx$|lua.*(sent|took)$)"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Counters:
     errors_4xx: int = 0
     errors_5xx: int = 0
     active: int = 0
+    waiting: int = 0
     p50_ms: float | None = None
     p99_ms: float | None = None
 
@@ -41,6 +44,15 @@ def table_from(answer: bytes) -> Table:
     """The live table, from the answer to TABLE_PATH; an empty one when Envoy has no routes yet."""
     for entry in json.loads(answer).get("configs", ()):
         metadata = entry.get("route_config", {}).get("metadata", {}).get("filter_metadata", {})
+        if NAMESPACE in metadata:
+            return table_from_json(metadata[NAMESPACE])
+    return Table()
+
+
+def table_in(document: bytes) -> Table:
+    """The table that a gateway was given, from the file with its routes."""
+    for resource in json.loads(document).get("resources", ()):
+        metadata = resource.get("metadata", {}).get("filter_metadata", {})
         if NAMESPACE in metadata:
             return table_from_json(metadata[NAMESPACE])
     return Table()
@@ -59,6 +71,12 @@ def versions_from(answer: bytes) -> tuple[dict[str, str], int]:
 def listens_from(answer: bytes) -> bool:
     """Whether Envoy has its listener, from the answer to LISTENERS_PATH."""
     return bool(json.loads(answer).get("configs"))
+
+
+def shows(certificate: Certificate, answer: bytes) -> bool:
+    """Whether Envoy has this certificate, from the answer to SECRETS_PATH."""
+    versions = {secret.get("version_info") for secret in json.loads(answer).get("configs", ())}
+    return certificate.facts.digest in versions
 
 
 def pools_from(answer: bytes) -> frozenset[str]:
@@ -103,7 +121,8 @@ def _probe(host: Mapping[str, Any]) -> Probe:
 def counters_from(answer: bytes) -> dict[tuple[str, str, str], Counters]:
     """Counters by `TargetKey`, from the answer to COUNTERS_PATH.
 
-    Envoy counts requests by pool, under the target's name; model_errors.lua counts errors.
+    Envoy counts requests by pool, under the target's name; model_errors.lua counts errors, and the requests whose
+    target might have lent them.
     """
     numbers: dict[str, dict[str, int]] = {}
     quantiles: dict[str, tuple[float | None, float | None]] = {}
@@ -115,10 +134,11 @@ def counters_from(answer: bytes) -> dict[tuple[str, str, str], Counters]:
             numbers.setdefault(target, {})[number] = int(stat["value"])
     return {
         TargetKey(*target.split("/")): Counters(
-            requests=values.get("upstream_rq_completed", 0),
+            requests=values.get("upstream_rq_completed", 0) + values.get("sent", 0),
             errors_4xx=values.get("4xx", 0),
             errors_5xx=values.get("5xx", 0),
             active=values.get("upstream_rq_active", 0),
+            waiting=values.get("upstream_rq_pending_active", 0),
             p50_ms=quantiles.get(target, (None, None))[0],
             p99_ms=quantiles.get(target, (None, None))[1],
         )
@@ -136,7 +156,8 @@ def _quantiles(histograms: Mapping[str, Any]) -> dict[str, tuple[float | None, f
     at = [histograms.get("supported_quantiles", []).index(percent) for percent in (50, 99)]
     result = {}
     for histogram in histograms.get("computed_quantiles", ()):
-        target = _without_scope(histogram["name"]).removesuffix(".upstream_rq_time")
+        target = _without_scope(histogram["name"]).removesuffix(".upstream_rq_time").removesuffix(".took")
         values = [histogram["values"][index]["cumulative"] for index in at]
-        result[target] = (values[0], values[1])
+        if values[0] is not None or target not in result:
+            result[target] = (values[0], values[1])
     return result

@@ -6,7 +6,8 @@ Called by `documents`; images/gateway/refusals.lua has the words that the caller
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sagespec.gateway.routes import header_input, match_first, refusal
@@ -31,11 +32,16 @@ NEARBY_HOST = r"(?i)([^.:\[\]]+|([^:/]+\.)?(localhost|internal)|[0-9.]+|\[[0-9a-
 LOOPBACK_ORIGIN = r"(?i)https?://(([^:/]+\.)?localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?"
 
 
-def checks(listens_on: str) -> list[dict[str, Any]]:
-    """The first that matches refuses. Host and Origin count where the gateway is meant for this machine alone."""
-    private = [_unlike(":authority", NEARBY_HOST, "host"), _unlike("origin", LOOPBACK_ORIGIN, "origin")]
+def checks(listens_on: str, hosts: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The first that matches refuses. Host and Origin count where the gateway is meant for this machine alone, and
+    where its names are known. hosts: names besides those of this machine."""
+    names = [re.escape(host) for host in sorted(hosts)]
+    private = [
+        _unlike(":authority", "|".join([NEARBY_HOST, *(f"{name}(:[0-9]*)?" for name in names)]), "host"),
+        _unlike("origin", "|".join([LOOPBACK_ORIGIN, *(f"https?://{name}(:[0-9]+)?" for name in names)]), "origin"),
+    ]
     return [
-        *(private if is_loopback(listens_on) else []),
+        *(private if hosts or is_loopback(listens_on) else []),
         *(
             _like(name, longer_than(limit), refusal("too-long", member=member, limit=str(limit)))
             for name, (member, limit) in MAX_LENGTHS.items()

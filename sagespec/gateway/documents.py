@@ -17,11 +17,14 @@ Called by `gateway`, which does the writing and the asking.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sagespec.contract import LARGEST_BODY_BYTES
+from sagespec.gateway import doors
 from sagespec.gateway.checks import checks
+from sagespec.gateway.lending import OWN_STATISTICS, lending_clusters, of_instances, of_pool
+from sagespec.gateway.queueing import circuit_breakers
 from sagespec.gateway.routes import (
     TYPES,
     endpoint_routes,
@@ -30,6 +33,7 @@ from sagespec.gateway.routes import (
     match_first,
     ping_route,
     refusal,
+    retry_policy,
 )
 from sagespec.gateway.table import Instance, Table, digest_of, key_of, table_as_json
 
@@ -42,9 +46,6 @@ CONNECT_SECONDS = 1.5  # long enough for a SYN that was lost and is sent again a
 # Shorter than any common server keeps an idle connection (gunicorn: 2 s), so that no request meets one that is
 # just being closed. A new connection takes a tenth of a millisecond.
 IDLE_SECONDS = 1.5
-RETRIES = 2  # enough for two that die at once
-PICKS = 100  # tries to find an instance that has not failed this request; the idle dead one looks the best
-UNLIMITED = 2**30
 PANIC_PERCENT = 1  # healthy ones are fewer: there are none. All get requests then; who is silent may only be busy
 NAMESPACE = "sagespec"
 
@@ -57,33 +58,49 @@ class EnvoyFile(NamedTuple):
     content: bytes
 
 
+def contents(documents: Iterable[EnvoyFile]) -> dict[str, bytes]:
+    """By path, as a runtime writes them."""
+    return {document.path: document.content for document in documents}
+
+
 def steps(
     old: Table, new: Table, *, listens_on: str = "", invocation_seconds: float = INVOCATION_SECONDS
 ) -> Iterator[EnvoyFile]:
     """What Envoy must load, one after the other, to get from `old` to `new` without a route to nowhere."""
     both = {**old.pools, **new.pools}
-    yield pools_document(both, new.heirs())
+    was_lent = lending_clusters(old)
+    yield pools_document(both, new.heirs(), was_lent | lending_clusters(new))
     yield routes_document(new, listens_on=listens_on, invocation_seconds=invocation_seconds)
-    if both.keys() != new.pools.keys():
-        yield pools_document(new.pools, new.heirs())
+    if both.keys() != new.pools.keys() or was_lent.keys() - lending_clusters(new).keys():
+        yield pools_document(new.pools, new.heirs(), lending_clusters(new))
 
 
-def pools_document(pools: Mapping[str, tuple[Instance, ...]], heirs: Mapping[str, str] | None = None) -> EnvoyFile:
-    """heirs: which pool gets the requests that still ask for one that is gone, both by name."""
-    gone = {name: heir for name, heir in (heirs or {}).items() if name not in pools}
+def pools_document(
+    pools: Mapping[str, tuple[Instance, ...]],
+    heirs: Mapping[str, str] | None = None,
+    lent: Mapping[str, tuple[str, ...]] | None = None,
+) -> EnvoyFile:
+    """heirs: which pool gets the requests that still ask for one that is gone, both by name. lent: what a target's
+    share goes to, by `lending`."""
+    lent = lent or {}
+    gone = {name: heir for name, heir in (heirs or {}).items() if name not in pools and name not in lent}
     return _document(
         CDS,
         [
             *(_cluster(name, pools[name]) for name in sorted(pools)),
-            *(_former_cluster(name, gone[name]) for name in sorted(gone)),
+            *(_aggregate(name, [gone[name]], str(key_of(name))) for name in sorted(gone)),
+            *(_aggregate(name, lent[name], OWN_STATISTICS) for name in sorted(lent)),
         ],
     )
 
 
 def routes_document(table: Table, *, listens_on: str = "", invocation_seconds: float = INVOCATION_SECONDS) -> EnvoyFile:
     """listens_on: the gateway's host."""
+    timeout = f"{invocation_seconds:.3f}s"
     endpoints = {
-        f"/endpoints/{name}/": match_first(endpoint_routes(table, table.routes[name], f"{invocation_seconds:.3f}s"))
+        f"/endpoints/{name}/": match_first(
+            _with_filters(endpoint_routes(table, table.routes[name], timeout), doors.of_endpoint(table.doors, name))
+        )
         for name in sorted(table.routes)
     }
     by_path = {
@@ -91,6 +108,7 @@ def routes_document(table: Table, *, listens_on: str = "", invocation_seconds: f
         "prefix_match_map": {"map": {"/ping": match_first([ping_route(), refusal("unknown")]), **endpoints}},
     }
     found = {"matcher_tree": by_path, "on_no_match": match_first([refusal("unknown")])}
+    filters = doors.of_all(table.doors)
     routes = {
         "@type": f"{TYPES}.config.route.v3.RouteConfiguration",
         "name": "endpoints",
@@ -101,13 +119,23 @@ def routes_document(table: Table, *, listens_on: str = "", invocation_seconds: f
             {
                 "name": "endpoints",
                 "domains": ["*"],
-                "retry_policy": _retry_policy(),
+                "retry_policy": retry_policy(),
                 "request_body_buffer_limit": LARGEST_BODY_BYTES,  # kept until it is sent, to be sent again
-                "matcher": {"matcher_list": {"matchers": checks(listens_on)}, "on_no_match": {"matcher": found}},
+                "matcher": {
+                    "matcher_list": {"matchers": checks(listens_on, table.doors.hosts)},
+                    "on_no_match": {"matcher": found},
+                },
+                **({"typed_per_filter_config": filters} if filters else {}),
             }
         ],
     }
     return _document(RDS, [routes])
+
+
+def _with_filters(routes: Iterable[dict[str, Any]], filters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The routes with these settings of filters besides their own."""
+    key = "typed_per_filter_config"
+    return [route | {key: route.get(key, {}) | filters} if filters else route for route in routes]
 
 
 def _document(path: str, resources: Sequence[Mapping[str, Any]]) -> EnvoyFile:
@@ -116,23 +144,24 @@ def _document(path: str, resources: Sequence[Mapping[str, Any]]) -> EnvoyFile:
     return EnvoyFile(path, version, f'{{"version_info":"{version}","resources":{body}}}\n'.encode())
 
 
-def _former_cluster(name: str, heir: str) -> dict[str, Any]:
-    """A name only, for requests that began to come before the routes changed and have all come now."""
+def _aggregate(name: str, pools: Sequence[str], statistics: str) -> dict[str, Any]:
+    """Other clusters, of which the first that has a healthy instance counts: a name only, for requests that began to
+    come before the routes changed and have all come now, or a target that lends its share."""
     return {
         "@type": f"{TYPES}.config.cluster.v3.Cluster",
         "name": name,
-        "alt_stat_name": str(key_of(name)),
+        "alt_stat_name": statistics,
         "connect_timeout": f"{CONNECT_SECONDS}s",
         "lb_policy": "CLUSTER_PROVIDED",
         "cluster_type": {
             "name": "envoy.clusters.aggregate",
             "typed_config": {
                 "@type": f"{TYPES}.extensions.clusters.aggregate.v3.ClusterConfig",
-                "clusters": [heir],
+                "clusters": list(pools),
             },
         },
         "common_lb_config": _lb_config(),
-        "circuit_breakers": _no_limits(),
+        "circuit_breakers": circuit_breakers(),
     }
 
 
@@ -146,12 +175,13 @@ def _cluster(name: str, pool: Sequence[Instance]) -> dict[str, Any]:
         "lb_policy": "LEAST_REQUEST",
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [_lb_endpoint(instance) for instance in pool]}],
+            "endpoints": [{"lb_endpoints": [_lb_endpoint(instance) | of_instances(name) for instance in pool]}],
+            **of_pool(name),
         },
         "health_checks": [_health_check()],
         "outlier_detection": _outlier_detection(),
         "common_lb_config": _lb_config(),
-        "circuit_breakers": _no_limits(),
+        "circuit_breakers": circuit_breakers(name, len(pool)),
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": f"{TYPES}.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -164,11 +194,6 @@ def _cluster(name: str, pool: Sequence[Instance]) -> dict[str, Any]:
 
 def _lb_config() -> dict[str, Any]:
     return {"healthy_panic_threshold": {"value": PANIC_PERCENT}, "update_merge_window": "0s"}
-
-
-def _no_limits() -> dict[str, Any]:
-    limits = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
-    return {"thresholds": [dict.fromkeys(limits, UNLIMITED)]}
 
 
 def _lb_endpoint(instance: Instance) -> dict[str, Any]:
@@ -217,21 +242,4 @@ def _outlier_detection() -> dict[str, Any]:
         "enforcing_local_origin_success_rate": 0,
         "base_ejection_time": "30s",
         "max_ejection_percent": 99,
-    }
-
-
-def _retry_policy() -> dict[str, Any]:
-    """A request is sent to another instance only if it certainly reached none: it was not connected, or not taken.
-    What a model has begun it may have done, and what killed one would kill the next."""
-    return {
-        "retry_on": "connect-failure,refused-stream,reset-before-request",
-        "num_retries": RETRIES,
-        "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.25s"},
-        "retry_host_predicate": [
-            {
-                "name": "envoy.retry_host_predicates.previous_hosts",
-                "typed_config": {"@type": f"{TYPES}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
-            }
-        ],
-        "host_selection_retry_max_attempts": PICKS,
     }

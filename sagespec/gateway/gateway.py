@@ -1,8 +1,7 @@
 """The gateway: starts Envoy through the runtime, gives it the routes, and asks it what it sees.
 
-Called by `observe` (routes and probes), `apply` (every change) and `verbs` (counters). The table that
-is changed is the one Envoy runs, read back from it before the first change; `documents` and `routes` write it
-in Envoy's words. Every change returns when Envoy has loaded it.
+Called by `observe` (routes and probes), `apply` (every change) and `verbs` (counters). What changes is the table that
+Envoy runs, read back from it first; `documents` and `routes` write it in its words. A change returns when it is loaded.
 
 One lock keeps the changes of this process in line; between processes the project's lock does.
 """
@@ -11,16 +10,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 
 from sagespec.errors import WorldError
 from sagespec.events import Event, EventKind, Report
 from sagespec.gateway import draining
+from sagespec.gateway.admin import Admin
 from sagespec.gateway.answers import (
     COUNTERS_PATH,
     LISTENERS_PATH,
     POOLS_PATH,
+    SECRETS_PATH,
     TABLE_PATH,
     VERSIONS_PATH,
     Counters,
@@ -28,35 +31,41 @@ from sagespec.gateway.answers import (
     listens_from,
     pools_from,
     probes_from,
+    shows,
     table_from,
     versions_from,
 )
-from sagespec.gateway.documents import CDS, INVOCATION_SECONDS, RDS, EnvoyFile, steps
+from sagespec.gateway.certificates import TLS, Certificate, certified, no_certificate, tls_document
+from sagespec.gateway.container import documents_of, first_documents, kept_of
+from sagespec.gateway.documents import INVOCATION_SECONDS, RDS, EnvoyFile, contents, steps
 from sagespec.gateway.draining import let_requests_end
-from sagespec.gateway.launch import gateway_hash
-from sagespec.gateway.ports import USUAL_PORTS, holder_of, is_taken, published_port, taken
-from sagespec.gateway.table import Places, Table, forgetting, with_probed, with_route
+from sagespec.gateway.launch import abilities, gateway_hash
+from sagespec.gateway.own_log import AMONG_LINES, does_not_start, rejection
+from sagespec.gateway.ports import USUAL_PORTS, holder_of, published_port, taken
+from sagespec.gateway.readings import READING_PATHS, readings_from
+from sagespec.gateway.table import Places, Table, TargetKey, forgetting, with_probed, with_route
+from sagespec.gateway.totals import TOTALS_PATH, Totals, healthy_by_variant, totals_from
+from sagespec.gateway.waiting import LOAD_SECONDS, POLL_SECONDS, START_SECONDS, Rejected, await_loaded, await_restarted
+from sagespec.ports import is_taken
 from sagespec.runtimes.protocol import PortTaken, Runtime
 from sagespec.spec.project import GatewaySettings
 from sagespec.state.addresses import GATEWAY
+from sagespec.state.counts import Reading
+from sagespec.state.doors import Doors
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Container, ContainerState, ObservedGateway, Probe, Route, Target
 from sagespec.state.programs import GATEWAY_PROGRAM
 
 __all__ = ["Counters", "Gateway", "gateway_hash"]
-ADMIN_ADDRESS = "gateway/admin.address"
-START_SECONDS = 30.0
 STOP_SECONDS = 10.0
-LOAD_SECONDS = 15.0  # a new pool counts once each of its instances was probed, which may take PING_SECONDS
-POLL_SECONDS = 0.02
 PROBES_SECONDS = 0.1  # one answer serves all who wait for instances
 LOG_DELAY_SECONDS = 0.25  # until a line has come through the engine
-LAST_LINES = 5  # of its log, shown when it does not start
 
 
 class Gateway:
-    """The project's gateway. `invocation_seconds` is how long a model may take to answer a request."""
+    """The project's gateway. `invocation_seconds` is how long a model may take to answer a request. certificate: gives
+    the one to be shown, made if need be."""
 
     def __init__(
         self,
@@ -65,13 +74,14 @@ class Gateway:
         settings: GatewaySettings,
         *,
         invocation_seconds: float = INVOCATION_SECONDS,
+        certificate: Callable[[], Certificate] = no_certificate,
     ) -> None:
         self._runtime = runtime
+        self._certificate = certificate
         self._project_name = project_name
         self._written = settings
         self._invocation_seconds = invocation_seconds
         self._lock = threading.RLock()
-        self._admin_port = 0  # 0: not known
         self._live: Table | None = None  # None: to be read from Envoy
         self._probes: Mapping[str, Probe] = {}
         self._asked_at = float("-inf")
@@ -96,7 +106,8 @@ class Gateway:
         self.settings = self._written.model_copy(update={"port": port})
         self.hash = gateway_hash(self.settings)
         self._name = container_name(self._project_name, GATEWAY, self.hash)
-        self._forget_envoy()
+        self._admin = Admin(self._runtime, self._name, self._forget_table)
+        self._live = None
 
     # -- its container -----------------------------------------------------------------------------
 
@@ -109,44 +120,53 @@ class Gateway:
             command="serve",
             keep_running=True,
             publish=(self.settings.host, self.settings.port),
+            environment=abilities(self.settings),
         )
 
     def prepare(self, report: Report) -> None:
         """Have its program ready, which may mean to build an image."""
         self._runtime.prepare(GATEWAY_PROGRAM, _teller(report))
 
-    def start(self, report: Report, *, restart: bool = False) -> None:
+    def start(self, report: Report, *, restart: bool = False, doors: Doors | None = None) -> None:
         """Start the gateway, replacing one that has ended, does not answer, is off its network or was started with
         other settings; with `restart`, also one that is as it should be, whose requests may end first.
 
         Routes are kept in all cases. Returns when it answers; WorldError when it does not. Where no port is set and
-        its own is taken, it gets the next free one, and the report says so.
+        its own is taken, it gets the next free one, and the report says so. doors: who may ask from the first request
+        on; None for whoever might before.
         """
         with self._lock:
-            self._forget_envoy()
+            self._admin.forget()
             self._runtime.prepare(GATEWAY_PROGRAM, _teller(report))
             if restart:
                 let_requests_end(lambda: self._fetch(draining.PATH, post=True), self._is_busy)
             try:
-                self._start(restart=restart)
+                self._start(doors, restart=restart)
             except PortTaken as error:
                 if self._written.sets_port:
                     raise
-                self._start_elsewhere(error, report)
+                self._start_elsewhere(error, doors, report)
+            if doors is not None:
+                self.set_doors(doors)
 
-    def _start(self, *, restart: bool = False) -> None:
-        """PortTaken when it cannot listen; its container then stays, with the routes."""
-        documents: dict[str, bytes] = {}
-        for container in self._runtime.containers():
-            if container.address != GATEWAY:
-                continue
-            if restart or container.name != self._name or not self._is_sound(container):
-                documents = self._documents_of(container.name) or documents
-                self._runtime.stop(container.name, grace_seconds=STOP_SECONDS)
-                self._runtime.remove(container.name)
+    def _start(self, doors: Doors | None, *, restart: bool = False) -> None:
+        """PortTaken when it cannot listen; its container then stays, with the routes. Without a certificate that is
+        needed nothing is stopped."""
+        certificate = self._certificate() if doors and doors.needs_certificate else None
+        there = [container for container in self._runtime.containers() if container.address == GATEWAY]
+        leaving = [c.name for c in there if restart or c.name != self._name or not self._is_sound(c)]
+        documents, secret = kept_of(self._runtime, leaving)
+        if self.settings.tls and not certificate and not secret and len(leaving) == len(there):
+            certificate = self._certificate()
+        for name in leaving:
+            self._runtime.stop(name, grace_seconds=STOP_SECONDS)
+            self._runtime.remove(name)
         self._runtime.create([self.launch()])
-        if not self._documents_of(self._name):
-            self._runtime.write(self._name, documents or _contents(self._steps(Table(), Table())))
+        if not documents_of(self._runtime, self._name):
+            written = partial(self._steps, Table())
+            self._runtime.write(self._name, first_documents(documents, certified(doors, certificate), written))
+            if content := tls_document(certificate) if certificate else secret:
+                self._runtime.write(self._name, {TLS: content}, private=True)
         try:
             self._runtime.start(self._name)
         except PortTaken as error:
@@ -159,10 +179,12 @@ class Gateway:
     def _is_sound(self, container: Container) -> bool:
         """Whether it can stay. One that has ended cannot: the network it was made for may be gone."""
         if container.state is ContainerState.RUNNING:
-            return container.is_on_network and bool(self._listens())
+            return container.is_on_network and await_restarted(
+                self._listens, partial(self._runtime.inspect, self._name)
+            )
         return container.state is ContainerState.RESTARTING
 
-    def _start_elsewhere(self, refused: PortTaken, report: Report) -> None:
+    def _start_elsewhere(self, refused: PortTaken, doors: Doors | None, report: Report) -> None:
         """On the first of the usual ports that the engine can have. Only trying shows which: it may be on another
         machine, and another project may be choosing at this moment."""
         port, holder = self.settings.port, holder_of(self._runtime, self.settings.port)
@@ -171,16 +193,11 @@ class Gateway:
                 continue
             self._listen_on(free)
             with suppress(PortTaken):
-                self._start()
+                self._start(doors)
                 where = f"the gateway listens on {free} (gateway.port in sagespec.yaml sets it)"
                 report(Event(EventKind.NOTE, str(GATEWAY), f"port {port} is taken by {holder}: {where}"))
                 return
         raise refused
-
-    def _documents_of(self, name: str) -> dict[str, bytes]:
-        """The configuration a gateway was given, running or not; {} if it did not get all of it."""
-        documents = {path: self._runtime.read(name, path) for path in (CDS, RDS)}
-        return {path: content for path, content in documents.items() if content} if all(documents.values()) else {}
 
     def _listens(self) -> bool | None:
         """Whether requests can reach it; None while Envoy does not answer. It answers, and runs on, without the port
@@ -199,9 +216,9 @@ class Gateway:
             if has_ended or (container and container.state is ContainerState.RESTARTING):
                 self._require_its_port()
             if has_ended:
-                raise self._does_not_start()
+                raise does_not_start(self._last_lines())
             if time.monotonic() > give_up_at:
-                raise self._does_not_start()
+                raise does_not_start(self._last_lines())
             time.sleep(POLL_SECONDS)
         if not listens:
             raise taken(self._runtime, self.settings)
@@ -210,13 +227,6 @@ class Gateway:
         """PortTaken when another program listens there. Only while Envoy does not run: else it may be ours."""
         if self._runtime.is_local and is_taken(self.settings.host, self.settings.port):
             raise taken(self._runtime, self.settings)
-
-    def _does_not_start(self) -> WorldError:
-        lines = "\n".join(f"    {line}" for line in self._runtime.logs(self._name, tail=LAST_LINES))
-        return WorldError(
-            "the gateway does not start" + (f"; its last lines:\n{lines}" if lines else ""),
-            fix="see sagespec logs gateway",
-        )
 
     # -- what it sees ------------------------------------------------------------------------------
 
@@ -237,7 +247,7 @@ class Gateway:
             return ObservedGateway()
         table = table_from(live)
         routes = {name: route for name, route in table.routes.items() if route.targets}
-        return ObservedGateway(answers=True, routes=routes, probes=probes_from(pools, table))
+        return ObservedGateway(answers=True, routes=routes, probes=probes_from(pools, table), doors=table.doors)
 
     def probes(self, container_names: Collection[str]) -> Mapping[str, Probe]:
         """What Envoy knows of these containers, a moment ago at most; one that it does not know is left out."""
@@ -253,6 +263,19 @@ class Gateway:
         (answer,) = self._fetch(COUNTERS_PATH)
         return counters_from(answer)
 
+    def totals(self) -> Mapping[TargetKey, Totals]:
+        """The same with whole histograms, to be compared with those of another moment."""
+        return totals_from(*self._fetch(TOTALS_PATH))
+
+    def readings(self) -> Mapping[str, Reading]:
+        return readings_from(*self._fetch(*READING_PATHS))
+
+    def healthy(self) -> Mapping[tuple[str, str], int]:
+        """How many instances get requests and are healthy, by (endpoint, variant)."""
+        with self._lock:
+            table = self._table()
+            return healthy_by_variant(table, self.probes(table.names()))
+
     # -- what it is given ---------------------------------------------------------------------------
 
     def set_route(self, endpoint_name: str, route: Route | None, places: Places) -> None:
@@ -262,6 +285,25 @@ class Gateway:
         and stay visible to `probes` until they are forgotten.
         """
         self._change(lambda table: with_route(table, endpoint_name, route, places))
+
+    def set_doors(self, doors: Doors) -> None:
+        """Let these callers in and no others, and show the certificate of now. What could not be read it keeps as it
+        has it."""
+        if doors.needs_certificate:
+            certificate = self._certificate()
+            doors = replace(doors, certificate=certificate.facts)
+            if certificate.facts != self._table().doors.certificate:
+                self._show(certificate)
+        self._change(lambda table: replace(table, doors=doors.over(table.doors)))
+
+    def _show(self, certificate: Certificate) -> None:
+        before = self._runtime.read(self._name, TLS)
+        self._runtime.write(self._name, {TLS: tls_document(certificate)}, private=True)
+        try:
+            await_loaded(lambda: shows(certificate, *self._fetch(SECRETS_PATH)), "does not take the certificate")
+        except WorldError:
+            self._runtime.write(self._name, {TLS: before or b""}, private=True)  # else it had none after a restart
+            raise
 
     def admit(self, endpoint_name: str, target: Target, places: Places) -> None:
         """Probe the target's instances without giving them traffic, until a route names them.
@@ -293,9 +335,9 @@ class Gateway:
                         self._runtime.write(self._name, {document.path: document.content})
                         self._await_version(document, rejected)
                         versions[document.path] = document.version
-            except _Rejected as error:
+            except Rejected as error:
                 # Left in place, what Envoy rejects would keep it from its routes after a restart.
-                self._runtime.write(self._name, _contents(self._steps(old, old)))
+                self._runtime.write(self._name, contents(self._steps(old, old)))
                 raise WorldError(
                     f"Envoy rejected {error.path}: {error.message}",
                     why="the gateway keeps its earlier routes",
@@ -312,32 +354,22 @@ class Gateway:
         def is_loaded() -> bool:
             versions, rejected = versions_from(*self._fetch(VERSIONS_PATH))
             if rejected > rejected_before:
-                raise _Rejected(document.path, self._rejection())
+                raise Rejected(document.path, self._rejection())
             return versions[document.path] == document.version
 
-        self._await(is_loaded, f"has not loaded {document.path}")
+        await_loaded(is_loaded, f"has not loaded {document.path}")
 
     def _await_pools(self, names: frozenset[str]) -> None:
         """Wait until each instance of these pools was probed once; Envoy has no use for a pool before."""
         if names:
-            self._await(lambda: names <= pools_from(*self._fetch(POOLS_PATH)), "has not probed new instances")
-
-    def _await(self, is_so: Callable[[], bool], complaint: str) -> None:
-        give_up_at = time.monotonic() + LOAD_SECONDS
-        while not is_so():
-            if time.monotonic() > give_up_at:
-                raise WorldError(
-                    f"the gateway {complaint} within {LOAD_SECONDS:g} s",
-                    why="the machine may be overloaded, or /opt/ml/gateway in its container cannot be written",
-                    fix="see sagespec logs gateway; apply again",
-                )
-            time.sleep(POLL_SECONDS)
+            await_loaded(lambda: names <= pools_from(*self._fetch(POOLS_PATH)), "has not probed new instances")
 
     def _rejection(self) -> str:
-        """The end of Envoy's log, which may start by repeating its whole configuration."""
         time.sleep(LOG_DELAY_SECONDS)
-        lines = list(self._runtime.logs(self._name, tail=1))
-        return lines[-1].rpartition("rejected: ")[2].removeprefix(": ") if lines else "it does not say why"
+        return rejection(self._last_lines())
+
+    def _last_lines(self) -> Iterator[str]:
+        return self._runtime.logs(self._name, tail=AMONG_LINES)
 
     # -- asking Envoy ------------------------------------------------------------------------------
 
@@ -357,36 +389,12 @@ class Gateway:
             time.sleep(POLL_SECONDS)
 
     def _fetch(self, *paths: str, post: bool = False) -> list[bytes]:
-        """Answers of the admin port. A gateway that was restarted may have another one than before."""
         with self._lock:
-            if self._admin_port:
-                try:
-                    return self._runtime.fetch(self._name, self._admin_port, paths, post=post)
-                except WorldError:
-                    self._forget_envoy()
-            self._admin_port = self._read_admin_port()
-            return self._runtime.fetch(self._name, self._admin_port, paths, post=post)
+            return self._admin.fetch(*paths, post=post)
 
-    def _read_admin_port(self) -> int:
-        address = self._runtime.read(self._name, ADMIN_ADDRESS) or b""
-        try:
-            return int(address.rpartition(b":")[2])
-        except ValueError:
-            raise WorldError("the gateway does not answer", why="it has not started yet, or has ended") from None
-
-    def _forget_envoy(self) -> None:
-        self._admin_port, self._live = 0, None
+    def _forget_table(self) -> None:
+        self._live = None
 
 
 def _teller(report: Report) -> Callable[[str], None]:
     return lambda text: report(Event(EventKind.PROGRESS, str(GATEWAY), text, action="start-gateway"))
-
-
-def _contents(documents: Iterable[EnvoyFile]) -> dict[str, bytes]:
-    return {document.path: document.content for document in documents}
-
-
-class _Rejected(Exception):
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(message)
-        self.path, self.message = path, message

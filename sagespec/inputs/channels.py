@@ -18,8 +18,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sagespec.errors import WorldError
+from sagespec.state.data import DataObject
 from sagespec.state.desired import DesiredChannel
 from sagespec.state.manifest import Input
+from sagespec.stores.bucket import BucketStore
 from sagespec.stores.keys import check_key, sha256_of
 from sagespec.stores.open import open_store
 from sagespec.stores.protocol import Entry, Store
@@ -55,13 +57,22 @@ class Contents:
 
     @property
     def root(self) -> Path | None:
-        """The folder or file on this machine; None for S3."""
+        """The folder or file on this machine, of a bucket of the project's own, too; None for S3."""
+        if isinstance(self.store, BucketStore):
+            return self.store.folder
         return Path(self.store.uri.removeprefix("file://")) if self.store.uri.startswith("file://") else None
+
+    @property
+    def has_etags(self) -> bool:
+        """Whether entries tell their content, which then need not be read."""
+        return not self.store.uri.startswith("file://")
 
     def file(self, entry: Entry) -> Path:
         """The path of an object on this machine."""
         root = self.root
         assert root is not None
+        if isinstance(self.store, BucketStore):
+            return self.store.file(entry.key)
         return root / entry.key if root.is_dir() else root
 
     @property
@@ -70,7 +81,8 @@ class Contents:
         elsewhere, and everybody may read it (root in a container may have no more rights than that)."""
         if self.root is None or not self.root.is_dir() or self.manifest is not None:
             return False
-        return _is_plain(self.root, {self.file(entry) for entry in self.entries})
+        files = {self.file(entry) for entry in self.entries}
+        return all(self.root in file.parents for file in files) and _is_plain(self.root, files)
 
 
 def contents_of(channel: DesiredChannel, root: Path) -> Contents:
@@ -143,11 +155,19 @@ def share_of(
     return [path for path in ordered if path in mine]
 
 
-def input_of(channel: DesiredChannel, contents: Contents) -> Input:
-    """What the job's manifest keeps of a channel; the same for the same data, wherever they were cached."""
+def objects_of(contents: Contents) -> tuple[DataObject, ...]:
+    """Each object with its checksum: an ETag of a bucket; another file of this machine is read, as its ETag is only
+    its time."""
+    checksums = zip(contents.entries, _checksums(contents), strict=True)
+    return tuple(DataObject(entry.key, entry.size, checksum) for entry, checksum in checksums)
+
+
+def input_of(channel: DesiredChannel, contents: Contents, objects: Sequence[DataObject] | None = None) -> Input:
+    """What the job's manifest keeps of a channel; the same for the same data, wherever they were cached. objects: of
+    the contents, where they are known already."""
     digest = hashlib.sha256()
-    for entry, checksum in zip(contents.entries, _checksums(contents), strict=True):
-        digest.update(f"{entry.key}\0{entry.size}\0{checksum}\n".encode())
+    for one in objects_of(contents) if objects is None else objects:
+        digest.update(f"{one.key}\0{one.size}\0{one.checksum}\n".encode())
     data = contents.data
     return Input(
         source=channel.source,
@@ -161,8 +181,7 @@ def input_of(channel: DesiredChannel, contents: Contents) -> Input:
 
 
 def _checksums(contents: Contents) -> list[str]:
-    """ETags of S3; a file of this machine is read, as its ETag is only its time."""
-    if contents.root is None:
+    if contents.has_etags:
         return [entry.etag for entry in contents.entries]
     with ThreadPoolExecutor(_HASHERS) as pool:
         return list(pool.map(sha256_of, map(contents.file, contents.entries)))

@@ -23,7 +23,7 @@ from typing import Any
 from sagespec.errors import WorldError, disk_problems
 from sagespec.events import ByteCounter, Event, EventKind, Report
 from sagespec.inputs.cache import Cache, Wanted, link_or_copy
-from sagespec.inputs.channels import Contents, contents_of, input_of, require_data
+from sagespec.inputs.channels import Contents, contents_of, input_of, objects_of, require_data
 from sagespec.inputs.pipes import (
     FEEDER_FILE,
     READY_FILE,
@@ -38,6 +38,7 @@ from sagespec.inputs.views import empty_view, sweep, witness
 from sagespec.plan import RunJob
 from sagespec.resolve.content_types import of_files
 from sagespec.runtimes.protocol import Runtime
+from sagespec.state.data import DataObject
 from sagespec.state.desired import DesiredChannel, DesiredJob
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch, Mount
@@ -61,6 +62,7 @@ class Delivery:
     hosts: list[Launch]
     feeders: list[Launch]
     inputs: dict[str, Input] = field(default_factory=dict)
+    objects: dict[str, tuple[DataObject, ...]] = field(default_factory=dict)  # by channel
     content_types: dict[str, str] = field(default_factory=dict)
     _copies: list[tuple[str, str, Path]] = field(default_factory=list)  # container, path, source
     _files: list[tuple[str, str, bytes]] = field(default_factory=list)
@@ -165,7 +167,8 @@ class Inputs:
             for channel in job.channels:
                 counter = _counter(report, job, channel)
                 contents, folders = self._bring(_Fetch(channel, view, len(hosts), counter, keep_going))
-                delivery.inputs[channel.name] = input_of(channel, contents)
+                delivery.objects[channel.name] = objects_of(contents)
+                delivery.inputs[channel.name] = input_of(channel, contents, delivery.objects[channel.name])
                 if isinstance(job.program, Builtin) and not job.code:
                     require_data(channel, contents)
                     if channel.input_mode == "pipe" and not channel.content_type and (kind := of_files(contents.data)):

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sagespec.load.files import holds, shown_name
+from sagespec.own_git import environment_of_git
 
 _SUBMODULE = "160000"
 _GITDIR = "gitdir:"
@@ -55,10 +56,9 @@ def not_checked_out(folders: Sequence[Path], root: Path) -> list[str]:
 
 
 def _left_out(folder: Path) -> Iterator[Path]:
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "-C", str(folder), "ls-files", "--stage", "-t", "-z"]
     try:
-        listed = subprocess.run(command, capture_output=True, check=True, timeout=10, env=environment).stdout
+        listed = subprocess.run(command, capture_output=True, check=True, timeout=10, env=environment_of_git()).stdout
     except (OSError, subprocess.SubprocessError):
         return
     for line in os.fsdecode(listed).split("\0")[:-1]:

@@ -1,27 +1,22 @@
 """`like`: a job that is another one but for some fields, put together from the two documents before it is checked.
 
-Maps are merged field by field, null takes a field away, and everything else replaces what the other job has. The nodes
-of YAML are merged along with the data, so that each field keeps its place, whichever file that is in.
-
-Called by `load`, with the documents of all files.
+How the two are merged, so that each field keeps its place, stands in `merge`. Called by `load`, with the documents of
+all files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-from yaml.nodes import MappingNode, Node, ScalarNode
 
 from sagespec.errors import Problem, did_you_mean
-from sagespec.load.places import PLAIN, FieldPath, YamlDocument
+from sagespec.load.merge import Absent, parts_of, put_over
+from sagespec.load.places import FieldPath, YamlDocument
 from sagespec.spec.endpoint import named_job
 from sagespec.spec.job import PROGRAMS
 from sagespec.spec.values import cut
 
 OWN = ("name", "version", "like")  # what a job never has from another
-_MAP, _TEXT = "tag:yaml.org,2002:map", "tag:yaml.org,2002:str"
 
 
 @dataclass(frozen=True)
@@ -132,38 +127,21 @@ def _problem(document: YamlDocument, what: str, fix: str, why: str = "", path: F
 
 
 def merged(own: YamlDocument, base: YamlDocument) -> tuple[YamlDocument, list[Problem]]:
-    """The job that `own` stands for, and each null in it that takes nothing away."""
-    problems: list[Problem] = []
-    known = {name: part for name, part in _parts(base.node, base.data).items() if name not in OWN}
-    given = _parts(own.node, own.data)
+    """The job that `own` stands for, and what is wrong with each null in it that takes nothing away, and the like."""
+    known = {name: part for name, part in parts_of(base.node, base.data).items() if name not in OWN}
+    given = parts_of(own.node, own.data)
     given.pop("like")
+    found = put_over(known, given, own.node, own=OWN)
+    return found.document, [_not_there(own, missing) for missing in found.absent]
 
-    def take_away(path: FieldPath, there: Mapping[str, _Part]) -> None:
-        *above, name = path
-        holder = f"{own.data['like']} has no {name}" + (f" in {'.'.join(map(str, above))}" if above else "")
-        fix = did_you_mean(str(name), there) or "remove the line"
-        what = f"{'.'.join(cut(str(step)) for step in path)} is null, which takes a field away, but {holder}"
-        problems.append(_problem(own, what, fix, path=path))
 
-    def join(mine: Mapping[str, _Part], theirs: Mapping[str, _Part], path: FieldPath) -> dict[str, _Part]:
-        parts = dict(theirs)
-        for name, part in mine.items():
-            here = (*path, name)
-            if part.is_null and name not in OWN:
-                if parts.pop(name, None) is None:
-                    take_away(here, theirs)
-                continue
-            there = parts.get(name)
-            opened, beneath = part.opened(here), there.opened(here) if there else None
-            if beneath and opened.is_map and beneath.is_map:
-                inner = join(_parts(opened.node, opened.data), _parts(beneath.node, beneath.data), here)
-                parts[name] = _map_of(inner, part.key, opened.node)
-            else:
-                parts[name] = part
-        return parts
-
-    whole = _map_of(join(given, known, ()), None, own.node)
-    return YamlDocument(whole.data, whole.node), problems
+def _not_there(own: YamlDocument, missing: Absent) -> Problem:
+    *above, name = missing.path
+    inside = f" in {'.'.join(map(str, above))}" if above else ""
+    told = ".".join(cut(str(step)) for step in missing.path)
+    what = f"{told} is null, which takes a field away, but" if missing.is_null else f"{told} changes a field, but"
+    fix = did_you_mean(str(name), missing.known) or "remove the line"
+    return _problem(own, f"{what} {own.data['like']} has no {name}{inside}", fix, path=missing.path)
 
 
 def told_here(problem: Problem, own: YamlDocument, joint: YamlDocument) -> Problem:
@@ -183,49 +161,3 @@ def told_here(problem: Problem, own: YamlDocument, joint: YamlDocument) -> Probl
     why = f"{path} is inherited from {own.data['like']} ({place.file}:{place.line})"
     fix = f"take it away with {null}, or write another value"
     return replace(problem, where=own.place(("like",)), why=f"{problem.why}; {why}" if problem.why else why, fix=fix)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A field of a map: its name's node, and its value as node and as data."""
-
-    key: Node | None
-    node: Node
-    data: Any
-
-    @property
-    def is_null(self) -> bool:
-        return self.data is None
-
-    @property
-    def is_map(self) -> bool:
-        return isinstance(self.data, dict) and isinstance(self.node, MappingNode)
-
-    def opened(self, path: FieldPath) -> _Part:
-        """The same without a short form: a channel's source, a build's folder, `checkpoints: true`."""
-        if path == ("checkpoints",) and self.data is True:
-            return _Part(self.key, MappingNode(_MAP, [], self.node.start_mark, self.node.end_mark), {})
-        is_channel = len(path) == 2 and path[0] == "channels"
-        name = "source" if is_channel else "context" if path == ("build",) else ""
-        if not name or not isinstance(self.data, str):
-            return self
-        key = ScalarNode(_TEXT, name, self.node.start_mark, self.node.end_mark)
-        node = MappingNode(_MAP, [(key, self.node)], self.node.start_mark, self.node.end_mark, flow_style=True)
-        return _Part(self.key, node, {name: self.data})
-
-
-def _parts(node: Node, data: Mapping[str, Any]) -> dict[str, _Part]:
-    assert isinstance(node, MappingNode)
-    found: dict[str, _Part] = {}
-    for key, value in node.value:
-        if isinstance(key, ScalarNode) and key.value in data:
-            found.setdefault(key.value, _Part(key, value, data[key.value]))
-    return found
-
-
-def _map_of(parts: Mapping[str, _Part], key: Node | None, at: Node) -> _Part:
-    """at: where the map is said to stand."""
-    flow_style = at.flow_style if isinstance(at, MappingNode) else False
-    entries = [(part.key or ScalarNode(PLAIN, name), part.node) for name, part in parts.items()]
-    node = MappingNode(_MAP, entries, at.start_mark, at.end_mark, flow_style=flow_style)
-    return _Part(key, node, {name: part.data for name, part in parts.items()})

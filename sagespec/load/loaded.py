@@ -6,15 +6,31 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sagespec.errors import Origin
 from sagespec.spec.endpoint import Endpoint
+from sagespec.spec.environment import Environment
 from sagespec.spec.job import TrainingJob
 from sagespec.spec.kinds import Spec
+from sagespec.spec.model import Model
+from sagespec.spec.notebook import Notebook
 from sagespec.spec.project import ProjectSettings
-from sagespec.state.addresses import Address, endpoint_address, job_address
+from sagespec.state.addresses import Address, endpoint_address, job_address, notebook_address, registry_address
 
 PROJECT_FILE = "sagespec.yaml"
+
+
+@dataclass(frozen=True)
+class Written:
+    """The YAML of a document as plain data, put together if several files say it; and what the environment takes away
+    of it, by path, where that is said."""
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    taken_away: Mapping[str, Origin] = field(default_factory=dict)
+
+
+NOTHING_WRITTEN = Written()
 
 
 @dataclass(frozen=True)
@@ -22,7 +38,9 @@ class LoadedSpec:
     """One document. `origin` is its first line; `origins` maps field paths ("variants.0.model") to places.
 
     folder: where its file is; relative paths in the spec start there. other_folders: of files from which it has fields,
-    by their names in origins. like: the job that it is like; own: then the places of what it says itself.
+    by their names in origins. like: the job that it is like; own: then the places of what it says itself. patched_in:
+    the file of the environment that changes it, as origins name it; '' for none. written: its YAML. aliases: what
+    stands in the file for a version, by field.
     """
 
     spec: Spec
@@ -32,6 +50,9 @@ class LoadedSpec:
     other_folders: Mapping[str, Path] = field(default_factory=dict)
     like: str = ""
     own: Mapping[str, Origin] = field(default_factory=dict)
+    patched_in: str = ""
+    written: Written = field(default=NOTHING_WRITTEN, compare=False, repr=False)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def address(self) -> Address:
@@ -40,6 +61,10 @@ class LoadedSpec:
                 return job_address(job.name, job.version)
             case Endpoint() as endpoint:
                 return endpoint_address(endpoint.name)
+            case Notebook() as notebook:
+                return notebook_address(notebook.name)
+            case Model() as model:
+                return registry_address(model.name)
 
     def origin_of(self, path: str) -> Origin:
         """The place of a field, or of the nearest one around it that is written."""
@@ -50,11 +75,12 @@ class LoadedSpec:
     def inherits(self, path: str) -> bool:
         """Whether it has the field from the job that it is like."""
         place = self.origin_of(path)
-        return bool(self.like) and place != self.origin and place not in self.own.values()
+        is_own = place == self.origin or place.file == self.patched_in or place in self.own.values()
+        return bool(self.like) and not is_own
 
     def own_place(self, path: str) -> Origin:
         """Where it can say something else of a field: the nearest place that is its own."""
-        if not self.like:
+        if not self.like or self.origin_of(path).file == self.patched_in:
             return self.origin_of(path)
         while path and path not in self.own:
             path = path.rpartition(".")[0]
@@ -62,7 +88,7 @@ class LoadedSpec:
 
     def local_path(self, source: str, path: str = "") -> Path | None:
         """Where a path or file:// address points that is written at the field `path`; None for what is not local."""
-        if source.startswith("s3://"):
+        if source.startswith(("s3://", "store://")):
             return None
         folder = self.other_folders.get(self.origin_of(path).file, self.folder) if self.other_folders else self.folder
         return Path(os.path.normpath(folder / source.removeprefix("file://")))
@@ -70,9 +96,10 @@ class LoadedSpec:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What all files say: the project's settings, and the specs sorted by file and place.
+    """What all files say: the project's settings, the specs sorted by file and place, and the Model documents.
 
-    File names, in `files` as in origins, are relative to `root`, or absolute outside it.
+    File names, in `files` as in origins, are relative to `root`, or absolute outside it. environment: which one it is.
+    written: the YAML of the settings.
     """
 
     root: Path
@@ -80,3 +107,16 @@ class Loaded:
     project_origins: Mapping[str, Origin]
     specs: tuple[LoadedSpec, ...] = ()
     files: tuple[str, ...] = ()
+    environment: Environment | None = None
+    written: Written = field(default=NOTHING_WRITTEN, compare=False, repr=False)
+    models: tuple[LoadedSpec, ...] = ()
+
+    @property
+    def registry(self) -> tuple[Model, ...]:
+        return tuple(item.spec for item in self.models if isinstance(item.spec, Model))
+
+    @property
+    def rejected(self) -> Mapping[Address, str]:
+        """The versions that are not to be used, with the reasons."""
+        rejected = (pair for model in self.registry for pair in model.rejected.items())
+        return {Address.parse(f"job/{name}"): reason for name, reason in rejected}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from sagespec.errors import Problem, did_you_mean
@@ -11,6 +12,8 @@ from sagespec.load.files import holds
 from sagespec.load.loaded import Loaded, LoadedSpec
 from sagespec.spec.endpoint import Endpoint, named_job
 from sagespec.spec.job import TrainingJob
+from sagespec.spec.model import named_alias
+from sagespec.spec.notebook import Notebook
 from sagespec.spec.values import quoted
 from sagespec.state.addresses import Address, job_address
 
@@ -35,10 +38,11 @@ def unresolved_models(loaded: Loaded) -> tuple[tuple[Problem, Address], ...]:
 
 def _unresolved(item: LoadedSpec, path: str, model: str, versions: Mapping[str, set[int]]) -> Problem:
     name, _, version = model.partition("@")
+    alias = f" ({item.aliases[path]})" if path in item.aliases else ""
     known = ", ".join(f"{name}@{number}" for number in sorted(versions.get(name, ())))
     near = "" if known else did_you_mean(name, versions)
     return Problem(
-        f"{path} is {model}, but no spec defines that job, and no trained model of that name is known",
+        f"{path} is {model}{alias}, but no spec defines that job, and no trained model of that name is known",
         about=str(item.address),
         why=f"the specs define {known}" if known else "",
         fix=near or f"add a TrainingJob with name: {name} and version: {version}, or name another model",
@@ -80,11 +84,24 @@ def missing_paths(item: LoadedSpec) -> Iterator[Problem]:
                 if path and not holds(path.exists):
                     yield _missing_path(item, f"channels.{name}.source", channel.source, path)
             yield from _missing_programs(item, job)
+        case Notebook() as notebook:
+            yield from _missing_of_notebook(item, notebook)
         case Endpoint() as endpoint:
             for index, variant in enumerate(endpoint.variants):
-                path = None if named_job(variant.model) else item.local_path(variant.model, f"variants.{index}.model")
+                of_job = named_job(variant.model) or named_alias(variant.model)
+                path = None if of_job else item.local_path(variant.model, f"variants.{index}.model")
                 if path and not holds(path.is_file):
                     yield _missing_path(item, f"variants.{index}.model", variant.model, path)
+
+
+def _missing_of_notebook(item: LoadedSpec, notebook: Notebook) -> Iterator[Problem]:
+    for field, source, is_there in (
+        ("folder", notebook.folder, Path.is_dir),
+        ("on_start", notebook.on_start, Path.is_file),
+    ):
+        path = item.local_path(source, field) if source else None
+        if path and source and not holds(partial(is_there, path)):
+            yield _missing_path(item, field, source, path)
 
 
 def _missing_programs(item: LoadedSpec, job: TrainingJob) -> Iterator[Problem]:

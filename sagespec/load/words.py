@@ -79,7 +79,7 @@ def empty_hyperparameters(document: YamlDocument) -> list[Problem]:
     paths = [("hyperparameters", name) for name in given] if isinstance(given, dict) else []
     fix = "give it one, or remove the line; for null, write null"
     return [
-        Problem(f"{_dotted(path)} has no value", about=_about(document.data), fix=fix, where=document.place(path))
+        Problem(f"{_dotted(path)} has no value", about=about(document.data), fix=fix, where=document.place(path))
         for path in paths
         if document.scalar(path) == ("", False)
     ]
@@ -91,7 +91,7 @@ class Objections:
     def __init__(self, document: YamlDocument, model: type[SpecModel]) -> None:
         self._document = document
         self._model = model
-        self._about = _about(document.data)
+        self._about = about(document.data)
 
     def problems(self, error: ValidationError) -> list[Problem]:
         errors = error.errors(include_url=False)
@@ -198,10 +198,14 @@ class Objections:
         return "remove the quotes" if text and is_quoted else ""
 
 
-def _about(data: Mapping[str, Any]) -> str:
+def about(data: Mapping[str, Any]) -> str:
     """The address a document gives itself, or its kind while its name or version is wrong."""
-    kind, name, version = str(data["kind"]), data.get("name"), data.get("version")
-    address = {"TrainingJob": f"job/{name}@{version}", "Endpoint": f"endpoint/{name}"}.get(kind, "")
+    kind, name, version = str(data.get("kind")), data.get("name"), data.get("version")
+    addresses = {
+        "TrainingJob": f"job/{name}@{version}",
+        **{kind: f"{kind.lower()}/{name}" for kind in ("Endpoint", "Notebook", "Model")},
+    }
+    address = addresses.get(kind, "")
     try:
         return str(Address.parse(address)) if len(address) <= 100 else kind
     except ValueError:

@@ -9,14 +9,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sagespec.plan import ADDED, MASK, REMOVED, Cause, Change, Reason
+from sagespec.causes import ADDED, MASK, REMOVED, Cause, Change, Reason
+from sagespec.reconcile.callers import callers_moved, moving_note, split_changes
 from sagespec.spec.document import Update
+from sagespec.spec.secrets import SecretUse
 from sagespec.spec.values import in_flow, written_size
-from sagespec.state.desired import DesiredEndpoint, DesiredVariant
+from sagespec.state.desired import DesiredEndpoint, DesiredModel, DesiredVariant, JobModel
 from sagespec.state.hashes import UNTRAINED, model_of, same_but_for_models, same_hash
 from sagespec.state.observed import Route
 from sagespec.state.revision import settings_of
-from sagespec.state.secrets import is_secret_field
+from sagespec.state.secrets import ROTATED, is_secret_field, rotated
 
 
 def replace_changes(old: DesiredVariant, new: DesiredVariant) -> tuple[Change, ...]:
@@ -24,17 +26,26 @@ def replace_changes(old: DesiredVariant, new: DesiredVariant) -> tuple[Change, .
     changes = []
     for change in changed_by_update(old, new, Update.REPLACE):
         if change.field == "model" and old.model.text != new.model.text:
-            changes.append(Change("model", old.model.text, new.model.text))
+            changes.append(model_change("model", old.model, new.model))
         elif change.field == "environment":
             changes += _variables(old.environment, new.environment)
         else:
             changes.append(change)
-    return tuple(changes)
+    return (*changes, *(Change(f"secret {name}", "", ROTATED) for name in rotated(old.secrets, new.secrets)))
+
+
+def model_change(field: str, old: DesiredModel, new: DesiredModel) -> Change:
+    """With the alias that stands for it in the spec, if one does."""
+    had = old.alias if isinstance(old, JobModel) else ""
+    alias = new.alias if isinstance(new, JobModel) else ""
+    note = f" ({alias}{' moved' if alias == had else ''})" if alias else ""
+    return Change(field, old.text, f"{new.text}{note}")
 
 
 def trained_again(variant: DesiredVariant, hashes: Iterable[str]) -> str:
     """What to say where its instances, of these hashes, serve an earlier training of its model; '' where none does."""
-    earlier = [text for text in hashes if same_but_for_models(variant.hash, text) and text != variant.hash]
+    same = [text for text in hashes if same_but_for_models(variant.hash, text)]
+    earlier = [text for text in same if model_of(text) != model_of(variant.hash)]
     if not earlier or not model_of(variant.hash):
         return ""
     if model_of(variant.hash) == UNTRAINED:
@@ -43,7 +54,7 @@ def trained_again(variant: DesiredVariant, hashes: Iterable[str]) -> str:
     return f"model {variant.model.text} was trained again{known}"
 
 
-def _variables(old: Mapping[str, str], new: Mapping[str, str]) -> list[Change]:
+def _variables(old: Mapping[str, str | SecretUse], new: Mapping[str, str | SecretUse]) -> list[Change]:
     """The variables that differ, by name: any value may be secret."""
     differ = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     kinds = {name: ADDED if name not in old else REMOVED if name not in new else MASK for name in differ}
@@ -59,8 +70,9 @@ def route_cause(
     has_new_gateway: bool,
 ) -> Cause:
     changes = route_changes(before, goal) if before else ()
-    if changes:
-        return Cause(Reason.CHANGED, changes)
+    if before and changes:
+        moved = callers_moved(before, goal)
+        return Cause(Reason.CHANGED, changes, note=moving_note(before, goal), callers_moved=moved)
     if before is None:
         return Cause(Reason.NEW, note="first traffic")
     if route is None:
@@ -81,7 +93,7 @@ def route_changes(before: DesiredEndpoint, goal: DesiredEndpoint) -> tuple[Chang
             changes.append(Change(f"variant {variant.name}", "none", f"weight {variant.weight:g}"))
             continue
         if old.model.text != variant.model.text:
-            changes.append(Change(f"model of {variant.name}", old.model.text, variant.model.text))
+            changes.append(model_change(f"model of {variant.name}", old.model, variant.model))
         elif not same_hash(variant.hash, old.hash):
             fields = (c for c in replace_changes(old, variant) if c.field != "split")  # the weights say it
             changes += (replace(c, field=f"{c.field} of {variant.name}") for c in fields)
@@ -89,7 +101,18 @@ def route_changes(before: DesiredEndpoint, goal: DesiredEndpoint) -> tuple[Chang
             changed = changed_by_update(old, variant, update)
             changes += (replace(c, field=f"{c.field} of {variant.name}") for c in changed)
     gone = [variant for variant in before.variants if goal.variant(variant.name) is None]
+    changes += (*split_changes(before, goal), *limit_changes(before, goal))
     return (*changes, *(Change(f"variant {v.name}", f"weight {v.weight:g}", "none") for v in gone))
+
+
+def limit_changes(before: DesiredEndpoint, goal: DesiredEndpoint) -> tuple[Change, ...]:
+    had, has = (one.record.limits for one in (before, goal))
+    fields = ("concurrency", "queue")
+    return tuple(
+        Change(f"limits.{name}", str(getattr(had, name) or "none"), str(getattr(has, name) or "none"))
+        for name in fields
+        if getattr(had, name) != getattr(has, name)
+    )
 
 
 def setting_changes(before: DesiredEndpoint, goal: DesiredEndpoint) -> tuple[Change, ...]:

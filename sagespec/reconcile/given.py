@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sagespec.errors import Problem
-from sagespec.plan import Action, RunJob, Running, StartGateway
+from sagespec.ongoing import Rolling, Running
+from sagespec.plan import Action, CopyModel, RunJob, SetDoors, StartGateway
 from sagespec.reconcile.options import Options
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredJob
@@ -30,6 +31,7 @@ class Decision:
     notes: tuple[str, ...] = ()
     running: tuple[Running, ...] = ()
     held: tuple[Problem, ...] = ()
+    rolling: tuple[Rolling, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Given:
     """One pass: the snapshot, its time, what a person asked for, and what is decided already, which endpoints wait for.
 
     now: when the snapshot was taken. wanted: the jobs of the specs. jobs: the decision on each of them. gateway: its
-    start, if it starts.
+    start, if it starts. doors: what it is given, if it is given other ones. models_from, trains: as in `Desired`.
     """
 
     project_name: str
@@ -47,11 +49,14 @@ class Given:
     wanted: Mapping[Address, DesiredJob] = field(default_factory=dict)
     jobs: Mapping[Address, Decision] = field(default_factory=dict)
     gateway: tuple[StartGateway, ...] = ()
+    doors: tuple[SetDoors, ...] = ()
+    models_from: str = ""
+    trains: bool = True
 
     @property
     def gateway_ids(self) -> tuple[str, ...]:
-        """What must be done before anything else of an endpoint."""
-        return tuple(action.id for action in self.gateway)
+        """What must be done before anything else of an endpoint: nobody may ask it who should not."""
+        return tuple(action.id for action in (*self.gateway, *self.doors))
 
     def next_version(self, job_name: str) -> int:
         """One that neither the specs nor the store have."""
@@ -59,9 +64,9 @@ class Given:
         return max(self.observed.newest_versions.get(job_name, 0), *known) + 1
 
     def runs_of(self, job: Address) -> tuple[str, ...]:
-        """The ids of the actions of this plan that train the job."""
-        decision = self.jobs.get(job)
-        return tuple(action.id for action in decision.actions if isinstance(action, RunJob)) if decision else ()
+        """The ids of the actions of this plan that give the job its model."""
+        actions = decision.actions if (decision := self.jobs.get(job)) else ()
+        return tuple(action.id for action in actions if isinstance(action, RunJob | CopyModel))
 
     def is_followed_elsewhere(self, job: Address) -> bool:
         """Whether another run trains the job just now."""
@@ -73,6 +78,12 @@ class Given:
         request = self.observed.restarts.get(about)
         is_open = request and not request.is_over(self.observed.revisions.get(about.name, ()))
         return request if is_open else None
+
+    def retries(self, endpoint: Address) -> bool:
+        """Whether it is to be tried again although it was given up: by this run, or once, by whoever has asked."""
+        request = self.observed.retries.get(endpoint.name)
+        is_asked = request is not None and not request.is_over(self.observed.revisions.get(endpoint.name, ()))
+        return is_asked or self.options.retries(endpoint)
 
     def is_trained(self, job: Address) -> bool:
         return self._trained(job) is not None
@@ -86,6 +97,11 @@ class Given:
         """Of the job's model; '' where it is not known."""
         manifest = self._trained(job)
         return manifest.artifacts["model"].sha256 if manifest and "model" in manifest.artifacts else ""
+
+    def metrics_of(self, job: Address, sha256: str) -> Mapping[str, float] | None:
+        """What the job measured when it trained the model with this checksum ('': any); None if that is not known."""
+        manifest = self._trained(job)
+        return manifest.metrics if manifest and sha256 in ("", self.checksum_of(job)) else None
 
     def left_no_model(self, job: Address) -> bool:
         manifest = self._trained(job)

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 
 from sagespec.errors import Problem
 from sagespec.reconcile.able import why_no_start
+from sagespec.reconcile.gates import held_by_gate
 from sagespec.reconcile.given import Given
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredEndpoint, JobModel, desired_endpoint
 from sagespec.state.hashes import UNTRAINED, same_hash
 from sagespec.state.programs import Builtin
 from sagespec.state.revision import ModelRecord, Revision, RevisionStatus, RollbackRequest, live_revision
+from sagespec.state.secrets import rotated
 
 
 @dataclass(frozen=True)
@@ -61,24 +63,38 @@ def choose_goal(desired: DesiredEndpoint, given: Given) -> Choice:
         earlier = desired_endpoint(desired.name, request.asked)
         live_number = live.number if live else None
         return Choice(Goal(earlier, True, before, number, request.instead_of, request.as_reason, live_number))
-    if kept and given.restart_of(desired.address) and not _is_lost(kept.endpoint, given):
+    is_rolling = _is_rolling(desired, given)
+    if kept and given.restart_of(desired.address) and not is_rolling and not _is_lost(kept.endpoint, given):
         return Choice(kept)  # what is live is restarted, before its spec is looked at
     if live and kept and _is_as(desired, live, given):
         known = desired if desired.hash == live.hash else replace(kept.endpoint, origin=desired.origin)
         return Choice(replace(kept, endpoint=known))
-    if not given.options.retries(desired.address):
+    if not given.retries(desired.address) and not is_rolling:
         if held := _held(desired, revisions, live):
             return Choice(kept or _once_more(desired, revisions, number), held, is_held=True)
         if failed := _failed(desired, revisions, live, given):
             return Choice(kept, failed)
     if missing := why_no_start(desired, given.observed) or _missing_model(desired, given):
         return Choice(kept, missing)
-    return Choice(kept if waits_for(desired, given) else Goal(desired, True, before, number))
+    if waits_for(desired, given):
+        return Choice(kept)
+    if not is_rolling and (held := held_by_gate(desired, before, given)):
+        return Choice(kept, held)
+    return Choice(Goal(desired, True, before, number))
+
+
+def _is_rolling(desired: DesiredEndpoint, given: Given) -> bool:
+    """Whether this very spec is on its way, step by step: whether to try it was decided when that began."""
+    progress = given.observed.rollout_of(desired.name)
+    return progress is not None and same_hash(desired.hash, progress.hash)
 
 
 def _is_as(desired: DesiredEndpoint, revision: Revision, given: Given) -> bool:
-    """Whether the revision is what the spec asks for, with the models that the store has now."""
+    """Whether the revision is what the spec asks for, with the models that the store has now, and secrets of today."""
     if not same_hash(desired.hash, revision.hash):
+        return False
+    versions = {variant.name: variant.secrets for variant in revision.asked.variants}
+    if any(rotated(versions.get(variant.name, {}), variant.secrets) for variant in desired.variants):
         return False
     had = {variant.name: variant.model for variant in revision.asked.variants}
     return not any(

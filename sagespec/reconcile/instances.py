@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from sagespec.plan import AwaitHealthy, Cause, Reason, StartInstance
+from sagespec.causes import Cause, Reason
+from sagespec.plan import AwaitHealthy, StartInstance
 from sagespec.reconcile.causes import changed_by_update, replace_changes, trained_again
 from sagespec.reconcile.given import Given
 from sagespec.reconcile.goals import Goal

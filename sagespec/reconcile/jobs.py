@@ -11,12 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sagespec.causes import Cause, Change, Reason
 from sagespec.errors import Origin, Problem
-from sagespec.plan import Action, Cause, Change, Reason, RunJob, Running
+from sagespec.ongoing import Running
+from sagespec.plan import Action, RunJob
 from sagespec.reconcile.able import why_no_run
 from sagespec.reconcile.causes import changed_fields
 from sagespec.reconcile.given import Decision, Given
 from sagespec.reconcile.leaving import remove_containers
+from sagespec.reconcile.promoted import promoted
 from sagespec.state.desired import DesiredJob
 from sagespec.state.faults import fix_for
 from sagespec.state.hashes import same_hash
@@ -43,6 +46,8 @@ def reconcile_job(job: DesiredJob, given: Given) -> Decision:
         return Decision(refused=_edited(job, given))
     if follower:
         return _followed(job, containers)
+    if (given.models_from or not given.trains) and (decision := promoted(job, given)):
+        return decision
     is_edited = job.address in observed.edited_inputs
     is_tried = is_edited or given.options.retries(job.address) or observed.unrecorded(job.address)
     if manifest and same_hash(job.key, manifest.key) and not is_tried:
@@ -105,6 +110,11 @@ def _changes(job: DesiredJob, observed: Observed) -> tuple[Change, ...]:
     return _changed_fields(before.key_fields, job, trained)
 
 
+def changes_since(before: Manifest, job: DesiredJob) -> tuple[Change, ...]:
+    """What is another in the job's spec than in that of another version."""
+    return _changed_fields(before.key_fields, job, before)
+
+
 def _changed_fields(before: Mapping[str, Any], job: DesiredJob, manifest: Manifest | None) -> tuple[Change, ...]:
     """Under the names that the fields have in the spec: the key holds what a channel says of its columns apart."""
     specs = [job.spec, manifest.spec if manifest else {}]
@@ -115,7 +125,8 @@ def _changed_fields(before: Mapping[str, Any], job: DesiredJob, manifest: Manife
         where = (f"channels.{c}.{name}" for c, said in channels if section == "columns" and said.get(name))
         return next(where, field)
 
-    return tuple(replace(change, field=named(change.field)) for change in changed_fields(before, job.key_fields))
+    changes = [replace(change, field=named(change.field)) for change in changed_fields(before, job.key_fields)]
+    return tuple(replace(change, origin=job.field_origins.get(change.field)) for change in changes)
 
 
 def _like_one_that_changed(job: DesiredJob, inherited: Sequence[Change]) -> tuple[Problem, ...]:

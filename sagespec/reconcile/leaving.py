@@ -7,15 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sagespec.plan import (
-    Action,
-    Cause,
-    DrainInstance,
-    Reason,
-    RemoveContainer,
-    RemoveInstance,
-    SetRoutes,
-)
+from sagespec.causes import Cause, Reason
+from sagespec.plan import Action, DrainInstance, RemoveContainer, RemoveInstance, SetRoutes
 from sagespec.reconcile.routes import routed_names, serving_targets, with_draining
 from sagespec.state.addresses import Address
 from sagespec.state.observed import Container, ContainerState, Observed, Route
@@ -51,7 +44,9 @@ def removals(
     return tuple(actions)
 
 
-def remove_idle(address: Address, observed: Observed, within_seconds: float) -> tuple[Action, ...]:
+def remove_idle(
+    address: Address, observed: Observed, within_seconds: float, note: str = "it never became healthy"
+) -> tuple[Action, ...]:
     """Remove what an attempt left that never got traffic. What serves stays, even where no revision records it:
     the run that gave it traffic was killed before it could record that."""
     route = observed.gateway.routes.get(address.name)
@@ -60,7 +55,7 @@ def remove_idle(address: Address, observed: Observed, within_seconds: float) -> 
     )
     leaving = tuple(c for c in observed.containers_of(address) if c.name not in serving)
     draining = frozenset(c.name for c in leaving) & routed_names(route)
-    return removals(leaving, draining, (), within_seconds, note="it never became healthy")
+    return removals(leaving, draining, (), within_seconds, note)
 
 
 def remove_all(address: Address, observed: Observed, note: str, *, within_seconds: float) -> tuple[Action, ...]:

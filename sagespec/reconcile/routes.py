@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from sagespec.reconcile.instances import Instance
 from sagespec.state.desired import DesiredEndpoint
+from sagespec.state.limits import Limits
 from sagespec.state.observed import Container, Observed, Route, Target
 
 
@@ -16,9 +17,19 @@ def wanted_route(endpoint: DesiredEndpoint, instances: tuple[Instance, ...]) -> 
     targets = []
     for variant in endpoint.variants:
         mine = [i for i in instances if i.variant.name == variant.name]
+        if not mine:
+            continue  # a rollout has none of it yet, or no more
         names = tuple(sorted(i.container for i in mine))
-        targets.append(Target(variant.name, mine[0].hash, variant.weight, instances=names))
-    return Route(endpoint.name, tuple(sorted(targets)))
+        of_model = variant.model_name
+        targets.append(Target(variant.name, mine[0].hash, variant.weight, instances=names, model=of_model))
+    record = endpoint.record
+    return Route(
+        endpoint.name,
+        tuple(targets),
+        key=record.split.key,
+        lends=record.when_down == "spread",
+        limits=Limits(record.limits.concurrency, record.limits.queue) if record.limits.concurrency else None,
+    )
 
 
 def with_draining(route: Route, draining: tuple[Container, ...]) -> Route:
@@ -28,12 +39,14 @@ def with_draining(route: Route, draining: tuple[Container, ...]) -> Route:
         where = (container.address.variant, container.hash)
         target = targets.get(where, Target(*where, weight=0.0))
         targets[where] = replace(target, draining=(*target.draining, container.name))
-    return Route(route.endpoint_name, tuple(sorted(targets.values())))
+    return replace(route, targets=tuple(targets.values()))
 
 
 def serving_targets(route: Route) -> tuple[Target, ...]:
-    """The part of a route that takes requests: what two routes are compared by."""
-    return tuple(replace(target, draining=()) for target in route.targets if target.instances)
+    """The part of a route that takes requests: what two routes are compared by. The order means something to keys
+    alone, and a route of an earlier release has another."""
+    serving = (replace(target, draining=()) for target in route.targets if target.instances)
+    return tuple(serving if route.key else sorted(serving))
 
 
 def routed_names(route: Route | None) -> frozenset[str]:
@@ -48,7 +61,9 @@ def routed_names(route: Route | None) -> frozenset[str]:
 def route_is_off(route: Route | None, wanted: Route, endpoint: DesiredEndpoint, observed: Observed) -> bool:
     """Whether the gateway's route differs from the wanted one, names containers that are gone, or has an
     instance that it does not probe, or at an address it no longer has."""
-    if route is None or serving_targets(route) != serving_targets(wanted):
+    if route is None or (route.key, route.lends, route.limits) != (wanted.key, wanted.lends, wanted.limits):
+        return True
+    if serving_targets(route) != serving_targets(wanted):
         return True
     containers = {container.name: container for container in observed.containers_of(endpoint.address)}
     if routed_names(route) - containers.keys():

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sagespec.plan import Plan, Reason, RunJob
+from sagespec.causes import Reason
+from sagespec.plan import Plan, RunJob
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired, DesiredEndpoint, DesiredJob
 from sagespec.state.observed import Capacity, Container, ContainerState, Observed

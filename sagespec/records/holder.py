@@ -16,6 +16,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sagespec.state.repairs import Flap
+
 # How far the clocks of two machines may be apart before one takes the other's lock too early.
 SKEW = timedelta(seconds=60)
 
@@ -24,7 +26,7 @@ class Doing(BaseModel):
     """What a run says of itself while it is at work. Times are of its own clock.
 
     waits_for: in words, one for each thing. queued: addresses of jobs that wait for their turn. last_pass_at: when the
-    last pass ended. looks_again_at: at the latest.
+    last pass ended. looks_again_at: at the latest. flapping: what it repairs less and less often.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -34,6 +36,7 @@ class Doing(BaseModel):
     last_pass_at: datetime | None = None
     last_pass_seconds: float | None = None
     looks_again_at: datetime | None = None
+    flapping: tuple[Flap, ...] = ()
 
 
 class Holder(BaseModel):
@@ -96,7 +99,7 @@ def _time(at: datetime) -> str:
 def holder_here(command: str, lease_seconds: float, now: datetime, *, specs: str = "") -> Holder:
     return Holder(
         id=secrets.token_hex(4),
-        user=_user(),
+        user=user_name(),
         host=socket.gethostname(),
         machine=_machine(),
         pid=os.getpid(),
@@ -111,10 +114,10 @@ def holder_here(command: str, lease_seconds: float, now: datetime, *, specs: str
 
 def who_is_here() -> str:
     """The user and the host, for people: `ada on build-7`."""
-    return f"{_user()} on {socket.gethostname()}"
+    return f"{user_name()} on {socket.gethostname()}"
 
 
-def _user() -> str:
+def user_name() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may run as a number that has no name

@@ -4,7 +4,13 @@
     <project>/active/runs/<id>.json                 a `watch`, or an `apply` that waits; for people to see
     <project>/active/stops/<name>/<version>.json    a job is asked to stop; `run.stops` reads it
     <project>/active/rollbacks/<endpoint>.json      an earlier revision is asked for
+    <project>/active/removals/<endpoint>.json       an endpoint that no spec names is to go
+    <project>/active/retries/<endpoint>.json        an endpoint that was given up is to be tried again
+    <project>/active/rollouts/<endpoint>.json       how far its rollout has come
+    <project>/active/promotions/<endpoint>.json     the rest of its rollout is to be left out
+    <project>/active/aborts/<endpoint>.json         its rollout is to be taken back
     <project>/active/restarts/endpoint/<name>.json  new containers are asked for; of the gateway: restarts/gateway.json
+    <project>/active/suspensions/<kind>/<name>.json nobody is to change it; of the project: suspensions/project.json
     <project>/active/leaving/<container>.json       an instance is being stopped, and counts as gone
 
 A job's lease is taken under the project's lock alone, so a released one stays released while the lock is held, and may
@@ -17,9 +23,9 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from sagespec.errors import WorldError
 from sagespec.events import Event, EventKind, Report, silent
@@ -35,14 +41,25 @@ from sagespec.records.lease import (
     utc_now,
     wait_for,
 )
-from sagespec.state.addresses import GATEWAY, Address, endpoint_address, job_address
+from sagespec.state.addresses import GATEWAY, Address, endpoint_address, job_address, notebook_address
+from sagespec.state.manifest import Record
 from sagespec.state.observed import Follower
-from sagespec.state.revision import RestartRequest, RollbackRequest
+from sagespec.state.progress import AbortRequest, Progress, PromoteRequest
+from sagespec.state.revision import RemovalRequest, RestartRequest, RetryRequest, RollbackRequest
+from sagespec.state.suspension import Suspension
 from sagespec.stores.protocol import Store
 
 SEIZE_TRIES = 20  # a follower renews now and then, and before each write
 
-_Read = TypeVar("_Read", Holder, RollbackRequest, RestartRequest)
+_Read = TypeVar("_Read", bound=BaseModel)
+_OF_ENDPOINTS: Mapping[str, type[Record]] = {
+    "rollbacks": RollbackRequest,
+    "removals": RemovalRequest,
+    "retries": RetryRequest,
+    "rollouts": Progress,
+    "promotions": PromoteRequest,
+    "aborts": AbortRequest,
+}
 
 
 class FollowedElsewhere(WorldError):
@@ -64,8 +81,9 @@ class RunSeen:
 @dataclass(frozen=True)
 class AtWork:
     """followers: of jobs, by address. runs: that wait for something, or watch; the oldest first. stops: jobs that were
-    asked to stop. rollbacks: asked for, by endpoint. leaving: names of containers that are being stopped. restarts:
-    asked for, by what is restarted."""
+    asked to stop. rollbacks, removals, retries: asked for, by endpoint. leaving: names of containers that are being
+    stopped. restarts: asked for, by what is restarted. rollouts: that have begun, by endpoint, and what is asked of
+    them: promotions, aborts. suspensions: what nobody is to change."""
 
     followers: Mapping[Address, Follower] = field(default_factory=dict)
     runs: tuple[RunSeen, ...] = ()
@@ -73,6 +91,12 @@ class AtWork:
     rollbacks: Mapping[str, RollbackRequest] = field(default_factory=dict)
     leaving: frozenset[str] = frozenset()
     restarts: Mapping[Address, RestartRequest] = field(default_factory=dict)
+    removals: Mapping[str, RemovalRequest] = field(default_factory=dict)
+    retries: Mapping[str, RetryRequest] = field(default_factory=dict)
+    rollouts: Mapping[str, Progress] = field(default_factory=dict)
+    promotions: Mapping[str, PromoteRequest] = field(default_factory=dict)
+    aborts: Mapping[str, AbortRequest] = field(default_factory=dict)
+    suspensions: tuple[Suspension, ...] = ()
 
 
 class Leases:
@@ -99,6 +123,11 @@ class Leases:
         self._over: dict[str, Holder | None] = {}  # what the last look found to be released, dead or damaged
 
     @property
+    def command(self) -> str:
+        """Of this run."""
+        return self._command
+
+    @property
     def by(self) -> str:
         """This run, for people."""
         return str(self._holder(self._clock()))
@@ -111,19 +140,24 @@ class Leases:
         stops, leaving = ({key for key in etags if self._place(key)[0] == kind} for kind in ("stops", "leaving"))
         self._seen = {key: (etag, self._since(key, etag, now)) for key, etag in etags.items()}
         followers: dict[Address, Follower] = {}
-        rollbacks: dict[str, RollbackRequest] = {}
         restarts: dict[Address, RestartRequest] = {}
+        of_endpoints: dict[str, dict[str, Any]] = {kind: {} for kind in _OF_ENDPOINTS}
+        suspensions = []
         runs = []
         self._over = {}
         for key, content in self._store.read_many(etags.keys() - stops - leaving).items():
             where = self._place(key)
-            if where[0] == "rollbacks":
-                if request := _parsed(RollbackRequest, content):
-                    rollbacks[where[1]] = request
+            if where[0] in _OF_ENDPOINTS:
+                if found := _parsed(_OF_ENDPOINTS[where[0]], content):
+                    of_endpoints[where[0]][where[1]] = found
                 continue
             if where[0] == "restarts":
                 if restart := _parsed(RestartRequest, content):
-                    restarts[endpoint_address(where[2]) if where[2:] else GATEWAY] = restart
+                    restarts[_restarted(where)] = restart
+                continue
+            if where[0] == "suspensions":
+                if suspension := _parsed(Suspension, content):
+                    suspensions.append(suspension)
                 continue
             holder = _parsed(Holder, content)
             if holder is None or holder.released or self._why_dead(key, holder, now):
@@ -135,7 +169,15 @@ class Leases:
         asked = frozenset(_job_at(self._place(key)) for key in stops)
         by_age = tuple(sorted(runs, key=lambda run: run.since))
         names_leaving = frozenset(self._place(key)[1] for key in leaving)
-        return AtWork(followers, by_age, asked, rollbacks, names_leaving, restarts)
+        return AtWork(
+            followers=followers,
+            runs=by_age,
+            stops=asked,
+            leaving=names_leaving,
+            restarts=restarts,
+            suspensions=tuple(sorted(suspensions, key=lambda one: one.about)),
+            **of_endpoints,
+        )
 
     def follow(self, address: Address, report: Report = silent) -> Lease:
         """The right to follow a job; only under the project's lock. FollowedElsewhere when somebody alive has it."""
@@ -234,8 +276,12 @@ class Leases:
         match where:
             case ["jobs" | "stops", _, version]:
                 is_known = version.isascii() and version.isdecimal()
-            case ["runs" | "rollbacks" | "leaving", _] | ["restarts", "endpoint", _] | ["restarts", "gateway"]:
+            case ["runs" | "leaving", _] | ["restarts", "endpoint" | "notebook", _] | ["restarts", "gateway"]:
                 is_known = True
+            case ["suspensions", *names]:
+                is_known = bool(names)
+            case [kind, _]:
+                is_known = kind in _OF_ENDPOINTS
             case _:
                 is_known = False
         return where if is_known and name.endswith(".json") else []
@@ -249,6 +295,12 @@ class Leases:
 
 def _job_at(where: list[str]) -> Address:
     return job_address(where[1], int(where[2]))
+
+
+def _restarted(where: list[str]) -> Address:
+    if not where[2:]:
+        return GATEWAY
+    return notebook_address(where[2]) if where[1] == "notebook" else endpoint_address(where[2])
 
 
 def _parsed(kind: type[_Read], content: bytes) -> _Read | None:

@@ -7,6 +7,7 @@ come from here too. The store handles the bytes, `manifest` and `revision` defin
     <project>/jobs/<name>/<version>/checkpoints/…; attempts.json until it has a manifest
     <project>/active/stops/<name>/<version>.json while it is asked to stop, and a copy for an earlier sagespec:
     <project>/jobs/<name>/<version>/stop.json
+    <project>/archives/<name>.tar.gz: models of no job, and models with another script, which specs name as store://…
     <project>/applied.json, what the newest specs are that were applied
     <project>/endpoints/<name>/revisions/<n>.json
     <project>/store-id, made once, which tells this store from others wherever it is moved or copied to
@@ -26,7 +27,17 @@ from sagespec.errors import WorldError
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import MANIFEST_FORMAT, Applied, AttemptsRecord, JobStatus, Manifest, StopRequest
-from sagespec.state.revision import REVISION_FORMAT, RestartRequest, Revision, RevisionStatus, RollbackRequest
+from sagespec.state.progress import AbortRequest, Progress, PromoteRequest
+from sagespec.state.revision import (
+    REVISION_FORMAT,
+    RemovalRequest,
+    RestartRequest,
+    RetryRequest,
+    Revision,
+    RevisionStatus,
+    RollbackRequest,
+)
+from sagespec.state.suspension import Suspension
 from sagespec.stores.protocol import Conflict, Store
 
 _Kept = TypeVar("_Kept", Manifest, Revision)
@@ -65,6 +76,14 @@ class Records:
     def job_key(self, address: Address, file: str) -> str:
         """Key of a job's file: `file` is model.tar.gz, output.tar.gz, logs/<host>.log or manifest.json."""
         return f"{self.project_name}/jobs/{address.name}/{address.version}/{file}"
+
+    def archive_key(self, name: str) -> str:
+        """Key of a model that no job here has made, or that was given another script."""
+        return f"{self.project_name}/archives/{name}"
+
+    def has_archive(self, name: str) -> bool:
+        key = self.archive_key(name)
+        return any(entry.key == key for entry in self.store.entries(key))
 
     def manifests(self, addresses: Iterable[Address]) -> Mapping[Address, Manifest]:
         """The manifests of those of `addresses` that have one."""
@@ -147,6 +166,47 @@ class Records:
     def _rollback_key(self, endpoint_name: str) -> str:
         return f"{self.project_name}/active/rollbacks/{endpoint_name}.json"
 
+    # -- removals
+
+    def write_removal(self, request: RemovalRequest) -> None:
+        self.store.write(self._removal_key(request.endpoint), _json(request))
+
+    def forget_removal(self, endpoint_name: str) -> None:
+        self.store.delete(self._removal_key(endpoint_name))
+
+    def _removal_key(self, endpoint_name: str) -> str:
+        return f"{self.project_name}/active/removals/{endpoint_name}.json"
+
+    # -- retries
+
+    def write_retry(self, request: RetryRequest) -> None:
+        self.store.write(self._retry_key(request.endpoint), _json(request))
+
+    def forget_retry(self, endpoint_name: str) -> None:
+        self.store.delete(self._retry_key(endpoint_name))
+
+    def _retry_key(self, endpoint_name: str) -> str:
+        return f"{self.project_name}/active/retries/{endpoint_name}.json"
+
+    # -- rollouts
+
+    def write_progress(self, progress: Progress) -> None:
+        self.store.write(self._rollout_key("rollouts", progress.endpoint), _json(progress))
+
+    def write_promotion(self, request: PromoteRequest) -> None:
+        self.store.write(self._rollout_key("promotions", request.endpoint), _json(request))
+
+    def write_abort(self, request: AbortRequest) -> None:
+        self.store.write(self._rollout_key("aborts", request.endpoint), _json(request))
+
+    def forget_rollout(self, endpoint_name: str) -> None:
+        """How far it has come last: without that, what was asked of it is asked of nothing."""
+        for kind in ("promotions", "aborts", "rollouts"):
+            self.store.delete(self._rollout_key(kind, endpoint_name))
+
+    def _rollout_key(self, kind: str, endpoint_name: str) -> str:
+        return f"{self.project_name}/active/{kind}/{endpoint_name}.json"
+
     # -- restarts
 
     def write_restart(self, request: RestartRequest) -> None:
@@ -157,6 +217,17 @@ class Records:
 
     def _restart_key(self, about: str) -> str:
         return f"{self.project_name}/active/restarts/{about}.json"
+
+    # -- suspensions
+
+    def write_suspension(self, suspension: Suspension) -> None:
+        self.store.write(self.suspension_key(suspension.about), _json(suspension))
+
+    def forget_suspension(self, about: str) -> None:
+        self.store.delete(self.suspension_key(about))
+
+    def suspension_key(self, about: str) -> str:
+        return f"{self.project_name}/active/suspensions/{about.replace('@', '/')}.json"
 
     # -- the specs
 
@@ -307,6 +378,18 @@ def _parsed_or_none(kind: type[_Passing], data: bytes) -> _Passing | None:
 
 
 def _json(
-    record: Manifest | Revision | AttemptsRecord | StopRequest | RollbackRequest | RestartRequest | Applied,
+    record: Manifest
+    | Revision
+    | AttemptsRecord
+    | StopRequest
+    | RollbackRequest
+    | RestartRequest
+    | RemovalRequest
+    | RetryRequest
+    | Progress
+    | PromoteRequest
+    | AbortRequest
+    | Suspension
+    | Applied,
 ) -> bytes:
     return (record.model_dump_json(indent=2) + "\n").encode()

@@ -6,18 +6,24 @@ Called by `resolve` after the jobs, whose keys and programs a variant's model ma
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
+from sagespec.errors import Problem
 from sagespec.load.loaded import LoadedSpec
 from sagespec.resolve.facts import Facts
 from sagespec.resolve.keys import artifact_fingerprint
 from sagespec.resolve.programs import model_address, named_program, portable, program_of
-from sagespec.spec.endpoint import Endpoint, Rollout, Variant
+from sagespec.resolve.secrets import check_secrets, versions_of
+from sagespec.spec.acceleration import WHAT_TAKES_IT, takes_acceleration
+from sagespec.spec.endpoint import Endpoint, Variant
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredEndpoint, DesiredJob, desired_endpoint
 from sagespec.state.hashes import UNTRAINED
 from sagespec.state.manifest import Manifest
 from sagespec.state.programs import Builtin, Image, Program
-from sagespec.state.revision import EndpointRecord, ModelRecord, RolloutRecord, VariantRecord
+from sagespec.state.revision import EndpointRecord, LimitsRecord, ModelRecord, SplitRecord, VariantRecord
+from sagespec.state.rollout import rollout_record
 
 
 def resolve_endpoint(
@@ -29,6 +35,8 @@ def resolve_endpoint(
     for index, variant in enumerate(spec.variants):
         field = f"variants.{index}"
         model, program = _model(variant, field, item, jobs, facts)
+        _check_acceleration(variant, program, field, item, facts)
+        check_secrets(variant.environment, f"{field}.environment", item, facts)
         variants.append(
             VariantRecord(
                 name=variant.name,
@@ -39,22 +47,36 @@ def resolve_endpoint(
                 environment={**_script(variant, model, jobs, facts), **variant.environment},
                 cpus=variant.resources.cpus,
                 memory=variant.resources.memory,
-                **({"gpus": variant.resources.gpus} if variant.resources.gpus else {}),
+                **_where_used(variant, facts),
             )
         )
     if len(facts.problems) > before:
         return None
-    record = EndpointRecord(variants=tuple(variants), rollout=_rollout(spec.rollout), protect=spec.protect)
-    return desired_endpoint(spec.name, record, item.origin)
-
-
-def _rollout(spec: Rollout) -> RolloutRecord:
-    return RolloutRecord(
-        healthy_within=spec.healthy_within,
-        min_healthy=spec.min_healthy,
-        drain_within=spec.drain_within,
-        replace=spec.replace,
+    record = EndpointRecord(
+        variants=tuple(variants),
+        rollout=rollout_record(spec.rollout),
+        protect=spec.protect,
+        **_used(spec),
     )
+    found = desired_endpoint(spec.name, record, item.origin)
+    return replace(found, gate=spec.rollout.gate, field_origins=item.origins)
+
+
+def _where_used(variant: Variant, facts: Facts) -> dict[str, Any]:
+    """The fields of the record that are given only by a spec that uses them."""
+    secrets = versions_of(variant.environment, facts)
+    found = {"gpus": variant.resources.gpus, "accelerate": variant.accelerate, "secrets": secrets}
+    return {name: value for name, value in found.items() if value}
+
+
+def _used(spec: Endpoint) -> dict[str, Any]:
+    """What a record is given only where it is used: earlier releases, whose hashes are the same, did not have it."""
+    found: dict[str, Any] = {"split": SplitRecord(key=spec.split.key)} if spec.split.key else {}
+    found |= {"when_down": spec.when_down} if spec.when_down != "fail" else {}
+    limits = spec.limits
+    if limits.concurrency:
+        found["limits"] = LimitsRecord(concurrency=limits.concurrency, queue=limits.queue)
+    return found
 
 
 def _model(
@@ -82,7 +104,22 @@ def _model(
         return ModelRecord(), Builtin("")  # said by `unresolved_models` with its place
     program = Image(variant.image) if variant.image else trained_by
     identity = f"{address}:{key}"
-    return ModelRecord(text=variant.model, identity=identity, job=str(address), uri="", sha256=sha256), program
+    alias = {"alias": item.aliases[f"{field}.model"]} if f"{field}.model" in item.aliases else {}
+    return ModelRecord(text=variant.model, identity=identity, job=str(address), uri="", sha256=sha256, **alias), program
+
+
+def _check_acceleration(variant: Variant, program: Program, field: str, item: LoadedSpec, facts: Facts) -> None:
+    """A job's model is served by what trained it, which the spec of the endpoint does not say."""
+    served_by = program.name if isinstance(program, Builtin) else str(program)
+    if variant.accelerate and model_address(variant.model) and served_by and not takes_acceleration(served_by):
+        facts.problems.append(
+            Problem(
+                what=f"{variant.model} is served by {served_by}, whose models accelerate cannot convert",
+                about=f"{field}.accelerate",
+                fix=f"remove it: it needs {WHAT_TAKES_IT}",
+                where=item.origin_of(f"{field}.accelerate"),
+            )
+        )
 
 
 def _sha256_of(manifest: Manifest) -> str:

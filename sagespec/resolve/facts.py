@@ -6,7 +6,7 @@ reported together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,12 @@ from sagespec.state.manifest import JobStatus, Manifest
 Fingerprint = Callable[[str], str]  # s3://… -> ETag or the like
 
 Started = Callable[[Address], Mapping[str, Any]]
+SecretVersion = Callable[[str], str]  # a secret's name -> what tells its value from others; '' where it was not asked
+
+
+def not_asked(_name: str) -> str:
+    """A `SecretVersion` that asks nobody."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Facts:
     """root: the project's folder. images: the built-ins by name. manifests: of the jobs that have ended.
 
     fingerprint: what tells two states of an s3:// object apart. started: the key fields of a job that was started and
-    has not ended. specs: by address.
+    has not ended. specs: by address. known_secrets: the names that sagespec.yaml has.
     """
 
     root: Path
@@ -37,6 +43,8 @@ class Facts:
     fingerprint: Fingerprint
     started: Started = lambda _: {}
     specs: Mapping[Address, LoadedSpec] = field(default_factory=dict)
+    secret_version: SecretVersion = not_asked
+    known_secrets: Collection[str] = ()
     problems: list[Problem] = field(default_factory=list)
 
     def counted(self, count: Callable[[], Counted], folder: Path, item: LoadedSpec, field: str) -> Counted:

@@ -15,6 +15,7 @@ from sagespec.resolve.facts import Facts
 from sagespec.resolve.keys import key_fields_of, sources_in_key
 from sagespec.resolve.objections import columns_of, problems_with_builtin
 from sagespec.resolve.programs import build_program, named_program, portable
+from sagespec.resolve.secrets import check_secrets
 from sagespec.spec.endpoint import named_job
 from sagespec.spec.job import ChannelSpec, TrainingJob
 from sagespec.state.addresses import job_address
@@ -35,6 +36,8 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
         program = named_program(spec.framework or spec.algorithm, spec.image, field, item, facts)
     if spec.algorithm and not trained:  # trained jobs are never rejected, not even by a later release
         facts.problems.extend(problems_with_builtin(spec, item, facts))
+    if not trained:
+        check_secrets(spec.environment, "environment", item, facts)
     channels = tuple(_channel(name, channel, spec, item, root) for name, channel in sorted(spec.channels.items()))
     (code, files["code"]), columns = code_of(spec, item, facts), columns_of(spec)
     key_fields = key_fields_of(spec, program, channels, code, columns=columns) | sources_in_key(
@@ -76,7 +79,7 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
 def _spec_for_manifest(spec: TrainingJob, program: Program) -> dict[str, Any]:
     """The spec as written out, but the folder of a build from the project's root: a manifest knows of no spec's file,
     and what it trained is served by the program in there."""
-    dumped = spec.model_dump(mode="json", exclude={"like"})
+    dumped = spec.model_dump(mode="json", exclude={"like", "retrain"})
     if isinstance(program, Build):
         dumped["build"]["context"] = program.folder
     return dumped

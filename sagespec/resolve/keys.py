@@ -14,6 +14,7 @@ from typing import Any
 from sagespec.contract import hyperparameter_text
 from sagespec.resolve.facts import Facts
 from sagespec.spec.job import TrainingJob
+from sagespec.spec.secrets import as_plain
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredChannel, DesiredCode, DesiredColumns
 from sagespec.state.manifest import Manifest
@@ -32,7 +33,8 @@ def key_fields_of(
 
     Hyperparameters count as the strings the container sees, so that 100 and "100" are one. Resources
     and stopping are left out: they decide whether it ends, not what it gives. So are checkpoints, metrics and
-    retries, and whether data are copied or mounted. What was added in a later release counts only where it is used.
+    retries, and whether data are copied or mounted. Of a secret its name counts, and never its value: one that is
+    rotated leaves every model as it is. What was added in a later release counts only where it is used.
     """
     fields: dict[str, Any] = {
         name: value for name in ("algorithm", "framework", "image") if (value := getattr(spec, name))
@@ -45,7 +47,7 @@ def key_fields_of(
     fields |= {"distribution": spec.distribution} if spec.distribution else {}
     fields |= {"network": spec.network} if spec.network == "none" else {}
     fields |= {f"hyperparameters.{name}": hyperparameter_text(v) for name, v in spec.hyperparameters.items()}
-    fields |= {f"environment.{name}": value for name, value in spec.environment.items()}
+    fields |= {f"environment.{name}": value for name, value in as_plain(spec.environment).items()}
     for channel in channels:
         fields |= {f"channels.{channel.name}.{name}": value for name, value in _channel_fields(channel).items()}
     if columns:
@@ -106,7 +108,7 @@ def _channel_fields(channel: DesiredChannel) -> dict[str, Any]:
 
 
 def artifact_fingerprint(uri: str, facts: Facts) -> str:
-    if uri.startswith("s3://"):
+    if uri.startswith(("s3://", "store://")):
         return facts.fingerprint(uri)
     if not (facts.root / uri).is_file():
         return "missing"  # `load.missing_paths` reports it where it matters

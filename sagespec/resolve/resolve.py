@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sagespec.errors import SpecError
 from sagespec.gateway.launch import gateway_hash
@@ -15,12 +16,17 @@ from sagespec.load.loaded import Loaded
 from sagespec.load.once import told_once
 from sagespec.load.references import unresolved_models
 from sagespec.resolve.builtins import ImageDescription
+from sagespec.resolve.doors import resolve_doors
 from sagespec.resolve.endpoints import resolve_endpoint
-from sagespec.resolve.facts import Facts, Fingerprint, Started
+from sagespec.resolve.facts import Facts, Fingerprint, SecretVersion, Started, not_asked
 from sagespec.resolve.jobs import resolve_job
+from sagespec.resolve.notebooks import resolve_notebook
 from sagespec.resolve.programs import model_address
+from sagespec.runtimes.opened import Open, no_secrets
 from sagespec.spec.endpoint import Endpoint
+from sagespec.spec.environment import Environment
 from sagespec.spec.job import TrainingJob
+from sagespec.spec.notebook import Notebook
 from sagespec.spec.project import ProjectSettings
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.desired import Desired
@@ -43,19 +49,25 @@ def resolve(
     loaded: Loaded,
     *,
     root: Path,
+    home: Path | None = None,
     images: Mapping[str, ImageDescription],
     manifests: Mapping[Address, Manifest],
     fingerprint: Fingerprint,
     started: Started = lambda _: {},
+    secret_version: SecretVersion = not_asked,
+    open_secret: Open = no_secrets,
 ) -> Desired:
     """What the specs ask for, complete. SpecError with every reference that leads nowhere.
 
-    root: the project's folder; keys hold paths relative to it, so that they are equal on every machine.
+    root: the project's folder; keys hold paths relative to it, so that they are equal on every machine. home: where
+    the files of callers' keys and of the certificate are, if elsewhere.
     fingerprint: what tells two states of an s3:// artifact apart. started: the key fields of a job that was started and
-    has not ended.
+    has not ended. secret_version: what tells the present value of a secret from others, by its name;
+    open_secret: that value, of callers' keys.
     """
     specs = {item.address: item for item in loaded.specs}
-    facts = Facts(root, images, manifests, fingerprint, started, specs)
+    known = loaded.project.secrets.keys()
+    facts = Facts(root, images, manifests, fingerprint, started, specs, secret_version, known)
     problems = facts.problems
     problems += (problem for problem, address in unresolved_models(loaded) if not facts.trained(address))
     unresolved = bool(problems)
@@ -66,15 +78,29 @@ def resolve(
         for item in loaded.specs
         if isinstance(item.spec, Endpoint) and not unresolved
     ]
+    notebooks = [resolve_notebook(item.spec, item, facts) for item in loaded.specs if isinstance(item.spec, Notebook)]
     if problems:
         raise SpecError(told_once(problems, loaded.specs))
     return Desired(
         project_name=loaded.project.name,
         jobs=tuple(sorted(jobs, key=lambda job: job.address)),
         endpoints=tuple(sorted((e for e in endpoints if e), key=lambda endpoint: endpoint.name)),
+        notebooks=tuple(sorted(notebooks, key=lambda notebook: notebook.name)),
         gateway_hash=gateway_hash(loaded.project.gateway),
         parallel_jobs=loaded.project.parallel_jobs,
+        max_removals=loaded.project.require.max_removals,
+        rejected=loaded.rejected,
+        doors=resolve_doors(loaded.project.gateway, home or root, loaded.project_origins, open_secret),
+        **_of_environment(loaded.environment),
     )
+
+
+def _of_environment(environment: Environment | None) -> dict[str, Any]:
+    """What an environment says of jobs, and its name."""
+    if environment is None:
+        return {}
+    place = environment.models_from.shown if environment.models_from else ""
+    return {"environment": environment.name, "models_from": place, "trains": environment.jobs == "train"}
 
 
 def empty_desired(project: ProjectSettings) -> Desired:

@@ -19,6 +19,7 @@ from typing import Any
 from sagespec import __version__
 from sagespec.errors import Problem, WorldError, disk_problems
 from sagespec.events import ByteCounter, Event, EventKind
+from sagespec.masking import masked
 from sagespec.plan import RunJob
 from sagespec.records.folders import Read
 from sagespec.records.members import UnfitMember
@@ -99,7 +100,7 @@ def _ends(run: JobRun, ended: Ended) -> tuple[HostEnd, ...]:
         container = run.containers.by_alias[launch.alias]
         has_failed = container is not None and container.exit_code
         failure = run.jobs.runtime.read(launch.name, "output/failure") if has_failed else None
-        text = (failure or b"").decode(errors="replace")
+        text = masked((failure or b"").decode(errors="replace"))
         unrun = run.jobs.runtime.why_not_run(launch.name) if has_failed and not text else ""
         said = tuple(ended.logs[launch.alias].last_lines)
         ends.append(HostEnd(launch.alias, container, run.containers.ends[launch.alias], text, said, unrun))
@@ -240,5 +241,6 @@ def _manifest(run: JobRun, verdict: Verdict, **more: Any) -> Manifest:
         sagespec_version=__version__,
         runtime=run.jobs.runtime.name,
         protect=job.protect,
+        by=run.jobs.by,
         **more,
     )

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -152,7 +153,7 @@ def _follow_log(run: JobRun, log: HostLog) -> None:
                 file.write(seen + "\n")
                 log.last_lines.append(seen)
                 log.read_at = time.monotonic()
-                run.report(EventKind.LOG, seen, about=about)
+                run.report(EventKind.LOG, seen, about=about, at=datetime.fromtimestamp(at, UTC))
     except FileNotFoundError:
         return  # the job was let go of, and its folder removed, before this thread began
     except WorldError as error:  # without the end of its log a model is still a model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from sagespec.clock import Clock, RealClock
@@ -23,7 +24,7 @@ from sagespec.run.stops import StopAsked, StopRequests
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.desired import DesiredJob
 from sagespec.state.launches import Launch
-from sagespec.state.manifest import Git
+from sagespec.state.manifest import Git, RunBy
 from sagespec.stores.open import open_store
 
 
@@ -32,7 +33,7 @@ class Jobs:
     """What is the same for all jobs of a project.
 
     metrics: the patterns that each built-in declares. root: the project's folder. scratch: a folder for temporary
-    files.
+    files. by: who runs all this.
     """
 
     runtime: Runtime
@@ -42,6 +43,7 @@ class Jobs:
     root: Path
     scratch: Path
     git: Callable[[], Git | None] = lambda: None
+    by: RunBy | None = None
     patience: Patience = field(default_factory=Patience)
     clock: Clock = field(default_factory=RealClock)
 
@@ -70,9 +72,9 @@ class JobRun:
         self.keep_going()
         self.report(EventKind.PROGRESS, text)
 
-    def report(self, kind: EventKind, text: str, *, about: str = "") -> None:
-        """about: a host; default: the job itself."""
-        self.caller.report(Event(kind, about or str(self.job.address), text, action=RunJob.verb))
+    def report(self, kind: EventKind, text: str, *, about: str = "", at: datetime | None = None) -> None:
+        """about: a host; default: the job itself. at: when a line was printed."""
+        self.caller.report(Event(kind, about or str(self.job.address), text, action=RunJob.verb, at=at))
 
     def keep_going(self) -> None:
         """Called often by what may take hours before the job runs; raises when it is to end."""

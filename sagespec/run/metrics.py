@@ -92,9 +92,36 @@ def final_values(series: Mapping[str, Sequence[Point]]) -> dict[str, float]:
     return {name: points[-1][1] for name, points in series.items() if points}
 
 
-def latest_values(hosts: Iterable[FoundMetrics]) -> dict[str, float]:
-    """The current value of each metric, over all hosts."""
-    return final_values(series_of(hosts, since=0.0))
+def latest_points(patterns: Patterns, lines: Sequence[tuple[float, str]]) -> dict[str, Point]:
+    """What FoundMetrics would have last of each metric, read from the end of the lines and no further than needed."""
+    found: dict[str, Point] = {}
+    wanted, timeouts = list(reversed(patterns)), Counter[Search]()  # of two for one metric, the later one counts
+    for at, line in reversed(lines):
+        pieces = pieces_of(line)[-MOST_PIECES:]
+        for name, search in wanted:
+            if name in found or timeouts[search] >= MOST_TIMEOUTS:
+                continue
+            try:
+                value = _last_value(search, pieces)
+            except TimeoutError:
+                timeouts[search] += 1
+                continue
+            if value is not None:
+                found[name] = (at, value)
+        wanted = [(name, search) for name, search in wanted if name not in found]
+        if not wanted:
+            break
+    return {name: found[name] for name in dict.fromkeys(name for name, _ in patterns) if name in found}
+
+
+def latest_values(hosts: Iterable[Mapping[str, Point]]) -> dict[str, float]:
+    """The current value of each metric over all hosts (algo-1 first), from the last point of each."""
+    latest: dict[str, Point] = {}
+    for host in hosts:
+        for name, point in host.items():
+            if name not in latest or point[0] > latest[name][0]:
+                latest[name] = point
+    return {name: value for name, (_, value) in latest.items()}
 
 
 def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:

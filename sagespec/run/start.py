@@ -21,6 +21,7 @@ from sagespec.errors import WorldError
 from sagespec.inputs.delivery import Delivery
 from sagespec.inputs.pipes import FEEDER
 from sagespec.records.archive import unpack
+from sagespec.records.listings import write_listing
 from sagespec.run.jobs import JobRun
 from sagespec.run.stops import StopAsked
 from sagespec.runtimes.protocol import CannotStart, Runtime
@@ -116,11 +117,18 @@ def _start(run: JobRun) -> None:
         checkpoints=checkpoints,
         seal_key=secrets.token_hex(16),
     )
+    run.patiently(lambda: _keep_listings(run, delivery))
     run.patiently(lambda: run.attempts.begin(started))
     run.keep_going()
     delivery.start_feeders()
     for launch in run.launches:
         _start_host(run, launch)
+
+
+def _keep_listings(run: JobRun, delivery: Delivery) -> None:
+    """Of each channel, for whoever asks later what has changed since."""
+    for channel, objects in delivery.objects.items():
+        write_listing(run.jobs.records, run.job.address, channel, objects)
 
 
 def _with_environments(run: JobRun) -> list[Launch]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from sagespec.errors import WorldError
+from sagespec.runtimes.opened import Open, no_secrets
 from sagespec.runtimes.protocol import Runtime
 
 
@@ -23,16 +24,20 @@ def choose(
     project_name: str,
     root: Path,
     *,
+    containers: Path | None = None,
     last: str = "",
     marks: Callable[[], Mapping[str, str]] = dict,
+    open_secret: Open = no_secrets,
 ) -> tuple[Runtime, str]:
     """The runtime of the project at `root`, and a line for people that says which it is and why.
+
+    containers: where local processes are kept, if not in its folder .sagespec.
 
     last: the runtime of the last apply. `auto` stays with it, so that an engine that comes or goes never has
     one project run twice; where that one was docker and does not answer, WorldError. So it is when Docker is
     wanted by name, or by DOCKER_HOST. The engines' modules are imported here, because the Docker SDK takes a
     tenth of a second that the process runtime need not pay. marks: labels that tell whose containers they are, on an
-    engine that several checkouts may use.
+    engine that several checkouts may use. open_secret: what the containers' secrets are opened with.
     """
     reason = "as requested"
     if wanted == "auto" and last == "process":
@@ -42,7 +47,7 @@ def choose(
 
         no_docker = DockerRuntime.answers() if wanted == "auto" else None
         if no_docker is None:
-            docker = DockerRuntime(project_name, images_dir(), root, marks)
+            docker = DockerRuntime(project_name, images_dir(), root, marks, open_secret)
             return docker, f"runtime docker: {docker.engine}"
         if last == "docker":
             raise WorldError(
@@ -59,5 +64,6 @@ def choose(
         reason = no_docker
     from sagespec.runtimes.process.runtime import ProcessRuntime
 
-    process = ProcessRuntime(project_name, root / ".sagespec" / "containers", images_dir(), root)
+    folder = containers or root / ".sagespec" / "containers"
+    process = ProcessRuntime(project_name, folder, images_dir(), root, open_secret)
     return process, f"runtime process (local programs, no isolation): {reason}"

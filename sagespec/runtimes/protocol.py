@@ -47,12 +47,14 @@ class Check:
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """A built-in image as the engine has it; `digest` is '' when it is missing (or needs none)."""
+    """A built-in image as the engine has it; `digest` is '' when it is missing (or needs none). created_at: in seconds
+    since 1970, where that was asked for."""
 
     name: str
     reference: str
     digest: str
     size: int = 0
+    created_at: float = 0.0
 
     def as_json(self) -> dict[str, object]:
         return {"name": self.name, "reference": self.reference, "digest": self.digest, "size": self.size}
@@ -113,6 +115,10 @@ class Runtime(Protocol):
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
+
+    def move_to(self, root: Path) -> None:
+        """Look for folders of one's own in this folder from here on."""
+        ...
 
     def containers(self) -> tuple[Container, ...]:
         """All containers of this project, any state, sorted by name: one list call to the engine."""
@@ -183,9 +189,10 @@ class Runtime(Protocol):
         """
         ...
 
-    def write(self, name: str, files: Mapping[str, bytes]) -> None:
+    def write(self, name: str, files: Mapping[str, bytes], *, private: bool = False) -> None:
         """Write small files one after the other, each to a temporary name and renamed into place, so that a
-        watcher (Envoy) sees whole files only. Works in created and in running containers."""
+        watcher (Envoy) sees whole files only. Works in created and in running containers. private: the container's
+        user alone may read them."""
         ...
 
     def read(self, name: str, path: str, limit: int = READ_LIMIT_BYTES) -> bytes | None:
@@ -255,6 +262,19 @@ class Runtime(Protocol):
 
     def images(self) -> tuple[ImageInfo, ...]:
         """The built-in images and whether the engine has them."""
+        ...
+
+    def built_images(self) -> tuple[ImageInfo, ...]:
+        """All that sagespec has built on this engine, for any project and by any release; their names are those of
+        built-ins, or '' for folders of your own. None where programs need no images."""
+        ...
+
+    def reference_of(self, program: Program) -> str:
+        """The image that `program` would run from; '' where programs need none."""
+        ...
+
+    def remove_image(self, reference: str) -> bool:
+        """Remove an image, unless a container has it; whether it is gone."""
         ...
 
     def destroy(self) -> None:

@@ -28,7 +28,9 @@ def container_addresses(runtime: Runtime) -> dict[str, tuple[str, int]]:
 
 def admit(action: AwaitHealthy, world: World) -> None:
     """Let the gateway probe the new instances."""
-    target = Target(action.variant, action.hash, 0.0, instances=action.containers)
+    variant = action.endpoint.variant(action.variant)
+    model = variant.model_name if variant else ""
+    target = Target(action.variant, action.hash, 0.0, instances=action.containers, model=model)
     world.gateway.admit(action.about.name, target, container_addresses(world.runtime))
 
 
@@ -124,3 +126,5 @@ def _record_failure(action: AwaitHealthy, world: World, reason: str) -> None:
         )
     )
     world.records.forget_restart(action.about.whole)
+    world.records.forget_retry(action.endpoint.name)
+    world.records.forget_rollout(action.endpoint.name)

@@ -13,6 +13,7 @@ from sagespec.errors import Cancelled
 from sagespec.events import Caller, Event, EventKind
 from sagespec.plan import DrainInstance, RemoveInstance
 from sagespec.serve.health import PROBE_EVERY_SECONDS
+from sagespec.traffic.tallying import count
 from sagespec.world import World
 
 
@@ -35,6 +36,7 @@ def drain_instance(action: DrainInstance, world: World, caller: Caller) -> None:
 def begin_to_leave(action: RemoveInstance, world: World) -> Callable[[], None]:
     """Out of the gateway, and marked for others: it runs for a while yet. What stops it then: SIGTERM, and SIGKILL
     after the grace, in which a server may answer its last requests."""
+    count(action.about.name, world.records, world.gateway)  # what Envoy has counted of it goes with it
     world.gateway.forget(action.about.name, action.container)
     world.leases.mark_leaving(action.container)
     return world.runtime.stopping(action.container, grace_seconds=SERVE_GRACE_SECONDS)

@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from sagespec.errors import WorldError
 from sagespec.events import Event, EventKind, Report
 from sagespec.gateway.gateway import Gateway
 from sagespec.runtimes.protocol import Runtime
 from sagespec.serve.health import container_addresses
-from sagespec.state.addresses import GATEWAY
+from sagespec.state.addresses import GATEWAY, Address
 from sagespec.state.observed import Container, ContainerState, ObservedGateway, Route
+from sagespec.state.suspension import Suspension, is_suspended
 
 LONGEST_PAUSE_SECONDS = 60.0
 STEADY_SECONDS = 60.0  # what has run for so long did not fail at its start
@@ -81,7 +83,7 @@ def _serving(routes: Routes) -> frozenset[str]:
 
 
 class Repair:
-    """The repairs of one run. runtime, gateway: as of now, since settings may change."""
+    """The repairs of one run. runtime, gateway, is_wanted: as of now, since settings may change."""
 
     def __init__(
         self,
@@ -89,29 +91,40 @@ class Repair:
         gateway: Callable[[], Gateway],
         report: Report,
         clock: Callable[[], float] = time.monotonic,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._is_wanted = is_wanted
         self._runtime, self._gateway, self._report, self._clock = runtime, gateway, report, clock
         self._routes: Routes = {}  # as last seen
         self._lost: dict[str, Route] = {}  # of a gateway that is gone: what the new one has not been given yet
         self._tries: dict[str, Try] = {}
+        self._suspensions: tuple[Suspension, ...] = ()
 
-    def note(self, gateway: ObservedGateway) -> None:
+    def note(self, gateway: ObservedGateway, suspensions: tuple[Suspension, ...] = ()) -> None:
         """Remember what a pass has seen: a dead gateway cannot be asked, and one that is gone has taken its routes
-        along."""
+        along. What is suspended dies and stays dead."""
+        self._suspensions = suspensions
         if gateway.answers:
             self._routes, self._lost = gateway.routes, {}
 
     def look(self) -> None:
         """Start again what is dead now. An engine that does not answer is asked again by the next look."""
+        if not self._is_wanted():
+            return
         with suppress(WorldError):
             containers = self._runtime().containers()
             self._tries = without_steady(self._tries, containers, self._clock())
             if self._lost or is_gateway_gone(containers, self._routes):
-                self._restore_gateway()
+                if not self._is_suspended(GATEWAY):
+                    self._restore_gateway()
             elif any(container.state is ContainerState.EXITED for container in containers):
                 self._see(self._gateway().observe(containers))
             for container in to_start_again(containers, self._routes, self._tries, self._clock()):
-                self._start_again(container)
+                if not self._is_suspended(container.address):
+                    self._start_again(container)
+
+    def _is_suspended(self, address: Address) -> bool:
+        return is_suspended(self._suspensions, address, datetime.now(UTC))
 
     def _see(self, gateway: ObservedGateway) -> None:
         if gateway.answers:

@@ -18,6 +18,7 @@ from sagespec.plan import StartInstance
 from sagespec.records.archive import unpack
 from sagespec.records.members import MAX_MODEL_BYTES
 from sagespec.runtimes.protocol import Runtime, Tell, Volumes
+from sagespec.spec.endpoint import stored_archive
 from sagespec.state.desired import ArchiveModel, DesiredModel
 from sagespec.state.hashes import UNTRAINED
 from sagespec.state.launches import Launch, Mount
@@ -68,7 +69,8 @@ def fetch(action: StartInstance, world: World, caller: Caller) -> Fetched:
         archive.unlink()
         has_requirements = isinstance(program, Builtin) and any((model / name).is_file() for name in REQUIREMENTS)
         world.runtime.volumes.fill(volume, model)
-    packages = f"sagespec_{world.records.project_name}_packages_{action.about.name}" if has_requirements else ""
+    is_kept = has_requirements or action.variant.accelerate  # the model's fast form is kept there, too
+    packages = f"sagespec_{world.records.project_name}_packages_{action.about.name}" if is_kept else ""
     return Fetched(program, volume, world.runtime.volumes, packages)
 
 
@@ -93,7 +95,7 @@ def start_instance(action: StartInstance, world: World, fetched: Fetched) -> Non
         hash=variant.hash,
         program=fetched.program,
         command="serve",
-        environment=serving_environment(variant.environment, variant.cpus),
+        environment=serving_environment(variant.environment, variant.cpus, accelerate=variant.accelerate),
         cpus=variant.cpus,
         memory=variant.memory,
         gpus=variant.gpus,
@@ -145,6 +147,9 @@ def fetch_model(action: StartInstance, world: World, manifest: Manifest | None, 
             raise Cancelled("its model is not wanted any more")
 
     if isinstance(model, ArchiveModel):
+        if stored := stored_archive(model.uri):
+            world.records.store.download(world.records.archive_key(stored), archive, progress=count)
+            return
         folder, _, name = model.uri.rpartition("/")
         source = open_store(f"{folder or '.'}/", root=world.root, create=False)
         source.download(name, archive, progress=count)

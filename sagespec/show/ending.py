@@ -11,10 +11,15 @@ from sagespec.events import Outcome, Result
 from sagespec.show.figures import seconds_text
 from sagespec.show.plan import running_row, write_refused_and_notes
 from sagespec.show.problems import annotate, place_text
+from sagespec.show.rollouts import rolling_row
 from sagespec.show.screen import Cell, Screen
+from sagespec.show.suspended import suspended_rows
 
 if TYPE_CHECKING:
     from sagespec.converge import Converged
+
+
+EVERYTHING = "everything is up to date"
 
 
 def write_converged(
@@ -23,24 +28,29 @@ def write_converged(
     seconds: float,
     *,
     urls: Mapping[str, str],
-    done: str = "everything is up to date",
+    done: str = EVERYTHING,
+    curl: str = "curl",
 ) -> None:
-    """The end of apply, destroy or rollback. urls: of the endpoints by name; `done` is said when all went well."""
+    """The end of apply, destroy or rollback. urls: of the endpoints by name; `done` is said when all went well. curl:
+    how it is called, up to the address."""
     plan = converged.plan
     if screen.format == "json":
         endpoints = [{"address": f"endpoint/{name}", "url": url} for name, url in urls.items()]
         screen.record({"event": "result"} | converged.as_json() | {"endpoints": endpoints})
         return
     annotate(screen, plan.refused)
-    told = [problem for problem in plan.refused if _is_told(problem, converged.failures)]
+    from sagespec.converge import is_told_by
+
+    told = [one for one in plan.refused if any(is_told_by(outcome, one) for outcome in converged.failures)]
     write_refused_and_notes(screen, [problem for problem in plan.refused if problem not in told], plan.notes)
     if converged.failures:  # why was said as they failed
         screen.line()
         screen.table([_failed_row(screen, outcome, told) for outcome in converged.failures])
-    if plan.running:
+    held_back = suspended_rows(one for one in plan.suspended if one.held)
+    if plan.running or plan.rolling or held_back:
         screen.line()
-        screen.table([running_row(running) for running in plan.running])
-    screen.line("\n", _ending(converged, seconds, done))
+        screen.table([*map(running_row, plan.running), *map(rolling_row, plan.rolling), *held_back])
+    screen.line("\n", ending_cell(converged, seconds, done))
     urls = _as_specified(urls, converged)
     if urls and not converged.cancelled:
         screen.line()
@@ -48,21 +58,13 @@ def write_converged(
         if converged.ok and converged.outcomes and screen.live:
             name, url = next(iter(urls.items()))
             screen.line(("\ntry  ", "dim"), f"sagespec invoke {name} --file rows.csv")
-            screen.line(f"     curl {url} -H 'Content-Type: text/csv' --data-binary @rows.csv")
-
-
-def _is_told(refused: Problem, failures: Iterable[Outcome]) -> bool:
-    """Whether it only says that something has failed in this run: this address, or a part of the endpoint."""
-    return any(_is_of(outcome, refused) for outcome in failures)
-
-
-def _is_of(outcome: Outcome, refused: Problem) -> bool:
-    about, first = outcome.about.partition("#")[0], outcome.reason.partition("\n")[0].removesuffix("; its last lines:")
-    return about == refused.about or (about.startswith(f"{refused.about}/") and first in refused.what)
+            screen.line(f"     {curl} {url} -H 'Content-Type: text/csv' --data-binary @rows.csv")
 
 
 def _failed_row(screen: Screen, outcome: Outcome, told: Iterable[Problem]) -> list[Cell]:
-    where = next((problem.where for problem in told if _is_of(outcome, problem)), None)
+    from sagespec.converge import is_told_by
+
+    where = next((problem.where for problem in told if is_told_by(outcome, problem)), None)
     word = ("stopped", "change") if outcome.was_stopped else ("failed", "bad")
     return [word, (outcome.about, "name"), (place_text(screen, where) if where else "", "dim")]
 
@@ -79,15 +81,20 @@ def _as_specified(urls: Mapping[str, str], converged: Converged) -> Mapping[str,
     }
 
 
-def _ending(converged: Converged, seconds: float, done: str) -> Cell:
+def ending_cell(converged: Converged, seconds: float | None = None, done: str = EVERYTHING) -> Cell:
+    """How a run ended, in a line. seconds: how long it took, if that is known."""
     from sagespec.passes import MOST_REPEATS
 
     results = Counter("stopped" if outcome.was_stopped else outcome.result.value for outcome in converged.outcomes)
     parts = [f"{results[word]} {word}" for word in (*Result, "stopped") if results[word]]
-    did = f" ({', '.join(parts)} in {seconds_text(seconds)})" if parts else ""
-    if converged.ok and converged.plan.running:
+    took = "" if seconds is None else f" in {seconds_text(seconds)}"
+    did = f" ({', '.join(parts)}{took})" if parts else ""
+    running, rolling = len(converged.plan.running), len(converged.plan.rolling)
+    if converged.ok and (running or rolling):
         what = f"everything else is up to date{did}" if parts else "nothing to do"
-        return f"{what}; {len(converged.plan.running)} running elsewhere", "good"
+        elsewhere = [f"{running} running elsewhere"] if running else []
+        elsewhere += [f"{rolling} being rolled out: `sagespec watch` or the next apply continues"] if rolling else []
+        return "; ".join([what, *elsewhere]), "good"
     if converged.ok:
         return (f"{done}{did}" if parts else f"nothing to do: {done}", "good")
     if converged.cancelled:
@@ -99,4 +106,6 @@ def _ending(converged: Converged, seconds: float, done: str) -> Cell:
     ends = Counter("stopped" if outcome.was_stopped else "failed" for outcome in converged.failures)
     reasons = [f"{ends[word]} {word}" for word in ("failed", "stopped") if ends[word]]
     reasons += [f"{len(refused)} refused"] if refused else []
+    held_back = sum(bool(one.held) for one in converged.plan.suspended)
+    reasons += [f"{held_back} suspended"] if held_back else []
     return f"not up to date: {', '.join(reasons) or f'one action was undone {MOST_REPEATS} times'}{did}", "bad"

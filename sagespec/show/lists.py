@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sagespec.state.addresses import Address
     from sagespec.state.manifest import Manifest
     from sagespec.verbs.plan import Validated
+    from sagespec.verbs.show import Shown
 
 
 def write_validated(screen: Screen, found: Validated) -> None:
@@ -26,9 +27,19 @@ def write_validated(screen: Screen, found: Validated) -> None:
         return
     files = counted(len(found.files), "file")
     told = f"{counted(found.jobs, 'job')} and {counted(found.endpoints, 'endpoint')} in {files}"
-    screen.line(("valid", "good"), f": {told}")
+    *others, last = found.environments or ("",)
+    where = f", in {', '.join(others)} and {last}" if others else f", in {last}" if last else ""
+    screen.line(("valid", "good"), f": {told}{where}")
     for note in found.notes:
         screen.line(("note  ", "change"), note)
+
+
+def write_shown(screen: Screen, found: Shown) -> None:
+    """A spec as YAML."""
+    if screen.format == "json":
+        screen.document(found.as_json())
+    else:
+        screen.line(found.as_plain_text())
 
 
 def write_checks(screen: Screen, checks: Sequence[Check]) -> None:
@@ -44,6 +55,18 @@ def write_checks(screen: Screen, checks: Sequence[Check]) -> None:
         rows.append([mark, check.name, check.detail + fix])
     screen.table(rows)
     screen.line("\n", (f"{len(bad)} of {len(checks)} checks failed", "bad") if bad else ("all checks passed", "good"))
+
+
+def write_imported(screen: Screen, manifest: Manifest) -> None:
+    """A model that was taken into the store."""
+    address, model = f"job/{manifest.name}@{manifest.version}", manifest.artifacts["model"]
+    if screen.format == "json":
+        screen.document(
+            {"imported": address, "sha256": model.sha256, "size": model.size, "from": manifest.imported_from}
+        )
+        return
+    told = f"{size_text(model.size)}, sha256 {model.sha256[:12]}, from {manifest.imported_from}"
+    screen.line(("imported  ", "good"), (address, "name"), f"  {told}")
 
 
 def write_log_line(screen: Screen, source: str, line: str, *, alone: bool) -> None:

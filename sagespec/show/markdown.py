@@ -12,9 +12,12 @@ from sagespec.show.screen import clean
 from sagespec.show.verbs import counts_text, verbs_text
 
 if TYPE_CHECKING:
-    from sagespec.plan import Action, Cause, Change, Plan
+    from sagespec.causes import Cause, Change
+    from sagespec.plan import Action, Plan
     from sagespec.state.addresses import Address
 
+NEXT = "\n"
+DRIFT = "Drift: what was applied is not what is there"
 MARKDOWN_LIMIT = 60_000  # characters; GitHub refuses comments above 65,536
 
 
@@ -24,13 +27,32 @@ def plan_markdown(plan: Plan, *, runtime: str = "", limit: int = MARKDOWN_LIMIT)
     Never longer than `limit` characters: what is left out is counted. The last line is never influenced by a
     spec and ends in the plan's digest.
     """
-    parts = [f"### sagespec plan: {counts_text(plan)}"]
+    return _markdown(plan, f"### sagespec plan: {counts_text(plan)}", runtime, limit)
+
+
+def drift_markdown(plan: Plan, *, runtime: str = "", limit: int = MARKDOWN_LIMIT) -> str:
+    """The same of drift alone, with what is held back on purpose."""
+    held = "" if not plan.held else "**Held**\n\n" + problems_markdown(plan.held, limit // 3)
+    said = counts_text(plan) if plan.actions else "none"
+    return _markdown(plan, f"### sagespec drift: {said}", runtime, limit, held=held)
+
+
+def _markdown(plan: Plan, headline: str, runtime: str, limit: int, *, held: str = "") -> str:
+    from sagespec.drift import drift_of, pending_of
+
+    parts = [headline, *([held] if held else [])]
     if plan.refused:
         parts.append("**Refused**\n\n" + problems_markdown(plan.refused, limit // 3))
-    if plan.actions or plan.running:
-        head = "| what | actions | why |\n|---|---|---|\n"
-        parts.append(head + shortened(_rows(plan), limit // 3, "rows"))
+    pending, drift = pending_of(plan), _rows(drift_of(replace(plan, suspended=())))
+    for title, rows in (("Changes of the specs", _rows(pending)), (DRIFT, drift)):
+        if rows:
+            head = (f"**{title}**\n\n" if drift else "") + "| what | actions | why |\n|---|---|---|\n"
+            parts.append(head + shortened(rows, limit // 3, "rows"))
+    if plan.actions or plan.running or plan.rolling or plan.suspended:
         parts.append(folded("every action, in order", plan.text().split("\n"), limit // 5))
+    if plan.versions:
+        head = "| new version | differs from | in | which has |\n|---|---|---|---|\n"
+        parts.append(head + shortened(_version_rows(plan), limit // 10, "rows"))
     if plan.notes:
         parts.append(shortened([f"- {code(note)}" for note in plan.notes], limit // 20, "notes"))
     if plan.unchanged:
@@ -49,13 +71,23 @@ def _rows(plan: Plan) -> list[str]:
         f"| `{whole}` | {verbs_text(Counter(action.verb for action in actions))} | {code(_reasons(whole, actions))} |"
         for whole, actions in by_whole.items()
     ]
-    return rows + [f"| `{running.about}` | running elsewhere | {code(running.text)} |" for running in plan.running]
+    rows += [f"| `{running.about}` | running elsewhere | {code(running.text)} |" for running in plan.running]
+    rows += [f"| `{rolling.about}` | being rolled out | {code(rolling.text)} |" for rolling in plan.rolling]
+    return rows + [f"| `{one.by.about}` | suspended | {code(one.text)} |" for one in plan.suspended]
+
+
+def _version_rows(plan: Plan) -> list[str]:
+    return [
+        f"| `{one.about}` | `{one.before.name}@{one.before.version}` | {code(NEXT.join(one.differences))} "
+        f"| {code(NEXT.join(one.standing))} |"
+        for one in plan.versions
+    ]
 
 
 def _reasons(whole: Address, actions: Sequence[Action]) -> str:
     """Why these actions of one job or endpoint are there, a line for each reason: what its spec changed, else every
     cause of its own, else those of the actions that only follow others."""
-    from sagespec.plan import Reason
+    from sagespec.causes import Reason
 
     causes = [action.cause for action in actions]
     of_whole = [action.cause for action in actions if action.about == whole and action.cause.changes]

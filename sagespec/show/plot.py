@@ -15,6 +15,8 @@ from sagespec.errors import WorldError
 from sagespec.show.screen import Screen, clean
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from sagespec.verbs.metrics import Series
 
 HEIGHT = 16  # lines of one drawing
@@ -135,14 +137,8 @@ def _drawn(screen: Screen, title: str, curves: Sequence[Curve], pens: Sequence[t
 
 def write_png(file: Path, jobs: Mapping[str, Series], *, over: Over = "seconds") -> None:
     """The same drawings in one PNG file. WorldError when matplotlib is missing or the file cannot be written."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise WorldError(
-            "a PNG needs matplotlib, which is not there", fix=f"{sys.executable} -m pip install 'sagespec[plot]'"
-        ) from error
     groups = grouped(curves_of(jobs))
-    figure = Figure(figsize=(8, 0.6 + 2.8 * len(groups)), layout="constrained")
+    figure = new_figure(len(groups))
     figure.suptitle(", ".join(jobs), fontsize=11)
     for axes, (title, group) in zip(figure.subplots(len(groups), squeeze=False)[:, 0], groups.items(), strict=True):
         for curve in group:
@@ -153,6 +149,22 @@ def write_png(file: Path, jobs: Mapping[str, Series], *, over: Over = "seconds")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=9)
     axes.set_xlabel(_ALONG[over])
+    save(figure, file)
+
+
+def new_figure(drawings: int) -> Figure:
+    """For so many drawings, one below the other. WorldError when matplotlib is missing."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise WorldError(
+            "a PNG needs matplotlib, which is not there", fix=f"{sys.executable} -m pip install 'sagespec[plot]'"
+        ) from error
+    return Figure(figsize=(8, 0.6 + 2.8 * drawings), layout="constrained")
+
+
+def save(figure: Figure, file: Path) -> None:
+    """WorldError when it cannot be written."""
     try:
         figure.savefig(file, format="png", dpi=150)
     except OSError as error:

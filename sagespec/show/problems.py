@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from sagespec.errors import Origin, Problem
+from sagespec.masking import masked
 from sagespec.show.figures import counted
 from sagespec.show.markdown import problems_markdown
 from sagespec.show.screen import Cell, Screen, clean, hanging
 
-MOST_SHOWN = 50  # as many as of one file's YAML; nobody reads more before mending some
+MOST_SHOWN = 50  # as many as of one file's YAML; nobody reads more before fixing some
 
 
 def write_problems(screen: Screen, problems: Sequence[Problem]) -> None:
@@ -93,7 +94,7 @@ def write_bug(screen: Screen, error: BaseException, debug: bool) -> None:
     import traceback
 
     if debug:
-        screen.err.write("".join(traceback.format_exception(error)))
+        screen.err.write(masked("".join(traceback.format_exception(error))))
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     problem = Problem(

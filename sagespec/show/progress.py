@@ -11,18 +11,22 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sagespec.events import Event, EventKind, Report, says_stopped
-from sagespec.plan import RunJob
+from sagespec.events import ENDS, Event, EventKind, Report, says_stopped
+from sagespec.plan import RecordRevision, RunJob
 from sagespec.show.figures import seconds_text, size_text
+from sagespec.show.rollouts import Lately, rolling_text, way_of
 from sagespec.show.screen import Cell, Screen, hanging
 from sagespec.show.verbs import VERBS, verbs_text
 
 if TYPE_CHECKING:
+    from sagespec.ongoing import Rolling
     from sagespec.plan import Plan
 
 _PROGRESS_SECONDS = 5.0  # at most so long between two plain lines of one action
 _PROGRESS_SHARE = 0.1
 _LIVE_SECONDS = 0.1
+ROLL_OUT = "roll-out"  # the word of a row, beside the verbs of actions
+WAY = "way"  # the unit of what a rollout has behind it: its text has the figures
 
 
 @contextmanager
@@ -55,6 +59,18 @@ def reporting(screen: Screen, *, timed: bool = False) -> Iterator[Report]:
             raise
 
 
+def progress() -> Report:
+    """A report for `Project.apply` and the like that prints lines as the command line does in a pipe."""
+    report = _PlainReport(Screen.here("text"))
+    lock = threading.Lock()
+
+    def tell(event: Event) -> None:
+        with lock:
+            report.tell(event)
+
+    return tell
+
+
 def _report_on(screen: Screen, timed: bool) -> _JsonReport | _PlainReport:
     if screen.format == "json":
         return _JsonReport(screen)
@@ -68,17 +84,20 @@ class _JsonReport:
 
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
+        self._rollouts = Lately()
 
     @contextmanager
     def shown(self) -> Iterator[None]:
         yield
 
     def tell(self, event: Event) -> None:
+        if event.rolling and not self._rollouts.is_news(event.rolling):
+            return
         self.screen.record(replace(event, at=event.at or datetime.now(UTC)).as_json())
 
 
 @dataclass
-class _Running:
+class Running:
     """One action that runs, as the reader sees it. Times by the monotonic clock."""
 
     verb: str
@@ -102,6 +121,8 @@ class _Running:
     @property
     def amount(self) -> str:
         """'40 % of 1.2 GiB', or as much of that as is known."""
+        if self.unit == WAY:
+            return ""
         if self.share is not None and self.total is not None:
             total = size_text(self.total) if self.unit == "bytes" else f"{self.total:g} {self.unit}".strip()
             return f"{self.share:.0%} of {total}".replace("%", " %")
@@ -113,9 +134,12 @@ class _Running:
 class _PlainReport:
     """One line an event, progress now and then; in GitHub Actions the lines of jobs are folded."""
 
+    rollouts_every_seconds = 30.0
+
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
-        self.running: dict[tuple[str, str], _Running] = {}
+        self.rollouts = Lately(self.rollouts_every_seconds)
+        self.running: dict[tuple[str, str], Running] = {}
         self.columns = (0, 0)
         self._folding = False
 
@@ -136,15 +160,18 @@ class _PlainReport:
             case EventKind.LOG:
                 self.line((f"{event.about} | ", "dim"), event.text)
             case EventKind.PROGRESS:
-                self.progress(self.running.setdefault(key, _Running(event.action, event.about)), event)
+                self.progress(self.running.setdefault(key, Running(event.action, event.about)), event)
             case EventKind.STARTED:
-                self.running[key] = _Running(event.action, event.about, cause=event.text)
+                self.running[key] = Running(event.action, event.about, cause=event.text)
                 self.started(self.running[key])
             case EventKind.FINISHED | EventKind.FAILED | EventKind.SKIPPED:
                 self.ended(event, self.running.pop(key, None))
             case EventKind.PLANNED:
                 if event.plan:
                     self.planned(event.plan)
+            case EventKind.ROLLING:
+                if event.rolling:
+                    self.rolling(event.rolling)
             case EventKind.RUNTIME:
                 self.line((event.text, "dim"))
             case EventKind.LOCK:
@@ -159,12 +186,15 @@ class _PlainReport:
         """A pass begins: its counts; the widths of its columns are kept for the lines that follow."""
         verbs = [action.verb for action in plan]
         self.columns = max(map(len, verbs), default=0), max((len(str(action.about)) for action in plan), default=0)
-        self.line(("plan     ", "bold"), verbs_text(Counter(verbs), {"running": len(plan.running)}))
+        self.line(
+            ("plan     ", "bold"),
+            verbs_text(Counter(verbs), _others(plan)),
+        )
 
-    def started(self, running: _Running) -> None:
+    def started(self, running: Running) -> None:
         self.line(("start    ", "dim"), *self._named(running.verb, running.about), ("  " + running.cause, "dim"))
 
-    def progress(self, running: _Running, event: Event) -> None:
+    def progress(self, running: Running, event: Event) -> None:
         new_text = event.text != running.text
         running.take(event)
         now = time.monotonic()
@@ -175,13 +205,18 @@ class _PlainReport:
         running.told, running.told_share = now, running.share or 0.0
         self.line(("         ", "dim"), f"{running.about}: ", running.text, ("  " + running.amount).rstrip())
 
-    def ended(self, event: Event, running: _Running | None) -> None:
+    def rolling(self, rolling: Rolling) -> None:
+        if self.rollouts.is_news(rolling):
+            text = f"{rolling.about}: {rolling_text(rolling, datetime.now(UTC))}"
+            self.line(("rolling  ", "change"), hanging(text, 9, self.screen.width))
+
+    def ended(self, event: Event, running: Running | None) -> None:
         failed = ("stopped  ", "change") if says_stopped(event.text) else ("failed   ", "bad")
         words = {EventKind.FINISHED: ("done     ", "good"), EventKind.FAILED: failed}
         seconds = f"  {seconds_text(event.done)}" if running and event.done is not None else ""
         named = self._named(event.action, event.about)
         if event.kind is EventKind.SKIPPED:
-            self.line(("skipped  ", "change"), *named, ("  " + _why_skipped(event), "dim"))
+            self.line(("skipped  ", "change"), *named, ("  " + why_skipped(event), "dim"))
             return
         if not event.about:  # a whole pass of watch
             self.line(words[event.kind], hanging(event.text, 9, self.screen.width))
@@ -203,6 +238,8 @@ class _PlainReport:
 
 class _TimedReport(_PlainReport):
     """Plain lines with date and time of this machine; the further lines of a text stand below the first."""
+
+    rollouts_every_seconds = 300.0  # its reader comes once a day
 
     def line(self, *cells: Cell) -> None:
         stamp = f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  "
@@ -262,20 +299,27 @@ class _LiveReport(_PlainReport):
     def tell(self, event: Event) -> None:
         if event.kind is EventKind.PROGRESS and not event.action:  # an image being built; those before it are done
             self.running = {key: row for key, row in self.running.items() if key == ("", event.about)}
+        if event.kind in ENDS and event.action == RecordRevision.verb:  # however its rollout has ended
+            self.running.pop((ROLL_OUT, event.about), None)
         super().tell(event)
         if event.kind is EventKind.LOG and (row := self.running.get((event.action, event.about.partition("#")[0]))):
             row.take(Event(EventKind.PROGRESS, text="training"))  # the bar of its inputs is over
 
-    def started(self, running: _Running) -> None:
+    def started(self, running: Running) -> None:
         """Nothing stays to be read: the moving line says it."""
 
-    def progress(self, running: _Running, event: Event) -> None:
+    def progress(self, running: Running, event: Event) -> None:
         running.take(event)
 
-    def ended(self, event: Event, running: _Running | None) -> None:
+    def rolling(self, rolling: Rolling) -> None:
+        now = datetime.now(UTC)
+        row = self.running.setdefault((ROLL_OUT, str(rolling.about)), Running(ROLL_OUT, str(rolling.about)))
+        row.text, row.done, row.total, row.unit = rolling_text(rolling, now), way_of(rolling, now), 1.0, WAY
+
+    def ended(self, event: Event, running: Running | None) -> None:
         marks = {EventKind.FINISHED: ("✓ ", "good"), EventKind.FAILED: ("✗ ", "bad")}
         if event.kind is EventKind.SKIPPED:
-            self.line(("– ", "change"), *self._named(event.action, event.about), ("  " + _why_skipped(event), "dim"))
+            self.line(("– ", "change"), *self._named(event.action, event.about), ("  " + why_skipped(event), "dim"))
             return
         if not event.about:
             self.line(marks[event.kind], hanging(event.text, 2, self.screen.width))
@@ -294,7 +338,7 @@ class _LiveReport(_PlainReport):
         lines = [self._moving_line(running, frame, now) for running in list(self.running.values())]
         return self._text("\n").join(lines)
 
-    def _moving_line(self, running: _Running, frame: str, now: float) -> Any:
+    def _moving_line(self, running: Running, frame: str, now: float) -> Any:
         cells: list[Cell] = [(frame, "name"), " ", *self._named(running.verb, running.about)]
         cells.append((f"  {seconds_text(now - running.begun):>8}  ", "dim"))
         if running.share is not None:
@@ -306,6 +350,10 @@ class _LiveReport(_PlainReport):
         return line
 
 
+def _others(plan: Plan) -> dict[str, int]:
+    return {"running": len(plan.running), "rolling": len(plan.rolling)}
+
+
 def _news(event: Event) -> str:
     """Its text, less the lines that a job has printed: those were shown."""
     first, *rest = event.text.split("\n")
@@ -315,6 +363,6 @@ def _news(event: Event) -> str:
     return "\n".join([first.removesuffix("; its last lines:"), *rest[begin:]])
 
 
-def _why_skipped(event: Event) -> str:
+def why_skipped(event: Event) -> str:
     """The reason in one line; of an action that is waited for, its verb and address are enough."""
     return f"it waits for {event.waits_for}" if event.waits_for else " ".join(event.text.split())

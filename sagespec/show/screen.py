@@ -15,7 +15,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Literal, TextIO
 
-Format = Literal["text", "json", "markdown"]
+Format = Literal["text", "json", "markdown", "mermaid"]
 NARROWEST = 16  # characters: in less, words are not wrapped
 
 Cell = str | tuple[str, str]  # a text, or a text and its tone

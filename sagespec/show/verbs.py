@@ -15,25 +15,42 @@ if TYPE_CHECKING:
 # What each action is to a reader: its tone, and the word it is counted under in a plan's last line.
 VERBS: Mapping[str, tuple[str, str]] = {
     "run-job": ("good", "train"),
+    "copy-model": ("good", "copy"),
     "start-gateway": ("good", "start"),
+    "set-doors": ("change", "route"),
     "start-instance": ("good", "start"),
+    "start-notebook": ("good", "start"),
     "await-healthy": ("dim", ""),
+    "await-notebook": ("dim", ""),
     "set-routes": ("change", "route"),
+    "record-progress": ("dim", ""),
     "record-revision": ("dim", "record"),
     "drain-instance": ("dim", ""),
     "remove-instance": ("bad", "remove"),
     "remove-container": ("bad", "remove"),
 }
-_OTHERS = {"running": "running elsewhere", "unchanged": "unchanged", "refused": "refused"}
+_OTHERS = {
+    "drift": "because of drift",
+    "running": "running elsewhere",
+    "rolling": "being rolled out",
+    "suspended": "suspended",
+    "unchanged": "unchanged",
+    "refused": "refused",
+}
 _COUNTED = tuple(dict.fromkeys(word for _, word in VERBS.values() if word))
 
 
 def counts(plan: Plan) -> dict[str, int]:
-    """How many actions of each kind, how many addresses are unchanged and refused, and how many jobs are running in
-    other runs."""
+    """How many actions of each kind, how many addresses are unchanged and refused, how many jobs are running in other
+    runs, how many of the actions repair drift, and how many endpoints are between two steps of a rollout, if any."""
+    from sagespec.drift import drift_ids
+
     words = _by_word(plan.counts)
     refused = len({problem.about for problem in plan.refused})
     others = {"unchanged": len(plan.unchanged), "refused": refused, "running": len(plan.running)}
+    others["drift"] = len(drift_ids(plan))
+    others |= {"rolling": len(plan.rolling)} if plan.rolling else {}
+    others |= {"suspended": len(plan.suspended)} if plan.suspended else {}
     return {word: words[word] for word in _COUNTED} | others
 
 

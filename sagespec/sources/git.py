@@ -6,17 +6,16 @@ a git hook, which has its own repository in the environment: that of the project
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sagespec.own_git import environment_of_git
 from sagespec.state.manifest import Git
 
 SECONDS = 10.0
-_KEPT = re.compile(r"GIT_(CONFIG|CEILING|DISCOVERY)")  # how repositories are found and trusted, not which one it is
 
 
 @dataclass(frozen=True)
@@ -32,31 +31,28 @@ def find_commit(root: Path, *, ours: Sequence[str] = ()) -> GitFound:
     """The commit of the repository around `root`, and whether its tree has changes. ours: folders that sagespec
     fills, relative to root; they are no changes."""
     try:
-        commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+        commit = run_git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     except (OSError, subprocess.SubprocessError) as error:
         return _why_not(root, error)
     if not commit:
         return GitFound(None)
     left_out = [f":(exclude,literal){folder}" for folder in ours]
     try:
-        changes = _git(root, "--no-optional-locks", "status", "--porcelain", "--", ".", *left_out)
+        changes = run_git(root, "--no-optional-locks", "status", "--porcelain", "--", ".", *left_out)
     except (OSError, subprocess.SubprocessError) as error:
         problem = f"whether the tree has changes is not known ({_said(error)}), so it counts as changed"
         return GitFound(Git(commit=commit, dirty=True), problem, f"see `git -C {root} status`")
     return GitFound(Git(commit=commit, dirty=bool(changes)))
 
 
-def _git(root: Path, *words: str) -> str:
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("GIT_") or _KEPT.match(name)
-    }
+def run_git(root: Path, *words: str) -> str:
     done = subprocess.run(
         ["git", "-C", str(root), *words],
         capture_output=True,
         text=True,
         errors="replace",
         timeout=SECONDS,
-        env=environment | {"LC_ALL": "C"},
+        env=environment_of_git(),
         stdin=subprocess.DEVNULL,
     )
     if done.returncode and done.stderr.strip():  # it says nothing of a repository without a commit
@@ -91,3 +87,19 @@ def _said(error: Exception) -> str:
             return str(error.stderr).strip().splitlines()[0].removeprefix("fatal: ")
         case _:
             return str(error)
+
+
+def changed_files(root: Path) -> tuple[str, ...]:
+    """Paths below `root`, relative to it, that git does not have as they are: edited, or new and not ignored. Nothing
+    where git cannot say."""
+    try:
+        top = Path(run_git(root, "rev-parse", "--show-toplevel"))
+        said = run_git(root, "--no-optional-locks", "status", "--porcelain", "-z", "--untracked-files=all", "--", ".")
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    paths = [top / entry[3:] for entry in said.split("\0") if len(entry) > 3 and entry[2] == " "]
+    inside, real = [], root.resolve()
+    for path in paths:
+        with suppress(ValueError):
+            inside.append(path.relative_to(real).as_posix())
+    return tuple(inside)

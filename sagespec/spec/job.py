@@ -16,6 +16,8 @@ from pydantic.config import JsonDict
 from sagespec.spec import columns
 from sagespec.spec.columns import ColumnName, ColumnNames
 from sagespec.spec.document import DocumentSpec
+from sagespec.spec.retrain import Retrain
+from sagespec.spec.secrets import TrainingValue
 from sagespec.spec.values import (
     NO_OTHER_NAMES,
     Bytes,
@@ -264,10 +266,10 @@ class TrainingJob(DocumentSpec):
     each other, and nothing else. Needs Docker."""
     resources: Resources = Resources()
     """Limits for each container."""
-    environment: dict[EnvironmentName, Annotated[Text, Field(max_length=512)]] = Field(
+    environment: dict[EnvironmentName, TrainingValue] = Field(
         default_factory=dict, max_length=100, json_schema_extra=NO_OTHER_NAMES
     )
-    """Environment variables for the containers."""
+    """Environment variables for the containers: text, or {secret: NAME} of a secret that sagespec.yaml names."""
     metrics: Annotated[tuple[Metric, ...], Field(strict=False, max_length=40)] = ()
     """Numbers to extract from what the containers print, in addition to those a built-in declares."""
     checkpoints: CheckpointsOrTrue = None
@@ -278,6 +280,8 @@ class TrainingJob(DocumentSpec):
     """How many times the job is restarted after a fault of the platform (never after one of the algorithm)."""
     protect: bool = False
     """Recorded in the manifest. Trained models are never pruned, protected or not."""
+    retrain: Retrain | None = None
+    """When to train it once more, as its next version: [retraining.md](retraining.md)."""
 
     @model_validator(mode="after")
     def _one_program(self) -> TrainingJob:
@@ -338,6 +342,14 @@ class TrainingJob(DocumentSpec):
                 if getattr(channel, field) != "none":
                     fix = "set input_mode: pipe, or remove it: other modes give the files as they are"
                     raise wrong("is for input_mode pipe", fix, at=("channels", name, field))
+        return self
+
+    @model_validator(mode="after")
+    def _watches_its_channels(self) -> TrainingJob:
+        for number, name in enumerate(self.retrain.on_data if self.retrain else ()):
+            if name not in self.channels:
+                has = f"name one of {', '.join(self.channels)}" if self.channels else "the job has no channels"
+                raise wrong(f"the job has no channel {name}", has, at=("retrain", "on_data", number))
         return self
 
     @model_validator(mode="after")

@@ -12,9 +12,23 @@ from typing import Any, TypeGuard
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from sagespec.spec import document, endpoint, job, project
+from sagespec.spec import (
+    compare,
+    document,
+    doors,
+    endpoint,
+    environment,
+    gate,
+    job,
+    notebook,
+    project,
+    retrain,
+    rollout,
+)
+from sagespec.spec import model as registry
 from sagespec.spec.document import API_VERSION, Update, update_class
 from sagespec.spec.kinds import KINDS
+from sagespec.spec.partial import like_another, with_patches
 from sagespec.spec.values import SpecModel, name_shown
 
 
@@ -27,12 +41,11 @@ class _Quiet(GenerateJsonSchema):
 
 def json_schema() -> dict[str, Any]:
     """One schema for every kind of document; editors apply it to each document of a file."""
-    _, schema = models_json_schema([(model, "validation") for model in KINDS.values()], schema_generator=_Quiet)
-    definitions = _as_users_know_them(schema["$defs"])
+    definitions = _definitions()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": API_VERSION,
-        "description": "A sagespec document: a training job, an endpoint, or the project's settings.",
+        "description": "A sagespec document: a job, an endpoint, a notebook, a model, settings, or an environment.",
         "type": "object",
         "required": ["apiVersion", "kind"],
         "properties": {
@@ -44,7 +57,7 @@ def json_schema() -> dict[str, Any]:
         "allOf": [
             _if_kind(kind, {"$ref": f"#/$defs/{kind}"} if kind != JOB else _JOB_OR_LIKE_ANOTHER) for kind in KINDS
         ],
-        "$defs": definitions | _like_another(definitions),
+        "$defs": with_patches(definitions) | like_another(JOB, _NEVER_LEFT_OUT, definitions),
     }
 
 
@@ -61,39 +74,10 @@ _JOB_OR_LIKE_ANOTHER = {
 _NEVER_LEFT_OUT = ("apiVersion", "kind", "name", "version", "like")
 
 
-def _like_another(definitions: dict[str, Any]) -> dict[str, Any]:
-    """What a job may say that is like another: each field may be left out, and null takes it away."""
-    names = [JOB, *_within(JOB, definitions)]
-    found: dict[str, Any] = json.loads(json.dumps({f"{name}Like": definitions[name] for name in names}))
-    for definition in found.values():
-        own = _NEVER_LEFT_OUT if definition is found[f"{JOB}Like"] else ()
-        definition.pop("oneOf", None)
-        definition["required"] = list(own)
-        for name, field in definition["properties"].items():
-            if name not in own:
-                definition["properties"][name] = _or_null(field)
-            if patterns := field.get("patternProperties"):
-                field["patternProperties"] = {pattern: _or_null(value) for pattern, value in patterns.items()}
-            if isinstance(values := field.get("additionalProperties"), dict):
-                field["additionalProperties"] = _or_null(values)
-    text = re.sub(rf'"#/\$defs/({"|".join(names)})"', r'"#/$defs/\1Like"', json.dumps(found))
-    return dict(json.loads(text))
-
-
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    said = {"description": schema["description"]} if "description" in schema else {}
-    return {"anyOf": [schema, {"type": "null"}], **said}
-
-
-def _within(name: str, definitions: dict[str, Any]) -> list[str]:
-    """The definitions that one refers to, and theirs."""
-    found: dict[str, None] = {}
-    waiting = [name]
-    while waiting:
-        inner = re.findall(r'"#/\$defs/(\w+)"', json.dumps(definitions[waiting.pop()]))
-        waiting += [other for other in inner if other not in found]
-        found |= dict.fromkeys(inner)
-    return list(found)
+def _definitions() -> dict[str, Any]:
+    """Every model, as it is written out whole."""
+    _, schema = models_json_schema([(model, "validation") for model in KINDS.values()], schema_generator=_Quiet)
+    return _as_users_know_them(schema["$defs"])
 
 
 def _as_users_know_them(definitions: dict[str, Any]) -> dict[str, Any]:
@@ -132,6 +116,22 @@ variants:
   - {name: candidate, model: churn@3, weight: 10}
 rollout: {healthy_within: 2m, min_healthy: 10s}
 """,
+    "Notebook": """\
+apiVersion: sagespec/v1
+kind: Notebook
+name: work
+idle: 2h
+packages: ["pandas>=2", matplotlib]
+resources: {cpus: 2, memory: 4GiB}
+""",
+    "Model": """\
+apiVersion: sagespec/v1
+kind: Model
+name: churn
+aliases: {champion: 3, challenger: 4}
+rejected: {churn@2: leaks the label}
+protect: [1]
+""",
     "Project": """\
 apiVersion: sagespec/v1
 kind: Project
@@ -139,6 +139,21 @@ name: acme-churn
 store: s3://acme-models/sagespec
 runtime: docker
 gateway: {port: 8080}
+""",
+    "Environment": """\
+apiVersion: sagespec/v1
+kind: Environment
+name: prod
+project: {store: s3://acme-prod/sagespec, gateway: {port: 8090}}
+models_from: staging
+jobs: never
+patches:
+  endpoint/churn:
+    variants:
+      stable: {instances: 4, environment: {LOG: warn}}
+      candidate: {weight: 20}
+    rollout: {min_healthy: null}
+leave_out: [endpoint/experiment]
 """,
 }
 
@@ -166,7 +181,7 @@ Editors complete and check specs if you point them to the schema that `sagespec 
 - **duration**: a number with a unit, `250ms`, `30s`, `10m`, `1.5h`, `2d`; without a unit, seconds. At most 28d.
 - **size**: a number with a unit, `512MiB`, `2GiB`, `1.5GB`; without a unit, bytes. At least 6MiB.
 - **source**: a file or folder, relative to the spec's file; `file:///…`; or `s3://bucket/prefix`.
-- **model**: `job@version`, or the source of a `model.tar.gz`.
+- **model**: `job@version`, `job@alias`, or the source of a `model.tar.gz`.
 
 ## What a change does
 
@@ -186,7 +201,7 @@ For endpoints, the *change* column says what changing a field does to what is ru
 
 def reference() -> str:
     """docs/spec.md: every kind with an example, every field with type, default, update class and meaning."""
-    definitions = json_schema()["$defs"]
+    definitions = _definitions()
     parts = [_INTRODUCTION]
     for name in _in_reading_order(definitions):
         heading = f"## {name}" if name in KINDS else f"### {name}"
@@ -198,15 +213,23 @@ def reference() -> str:
 def _in_reading_order(definitions: dict[str, Any]) -> list[str]:
     """Every kind, each followed by the models that it is the first to use."""
     order: dict[str, None] = {}
+
+    def add(name: str) -> None:
+        order[name] = None
+        used = dict.fromkeys(re.findall(r'"#/\$defs/(\w+)"', json.dumps(definitions[name]["properties"])))
+        for other in used:
+            if other not in order:
+                add(other)
+
     for kind in KINDS:
-        order[kind] = None
-        order |= dict.fromkeys(re.findall(r'"#/\$defs/(\w+)"', json.dumps(definitions[kind]["properties"])))
+        add(kind)
     return list(order)
 
 
 def _models() -> dict[str, type[SpecModel]]:
     """Every model of the documents, by the name that the schema gives it."""
-    modules = (document, job, endpoint, project)
+    of_endpoints = (endpoint, compare, rollout, gate)
+    modules = (document, job, retrain, *of_endpoints, notebook, registry, project, doors, environment)
     return {name_shown(thing): thing for module in modules for thing in vars(module).values() if _is_model(thing)}
 
 

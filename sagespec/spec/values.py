@@ -54,16 +54,20 @@ def quoted(value: object) -> str:
     return json.dumps(cut(str(value)), ensure_ascii=False)
 
 
+NAME_HELP = "use 1 to 63 letters and digits, with hyphens inside, e.g. churn-eu"
+
+
+def is_name(text: str) -> bool:
+    return len(text) <= 63 and NAME_REGEX.fullmatch(text) is not None
+
+
 def _check_name(value: Any) -> Any:
     if isinstance(value, bool):
         raise wrong(f"{str(value).lower()} is not a name", f'quote it: "{str(value).lower()}"')
     if isinstance(value, int):
         raise wrong(f"{value} is a number, not a name", f'quote it: "{abs(value)}"')
-    if isinstance(value, str) and (len(value) > 63 or not NAME_REGEX.fullmatch(value)):
-        raise wrong(
-            f"{quoted(value)} is not a name",
-            "use 1 to 63 letters and digits, with hyphens inside, e.g. churn-eu",
-        )
+    if isinstance(value, str) and not is_name(value):
+        raise wrong(f"{quoted(value)} is not a name", NAME_HELP)
     return value
 
 

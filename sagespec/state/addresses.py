@@ -9,16 +9,17 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["job", "endpoint", "gateway"]
+Kind = Literal["job", "endpoint", "notebook", "model", "gateway"]
 _ADDRESS = re.compile(
-    r"^(?P<kind>job|endpoint|gateway)"
+    r"^(?P<kind>job|endpoint|notebook|model|gateway)"
     r"(?:/(?P<name>[a-zA-Z0-9-]+)(?:@(?P<version>\d+))?(?:/(?P<variant>[a-zA-Z0-9-]+))?(?:#(?P<instance>\d+))?)?$"
 )
 
 
 @dataclass(frozen=True, order=True)
 class Address:
-    """How everything is named: `job/churn@3`, `endpoint/churn`, `endpoint/churn/candidate#0`, `gateway`.
+    """How everything is named: `job/churn@3`, `endpoint/churn`, `endpoint/churn/candidate#0`, `notebook/work`,
+    `model/churn`, `gateway`.
 
     `instance` counts from 0 and is None for the whole; host algo-1 of a job is instance 0.
 
@@ -50,7 +51,7 @@ class Address:
             raise ValueError(f"{text!r} is not an address")
         instance = match["instance"]
         return Address(
-            match["kind"],  # type: ignore[arg-type]  # the pattern admits the three kinds alone
+            match["kind"],  # type: ignore[arg-type]  # the pattern admits these kinds alone
             match["name"] or "",
             int(match["version"] or 0),
             match["variant"] or "",
@@ -59,7 +60,7 @@ class Address:
 
     @property
     def whole(self) -> Address:
-        """The job, endpoint or gateway this is a part of."""
+        """The job, endpoint, notebook or gateway this is a part of."""
         return Address(self.kind, self.name, self.version)
 
     @property
@@ -77,3 +78,12 @@ def job_address(name: str, version: int) -> Address:
 
 def endpoint_address(name: str) -> Address:
     return Address("endpoint", name)
+
+
+def notebook_address(name: str) -> Address:
+    return Address("notebook", name)
+
+
+def registry_address(name: str) -> Address:
+    """Of a Model document."""
+    return Address("model", name)

@@ -12,7 +12,10 @@ from typing import Any, Literal
 
 from sagespec.errors import Origin
 from sagespec.spec.document import Update
-from sagespec.state.addresses import Address, endpoint_address, job_address
+from sagespec.spec.gate import Gate
+from sagespec.spec.secrets import SecretUse
+from sagespec.state.addresses import Address, endpoint_address, job_address, notebook_address
+from sagespec.state.doors import Doors
 from sagespec.state.hashes import hash_of, with_model
 from sagespec.state.programs import Program
 from sagespec.state.revision import EndpointRecord, ModelRecord, VariantRecord, fields_by_update
@@ -81,7 +84,7 @@ class DesiredJob:
     hyperparameters: Mapping[str, Any] = field(repr=False)
     channels: tuple[DesiredChannel, ...]
     instances: int
-    environment: Mapping[str, str] = field(repr=False)
+    environment: Mapping[str, str | SecretUse] = field(repr=False)
     cpus: float | None
     memory: int | None
     max_runtime_seconds: float
@@ -115,12 +118,14 @@ class DesiredJob:
 @dataclass(frozen=True)
 class JobModel:
     """The model that a job trained. identity: the job's address and key; another identity is another model, as is
-    another sha256: the job was trained again. That is UNTRAINED before it is, and '' where no record tells."""
+    another sha256: the job was trained again. That is UNTRAINED before it is, and '' where no record tells. alias: what
+    the spec has for the version."""
 
-    text: str  # as written: churn@3
+    text: str  # churn@3
     identity: str
     job: Address
     sha256: str = ""
+    alias: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -142,22 +147,31 @@ class DesiredVariant:
     program: Program
     weight: float
     instances: int
-    environment: Mapping[str, str] = field(repr=False)
+    environment: Mapping[str, str | SecretUse] = field(repr=False)
     cpus: float | None
     memory: int | None
-    hash: str  # over the fields of update class REPLACE, with the checksum of the model that a job trained
+    hash: str  # over the fields of update class REPLACE, with the checksum of a job's model and the secrets' versions
     fields: Mapping[Update, Mapping[str, Any]] = field(repr=False)  # requested values, by what changing them does
     gpus: int = 0
     restart: int = 0
+    accelerate: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict)  # their versions by name, if all could be asked
 
     @property
     def job(self) -> Address | None:
         """The job whose model it serves; None for an archive."""
         return self.model.job if isinstance(self.model, JobModel) else None
 
+    @property
+    def model_name(self) -> str:
+        """What answers say has made them: churn@3; '' for an archive, whose place is nobody else's business."""
+        return f"{self.job.name}@{self.job.version}" if self.job else ""
+
 
 @dataclass(frozen=True)
 class DesiredEndpoint:
+    """gate: what a model must have measured before it gets traffic; of a spec alone, no revision keeps it."""
+
     name: str
     variants: tuple[DesiredVariant, ...]
     healthy_within_seconds: float
@@ -167,6 +181,8 @@ class DesiredEndpoint:
     hash: str  # over what `record` says of the spec: what a revision is known by
     record: EndpointRecord  # all of the above, as a revision keeps it
     origin: Origin | None = field(default=None, compare=False)
+    field_origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)  # of its spec
+    gate: Gate | None = None
 
     @property
     def address(self) -> Address:
@@ -197,7 +213,7 @@ def desired_endpoint(name: str, record: EndpointRecord, origin: Origin | None = 
 
 def _desired_model(record: ModelRecord) -> DesiredModel:
     if record.job:
-        return JobModel(record.text, record.identity, Address.parse(record.job), record.sha256)
+        return JobModel(record.text, record.identity, Address.parse(record.job), record.sha256, record.alias)
     return ArchiveModel(record.text, record.identity, record.uri)
 
 
@@ -216,9 +232,35 @@ def _desired_variant(record: VariantRecord, split: str | None) -> DesiredVariant
         memory=record.memory,
         gpus=record.gpus,
         restart=record.restart,
-        hash=with_model(hash_of(fields[Update.REPLACE]), record.model.sha256),
+        accelerate=record.accelerate,
+        hash=with_model(hash_of(fields[Update.REPLACE]), record.model.sha256, record.secrets),
+        secrets=record.secrets,
         fields=fields,
     )
+
+
+@dataclass(frozen=True)
+class DesiredNotebook:
+    """A JupyterLab. folder, on_start: paths from the project's root, or absolute; on_start '' for none. idle_seconds: 0
+    for one that never stops. hash: over all but is_to_run, and with the content of on_start."""
+
+    name: str
+    folder: str
+    is_to_run: bool
+    idle_seconds: float
+    on_start: str
+    packages: tuple[str, ...]
+    program: Program
+    environment: Mapping[str, str | SecretUse] = field(repr=False)
+    cpus: float | None
+    memory: int | None
+    gpus: int
+    hash: str
+    origin: Origin | None = field(default=None, compare=False)
+
+    @property
+    def address(self) -> Address:
+        return notebook_address(self.name)
 
 
 @dataclass(frozen=True)
@@ -226,8 +268,15 @@ class Desired:
     project_name: str
     jobs: tuple[DesiredJob, ...] = ()
     endpoints: tuple[DesiredEndpoint, ...] = ()
+    notebooks: tuple[DesiredNotebook, ...] = ()
     gateway_hash: str = ""
+    doors: Doors | None = None  # of the gateway; None: whoever may ask now
     parallel_jobs: int = 2
+    max_removals: int | None = None  # that a run may make at once; None: any number
+    rejected: Mapping[Address, str] = field(default_factory=dict)  # jobs whose models are not to be used, and why
+    environment: str = ""
+    models_from: str = ""  # in words: where models are trained that are copied here; '' for nowhere
+    trains: bool = True
 
     def job(self, address: Address) -> DesiredJob | None:
         return next((job for job in self.jobs if job.address == address), None)
@@ -238,4 +287,5 @@ class Desired:
 
     @property
     def _specs(self) -> dict[Address, str]:
-        return {job.address: job.key for job in self.jobs} | {e.address: e.hash for e in self.endpoints}
+        hashes = {job.address: job.key for job in self.jobs} | {e.address: e.hash for e in self.endpoints}
+        return hashes | {n.address: f"{n.hash} {n.is_to_run}" for n in self.notebooks}

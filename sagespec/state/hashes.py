@@ -5,12 +5,14 @@ hashed must stay byte for byte what it was: another hash replaces containers.
 
     <format>-<16 hex digits>
     <format>-<16 hex digits>-<12 of a checksum>    of a variant that serves a job's model: with the model's checksum
+    <format>-<16 hex digits>-<12 or none>-<8>      of one that uses secrets: with a hash of their versions
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 HASH_FORMAT = 1
@@ -27,13 +29,15 @@ def hash_of(value: Any) -> str:
     return f"{HASH_FORMAT}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def with_model(hash_text: str, sha256: str) -> str:
-    """A variant's hash with its model's checksum, so that a model trained again is another; as it is without one.
+def with_model(hash_text: str, sha256: str, secrets: Mapping[str, str] | None = None) -> str:
+    """A variant's hash with its model's checksum, so that a model trained again is another, and a hash of the versions
+    of its secrets, so that a rotated one is; as it is without either.
 
     >>> with_model("1-0123456789abcdef", "fedcba9876543210")
     '1-0123456789abcdef-fedcba987654'
     """
-    return f"{hash_text}-{sha256[:12]}" if sha256 else hash_text
+    model, versions = sha256[:12], hash_of(secrets).partition("-")[2][:8] if secrets else ""
+    return "-".join([hash_text, *([model] if model or versions else []), *([versions] if versions else [])])
 
 
 def model_of(hash_text: str) -> str:
@@ -41,8 +45,17 @@ def model_of(hash_text: str) -> str:
     return _parts(hash_text)[2]
 
 
+def secrets_of(hash_text: str) -> str:
+    """What a hash holds of the versions of secrets; '' for nothing: there are none, or they could not be asked."""
+    return _parts(hash_text)[3]
+
+
+def without_secrets(hash_text: str) -> str:
+    return "-".join(part for part in _parts(hash_text)[:3] if part)
+
+
 def same_but_for_models(wanted: str, live: str) -> bool:
-    """Whether both are of one variant, whichever training their models are of."""
+    """Whether both are of one variant, whichever training their models are of, and whichever version its secrets."""
     return _parts(wanted)[:2] == _parts(live)[:2]
 
 
@@ -50,15 +63,23 @@ def same_hash(wanted: str, live: str) -> bool:
     """Whether `live` matches `wanted`, as far as both tell; a hash in another format counts as the same.
 
     What a newer or older release made cannot be compared here, and replacing it on a guess would be
-    the worse mistake. Where one of them holds no checksum of a model, the rest decides.
+    the worse mistake. Where one of them holds no checksum of a model, or no versions of secrets, the rest decides.
     """
     if wanted == live or _parts(wanted)[0] != _parts(live)[0]:
         return True
+    return same_but_for_models(wanted, live) and _same_model(wanted, live) and _same_secrets(wanted, live)
+
+
+def _same_model(wanted: str, live: str) -> bool:
     models = {model_of(wanted), model_of(live)}
-    return same_but_for_models(wanted, live) and "" in models and UNTRAINED not in models
+    return len(models) == 1 or ("" in models and UNTRAINED not in models)
 
 
-def _parts(hash_text: str) -> tuple[str, str, str]:
-    format_number, _, rest = hash_text.partition("-")
-    digits, _, model = rest.partition("-")
-    return format_number, digits, model
+def _same_secrets(wanted: str, live: str) -> bool:
+    versions = {secrets_of(wanted), secrets_of(live)}
+    return len(versions) == 1 or "" in versions
+
+
+def _parts(hash_text: str) -> tuple[str, str, str, str]:
+    format_number, digits, model, secrets, *_ = [*hash_text.split("-"), "", "", ""]
+    return format_number, digits, model, secrets

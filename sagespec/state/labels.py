@@ -22,6 +22,7 @@ LABEL_HASH = "sagespec.hash"
 LABEL_CPUS = "sagespec.cpus"
 LABEL_MEMORY = "sagespec.memory"
 LABEL_GPUS = "sagespec.gpus"
+LABEL_SECRETS = "sagespec.secrets"  # the names of those it was given, so that its lines are shown without them
 LABEL_MODEL = "sagespec.model"  # for people: `docker ps` shows what an instance serves; it decides nothing
 
 
@@ -90,6 +91,6 @@ def container_name(project_name: str, address: Address, hash_text: str) -> str:
     parts += [f"v{address.version}"] if address.version else []
     parts += [address.variant] if address.variant else []
     parts += [str(address.instance)] if address.instance is not None else []
-    _, digits, model = (*hash_text.split("-"), "", "")[:3]
-    parts += ["-".join(part for part in (digits[:12], model[:8]) if part)]
+    _, digits, model, secrets = (*hash_text.split("-"), "", "", "")[:4]
+    parts += ["-".join(part for part in (digits[:12], model[:8], secrets) if part)]
     return "_".join(part for part in parts if part)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sagespec.spec.secrets import SecretUse
 from sagespec.state.addresses import Address
 from sagespec.state.programs import Program
 
@@ -34,12 +35,15 @@ class Launch:
     does for ContainerEntrypoint and ContainerArguments.
     hosts: for a job, the container names of all its hosts in order (algo-1 first), so that they can
     reach each other by those names; alias: this one's own host name, e.g. algo-1.
-    keep_running: started again by the runtime when it dies (serving), or left exited (training).
+    keep_running: started again by the runtime when it dies (serving), or left exited (training). may_end: an exit code
+    of 0 is no death, and leaves it exited.
     publish: (address, port) on the engine's machine, for the gateway alone.
     gpus: how many it gets for itself alone; the runtime chooses which.
     isolated: it reaches the other hosts of its job, and no other machine.
     image: the very image it is made from, as `Container.image` names it, in place of what the program means now.
     model: what it serves or trains, for people.
+    folders: of this machine, which it sees under their own paths and may write to, as the user that we run as and in
+    this machine's network: a notebook's alone.
     """
 
     name: str
@@ -47,12 +51,13 @@ class Launch:
     hash: str
     program: Program
     command: Literal["train", "serve"]
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
+    environment: Mapping[str, str | SecretUse] = field(default_factory=dict, repr=False)  # secrets by reference
     cpus: float | None = None
     memory: int | None = None
     alias: str = ""
     hosts: tuple[str, ...] = ()
     keep_running: bool = False
+    may_end: bool = False
     publish: tuple[str, int] | None = None
     entrypoint: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
@@ -61,6 +66,7 @@ class Launch:
     isolated: bool = False
     image: str = ""
     model: str = ""
+    folders: tuple[str, ...] = ()
 
     @property
     def words(self) -> list[str]:

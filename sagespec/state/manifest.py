@@ -11,11 +11,24 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+)
 
+from sagespec.display import Displayed
 from sagespec.state.faults import Fault, FaultKind
 
 MANIFEST_FORMAT = 1
+_LATER = frozenset(
+    {"swept_at", "promoted_from", "by", "imported_from"}
+)  # of later releases: one without them has its bytes
 
 
 class Record(BaseModel):
@@ -34,6 +47,30 @@ class Git(Record):
 
     commit: str
     dirty: bool
+
+
+class RunBy(Record):
+    """Who ran what is recorded, and from where. actor, url: of a run in CI, whoever started it and its address."""
+
+    user: str
+    host: str
+    command: str  # of sagespec
+    actor: str = ""
+    url: str = ""
+
+    @property
+    def text(self) -> str:
+        """For people, where there is little room: `ada on build-7`, `octocat, run 4711`."""
+        number = self.url.rstrip("/").rpartition("/")[2]
+        if self.actor:
+            return f"{self.actor}, run {number}" if number else self.actor
+        return f"{self.user} on {self.host}"
+
+    @property
+    def full_text(self) -> str:
+        """With the command, and the address of the run."""
+        where = f"{self.actor or self.user} on {self.host}"
+        return f"sagespec {self.command} of {where}" + (f", {self.url}" if self.url else "")
 
 
 class Input(Record):
@@ -161,7 +198,15 @@ class Applied(Record):
     jobs: dict[str, AppliedSpec] = {}
 
 
-class Manifest(Record):
+class PromotedFrom(Record):
+    """Where a model was trained that was copied into this store. project, store: the place; at: when it was copied."""
+
+    project: str
+    store: str
+    at: AwareDatetime
+
+
+class Manifest(Displayed, Record):
     format: int = MANIFEST_FORMAT
     project: str
     name: str
@@ -189,6 +234,14 @@ class Manifest(Record):
     seconds: dict[str, float] = Field(default_factory=dict)  # downloading, training, uploading
     protect: bool = False
     attempts: tuple[Attempt, ...] = ()  # oldest first
+    swept_at: AwareDatetime | None = None  # when gc deleted its model, output and checkpoints; not written before
+    promoted_from: PromotedFrom | None = None  # where it was trained, if in another project
+    by: RunBy | None = None  # who followed it to its end; None from an earlier release
+    imported_from: str | None = None  # the archive, of a model that was trained elsewhere
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if name not in _LATER or value is not None}
 
     @property
     def verdict(self) -> str:

@@ -13,11 +13,16 @@ from functools import cached_property
 
 from sagespec.errors import Problem
 from sagespec.state.addresses import Address
+from sagespec.state.counts import Reading
+from sagespec.state.doors import NO_DOORS, Doors
 from sagespec.state.hashes import same_hash
+from sagespec.state.limits import Limits
 from sagespec.state.manifest import AttemptsRecord, Manifest
 from sagespec.state.owner import Owner
 from sagespec.state.programs import Program
-from sagespec.state.revision import RestartRequest, Revision, RollbackRequest
+from sagespec.state.progress import AbortRequest, Progress, PromoteRequest
+from sagespec.state.revision import RemovalRequest, RestartRequest, RetryRequest, Revision, RollbackRequest
+from sagespec.state.suspension import Suspension
 
 
 class ContainerState(StrEnum):
@@ -96,7 +101,8 @@ class Target:
     """One set of equal instances behind an endpoint: a variant at one hash. An Envoy cluster.
 
     instances: names of containers that may take requests; draining: those that only finish theirs.
-    A target of weight 0 gets requests by TargetVariant alone.
+    A target of weight 0 gets requests by TargetVariant alone. model: what answers say has made them, churn@3; '' where
+    no job made it, and from an earlier release, which is no difference.
     """
 
     variant: str
@@ -104,14 +110,22 @@ class Target:
     weight: float
     instances: tuple[str, ...] = ()
     draining: tuple[str, ...] = ()
+    model: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
 class Route:
-    """Where an endpoint's requests go. `targets` is sorted."""
+    """Where an endpoint's requests go. `targets` are in the order of the spec's variants, within one the earlier first.
+
+    key: what of a request decides its target, e.g. `header x-user`, as the order then does; '' for chance.
+    lends: whether a target without a healthy instance lends its share to the others. limits: None for no bounds.
+    """
 
     endpoint_name: str
     targets: tuple[Target, ...]
+    key: str = ""
+    lends: bool = False
+    limits: Limits | None = None
 
     def target(self, variant: str, hash_text: str) -> Target | None:
         return next((t for t in self.targets if (t.variant, t.hash) == (variant, hash_text)), None)
@@ -129,11 +143,13 @@ class Probe:
 
 @dataclass(frozen=True)
 class ObservedGateway:
-    """routes by endpoint name; probes by container name. `answers` is False when it could not be asked."""
+    """routes by endpoint name; probes by container name; doors: who may ask. `answers` is False when it could not be
+    asked."""
 
     answers: bool = False
     routes: Mapping[str, Route] = field(default_factory=dict)
     probes: Mapping[str, Probe] = field(default_factory=dict)
+    doors: Doors = NO_DOORS
 
 
 @dataclass(frozen=True)
@@ -148,6 +164,15 @@ class Follower:
     who: str = ""
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """The place where models are trained that are copied here. manifests: of completed jobs that are not trained here.
+    why_unknown: it could not be asked."""
+
+    manifests: Mapping[Address, Manifest] = field(default_factory=dict)
+    why_unknown: str = ""
+
+
 EDITED = "edited"  # in place of the fingerprint of data that is too much to be read
 
 
@@ -156,14 +181,19 @@ class Observed:
     """One snapshot. engine: where these containers are, for people. manifests by job address; revisions by endpoint
     name, oldest first, ending in the newest and reaching back at least to the newest live one. capacity: asked for only
     when a job that is to run states what it needs; None otherwise. followers: of jobs, alive, by address.
-    stops: jobs that were asked to stop. rollbacks: asked for, by endpoint name. started_with: what is kept of jobs
-    whose containers are of another spec than the present one, as far as it is known. attempts: at jobs that have
-    containers, and a manifest of one that failed. leaving: names of containers that some run is stopping, or was.
-    unable: jobs and endpoints that the engine could not start, with the reason.
-    restarts: asked for, by what is to be restarted. images: what a program would be started from now, by the program,
-    for those that serve; '' where that cannot be told. images_gone: of serving containers, no longer on the engine.
+    stops: jobs that were asked to stop. rollbacks, removals, retries: asked for, by endpoint name. started_with: what
+    is kept of jobs whose containers are of another spec than the present one, as far as it is known. attempts: at jobs
+    that have containers, and a manifest of one that failed. leaving: names of containers that some run is stopping, or
+    was. unable: jobs and endpoints that the engine could not start, with the reason. restarts: asked for, by what is to
+    be restarted. images: what a program would be started from now, by the program, for those that serve; '' where
+    that cannot be told. images_gone: of serving containers, no longer on the engine.
     edited_inputs: by failed job and channel, the fingerprint of data that is another than it failed with, or EDITED.
-    newest_versions: in the store, by the names of jobs that were edited."""
+    assumed: jobs that only count as trained, so that what they have measured is not known.
+    newest_versions: in the store, by the names of jobs that were edited. silent: names of the containers of notebooks
+    that run and do not answer. rollouts: that are on their way, by endpoint name, with what is asked of them:
+    promotions, aborts. counts: what the gateway has counted of their targets, by endpoint name and `variant/hash`; of
+    one that is not there it could not be asked. suspensions: what somebody has suspended. elsewhere: where models are
+    copied from; None: that was not asked."""
 
     containers: tuple[Container, ...] = ()
     engine: str = ""
@@ -174,6 +204,8 @@ class Observed:
     followers: Mapping[Address, Follower] = field(default_factory=dict)
     stops: frozenset[Address] = frozenset()
     rollbacks: Mapping[str, RollbackRequest] = field(default_factory=dict)
+    removals: Mapping[str, RemovalRequest] = field(default_factory=dict)
+    retries: Mapping[str, RetryRequest] = field(default_factory=dict)
     started_with: Mapping[Address, AttemptsRecord] = field(default_factory=dict)
     attempts: Mapping[Address, AttemptsRecord] = field(default_factory=dict)
     leaving: frozenset[str] = frozenset()
@@ -183,6 +215,18 @@ class Observed:
     images_gone: frozenset[str] = frozenset()
     edited_inputs: Mapping[Address, Mapping[str, str]] = field(default_factory=dict)
     newest_versions: Mapping[str, int] = field(default_factory=dict)
+    assumed: frozenset[Address] = frozenset()
+    silent: frozenset[str] = frozenset()
+    rollouts: Mapping[str, Progress] = field(default_factory=dict)
+    promotions: Mapping[str, PromoteRequest] = field(default_factory=dict)
+    aborts: Mapping[str, AbortRequest] = field(default_factory=dict)
+    suspensions: tuple[Suspension, ...] = ()
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    elsewhere: Elsewhere | None = None
+
+    def rollout_of(self, endpoint_name: str) -> Progress | None:
+        """Its rollout that has begun and not ended."""
+        return self.rollouts.get(endpoint_name)
 
     def containers_of(self, address: Address) -> tuple[Container, ...]:
         """Containers that belong to the job, endpoint or gateway at `address`, companions too, sorted by name."""

@@ -64,6 +64,7 @@ class Build:
 
 Program = Builtin | Image | Build
 GATEWAY_PROGRAM = Builtin("gateway")
+NOTEBOOK_PROGRAM = Builtin("notebook")
 
 
 def program_from_json(value: Mapping[str, Any]) -> Program:

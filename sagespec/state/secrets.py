@@ -7,6 +7,9 @@ value. What a container is given is not touched.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+
+ROTATED = "rotated"  # of a secret by reference: its value is another one
 
 _SECRET_NAME = re.compile(
     r"secret|token(?!i[sz])|passw|passphrase|credential|private|auth|api_?key|access_?key|(^|_)(key|keys|pwd|pat|dsn|sas)(_|$)",
@@ -14,6 +17,11 @@ _SECRET_NAME = re.compile(
 )
 _SECRET_VALUE = re.compile(r"://[^/\s]*:[^/\s]*@")  # a URL with a password in it
 _NUMBER_OR_NOTHING = re.compile(r"(-?[0-9.]+(e-?[0-9]+)?)?")
+
+
+def rotated(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """The secrets whose version is another, as far as both are known."""
+    return sorted(name for name, version in new.items() if name in old and old[name] != version)
 
 
 def looks_secret(name: str, *values: str) -> bool:

@@ -98,7 +98,7 @@ class DirectoryStore:
         with _store_problems(f"cannot list {self._root}"):
             if self._is_file:
                 status = self._root.stat()
-                found = [Entry(self._root.name, status.st_size, _etag(status))]
+                found = [Entry(self._root.name, status.st_size, _etag(status), status.st_mtime)]
             else:
                 folder_key = prefix.rpartition("/")[0]
                 if folder_key:
@@ -261,7 +261,8 @@ def _walk(folder: Path, prefix: str, *, above: Above) -> Iterator[Entry]:
             yield from _walk(folder / item.name, f"{prefix}{item.name}/", above=within)
         elif item.is_file():
             try:
-                yield Entry(f"{prefix}{item.name}", (status := item.stat()).st_size, _etag(status))
+                found_status = item.stat()
+                yield Entry(f"{prefix}{item.name}", found_status.st_size, _etag(found_status), found_status.st_mtime)
             except FileNotFoundError:
                 continue
         elif item.is_symlink():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sagespec.errors import InternalError, WorldError, disk_problems
@@ -59,6 +60,40 @@ def check_sha256(found: str, expected: str | None, *, key: str, uri: str) -> Non
 
 def missing(key: str, uri: str) -> WorldError:
     return WorldError(f"{uri}/{key} does not exist", fix="check the address; it may have been removed by hand")
+
+
+@dataclass(frozen=True)
+class InputPlace:
+    """Where an input in a bucket is: below a prefix, as one object of that name, or as all whose names begin so."""
+
+    prefix: str
+    single: str = ""
+    begins: str = ""
+
+
+def input_place(
+    uri: str, prefix: str, first_key: Callable[[str], str | None], has_objects: Callable[[str], bool]
+) -> InputPlace:
+    """Whether the address is an object, a folder or the beginning of names; WorldError if it is none of them.
+
+    first_key: the first key that begins so. has_objects: whether the names of objects begin so, and not those of
+    folders alone: `train` is not meant to be `train-old/`, which `train-` may be.
+    """
+    folder, _, name = prefix.rpartition("/")
+    above = f"{folder}/" if folder else ""
+    below = f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else ""
+    first = first_key(prefix) if name else None
+    if first == prefix:
+        return InputPlace(above, single=name)
+    if first_key(below):
+        return InputPlace(below)
+    if first is None or (name[-1].isalnum() and not has_objects(prefix)):
+        raise WorldError(
+            f"there is nothing at {uri}",
+            why=f"it is no folder; the first object whose key begins so is {first}" if first else "",
+            fix="check the bucket and the prefix",
+        )
+    return InputPlace(above, begins=name)
 
 
 OURS = ".sagespec-"  # prefix of our own files, which are never listed as objects

@@ -11,7 +11,7 @@ StoreAway where the store may do it later (endpoint unreachable, disk full).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -35,11 +35,15 @@ class StoreAway(WorldError):
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """One object. `etag` changes whenever the content does (S3's ETag, or 'size-mtime_ns' for a file)."""
+    """One object. `etag` changes whenever the content does (S3's ETag, or 'size-mtime_ns' for a file).
+
+    modified_at: in seconds since 1970; 0 where nothing tells.
+    """
 
     key: str
     size: int
     etag: str
+    modified_at: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,16 @@ from botocore import exceptions as aws
 from botocore.config import Config
 
 from sagespec.errors import WorldError, disk_problems
-from sagespec.stores.keys import changed, check_key, check_sha256, input_only, missing, replacing, sha256_of
+from sagespec.stores.keys import (
+    changed,
+    check_key,
+    check_sha256,
+    input_only,
+    input_place,
+    missing,
+    replacing,
+    sha256_of,
+)
 from sagespec.stores.protocol import Conflict, CountBytes, Entry, Stored, UnfitKey
 from sagespec.stores.s3_problems import ERRORS, check_listing, status_of, world_error
 
@@ -81,25 +90,12 @@ class S3Store:
 
     def _open_input(self, prefix: str) -> None:
         """Find out whether the address is an object, a folder or the beginning of names, and check that it exists."""
-        folder, _, name = prefix.rpartition("/")
-        first = self._first_key(prefix) if name else None
-        if first == prefix:
-            self._prefix, self._single = f"{folder}/" if folder else "", name
-        elif self._first_key(self._prefix):
-            return
-        elif first is None or (name[-1].isalnum() and not self._has_objects(prefix)):
-            raise WorldError(
-                f"there is nothing at {self.uri}",
-                why=f"it is no folder; the first object whose key begins so is {first}" if first else "",
-                fix="check the bucket and the prefix",
-            )
-        else:
-            self._prefix, self._begins = f"{folder}/" if folder else "", name
-            self.uri = f"s3://{self._bucket}/{folder}".rstrip("/")
+        place = input_place(self.uri, prefix, self._first_key, self._has_objects)
+        self._prefix, self._single, self._begins = place.prefix, place.single, place.begins
+        if place.begins:
+            self.uri = f"s3://{self._bucket}/{place.prefix}".rstrip("/")
 
     def _has_objects(self, prefix: str) -> bool:
-        """Whether the names of objects begin so, and not those of folders alone: `train` is not meant to be
-        `train-old/`, which `train-` may be."""
         with self._problems():
             page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
             check_listing(page)
@@ -182,7 +178,8 @@ class S3Store:
                 for item in page.get("Contents", ()):
                     key = item["Key"].removeprefix(self._prefix)
                     if key and not key.endswith("/"):  # what consoles create as a folder
-                        found.append(Entry(key, item["Size"], item["ETag"].strip('"')))
+                        modified_at = item["LastModified"].timestamp() if "LastModified" in item else 0.0
+                        found.append(Entry(key, item["Size"], item["ETag"].strip('"'), modified_at))
         if self._single:
             found = [entry for entry in found if entry.key == self._single]
         if self._single or self._begins:

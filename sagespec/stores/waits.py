@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,36 +14,62 @@ from pathlib import Path
 from sagespec.stores.protocol import CountBytes, Entry, Store, Stored
 
 TELL_AFTER_SECONDS = 1.5
+LINGER_SECONDS = 10.0
 
 
 class Waits:
-    """tell: called with what is waited for, once until it answers."""
+    """tell: called with what is waited for, once until it answers.
+
+    One thread watches all that is waited for, and ends when nothing was for a while: one for each would cost more than
+    what a store on this machine takes.
+    """
 
     def __init__(self, tell: Callable[[str], object]) -> None:
         self.tell = tell
         self._told: set[str] = set()
         self._one_at_a_time = threading.Lock()
+        self._waiting: dict[object, tuple[str, float]] = {}  # what is waited for, and when that takes long
+        self._is_watched = False
+        self._busy_at = 0.0
 
     @contextmanager
     def on(self, what: str) -> Iterator[None]:
-        timer = threading.Timer(TELL_AFTER_SECONDS, self._tell_once, (what,))
-        timer.daemon = True
-        timer.start()
+        one = object()
+        with self._one_at_a_time:
+            self._waiting[one] = what, time.monotonic() + TELL_AFTER_SECONDS
+            is_first, self._is_watched = not self._is_watched, True
+            self._busy_at = time.monotonic()
+        if is_first:
+            threading.Thread(target=self._watch, name="waits", daemon=True).start()
         try:
             yield
         except BaseException:
-            timer.cancel()
+            with self._one_at_a_time:
+                del self._waiting[one]
             raise
-        timer.cancel()
         with self._one_at_a_time:
+            del self._waiting[one]
             self._told.discard(what)
 
-    def _tell_once(self, what: str) -> None:
+    @property
+    def seconds(self) -> float:
+        """For how long something has been waited for; of several, the longest. 0 while nothing is."""
         with self._one_at_a_time:
-            is_new = what not in self._told
-            self._told.add(what)
-        if is_new:
-            self.tell(f"waiting for {what} to answer")
+            late_at = min((late_at for _, late_at in self._waiting.values()), default=None)
+        return 0.0 if late_at is None else time.monotonic() - late_at + TELL_AFTER_SECONDS
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(TELL_AFTER_SECONDS / 3)
+            with self._one_at_a_time:
+                now = time.monotonic()
+                if not self._waiting and now > self._busy_at + LINGER_SECONDS:
+                    self._is_watched = False
+                    return
+                new = {what for what, late_at in self._waiting.values() if late_at <= now} - self._told
+                self._told |= new
+            for what in sorted(new):
+                self.tell(f"waiting for {what} to answer")
 
 
 class ToldStore:

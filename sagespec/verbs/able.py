@@ -1,5 +1,5 @@
-"""Which jobs and endpoints could not be started, so that a plan refuses what `apply` would fail at: the engine is
-asked, and the folders of channels are looked into.
+"""Which jobs, endpoints and notebooks could not be started, so that a plan refuses what `apply` would fail at: the
+engine is asked, and the folders of channels are looked into.
 
 Called by `plan` for each snapshot. What runs already, or is done, is not asked for.
 """
@@ -38,13 +38,14 @@ def unable(runtime: Runtime, wanted: Desired, observed: Observed, able: set[Use]
         return None
 
     found: dict[Address, Problem] = {}
-    for address, where, use in [*_jobs(wanted, observed), *_endpoints(wanted, observed)]:
+    uses = [*_jobs(wanted, observed), *_endpoints(wanted, observed), *_notebooks(wanted, observed)]
+    for address, where, use in uses:
         if address not in found and (why := problem(use)):
             found[address] = replace(why, about=str(address), where=where)
     return found
 
 
-def _to_be_begun(wanted: Desired, observed: Observed) -> Iterator[DesiredJob]:
+def to_be_begun(wanted: Desired, observed: Observed) -> Iterator[DesiredJob]:
     for job in wanted.jobs:
         manifest = observed.manifests.get(job.address)
         done = manifest is not None and manifest.status is JobStatus.COMPLETED
@@ -53,13 +54,13 @@ def _to_be_begun(wanted: Desired, observed: Observed) -> Iterator[DesiredJob]:
 
 
 def _jobs(wanted: Desired, observed: Observed) -> Iterator[tuple[Address, Origin | None, Use]]:
-    for job in _to_be_begun(wanted, observed):
+    for job in to_be_begun(wanted, observed):
         yield job.address, job.origin, Use(job.program, "train", job.entrypoint, job.isolated)
 
 
 def without_data(wanted: Desired, observed: Observed, root: Path) -> dict[Address, Problem]:
     """The jobs to be begun that have an empty channel, or no such columns as they name."""
-    problems = (wrong_data(job, root) for job in _to_be_begun(wanted, observed))
+    problems = (wrong_data(job, root) for job in to_be_begun(wanted, observed))
     return {Address.parse(problem.about): problem for problem in problems if problem}
 
 
@@ -94,3 +95,10 @@ def _endpoints(wanted: Desired, observed: Observed) -> Iterator[tuple[Address, O
         if live is None or not same_hash(endpoint.hash, live.hash):
             for variant in endpoint.variants:
                 yield endpoint.address, endpoint.origin, Use(variant.program, "serve")
+
+
+def _notebooks(wanted: Desired, observed: Observed) -> Iterator[tuple[Address, Origin | None, Use]]:
+    for notebook in wanted.notebooks:
+        has = observed.containers_of(notebook.address)
+        if notebook.is_to_run and not any(same_hash(notebook.hash, container.hash) for container in has):
+            yield notebook.address, notebook.origin, Use(notebook.program, "serve")

@@ -8,9 +8,10 @@ from dataclasses import replace
 from itertools import takewhile
 
 from sagespec.errors import SagespecError, WorldError, did_you_mean
+from sagespec.load.load import load_what_is_right
 from sagespec.parts import Parts
-from sagespec.state.addresses import GATEWAY, Address, endpoint_address
-from sagespec.verbs.plan import load_specs
+from sagespec.spec.model import named_alias
+from sagespec.state.addresses import GATEWAY, Address, endpoint_address, notebook_address
 
 
 def known_addresses(parts: Parts) -> list[Address]:
@@ -18,7 +19,8 @@ def known_addresses(parts: Parts) -> list[Address]:
     known = {GATEWAY, *(container.address for container in parts.runtime.containers())}
     known.update(parts.records.all_jobs(), map(endpoint_address, parts.records.endpoint_names()))
     with suppress(SagespecError):  # broken specs are no reason to hide the logs that may explain them
-        known.update(item.address for item in load_specs(parts).specs)
+        loaded, _ = load_what_is_right(parts.specs, parts.root, parts.environment)
+        known.update(item.address for item in loaded.specs)
     return sorted(known, key=lambda address: (address.whole, address.variant, address.instance or 0))
 
 
@@ -29,23 +31,39 @@ def running_address(parts: Parts, text: str) -> Address | None:
 
 
 def restartable(name: str) -> Address:
-    """What `sagespec restart` means by a name: an endpoint, or the gateway.
+    """What `sagespec restart` means by a name: an endpoint, a notebook, or the gateway.
 
-    >>> str(restartable("churn")), str(restartable("endpoint/gateway")), str(restartable("gateway"))
-    ('endpoint/churn', 'endpoint/gateway', 'gateway')
+    >>> [str(restartable(name)) for name in ("churn", "endpoint/gateway", "gateway", "notebook/work")]
+    ['endpoint/churn', 'endpoint/gateway', 'gateway', 'notebook/work']
     """
+    if name.startswith("notebook/"):
+        return notebook_address(name.removeprefix("notebook/"))
     return GATEWAY if name == str(GATEWAY) else endpoint_address(name.removeprefix("endpoint/"))
 
 
 def with_variant(name: str) -> tuple[str, str]:
     """The name of an endpoint, and that of the variant behind it, '' where there is none.
 
-    >>> with_variant("churn"), with_variant("endpoint/churn/candidate")
-    (('churn', ''), ('endpoint/churn', 'candidate'))
+    >>> with_variant("churn"), with_variant("endpoint/churn/candidate"), with_variant("notebook/work")
+    (('churn', ''), ('endpoint/churn', 'candidate'), ('notebook/work', ''))
     """
-    kind = "endpoint/" if name.startswith("endpoint/") else ""
+    kind = next((kind for kind in ("endpoint/", "notebook/") if name.startswith(kind)), "")
     endpoint_name, _, variant = name.removeprefix(kind).partition("/")
     return kind + endpoint_name, variant
+
+
+def with_version(parts: Parts, text: str) -> str:
+    """churn@champion as churn@3, by the Model document; any other text as it is. WorldError for an unknown alias."""
+    named = named_alias(text.removeprefix("job/"))
+    if named is None:
+        return text
+    name, alias = named
+    models = parts.load().registry
+    known = {f"{model.name}@{one}": version for model in models for one, version in model.aliases.items()}
+    if version := known.get(f"{name}@{alias}"):
+        return f"job/{name}@{version}"
+    fix = did_you_mean(f"{name}@{alias}", known) or "name a version"
+    raise WorldError(f"no Model says what {name}@{alias} is", fix=fix)
 
 
 def resolve_address(text: str, known: Sequence[Address]) -> Address:
@@ -96,7 +114,7 @@ def leading_jobs(words: Sequence[str], known: Sequence[Address]) -> tuple[Addres
 
 def _forms(text: str) -> tuple[str, ...]:
     """How the address may be spelt in full."""
-    return text, f"endpoint/{text}", f"job/{text}"
+    return text, f"endpoint/{text}", f"job/{text}", f"notebook/{text}"
 
 
 def _find(text: str, known: Sequence[Address]) -> Address | None:

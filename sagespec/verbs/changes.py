@@ -12,11 +12,12 @@ from typing import Any
 from sagespec.spec.values import in_flow, written_size
 from sagespec.state.manifest import Record
 from sagespec.state.revision import EndpointRecord, Revision, VariantRecord
+from sagespec.state.secrets import ROTATED, rotated
 
 
 @dataclass(frozen=True)
 class Row:
-    """One revision. status: its own, or superseded. changes: what it asked for that the one before did not."""
+    """One revision. status: its own, superseded or rolling. changes: what it asked for that the one before did not."""
 
     revision: Revision
     status: str
@@ -30,14 +31,21 @@ class Row:
             "changes": list(self.changes),
             "reason": revision.reason,
             "git": revision.git.model_dump(mode="json", include={"commit", "dirty"}) if revision.git else None,
+            **({"by": revision.by.model_dump(mode="json")} if revision.by else {}),
             "started_at": revision.started_at.isoformat(),
             "ended_at": revision.ended_at.isoformat() if revision.ended_at else None,
+            **({"rollout": revision.rollout.model_dump(mode="json")} if revision.rollout else {}),
         }
 
 
-def rows_of(revisions: Sequence[Revision]) -> list[Row]:
-    """A row for each of an endpoint's revisions, oldest first."""
-    known = zip(revisions, _statuses(revisions), _changes(revisions), strict=True)
+ROLLING = "rolling"  # of one that is on its way, which the store has no revision of yet
+
+
+def rows_of(revisions: Sequence[Revision], rolling: Revision | None = None) -> list[Row]:
+    """A row for each of an endpoint's revisions, oldest first. rolling: what is to become the next one."""
+    every = [*revisions, *([rolling] if rolling else [])]
+    statuses = [*_statuses(revisions), *([ROLLING] if rolling else [])]
+    known = zip(every, statuses, _changes(every), strict=True)
     return [Row(revision, status, tuple(changes)) for revision, status, changes in known]
 
 
@@ -75,12 +83,15 @@ def record_changes(before: EndpointRecord, after: EndpointRecord) -> list[str]:
         else:
             changes += _variant_changes(old[name], new[name])
     changes += _field_changes("rollout.{}", before.rollout, after.rollout)
-    return changes + _field_changes("{}", before, after, without=("variants", "rollout"))
+    changes += _field_changes("split.{}", before.split, after.split)
+    changes += _field_changes("limits.{}", before.limits, after.limits)
+    return changes + _field_changes("{}", before, after, without=("variants", "rollout", "split", "limits"))
 
 
 def _variant_changes(old: VariantRecord, new: VariantRecord) -> list[str]:
-    changes = _field_changes(f"{{}} of {new.name}", old, new, without=("model", "environment", "restart"))
+    changes = _field_changes(f"{{}} of {new.name}", old, new, without=("model", "environment", "restart", "secrets"))
     changes += [f"environment.{name} of {new.name} {word}" for name, word in _variables(old, new)]
+    changes += [f"secret {name} of {new.name} {ROTATED}" for name in rotated(old.secrets, new.secrets)]
     if old.model.text != new.model.text:
         return [f"model of {new.name} {old.model.text} -> {new.model.text}", *changes]
     if old.model.sha256 and new.model.sha256 and old.model.sha256 != new.model.sha256:

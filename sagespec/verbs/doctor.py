@@ -13,17 +13,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sagespec import __version__
 from sagespec.edits import limits, no_notices
 from sagespec.errors import SagespecError, WorldError
-from sagespec.gateway.ports import is_taken, listener_on
 from sagespec.load.load import find_root
+from sagespec.own_git import git
 from sagespec.parts import Parts
+from sagespec.ports import is_taken, listener_on
 from sagespec.records.holder import why_dead
 from sagespec.records.lock import read_lock
+from sagespec.repository.commands import SIGNS_SINCE, git_version
 from sagespec.runtimes.choose import choose
 from sagespec.runtimes.protocol import Check
 from sagespec.state.addresses import GATEWAY
@@ -33,6 +36,7 @@ from sagespec.verbs.owners import refuse_others
 from sagespec.verbs.plan import Validated, validate
 
 ROOM_BYTES = 2**30
+GIT_SECONDS = 10.0
 CLOCK_SECONDS = 60.0  # as far as two clocks may be apart before a lease counts as over too early
 
 CheckGroup = Callable[[Parts], Iterator[Check]]
@@ -46,6 +50,7 @@ def checks(parts: Parts) -> tuple[Check, ...]:
         ("runtime", _runtime),
         ("store", _store),
         ("specs", _specs),
+        ("secrets", _secrets),
         ("cache", _cache),
         ("lock", _lock),
         ("runs", _runs),
@@ -57,7 +62,7 @@ def checks(parts: Parts) -> tuple[Check, ...]:
     found: list[Check] = []
     away: list[StoreAway] = []
     for name, group in groups:
-        needs_settings = group in (_specs, _store, _cache, _lock, _runs, _gateway_port, _clock, _edits, _git)
+        needs_settings = group not in (_sagespec, _settings, _runtime)
         if needs_settings and any(check.name == "project" and not check.ok for check in found):
             continue  # said once, by "project"
         if away and group in (_lock, _runs):
@@ -151,6 +156,28 @@ def _store(parts: Parts) -> Iterator[Check]:
         yield Check("store", True, f"{store.uri}: written, read and deleted a probe in {took}")
 
 
+def _secrets(parts: Parts) -> Iterator[Check]:
+    """Each is opened, as `apply` would; of none there is nothing to say."""
+    for name, source in sorted(parts.secrets.sources.items()):
+        try:
+            parts.secrets.open(name)
+            seen = source.provider == "file" and _is_seen_by_git(parts.home / source.place)
+            told = f"{source.place} is not ignored by git: the secret is in a commit, or will be in the next"
+            fix = f"add {source.place} to .gitignore; if it was committed, rotate it, and `git rm --cached` it"
+            yield Check(f"secret {name}", not seen, told if seen else str(source), fix if seen else "")
+        except WorldError as error:
+            (problem,) = error.problems
+            yield Check(f"secret {name}", False, problem.what, problem.fix)
+
+
+def _is_seen_by_git(path: Path) -> bool:
+    """Whether the file is in the index of its repository, or `git add -A` would put it there."""
+    with suppress(WorldError):  # no git, or no repository
+        words = ("ls-files", "--cached", "--others", "--exclude-standard", "--", path.name)
+        return bool(git(path.parent, *words, seconds=GIT_SECONDS))
+    return False
+
+
 def _cache(parts: Parts) -> Iterator[Check]:
     used, limit = parts.cache.size() / 2**30, parts.settings.cache_size / 2**30
     yield Check("cache", True, f"{used:.1f} of {limit:g} GiB in {parts.cache.folder}; deleted data is fetched again")
@@ -207,6 +234,10 @@ def _git(parts: Parts) -> Iterator[Check]:
     commit = f"commit {found.git.commit[:7]}{', and changes' if found.git.dirty else ''}" if found.git else ""
     told = "; ".join(filter(None, (commit, found.problem)))
     yield Check("git", not found.problem, told or "no commit: history cannot say what was applied", found.fix)
+    if parts.home != parts.root:  # a branch is followed
+        version = git_version()
+        fix = "install git 2.34 or newer: older ones know no SSH signatures"
+        yield Check("git of the source", version >= SIGNS_SINCE, ".".join(map(str, version)) or "not installed", fix)
 
 
 def _clock(parts: Parts) -> Iterator[Check]:

@@ -46,10 +46,14 @@ class DataNow:
         manifest = observed.manifests.get(job.address)
         if manifest is None or manifest.status is not JobStatus.COMPLETED:
             return ""
-        local = [channel for channel in job.channels if not channel.source.startswith("s3://")]
-        names = [channel.name for channel in local if self._edit_of(channel, manifest, MOST_BYTES_READ)]
+        names = self.other_than(job, manifest)
         channels = f"channel{'s' if len(names) > 1 else ''} {', '.join(names)}"
         return f"the data of {channels} changed after it was trained: a new version trains with it" if names else ""
+
+    def other_than(self, job: DesiredJob, before: Manifest) -> list[str]:
+        """The job's channels that have other data now than those of the manifest had; nothing of what is in S3."""
+        local = [channel for channel in job.channels if not channel.source.startswith("s3://")]
+        return [channel.name for channel in local if self._edit_of(channel, before, MOST_BYTES_READ)]
 
     def edits(self, job: DesiredJob, observed: Observed) -> Mapping[str, str]:
         """The fingerprints, by channel, of a failed job's data that is another now; EDITED of much with newer files."""
@@ -70,7 +74,7 @@ class DataNow:
             if contents is None:
                 return ""
             is_same_size = (len(contents.entries), contents.bytes) == (before.objects, before.bytes)
-            if contents.root is not None:
+            if not contents.has_etags:
                 written, put = self._newest_of(channel, contents)
                 since = manifest.started_at.timestamp()
                 if is_same_size and max(written, put) <= since:

@@ -11,7 +11,7 @@ import random
 import re
 from pathlib import Path
 
-from sagespec.errors import WorldError
+from sagespec.errors import WorldError, disk_problem
 from sagespec.load.loaded import PROJECT_FILE
 from sagespec.verbs.schema import schema_text
 
@@ -82,6 +82,19 @@ def init(folder: Path) -> list[Path]:
             f"cannot write {error.filename}: {error.strerror}", fix="check the folder and its permissions"
         ) from error
     return written
+
+
+def make_bare_project(folder: Path) -> str:
+    """Make `folder` a project without any specs: its settings, and our line in .gitignore. The project's name."""
+    name = project_name(folder)
+    text = _PROJECT.format(schema=SCHEMA_FILE, name=name).partition("\n")[2]  # there is no schema beside it
+    try:
+        with (folder / PROJECT_FILE).open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        _ignore(folder / ".gitignore")
+    except OSError as error:
+        raise disk_problem(error, f"cannot make {folder} a project") from error
+    return name
 
 
 def files(folder: Path) -> dict[Path, str]:

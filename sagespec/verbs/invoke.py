@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from sagespec.contract import LARGEST_BODY_BYTES
 from sagespec.errors import SpecError, WorldError
+from sagespec.verbs.answers import Answer
+from sagespec.verbs.way import Way
 
 INVOKE_TIMEOUT_SECONDS = 70.0  # the gateway answers for a model that takes 60 s
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What an endpoint answered; `variant` is the InvokedProductionVariant."""
-
-    status: int
-    body: bytes
-    content_type: str
-    variant: str
-    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -45,22 +35,21 @@ class Headers:
         return {name: value for name, value in headers.items() if value is not None}
 
 
-def invoke(gateway_url: str, endpoint_name: str, body: bytes, headers: Headers) -> Answer:
+def invoke(way: Way, endpoint_name: str, body: bytes, headers: Headers) -> Answer:
     if len(body) > LARGEST_BODY_BYTES:  # the gateway would hang up before it is sent
         raise SpecError(
             f"the body has {len(body)} bytes, over the limit of {LARGEST_BODY_BYTES}",
             why="SageMaker's real-time endpoints take 25 MiB",
             fix="send fewer rows at a time",
         )
-    url = urlsplit(gateway_url)
-    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=INVOKE_TIMEOUT_SECONDS)
+    connection = way.connection(INVOKE_TIMEOUT_SECONDS)
     try:
         path = f"/endpoints/{quote(endpoint_name, safe='')}/invocations"
-        connection.request("POST", path, body, headers.as_http())
+        connection.request("POST", path, body, headers.as_http() | way.headers)
         return _answer(connection.getresponse())
     except (OSError, http.client.HTTPException) as error:
         raise WorldError(
-            f"the gateway does not answer at {gateway_url} ({error})",
+            f"the gateway does not answer at {way.url} ({error})",
             fix="start it with `sagespec apply`, or see `sagespec doctor`",
         ) from error
     except ValueError as error:  # a line break, or letters that no header can carry

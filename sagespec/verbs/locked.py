@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from sagespec.apply.policy import Judge
 from sagespec.errors import WorldError
 from sagespec.events import Caller, Event, EventKind, Report
 from sagespec.parts import Parts
@@ -15,6 +16,8 @@ from sagespec.records.lease import Lease
 from sagespec.records.leases import Leases
 from sagespec.records.lock import PATIENCE_SECONDS, project_lock
 from sagespec.scratch import sweep
+from sagespec.serve.take_back import TakeBack
+from sagespec.traffic.tallying import count
 from sagespec.verbs.names import left_under_old_names, remember_name
 from sagespec.world import World
 
@@ -39,8 +42,22 @@ def run_of(
     caller = Caller(report, cancelled or threading.Event())
     parts.waits.tell = lambda text: report(Event(EventKind.NOTE, text=text))
     passes = _Passes(parts, command, caller, wait_seconds, seen_held=seen_held, say_runtime=say_runtime)
-    around = Surroundings(look, passes.world, passes.lock)
+    around = Surroundings(look, passes.world, passes.lock, judge_of(parts))
     return Run(around, caller, options, yields=registers, registers=registers)
+
+
+def judge_of(parts: Parts) -> Judge:
+    return Judge(lambda: parts.settings.policy, parts.root)
+
+
+def take_back_of(parts: Parts, report: Report) -> TakeBack:
+    return TakeBack(
+        parts.settings.name,
+        lambda: parts.runtime,
+        lambda: parts.gateway,
+        report,
+        count=lambda name: count(name, parts.records, parts.gateway, is_mixed=True),
+    )
 
 
 class _Passes:

@@ -56,10 +56,13 @@ def merged(
     from queue import SimpleQueue
 
     lines: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
+    left = threading.Event()  # nobody takes what is put there any longer
 
     def pump(container: Container) -> None:
         try:
             for line in runtime.logs(container.name, follow=True, tail=tail):
+                if left.is_set():
+                    return
                 lines.put((str(container.address), line))
         finally:
             lines.put(None)
@@ -67,9 +70,12 @@ def merged(
     for container in containers:
         threading.Thread(target=pump, args=(container,), daemon=True).start()
     open_streams = len(containers)
-    while open_streams:
-        item = lines.get()
-        if item is None:
-            open_streams -= 1
-        else:
-            yield item
+    try:
+        while open_streams:
+            item = lines.get()
+            if item is None:
+                open_streams -= 1
+            else:
+                yield item
+    finally:
+        left.set()

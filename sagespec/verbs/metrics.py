@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from sagespec.clock import RealClock
+from sagespec.display import Displayed
 from sagespec.errors import WorldError, did_you_mean
+from sagespec.frames import frame_of
 from sagespec.parts import Parts
 from sagespec.run.attempts import Attempts
-from sagespec.run.metrics import FoundMetrics, Patterns, Point, latest_values, series_of
+from sagespec.run.metrics import FoundMetrics, Patterns, Point, latest_points, latest_values, series_of
 from sagespec.run.notes import known_start
 from sagespec.run.patterns import patterns_of
 from sagespec.runtimes.protocol import Runtime
@@ -28,14 +31,34 @@ LINES_OF_STATUS = 1000  # of a running job's log, in which status looks for its 
 Series = Mapping[str, Sequence[Point]]  # metric name: (seconds since the job's start, value), in the order of time
 
 
+class Metrics(Displayed, dict[str, Sequence[Point]]):
+    """The series of a job, by metric."""
+
+    __slots__ = ()
+
+    @property
+    def last(self) -> dict[str, float]:
+        """What each has last."""
+        return {name: points[-1][1] for name, points in self.items() if points}
+
+    def frame(self) -> Any:
+        """A data frame of pandas: a row for each moment, in seconds since the job's start, and a column a metric."""
+        rows: dict[float, dict[str, float]] = {}
+        for name, points in self.items():
+            for at, value in points:
+                rows.setdefault(at, {})[name] = value
+        moments = sorted(rows)
+        return frame_of([rows[at] for at in moments], index=moments, columns=list(self)).rename_axis("seconds")
+
+
 def series(
     parts: Parts, address: Address, metric_names: Sequence[str], *, follow: bool, every_seconds: float
-) -> Iterator[Series]:
+) -> Iterator[Metrics]:
     if address.kind != "job":
         raise WorldError(f"{address} is not a job, so it has no metrics", fix="name a job: job/NAME@VERSION")
     for found in _all_series(parts, address.whole, follow=follow, every_seconds=every_seconds):
         _refuse_jobs([name for name in metric_names if name not in found], parts)
-        yield _chosen(address.whole, found, metric_names, may_come=follow)
+        yield Metrics(_chosen(address.whole, found, metric_names, may_come=follow))
 
 
 def _refuse_jobs(words: Sequence[str], parts: Parts) -> None:
@@ -98,11 +121,10 @@ def latest_metrics(parts: Parts, job: DesiredJob, observed: Observed) -> Mapping
     containers = observed.containers_of(job.address)
     running = [c for c in containers if c.state is ContainerState.RUNNING and not c.address.is_companion]
     patterns = patterns_of(job, parts.metrics_of_builtins)
-    hosts = [FoundMetrics(patterns) for _ in running] if patterns else []
-    for container, host in zip(running, hosts, strict=False):
-        for at, line in parts.runtime.timed_logs(container.name, tail=LINES_OF_STATUS):
-            host.read(at, line)
-    return latest_values(hosts)
+    if not patterns:
+        return {}
+    logs = (list(parts.runtime.timed_logs(c.name, tail=LINES_OF_STATUS)) for c in running)
+    return latest_values(latest_points(patterns, lines) for lines in logs)
 
 
 def series_so_far(runtime: Runtime, container_names: Sequence[str], patterns: Patterns, since: float) -> Series:
@@ -120,10 +142,13 @@ def followed_series(
     """The same again every so often, and once more when all containers have ended. WorldError when a log breaks off."""
     hosts = [FoundMetrics(patterns) for _ in container_names]
     errors: list[WorldError] = []
+    left = threading.Event()  # nobody reads on
 
     def read(name: str, host: FoundMetrics) -> None:
         try:
             for at, line in runtime.timed_logs(name, follow=True):
+                if left.is_set():
+                    return
                 host.read(at, line)
         except WorldError as error:
             errors.append(error)
@@ -134,10 +159,12 @@ def followed_series(
     ]
     for reader in readers:
         reader.start()
-    left = threading.Event()
-    while any(reader.is_alive() for reader in readers):
-        left.wait(every_seconds)
-        yield series_of(hosts, since)
+    try:
+        while any(reader.is_alive() for reader in readers):
+            left.wait(every_seconds)
+            yield series_of(hosts, since)
+    finally:
+        left.set()
     if errors:
         raise errors[0]
     yield series_of(hosts, since)

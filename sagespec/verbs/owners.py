@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from sagespec.errors import SagespecError, WorldError
+from sagespec.load.environments import environment_files
 from sagespec.load.load import load
 from sagespec.load.loaded import PROJECT_FILE
 from sagespec.parts import Parts
@@ -38,7 +39,10 @@ def _address_now(project_name: str, before: str, checkout: str) -> str:
     try:
         if not (root / PROJECT_FILE).is_file():
             return ""
-        settings = load([], root, check_paths=False).project
-        return open_store(settings.store, root=root).uri if settings.name == project_name else ""
+        for environment in ("", *environment_files(root)):
+            settings = load([], root, environment=environment, check_paths=False).project
+            if settings.name == project_name:
+                return open_store(settings.store, root=root).uri
+        return ""
     except (SagespecError, OSError):
         return before  # it is being edited, or another user's: nothing says that it has changed

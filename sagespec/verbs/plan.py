@@ -5,17 +5,17 @@ The first half of every verb: `snapshot` is what `apply`, `status` and the other
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from sagespec.display import Displayed
 from sagespec.errors import SpecError, WorldError
 from sagespec.load.checkout import git_lock, not_checked_out
 from sagespec.load.files import left_out, shown_name
-from sagespec.load.load import load
 from sagespec.load.loaded import Loaded
 from sagespec.load.once import told_once
 from sagespec.load.references import missing_paths
@@ -27,8 +27,11 @@ from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.reconcile.turns import needs_of, needs_of_endpoint
 from sagespec.records.leases import AtWork
-from sagespec.resolve.facts import Started
+from sagespec.resolve.facts import SecretVersion, Started, not_asked
 from sagespec.resolve.resolve import empty_desired, resolve, wanted_manifests
+from sagespec.runtimes.opened import Open, no_secrets
+from sagespec.serve.notebooks import silent_notebooks
+from sagespec.spec.endpoint import stored_archive
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
 from sagespec.state.hashes import same_hash
@@ -39,50 +42,91 @@ from sagespec.stores.open import open_store
 from sagespec.verbs.able import unable, without_data, wrong_data
 from sagespec.verbs.code import notes_on_code
 from sagespec.verbs.edited import edited_inputs, notes_on_data
-from sagespec.verbs.locked import refuse_other_runtime
+from sagespec.verbs.elsewhere import trained_elsewhere, without_spec
+from sagespec.verbs.live_models import with_live_models
+from sagespec.verbs.locked import judge_of, refuse_other_runtime
+from sagespec.verbs.models_changed import asked_for, live_records, notes_on_models
 from sagespec.verbs.names import left_under_old_names
+from sagespec.verbs.new_versions import with_versions
+from sagespec.verbs.only import load_only
 from sagespec.verbs.owners import refuse_others
+from sagespec.verbs.refused_models import notes_on_rejected, refused_models
+from sagespec.verbs.secrets import notes_on_secrets
+from sagespec.verbs.signed import why_unsigned
 
 DESTROY = Options(prune=True, allow_empty=True, destroy=True)
 
 
-@dataclass(frozen=True)
-class Validated:
-    """What `validate` checked. notes: what it could not check."""
+@dataclass(frozen=True, repr=False)
+class Validated(Displayed):
+    """What `validate` checked. notes: what it could not check. environments: in which, where none was named."""
 
     jobs: int
     endpoints: int
     files: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         found = {"jobs": self.jobs, "endpoints": self.endpoints}
-        return {"ok": True, **found, "files": list(self.files), "notes": list(self.notes)}
+        named = {"environments": list(self.environments)} if self.environments else {}
+        return {"ok": True, **found, "files": list(self.files), "notes": list(self.notes), **named}
 
 
 def load_specs(parts: Parts) -> Loaded:
     """The specs as written. SpecError with every problem of every file."""
-    return load(parts.specs, parts.root, check_paths=False)
+    return parts.load()
 
 
-def desired(parts: Parts, *, check_paths: bool = True) -> tuple[Desired, Mapping[Address, Manifest]]:
-    """What the specs ask for, and the manifests that were read to find out.
+def desired(
+    parts: Parts,
+    *,
+    check_paths: bool = True,
+    only: Collection[Address] | None = None,
+    asks_secrets: bool = False,
+) -> tuple[Desired, Mapping[Address, Manifest]]:
+    """What the specs ask for, and the manifests that were read to find out. only: of these, and what they need.
 
     check_paths: SpecError when local data is missing that a job not trained yet would read, or a model
-    archive. Data of trained jobs may be gone: the model is in the store.
+    archive. Data of trained jobs may be gone: the model is in the store. asks_secrets: for their versions, which takes
+    time and rights; without them, no secret counts as rotated.
     """
-    loaded = load_specs(parts)
+    loaded = load_specs(parts) if only is None else load_only(parts, only)
+    return desired_of(parts, loaded, check_paths=check_paths, asks_secrets=asks_secrets)
+
+
+def desired_of(
+    parts: Parts, loaded: Loaded, *, check_paths: bool, asks_secrets: bool = False
+) -> tuple[Desired, Mapping[Address, Manifest]]:
+    """The same of specs that are loaded already."""
     manifests = parts.records.manifests(wanted_manifests(loaded))
 
     def started(job: Address) -> Mapping[str, Any]:
         record = parts.records.attempts(job)
         return record.key_fields if record else {}
 
-    return _resolved(parts, loaded, manifests, started, check_paths=check_paths), manifests
+    version = parts.secrets.version if asks_secrets else not_asked
+    found = _resolved(
+        parts,
+        loaded,
+        {**manifests, **without_spec(parts, loaded, manifests)},
+        started,
+        check_paths=check_paths,
+        version=version,
+        open_secret=parts.secrets.open,
+    )
+    return found, manifests
 
 
 def _resolved(
-    parts: Parts, loaded: Loaded, manifests: Mapping[Address, Manifest], started: Started, *, check_paths: bool
+    parts: Parts,
+    loaded: Loaded,
+    manifests: Mapping[Address, Manifest],
+    started: Started,
+    *,
+    check_paths: bool,
+    version: SecretVersion = not_asked,
+    open_secret: Open = no_secrets,
 ) -> Desired:
     done = _completed(manifests)
     read = [item for item in loaded.specs if check_paths and item.address not in done]
@@ -91,10 +135,13 @@ def _resolved(
         found = resolve(
             loaded,
             root=parts.root,
+            home=parts.home,
             images=parts.images,
             manifests=manifests,
-            fingerprint=partial(_fingerprint, parts),
+            fingerprint=partial(fingerprint_of, parts),
             started=started,
+            secret_version=version,
+            open_secret=open_secret,
         )
     except SpecError as wrong:
         raise SpecError(told_once([*missing, *wrong.problems], loaded.specs)) from None
@@ -107,9 +154,14 @@ def _completed(manifests: Mapping[Address, Manifest]) -> set[Address]:
     return {address for address, manifest in manifests.items() if manifest.status is JobStatus.COMPLETED}
 
 
-def _fingerprint(parts: Parts, uri: str) -> str:
+def fingerprint_of(parts: Parts, uri: str) -> str:
+    if name := stored_archive(uri):  # which says what is in it
+        if not parts.records.has_archive(name):
+            fix = "restore the store, or name another model"
+            raise WorldError(f"there is no {name} among the archives of {parts.store.uri}", fix=fix)
+        return name
     with parts.waits.on(uri):
-        entries = open_store(uri, create=False).entries()
+        entries = open_store(uri, root=parts.root, create=False).entries()
     name = uri.rpartition("/")[2]
     found = next((entry for entry in entries if entry.key == name), None)
     if found is None:  # others may begin so: model.tar.gz.sha256
@@ -117,21 +169,33 @@ def _fingerprint(parts: Parts, uri: str) -> str:
     return found.etag
 
 
-def snapshot(parts: Parts, at_work: AtWork, *, check_paths: bool = True) -> tuple[Desired, Observed]:
+def snapshot(
+    parts: Parts,
+    at_work: AtWork,
+    *,
+    check_paths: bool = True,
+    only: Collection[Address] | None = None,
+    asks_secrets: bool = False,
+) -> tuple[Desired, Observed]:
     """Both sides, as of now. at_work: who is, as the run sees it that looks."""
-    wanted, manifests = desired(parts, check_paths=check_paths)
+    wanted, manifests = desired(parts, check_paths=check_paths, only=only, asks_secrets=asks_secrets)
     done = _completed(manifests)
     needing = any(needs_of(job) for job in wanted.jobs if job.address not in done)
     needing = needing or any(needs for endpoint in wanted.endpoints for _, needs in needs_of_endpoint(endpoint))
     observed = observe(parts.runtime, parts.gateway, parts.records, manifests, at_work, with_capacity=needing)
     refuse_others(parts, observed.containers)
+    observed = with_live_models(parts, wanted, observed)
     started_with = _started_with(parts, wanted, observed)
     observed = replace(
         observed,
         edited_inputs=edited_inputs(parts, wanted, observed),
         started_with=started_with,
+        elsewhere=trained_elsewhere(parts, wanted, observed),
+        silent=silent_notebooks(parts.root, observed.containers, is_here=parts.runtime.is_local),
         newest_versions=_newest_versions(parts, wanted, {a: manifests[a] for a in done} | dict(started_with)),
-        unable=unable(parts.runtime, wanted, observed, parts.able) | without_data(wanted, observed, parts.root),
+        unable=unable(parts.runtime, wanted, observed, parts.able)
+        | without_data(wanted, observed, parts.root)
+        | refused_models(wanted, observed),
     )
     # The gateway that actions start: where no port is set, on the port that was just found.
     return replace(wanted, gateway_hash=parts.gateway.hash), observed
@@ -157,6 +221,7 @@ def validate(parts: Parts, *, asks_store: bool = True) -> Validated:
     notes: tuple[str, ...] = ()
     try:
         manifests = parts.records.manifests(wanted_manifests(loaded) if asks_store else ())
+        manifests = {**manifests, **without_spec(parts, loaded, manifests)} if asks_store else manifests
     except WorldError as error:
         manifests, notes = {}, (f"the store was not asked: {error.problems[0].what}",)
     wanted, done = _resolved(parts, loaded, manifests, lambda _: {}, check_paths=True), _completed(manifests)
@@ -180,15 +245,25 @@ def _without_docker(parts: Parts, wanted: Desired, manifests: Mapping[Address, M
     return ()
 
 
-def plan(parts: Parts, options: Options | None = None) -> Plan:
+def plan(parts: Parts, options: Options | None = None, *, only: Collection[Address] | None = None) -> Plan:
+    """only: of these alone, as `apply` with `only` would do it."""
     parts.read_settings_again()  # a project stays open in `watch` or a notebook while its files are edited
     refuse_other_runtime(parts)
-    refuse_partial_prune(parts, options)
-    wanted, observed = snapshot(parts, parts.leases().look())
-    found = reconcile(wanted, observed, datetime.now(UTC), options)
+    if only is None:
+        refuse_partial_prune(parts, options)
+    else:
+        options = replace(options or Options(), only=frozenset(map(str, only)), allow_empty=True)
+    wanted, observed = snapshot(parts, parts.leases().look(), only=only, asks_secrets=True)
+    found = judge_of(parts).judged(reconcile(wanted, observed, datetime.now(UTC), options))
+    if unsigned := why_unsigned(parts):
+        found = replace(found, refused=(*found.refused, unsigned))
+    found = with_versions(found, parts, observed.revisions)
     on_code = notes_on_code(wanted, _completed(observed.manifests), parts.root)
     notes = (*left_under_old_names(parts), *on_code, *notes_on_data(wanted, observed, parts.root))
-    return replace(found, notes=(*found.notes, *notes))
+    notes = notes if only is None else ()
+    on_models = notes_on_models(parts, live_records(observed.revisions), asked_for(wanted))
+    more = (*notes_on_rejected(wanted, observed), *notes_on_secrets(parts, wanted))
+    return replace(found, notes=(*found.notes, *notes, *on_models, *more))
 
 
 def refuse_partial_prune(parts: Parts, options: Options | None) -> None:

@@ -1,4 +1,4 @@
-"""Replaces the containers of an endpoint, or the gateway's, by new ones from the image of now.
+"""Replaces the containers of an endpoint, or the gateway's, by new ones from the image of now; starts a notebook.
 
 As a roll-back, it is a request in the store before anything is done: whoever makes passes carries it out, `watch` too.
 What is live is restarted, whatever its spec says by now.
@@ -25,7 +25,7 @@ from sagespec.state.desired import Desired, desired_endpoint
 from sagespec.state.observed import Observed
 from sagespec.state.revision import RestartRequest, live_revision
 from sagespec.verbs.locked import run_of
-from sagespec.verbs.plan import bare_snapshot
+from sagespec.verbs.plan import bare_snapshot, desired, snapshot
 
 
 def restart(
@@ -42,7 +42,7 @@ def restart(
         parts,
         "restart",
         partial(_as_live, parts, about),
-        Options(leaves_new=about == GATEWAY),  # what is in no revision yet is none of its business
+        Options(leaves_new=about == GATEWAY, even_suspended=True),  # what is in no revision yet is none of its business
         report=report,
         cancelled=cancelled,
         wait_seconds=wait_for_lock_seconds,
@@ -69,7 +69,12 @@ def restart(
 
 
 def _as_live(parts: Parts, about: Address, at_work: AtWork) -> tuple[Desired, Observed]:
-    """What is live counts as the specs: the endpoint alone, or all of them round the gateway."""
+    """What is live counts as the specs: the endpoint alone, or all of them round the gateway. A notebook is as its spec
+    says: nothing of it is live."""
+    if about.kind == "notebook":
+        wanted, observed = snapshot(parts, at_work, check_paths=False)
+        notebooks = tuple(notebook for notebook in wanted.notebooks if notebook.address == about)
+        return replace(wanted, jobs=(), endpoints=(), notebooks=notebooks), observed
     bare, observed = bare_snapshot(parts, at_work)
     live = (live_revision(revisions) for revisions in observed.revisions.values())
     endpoints = tuple(desired_endpoint(revision.endpoint, revision.asked) for revision in live if revision)
@@ -79,7 +84,9 @@ def _as_live(parts: Parts, about: Address, at_work: AtWork) -> tuple[Desired, Ob
 
 def _request(parts: Parts, about: Address, variant: str | None, reason: str) -> RestartRequest:
     after = 0
-    if about != GATEWAY:
+    if about.kind == "notebook":
+        _require_notebook(parts, about, variant)
+    elif about != GATEWAY:
         revisions = parts.records.revisions([about.name]).get(about.name, ())
         live = live_revision(revisions)
         if live is None:
@@ -100,9 +107,21 @@ def _request(parts: Parts, about: Address, variant: str | None, reason: str) -> 
     )
 
 
+def _require_notebook(parts: Parts, about: Address, variant: str | None) -> None:
+    known = desired(parts, check_paths=False)[0].notebooks
+    found = next((notebook for notebook in known if notebook.address == about), None)
+    if found is None:
+        fix = did_you_mean(about.name, [notebook.name for notebook in known]) or "add a spec: kind: Notebook"
+        raise WorldError(f"no spec defines {about}", fix=fix)
+    if not found.is_to_run:
+        raise WorldError(f"{about} is not to run", why="its spec says running: false", fix="set running: true there")
+    if variant:
+        raise WorldError("a notebook has no variants", fix="leave out --variant")
+
+
 def _is_over(parts: Parts, asked: RestartRequest) -> bool:
     about = Address.parse(asked.about)
-    return about != GATEWAY and asked.is_over(parts.records.history(about.name))
+    return about.kind == "endpoint" and asked.is_over(parts.records.history(about.name))
 
 
 def _is_done(parts: Parts, run: Run, asked: RestartRequest, converged: Converged) -> bool:
@@ -110,8 +129,8 @@ def _is_done(parts: Parts, run: Run, asked: RestartRequest, converged: Converged
     about = Address.parse(asked.about)
     if not converged.ok:
         return False
-    if about == GATEWAY:
-        return run.around.open_world().leases.look().restarts.get(GATEWAY) != asked
+    if about.kind != "endpoint":
+        return run.around.open_world().leases.look().restarts.get(about) != asked
     live = live_revision(parts.records.revisions([about.name]).get(about.name, ()))
     return live is not None and live.number > asked.after
 

@@ -18,16 +18,20 @@ from sagespec.errors import Problem, SpecError, WorldError
 from sagespec.events import Event, EventKind, Report
 from sagespec.parts import Parts
 from sagespec.passes import Run
+from sagespec.plan import Plan
 from sagespec.reconcile.options import Options
+from sagespec.reconcile.reconcile import reconcile
 from sagespec.records.holder import who_is_here
 from sagespec.records.leases import AtWork
 from sagespec.state.addresses import endpoint_address
 from sagespec.state.desired import Desired, DesiredEndpoint, desired_endpoint
 from sagespec.state.observed import Observed
 from sagespec.state.revision import Revision, RevisionStatus, RollbackRequest, live_revision
+from sagespec.state.rollout import Ending
 from sagespec.verbs.history import unknown_endpoint
 from sagespec.verbs.locked import run_of
 from sagespec.verbs.plan import snapshot
+from sagespec.verbs.refused_models import Rejected, jobs_of, why_refused
 
 
 def rollback(
@@ -36,15 +40,17 @@ def rollback(
     *,
     to: int | None,
     reason: str,
+    plan_digest: str | None = None,
     report: Report,
     cancelled: threading.Event | None,
     wait_for_lock_seconds: float,
 ) -> Converged:
+    """plan_digest: of the plan that was shown; SpecError where there would be another by now."""
     run = run_of(
         parts,
         "rollback",
         partial(_look_at, parts, endpoint_name),
-        Options(),
+        Options(even_suspended=True),
         report=report,
         cancelled=cancelled,
         wait_seconds=wait_for_lock_seconds,
@@ -55,13 +61,43 @@ def rollback(
         if to is None and asked and not asked.is_over(parts.records.history(endpoint_name)):
             report(Event(EventKind.NOTE, str(endpoint_address(endpoint_name)), "continuing an earlier rollback"))
         else:
-            desired, _ = _look_at(parts, endpoint_name, at_work)
+            desired, observed = _look_at(parts, endpoint_name, at_work)
             asked = request_of(parts, desired.endpoints[0], to, reason)
+            _refuse_models(parts, asked, desired.rejected)
+            if plan_digest is not None and _plan_of(desired, observed, asked).digest != plan_digest:
+                raise _changed(endpoint_name, asked.number)
             parts.records.write_rollback(asked)
     converged = converge(run)
     if not converged.cancelled:
         forget(run, asked)  # what has failed now would be tried again by whoever comes next
     return _judged(parts, asked, converged)
+
+
+def plan_rollback(parts: Parts, endpoint_name: str, to: int | None) -> tuple[int, Plan]:
+    """What `rollback` would do now, and the number of the revision it would go to."""
+    desired, observed = _look_at(parts, endpoint_name, parts.leases().look())
+    asked = request_of(parts, desired.endpoints[0], to, "")
+    _refuse_models(parts, asked, desired.rejected)
+    return asked.number, _plan_of(desired, observed, asked)
+
+
+def _plan_of(desired: Desired, observed: Observed, asked: RollbackRequest) -> Plan:
+    """Of this endpoint alone: what the specs do not name is no part of a roll-back."""
+    with_request = replace(observed, rollbacks={asked.endpoint: asked})
+    plan = reconcile(desired, with_request, datetime.now(UTC))
+    address = str(endpoint_address(asked.endpoint))
+    return replace(plan, notes=tuple(note for note in plan.notes if note.startswith(address)))
+
+
+def _changed(endpoint_name: str, number: int) -> SpecError:
+    return SpecError(
+        Problem(
+            f"rolling back to revision {number} is something else by now than what was shown",
+            about=str(endpoint_address(endpoint_name)),
+            why="its spec, its instances or its revisions have changed since",
+            fix="look at the new plan, and roll back from there",
+        )
+    )
 
 
 def forget(run: Run, asked: RollbackRequest) -> None:
@@ -120,12 +156,22 @@ def request_of(parts: Parts, desired: DesiredEndpoint, to: int | None, reason: s
     )
 
 
+def _refuse_models(parts: Parts, asked: RollbackRequest, rejected: Rejected) -> None:
+    """SpecError where it would bring back a model that is rejected, or is not in the store any more."""
+    jobs = jobs_of(asked.asked)
+    manifests = parts.records.manifests(jobs)
+    found = [why_refused(job, rejected, manifests, f"endpoint/{asked.endpoint}") for job in sorted(jobs)]
+    if problem := next((one for one in found if one), None):
+        what = f"revision {asked.number} cannot be served again: {problem.what}"
+        raise SpecError(replace(problem, what=what, fix=f"choose another revision with --to; or {problem.fix}"))
+
+
 def rollback_target(history: Sequence[Revision], live: Revision, to: int | None) -> Revision:
     """Revision `to`, or the last one that was live before `live` and has not been rolled back since.
 
     SpecError when there is none.
     """
-    newest = {revision.hash: revision for revision in history if revision.status is not RevisionStatus.FAILED}
+    newest = {revision.hash: revision for revision in history if _was_live(revision)}
     was_live = rollback_targets(history, live)
     good = [r for r in was_live if newest[r.hash].status is not RevisionStatus.ROLLED_BACK]
     if to is None and good:
@@ -141,10 +187,17 @@ def rollback_targets(history: Sequence[Revision], live: Revision) -> list[Revisi
     return [
         revision
         for revision in history
-        if revision.status in (RevisionStatus.LIVE, RevisionStatus.ROLLED_BACK)
+        if _was_live(revision)
+        and revision.status is not RevisionStatus.REMOVED
         and revision.number < live.number
         and revision.hash != live.hash
     ]
+
+
+def _was_live(revision: Revision) -> bool:
+    """A rollout that was cancelled counts as rolled back, and was never live."""
+    is_cancelled = revision.rollout is not None and revision.rollout.ending is Ending.CANCELLED
+    return revision.status is not RevisionStatus.FAILED and not is_cancelled
 
 
 def _no_target(live: Revision, to: int | None, history: Sequence[Revision], was_live: Sequence[Revision]) -> Problem:

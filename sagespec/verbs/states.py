@@ -10,15 +10,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
-from sagespec.plan import Plan, Reason, RunJob
+from sagespec.causes import Reason
+from sagespec.display import Displayed
+from sagespec.frames import frame_of
+from sagespec.ongoing import Rolling, Suspended
+from sagespec.plan import Plan, RunJob
 from sagespec.reconcile.turns import jobs_due
+from sagespec.state.acceleration import Acceleration
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired, DesiredJob
+from sagespec.state.limits import Limits
 from sagespec.state.manifest import ChannelRead, JobStatus, Manifest
 from sagespec.state.observed import Container, ContainerState, Follower, Observed
+from sagespec.state.revision import Revision
 from sagespec.state.secrets import is_secret_field
+from sagespec.state.source import SourceRecord
+from sagespec.verbs.door_states import DoorStates
+from sagespec.verbs.notebook_states import NotebookState
 
 RENEWALS_LAST = timedelta(seconds=5)  # what a run says of itself may be so old when it says it
 
@@ -37,17 +47,19 @@ class JobWord(StrEnum):
 class EndpointWord(StrEnum):
     SERVING = "serving"
     DEGRADED = "degraded"  # fewer healthy instances than asked for, and applied
+    FLAPPING = "flapping"  # does not stay repaired, and is repaired less and less often
     PENDING = "pending"  # its spec is not applied yet
+    ROLLING = "rolling"  # a new revision gets its traffic step by step
     BLOCKED = "blocked"  # its spec was given up, or is refused
     WAITING = "waiting"  # nothing is served yet
     ORPHANED = "orphaned"  # in no spec
     ELSEWHERE = "elsewhere"  # its containers run under another runtime than is looked at
 
 
-@dataclass(frozen=True)
-class JobState:
-    """One row of `status`. follower: who follows it now. read: what it has read of each channel, once it has ended.
-    hyperparameters: as its containers see them, less what may be secret."""
+@dataclass(frozen=True, repr=False)
+class JobState(Displayed):
+    """One row of `status`. fix: what to do about one that is refused. follower: who follows it now. read: what it has
+    read of each channel, once it has ended. hyperparameters: as its containers see them, less what may be secret."""
 
     address: Address
     state: JobWord
@@ -59,6 +71,7 @@ class JobState:
     follower: Follower | None = None
     read: Mapping[str, ChannelRead] = field(default_factory=dict)
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    fix: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -75,14 +88,32 @@ class JobState:
             "hyperparameters": dict(self.hyperparameters),
         }
 
+    def as_row(self) -> dict[str, Any]:
+        """Of a table with other jobs."""
+        row = {"job": str(self.address), "state": self.state.value, "detail": self.detail, "seconds": self.seconds}
+        return row | dict(self.hyperparameters) | dict(self.metrics or {})
+
 
 @dataclass(frozen=True)
-class VariantState:
+class LastMinute:
+    """Of one variant. seconds: how much of the minute was watched; latencies in milliseconds, None without requests."""
+
+    seconds: float
+    requests: int
+    errors: int
+    p50_ms: float | None
+    p99_ms: float | None
+
+
+@dataclass(frozen=True, repr=False)
+class VariantState(Displayed):
     """One variant, as asked and as it is. Weights are shares of the endpoint's traffic, 0 to 1; latencies in
     milliseconds over the gateway's life, None without requests.
 
     model: what serves, '' where nothing does. model_asked: '' for a variant that is not asked for. instances_live: as
-    applied last.
+    applied last. last_minute: None where no `watch` is at work, which records it. lends_to: the variants that answer in
+    its place while it has no healthy instance. waiting: requests that wait at the gateway for their turn.
+    acceleration: None where the live revision does not ask for it.
     """
 
     name: str
@@ -97,15 +128,27 @@ class VariantState:
     p99_ms: float | None = None
     model_asked: str = ""
     instances_live: int = 0
+    last_minute: LastMinute | None = None
+    lends_to: tuple[str, ...] = ()
+    waiting: int = 0
+    acceleration: Acceleration | None = None
 
     def as_json(self) -> dict[str, Any]:
         shares = {"share_asked": round(self.share_asked, 6), "share_live": round(self.share_live, 6)}
-        return asdict(self) | shares
+        found = asdict(self) | shares
+        if self.acceleration is None:
+            del found["acceleration"]
+        return found
 
 
-@dataclass(frozen=True)
-class EndpointState:
-    """One endpoint and its variants. revision: what is live. newest_revision: of all, those removed too."""
+@dataclass(frozen=True, repr=False)
+class EndpointState(Displayed):
+    """One endpoint and its variants. revision: what is live. newest_revision: of all, those removed too.
+
+    live, newest: these two in full. is_applied: what its spec asks for now is live. key: what its requests are split
+    by now; '' for chance. rolling: the rollout that is under way. is_settled: nothing is to be done to it just
+    now. limits: of its instances, as the gateway has them.
+    """
 
     address: Address
     state: EndpointWord
@@ -114,21 +157,39 @@ class EndpointState:
     variants: tuple[VariantState, ...]
     detail: str = ""
     newest_revision: int | None = None
+    live: Revision | None = None
+    newest: Revision | None = None
+    is_applied: bool = True
+    is_in_specs: bool = True
+    key: str = ""
+    rolling: Rolling | None = None
+    is_settled: bool = True
+    limits: Limits | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
             "address": str(self.address),
             "state": self.state.value,
             "detail": self.detail,
+            "key": self.key,
             "url": self.url,
             "revision": self.revision,
             "newest_revision": self.newest_revision,
             "variants": [variant.as_json() for variant in self.variants],
-        }
+            "limits": self.limits._asdict() if self.limits else None,
+        } | ({"rollout": self.rolling.as_json()} if self.rolling else {})
+
+    def as_rows(self) -> list[dict[str, Any]]:
+        """Of a table with other endpoints: one for each variant."""
+        mine = {"endpoint": str(self.address), "state": self.state.value}
+        return [
+            mine | {"variant" if name == "name" else name: value for name, value in variant.as_json().items()}
+            for variant in self.variants
+        ]
 
 
-@dataclass(frozen=True)
-class RunState:
+@dataclass(frozen=True, repr=False)
+class RunState(Displayed):
     """A run that watches, or waits for something. Times are of its own clock; renewed_at: when it said all this.
 
     looks_again_at: at the latest; None for a run that looks when what it waits for has ended.
@@ -165,9 +226,9 @@ class RunState:
         }
 
 
-@dataclass(frozen=True)
-class Status:
-    """at: when the snapshot was taken."""
+@dataclass(frozen=True, repr=False)
+class Status(Displayed):
+    """at: when the snapshot was begun: what was done since may not be in it."""
 
     jobs: tuple[JobState, ...]
     endpoints: tuple[EndpointState, ...]
@@ -176,18 +237,37 @@ class Status:
     store: str
     at: datetime
     runs: tuple[RunState, ...] = ()
+    notebooks: tuple[NotebookState, ...] = ()
+    doors: DoorStates | None = None  # of a gateway that runs
+    suspended: tuple[Suspended, ...] = ()
+    environment: str = ""
+    source: SourceRecord | None = None  # of the branch that is followed, if one is
 
     def as_json(self) -> dict[str, Any]:
         """The stable JSON form, documented in docs/commands.md."""
+        suspended = {"suspended": [one.as_json() for one in self.suspended]} if self.suspended else {}
+        source = {"source": self.source.model_dump(mode="json")} if self.source else {}
         return {
             "runtime": self.runtime,
             "store": self.store,
             "gateway": self.gateway,
+            "doors": self.doors.as_json() if self.doors else None,
             "at": _iso(self.at),
             "jobs": [job.as_json() for job in self.jobs],
             "endpoints": [endpoint.as_json() for endpoint in self.endpoints],
+            "notebooks": [notebook.as_json() for notebook in self.notebooks],
             "runs": [run.as_json() for run in self.runs],
+            **({"environment": self.environment} if self.environment else {}),
+            **suspended,
+            **source,
         }
+
+    def frame(self, what: Literal["jobs", "endpoints"] = "jobs") -> Any:
+        """A data frame of pandas: a row for each job, with its metrics and hyperparameters as columns, or a row for
+        each variant of the endpoints."""
+        if what == "jobs":
+            return frame_of([job.as_row() for job in self.jobs])
+        return frame_of([row for endpoint in self.endpoints for row in endpoint.as_rows()])
 
 
 def _iso(at: datetime | None) -> str | None:
@@ -216,7 +296,8 @@ def job_state(
     problem = next((p for p in plan.refused if p.about == str(address)), None)
     if manifest is None:
         said = waits_for or "not trained yet"
-        return JobState(address, *((JobWord.REFUSED, problem.what) if problem else (JobWord.WAITING, said)))
+        word, said = (JobWord.REFUSED, problem.what) if problem else (JobWord.WAITING, said)
+        return JobState(address, word, said, fix=problem.fix if problem else "")
     if manifest.status is JobStatus.COMPLETED:
         said = "; ".join(filter(None, (edited_data, *manifest.notes)))
         state, detail = (JobWord.REFUSED, problem.what) if problem else (JobWord.TRAINED, said)
@@ -265,7 +346,7 @@ def _under_way(
             return JobWord.ENDED, "its results are being stored"
         return JobWord.PREPARING, "no container of it is running yet"
     is_adopted = any(
-        isinstance(action, RunJob) and action.about == address and action.cause.reason is Reason.ADOPTED
+        isinstance(action, RunJob) and action.cause.reason is Reason.ADOPTED and action.about == address
         for action in plan
     )
     return (JobWord.ENDED, "its results are not stored yet: `sagespec apply` stores them") if is_adopted else None

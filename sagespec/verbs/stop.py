@@ -66,7 +66,17 @@ def _carry_out(
         return replace(only_it, jobs=()) if has_ended else only_it, observed
 
     # What failed before is over, and is not to be asked about again.
-    converge(run_of(parts, "stop", look, Options(retry=True), report=report, cancelled=cancelled, say_runtime=False))
+    converge(
+        run_of(
+            parts,
+            "stop",
+            look,
+            Options(retry=True, even_suspended=True),
+            report=report,
+            cancelled=cancelled,
+            say_runtime=False,
+        )
+    )
 
 
 def _how_it_ended(parts: Parts, address: Address, before: Manifest | None) -> Manifest | None:

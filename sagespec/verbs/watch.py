@@ -2,31 +2,68 @@
 
 from __future__ import annotations
 
+import queue
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from typing import Protocol
 
 from sagespec.apply.absences import ABSENT_SECONDS, Absences
 from sagespec.apply.failures import Failures
+from sagespec.apply.repairs import Repairs
 from sagespec.events import Report
 from sagespec.parts import Parts
-from sagespec.passes import Run
+from sagespec.passes import Run, Surroundings
 from sagespec.reconcile.options import Options
 from sagespec.serve.repair import Repair
 from sagespec.standby import Standby
+from sagespec.state.source import SourceRecord
+from sagespec.traffic.recorder import Recorder
 from sagespec.verbs.apply import look_again
-from sagespec.verbs.locked import LATER_PASSES_WAIT_SECONDS, report_runtime, run_of
+from sagespec.verbs.feedback import keep
+from sagespec.verbs.locked import LATER_PASSES_WAIT_SECONDS, report_runtime, run_of, take_back_of
+from sagespec.verbs.monitor import Monitor
+from sagespec.verbs.notifying import Notifier
 from sagespec.verbs.plan import refuse_partial_prune, why_unsettled
+from sagespec.verbs.steering import rollouts_alone
+from sagespec.world import World
+
+
+class Pulled(Protocol):
+    """move: to the commit in force; called before each pass. settled: told when passes have come as far as they can for
+    now. polling: look at the repository while the block lasts, and wake when there is another commit."""
+
+    def move(self) -> None: ...
+    def record(self) -> SourceRecord: ...
+    def settled(self, run: Run) -> None: ...
+    def polling(self, wake: Callable[[], object], cancelled: threading.Event) -> AbstractContextManager[None]: ...
 
 
 def watch(
-    parts: Parts, options: Options, *, report: Report, cancelled: threading.Event | None, every_seconds: float
+    parts: Parts,
+    options: Options,
+    *,
+    report: Report,
+    cancelled: threading.Event | None,
+    every_seconds: float,
+    wakes: queue.SimpleQueue[str] | None = None,
+    pulled: Pulled | None = None,
 ) -> None:
+    """pulled: what keeps the project at a commit of a repository, in place of files that somebody edits."""
+    from sagespec.watch import REQUEST
     from sagespec.watch import watch as woken
 
     refuse_partial_prune(parts, options)
     report_runtime(parts, report)
-    standby = Standby(Repair(lambda: parts.runtime, lambda: parts.gateway, report), report)
+    monitor = Monitor(parts, pulled.record if pulled else None) if parts.settings.prometheus else None
+    report = monitor.heard(report) if monitor else report
+    notifier = Notifier(parts, pulled.record if pulled else None)
+    report = notifier.heard(report)
+    repairs_drift = partial(_repairs_drift, parts)
+    repair = Repair(lambda: parts.runtime, lambda: parts.gateway, report, is_wanted=repairs_drift)
+    standby = Standby(repair, report, take_back_of(parts, report), lambda: parts.waits.seconds)
     run = run_of(
         parts,
         "watch",
@@ -38,8 +75,61 @@ def watch(
         seen_held=standby.leave_to_another,
         say_runtime=False,
     )
-    around = standby.around(run.around)
+    around = standby.around(monitor.around(run.around) if monitor else run.around)
+    around = _moving(around, pulled) if pulled else around
     failures, absences = Failures(is_patient=True), Absences(ABSENT_SECONDS, partial(why_unsettled, parts), report)
-    run = Run(around, run.caller, options, yields=False, failures=failures, absences=absences)
-    paths = [parts.root / path for path in (*parts.specs, Path("sagespec.yaml"))]
-    woken(run, standby, parts.runtime, paths, every_seconds=every_seconds)
+    repairs = Repairs(report, slows=True, is_wanted=repairs_drift)
+    run = Run(around, run.caller, options, yields=False, failures=failures, absences=absences, repairs=repairs)
+    alone = _alone(parts, report, cancelled)
+    alone.around = standby.around(replace(alone.around, open_world=around.open_world))
+    paths = [] if pulled else [parts.root / path for path in (*parts.specs, *parts.settings_files)]
+    also = monitor.read if monitor else lambda _totals: None
+    shown = monitor.shown(run) if monitor else nullcontext()
+    recorder = Recorder(lambda: parts.gateway, parts.traffic, parts.traffic_file, also=also, keep=lambda: keep(parts))
+    wakes = wakes or queue.SimpleQueue()
+    polling = pulled.polling(lambda: wakes.put(REQUEST), run.caller.cancelled) if pulled else nullcontext()
+    with shown, recorder, polling, notifier:
+        woken(
+            run,
+            standby,
+            parts.runtime,
+            paths,
+            every_seconds=every_seconds,
+            wakes=wakes,
+            alone=alone,
+            settled=partial(_settled, pulled, notifier),
+        )
+
+
+def _repairs_drift(parts: Parts) -> bool:
+    return parts.settings.drift == "repair"
+
+
+def _settled(pulled: Pulled | None, notifier: Notifier, run: Run) -> None:
+    if pulled:
+        pulled.settled(run)
+    notifier.settled(run)
+
+
+def _alone(parts: Parts, report: Report, cancelled: threading.Event | None) -> Run:
+    """Of the rollouts that have begun, and of nothing else."""
+    return run_of(
+        parts,
+        "watch",
+        partial(rollouts_alone, parts),
+        Options(),
+        report=report,
+        cancelled=cancelled,
+        say_runtime=False,
+        registers=False,
+    )
+
+
+def _moving(around: Surroundings, pulled: Pulled) -> Surroundings:
+    """The same, each pass begun at the commit that is in force then."""
+
+    def open_world() -> World:
+        pulled.move()
+        return around.open_world()
+
+    return replace(around, open_world=open_world)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from sagespec.apply.absences import Absences
 from sagespec.reconcile.options import Options
+from sagespec.state.revision import RemovalRequest
 from tests.place import Place
 from tests.processes import Process, stepped_place
 
@@ -67,6 +69,16 @@ def test_a_spec_that_is_away_for_a_moment_keeps_its_endpoint_and_the_gateway(wat
         watch.step()
         assert watch.wakes(after=60) == watch.all
     assert watch.told == [WAITS, BACK, WAITS, BACK]
+
+
+def test_an_endpoint_whose_removal_was_asked_for_is_removed_at_once(watch: Watch) -> None:
+    world = watch.place.world()
+    world.records.write_removal(RemovalRequest(endpoint="answers", after=1, by="ada", at=datetime.now(UTC)))
+    watch.documents[:] = [watch.place.job(1)]
+    watch.git = "it stays while git is running"
+    assert watch.wakes() == ["gateway"], "which nobody has asked to go"
+    assert watch.told == []
+    assert not world.leases.look().removals, "it is over"
 
 
 def test_what_stays_away_is_removed_after_two_looks(watch: Watch) -> None:

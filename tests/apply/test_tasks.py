@@ -11,8 +11,9 @@ import pytest
 
 from sagespec.apply.effects import Effect
 from sagespec.apply.tasks import FETCHES_AT_ONCE, FETCHES_OF_ONE, Task, Tasks
+from sagespec.causes import Cause, Reason
 from sagespec.events import Caller
-from sagespec.plan import Action, AwaitHealthy, Cause, DrainInstance, Plan, Reason, StartInstance
+from sagespec.plan import Action, AwaitHealthy, DrainInstance, Plan, StartInstance
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.state.observed import Observed, ObservedGateway, Probe
 from tests.fakes.clock import START

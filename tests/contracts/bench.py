@@ -57,6 +57,9 @@ WORKDIR /
 SLEEP = "import time; time.sleep(600)"
 
 
+SECRETS = {"token": "a-secret-token-0461", "smtp": "a secret password\nof two lines-0462"}
+
+
 @dataclass
 class Bench:
     """A runtime under test, and what makes containers for it. `open` is a runtime for another project."""

@@ -14,6 +14,7 @@ from tests import built
 from tests.contracts.bench import (
     DOCKERFILE,
     PROBE,
+    SECRETS,
     Bench,
 )
 from tests.fakes import FakeEngine, FakeRuntime
@@ -44,14 +45,14 @@ def bench(request: pytest.FixtureRequest, project_name: str, images: Path, tmp_p
         case "process":
 
             def open_runtime(project_name: str) -> Runtime:
-                return ProcessRuntime(project_name, tmp_path / "run", images)
+                return ProcessRuntime(project_name, tmp_path / "run", images, open_secret=SECRETS.__getitem__)
         case _:
             (images / "probe" / "Dockerfile").write_text(DOCKERFILE.format(image=built.reference("echo")))
 
             def open_runtime(project_name: str) -> Runtime:
                 from sagespec.runtimes.docker.runtime import DockerRuntime
 
-                return DockerRuntime(project_name, images)
+                return DockerRuntime(project_name, images, open_secret=SECRETS.__getitem__)
 
     with open_runtime(project_name) as runtime:
         with built.turn("probe"):

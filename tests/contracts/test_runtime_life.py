@@ -326,6 +326,21 @@ def test_what_is_to_keep_running_is_started_again_and_counted(bench: Bench) -> N
 
 
 @on_real_engines
+def test_what_may_end_is_started_again_until_it_ends_well(bench: Bench) -> None:
+    script = """
+import sys
+died = base / "died"
+if died.exists():
+    sys.exit(0)
+died.touch()
+sys.exit(3)
+"""
+    name = bench.start(script, command="serve", keep_running=True, may_end=True)
+    ended = bench.until(name, ContainerState.EXITED)
+    assert (ended.exit_code, ended.restarts) == (0, 1)
+
+
+@on_real_engines
 def test_what_waits_to_be_started_again_says_since_when(bench: Bench) -> None:
     """So that it is not taken for one that has been silent for as long as it ran."""
     name = bench.start("import time; time.sleep(2); raise SystemExit(1)", command="serve", keep_running=True)

@@ -1,8 +1,9 @@
-"""What every Store owes, as `sagespec.stores` says it, held against a folder, two real S3 servers and the fake.
+"""What every Store owes, as `sagespec.stores` says it, held against a folder, a bucket in a folder,
+three real S3 servers and the fake.
 
 rclone checks signatures but has no conditional writes, so there the store falls back to looking before
 and after; and it may refuse a read with an error while it replaces the object. What needs an atomic server
-runs on moto, in the folder and on the fake only.
+runs everywhere else.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pathlib import Path
 
 import pytest
 
+from sagespec.buckets.layout import Layout, folder_of
+from sagespec.buckets.writing import make_bucket
 from sagespec.errors import InternalError, WorldError
 from sagespec.stores.open import open_store
 from sagespec.stores.protocol import Conflict, Entry, Store
@@ -34,6 +37,10 @@ class Bench:
     kind: str
     uri: str
     open: Callable[[], Store]  # the same place again, as another process would
+    root: Path | None = None  # of the project whose bucket it is
+
+    def input(self, path: str) -> Store:
+        return open_store(f"{self.uri}{path}", root=self.root, create=False)
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +55,22 @@ def moto() -> Iterator[S3Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def ours() -> Iterator[S3Server]:
+    with s3_server("ours") as server:
+        yield server
+
+
 def _bench(kind: str, request: pytest.FixtureRequest) -> Bench:
     if kind == "fake":
         objects: dict[str, bytes] = {}
         return Bench(kind, "", lambda: FakeStore(objects))
     if kind == "directory":
         uri = f"file://{request.getfixturevalue('tmp_path')}/store"
+    elif kind == "bucket":
+        root: Path = request.getfixturevalue("tmp_path") / "project"
+        make_bucket(Layout(folder_of(root)), "acme")
+        return Bench(kind, "s3://acme/some/store", lambda: open_store("s3://acme/some/store", root=root), root)
     else:
         server: S3Server = request.getfixturevalue(kind)
         server.activate(request.getfixturevalue("monkeypatch"))
@@ -61,20 +78,21 @@ def _bench(kind: str, request: pytest.FixtureRequest) -> Bench:
     return Bench(kind, uri, lambda: open_store(uri))
 
 
-_S3 = [pytest.param("rclone", marks=pytest.mark.s3), pytest.param("moto", marks=pytest.mark.s3)]
+_MOTO = pytest.param("moto", marks=pytest.mark.s3)
+_SERVERS = ["ours", pytest.param("rclone", marks=pytest.mark.s3), _MOTO]
 
 
-@pytest.fixture(params=["fake", "directory", *_S3])
+@pytest.fixture(params=["fake", "directory", "bucket", *_SERVERS])
 def bench(request: pytest.FixtureRequest) -> Bench:
     return _bench(request.param, request)
 
 
-@pytest.fixture(params=["fake", "directory", _S3[1]])
+@pytest.fixture(params=["fake", "directory", "bucket", "ours", _MOTO])
 def atomic_bench(request: pytest.FixtureRequest) -> Bench:
     return _bench(request.param, request)
 
 
-@pytest.fixture(params=["directory", *_S3])
+@pytest.fixture(params=["directory", "bucket", *_SERVERS])
 def real_bench(request: pytest.FixtureRequest) -> Bench:
     return _bench(request.param, request)
 
@@ -408,8 +426,8 @@ def test_a_folder_is_read_as_an_input_but_never_written(real_bench: Bench, tmp_p
     inside.write("churn/train/deep/_b.csv", b"4")
     inside.write("churn/train-old/c.csv", b"5")
 
-    for uri in (f"{real_bench.uri}/churn/train", f"{real_bench.uri}/churn/train/"):
-        source = open_store(uri, create=False)
+    for path in ("/churn/train", "/churn/train/"):
+        source = real_bench.input(path)
         assert source.uri == f"{real_bench.uri}/churn/train"
         assert [entry.key for entry in source.entries()] == [".hidden", "a.csv", "deep/_b.csv"]
         source.download("deep/_b.csv", tmp_path / "b")
@@ -427,7 +445,7 @@ def test_a_single_object_is_an_input_with_one_entry(real_bench: Bench, tmp_path:
     etag = inside.write("churn/train.csv", b"1,2")
     inside.write("churn/train.csv.bak", b"old")
 
-    source = open_store(f"{real_bench.uri}/churn/train.csv", create=False)
+    source = real_bench.input("/churn/train.csv")
 
     assert source.entries() == (Entry("train.csv", 3, etag),)
     assert source.entries("tr") == source.entries()
@@ -442,7 +460,7 @@ def test_an_input_that_is_not_there_is_an_error(real_bench: Bench) -> None:
 
     for path in ("churn/train", "churn/train/", "nothing"):
         with pytest.raises(WorldError, match=r"does not exist|nothing at"):
-            open_store(f"{real_bench.uri}/{path}", create=False)
+            real_bench.input(f"/{path}")
 
 
 # -- accidents
@@ -462,14 +480,15 @@ def stall(size):
         sys.stdout.flush()
         time.sleep(600)
 
-open_store(sys.argv[1]).upload("m/model.tar.gz", Path(sys.argv[2]), stall)
+root = Path(sys.argv[3]) if sys.argv[3] else None
+open_store(sys.argv[1], root=root).upload("m/model.tar.gz", Path(sys.argv[2]), stall)
 """
 
 
 def test_a_killed_upload_leaves_nothing_to_see_and_the_next_one_cleans_up(
     real_bench: Bench, large: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-c", UPLOAD_AND_STALL, real_bench.uri, str(large)]
+    command = [sys.executable, "-c", UPLOAD_AND_STALL, real_bench.uri, str(large), str(real_bench.root or "")]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         said = process.stdout.readline()
@@ -488,6 +507,8 @@ def test_a_killed_upload_leaves_nothing_to_see_and_the_next_one_cleans_up(
 
 def _unfinished(bench: Bench) -> list[str]:
     """What an upload that did not end has left in this store."""
+    if bench.root:
+        return [file.name for file in (folder_of(bench.root) / ".incoming").iterdir()]
     if bench.kind == "directory":
         folder = Path(bench.uri.removeprefix("file://")) / "m"
         return [file.name for file in folder.iterdir() if file.name.startswith(".sagespec-")]
@@ -504,6 +525,9 @@ def _make_old(bench: Bench) -> None:
     if bench.kind == "directory":
         for name in _unfinished(bench):
             os.utime(Path(bench.uri.removeprefix("file://")) / "m" / name, (0, 0))
+    if bench.root:
+        for name in _unfinished(bench):
+            os.utime(folder_of(bench.root) / ".incoming" / name, (0, 0))
 
 
 FULL_DISK = """
@@ -512,7 +536,7 @@ from pathlib import Path
 from sagespec.errors import WorldError
 from sagespec.stores.open import open_store
 
-store = open_store(sys.argv[1])
+store = open_store(sys.argv[1], root=Path(sys.argv[4]) if sys.argv[4] else None)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 for step in (
     lambda: store.upload("m/model.tar.gz", Path(sys.argv[2])),
@@ -532,13 +556,14 @@ def test_a_full_disk_is_named_and_leaves_no_part(real_bench: Bench, tmp_path: Pa
     store.upload("there", tmp_path / "file")
     target = tmp_path / "down" / "back"
 
-    command = [sys.executable, "-c", FULL_DISK, real_bench.uri, str(tmp_path / "file"), str(target)]
+    root = str(real_bench.root or "")
+    command = [sys.executable, "-c", FULL_DISK, real_bench.uri, str(tmp_path / "file"), str(target), root]
     printed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
     assert f"cannot write {target}: file too large" in printed
     assert "fix  raise the limit" in printed
     assert not list(target.parent.iterdir())
-    if real_bench.kind == "directory":  # the others write on the server's disk, which is not full
+    if real_bench.kind in ("directory", "bucket"):  # the others write on the server's disk, which is not full
         assert printed.count("file too large") == 3
         assert [entry.key for entry in store.entries()] == ["there"]
 

@@ -8,10 +8,10 @@ import shlex
 import click
 import pytest
 
-from sagespec.cli.given import CHANGES, DONE, FAILED, READER_GONE, STOPPED, WRONG_USAGE
+from sagespec.causes import Reason
+from sagespec.cli.given import ANOTHER_PLAN, CHANGES, DONE, FAILED, READER_GONE, STOPPED, WRONG_USAGE
 from sagespec.cli.main import sagespec
 from sagespec.events import EventKind, Result
-from sagespec.plan import Reason
 from sagespec.state.faults import FaultKind
 from sagespec.state.manifest import JobStatus
 from sagespec.state.revision import RevisionStatus
@@ -21,7 +21,7 @@ from tests.docs.pages import ROOT, Line, all_lines, lines, rows, section, spans
 
 PAGE = ROOT / "docs" / "commands.md"
 TEXT = PAGE.read_text()
-COMMON = {"-C", "-f", "--runtime", "--output", "--debug", "--help", "-h", "--version"}
+COMMON = {"-C", "-f", "--env", "--runtime", "--output", "--debug", "--help", "-h", "--version"}
 
 
 def options_of(command: click.Command) -> set[str]:
@@ -140,13 +140,14 @@ def test_the_page_has_every_status_of_the_history() -> None:
 
 def test_the_page_has_every_exit_code() -> None:
     codes = {int(row[0]) for row in rows(TEXT.partition("## Common options")[0])}
-    assert codes == {DONE, FAILED, CHANGES, WRONG_USAGE, STOPPED, READER_GONE}
+    assert codes == {DONE, FAILED, CHANGES, WRONG_USAGE, ANOTHER_PLAN, STOPPED, READER_GONE}
 
 
 def test_the_page_has_every_field_of_json_that_it_shows() -> None:
     """The fields of the documents shown: JSON that stands alone, and `…` for what is left out."""
     shown = {name for line in lines(PAGE) if line.code for name in re.findall(r'"(\w+)":', line.text)}
-    known = {text for file in (ROOT / "sagespec").rglob("*.py") for text in re.findall(r"\w+", file.read_text())}
+    files = [*(ROOT / "sagespec").rglob("*.py"), ROOT / "images" / "gateway" / "gateway_access_log.py"]
+    known = {text for file in files for text in re.findall(r"\w+", file.read_text())}
     assert shown - known == set()
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sagespec.clock import Clock, RealClock
-from sagespec.gateway.table import Table
+from sagespec.gateway.table import Table, TargetKey
+from sagespec.gateway.totals import Totals
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container, ContainerState
 
@@ -98,7 +99,10 @@ class FakeEngine:
     """All containers, of all projects. Safe to use from several threads."""
 
     def __init__(
-        self, clock: Clock | None = None, *, builtins: Sequence[str] = ("echo", "feeder", "gateway", "xgboost")
+        self,
+        clock: Clock | None = None,
+        *,
+        builtins: Sequence[str] = ("echo", "feeder", "gateway", "notebook", "xgboost"),
     ) -> None:
         self.clock: Clock = clock or RealClock()
         self.builtins = tuple(builtins)
@@ -112,6 +116,8 @@ class FakeEngine:
         self.most_training = 0  # containers at once, ever
         self._behaviours: dict[str, Behaviour] = {}
         self.tables: dict[str, Table] = {}  # what each gateway was told, by container
+        self.totals: dict[TargetKey, Totals] = {}  # what the gateway has counted
+        self.gateway_starts = 1  # that have left what it counts at zero
         self._next_port = 20000
         self.release = 1  # of sagespec: each has images of its own
         self.images_gone: set[str] = set()

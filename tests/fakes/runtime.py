@@ -55,6 +55,9 @@ class FakeRuntime:
     def __exit__(self, *exc: object) -> None:
         return None
 
+    def move_to(self, root: Path) -> None:
+        """Its programs are not files."""
+
     def find(self, name: str) -> FakeContainer | None:
         self.faults.look()
         self.engine.settle()
@@ -92,6 +95,15 @@ class FakeRuntime:
         if isinstance(program, Builtin) and program.name not in self.engine.builtins:
             raise WorldError(f"there is no built-in {program.name!r}")
         return f"sha256:{hashlib.sha256(str(program).encode()).hexdigest()}"
+
+    def built_images(self) -> tuple[ImageInfo, ...]:
+        return ()
+
+    def reference_of(self, program: Program) -> str:
+        return ""
+
+    def remove_image(self, reference: str) -> bool:
+        return True
 
     def images(self) -> tuple[ImageInfo, ...]:
         return tuple(
@@ -195,7 +207,7 @@ class FakeRuntime:
             except OSError as error:
                 raise WorldError(f"cannot copy {source}: {error.strerror}") from error
 
-    def write(self, name: str, files: Mapping[str, bytes]) -> None:
+    def write(self, name: str, files: Mapping[str, bytes], *, private: bool = False) -> None:
         for path, content in files.items():
             with self.faults.effect(f"write {name} {path}"):
                 self._keep(self._existing(name), path, content)

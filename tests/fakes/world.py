@@ -16,6 +16,7 @@ from contextlib import _GeneratorContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 from sagespec.apply.effects import carry_out
 from sagespec.clock import Clock, RealClock
@@ -24,7 +25,7 @@ from sagespec.events import Caller, Report
 from sagespec.inputs.cache import Cache
 from sagespec.inputs.delivery import Delivery, Inputs
 from sagespec.observe import observe
-from sagespec.plan import Action, Plan, RunJob, StartInstance
+from sagespec.plan import Action, AwaitNotebook, Plan, RunJob, StartInstance
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.records.lease import Wait, wait_for
@@ -32,11 +33,13 @@ from sagespec.records.leases import Leases
 from sagespec.records.records import Records
 from sagespec.run.jobs import Jobs
 from sagespec.run.patience import Patience
+from sagespec.spec.project import GatewaySettings
 from sagespec.state.addresses import Address
 from sagespec.state.desired import ArchiveModel, Desired, DesiredJob
 from sagespec.state.launches import Launch
 from sagespec.state.manifest import Manifest
-from sagespec.state.observed import Capacity, Container, Observed, Route
+from sagespec.state.observed import Capacity, Container, Elsewhere, Observed, Route, Target
+from sagespec.state.progress import Progress
 from sagespec.verbs.able import unable
 from sagespec.world import World
 from tests.fakes.clock import START, SettableClock
@@ -120,6 +123,8 @@ class SimulatedWorld:
         self.unhealthy: set[str] = set()
         self.edited_inputs: dict[Address, Mapping[str, str]] = {}
         self.failing_jobs: set[Address] = set()
+        self.elsewhere: Elsewhere | None = None
+        self.silent: set[str] = set()  # names of notebooks' containers that do not answer
         folder = Path(tempfile.mkdtemp(prefix="sagespec-world-", dir=IN_MEMORY))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         (folder / "data").mkdir()
@@ -149,6 +154,11 @@ class SimulatedWorld:
     def routes(self) -> Mapping[str, Route]:
         return self.gateway.observe(self.containers).routes
 
+    @property
+    def records_of_rollouts(self) -> Mapping[str, Progress]:
+        """How far rollouts have come that are not over, by endpoint."""
+        return self.observed().rollouts
+
     def container_at(self, address: Address) -> FakeContainer:
         return next(c for c in self.engine.all.values() if c.launch.address == address)
 
@@ -158,7 +168,14 @@ class SimulatedWorld:
 
     def observed(self) -> Observed:
         observed = observe(self.runtime, self.gateway, self.records, self.manifests, self._world.leases.look())
-        return replace(observed, capacity=self.capacity, edited_inputs=self.edited_inputs)
+        silent = frozenset(self.silent)
+        return replace(
+            observed,
+            capacity=self.capacity,
+            edited_inputs=self.edited_inputs,
+            silent=silent,
+            elsewhere=self.elsewhere,
+        )
 
     # -- what happens to it
 
@@ -176,6 +193,19 @@ class SimulatedWorld:
     def fail_job(self, address: Address) -> None:
         self.failing_jobs.add(address)
         self.engine.behave(str(address), FAILS)
+
+    def ask(self, endpoint: str, requests: int, failing: Mapping[str, int] = MappingProxyType({})) -> None:
+        """So many requests to the endpoint. failing: of a model, as written, every so many-th fails."""
+
+        def is_error(target: Target, number: int) -> bool:
+            every = failing.get(self.models[target.instances[0]]) if target.instances else None
+            return bool(every) and (number + 1) % (every or 1) == 0
+
+        self.gateway.ask(endpoint, requests, is_error)
+
+    def set_gateway(self, settings: GatewaySettings) -> None:
+        """From here on, the gateway is asked for with these settings."""
+        self._world = replace(self._world, gateway=FakeGateway(self.runtime, PROJECT, settings))
 
     # -- plans
 
@@ -235,6 +265,8 @@ class SimulatedWorld:
             if isinstance(model, ArchiveModel) and model.uri.startswith("s3://"):  # as LocalInputs does
                 here = replace(model, uri=str(self._archive()))
                 action = replace(action, variant=replace(action.variant, model=here))
+        if isinstance(action, AwaitNotebook):
+            return True  # nobody listens here
         try:
             carry_out(action, self._world, Caller())
         except WorldError:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagespec.gateway.answers import table_from
-from sagespec.gateway.documents import CDS, pools_document, routes_document, steps
+from sagespec.gateway.documents import CDS, EnvoyFile, pools_document, routes_document, steps
+from sagespec.gateway.lending import lending_clusters
 from sagespec.gateway.table import Instance, Table, TargetKey, forgetting, with_probed, with_route
 from sagespec.state.observed import Route, Target
 from tests.gateway.tables import (
@@ -90,8 +91,9 @@ def some_targets(draw: st.DrawFn) -> list[Target]:
 Change = Callable[[Table], Table]
 
 
-def route_change(targets: list[Target]) -> Change:
-    return lambda table: with_route(table, "churn", Route("churn", tuple(targets)) if targets else None, PLACES)
+def route_change(targets: list[Target], lends: bool) -> Change:
+    route = Route("churn", tuple(targets), lends=lends) if targets else None
+    return lambda table: with_route(table, "churn", route, PLACES)
 
 
 def probe_change(target: Target) -> Change:
@@ -103,10 +105,16 @@ def forget_change(name: str) -> Change:
 
 
 CHANGES = st.one_of(
-    some_targets().map(route_change),
+    st.builds(route_change, some_targets(), st.booleans()),
     some_targets().filter(bool).map(lambda targets: probe_change(targets[0])),
     st.sampled_from("abcdef").map(forget_change),
 )
+
+
+def members_of(document: EnvoyFile) -> set[str]:
+    """The pools that aggregate clusters name."""
+    clusters = (cluster.get("cluster_type", {}) for cluster in json.loads(document.content)["resources"])
+    return {name for cluster in clusters for name in cluster.get("typed_config", {}).get("clusters", ())}
 
 
 @settings(deadline=None, max_examples=200)
@@ -116,13 +124,19 @@ def test_whatever_is_done_no_route_leads_nowhere_and_nobody_is_lost(changes: lis
     for change in changes:
         old, table = table, change(table)
         assert table_from(config_dump(routes_document(table))) == table
-        pools, routed_to = set(old.pools), set(old.serving.values())
+        old_names = {*old.serving.values(), *lending_clusters(old)}
+        pools, routed_to = {*old.pools, *lending_clusters(old)}, old_names
         for document in steps(old, table):
             if document.path == CDS:
                 pools = {cluster["name"] for cluster in json.loads(document.content)["resources"]}
+                assert members_of(document) <= pools
             else:
                 routed_to = {pool for weights in routes_to(document).values() for pool in weights}
             assert routed_to <= pools
+        left = {name for name in old_names if name not in pools}
+        assert (
+            not left or "churn" not in table.routes or not table.serving
+        )  # a request may be on its way to any of them
 
         served = {instance for pool in table.serving.values() for instance in table.pools[pool]}
         for route in table.routes.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -28,9 +29,10 @@ from sagespec.runtimes.process.runtime import ProcessRuntime
 from sagespec.runtimes.protocol import Runtime
 from sagespec.spec.project import GatewaySettings
 from sagespec.state.addresses import Address
+from sagespec.state.doors import Doors
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
-from sagespec.state.observed import Route, Target
+from sagespec.state.observed import ContainerState, Route, Target
 from sagespec.state.programs import Builtin
 from tests import built
 from tests.ports import free_port
@@ -42,13 +44,21 @@ BODY = b"5.1,3.5,1.4,0.2"
 class Stand:
     """A gateway on a port of its own, with containers of the test image behind it."""
 
-    def __init__(self, runtime: Runtime, project_name: str, *, invocation_seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        project_name: str,
+        *,
+        invocation_seconds: float = 60.0,
+        settings: Mapping[str, Any] | None = None,
+        doors: Doors | None = None,
+    ) -> None:
         self.runtime = runtime
         self.project_name = project_name
-        self.settings = GatewaySettings(host="127.0.0.1", port=free_port())
+        self.settings = GatewaySettings.model_validate({"host": "127.0.0.1", "port": free_port(), **(settings or {})})
         self.invocation_seconds = invocation_seconds
         self.gateway = self.another_gateway()
-        self.gateway.start(lambda _event: None)
+        self.gateway.start(lambda _event: None, doors=doors)
 
     def another_gateway(self, settings: GatewaySettings | None = None) -> Gateway:
         """One that knows nothing yet, as a new process has it."""
@@ -210,9 +220,12 @@ def a_target(variant: str, weight: float, instances: Sequence[str] = (), drainin
 
 
 @contextmanager
-def open_stand(engine: str, project_name: str, folder: Path, **settings: Any) -> Iterator[Stand]:
+def open_stand(
+    engine: str, project_name: str, folder: Path, *, kind: type[Stand] = Stand, **settings: Any
+) -> Iterator[Stand]:
     from sagespec.runtimes.docker.runtime import DockerRuntime
 
+    project_name = f"{project_name}-{secrets.token_hex(2)}"  # one engine serves several workers, each with a stand
     engines: dict[str, Callable[[], Runtime]] = {
         "process": lambda: ProcessRuntime(project_name, folder, images_dir()),
         "docker": lambda: DockerRuntime(project_name, images_dir()),
@@ -221,7 +234,7 @@ def open_stand(engine: str, project_name: str, folder: Path, **settings: Any) ->
         built.ready(*built.SMALL)
     with engines[engine]() as runtime:
         try:
-            yield Stand(runtime, project_name, **settings)
+            yield kind(runtime, project_name, **settings)
         finally:
             for container in runtime.containers():
                 runtime.remove(container.name)
@@ -382,7 +395,7 @@ def test_a_gateway_that_lost_its_network_is_made_anew_with_its_routes(
 
     with open_stand("docker", project_name, tmp_path) as stand:
         engine = docker.DockerClient.from_env(version="auto").api
-        name, network = stand.gateway.launch().name, f"sagespec_{project_name}"
+        name, network = stand.gateway.launch().name, f"sagespec_{stand.project_name}"
         instance = stand.start("stable")
         stand.serve(a_target("stable", 1, [instance]))
         before = stand.gateway.observe(stand.runtime.containers())
@@ -412,6 +425,22 @@ def test_a_killed_envoy_comes_back_by_itself_with_its_routes(any_stand: Stand) -
     sys.stdout.write(f"without an answer: {seconds:.2f} s of 1 s\n")  # shown by pytest -rP
     assert seconds < 10.0  # other tests run beside it
     assert any_stand.gateway.observe(any_stand.runtime.containers()).routes == before.routes
+
+
+def test_a_killed_envoy_that_its_engine_starts_again_is_not_replaced(any_stand: Stand) -> None:
+    """Callers would wait for two starts."""
+    name = any_stand.gateway.launch().name
+    any_stand.serve(a_target("stable", 1, [any_stand.start("stable")]))
+    any_stand.kill_envoy()
+
+    def restarts() -> int:
+        found = any_stand.runtime.inspect(name)
+        return found.restarts if found and found.state is ContainerState.RUNNING else 0
+
+    wait_for(lambda: restarts() == 1)
+    any_stand.another_gateway().start(lambda _event: None)
+    assert restarts() == 1
+    assert any_stand.invoke()["status"] == 200
 
 
 def test_a_change_waits_for_a_gateway_that_was_restarted_just_now_to_read_its_routes(stand: Stand) -> None:

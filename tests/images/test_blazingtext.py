@@ -82,6 +82,13 @@ def test_early_stopping_keeps_the_best_number_of_epochs(make_tree: Any) -> None:
     assert metrics_in(IMAGE, printed)["validation:accuracy"] == max(tried)
 
 
+def test_early_stopping_of_fewer_epochs_than_it_starts_with_trains_these(make_tree: Any) -> None:
+    tree = make_tree(IMAGE, SMALL | {"epochs": 1, "early_stopping": "True", "min_epochs": 5}, channels())
+    code, printed = tree.train()
+    assert code == 0, tree.failure
+    assert [line.split()[0] for line in printed.splitlines() if line.startswith("epochs=")] == ["epochs=1"]
+
+
 def test_sigterm_ends_early_stopping_with_the_best_so_far(make_tree: Any) -> None:
     settings = SMALL | {"epochs": 100000, "early_stopping": "True", "min_epochs": 1, "patience": 100000}
     tree = make_tree(IMAGE, settings, channels())

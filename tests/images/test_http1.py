@@ -57,10 +57,20 @@ class Asked:
         self.requests: list[tuple[str, str, bytes]] = []
 
     def take(self, connection: Connection) -> None:
-        self.requests.append((connection.method, connection.path, connection.body))
+        self.requests.append((connection.method, connection.path, bytes(connection.body)))
         connection.answer(200, [], b"")
 
     def lost(self, connection: Connection) -> None: ...
+
+
+def receive(connection: Connection, data: bytes) -> None:
+    """As asyncio does it: into the buffer that the connection gives, until there is no more."""
+    while data:
+        buffer = connection.get_buffer(-1)
+        size = min(len(data), len(buffer))
+        buffer[:size] = data[:size]
+        data = data[size:]
+        connection.buffer_updated(size)
 
 
 async def outcome(pieces: list[bytes]) -> tuple[list[tuple[str, str, bytes]], list[int]]:
@@ -71,7 +81,7 @@ async def outcome(pieces: list[bytes]) -> tuple[list[tuple[str, str, bytes]], li
     for piece in pieces:
         if wire.is_closed:
             break
-        connection.data_received(piece)
+        receive(connection, piece)
         while connection._buffer and not connection.is_busy and not wire.is_closed:
             before = len(connection._buffer)
             await asyncio.sleep(0)
@@ -133,12 +143,32 @@ def test_chunks_of_http_1_0_are_the_last_thing_on_a_connection() -> None:
     assert asyncio.run(outcome([data * 2])) == ([("POST", "/invocations", b"1")], [200])
 
 
+@pytest.mark.parametrize("cut", [1, 60, 100, 100_000, 300_000, 300_120])
+def test_a_large_body_is_whole_wherever_it_is_cut_and_what_follows_too(cut: int) -> None:
+    async def asked() -> list[tuple[str, str, bytes]]:
+        server, wire = Asked(), Wire()
+        server.payload_bytes = len(body)
+        server.room = Room(4 * len(body))
+        connection = Connection(server)
+        connection.connection_made(wire)
+        for piece in (data[:cut], data[cut:]):
+            receive(connection, piece)
+            for _ in range(4):
+                await asyncio.sleep(0)
+        return server.requests
+
+    body = bytes(range(251)) * 1200
+    data = b"POST /invocations HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    data += b"GET /ping HTTP/1.1\r\n\r\n"
+    assert asyncio.run(asked()) == [("POST", "/invocations", body), ("GET", "/ping", b"")]
+
+
 def test_a_client_that_ends_between_two_requests_gets_both_answers() -> None:
     async def answered() -> bool:
         server, wire = Asked(), Wire()
         connection = Connection(server)
         connection.connection_made(wire)
-        connection.data_received(REQUESTS[0] * 2)
+        receive(connection, REQUESTS[0] * 2)
         assert len(server.requests) == 1
         stays_open = connection.eof_received()
         while not wire.is_closed:

@@ -54,6 +54,7 @@ def test_files_and_pipes_leave_the_same_names_out(name: str) -> None:
         ("train.ndjson", '{"label":1,"features":[2,3]}\n{"label":0,"features":[4,5]}', "application/jsonlines"),
         ("train.parquet", as_parquet({"y": [1, 0], "a": [2, 4], "b": [3, 5]}), "application/x-parquet"),
         ("train.pbr", framed(record_of([2, 3], [1]), record_of([4, 5], [0])), "application/x-recordio-protobuf"),
+        ("recordio-pb-data", framed(record_of([2, 3], [1]), record_of([4, 5], [0])), "application/x-recordio-protobuf"),
         ("part-0", "1 0:2 1:3\n0 0:4 1:5\n", "text/libsvm"),  # XGBoost's own default
     ],
 )

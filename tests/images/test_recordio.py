@@ -85,7 +85,7 @@ def test_rows_laid_out_alike_are_read_as_one() -> None:
     body = encode({"values": rows}, {"values": rows[:, 0]})
     started_at = time.process_time()
     _, features = decode(body)
-    assert time.process_time() - started_at < 0.5, "one by one this takes seconds"
+    assert time.process_time() - started_at < 1.5, "one by one this takes seconds"
     np.testing.assert_array_equal(features, rows)
 
 

@@ -67,3 +67,18 @@ def test_what_git_left_out_is_known(repository: Path, tmp_path: Path) -> None:
     git(repository, "commit", "-qm", "three")
     git(repository, "sparse-checkout", "set", "--no-cone", "/specs/a.yaml")
     assert not_checked_out([repository / "specs"], repository) == ["specs/team/c.yaml"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_repository_that_variables_say_is_trusted_is_asked(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container of a CI, where the checkout belongs to somebody else: an answer that does not come would have
+    `--prune` take what was not checked out for what is in no spec."""
+    feature = tmp_path / "feature"
+    for path in (feature, feature / ".git", repository, repository / ".git"):
+        os.chown(path, 65534, 65534)
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+    for name, text in (("COUNT", "1"), ("KEY_0", "safe.directory"), ("VALUE_0", "*")):
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", text)
+    assert not_checked_out([feature / "specs"], feature) == ["specs/shared"]

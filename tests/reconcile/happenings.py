@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from sagespec.events import silent
+from sagespec.reconcile.notebooks import OPENS_WITHIN
 from sagespec.records.leases import Leases
 from sagespec.run.launches import training_launches
 from sagespec.run.stops import ask_to_stop
 from sagespec.spec.project import GatewaySettings
 from sagespec.state.addresses import GATEWAY, Address
-from sagespec.state.desired import Desired
+from sagespec.state.desired import Desired, desired_endpoint
+from sagespec.state.doors import Certified
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
-from sagespec.state.observed import ContainerState
-from sagespec.state.revision import RestartRequest, RevisionStatus, RollbackRequest, RolloutRecord, live_revision
+from sagespec.state.observed import ContainerState, Route
+from sagespec.state.progress import AbortRequest, PromoteRequest
+from sagespec.state.revision import (
+    RemovalRequest,
+    RestartRequest,
+    RetryRequest,
+    RevisionStatus,
+    RollbackRequest,
+    live_revision,
+)
+from sagespec.state.rollout import RolloutRecord
+from sagespec.state.suspension import Suspension
 from sagespec.verbs.addresses import restartable
 from sagespec.verbs.rollback import rollback_target
 from tests.fakes import others
@@ -54,6 +67,15 @@ def data_edited(world: SimulatedWorld, address: str) -> None:
     world.edited_inputs[Address.parse(address)] = {"train": "0123456789abcdef" * 4}
 
 
+def measured(world: SimulatedWorld, what: str) -> None:
+    """A job that is trained has ended with a metric: job/churn@2 auc 0.741."""
+    job, metric, value = what.split()
+    address = Address.parse(job)
+    manifest = world.manifests[address].model_copy(update={"metrics": {metric: float(value)}})
+    key = f"{PROJECT}/jobs/{address.name}/{address.version}/manifest.json"
+    world.records.store.write(key, manifest.model_dump_json().encode())
+
+
 def stop_asked(world: SimulatedWorld, address: str) -> None:
     ask_to_stop(world.records, Address.parse(address), "ada on build-7", None)
 
@@ -86,6 +108,16 @@ def busy(world: SimulatedWorld, model: str) -> None:
             world.engine.all[name].behaviour = replace(NEVER_HEALTHY, active_requests=1)
 
 
+def silent_notebook(world: SimulatedWorld, address: str) -> None:
+    """It was started and does not answer yet."""
+    world.silent.add(world.container_at(Address.parse(address)).launch.name)
+
+
+def hung_notebook(world: SimulatedWorld, address: str) -> None:
+    silent_notebook(world, address)
+    world.clock.sleep(OPENS_WITHIN.total_seconds() + 1)
+
+
 def route_lost(world: SimulatedWorld, endpoint_name: str) -> None:
     world.gateway.set_route(endpoint_name, None, {})
 
@@ -110,6 +142,12 @@ def gateway(world: SimulatedWorld, what: str) -> None:
             FakeGateway(world.runtime, PROJECT, GatewaySettings(port=8081)).start(silent)
         case _:
             raise AssertionError(f"a gateway is never {what!r}")
+
+
+def certificate(world: SimulatedWorld, days: str) -> None:
+    """The gateway shows one that ends in so many days, or ended so many days ago."""
+    ends_at = world.clock.now() + timedelta(days=int(days))
+    world.gateway.change(lambda t: replace(t, doors=replace(t.doors, certificate=Certified("c1", ends_at))))
 
 
 def rolled_back(world: SimulatedWorld, endpoint_name: str) -> None:
@@ -144,6 +182,20 @@ def rollback_asked(world: SimulatedWorld, endpoint_name: str) -> None:
     )
 
 
+def removal_asked(world: SimulatedWorld, endpoint_name: str) -> None:
+    """Somebody wants the endpoint gone, and nobody has carried it out yet."""
+    number = world.records.history(endpoint_name)[-1].number
+    world.records.write_removal(
+        RemovalRequest(endpoint=endpoint_name, after=number, by="ada on build-7", at=world.clock.now())
+    )
+
+
+def retry_asked(world: SimulatedWorld, endpoint_name: str) -> None:
+    """Of a spec that was given up; nobody has carried it out yet."""
+    number = world.records.history(endpoint_name)[-1].number
+    world.records.write_retry(RetryRequest(endpoint=endpoint_name, after=number, by="ada", at=world.clock.now()))
+
+
 def upgraded(world: SimulatedWorld, _what: str) -> None:
     """To a release with other images. What runs stays on the engine."""
     world.engine.release += 1
@@ -156,12 +208,17 @@ def image_gone(world: SimulatedWorld, image: str) -> None:
 def restart_asked(world: SimulatedWorld, name: str) -> None:
     """Of churn, churn/stable or gateway; nobody has carried it out yet."""
     endpoint, _, variant = name.partition("/")
-    about = restartable(endpoint)
-    history = world.records.history(about.name) if about != GATEWAY else ()
+    about = Address.parse(name) if name.startswith("notebook/") else restartable(endpoint)
+    history = world.records.history(about.name) if about.kind == "endpoint" else ()
     after = history[-1].number if history else 0
     world.records.write_restart(
         RestartRequest(
-            about=str(about), variant=variant, after=after, reason="a new image", by="ada", at=world.clock.now()
+            about=str(about),
+            variant="" if about.kind == "notebook" else variant,
+            after=after,
+            reason="a new image",
+            by="ada",
+            at=world.clock.now(),
         )
     )
 
@@ -173,6 +230,48 @@ def followed(world: SimulatedWorld, address: str) -> None:
 
 def followed_here(world: SimulatedWorld, address: str) -> None:
     world.follow(Address.parse(address))
+
+
+def requests_came(world: SimulatedWorld, what: str) -> None:
+    """So many to an endpoint: churn 100. Or with what becomes of those that churn@2 gets: churn 100 failing."""
+    endpoint, count, *failing = what.split()
+    world.ask(endpoint, int(count), {"churn@2": 1} if failing else {})
+
+
+def hours_passed(world: SimulatedWorld, hours: str) -> None:
+    world.clock.sleep(float(hours) * 3600)
+
+
+def promotion_asked(world: SimulatedWorld, endpoint_name: str) -> None:
+    """Of its rollout, which has begun; nobody has carried it out yet."""
+    number = world.observed().rollouts[endpoint_name].number
+    request = PromoteRequest(endpoint=endpoint_name, number=number, reason="a demo", by="ada", at=world.clock.now())
+    world.records.write_promotion(request)
+
+
+def abort_asked(world: SimulatedWorld, endpoint_name: str) -> None:
+    number = world.observed().rollouts[endpoint_name].number
+    request = AbortRequest(endpoint=endpoint_name, number=number, reason="a complaint", by="ada", at=world.clock.now())
+    world.records.write_abort(request)
+
+
+def suspended(world: SimulatedWorld, what: str) -> None:
+    """An address, or project; with hours, for so long: endpoint/churn 2."""
+    about, _, hours = what.partition(" ")
+    now = world.clock.now()
+    until = now + timedelta(hours=float(hours)) if hours else None
+    world.records.write_suspension(Suspension(about=about, reason="odd figures", by="ada", at=now, until=until))
+
+
+def taken_back(world: SimulatedWorld, endpoint_name: str) -> None:
+    """By a run that was killed before it could record that."""
+    live = live_revision(world.records.history(endpoint_name))
+    assert live
+    hashes = {variant.name: variant.hash for variant in desired_endpoint(endpoint_name, live.asked).variants}
+    old = tuple(t for t in world.routes[endpoint_name].targets if hashes.get(t.variant) == t.hash)
+    weights = {variant.name: variant.weight for variant in live.asked.variants}
+    route = Route(endpoint_name, tuple(replace(target, weight=weights[target.variant]) for target in old))
+    world.gateway.set_route(endpoint_name, route, {c.name: (c.host, c.port) for c in world.containers})
 
 
 BEFORE_ANYTHING_RUNS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
@@ -187,19 +286,31 @@ HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "ended": ended,
     "manifest lost": manifest_lost,  # JOB
     "data edited": data_edited,  # JOB
+    "measured": measured,  # JOB METRIC VALUE
     "stop asked": stop_asked,
     "created": created,
     "seen from": seen_from,  # ENGINE
     "silent": silent_model,  # MODEL
+    "not open yet": silent_notebook,  # NOTEBOOK
+    "hung": hung_notebook,  # NOTEBOOK
     "busy": busy,
     "route lost": route_lost,  # ENDPOINT
     "route changed": route_changed,
     "rolled back": rolled_back,
     "rollback asked": rollback_asked,
+    "removal asked": removal_asked,  # ENDPOINT
+    "retry asked": retry_asked,  # ENDPOINT
     "upgraded": upgraded,  # sagespec
     "image gone": image_gone,  # IMAGE
     "restart asked": restart_asked,  # ENDPOINT[/VARIANT] or gateway
+    "certificate": certificate,  # DAYS left
     "gateway": gateway,  # gone | exited | silent | off its network | changed
+    "requests": requests_came,  # ENDPOINT NUMBER [failing]
+    "hours": hours_passed,  # NUMBER
+    "promotion asked": promotion_asked,  # ENDPOINT
+    "abort asked": abort_asked,  # ENDPOINT
+    "taken back": taken_back,  # ENDPOINT
+    "suspended": suspended,  # ADDRESS or project [HOURS]
     "cannot start": cannot_start,  # PROGRAM
     "followed": followed,  # JOB: by another run, until the plan is made
     "followed here": followed_here,  # by the run that plans

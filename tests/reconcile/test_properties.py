@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache
 from random import Random
 from typing import Any
@@ -16,19 +17,41 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagespec.plan import Action, DrainInstance, Plan, RemoveInstance, SetRoutes, StartGateway
+from sagespec.plan import (
+    Action,
+    AwaitHealthy,
+    DrainInstance,
+    Plan,
+    RecordProgress,
+    RemoveInstance,
+    SetRoutes,
+    StartGateway,
+)
 from sagespec.reconcile.options import Options
 from sagespec.state.addresses import Address
-from sagespec.state.desired import Desired
+from sagespec.state.desired import Desired, desired_endpoint
+from sagespec.state.progress import Progress
+from sagespec.state.revision import live_revision
 from tests.fakes.specs import desired_from
 from tests.fakes.world import SimulatedWorld
 from tests.reconcile.happenings import HAPPENINGS
 
-RANDOMS = st.randoms(use_true_random=False)
+RANDOMS = st.builds(Random, st.integers(0, 2**32 - 1))  # st.randoms draws as it goes, which histories may not repeat
 VERSIONS = st.integers(1, 4)
 JOBS = [{"kind": "TrainingJob", "name": "churn", "version": version} for version in range(1, 5)]
 KILLED_AFTER = st.integers(0, 12) | st.just(99)  # actions; or not at all, so that what comes next meets a settled world
 WEIGHTS = st.sampled_from([0, 1, 10, 50, 90])
+
+
+ROLLOUTS: list[dict[str, Any]] = [
+    {},
+    {},
+    {"strategy": "canary", "size": "20%", "wait": "20m", "bake": "20m"},
+    {"strategy": "linear", "size": "40%", "wait": "20m", "bake": "20m", "abort_when": [{"errors": "> 20%"}]},
+    {"strategy": "rolling", "size": "50%", "wait": "20m", "bake": "20m"},
+    {"bake": "1h", "no_requests": "hold", "timeout": "5h"},
+]
+FAILS = st.integers(0, 4) | st.just(0)  # of 4 requests of a candidate
 
 
 @st.composite
@@ -50,7 +73,7 @@ def endpoints(draw: st.DrawFn) -> dict[str, Any]:
         "kind": "Endpoint",
         "name": draw(st.sampled_from(["churn", "fraud"])),
         "variants": variants,
-        "rollout": {"replace": draw(st.sampled_from(["changed", "always"]))},
+        "rollout": {"replace": draw(st.sampled_from(["changed", "always"])), **draw(st.sampled_from(ROLLOUTS))},
         "protect": draw(st.sampled_from([False, False, True])),
     }
 
@@ -88,6 +111,24 @@ def befall(world: SimulatedWorld, accident: tuple[str, int]) -> None:
         HAPPENINGS[kind](world, names[index % len(names)])
 
 
+def ask(world: SimulatedWorld, endpoint: str, fails: int) -> None:
+    """40 requests; of those that candidates get, so many in 4 fail."""
+    progress = world.records_of_rollouts.get(endpoint)
+    asked = desired_endpoint(endpoint, progress.asked).variants if progress else ()
+    hashes = {variant.hash for variant in asked}
+    if any(target.weight for target in world.routes[endpoint].targets):
+        world.gateway.ask(endpoint, 40, lambda target, number: target.hash in hashes and number % 4 < fails)
+
+
+def settle_all(world: SimulatedWorld, desired: Desired, options: Options | None = None) -> None:
+    """Until no rollout is on its way any more."""
+    for _ in range(40):
+        if not world.settle(desired, options, passes=20).rolling:
+            return
+        world.clock.sleep(1200)
+    raise AssertionError(f"still rolling: {world.plan(desired).text()}")
+
+
 class Watcher:
     """Checks the world after every single action. `prunes`: endpoints that no spec names may stop answering."""
 
@@ -98,10 +139,17 @@ class Watcher:
         self.busy: set[str] = set()  # containers that have had traffic and were not drained since
         self.plan_knew_routes = True  # one made without a gateway drains nothing, though it may find its old routes
         self.trained: dict[Address, int] = {}
+        self.taken_back: dict[str, set[str]] = {}  # by endpoint: the hashes that get nothing until something begins
+        self.steps: dict[str, Progress] = {}
 
     def __call__(self, action: Action) -> None:
         if isinstance(action, DrainInstance):
             self.busy.discard(action.container)
+        if isinstance(
+            action, AwaitHealthy
+        ):  # one that died and was started again is out of the route until it is healthy
+            routed = {name for names in self.with_traffic().values() for name in names}
+            self.busy -= {name for name in action.containers if name not in routed}
         if isinstance(action, RemoveInstance) and self.plan_knew_routes:
             assert action.container not in self.busy, f"{action.id} was not drained"
         serving = self.serving()
@@ -109,10 +157,34 @@ class Watcher:
             leaves = (self.prunes and action.cause.reason.value == "removed") or action.verb == "start-gateway"
             assert leaves, f"{name} answered before {action.id} and nobody answers now"
         self.note_what_serves()
+        self.follow_rollout(action)
         if isinstance(action, StartGateway):
             self.plan_knew_routes = False
         if action.verb == "run-job":
             self.trained[action.about] = self.trained.get(action.about, 0) + 1
+
+    def follow_rollout(self, action: Action) -> None:
+        """Nothing comes to a candidate that was taken back, and no step is left out or shorter than asked for."""
+        name = action.about.name
+        if isinstance(action, SetRoutes) and action.route:
+            weighted = [target for target in action.route.targets if target.weight]
+            hashes = {target.hash for target in weighted}  # two variants of one model may have the same
+            if action.step == "back":
+                live = live_revision(self.world.records.history(name))
+                asked = [self.steps[name].asked, *([live.asked] if live else [])]
+                candidate, *others = ({v.hash for v in desired_endpoint(name, one).variants} for one in asked)
+                self.taken_back[name] = candidate.difference(*others)
+            elif action.step in ("", "step 1"):
+                self.taken_back.pop(name, None)
+            assert not self.taken_back.get(name, set()) & hashes, f"{action.id}: it was taken back"
+            if action.step.startswith("step") and len(action.route.targets) <= 2:
+                assert sum(target.weight for target in weighted) == pytest.approx(1)
+        if isinstance(action, RecordProgress):
+            now, before = self.world.records_of_rollouts[name], self.steps.get(name)
+            if before and (before.number, before.begun) == (now.number, now.begun) and now.step != before.step:
+                assert now.step == before.step + 1
+                assert now.since - before.since >= timedelta(seconds=before.asked.rollout.wait)
+            self.steps[name] = now
 
     def note_what_serves(self) -> None:
         self.served = self.serving()
@@ -144,14 +216,14 @@ def watched(world: SimulatedWorld) -> Watcher:
 
 @settings(max_examples=150, deadline=None)
 @given(
-    series=st.lists(st.tuples(specs(), KILLED_AFTER, accidents()), min_size=1, max_size=4),
+    series=st.lists(st.tuples(specs(), KILLED_AFTER, accidents(), FAILS), min_size=1, max_size=4),
     failing=st.sets(VERSIONS, max_size=1),
     untrained=st.sets(VERSIONS, max_size=2),
     unhealthy=st.sets(VERSIONS, max_size=1),
     rng=RANDOMS,
 )
 def test_any_history_of_edits_kills_and_accidents_settles(
-    series: list[tuple[Desired, int, list[tuple[str, int]]]],
+    series: list[tuple[Desired, int, list[tuple[str, int]], int]],
     failing: set[int],
     untrained: set[int],
     unhealthy: set[int],
@@ -163,14 +235,19 @@ def test_any_history_of_edits_kills_and_accidents_settles(
     for version in unhealthy:
         world.turn_unhealthy(f"churn@{version}")
     watcher = watched(world)
-    for desired, killed_after, accidents_then in series:
+    for desired, killed_after, accidents_then, fails in series:
         watcher.look_again()
         world.carry_out(world.plan(desired), set(), limit=killed_after)
+        for name in sorted(world.routes):
+            ask(world, name, fails)
+        for _ in range(fails):
+            world.clock.sleep(700)
+            world.carry_out(world.plan(desired), set(), limit=killed_after)
         for accident in accidents_then:
             befall(world, accident)
     desired = series[-1][0]
     watcher.look_again()
-    world.settle(desired)
+    settle_all(world, desired)
     after = world.plan(desired)
     # Only what can never succeed is left: instances of a live revision whose model has turned unhealthy.
     left = [action for action in after if action.verb not in ("await-healthy", "set-routes", "start-instance")]
@@ -193,13 +270,13 @@ def test_pruning_leaves_exactly_what_is_asked_and_what_is_protected(
     world = SimulatedWorld(choose=rng.choice, stored=trained())
     watcher = watched(world)
     watcher.prunes = True
-    world.settle(before)
+    settle_all(world, before)
     options = Options(prune=True, allow_empty=True)
     for kill in kills:
         watcher.look_again()
         world.carry_out(world.plan(after, options), set(), limit=kill)
     watcher.look_again()
-    world.settle(after, options)
+    settle_all(world, after, options)
     protected = {endpoint.name for endpoint in before.endpoints if endpoint.protect}
     wanted = {endpoint.name for endpoint in after.endpoints}
     live = {c.address.name for c in world.containers if c.address.kind == "endpoint"}
@@ -212,7 +289,7 @@ def test_pruning_leaves_exactly_what_is_asked_and_what_is_protected(
 def test_equal_worlds_give_equal_plans(desired: Desired, others: Desired, rng: Random) -> None:
     world = SimulatedWorld(choose=rng.choice, stored=trained())
     watched(world)
-    world.settle(others)
+    settle_all(world, others)
     assert world.plan(desired) == world.plan(desired)
     assert world.plan(desired).text() == world.plan(desired).text()
 
@@ -222,7 +299,7 @@ def test_equal_worlds_give_equal_plans(desired: Desired, others: Desired, rng: R
 def test_a_change_of_weights_alone_touches_no_container(before: Desired, after: Desired, rng: Random) -> None:
     world = SimulatedWorld(choose=rng.choice, stored=trained())
     watched(world)
-    world.settle(before)
+    settle_all(world, before)
     for endpoint in after.endpoints:
         live = next((e for e in before.endpoints if e.name == endpoint.name), None)
         if live is None or {(v.name, v.hash, v.instances) for v in live.variants} != {

@@ -7,7 +7,10 @@ begun: [documents]       what an earlier run has started for these, and left run
 happened: [WHAT: WHOM]   one of those in happenings.py, in order
 after: [documents]       left out: as before
 engine: {cpus: 4, memory: 8589934592}    what it has, when that is asked
+secrets: {db: [1, 2]}    the versions before and after; null: it could not be asked
 options: {retry: true}
+environment: {jobs: never}     what it says of jobs: that, and models_from, in words
+elsewhere: [documents]   jobs that are trained there; `away` when it does not answer
 plan: |                  the plan's text
 refused: [texts]         parts of the problems, in order
 notes: [texts]
@@ -15,6 +18,7 @@ notes: [texts]
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,8 @@ import pytest
 import yaml
 
 from sagespec.inputs.pipes import feeder_launches
+from sagespec.plan import Plan
+from sagespec.reconcile.assumed import as_if_trained
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.run.launches import training_launches
@@ -30,8 +36,8 @@ from sagespec.state.addresses import Address
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
 from sagespec.state.manifest import AttemptsRecord
-from sagespec.state.observed import Capacity, Route
-from tests.fakes.specs import PROJECT, desired_from
+from sagespec.state.observed import Capacity, Elsewhere, Route
+from tests.fakes.specs import PROJECT, desired_from, gateway_settings
 from tests.fakes.world import SimulatedWorld
 from tests.reconcile.happenings import BEFORE_ANYTHING_RUNS, HAPPENINGS, begin, rolled_back, start_all
 
@@ -39,23 +45,11 @@ CASES = sorted((Path(__file__).parents[1] / "cases" / "reconcile").glob("*.yaml"
 
 
 @pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
-def test_case(file: Path) -> None:
+def test_case(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SHOP_KEY", "OTHER_KEY"):  # for callers of the gateway
+        monkeypatch.setenv(name, f"{name}-0123456789abcdef")
     case = yaml.safe_load(file.read_text())
-    happened = [(what, whom) for event in case.get("happened", []) for what, whom in event.items()]
-    world = SimulatedWorld()
-    world.settle(desired_from(*case.get("earlier", [])))
-    for what, whom in happened:
-        if what in BEFORE_ANYTHING_RUNS:
-            BEFORE_ANYTHING_RUNS[what](world, whom)
-    world.settle(desired_from(*case.get("before", []), manifests=world.manifests))
-    begin(world, desired_from(*case.get("begun", []), manifests=world.manifests))
-    for what, whom in happened:
-        if what not in BEFORE_ANYTHING_RUNS:
-            HAPPENINGS[what](world, whom)
-    after = desired_from(*case.get("after", case.get("before", [])), manifests=world.manifests)
-
-    world.capacity = Capacity(**case["engine"]) if "engine" in case else None
-    plan = world.plan(after, Options(**case.get("options", {})))
+    plan = plan_of(case)
 
     assert plan.text() == case.get("plan", "").rstrip("\n")
     assert len(plan.refused) == len(case.get("refused", [])), plan.refused
@@ -64,6 +58,45 @@ def test_case(file: Path) -> None:
     assert len(plan.notes) == len(case.get("notes", [])), plan.notes
     for note, part in zip(plan.notes, case.get("notes", []), strict=True):
         assert part in note
+
+
+def plan_of(case: Mapping[str, Any]) -> Plan:
+    """What is planned in the end."""
+    happened = [(what, whom) for event in case.get("happened", []) for what, whom in event.items()]
+    old, new = (_versions(case, index) for index in (0, 1))
+    world = SimulatedWorld()
+    world.settle(desired_from(*case.get("earlier", [])))
+    for what, whom in happened:
+        if what in BEFORE_ANYTHING_RUNS:
+            BEFORE_ANYTHING_RUNS[what](world, whom)
+    world.set_gateway(gateway_settings(case.get("before", [])))
+    world.settle(desired_from(*case.get("before", []), manifests=world.manifests, versions=old))
+    begin(world, desired_from(*case.get("begun", []), manifests=world.manifests))
+    for what, whom in happened:
+        if what not in BEFORE_ANYTHING_RUNS:
+            HAPPENINGS[what](world, str(whom))
+    world.set_gateway(gateway_settings(case.get("after", case.get("before", []))))
+    after = desired_from(*case.get("after", case.get("before", [])), manifests=world.manifests, versions=new)
+
+    world.capacity = Capacity(**case["engine"]) if "engine" in case else None
+    after = replace(after, **_of_environment(case.get("environment", {})))
+    world.elsewhere = _elsewhere(case["elsewhere"], world) if "elsewhere" in case else None
+    return world.plan(after, Options(**case.get("options", {})))
+
+
+def _versions(case: Mapping[str, Any], index: int) -> dict[str, str]:
+    return {name: str(both[index]) for name, both in case.get("secrets", {}).items() if both[index] is not None}
+
+
+def _of_environment(said: dict[str, str]) -> dict[str, Any]:
+    return {"models_from": said.get("models_from", ""), "trains": said.get("jobs") != "never"}
+
+
+def _elsewhere(said: Any, world: SimulatedWorld) -> Elsewhere:
+    if said == "away":
+        return Elsewhere(why_unknown="s3://acme-staging does not answer")
+    now = world.clock.now()
+    return Elsewhere({job.address: as_if_trained(job, "acme-staging", now) for job in desired_from(*said).jobs})
 
 
 def test_the_same_input_gives_the_same_plan_byte_for_byte() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from sagespec.causes import MASK, Change
 from sagespec.errors import InternalError
-from sagespec.plan import MASK, Change, Plan
+from sagespec.plan import Plan
 from tests.fakes.specs import desired_from
 from tests.fakes.world import SimulatedWorld
 

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from sagespec.spec.document import Update, update_class
-from sagespec.spec.endpoint import Endpoint, Rollout, Variant
+from sagespec.spec.endpoint import Endpoint, Variant
+from sagespec.spec.limits import Limits
+from sagespec.spec.rollout import Rollout
+from sagespec.spec.split import Split
 from tests.fakes.specs import desired_from
 from tests.fakes.world import SimulatedWorld
 
@@ -26,9 +29,24 @@ VARIANT_CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "image": (OF_A_JOB, {"image": "acme/serving:1"}),
     "entry_point": (OF_A_JOB, {"entry_point": "inference.py"}),
     "environment": (OF_A_JOB, {"environment": {"A": "b"}}),
+    "accelerate": (OF_AN_ARCHIVE, {"accelerate": "onnx"}),
     "resources": (OF_A_JOB, {"resources": {"cpus": 2.0}}),
 }
-ROLLOUT_CHANGES = {"healthy_within": 60.0, "min_healthy": 2.0, "drain_within": 5.0, "replace": "always"}
+ROLLOUT_CHANGES = {
+    "strategy": "linear",
+    "size": "20%",
+    "wait": 60.0,
+    "bake": 60.0,
+    "timeout": "2h",
+    "abort_when": [{"errors": "> 2%", "requests": 100}],
+    "no_requests": "hold",
+    "healthy_within": 60.0,
+    "min_healthy": 2.0,
+    "drain_within": 5.0,
+    "replace": "always",
+    "gate": {"metric": "auc", "min": 0.5},
+}
+IN_NO_RECORD = {"gate"}
 ENDPOINT_CHANGES = {"protect": True}
 
 DEEDS = {
@@ -67,10 +85,29 @@ def test_a_field_of_a_variant_does_what_its_class_says(field: str) -> None:
     assert starts == {Update.REPLACE: 2, Update.SCALE: 1}.get(update, 0)
 
 
-@pytest.mark.parametrize("field", [name for name in Rollout.model_fields if name != "strategy"])  # there is but one
+@pytest.mark.parametrize("field", Rollout.model_fields)
 def test_a_field_of_the_rollout_does_what_its_class_says(field: str) -> None:
-    verbs, _ = deeds(endpoint(OF_A_JOB), endpoint(OF_A_JOB, rollout={field: ROLLOUT_CHANGES[field]}))
-    assert verbs == DEEDS[update_class(Rollout, field)]
+    rollout = {} if field == "replace" else {"strategy": "canary", "timeout": "1h"}  # new containers take steps there
+    after = rollout | {field: ROLLOUT_CHANGES[field]}
+    verbs, _ = deeds(endpoint(OF_A_JOB, rollout=rollout), endpoint(OF_A_JOB, rollout=after))
+    assert verbs == (set() if field in IN_NO_RECORD else DEEDS[update_class(Rollout, field)])
+
+
+def test_a_key_touches_the_routes_alone() -> None:
+    verbs, starts = deeds(endpoint(OF_A_JOB), endpoint(OF_A_JOB, split={"key": "header x-user"}))
+    assert (verbs, starts) == (DEEDS[update_class(Split, "key")], 0)
+
+
+def test_lending_touches_the_routes_alone() -> None:
+    verbs, starts = deeds(endpoint(OF_A_JOB), endpoint(OF_A_JOB, when_down="spread"))
+    assert (verbs, starts) == (DEEDS[update_class(Endpoint, "when_down")], 0)
+
+
+@pytest.mark.parametrize("field", ["concurrency", "queue"])
+def test_limits_touch_the_routes_alone(field: str) -> None:
+    before = endpoint(OF_A_JOB, limits={"concurrency": 4})
+    verbs, starts = deeds(before, endpoint(OF_A_JOB, limits={"concurrency": 4, field: 7}))
+    assert (verbs, starts) == (DEEDS[update_class(Limits, field)], 0)
 
 
 def test_protection_touches_nothing_that_runs() -> None:

@@ -11,7 +11,16 @@ from itertools import pairwise
 import pytest
 
 from sagespec.errors import WorldError
-from sagespec.run.metrics import LONGEST_LINE, MOST_POINTS, FoundMetrics, final_values, series_of, thinned
+from sagespec.run.metrics import (
+    LONGEST_LINE,
+    MOST_POINTS,
+    FoundMetrics,
+    final_values,
+    latest_points,
+    latest_values,
+    series_of,
+    thinned,
+)
 from sagespec.run.patterns import search_for
 from sagespec.verbs.metrics import followed_series
 from tests.fakes import FakeEngine, FakeRuntime, Faults
@@ -160,3 +169,32 @@ def test_a_log_that_breaks_off_ends_what_follows_it_in_words() -> None:
     series = followed_series(BreaksOff("p", FakeEngine(), Faults()), ["one"], LOSS, 0.0, every_seconds=0.01)
     with pytest.raises(WorldError, match="closed the connection"):
         list(series)
+
+
+def test_read_from_the_end_the_latest_values_are_the_same() -> None:
+    rng = random.Random(3)
+    searches = [("a", re.compile(r"a=(\S+)").search), ("b", re.compile(r"b=(\S+)").search)]
+    searches.append(("a", re.compile(r"other=(\S+)").search))
+    words = ["a=1", "a=2", "b=3", "b=nan", "other=4", "a=5\rb=6\ra=7", "a=8 other=9", "nothing"]
+    for _ in range(300):
+        logs = [
+            [(float(at), rng.choice(words)) for at in sorted(rng.choices(range(9), k=rng.randrange(6)))]
+            for _ in range(2)
+        ]
+        hosts = [FoundMetrics(searches) for _ in logs]
+        for host, lines in zip(hosts, logs, strict=True):
+            for at, line in lines:
+                host.read(at, line)
+        assert latest_values(latest_points(searches, lines) for lines in logs) == final_values(series_of(hosts, 0.0))
+
+
+def test_from_the_end_no_more_is_read_than_needed() -> None:
+    looked_at: list[str] = []
+
+    def search(text: str) -> re.Match[str] | None:
+        looked_at.append(text)
+        return re.search(r"loss=(\S+)", text)
+
+    lines = [(float(at), f"loss={at}") for at in range(1000)]
+    assert latest_points([("loss", search)], lines) == {"loss": (999.0, 999.0)}
+    assert looked_at == ["loss=999"]

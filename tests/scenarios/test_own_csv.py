@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
+import pandas
 import pytest
 
 from tests.scenarios.workspace import REPOSITORY, Workspace
@@ -64,6 +65,13 @@ def test_a_file_as_it_comes_is_learned_from_and_asked_by_its_names(loans: Worksp
         unseen = {"instances": [loan | {"purpose": "boat", "income": None}]}
         assert answer(unseen, variant)["score"] != by_name["score"]
     assert answer({"instances": [loan]}, "linear")["predicted_label"] == "yes"
+    frame = pandas.read_csv(loans.root / "data/loans.csv", nrows=1)
+    with loans.project() as project:
+        for rows in (frame, frame[frame.columns[::-1]], [loan]):
+            for kind in (None, "application/json"):
+                asked = project.invoke("loans/linear", rows, content_type=kind, accept="application/json")
+                assert asked.json()["predictions"][0] == by_name
+                assert asked.frame()["predicted_label"].tolist() == ["yes"]
     status, said, _ = loans.invoke("loans", '{"instances": [{"incom": 5}]}', "linear", content_type="application/json")
     assert (status, "did you mean 'income'?" in said) == (424, True)
 

@@ -15,7 +15,8 @@ import pytest
 
 from sagespec.errors import SpecError
 from sagespec.gateway import launch
-from sagespec.gateway.ports import USUAL_PORTS, is_taken
+from sagespec.gateway.ports import USUAL_PORTS
+from sagespec.ports import is_taken
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.workspace import Workspace, wait_until
 
@@ -83,7 +84,7 @@ def test_the_port_is_kept_whatever_else_changes(
     open_port.run("apply")
     url = url_of(open_port)
     assert f":{jenkins}/" not in url
-    open_port.edit("kind: Project\n", "kind: Project\ngateway: {host: 0.0.0.0}\n", file="sagespec.yaml")
+    open_port.edit("kind: Project\n", "kind: Project\ngateway: {host: 0.0.0.0, open: true}\n", file="sagespec.yaml")
     assert "start-gateway" in str(open_port.json("plan")["actions"][0])
     open_port.run("apply")
     assert url_of(open_port) == url

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from sagespec.project import Project
+from sagespec.records.leases import Leases
 from sagespec.records.records import Records
 from sagespec.runtimes.choose import images_dir
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.observed import Container
+from sagespec.state.progress import Progress
 from sagespec.stores.open import open_store
 from tests import built
 from tests.ports import free_port
@@ -142,6 +144,10 @@ class Workspace:
     def records(self) -> Records:
         return Records(open_store(self.store, root=self.root), self.name)
 
+    def rollouts(self) -> Mapping[str, Progress]:
+        """Those that have begun, by endpoint."""
+        return Leases(open_store(self.store, root=self.root), self.name).look().rollouts
+
     def invoke(
         self,
         endpoint: str,
@@ -153,7 +159,9 @@ class Workspace:
     ) -> tuple[int, str, str]:
         """Status, text and variant of one request."""
         with self.project() as project:
-            answer = project.invoke(endpoint, body.encode(), content_type=content_type, accept=accept, variant=variant)
+            answer = project.invoke(
+                endpoint, body.encode(), content_type=content_type, accept=accept, variant=variant, check=False
+            )
             return answer.status, answer.body.decode(), answer.variant
 
 

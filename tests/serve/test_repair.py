@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,6 +12,7 @@ from sagespec.events import Event
 from sagespec.serve.repair import Repair, Try, is_gateway_gone, to_start_again, without_steady
 from sagespec.state.addresses import GATEWAY, Address
 from sagespec.state.observed import Container, ContainerState, ObservedGateway, Route, Target
+from sagespec.state.suspension import Suspension
 from tests.fakes.engine import FakeContainer
 from tests.place import Place
 
@@ -175,3 +177,22 @@ def test_an_engine_that_refuses_is_told_and_tried_again_later(scene: Scene) -> N
         "it exited with code 137; no room; tried again in 2 s",
         "it exited with code 137; no room; tried again in 4 s",
     ]
+
+
+def test_what_is_suspended_stays_dead(scene: Scene) -> None:
+    scene.kill("endpoint/answers/only#0")
+    scene.kill("gateway")
+    scene.repair.note(ObservedGateway(), (suspension("project"),))
+    scene.repair.look()
+    assert scene.said == []
+    scene.repair.note(ObservedGateway(), (suspension("endpoint/answers"),))
+    scene.repair.look()
+    assert scene.said == [("gateway", "it exited with code 137; it is started again")]
+    assert not scene.answers
+    scene.repair.note(ObservedGateway())
+    scene.repair.look()
+    assert scene.answers
+
+
+def suspension(about: str) -> Suspension:
+    return Suspension(about=about, reason="odd figures", by="ada", at=datetime.now(UTC))

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from sagespec.apply.effects import effect_of
+from sagespec.causes import Cause, Reason
 from sagespec.converge import Converged
 from sagespec.events import Caller, EventKind
-from sagespec.plan import Cause, Reason, RemoveInstance
+from sagespec.plan import RemoveInstance
 from sagespec.state.addresses import job_address
 from sagespec.state.observed import ContainerState
 from sagespec.state.programs import Image

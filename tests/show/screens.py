@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from sagespec.causes import Cause, Change, Reason
 from sagespec.errors import Origin, Problem
-from sagespec.plan import Cause, Change, Plan, Reason, RemoveInstance, Running, SetRoutes, StartGateway
+from sagespec.ongoing import Running
+from sagespec.plan import Plan, RemoveInstance, SetRoutes, StartGateway
 from sagespec.show.screen import Screen
 from sagespec.state.addresses import GATEWAY, Address, endpoint_address, job_address
 

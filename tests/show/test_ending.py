@@ -11,6 +11,8 @@ from sagespec.errors import Origin, Problem
 from sagespec.events import Outcome, Result
 from sagespec.plan import Plan
 from sagespec.show.ending import write_converged
+from sagespec.spec.project import GatewaySettings
+from sagespec.verbs.way import curl_to
 from tests.show.screens import BY, RUNNING, URLS, WEIGHT, a_screen, out, routes
 
 RUN = Outcome("run-job job/a@1", "job/a@1", "run-job", Result.DONE, seconds=1.0)
@@ -29,6 +31,15 @@ def test_a_good_end_says_what_was_done_and_where_the_endpoints_are() -> None:
     )
     assert "nothing to do: everything is up to date" in ending(Converged(Plan()))
     assert "sagespec invoke churn" in ending(Converged(Plan(), (RUN,)), live=True)
+
+
+def test_what_is_shown_to_try_has_the_key_and_certificate_that_the_gateway_asks_for() -> None:
+    assert curl_to(GatewaySettings()) == "curl"
+    shop = {"shop": {"key": {"file": "keys/shop"}}}
+    curl = curl_to(GatewaySettings.model_validate({"tls": "self_signed", "callers": shop}))
+    screen = a_screen(live=True)
+    write_converged(screen, Converged(Plan(), (RUN,)), 1.5, urls=URLS, curl=curl)
+    assert f"curl --cacert .sagespec/tls/certificate.pem -H 'X-Api-Key: KEY' {URLS['churn']} -H " in out(screen)
 
 
 def test_a_job_that_a_person_stopped_has_not_failed() -> None:

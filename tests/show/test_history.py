@@ -8,7 +8,7 @@ from typing import Any
 from sagespec.show.history import write_history
 from sagespec.state.manifest import Attempt, Git, JobStatus, Manifest
 from sagespec.state.revision import EndpointRecord, Revision, RevisionStatus
-from sagespec.verbs.history import Recorded
+from sagespec.verbs.history import Recorded, Revisions
 from tests.show.screens import CHURN, NOW, a_screen, out
 
 
@@ -38,7 +38,7 @@ def test_history_derives_superseded_and_what_changed() -> None:
         a_revision(3, RevisionStatus.LIVE, 100),
     )
     screen = a_screen(format="json")
-    write_history(screen, Recorded({CHURN: revisions}, ()))
+    write_history(screen, Recorded({CHURN: Revisions(revisions)}, ()))
     rows = json.loads(out(screen))["endpoints"][0]["revisions"]
     assert [(row["status"], row["changes"]) for row in rows] == [
         ("superseded", ["first"]),
@@ -46,7 +46,7 @@ def test_history_derives_superseded_and_what_changed() -> None:
         ("live", ["weight of stable 50 -> 100"]),
     ]
     text = a_screen()
-    write_history(text, Recorded({CHURN: revisions}, ()))
+    write_history(text, Recorded({CHURN: Revisions(revisions)}, ()))
     assert "5b2f01c+" in out(text)
     assert "weight of stable 100 -> 50; too many errors" in out(text)
     assert "hunter" not in out(text) + out(screen)
@@ -55,7 +55,7 @@ def test_history_derives_superseded_and_what_changed() -> None:
 def test_a_removed_endpoint_has_nothing_live() -> None:
     screen = a_screen(format="json")
     revisions = (a_revision(1, RevisionStatus.LIVE, 1), a_revision(2, RevisionStatus.REMOVED, 1))
-    write_history(screen, Recorded({CHURN: revisions}, ()))
+    write_history(screen, Recorded({CHURN: Revisions(revisions)}, ()))
     rows = json.loads(out(screen))["endpoints"][0]["revisions"]
     assert [row["status"] for row in rows] == ["superseded", "removed"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sagespec.plan import Change, Plan
+from sagespec.causes import Change
+from sagespec.plan import Plan
 from sagespec.show.markdown import MARKDOWN_LIMIT
 from sagespec.show.plan import write_plan
 from sagespec.state.addresses import endpoint_address, job_address

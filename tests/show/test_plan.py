@@ -6,7 +6,8 @@ import json
 import re
 from typing import get_args
 
-from sagespec.plan import Action, Change, Plan
+from sagespec.causes import Change
+from sagespec.plan import Action, Plan
 from sagespec.show.plan import write_plan
 from sagespec.show.verbs import VERBS
 from tests.show.screens import BY, CHURN, NOW, PLAN, RUNNING, WEIGHT, a_screen, out, routes
@@ -79,7 +80,8 @@ def test_a_plan_as_json_is_one_document_with_counts() -> None:
     write_plan(screen, PLAN, runtime="runtime process")
     document = json.loads(out(screen))
     assert document["counts"] == {
-        "train": 0, "start": 1, "route": 1, "record": 0, "remove": 1, "unchanged": 1, "refused": 1, "running": 0,
+        "train": 0, "copy": 0, "start": 1, "route": 1, "record": 0, "remove": 1, "unchanged": 1, "refused": 1,
+        "running": 0, "drift": 0,
     }  # fmt: skip
     assert [action["action"] for action in document["actions"]] == ["start-gateway", "set-routes", "remove-instance"]
     assert document["refused"][0]["line"] == 7

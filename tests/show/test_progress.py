@@ -6,8 +6,9 @@ import io
 import json
 import re
 
+from sagespec.causes import Cause, Reason
 from sagespec.events import Event, EventKind, Report
-from sagespec.plan import Cause, Plan, Reason, RunJob, SetRoutes
+from sagespec.plan import Plan, RunJob, SetRoutes
 from sagespec.show.progress import reporting
 from sagespec.state.addresses import endpoint_address, job_address
 from tests.show.screens import RUNNING, a_screen, out

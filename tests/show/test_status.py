@@ -7,10 +7,20 @@ from dataclasses import replace
 from datetime import timedelta
 
 from sagespec.show.status import ENDPOINT_TONES, JOB_TONES, write_status
+from sagespec.state.acceleration import Acceleration
 from sagespec.state.addresses import job_address
 from sagespec.state.manifest import ChannelRead
 from sagespec.state.observed import Follower
-from sagespec.verbs.states import EndpointState, EndpointWord, JobState, JobWord, RunState, Status, VariantState
+from sagespec.verbs.states import (
+    EndpointState,
+    EndpointWord,
+    JobState,
+    JobWord,
+    LastMinute,
+    RunState,
+    Status,
+    VariantState,
+)
 from tests.show.screens import BY, CHURN, NOW, URLS, a_screen, out
 
 STATUS = Status(
@@ -211,3 +221,35 @@ def test_an_endpoint_that_waits_says_for_what() -> None:
 def test_every_state_has_a_tone() -> None:
     assert JOB_TONES.keys() == set(JobWord)
     assert ENDPOINT_TONES.keys() == set(EndpointWord)
+
+
+def test_status_shows_the_last_minute_where_somebody_watches() -> None:
+    minutes = [LastMinute(60.0, 210, 2, 0.97, 4.81), LastMinute(60.0, 0, 0, None, None), None]
+    endpoint = STATUS.endpoints[0]
+    variants = [replace(v, last_minute=m) for v, m in zip(endpoint.variants, minutes, strict=True)]
+    screen = a_screen()
+    write_status(screen, replace(STATUS, jobs=(), endpoints=(replace(endpoint, variants=tuple(variants)),)))
+    head, *rows = out(screen).splitlines()[3:7]
+    assert head.endswith("ERRORS  LAST MINUTE")
+    assert rows[0].endswith("1,790     0       3.5/s, 2 errors, p50 0.97 ms, p99 4.81 ms")
+    assert [row.split("  ")[-1].strip() for row in rows[1:]] == ["no requests", "-"]
+    assert variants[0].as_json()["last_minute"] == {
+        "seconds": 60.0,
+        "requests": 210,
+        "errors": 2,
+        "p50_ms": 0.97,
+        "p99_ms": 4.81,
+    }
+
+
+def test_a_variant_that_asks_for_the_fast_form_says_whether_it_has_it() -> None:
+    off = Acceleration("onnx", False, "3 of 1000 sample rows have another answer")
+    endpoint = STATUS.endpoints[0]
+    variants = (replace(endpoint.variants[0], acceleration=off), *endpoint.variants[1:])
+    status = replace(STATUS, endpoints=(replace(endpoint, variants=variants),))
+    screen = a_screen()
+    write_status(screen, status)
+    assert "  stable: accelerate: onnx is off: 3 of 1000 sample rows have another answer\n" in out(screen)
+    first, second, _ = status.as_json()["endpoints"][0]["variants"]
+    assert first["acceleration"] == {"asked": "onnx", "is_on": False, "text": off.text}
+    assert "acceleration" not in second

@@ -20,6 +20,7 @@ from tests.mutations import TREES
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads(schema_text())
+HEAD = "apiVersion: sagespec/v1\n"
 VALIDATOR = Draft202012Validator(SCHEMA)
 
 
@@ -42,8 +43,13 @@ def test_an_editor_knows_the_names_of_what_is_built_in() -> None:
 def test_the_examples_of_the_reference_are_valid(kind: str, tmp_path: Path) -> None:
     VALIDATOR.validate(yaml.safe_load(EXAMPLES[kind]))
     (tmp_path / "sagespec.yaml").write_text(EXAMPLES["Project"])
-    (tmp_path / "spec.yaml").write_text(EXAMPLES[kind] if kind != "Project" else "")
-    load([Path("spec.yaml")], tmp_path)
+    (tmp_path / "environments").mkdir()
+    for name in ("prod", "staging"):
+        (tmp_path / "environments" / f"{name}.yaml").write_text(f"{HEAD}kind: Environment\nname: {name}\n")
+    if kind == "Environment":
+        (tmp_path / "environments" / "prod.yaml").write_text(EXAMPLES[kind])
+    (tmp_path / "spec.yaml").write_text(EXAMPLES["Endpoint" if kind in ("Project", "Environment") else kind])
+    load([Path("spec.yaml")], tmp_path, environment="prod")
 
 
 @pytest.mark.parametrize("file", [*ROOT.glob("specs/*.yaml"), ROOT / "sagespec.yaml"], ids=lambda file: file.name)

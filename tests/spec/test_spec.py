@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from sagespec import spec
 from sagespec.spec.document import Update, update_class
-from sagespec.spec.endpoint import Endpoint, Rollout, Variant, named_job
+from sagespec.spec.endpoint import Endpoint, Variant, named_job
 from sagespec.spec.job import ChannelSpec, Metric, Resources, TrainingJob
 from sagespec.spec.kinds import KINDS
+from sagespec.spec.rollout import Rollout
 from sagespec.spec.values import parse_duration, parse_size
 from sagespec.verbs import init as scaffold
 

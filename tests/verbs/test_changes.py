@@ -29,12 +29,25 @@ OTHER_VALUES = {
     "cpus": 7.0,
     "memory": 7,
     "gpus": 7,
+    "accelerate": "onnx",
 }
 
 
-@pytest.mark.parametrize("field", sorted(VariantRecord.model_fields.keys() - {"name", "restart"}))  # its reason says it
+IN_WORDS_OF_THEIR_OWN = {"name", "restart", "secrets"}
+
+
+@pytest.mark.parametrize("field", sorted(VariantRecord.model_fields.keys() - IN_WORDS_OF_THEIR_OWN))
 def test_no_field_of_a_variant_changes_unseen(field: str) -> None:
     before = EndpointRecord.model_validate({"variants": [{"name": "stable"}]})
     after = EndpointRecord.model_validate({"variants": [{"name": "stable", field: OTHER_VALUES[field]}]})
     (change,) = record_changes(before, after)
     assert change.startswith((f"{field} of stable", f"{field}."))
+
+
+def test_a_rotated_secret_is_a_change_and_one_that_was_not_asked_before_is_none() -> None:
+    records = [
+        EndpointRecord.model_validate({"variants": [{"name": "stable", "secrets": versions}]})
+        for versions in ({}, {"database": "1"}, {"database": "2"})
+    ]
+    assert record_changes(records[0], records[1]) == []
+    assert record_changes(records[1], records[2]) == ["secret database of stable rotated"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -221,3 +222,20 @@ def test_the_runs_at_work_are_named(folder: Path) -> None:
 
 def test_whether_edits_are_noticed_is_shown(folder: Path) -> None:
     assert look(folder)["edits"].detail == "noticed by `watch` at once"
+
+
+def test_a_secret_that_git_would_take_is_told(folder: Path) -> None:
+    """It is one `git add -A` away from everybody who reads the repository."""
+    with (folder / "sagespec.yaml").open("a") as settings:
+        settings.write("secrets: {smtp: file:keys/smtp}\n")
+    (folder / "keys").mkdir()
+    file = folder / "keys" / "smtp"
+    file.write_text("a-long-password\n")
+    file.chmod(0o600)
+    assert look(folder)["secret smtp"].ok, "there is no repository"
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    found = look(folder)["secret smtp"]
+    assert not found.ok
+    assert "keys/smtp is not ignored by git" in found.detail
+    (folder / ".gitignore").write_text("keys/\n")
+    assert look(folder)["secret smtp"].ok

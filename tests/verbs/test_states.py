@@ -275,3 +275,15 @@ def test_an_instance_that_died_a_moment_ago_is_not_healthy_though_the_gateway_ha
     (state,) = endpoint_states(desired, seen, world.plan(desired), {}, "http://g")
     assert state.variants[0].instances_healthy == 1
     assert (state.state, state.detail) == (EndpointWord.DEGRADED, "stable: 1 of 2 healthy")
+
+
+def test_limits_and_what_waits_are_told() -> None:
+    world = SimulatedWorld()
+    limited = {**serving(), "limits": {"concurrency": 4, "queue": 100}}
+    world.settle(desired_from(JOB, limited))
+    state = endpoint_of(world, JOB, limited)
+    assert state.detail == "each instance at most 4 at once, 100 more wait: 0 now"
+    assert state.as_json()["limits"] == {"concurrency": 4, "queue": 100}
+    assert state.as_json()["variants"][0]["waiting"] == 0
+    unlimited = endpoint_of(world, JOB, serving())
+    assert unlimited.as_json()["limits"] == {"concurrency": 4, "queue": 100}, "as the gateway has them"

@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,8 +23,9 @@ import pytest
 import yaml
 
 from sagespec.cli.given import CHANGES, DONE, FAILED
+from sagespec.drift import drift_of
 from sagespec.plan import Plan
-from sagespec.show.plan import write_plan
+from sagespec.show.plan import write_drift, write_plan
 from sagespec.show.screen import Format, Screen
 
 ROOT = Path(__file__).parents[2]
@@ -115,7 +116,7 @@ class Runner:
         """Put a sagespec on PATH that says this and keeps its arguments.
 
         output: a text, or the JSON of a plan. markdown: what it says instead when asked for Markdown.
-        exit_code: that of changes only where --exit-code asks for it.
+        exit_code: that of changes only where --exit-code asks for it, or for drift.
         """
         texts = {"output": output if isinstance(output, str) else json.dumps(output), "markdown": markdown or "\n"}
         for name, text in (texts | {"errors": errors}).items():
@@ -125,8 +126,16 @@ class Runner:
             f'echo "$@" >>"{self.folder}/arguments"\n'
             f'case "$*" in *markdown) said=markdown ;; *) said=output ;; esac\n'
             f'cat "{self.folder}/$said"\ncat "{self.folder}/errors" >&2\n'
-            f'if [[ {exit_code} == {CHANGES} && "$*" != *--exit-code* ]]; then exit {DONE}; fi\nexit {exit_code}',
+            f'if [[ {exit_code} == {CHANGES} && "$*" != *--exit-code* && $1 != drift ]]; then exit {DONE}; fi\n'
+            f"exit {exit_code}",
         )
+
+    def drifts(self, plan: Plan) -> None:
+        """The same of its drift."""
+        drift = drift_of(plan)
+        json_text, markdown = (self._written(drift, form, ".", RUNTIME, write_drift) for form in FORMS)
+        code = CHANGES if drift.actions else DONE
+        self.sagespec(json_text.out, exit_code=code, errors=markdown.err, markdown=markdown.out)
 
     def plans(self, plan: Plan, *, in_folder: str = ".", runtime: str = RUNTIME) -> None:
         """Put a sagespec on PATH that makes this plan, written as the real one writes it inside GitHub Actions."""
@@ -134,12 +143,14 @@ class Runner:
         code = FAILED if plan.refused else CHANGES if plan.actions else DONE
         self.sagespec(json_text.out, exit_code=code, errors=markdown.err, markdown=markdown.out)
 
-    def _written(self, plan: Plan, form: Format, in_folder: str, runtime: str) -> Written:
+    def _written(
+        self, plan: Plan, form: Format, in_folder: str, runtime: str, write: Callable[..., None] = write_plan
+    ) -> Written:
         out, err, workspace = io.StringIO(), io.StringIO(), self.folder / "workspace"
         screen = Screen(form, out, err, github=True, root=workspace / in_folder)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("GITHUB_WORKSPACE", str(workspace))
-            write_plan(screen, plan, runtime=runtime)
+            write(screen, plan, runtime=runtime)
         return Written(out.getvalue(), err.getvalue())
 
     def script(self, name: str, text: str) -> None:

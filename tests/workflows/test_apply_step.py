@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.world import SimulatedWorld
 from tests.workflows.github import ACTION, Runner, read
-from tests.workflows.plans import JOBS, UNREACHABLE, endpoint, plan_in
 
 
 @pytest.mark.parametrize(("exit_code", "word", "outcome"), [(0, "done", "success"), (1, "failed", "failure")])
@@ -60,30 +58,15 @@ def test_cancelling_reaches_sagespec_and_what_it_started_is_not_the_runners_to_k
     assert "stopped" in (Path(runner.step_outputs()["folder"]) / "log.txt").read_text()
 
 
-def test_apply_carries_out_the_approved_plan_and_no_other(runner: Runner, applied: SimulatedWorld) -> None:
-    documents = [*JOBS, endpoint(weight=30), endpoint("other")]
-    runner.plans(plan_in(applied, *documents))
-    approved = runner.run().outputs["plan_digest"]
-    (runner.folder / "arguments").unlink()
+def test_apply_expects_the_approved_plan(runner: Runner) -> None:
+    runner.sagespec("", exit_code=65, errors="the plan has changed since it was approved, so nothing was done\n")
 
-    runner.plans(plan_in(applied, *documents), runtime="runtime docker: the engine at another address")
-    assert runner.run(command="apply", expect_digest=approved).outcome == "success"
-    assert [line.split()[0] for line in runner.arguments] == ["plan", "plan", "apply"]
-
-    (runner.folder / "arguments").unlink()
-    runner.plans(plan_in(applied, *JOBS, endpoint(weight=40), endpoint("other")))
-    ended = runner.run(command="apply", expect_digest=approved)
-    assert ended.outcome == "failure"
-    assert [line.split()[0] for line in runner.arguments] == ["plan", "plan"]
-    assert "no longer the one that was approved" in ended.summary
-
-
-def test_apply_stops_where_the_approved_plan_cannot_be_made_again(runner: Runner) -> None:
-    runner.sagespec(exit_code=1, errors=UNREACHABLE)
     ended = runner.run(command="apply", expect_digest="f00d")
+
+    assert runner.arguments == ["apply --expect f00d --wait 10m --output plain"]
     assert ended.outcome == "failure"
-    assert [line.split()[0] for line in runner.arguments] == ["plan", "plan"]
-    assert "the store does not answer" in ended.summary
+    assert ended.outputs["exit_code"] == "1"
+    assert "the plan has changed since it was approved, so nothing was done" in ended.summary
 
 
 def test_another_command_is_wrong(runner: Runner) -> None:

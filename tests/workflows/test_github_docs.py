@@ -44,3 +44,26 @@ def test_the_docs_name_every_input_and_output_and_variable() -> None:
     assert used
     for name in (*action["inputs"], *action["outputs"], *used):
         assert f"`{name}`" in docs, name
+
+
+def test_the_workflow_for_environments_is_one_and_gives_the_action_inputs_that_it_has(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(# \.github/workflows/environments\.yml\n.*?)```", DOCS.read_text(), re.DOTALL)
+    file = tmp_path / "environments.yml"
+    file.write_text(block)
+    checked = subprocess.run(
+        [tool("check-jsonschema"), "--builtin-schema", "github-workflows", str(file)], capture_output=True
+    )
+    assert checked.returncode == 0, checked.stdout
+    workflow, inputs = read(file), read(ACTION / "action.yml")["inputs"]
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"] if "/sagespec@" in step["uses"]]
+    assert len(steps) == 4
+    assert all(step["with"].keys() <= inputs.keys() for step in steps)
+    plan = workflow["jobs"]["plan"]
+    assert plan["permissions"]["pull-requests"] == "write", "without it there is no comment"
+    assert plan["strategy"]["fail-fast"] == "false"
+
+
+def test_an_environment_alone_is_a_change_that_is_planned_and_applied() -> None:
+    events = read(ROOT / ".github" / "workflows" / "specs.yml")["on"]
+    for event in ("pull_request", "push"):
+        assert "environments/**" in events[event]["paths"]

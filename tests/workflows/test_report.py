@@ -116,6 +116,26 @@ def test_elsewhere_only_what_the_specs_change_counts(runner: Runner, applied: Si
     assert "it does not know whether everything that was applied is still running" in ended.summary
 
 
+def test_a_pull_request_is_planned_against_a_commit(runner: Runner, applied: SimulatedWorld) -> None:
+    plan = plan_in(applied, *JOBS, endpoint(weight=30), endpoint("other"))
+    runner.plans(replace(plan, against="c0ffee" * 6 + "c0ff"))
+
+    ended = runner.run(against="HEAD^1", engine="elsewhere")
+
+    assert runner.arguments[0].startswith("plan --against HEAD^1 ")
+    assert f"as if those of {'c0ffee' * 6}c0ff were applied" in ended.summary
+
+
+def test_an_environment_is_named_to_the_command_and_tells_its_report_apart(
+    runner: Runner, applied: SimulatedWorld
+) -> None:
+    for environment in ("staging", "prod", "prod-eu"):
+        runner.plans(plan_in(applied, *JOBS, endpoint(weight=30), endpoint("other")))
+        ended = runner.run(environment=environment)
+        assert runner.arguments[-2].startswith(f"plan --env {environment} ")
+        assert ended.report.startswith(f"### sagespec plan ({environment}): 1 to route")
+
+
 def test_elsewhere_without_a_change_is_nothing_to_do(runner: Runner, applied: SimulatedWorld) -> None:
     runner.plans(plan_in(as_seen_from_elsewhere(applied), *JOBS, endpoint(), endpoint("other")).of_specs())
 

@@ -29,9 +29,15 @@ def test_a_pull_request_is_planned_on_a_hosted_runner() -> None:
     assert jobs["plan"][-3:] == ["Validate", "Assume the role that reads the store", "Plan"]
 
 
-def test_a_pull_request_from_a_fork_is_validated_and_gets_at_nothing() -> None:
+def test_a_pull_request_from_a_fork_is_validated_and_planned_and_gets_at_nothing() -> None:
     jobs = jobs_and_steps("pull_request", FROM_A_FORK, "refs/pull/7/merge", **ROLES, **MACHINE)
-    assert jobs == {"plan": ["Check out", "Make the example data", "Validate"]}
+    assert jobs == {"plan": ["Check out", "Make the example data", "Validate", "Plan"]}
+
+
+def test_a_pull_request_is_planned_against_the_branch_it_is_into() -> None:
+    steps = {step["name"]: step for step in read(ROOT / ".github" / "workflows" / "specs.yml")["jobs"]["plan"]["steps"]}
+    assert steps["Plan"]["with"]["against"] == "HEAD^1"
+    assert steps["Check out"]["with"]["fetch-depth"] == "2", "a checkout of the merge alone has no HEAD^1"
 
 
 def test_main_is_applied_where_there_is_a_machine() -> None:

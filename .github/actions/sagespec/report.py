@@ -30,11 +30,13 @@ def main() -> int:
     exit_code = int(os.environ["EXIT_CODE"] or (os.environ["OUTCOME"] != "success"))
     outputs: dict[str, object] = {"exit_code": exit_code, "report": folder / "report.md"}
     state = "ok" if exit_code == 0 else "failed"
-    if command == "plan" and (digest := digest_in(folder)):
+    if command in ("plan", "drift") and (digest := digest_in(folder)):
         plan, text = _read(folder / "result.json"), (folder / "plan.md").read_text(encoding="utf-8")
-        state = "changes" if plan["actions"] or plan["refused"] or _waited_for(plan) else "clean"
+        # Of drift, what is refused is a matter of the specs, and what is held waits for a person.
+        also = plan["held"] if command == "drift" else plan["refused"] or _waited_for(plan)
+        state = "changes" if plan["actions"] or also else "clean"
         outputs |= _counts(plan) | {"plan_json": folder / "result.json", "plan_digest": digest}
-        report = _of_plan(plan, text, title, elsewhere=os.environ["ENGINE"] == "elsewhere")
+        report = _of_plan(plan, text, command, title, elsewhere=os.environ["ENGINE"] == "elsewhere")
         _print_verbatim(f"{text}\n{json.dumps(plan, indent=2)}")
     else:
         report = _of_log(command, title, folder / "log.txt")
@@ -79,14 +81,17 @@ def _whole(about: str) -> str:
     return "/".join(about.partition("#")[0].split("/")[:2])
 
 
-def _of_plan(plan: Json, text: str, title: str, *, elsewhere: bool) -> str:
+def _of_plan(plan: Json, text: str, command: str, title: str, *, elsewhere: bool) -> str:
     """The text of the plan, with the commit and the run below its first line, and what it was compared with."""
     headline, _, rest = text.partition("\n")
-    headline = headline.replace("sagespec plan", _name("plan", title), 1)
-    return f"{headline}\n\n{_origin()}\n{rest}\n{_compared_with(plan, elsewhere=elsewhere)}\n"
+    headline = headline.replace(f"sagespec {command}", _name(command, title), 1)
+    compared = "" if command == "drift" else f"{_compared_with(plan, elsewhere=elsewhere)}\n"
+    return f"{headline}\n\n{_origin()}\n{rest}\n{compared}"
 
 
 def _compared_with(plan: Json, *, elsewhere: bool) -> str:
+    if against := plan.get("against"):
+        return f"<sub>What these specs change, as if those of {against} were applied.</sub>"
     if not elsewhere:
         return "<sub>`sagespec apply` would do exactly this.</sub>"
     reasons = {action["cause"]["reason"] for action in plan["actions"]}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,11 +16,13 @@ from docker.errors import APIError
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.containers import STATES, Containers
 from sagespec.runtimes.docker.engine import refusals
+from sagespec.runtimes.docker.files import Entry, secret_files
 from sagespec.runtimes.docker.gpus import gpus_by_container
 from sagespec.runtimes.docker.images import Images
 from sagespec.runtimes.docker.launches import settings_of
 from sagespec.runtimes.docker.network import Network
 from sagespec.runtimes.machine import alone_with_gpus
+from sagespec.runtimes.opened import Open, secret_files_of, variables_of
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity
 
@@ -28,7 +30,8 @@ PATIENCE_SECONDS = 30.0  # with what another process is making or removing
 
 
 class Creation:
-    """marks: labels that containers get beside their own, asked for when one is made."""
+    """marks: labels that containers get beside their own, asked for when one is made. open_secret: what their secrets
+    are opened with. upload: puts members of a tar into a container."""
 
     def __init__(
         self,
@@ -40,10 +43,13 @@ class Creation:
         network: Network,
         capacity: Callable[[], Capacity],
         marks: Callable[[], Mapping[str, str]],
+        open_secret: Open,
+        upload: Callable[[str, Iterable[Entry]], None],
     ) -> None:
         self._engine, self._project_name = engine, project_name
         self._containers, self._images, self._network = containers, images, network
         self._capacity, self._marks = capacity, marks
+        self._open_secret, self._upload = open_secret, upload
         self._one_at_a_time = threading.Lock()
 
     def create(self, launches: Sequence[Launch]) -> None:
@@ -79,16 +85,20 @@ class Creation:
             hosts=hosts,
             gpus=gpus,
             marks=self._marks(),
+            variables=variables_of(launch.environment, self._open_secret),
         )
+        files = secret_files_of(launch.environment, self._open_secret)
         image = launch.image or self._images.reference(launch.program)
         give_up = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                self._engine.create_container(image, **settings)
+                container_id = self._engine.create_container(image, **settings)["Id"]
             except APIError as error:
                 if error.status_code != 409 or time.monotonic() > give_up:
                     raise
             else:
+                if files:
+                    self._upload(container_id, secret_files(files))
                 return
             # The name is taken. Where nothing is to be seen under it, another process is making the container
             # at this moment; where it is neither this nor that, it is being removed.

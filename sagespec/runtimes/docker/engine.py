@@ -109,7 +109,7 @@ def refused(doing: str, said: str) -> WorldError:
         return PortTaken(
             f"port {port[2]} on {port[1]} is in use, so the engine could not {doing}",
             why="another container or program listens there",
-            fix="stop it, or set gateway.port in sagespec.yaml",
+            fix="stop it, or set gateway.port in sagespec.yaml, or below `project` in the environment's file",
         )
     fix = next((fix for pattern, fix in _WAYS_OUT if re.search(pattern, said, re.IGNORECASE)), "")
     return WorldError(f"the engine could not {doing}: {said.strip()}", fix=fix)

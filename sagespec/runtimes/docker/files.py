@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from sagespec.errors import WorldError
 from sagespec.sources.walking import Above, enter
+from sagespec.spec.secrets import SECRETS_FOLDER
 
 BASE = "/opt/ml"
 
@@ -82,10 +83,19 @@ def picked(folder: Path, paths: Iterable[str]) -> Iterator[Entry]:
             yield from tree(source, path)
 
 
-def contents(files: Mapping[str, bytes]) -> Iterator[Entry]:
+def contents(files: Mapping[str, bytes], mode: int = 0o644) -> Iterator[Entry]:
     for name, data in files.items():
         yield from parents(name)
-        yield _member(name, size=len(data)), io.BytesIO(data)
+        yield _member(name, size=len(data), mode=mode), io.BytesIO(data)
+
+
+def secret_files(files: Mapping[str, bytes]) -> Iterator[Entry]:
+    """Secrets by name, where containers look for such. Whatever runs in there may read them, as Swarm has it: images
+    run as users of their own."""
+    at = SECRETS_FOLDER.strip("/")
+    yield _member(at, mode=0o755, kind=tarfile.DIRTYPE), None
+    for name, data in files.items():
+        yield _member(f"{at}/{name}", size=len(data), mode=0o444), io.BytesIO(data)
 
 
 def rebased(stream: Iterator[bytes]) -> Iterator[Entry]:

@@ -29,6 +29,7 @@ from sagespec.runtimes.protocol import ImageInfo, Tell
 from sagespec.sources.build import BuildFolder
 from sagespec.state.programs import Build, Builtin, Image, Program
 
+CONFLICT = 409
 LABEL_IMAGE = "sagespec.image"
 LABEL_BUILD = "sagespec.build"
 LABEL_BASE = "sagespec.base"
@@ -48,7 +49,7 @@ class Images:
     def __init__(self, engine: Any, folder: Path, root: Path) -> None:
         self._engine = engine
         self._folder = folder
-        self._root = root
+        self.root = root
         self._preparing = threading.Lock()  # a program that two jobs need is built once
 
     def prepare(self, program: Program, tell: Tell) -> str:
@@ -89,6 +90,31 @@ class Images:
             row = present.get(reference)
             found.append(ImageInfo(name, reference, row["Id"] if row else "", row["Size"] if row else 0))
         return tuple(found)
+
+    def built(self) -> tuple[ImageInfo, ...]:
+        with refusals("list the images"):
+            rows = [
+                row for label in (LABEL_IMAGE, LABEL_BUILD) for row in self._engine.images(filters={"label": label})
+            ]
+        found = {
+            tag: ImageInfo((row.get("Labels") or {}).get(LABEL_IMAGE, ""), tag, row["Id"], row["Size"], row["Created"])
+            for row in rows
+            for tag in row["RepoTags"] or ()
+            if tag.startswith(("sagespec/", "sagespec-build/"))
+        }
+        return tuple(found[tag] for tag in sorted(found))
+
+    def remove(self, reference: str) -> bool:
+        with refusals(f"remove the image {reference}"):
+            try:
+                self._engine.remove_image(reference)
+            except ImageNotFound:
+                return True
+            except APIError as error:
+                if error.status_code == CONFLICT:  # a container has it
+                    return False
+                raise
+        return True
 
     def reference(self, program: Program) -> str:
         """The image of `program`. A built-in's tag is a hash of its folders, so a new release builds a new image; so
@@ -204,7 +230,7 @@ class Images:
         )
 
     def _unchanged_folder(self, program: Build) -> BuildFolder:
-        folder = BuildFolder(self._root / program.folder, program.dockerfile, dict(program.args))
+        folder = BuildFolder(self.root / program.folder, program.dockerfile, dict(program.args))
         if folder.hash() != program.context:
             raise WorldError(
                 f"the image of {program.folder} ({self.reference(program)}) is not on the engine, and the folder has "

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagespec.runtimes.docker.files import inside
 from sagespec.runtimes.docker.gpus import device_requests
-from sagespec.state.labels import LABEL_MODEL, LABEL_PROJECT, labels_of, resource_labels
+from sagespec.spec.secrets import secret_names
+from sagespec.state.labels import LABEL_MODEL, LABEL_PROJECT, LABEL_SECRETS, labels_of, resource_labels
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.programs import Builtin
 
@@ -34,22 +36,23 @@ def settings_of(
     hosts: Mapping[str, str],
     gpus: Sequence[str],
     marks: Mapping[str, str],
+    variables: Mapping[str, str],
 ) -> dict[str, Any]:
     """All arguments of the SDK's create_container but the image. `hosts` are addresses by alias, `gpus` ids, `marks`
-    further labels.
+    further labels, `variables` the launch's with their secrets.
 
     Without an address it is in no network, where its own name has to be given, too.
     """
     is_users_own = not isinstance(launch.program, Builtin)
     host_config = engine.create_host_config(
-        network_mode=network_name if address else "none",
-        extra_hosts=dict(hosts) if address else {launch.alias: "127.0.0.1"},
+        network_mode="host" if launch.folders else network_name if address else "none",
+        extra_hosts=dict(hosts) if address else {launch.alias: "127.0.0.1"} if launch.alias else None,
         dns=["127.0.0.1"] if launch.isolated else None,  # else the engine asks its own for names of the internet
         port_bindings={PORT: launch.publish} if launch.publish else None,
-        restart_policy={"Name": "unless-stopped" if launch.keep_running else "no"},
+        restart_policy={"Name": _restart_policy(launch)},
         log_config={"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
         cap_drop=["ALL"],
-        cap_add=list(_CAPABILITIES) if is_users_own else None,
+        cap_add=list(_CAPABILITIES) if is_users_own and not launch.folders else None,
         security_opt=["no-new-privileges"],
         pids_limit=4096,
         # Data loaders pass batches through /dev/shm; Docker's 64 MiB is where they break. It is counted
@@ -58,7 +61,7 @@ def settings_of(
         # As in SageMaker the entrypoint is process 1. An init before it would reap zombies, but some
         # entrypoints (s6) refuse to start as anything else.
         init=False,
-        mounts=[_mount(mount, project_name) for mount in launch.mounts],
+        mounts=[*(_mount(mount, project_name) for mount in launch.mounts), *map(_folder, launch.folders)],
         device_requests=device_requests(gpus),
         **_limits(launch),
     )
@@ -68,18 +71,35 @@ def settings_of(
         "entrypoint": list(launch.entrypoint) or None,
         "name": launch.name,
         "hostname": launch.alias or None,
-        "user": "0:0" if is_users_own else None,  # SageMaker runs every image as root
-        "environment": dict(launch.environment),
+        "user": _user(launch, is_users_own=is_users_own),
+        "environment": dict(variables),
         "labels": labels_of(project_name, launch.address, launch.hash)
         | resource_labels(launch.cpus, launch.memory, gpus)
         | dict(marks)
-        | ({LABEL_MODEL: launch.model} if launch.model else {}),
+        | ({LABEL_MODEL: launch.model} if launch.model else {})
+        | ({LABEL_SECRETS: " ".join(names)} if (names := secret_names(launch.environment)) else {}),
         "ports": [PORT] if launch.publish else None,
         "host_config": host_config,
         "networking_config": engine.create_networking_config(networking),
         "stop_signal": "SIGTERM",  # SageMaker's, whatever the image asks for (nginx: SIGQUIT)
         "healthcheck": {"test": ["NONE"]},  # /ping is what counts, and is the gateway's to ask
     }
+
+
+def _user(launch: Launch, *, is_users_own: bool) -> str | None:
+    if launch.folders:
+        return f"{os.getuid()}:{os.getgid()}"  # what it writes there is to be ours
+    return "0:0" if is_users_own else None  # SageMaker runs every image as root
+
+
+def _folder(folder: str) -> dict[str, Any]:
+    return {"Target": folder, "Source": folder, "Type": "bind", "ReadOnly": False}
+
+
+def _restart_policy(launch: Launch) -> str:
+    if not launch.keep_running:
+        return "no"
+    return "on-failure" if launch.may_end else "unless-stopped"
 
 
 def _limits(launch: Launch) -> dict[str, int]:
@@ -90,7 +110,7 @@ def _limits(launch: Launch) -> dict[str, int]:
 
 
 def _mount(mount: Mount, project_name: str) -> dict[str, Any]:
-    """As the engine's API has it. A folder of this machine is never mounted for writing."""
+    """As the engine's API has it, never for writing: that only a notebook's own folders are."""
     target = f"/{inside(mount.path)}"
     if mount.volume:
         labels = {"Labels": {LABEL_PROJECT: project_name}, "NoCopy": True}

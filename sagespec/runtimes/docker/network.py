@@ -40,12 +40,14 @@ class Network:
 
     def by_network(self, launches: Sequence[Launch]) -> Iterator[tuple[Network | None, Sequence[Launch]]]:
         """The launches of one job, or of others, by network: this one, or, for isolated hosts, one of their own. None
-        for an isolated host that is alone."""
+        for an isolated host that is alone, and for what is in the network of the engine's machine."""
         if isolated := [launch for launch in launches if launch.isolated]:
             hosts = isolated[0].hosts
             own = Network(self._engine, self._project_name, f"{hosts[0]}{HOSTS}", isolated=True) if hosts[1:] else None
             yield own, isolated
-        if others := [launch for launch in launches if not launch.isolated]:
+        if notebooks := [launch for launch in launches if launch.folders]:
+            yield None, notebooks
+        if others := [launch for launch in launches if not (launch.isolated or launch.folders)]:
             yield self, others
 
     def addresses_for(self, launches: Sequence[Launch]) -> dict[str, str]:

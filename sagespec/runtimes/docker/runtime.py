@@ -37,11 +37,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from docker.errors import APIError, DockerException, NotFound
 
 from sagespec.errors import WorldError
+from sagespec.masking import masked
 from sagespec.runtimes.docker.checks import checks_of
 from sagespec.runtimes.docker.commands import bodies_of, requests_in_container, run
 from sagespec.runtimes.docker.containers import Containers
@@ -57,8 +58,9 @@ from sagespec.runtimes.docker.reading import read_file
 from sagespec.runtimes.docker.unrun import no_program, why_not_run
 from sagespec.runtimes.docker.volumes import DockerVolumes
 from sagespec.runtimes.machine import nvidia_gpus
+from sagespec.runtimes.opened import Open, learn, no_secrets
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, CannotStart, Check, ImageInfo, Tell, Use
-from sagespec.state.labels import LABEL_PROJECT
+from sagespec.state.labels import LABEL_PROJECT, LABEL_SECRETS
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container
 from sagespec.state.programs import Program
@@ -70,16 +72,21 @@ class DockerRuntime:
     """Containers, files and logs of one project on one engine. Safe to use from several threads.
 
     `images` is the folder with the built-in programs; folders to build are relative to `root`. marks: labels that
-    containers get beside their own, asked for when one is made. The constructor asks the engine for its version, so
-    that one that does not answer is known at once.
+    containers get beside their own, asked for when one is made. open_secret: what their secrets are opened with. The
+    constructor asks the engine for its version, so that one that does not answer is known at once.
     """
 
     name: Literal["docker", "process", "fake"] = "docker"
 
     def __init__(
-        self, project_name: str, images: Path, root: Path = Path(), marks: Callable[[], Mapping[str, str]] = dict
+        self,
+        project_name: str,
+        images: Path,
+        root: Path = Path(),
+        marks: Callable[[], Mapping[str, str]] = dict,
+        open_secret: Open = no_secrets,
     ) -> None:
-        self._project_name = project_name
+        self._project_name, self._open_secret = project_name, open_secret
         self.network_name = f"sagespec_{project_name}"
         self._engine = connect()
         self.engine = f"the engine at {engine_address()} answers (API {self._engine.api_version})"
@@ -98,6 +105,8 @@ class DockerRuntime:
             network=self._network,
             capacity=self.capacity,
             marks=marks,
+            open_secret=open_secret,
+            upload=self._upload,
         )
 
     @property
@@ -122,6 +131,9 @@ class DockerRuntime:
 
     def __exit__(self, *exc: object) -> None:
         self._engine.close()
+
+    def move_to(self, root: Path) -> None:
+        self._images.root = root
 
     # -- what is there -----------------------------------------------------------------------------
 
@@ -152,6 +164,15 @@ class DockerRuntime:
 
     def images(self) -> tuple[ImageInfo, ...]:
         return self._images.infos()
+
+    def built_images(self) -> tuple[ImageInfo, ...]:
+        return self._images.built()
+
+    def reference_of(self, program: Program) -> str:
+        return self._images.reference(program)
+
+    def remove_image(self, reference: str) -> bool:
+        return self._images.remove(reference)
 
     def image_of(self, program: Program) -> str:
         return self._images.now(program)
@@ -271,16 +292,17 @@ class DockerRuntime:
         with refusals(f"copy {source} into {name}"):
             self._upload(self._containers.need(name)["Id"], chain(parents(at), tree(source, at)))
 
-    def write(self, name: str, files: Mapping[str, bytes]) -> None:
+    def write(self, name: str, files: Mapping[str, bytes], *, private: bool = False) -> None:
+        mode = 0o600 if private else 0o644
         with refusals(f"write files in {name}"):
             details = self._containers.need(name)
             container_id = details["Id"]
             if details["State"]["Status"] != "running":
-                self._upload(container_id, contents({inside(path): data for path, data in files.items()}))
+                self._upload(container_id, contents({inside(path): data for path, data in files.items()}, mode))
                 return
             # The engine's own copying writes into a file that is open to readers. So it makes a new file
             # beside the old one, and a move by the container's own hand shows it to watchers as one event.
-            self._upload(container_id, contents({f"{inside(path)}.new": data for path, data in files.items()}))
+            self._upload(container_id, contents({f"{inside(path)}.new": data for path, data in files.items()}, mode))
             moves = [argument for path in files for argument in (f"/{inside(path)}.new", f"/{inside(path)}")]
             script = 'while [ $# -gt 0 ]; do mv -f "$1" "$2" || exit 1; shift 2; done'
             _, complaint = run(self._engine, container_id, ["sh", "-c", script, "sh", *moves])
@@ -318,16 +340,22 @@ class DockerRuntime:
             details = self._containers.find(name)
             if details is None:
                 return
+            self._learn(details)
             for _, line in log_lines(self._engine, details["Id"], follow=follow, tail=tail):
-                yield line
+                yield masked(line)
 
     def timed_logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[float, str]]:
         with refusals(f"read the logs of {name}"):
             details = self._containers.find(name)
             if details is None:
                 return
+            self._learn(details)
             for at, line in log_lines(self._engine, details["Id"], follow=follow, tail=tail):
-                yield seconds_of(at), line
+                yield seconds_of(at), masked(line)
+
+    def _learn(self, details: Mapping[str, Any]) -> None:
+        names = (details["Config"].get("Labels") or {}).get(LABEL_SECRETS, "")
+        learn(names.split(), self._open_secret)
 
     def fetch(self, name: str, port: int, paths: Sequence[str], *, post: bool = False) -> list[bytes]:
         with refusals(f"ask the program in {name}"):

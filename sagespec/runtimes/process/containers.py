@@ -15,12 +15,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sagespec.errors import InternalError, WorldError, disk_problems
 from sagespec.runtimes.process.files import read_regular
 from sagespec.runtimes.process.ports import HOST
 from sagespec.runtimes.process.shim_record import ID_VARIABLE, KILLED, RECORD_BYTES
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES
+from sagespec.spec.secrets import as_plain, from_plain
 from sagespec.state.addresses import Address
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.observed import Container, ContainerState, Exit
@@ -57,7 +59,8 @@ class Record:
 
     def as_json(self) -> str:
         launch = self.launch
-        values = {"address": str(launch.address), "program": launch.program.as_json()}
+        values: dict[str, Any] = {"address": str(launch.address), "program": launch.program.as_json()}
+        values["environment"] = as_plain(launch.environment)  # secrets by reference
         return json.dumps({**asdict(self), "launch": {**asdict(launch), **values}})
 
     @staticmethod
@@ -67,6 +70,7 @@ class Record:
         launch = {name: value for name, value in record["launch"].items() if name in _LAUNCH_FIELDS}
         launch["address"] = Address.parse(launch["address"])
         launch["program"] = program_from_json(launch["program"])
+        launch["environment"] = from_plain(launch.get("environment", {}))
         for name in ("hosts", "entrypoint", "arguments"):
             launch[name] = tuple(launch.get(name, ()))
         launch["mounts"] = tuple(Mount(**mount) for mount in launch.get("mounts", ()))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from sagespec.runtimes.opened import secret_variables
 from sagespec.runtimes.process.containers import Record
 from sagespec.runtimes.process.ports import HOST
+from sagespec.runtimes.process.shim_masks import SECRETS_VARIABLE
 from sagespec.runtimes.process.shim_record import ID_VARIABLE
 from sagespec.state.programs import Builtin
 
@@ -24,11 +27,13 @@ _INHERITED = re.compile(
 MEMORY_VARIABLE = "SAGESPEC_MEMORY_BYTES"  # what a container would read from its cgroup
 
 
-def environment_of(record: Record, *, host: str, base_dir: str, images: Path, packages: Path) -> dict[str, str]:
+def environment_of(
+    record: Record, own: Mapping[str, str], *, host: str, base_dir: str, images: Path, packages: Path
+) -> dict[str, str]:
     """The variables of the container's program: ours as far as it may see them, the launch's, and SageMaker's.
 
-    host: the address it is to listen on. images: the folder of the built-ins, which import from it. packages: where
-    they keep what requirements.txt asks for.
+    own: the launch's, with their secrets. host: the address it is to listen on. images: the folder of the built-ins,
+    which import from it. packages: where they keep what requirements.txt asks for.
     """
     launch = record.launch
     environment = {name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)}
@@ -43,7 +48,8 @@ def environment_of(record: Record, *, host: str, base_dir: str, images: Path, pa
         environment[MEMORY_VARIABLE] = str(launch.memory)
     if record.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(record.gpus)
-    environment |= launch.environment
+    environment |= own
+    environment |= {SECRETS_VARIABLE: " ".join(names)} if (names := secret_variables(launch.environment)) else {}
     environment |= {
         "SAGEMAKER_BASE_DIR": base_dir,
         "SAGEMAKER_BIND_TO_HOST": host,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import socket
 import zlib
 
 from sagespec.errors import WorldError
+from sagespec.ports import listen_error
 from sagespec.runtimes.protocol import PortTaken
 
 HOST = "127.0.0.1"
@@ -22,13 +22,13 @@ def choose_port(wish: str, taken: set[int], count: int = 1) -> int:
     for offset in range(len(PORTS)):
         index = (begin + offset) % len(PORTS)
         row = PORTS[index : index + count]
-        if len(row) == count and all(port not in taken and _bind_error(HOST, port) is None for port in row):
+        if len(row) == count and all(port not in taken and listen_error(HOST, port) is None for port in row):
             return row[0]
     raise WorldError(f"no free port from {PORTS[0]} to {PORTS[-1]}", fix="stop programs that listen there")
 
 
 def check_port(host: str, port: int, *, fix: str) -> None:
-    error = _bind_error(host, port)
+    error = listen_error(host, port)
     if error is None:
         return
     if error.errno == errno.EADDRINUSE:
@@ -40,13 +40,3 @@ def check_port(host: str, port: int, *, fix: str) -> None:
             fix="choose one above 1023",
         ) from error
     raise WorldError(f"cannot listen on {host}:{port}: {error.strerror}", fix="choose another address") from error
-
-
-def _bind_error(host: str, port: int) -> OSError | None:
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: old connections do not count
-            probe.bind((host, port))
-    except OSError as error:
-        return error
-    return None

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from sagespec.errors import WorldError, disk_problems
 from sagespec.runtimes.process.containers import Containers, Record
+from sagespec.runtimes.process.restarts import ALWAYS, NEVER, ON_FAILURE
 from sagespec.runtimes.process.shim_record import KILLED
+from sagespec.state.launches import Launch
 
 _POLL_SECONDS = 0.01
 _KILL_SECONDS = 10.0
@@ -36,7 +38,7 @@ def start_process(
     """Start the container's program below a supervisor that outlives us; returns once it runs."""
     launch = record.launch
     start_shim = [sys.executable, "-I", "-S", "-c", _START_SHIM, str(_PACKAGE)]
-    arguments = [str(containers.folder / launch.name), str(launch.memory or 0), str(int(launch.keep_running)), *command]
+    arguments = [str(containers.folder / launch.name), str(launch.memory or 0), _restarts_of(launch), *command]
     with disk_problems(f"cannot start container {launch.name}"):
         starter = subprocess.Popen(
             [*start_shim, *arguments],
@@ -54,6 +56,13 @@ def start_process(
             why="its supervising process ended at once",
             fix="check whether memory, disk space or the number of processes is at its limit (sagespec doctor)",
         )
+
+
+def _restarts_of(launch: Launch) -> str:
+    """After which ends the shim starts the program again."""
+    if not launch.keep_running:
+        return NEVER
+    return ON_FAILURE if launch.may_end else ALWAYS
 
 
 def stop_process(containers: Containers, record: Record, grace_seconds: float) -> None:

@@ -41,7 +41,7 @@ class Programs:
 
     def __init__(self, images: Path, root: Path) -> None:
         self.folder = images
-        self._root = root
+        self.root = root
 
     def check(self, use: Use) -> None:
         """WorldError when it cannot run here."""
@@ -109,7 +109,7 @@ class Programs:
                 fix=_NEEDS_DOCKER,
             )
         if isinstance(program, Build):
-            folder = self._root / program.folder
+            folder = self.root / program.folder
             if not (folder / "train").is_file():
                 raise WorldError(
                     f"{program.folder} cannot run without Docker: there is no executable file `train` in it",

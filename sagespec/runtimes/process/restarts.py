@@ -7,6 +7,7 @@ left exited.
 
 from __future__ import annotations
 
+NEVER, ALWAYS, ON_FAILURE = "never", "always", "on-failure"  # after which ends; 0 is the exit code of no failure
 FIRST_WAIT_SECONDS = 0.1
 STEADY_SECONDS = 10.0  # a program that ran this long did not fail at its start
 MOST_SHORT_RUNS = 10

@@ -11,6 +11,7 @@ ProcessRuntime, here, has the protocol's methods; what they do is beside it:
     containers.py   the records of containers, as values
     programs.py     which program a launch runs, and whether it can run here; executable.py: one of your own
     environment.py  the variables that it starts with
+    secret_files.py the secrets that it gets as files, in memory
     processes.py    processes: start, signal, kill
     shim.py         the supervisor, a separate process; shim_*.py are parts of it
     restarts.py     when it starts again a program that is to keep running
@@ -36,8 +37,10 @@ from pathlib import Path
 from typing import Literal, Self
 
 from sagespec.errors import WorldError, disk_problems
+from sagespec.masking import masked
 from sagespec.private import make_folder
 from sagespec.runtimes.machine import alone_at, capacity_here, choose_gpus
+from sagespec.runtimes.opened import Open, learn, no_secrets, secret_files_of, variables_of
 from sagespec.runtimes.process.checks import checks_of
 from sagespec.runtimes.process.containers import Containers, Record, Run
 from sagespec.runtimes.process.environment import environment_of
@@ -55,9 +58,11 @@ from sagespec.runtimes.process.mounts import Mounts
 from sagespec.runtimes.process.ports import HOST, check_port, choose_port
 from sagespec.runtimes.process.processes import kill_process, kill_rest_of, start_process, stop_process
 from sagespec.runtimes.process.programs import Programs
+from sagespec.runtimes.process.secret_files import remove_secrets, write_secrets
 from sagespec.runtimes.process.shim_record import PRIVATE
 from sagespec.runtimes.process.volumes import ProcessVolumes
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, ImageInfo, Tell, Use
+from sagespec.spec.secrets import secret_names
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container
 from sagespec.state.programs import Builtin, Program
@@ -68,7 +73,8 @@ _EVENTS_SECONDS = 0.25  # between two looks at the containers
 class ProcessRuntime:
     """The containers of one project below `folder`. Safe to use from several threads.
 
-    `images` is the folder with the built-in programs; folders of your own are relative to `root`.
+    `images` is the folder with the built-in programs; folders of your own are relative to `root`. open_secret: what
+    the secrets of a program's environment are opened with, each time it starts.
     """
 
     name: Literal["docker", "process", "fake"] = "process"
@@ -78,9 +84,12 @@ class ProcessRuntime:
     def where(self) -> str:
         return f"{self._folder} on {socket.gethostname()}"
 
-    def __init__(self, project_name: str, folder: Path, images: Path, root: Path = Path()) -> None:
+    def __init__(
+        self, project_name: str, folder: Path, images: Path, root: Path = Path(), open_secret: Open = no_secrets
+    ) -> None:
         self._project_name = project_name
         self._folder = folder.absolute()
+        self._open_secret = open_secret
         self._capacity: Capacity | None = None
         self._containers = Containers(self._folder, project_name)
         self._programs = Programs(images.absolute(), root.absolute())
@@ -92,6 +101,9 @@ class ProcessRuntime:
 
     def __exit__(self, *exc: object) -> None:
         return None
+
+    def move_to(self, root: Path) -> None:
+        self._programs.root = root.absolute()
 
     # -- what is there -----------------------------------------------------------------------------
 
@@ -114,6 +126,15 @@ class ProcessRuntime:
 
     def prepare(self, program: Program, tell: Tell) -> str:  # noqa: ARG002
         return self._programs.prepare(program)
+
+    def built_images(self) -> tuple[ImageInfo, ...]:
+        return ()
+
+    def reference_of(self, program: Program) -> str:  # noqa: ARG002
+        return ""
+
+    def remove_image(self, reference: str) -> bool:  # noqa: ARG002
+        return True
 
     def images(self) -> tuple[ImageInfo, ...]:
         return self._programs.infos()
@@ -204,8 +225,10 @@ class ProcessRuntime:
         host = launch.publish[0] if launch.publish else HOST
         if launch.command == "serve":
             check_port(host, record.port, fix="stop what listens there, or choose another port")
+        secret_files = write_secrets(record.id, secret_files_of(launch.environment, self._open_secret))
         environment = environment_of(
             record,
+            variables_of(launch.environment, self._open_secret, folder=str(secret_files)),
             host=host,
             base_dir=self.base_dir(launch.name),
             images=self._programs.folder,
@@ -238,6 +261,7 @@ class ProcessRuntime:
             with suppress(FileNotFoundError):  # another command removes it as well
                 (self._folder / name).rename(gone)
             delete_folder(gone)
+            remove_secrets(record.id)
 
     def destroy(self) -> None:
         self._sweep()
@@ -264,12 +288,12 @@ class ProcessRuntime:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 copy_file(source, target)
 
-    def write(self, name: str, files: Mapping[str, bytes]) -> None:
+    def write(self, name: str, files: Mapping[str, bytes], *, private: bool = False) -> None:
         for path, content in files.items():
             target = self._place(name, path)
             with disk_problems(f"cannot write {target}"):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(target, content)
+                write_whole(target, content, mode=0o600 if private else 0o666)
 
     def read(self, name: str, path: str, limit: int = READ_LIMIT_BYTES) -> bytes | None:
         target = self._place(name, path)
@@ -294,20 +318,25 @@ class ProcessRuntime:
         return ""
 
     def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
-        if self._containers.find(name) is None:
+        record = self._containers.find(name)
+        if record is None:
             return
+        self._learn(record)
         with disk_problems(f"cannot read the log of {name}"):
-            yield from log_lines(
-                self._folder / name, runs_on=lambda: follow and self._containers.is_running(name), tail=tail
-            )
+            folder, runs_on = self._folder / name, lambda: follow and self._containers.is_running(name)
+            yield from map(masked, log_lines(folder, runs_on=runs_on, tail=tail))
 
     def timed_logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[tuple[float, str]]:
-        if self._containers.find(name) is None:
+        record = self._containers.find(name)
+        if record is None:
             return
+        self._learn(record)
         with disk_problems(f"cannot read the log of {name}"):
-            yield from timed_lines(
-                self._folder / name, runs_on=lambda: follow and self._containers.is_running(name), tail=tail
-            )
+            folder, runs_on = self._folder / name, lambda: follow and self._containers.is_running(name)
+            yield from ((at, masked(line)) for at, line in timed_lines(folder, runs_on=runs_on, tail=tail))
+
+    def _learn(self, record: Record) -> None:
+        learn(secret_names(record.launch.environment), self._open_secret)
 
     def fetch(self, name: str, port: int, paths: Sequence[str], *, post: bool = False) -> list[bytes]:
         return bodies_of(self._containers, name, port=port, paths=paths, post=post)

@@ -1,7 +1,7 @@
 """Supervises one program of the process runtime and outlives the command that started it.
 
 `processes` starts it in a separate interpreter, with the container's folder, the memory limit in bytes
-(0: none), whether the program is to keep running (1 or 0), and the program with its arguments. It imports little, and
+(0: none), after which ends the program is started again, and the program with its arguments. It imports little, and
 of sagespec only what is beside it, because every start waits for it. It keeps these files in the folder:
 
   process   one line, `shim_record.record_line`, locked (flock) while this process lives. Holding the
@@ -32,7 +32,7 @@ import select
 import sys
 import time
 
-from sagespec.runtimes.process.restarts import Restarts
+from sagespec.runtimes.process.restarts import ALWAYS, NEVER, ON_FAILURE, Restarts
 from sagespec.runtimes.process.shim_log import Log
 from sagespec.runtimes.process.shim_program import (
     SIGKILL,
@@ -95,12 +95,12 @@ class Orders:
 class Shim:
     """One container's program, from its start to its last end."""
 
-    def __init__(self, record: int, command: list[str], *, memory_limit: int, keeps_running: bool) -> None:
+    def __init__(self, record: int, command: list[str], *, memory_limit: int, restarts: str) -> None:
         self._record = record
         self._command = command
         self._memory_limit = memory_limit
-        self._keeps_running = keeps_running
-        self._log = Log(waits=not keeps_running)
+        self._when = restarts
+        self._log = Log(waits=restarts == NEVER)
         self._orders = Orders()
         self._restarts = Restarts()
         self._last_code: int | None = None
@@ -108,10 +108,14 @@ class Shim:
 
     def run(self) -> None:
         code = self._run_once()
-        while self._keeps_running and not self._orders.ends and self._starts_again(code):
+        while self._is_to_run_after(code) and self._starts_again(code):
             self._restarts.count += 1
             code = self._run_once()
         self._write(self._started_at, code)
+
+    def _is_to_run_after(self, code: int) -> bool:
+        """Whether this end is not the last one."""
+        return not self._orders.ends and (self._when == ALWAYS or (self._when == ON_FAILURE and code != 0))
 
     def _run_once(self) -> int:
         """Run the program to its end, and return its exit code."""
@@ -194,7 +198,7 @@ def let_starter_go() -> None:
     os.close(null)
 
 
-def main(folder: str, memory_limit: str, keeps_running: str, *command: str) -> None:
+def main(folder: str, memory_limit: str, restarts: str, *command: str) -> None:
     if os.fork():
         os._exit(0)  # the starter waits for this process; its fork lives on as an orphan
     os.chdir(folder)
@@ -206,7 +210,7 @@ def main(folder: str, memory_limit: str, keeps_running: str, *command: str) -> N
         os.write(1, b"it was replaced by another container with the same name")
         os._exit(0)
     adopt_orphans()
-    shim = Shim(record, list(command), memory_limit=int(memory_limit), keeps_running=keeps_running == "1")
+    shim = Shim(record, list(command), memory_limit=int(memory_limit), restarts=restarts)
     unmark("note")  # left from an earlier run
     shim.run()
     os._exit(0)

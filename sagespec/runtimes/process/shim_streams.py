@@ -10,17 +10,19 @@ import os
 import time
 
 from sagespec.runtimes.process.shim_log import READ_BYTES, Log
+from sagespec.runtimes.process.shim_masks import masked, secrets_given
 
 HELD_BYTES = 2 * 2**20  # of a line that has not ended
 BAR_SECONDS = 1.0
 
 
 class Streams:
-    """What arrives in `pipes`, written to `log` as whole lines."""
+    """What arrives in `pipes`, written to `log` as whole lines, without secrets."""
 
     def __init__(self, log: Log, pipes: tuple[int, int]) -> None:
         self._log = log
         self._pipes = pipes
+        self._secrets = secrets_given()
         self.open = list(pipes)
         self._begun = {pipe: bytearray() for pipe in pipes}  # the line that has not ended
         self._since = dict.fromkeys(pipes, 0.0)  # when it began
@@ -68,4 +70,5 @@ class Streams:
         self._since[pipe] = time.monotonic()
 
     def _write(self, data: bytes) -> None:
+        data = masked(data, self._secrets)
         self._log.write(data, rotates=self._log.has_room(len(data)))

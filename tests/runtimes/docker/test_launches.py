@@ -42,6 +42,21 @@ def test_limits_and_hardening_are_what_the_engine_reads_back(
     assert list(details["NetworkSettings"]["Networks"]) == [runtime.network_name]
 
 
+def test_what_works_in_folders_of_this_machine_does_so_as_we_do(
+    runtime: DockerRuntime, a_server: Callable[..., Launch], docker_client: Any, tmp_path: Path
+) -> None:
+    """A notebook's own: no other container writes here, or is in this machine's network."""
+    launch = a_server(f"id -u > {tmp_path}/whose; sleep 60", folders=(str(tmp_path),), keep_running=True, may_end=True)
+    runtime.create([launch])
+    details = docker_client.inspect_container(launch.name)
+    host = details["HostConfig"]
+    assert (host["NetworkMode"], host["RestartPolicy"]["Name"]) == ("host", "on-failure")
+    assert (host["CapDrop"], host["CapAdd"], host["SecurityOpt"]) == (["ALL"], None, ["no-new-privileges"])
+    assert [(m["Source"], m["Destination"], m["RW"]) for m in details["Mounts"]] == [(str(tmp_path),) * 2 + (True,)]
+    runtime.start(launch.name)
+    until(lambda: (tmp_path / "whose").exists() and (tmp_path / "whose").read_text() == f"{os.getuid()}\n")
+
+
 class WithGpus(DockerRuntime):
     """As on an engine with GPUs that this machine does not have: containers can be made there, and not started."""
 

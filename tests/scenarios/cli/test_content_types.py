@@ -27,7 +27,7 @@ def test_content_types_are_guessed(file_name: str, body: bytes, content_type: st
 ANSWERED = """
 from sagespec.cli.asking import ask_once
 from sagespec.show.screen import Screen
-from sagespec.verbs.invoke import Answer
+from sagespec.verbs.answers import Answer
 ask_once(Screen(), "own", lambda: Answer(200, BODY, "text/csv", "lin", {}), known=list)
 """
 

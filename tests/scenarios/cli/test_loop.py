@@ -62,7 +62,7 @@ def test_an_ascii_terminal_is_no_reason_to_fail(workspace: Workspace) -> None:
 def test_what_is_served_can_be_called_looked_at_and_taken_down(served: Workspace) -> None:
     answer = served.run("invoke", "answers", "--data", "1,2", "--variant", "candidate")
     assert "1,2" in answer.stdout
-    assert re.search(r"^variant candidate, [\d.]+ ms$", answer.stderr, re.MULTILINE)
+    assert re.search(r"^variant candidate \(model@2\), [\d.]+ ms$", answer.stderr, re.MULTILINE)
     assert served.json("invoke", "answers", "--data", "1,2")["status"] == 200
     rows = served.json("invoke", "answers", "--data", "1,2", "--repeat", "40")
     assert rows["requests"] == 40

@@ -1,0 +1,1 @@
+"""SageMaker's control plane over a project, for clients that were made for AWS."""

@@ -1,0 +1,1 @@
+"""SageMaker's operations: training jobs, models, endpoints and their configs, tags."""

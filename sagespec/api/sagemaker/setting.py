@@ -1,0 +1,30 @@
+"""What the project at hand can do, for the translation of requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagespec.api.sagemaker.translate.hosted import Engine
+from sagespec.api.sagemaker.translate.jobs import Setting
+from sagespec.api.service import Service
+from sagespec.spec.job import Resources
+from sagespec.spec.values import written_size
+
+
+def engine_of(service: Service) -> Engine:
+    parts = service.project.parts
+    builtins = frozenset(name for name, image in parts.images.items() if image.kind in ("algorithm", "framework"))
+    return Engine(builtins, parts.runtime.has_image, takes_images=parts.runtime.name == "docker")
+
+
+def setting_of(service: Service) -> Setting:
+    resources = {name: _written(given) for name, given in service.settings.instance_types.items()}
+    return Setting(engine_of(service), resources, isolates=service.project.parts.runtime.name == "docker")
+
+
+def _written(given: Resources) -> dict[str, Any]:
+    """As a spec says them."""
+    found = given.model_dump(exclude_unset=True, exclude_none=True)
+    if "memory" in found:
+        found["memory"] = written_size(found["memory"])
+    return found

@@ -1,0 +1,1 @@
+"""What SageMaker's clients ask for, as documents of sagespec. Pure: requests in, documents out."""

@@ -1,0 +1,1 @@
+"""The dashboard: pages of what runs, in a browser."""

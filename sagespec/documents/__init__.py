@@ -1,0 +1,1 @@
+"""Specs that sagespec writes for somebody: as text, and as files."""

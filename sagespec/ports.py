@@ -1,0 +1,63 @@
+"""Ports of this machine: which of them are free, and who listens on one that is not."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from sagespec.errors import WorldError
+
+COMMAND_SHOWN = 200  # characters
+
+
+def listen_error(host: str, port: int) -> OSError | None:
+    """Why nobody can begin to listen there; None if it can be done."""
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            return None
+    except OSError as error:
+        return error
+
+
+def is_taken(host: str, port: int) -> bool:
+    error = listen_error(host, port)
+    return error is not None and error.errno == errno.EADDRINUSE
+
+
+def first_free(host: str, ports: Iterable[int]) -> int | None:
+    return next((port for port in ports if not is_taken(host, port)), None)
+
+
+def port_taken(host: str, port: int, *, fix: str) -> WorldError:
+    return WorldError(f"{host}:{port} is taken", why=f"{who_listens_on(port)} listens there", fix=fix)
+
+
+def who_listens_on(port: int) -> str:
+    """For people, where somebody does."""
+    return listener_on(port) or "another program"
+
+
+def listener_on(port: int) -> str:
+    """`pid 123 (its command line)` of who listens on a port of this machine; "" when the system does not tell."""
+    sockets = set()
+    with suppress(OSError):
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            for _, local, _, state, *_, inode in (line.split()[:10] for line in Path(table).read_text().splitlines()):
+                if state == "0A" and int(local.rpartition(":")[2], 16) == port:
+                    sockets.add(f"socket:[{inode}]")
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # another user's, or gone
+            if any(_has(file, sockets) for file in (process / "fd").iterdir()):
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                return f"pid {process.name} ({command[:COMMAND_SHOWN]})"
+    return ""
+
+
+def _has(file: Path, sockets: Collection[str]) -> bool:
+    try:
+        return str(file.readlink()) in sockets
+    except FileNotFoundError:  # closed meanwhile
+        return False

@@ -1,0 +1,144 @@
+"""Takes a model that was trained elsewhere into the store, as a version of a job that is trained already.
+
+The manifest is written last, so an import that was killed left nothing but files that the next one writes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sagespec import __version__
+from sagespec.errors import SpecError, WorldError, did_you_mean
+from sagespec.load.load import load_what_is_right
+from sagespec.parts import Parts
+from sagespec.records.archive import unpack
+from sagespec.records.lock import PATIENCE_SECONDS, project_lock
+from sagespec.records.members import MAX_MODEL_BYTES
+from sagespec.records.run_by import run_by
+from sagespec.spec.endpoint import named_job
+from sagespec.state.addresses import Address, job_address
+from sagespec.state.desired import DesiredJob
+from sagespec.state.hashes import hash_of
+from sagespec.state.manifest import Artifact, JobStatus, Manifest
+from sagespec.verbs.plan import desired
+
+COMMAND = "import"
+
+
+@dataclass(frozen=True)
+class ServedBy:
+    """What serves a model for which there is no spec: one of the first three. entry_point: of a framework, in code/."""
+
+    algorithm: str = ""
+    framework: str = ""
+    image: str = ""
+    entry_point: str = ""
+
+    @property
+    def named(self) -> dict[str, str]:
+        found = {"algorithm": self.algorithm, "framework": self.framework, "image": self.image}
+        return {kind: name for kind, name in found.items() if name}
+
+
+@dataclass(frozen=True)
+class Described:
+    """What the manifest says of the job: its spec, and what its key is over."""
+
+    spec: Mapping[str, Any]
+    key_fields: Mapping[str, Any]
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    protect: bool = False
+
+
+def import_model(
+    parts: Parts, archive: Path, version: str, served_by: ServedBy, *, metrics: Mapping[str, float]
+) -> Manifest:
+    """version: churn@1, of which nothing may be known yet. WorldError where it is, and where the archive is none."""
+    named = named_job(version)
+    if named is None:
+        raise SpecError(f"{version} is not the version of a job", fix="write it as NAME@VERSION: churn@1")
+    job = job_address(*named)
+    if not archive.is_file():
+        raise SpecError(f"there is no file {archive}", fix="name a model.tar.gz")
+    with TemporaryDirectory(dir=parts.scratch) as folder:
+        unpack(archive, Path(folder, "model"), max_bytes=MAX_MODEL_BYTES, name_for_people=str(archive))
+    described = _described(parts, job, served_by)
+    with project_lock(
+        parts.store, parts.settings.name, command=f"{COMMAND} {job}", wait_seconds=PATIENCE_SECONDS
+    ) as lock:
+        _refuse_known(parts, job)
+        stored = parts.store.upload(parts.records.job_key(job, "model.tar.gz"), archive)
+        model = Artifact(key="model.tar.gz", size=stored.size, sha256=stored.sha256)
+        manifest = _manifest(parts, job, described, model, source=archive, metrics=metrics)
+        lock.check()
+        parts.records.write_manifest(manifest)
+    return manifest
+
+
+def _described(parts: Parts, job: Address, served_by: ServedBy) -> Described:
+    """As its spec says, if it has one: then the plan has nothing to train."""
+    loaded, _ = load_what_is_right(parts.specs, parts.root, parts.environment)
+    if any(item.address == job for item in loaded.specs):
+        found = desired(parts, check_paths=False, only={job})[0].job(job)
+        assert found is not None
+        _refuse_other_program(found, served_by)
+        return Described(found.spec, found.key_fields, found.files, found.protect)
+    if len(served_by.named) != 1:
+        raise SpecError(
+            f"no spec defines {job}, so nothing says what serves its model",
+            fix="give one of --algorithm, --framework and --image, or write its spec first",
+        )
+    ((kind, name),) = served_by.named.items()
+    if kind != "image" and name not in parts.images:
+        raise SpecError(f"there is no {kind} named {name!r}", fix=did_you_mean(name, parts.images))
+    spec = {"name": job.name, "version": job.version, kind: name}
+    more = {"entry_point": served_by.entry_point} if served_by.entry_point else {}
+    return Described(spec | more, {kind: name} | more | {"imported": True})
+
+
+def _refuse_other_program(job: DesiredJob, served_by: ServedBy) -> None:
+    for kind, name in served_by.named.items():
+        if job.spec.get(kind) != name:
+            raise SpecError(f"the spec of {job.address} does not say {kind}: {name}", fix=f"leave out --{kind}")
+
+
+def _refuse_known(parts: Parts, job: Address) -> None:
+    """Nothing is ever overwritten."""
+    fix = f"import it as another version of {job.name}"
+    if job in parts.records.manifests([job]):
+        raise WorldError(f"{job} is in the store already", why="a version is the same model for everyone", fix=fix)
+    if job in parts.leases().look().followers or parts.records.attempts(job):
+        raise WorldError(f"{job} has been started", why="its training would leave another model", fix=fix)
+
+
+def _manifest(
+    parts: Parts, job: Address, described: Described, model: Artifact, *, source: Path, metrics: Mapping[str, float]
+) -> Manifest:
+    now = datetime.now(UTC)
+    key_fields = dict(described.key_fields)
+    if "imported" in key_fields:  # two models without a spec are not the same job
+        key_fields["imported"] = model.sha256
+    return Manifest(
+        project=parts.settings.name,
+        name=job.name,
+        version=job.version,
+        key=hash_of(key_fields),
+        key_fields=key_fields,
+        files={name: dict(files) for name, files in described.files.items()},
+        status=JobStatus.COMPLETED,
+        spec=dict(described.spec),
+        git=parts.find_commit().git,
+        sagespec_version=__version__,
+        metrics=dict(metrics),
+        artifacts={"model": model},
+        started_at=now,
+        ended_at=now,
+        protect=described.protect,
+        by=run_by(COMMAND),
+        imported_from=str(source.resolve()),
+    )

@@ -1,0 +1,62 @@
+"""Whether a job is to be trained once more, by its `retrain`. Pure: `due` finds out what it is asked with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sagespec.spec.retrain import Retrain
+from sagespec.spec.schedule import parse_schedule
+from sagespec.state.addresses import Address
+from sagespec.state.data import DataChange
+from sagespec.state.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Data of a channel that are others than those of the newest training. newest_at: of its newest object."""
+
+    change: DataChange
+    newest_at: datetime
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """asks: what asks for a new version. waits: what would, and why not now."""
+
+    asks: tuple[str, ...] = ()
+    waits: tuple[str, ...] = ()
+
+
+def why_not_at_all(retrain: Retrain, in_specs: Address, trained: Manifest | None, now: datetime) -> str:
+    """What forbids a new version whatever asks for one; '' for nothing. in_specs: the newest version there. trained:
+    the newest that is."""
+    if trained is None:
+        return "no version of it is trained yet"
+    if in_specs.version > trained.version:
+        return f"{in_specs.name}@{in_specs.version} is in the specs and not trained"
+    may_at = trained.ended_at + timedelta(seconds=retrain.at_most_every)
+    if now < may_at:
+        return (
+            f"{trained.name}@{trained.version} was trained {_when(trained.ended_at)}; not again before {_when(may_at)}"
+        )
+    return ""
+
+
+def decide(retrain: Retrain, trained: Manifest, changed: Sequence[Changed], now: datetime) -> Verdict:
+    asks, waits = [], []
+    last = parse_schedule(retrain.schedule).last(now) if retrain.schedule else None
+    if last and last > trained.started_at:
+        asks.append(f"schedule {retrain.schedule}: due since {_when(last)}")
+    for one in changed:
+        settled_at = one.newest_at + timedelta(seconds=retrain.settle)
+        if now < settled_at:
+            waits.append(f"{one.change}; it settles {_when(settled_at)}")
+        else:
+            asks.append(str(one.change))
+    return Verdict(tuple(asks), tuple(waits))
+
+
+def _when(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
