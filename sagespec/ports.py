@@ -14,12 +14,19 @@ COMMAND_SHOWN = 200  # characters
 
 
 def listen_error(host: str, port: int) -> OSError | None:
-    """Why nobody can begin to listen there; None if it can be done."""
-    try:
-        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
-            return None
-    except OSError as error:
-        return error
+    """Why nobody can begin to listen there; None if it can be done.
+
+    It binds and does not listen, so that it is in nobody's way who begins to listen meanwhile.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if probe.family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error
+    return None
 
 
 def is_taken(host: str, port: int) -> bool:
