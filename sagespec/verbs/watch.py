@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -52,18 +52,47 @@ def watch(
     pulled: Pulled | None = None,
 ) -> None:
     """pulled: what keeps the project at a commit of a repository, in place of files that somebody edits."""
-    from sagespec.watch import REQUEST
     from sagespec.watch import watch as woken
 
     refuse_partial_prune(parts, options)
     report_runtime(parts, report)
-    monitor = Monitor(parts, pulled.record if pulled else None) if parts.settings.prometheus else None
-    report = monitor.heard(report) if monitor else report
-    notifier = Notifier(parts, pulled.record if pulled else None)
-    report = notifier.heard(report)
-    repairs_drift = partial(_repairs_drift, parts)
-    repair = Repair(lambda: parts.runtime, lambda: parts.gateway, report, is_wanted=repairs_drift)
-    standby = Standby(repair, report, take_back_of(parts, report), lambda: parts.waits.seconds)
+    record = pulled.record if pulled else None
+    monitor = Monitor(parts, record) if parts.settings.prometheus else None
+    notifier = Notifier(parts, record)
+    report = notifier.heard(monitor.heard(report) if monitor else report)
+    standby = _standby(parts, report)
+    run = _run(parts, options, standby, monitor, pulled, report=report, cancelled=cancelled)
+    wakes = wakes or queue.SimpleQueue()
+    with _beside(parts, run, monitor, pulled, wakes), notifier:
+        woken(
+            run,
+            standby,
+            parts.runtime,
+            [] if pulled else [parts.root / path for path in (*parts.specs, *parts.settings_files)],
+            every_seconds=every_seconds,
+            wakes=wakes,
+            alone=_alone(parts, standby, run.around.open_world, report=report, cancelled=cancelled),
+            settled=partial(_settled, pulled, notifier),
+        )
+
+
+def _standby(parts: Parts, report: Report) -> Standby:
+    """What looks after all that serves while no pass gets through."""
+    repair = Repair(lambda: parts.runtime, lambda: parts.gateway, report, is_wanted=partial(_repairs_drift, parts))
+    return Standby(repair, report, take_back_of(parts, report), lambda: parts.waits.seconds)
+
+
+def _run(
+    parts: Parts,
+    options: Options,
+    standby: Standby,
+    monitor: Monitor | None,
+    pulled: Pulled | None,
+    *,
+    report: Report,
+    cancelled: threading.Event | None,
+) -> Run:
+    """A run without an end: patient with what failed, and slow with what does not stay repaired."""
     run = run_of(
         parts,
         "watch",
@@ -76,29 +105,31 @@ def watch(
         say_runtime=False,
     )
     around = standby.around(monitor.around(run.around) if monitor else run.around)
-    around = _moving(around, pulled) if pulled else around
-    failures, absences = Failures(is_patient=True), Absences(ABSENT_SECONDS, partial(why_unsettled, parts), report)
-    repairs = Repairs(report, slows=True, is_wanted=repairs_drift)
-    run = Run(around, run.caller, options, yields=False, failures=failures, absences=absences, repairs=repairs)
-    alone = _alone(parts, report, cancelled)
-    alone.around = standby.around(replace(alone.around, open_world=around.open_world))
-    paths = [] if pulled else [parts.root / path for path in (*parts.specs, *parts.settings_files)]
-    also = monitor.read if monitor else lambda _totals: None
+    return Run(
+        _moving(around, pulled) if pulled else around,
+        run.caller,
+        options,
+        yields=False,
+        failures=Failures(is_patient=True),
+        absences=Absences(ABSENT_SECONDS, partial(why_unsettled, parts), report),
+        repairs=Repairs(report, slows=True, is_wanted=partial(_repairs_drift, parts)),
+    )
+
+
+@contextmanager
+def _beside(
+    parts: Parts, run: Run, monitor: Monitor | None, pulled: Pulled | None, wakes: queue.SimpleQueue[str]
+) -> Iterator[None]:
+    """What works in threads of its own while passes are made: the gateway's counters are read, the figures shown, the
+    repository looked at."""
+    from sagespec.watch import REQUEST
+
     shown = monitor.shown(run) if monitor else nullcontext()
+    also = monitor.read if monitor else lambda _totals: None
     recorder = Recorder(lambda: parts.gateway, parts.traffic, parts.traffic_file, also=also, keep=lambda: keep(parts))
-    wakes = wakes or queue.SimpleQueue()
     polling = pulled.polling(lambda: wakes.put(REQUEST), run.caller.cancelled) if pulled else nullcontext()
-    with shown, recorder, polling, notifier:
-        woken(
-            run,
-            standby,
-            parts.runtime,
-            paths,
-            every_seconds=every_seconds,
-            wakes=wakes,
-            alone=alone,
-            settled=partial(_settled, pulled, notifier),
-        )
+    with shown, recorder, polling:
+        yield
 
 
 def _repairs_drift(parts: Parts) -> bool:
@@ -111,9 +142,16 @@ def _settled(pulled: Pulled | None, notifier: Notifier, run: Run) -> None:
     notifier.settled(run)
 
 
-def _alone(parts: Parts, report: Report, cancelled: threading.Event | None) -> Run:
+def _alone(
+    parts: Parts,
+    standby: Standby,
+    open_world: Callable[[], World],
+    *,
+    report: Report,
+    cancelled: threading.Event | None,
+) -> Run:
     """Of the rollouts that have begun, and of nothing else."""
-    return run_of(
+    alone = run_of(
         parts,
         "watch",
         partial(rollouts_alone, parts),
@@ -123,6 +161,8 @@ def _alone(parts: Parts, report: Report, cancelled: threading.Event | None) -> R
         say_runtime=False,
         registers=False,
     )
+    alone.around = standby.around(replace(alone.around, open_world=open_world))
+    return alone
 
 
 def _moving(around: Surroundings, pulled: Pulled) -> Surroundings:
