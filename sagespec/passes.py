@@ -28,7 +28,7 @@ from sagespec.apply.failures import Failures
 from sagespec.apply.glance import Glance
 from sagespec.apply.newest import By, Newest
 from sagespec.apply.policy import NOT_ASKED, Judge
-from sagespec.apply.presence import Presence, what_for
+from sagespec.apply.presence import Presence, waited_for
 from sagespec.apply.queue import Queue
 from sagespec.apply.repairs import Repairs
 from sagespec.apply.suspensions import Suspensions
@@ -147,38 +147,54 @@ class Run:
             world = self.around.open_world()
             desired, observed = self._look(world)
             self._let_end(observed)
-            if self.options.expects and self._last_pass is None:
-                shown = reconcile(desired, observed, world.clock.now(), self.options)
-                refuse_another(self.around.judge.judged(shown, may_ask=False), self.options.expects)
+            self._refuse_another(desired, observed, world)
             by = By(world.leases.by, world.clock.now())
             desired, options = self._newest.register(desired, observed, world.records, self.caller, self.options, by=by)
             desired, options = self.absences.spare(desired, observed, options, world.clock)
-            plan = reconcile(desired, observed, world.clock.now(), options)
-            plan = self.around.judge.judged(plan, may_ask=False)
-            self.plan = replace(plan, refused=(*plan.refused, *self._newest.removed))
-            self._suspensions.end(world.records, world.clock.now())
-            self._suspensions.tell(plan)
-            self._announced.tell_rolling(self.plan)
-            options = self._suspensions.sparing(options, world.clock.now())
-            if options.prune:
-                self._newest.remove(self.plan, desired, world.records, options, by=by)
-            self._has_seized = options.prune and seize_unwanted(self.plan, desired, observed, world, options)
-            for name in self._rollouts_over:
-                world.records.forget_rollout(name)
-            world.leases.sweep([action.about for action in self.plan if isinstance(action, RunJob)])
+            options = self._decide(desired, observed, options, world)
+            self._clear_away(desired, observed, options, world, by=by)
             todo = self._todo(self.plan)
-            self.repairs.tell(self.plan)
-            let_go = self._end_unasked(todo, desired, observed)
-            self._announced.tell(todo)
-            held = self.queue.held(todo, desired, observed, world, report=self.caller.report)
-            satisfied = self.tasks.satisfied(todo, observed)
-            guarded = replace(self.caller, guard=lock.check)
-            one = Pass(todo, world, guarded, self.tasks, held, satisfied)
-            ended = (*let_go, *apply(one))
-            forget_restarts(todo, ended, world)
-            self.repairs.learn(todo, ended, world)
+            ended = self._carry_out(todo, desired, observed, world, guard=lock.check)
             self._last_pass = world.clock.now(), time.monotonic() - begun
         self._learn(todo, desired, ended)
+        return ended
+
+    def _refuse_another(self, desired: Desired, observed: Observed, world: World) -> None:
+        """AnotherPlan where the first pass would carry out another plan than was approved."""
+        if self.options.expects and self._last_pass is None:
+            shown = reconcile(desired, observed, world.clock.now(), self.options)
+            refuse_another(self.around.judge.judged(shown, may_ask=False), self.options.expects)
+
+    def _decide(self, desired: Desired, observed: Observed, options: Options, world: World) -> Options:
+        """Make the plan of this pass, and say what is new in it. Gives the options of what is to be done now."""
+        plan = reconcile(desired, observed, world.clock.now(), options)
+        plan = self.around.judge.judged(plan, may_ask=False)
+        self.plan = replace(plan, refused=(*plan.refused, *self._newest.removed))
+        self._suspensions.end(world.records, world.clock.now())
+        self._suspensions.tell(plan)
+        self._announced.tell_rolling(self.plan)
+        return self._suspensions.sparing(options, world.clock.now())
+
+    def _clear_away(self, desired: Desired, observed: Observed, options: Options, world: World, *, by: By) -> None:
+        """What of the records is of use to nobody any more."""
+        if options.prune:
+            self._newest.remove(self.plan, desired, world.records, options, by=by)
+        self._has_seized = options.prune and seize_unwanted(self.plan, desired, observed, world, options)
+        for name in self._rollouts_over:
+            world.records.forget_rollout(name)
+        world.leases.sweep([action.about for action in self.plan if isinstance(action, RunJob)])
+
+    def _carry_out(
+        self, todo: Plan, desired: Desired, observed: Observed, world: World, *, guard: Callable[[], None]
+    ) -> tuple[Outcome, ...]:
+        self.repairs.tell(self.plan)
+        let_go = self._end_unasked(todo, desired, observed)
+        self._announced.tell(todo)
+        held = self.queue.held(todo, desired, observed, world, report=self.caller.report)
+        satisfied = self.tasks.satisfied(todo, observed)
+        ended = (*let_go, *apply(Pass(todo, world, replace(self.caller, guard=guard), self.tasks, held, satisfied)))
+        forget_restarts(todo, ended, world)
+        self.repairs.learn(todo, ended, world)
         return ended
 
     def _todo(self, plan: Plan) -> Plan:
@@ -333,16 +349,10 @@ class Run:
 
     def tell(self, looks_again_at: datetime | None = None) -> None:
         """Show others what this run waits for."""
-        waits_for = [what_for(task.action) for task in self.tasks.all if not task.is_let_go]
-        waits_for += [f"{other.about} to end, {other}" for other in self.plan.running if other.is_needed]
-        waits_for += [
-            f"{rolling.about}, step {rolling.step} of {rolling.steps}"
-            for rolling in self.plan.rolling
-            if self.is_rolling
-        ]
+        followed = [task.action for task in self.tasks.all if not task.is_let_go]
         ended_at, seconds = self._last_pass or (None, None)
         doing = Doing(
-            waits_for=tuple(sorted(waits_for)),
+            waits_for=waited_for(followed, self.plan, has_rollouts=self.is_rolling),
             queued=tuple(str(about) for about in self.queue.waiting),
             last_pass_at=ended_at,
             last_pass_seconds=seconds,

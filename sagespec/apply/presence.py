@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 
@@ -15,6 +16,7 @@ from sagespec.plan import (
     AwaitNotebook,
     CopyModel,
     DrainInstance,
+    Plan,
     RemoveInstance,
     RunJob,
     StartInstance,
@@ -66,7 +68,15 @@ def _moment(doing: Doing) -> datetime | None:
     return doing.looks_again_at or doing.last_pass_at
 
 
-def what_for(action: Action) -> str:
+def waited_for(followed: Iterable[Action], plan: Plan, *, has_rollouts: bool) -> tuple[str, ...]:
+    """What a run waits for. followed: what its tasks do. has_rollouts: whether it sees them to their end."""
+    tasks = [_end_of(action) for action in followed]
+    others = [f"{other.about} to end, {other}" for other in plan.running if other.is_needed]
+    rollouts = [f"{one.about}, step {one.step} of {one.steps}" for one in plan.rolling if has_rollouts]
+    return tuple(sorted((*tasks, *others, *rollouts)))
+
+
+def _end_of(action: Action) -> str:
     """What is waited for until the task of an action has ended."""
     match action:
         case RunJob():
