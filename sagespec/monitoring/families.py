@@ -24,29 +24,35 @@ _KINDS = {"timeouts": "timeout"}  # where the field is not called as the kind is
 
 
 def families(sums: Mapping[Served, Interval], scene: Scene, loop: LoopFigures, version: str) -> list[Family]:
-    of_scene = (*_of_project(scene), *_of_source(scene))
-    return [*_of_requests(sums), *_of_endpoints(scene), *_of_loop(loop), *of_scene, _build(version)]
+    of_requests = (*_asked(sums), _durations(sums), *_asked_now(sums))
+    of_endpoints = (_gateway(scene), *_instances(scene), *_rollouts(scene))
+    of_loop = (*_passes(loop), *_actions(loop))
+    of_project = (*_jobs(scene), *_endpoints(scene), *_source(scene))
+    return [*of_requests, *of_endpoints, *of_loop, *of_project, _build(version)]
 
 
 def _build(version: str) -> Family:
     return Family("sagespec_build_info", "gauge", "1, with the release that runs.", [Sample({"version": version}, 1)])
 
 
-def _of_requests(sums: Mapping[Served, Interval]) -> Iterable[Family]:
-    asked = {served: counted for served, counted in sums.items() if served.variant}
-    of = {served: served._asdict() for served in sums}
+def _by_model(sums: Mapping[Served, Interval]) -> Iterable[tuple[Mapping[str, str], Interval]]:
+    """Without what the gateway answered before it had chosen a model."""
+    return ((served._asdict(), counted) for served, counted in sums.items() if served.variant)
+
+
+def _asked(sums: Mapping[Served, Interval]) -> Iterable[Family]:
     yield Family(
         "sagespec_requests_total",
         "counter",
         "Requests that a model was asked, whatever became of them.",
-        [Sample(of[served], counted.requests) for served, counted in asked.items()],
+        [Sample(label, counted.requests) for label, counted in _by_model(sums)],
     )
     yield Family(
         "sagespec_request_errors_total",
         "counter",
         "Requests that failed, by kind: model_4xx, model_5xx, timeout, no_answer, no_instance, overloaded.",
         [
-            Sample(of[served] | {"kind": _KINDS.get(kind, kind)}, getattr(counted, kind))
+            Sample({**served._asdict(), "kind": _KINDS.get(kind, kind)}, getattr(counted, kind))
             for served, counted in sums.items()
             for kind in ERRORS
             if kind != "client" and (served.variant or getattr(counted, kind))
@@ -56,25 +62,31 @@ def _of_requests(sums: Mapping[Served, Interval]) -> Iterable[Family]:
         "sagespec_requests_refused_total",
         "counter",
         "Requests that the gateway refused before a model was asked.",
-        [Sample(of[served], counted.client) for served, counted in sums.items()],
+        [Sample(served._asdict(), counted.client) for served, counted in sums.items()],
     )
-    yield Family(
+
+
+def _durations(sums: Mapping[Served, Interval]) -> Family:
+    return Family(
         "sagespec_request_duration_seconds",
         "histogram",
         "From the gateway to the model and back, within 10 %.",
-        [sample for served, counted in asked.items() for sample in _histogram(of[served], counted.latencies)],
+        [sample for label, counted in _by_model(sums) for sample in _histogram(label, counted.latencies)],
     )
+
+
+def _asked_now(sums: Mapping[Served, Interval]) -> Iterable[Family]:
     yield Family(
         "sagespec_requests_in_flight",
         "gauge",
         "Requests that models are being asked.",
-        [Sample(of[served], counted.active) for served, counted in asked.items()],
+        [Sample(label, counted.active) for label, counted in _by_model(sums)],
     )
     yield Family(
         "sagespec_requests_waiting",
         "gauge",
         "Requests that wait at the gateway for their turn, where the endpoint has limits.",
-        [Sample(of[served], counted.waiting) for served, counted in asked.items()],
+        [Sample(label, counted.waiting) for label, counted in _by_model(sums)],
     )
 
 
@@ -97,14 +109,17 @@ def _middle(lower: float) -> float:
     return lower if lower < _WHOLE_BELOW_MS else lower + width_of(lower) / 2
 
 
-def _of_endpoints(scene: Scene) -> Iterable[Family]:
-    both = [({"endpoint": s.endpoint, "variant": s.variant, "model": s.model}, s) for s in scene.served]
-    yield Family(
+def _gateway(scene: Scene) -> Family:
+    return Family(
         "sagespec_gateway_up",
         "gauge",
         "Whether the gateway answered when the loop looked last.",
         [Sample({}, scene.gateway_answers)],
     )
+
+
+def _instances(scene: Scene) -> Iterable[Family]:
+    both = [({"endpoint": s.endpoint, "variant": s.variant, "model": s.model}, s) for s in scene.served]
     yield Family(
         "sagespec_instances_healthy",
         "gauge",
@@ -123,6 +138,9 @@ def _of_endpoints(scene: Scene) -> Iterable[Family]:
         "A model's share of its endpoint's requests, by weights, 0 to 1.",
         [Sample(label, seen.share) for label, seen in both],
     )
+
+
+def _rollouts(scene: Scene) -> Iterable[Family]:
     rolling = [({"endpoint": one.about.name}, one) for one in scene.rolling]
     yield Family(
         "sagespec_rollout_step",
@@ -144,7 +162,7 @@ def _of_endpoints(scene: Scene) -> Iterable[Family]:
     )
 
 
-def _of_loop(loop: LoopFigures) -> Iterable[Family]:
+def _passes(loop: LoopFigures) -> Iterable[Family]:
     results = ("done", "failed")
     yield Family(
         "sagespec_loop_looks_total",
@@ -158,17 +176,11 @@ def _of_loop(loop: LoopFigures) -> Iterable[Family]:
         "Passes: looks under the lock, with something to do.",
         [Sample({"result": result}, loop.passes[result]) for result in results],
     )
-    ends = [str(f"{bound:g}") for bound in BOUNDS_SECONDS] + ["+Inf"]
-    within = [sum(loop.buckets[: number + 1]) for number in range(len(ends))]
     yield Family(
         "sagespec_loop_pass_duration_seconds",
         "histogram",
         "How long passes took, the wait for the lock included.",
-        [
-            *(Sample({"le": end}, count, "_bucket") for end, count in zip(ends, within, strict=True)),
-            Sample({}, loop.seconds, "_sum"),
-            Sample({}, within[-1], "_count"),
-        ],
+        list(_pass_durations(loop)),
     )
     yield Family(
         "sagespec_loop_last_success_timestamp_seconds",
@@ -176,6 +188,17 @@ def _of_loop(loop: LoopFigures) -> Iterable[Family]:
         "When a look or pass last ended well; 0 before the first.",
         [Sample({}, loop.succeeded_at)],
     )
+
+
+def _pass_durations(loop: LoopFigures) -> Iterable[Sample]:
+    ends = [str(f"{bound:g}") for bound in BOUNDS_SECONDS] + ["+Inf"]
+    within = [sum(loop.buckets[: number + 1]) for number in range(len(ends))]
+    yield from (Sample({"le": end}, count, "_bucket") for end, count in zip(ends, within, strict=True))
+    yield Sample({}, loop.seconds, "_sum")
+    yield Sample({}, within[-1], "_count")
+
+
+def _actions(loop: LoopFigures) -> Iterable[Family]:
     yield Family(
         "sagespec_loop_actions_total",
         "counter",
@@ -196,7 +219,7 @@ def _of_loop(loop: LoopFigures) -> Iterable[Family]:
     )
 
 
-def _of_project(scene: Scene) -> Iterable[Family]:
+def _jobs(scene: Scene) -> Iterable[Family]:
     yield Family(
         "sagespec_jobs",
         "gauge",
@@ -209,6 +232,9 @@ def _of_project(scene: Scene) -> Iterable[Family]:
         "Jobs that wait for their turn.",
         [Sample({}, scene.queued)],
     )
+
+
+def _endpoints(scene: Scene) -> Iterable[Family]:
     yield Family(
         "sagespec_endpoints",
         "gauge",
@@ -223,7 +249,7 @@ def _of_project(scene: Scene) -> Iterable[Family]:
     )
 
 
-def _of_source(scene: Scene) -> Iterable[Family]:
+def _source(scene: Scene) -> Iterable[Family]:
     source = scene.source
     if source is None:
         return
