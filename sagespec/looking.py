@@ -171,8 +171,14 @@ class Looking:
         return compare_jobs(self.parts, [self._job(job) for job in jobs])
 
     def due(self) -> tuple[Due, ...]:
-        """Of each job with `retrain`, whether it is to be trained once more now, and why. Asks no engine."""
-        return due(self.parts)
+        """Of each job with `retrain`, whether it is to be trained once more now, and why. Asks no engine; the forge
+        alone whose token is in the environment, and that of what is due: whether somebody said no to it."""
+        found = due(self.parts)
+        if not any(one.is_due for one in found):
+            return found
+        from sagespec.verbs.proposals import with_answers
+
+        return with_answers(self.parts, found)
 
     def diff(self, before: Address | str, now: Address | str) -> Difference:
         """What is another from one job to another: fields, code, data, images, metrics. WorldError where one has no

@@ -7,7 +7,9 @@ https://docs.gitlab.com/api/merge_requests
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -20,7 +22,7 @@ _GITLAB_NAMES = {"title": "title", "body": "description", "head": "source_branch
 
 @dataclass(frozen=True)
 class Pull:
-    """One pull request. is_merged: whether it was closed by a merge."""
+    """One pull request. is_merged: whether it was closed by a merge. closed_at: where the forge says when."""
 
     number: int
     title: str
@@ -28,6 +30,7 @@ class Pull:
     url: str
     is_open: bool
     is_merged: bool
+    closed_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,15 @@ def _pull(said: Mapping[str, Any]) -> Pull:
         url=str(said.get("web_url") if is_gitlab else said.get("html_url")),
         is_open=said["state"] in ("open", "opened"),
         is_merged=said["state"] == "merged" or bool(said.get("merged_at")),
+        closed_at=_time(said.get("closed_at")),
     )
+
+
+def _time(text: object) -> datetime | None:
+    """Of the forms of ISO 8601 that forges write."""
+    with suppress(ValueError):
+        return datetime.fromisoformat(text).astimezone(UTC) if isinstance(text, str) and text else None
+    return None
 
 
 def _branch_of(said: Mapping[str, Any]) -> str:

@@ -13,6 +13,9 @@ from sagespec.show.screen import Screen
 if TYPE_CHECKING:
     from sagespec.verbs.proposals import Beside, Proposal, Proposed
 
+MADE_BY = """\
+<sub>Made by `sagespec bump --due --pr`, which keeps this branch up to date with its base, until somebody else pushes \
+to it. Closed without a merge, it is not asked again for the same reason.</sub>"""
 LIMIT = MARKDOWN_LIMIT - 10_000  # for the plan, beside what else is told
 
 
@@ -26,9 +29,7 @@ def body_of(proposal: Proposal) -> str:
     if proposal.beside:
         parts.append(_beside(proposal.beside))
     parts.append(plan_markdown(proposal.plan, limit=LIMIT) if proposal.plan else f"No plan: {code(proposal.no_plan)}")
-    parts.append("<sub>Made by `sagespec bump --due --pr`, which keeps this branch up to date with its base, "
-                 "until somebody else pushes to it. "
-                 "Closed without a merge, it is not asked again.</sub>")  # fmt: skip
+    parts.append(f"{MADE_BY}\n{proposal.question.mark}")
     return "\n\n".join(parts)
 
 

@@ -36,3 +36,7 @@ def write_due(screen: Screen, found: Sequence[Due]) -> None:
         screen.line((str(one.job), "bold"), "  ", (said, tone))
         for why in one.why:
             screen.line(f"  {why}")
+        if one.turned_down:
+            screen.line(("  turned down", "bad"), f": {one.turned_down.url}\n  {one.turned_down.text}")
+        for note in one.notes:
+            screen.line((f"  {note}", "dim"))

@@ -24,6 +24,7 @@ from sagespec.state.desired import DesiredChannel, DesiredJob
 from sagespec.state.manifest import Input, JobStatus, Manifest
 from sagespec.verbs.bump import newest_in_specs, next_of
 from sagespec.verbs.plan import desired
+from sagespec.verbs.questions import TurnedDown
 from sagespec.verbs.retraining import Changed, decide, why_not_at_all
 
 
@@ -31,7 +32,8 @@ from sagespec.verbs.retraining import Changed, decide, why_not_at_all
 class Due:
     """One job with `retrain`. is_due: whether it is to be trained once more. why: what asks for that, or why not.
 
-    seconds: that its last training took, None where that is not known.
+    seconds: that its last training took, None where that is not known. reasons: what asks, exactly. turned_down: the
+    pull request that was closed without a merge, if one is known. notes: what else to know.
     """
 
     job: Address
@@ -40,6 +42,10 @@ class Due:
     why: tuple[str, ...]
     data: tuple[DataChange, ...] = ()
     seconds: float | None = None
+    reasons: tuple[str, ...] = ()
+    at_most_every: float = 0.0
+    turned_down: TurnedDown | None = None
+    notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -49,6 +55,8 @@ class Due:
             "why": list(self.why),
             "data": [change.as_json() for change in self.data],
             "last_seconds": self.seconds,
+            "turned_down": self.turned_down.url if self.turned_down else "",
+            "notes": list(self.notes),
         }
 
 
@@ -108,7 +116,17 @@ def _due(parts: Parts, job: DesiredJob, retrain: Retrain, *, next_version: int, 
     verdict = decide(retrain, trained, changed, now)
     why = verdict.asks or (*verdict.waits, *unknown) or ("nothing asks for it",)
     seconds = sum(trained.seconds.values()) if trained.seconds else None
-    return Due(job.address, next_version, bool(verdict.asks), why, tuple(one.change for one in changed), seconds)
+    exactly = {str(one.change): f"channel {one.change.channel}: {one.fingerprint}" for one in changed}
+    return Due(
+        job.address,
+        next_version,
+        bool(verdict.asks),
+        why,
+        tuple(one.change for one in changed),
+        seconds,
+        reasons=tuple(exactly.get(ask, ask) for ask in verdict.asks),
+        at_most_every=retrain.at_most_every,
+    )
 
 
 def _changed(parts: Parts, channel: DesiredChannel, trained: Manifest, root: Path) -> list[Changed]:
@@ -119,7 +137,8 @@ def _changed(parts: Parts, channel: DesiredChannel, trained: Manifest, root: Pat
         if before and _is_untouched(contents, before, trained.started_at.timestamp()):
             return []
         objects = objects_of(contents)
-    if before and before.fingerprint == input_of(channel, contents, objects).fingerprint:
+    fingerprint = input_of(channel, contents, objects).fingerprint
+    if before and before.fingerprint == fingerprint:
         return []
     known = listing(parts.records, job_address(trained.name, trained.version), channel.name) if before else ()
     if before and known is None:
@@ -128,7 +147,7 @@ def _changed(parts: Parts, channel: DesiredChannel, trained: Manifest, root: Pat
     else:
         change = data_change(channel.name, known or (), objects)
     newest = max((entry.modified_at for entry in contents.entries), default=0.0)
-    return [Changed(change, datetime.fromtimestamp(newest, UTC))]
+    return [Changed(change, datetime.fromtimestamp(newest, UTC), fingerprint)]
 
 
 def _is_untouched(contents: Contents, before: Input, since: float) -> bool:

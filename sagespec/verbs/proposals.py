@@ -2,27 +2,29 @@
 
 One branch a job and question, made from the tip of the base branch each time, so that it never goes stale. Where
 nothing is different from the last time, nothing is pushed and nothing is written to the forge. A pull request that was
-closed without a merge is an answer: the same is not asked again.
+closed without a merge is an answer: the same is not asked again for the same reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import datetime
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sagespec.errors import Problem, SagespecError
+from sagespec.errors import Problem, SagespecError, WorldError
+from sagespec.forge.environment import pulls_of
 from sagespec.forge.pulls import Pull, Pulls
 from sagespec.forge.statuses import CommitState, CommitStatus, shortened
 from sagespec.load.loaded import Loaded
 from sagespec.parts import Parts
 from sagespec.plan import Plan
-from sagespec.repository.branches import Tree, tree_of
+from sagespec.repository.branches import Tree, tree_of, url_of
 from sagespec.spec.endpoint import Endpoint, named_job
 from sagespec.spec.retrain import Assignment
 from sagespec.state.addresses import Address, job_address
@@ -32,6 +34,7 @@ from sagespec.verbs.against import plan_against
 from sagespec.verbs.assigning import assign_model, endpoint_in_specs
 from sagespec.verbs.bump import bump
 from sagespec.verbs.due import Due, due, newest_trained, retrains_of
+from sagespec.verbs.questions import Question
 from sagespec.verbs.written import Written
 
 
@@ -68,6 +71,7 @@ class Proposal:
     why: tuple[str, ...]
     written: Written
     plan: Plan | None
+    question: Question
     no_plan: str = ""
     seconds: float | None = None
     beside: Beside | None = None
@@ -110,10 +114,10 @@ class Proposing:
 
 @dataclass(frozen=True)
 class _Change:
-    """branch, title: of what may be proposed; make: edits the tree, and says the rest."""
+    """branch, question: of what may be proposed; make: edits the tree, and says the rest."""
 
     branch: str
-    title: str
+    question: Question
     make: Callable[[], Proposal] = field(repr=False)
 
 
@@ -128,6 +132,28 @@ def propose(parts: Parts, how: Proposing) -> tuple[Proposed, ...]:
         return tuple(_proposed(change, tree, how) for change in list(_changes(there, tree, parts.root, how.now)))
 
 
+def with_answers(parts: Parts, found: Sequence[Due], remote: str = "origin") -> tuple[Due, ...]:
+    """The same, with the pull request by which somebody has said no to one that is due, where the environment names a
+    forge's token."""
+    pulls: Pulls | None = None
+    with suppress(WorldError):  # no repository, no such remote
+        pulls = pulls_of(os.environ, url_of(parts.root, remote))
+
+    def asked(one: Due) -> Due:
+        if pulls is None or not one.is_due:
+            return one
+        try:
+            those = pulls.of_branch(branch_of("bump", one.job, parts.environment))
+        except SagespecError as error:
+            return replace(one, notes=(f"its pull request is not known: {error.problems[0].what}",))
+        if any(pull.is_open for pull in those):
+            return one
+        question = to_train(one, parts.environment)
+        return replace(one, turned_down=question.turned_down_by(those, datetime.now(UTC)))
+
+    return tuple(map(asked, found))
+
+
 def _changes(there: Parts, tree: Tree, root: Path, now: datetime | None) -> Iterator[_Change]:
     for one in due(there, now, root=root):
         if one.is_due:
@@ -139,28 +165,61 @@ def _changes(there: Parts, tree: Tree, root: Path, now: datetime | None) -> Iter
             yield _serving(there, tree, trained, retrain.assign)
 
 
+def branch_of(verb: str, job: Address, environment: str) -> str:
+    """Of a job's pull request. Environments have branches of their own: each may ask for something else.
+
+    >>> branch_of("bump", job_address("churn", 3), ""), branch_of("assign", job_address("churn", 3), "prod")
+    ('sagespec/bump/churn', 'sagespec/assign/churn@prod')
+    """
+    return f"sagespec/{verb}/{job.name}{_at(environment)}"
+
+
+def _at(environment: str) -> str:
+    return f"@{environment}" if environment else ""
+
+
+def to_train(one: Due, environment: str) -> Question:
+    inside = f" in {environment}" if environment else ""
+    return Question(
+        f"Train {one.job.name}@{one.next_version}{inside}",
+        one.reasons,
+        how=f"to have it now, open that one again, or commit what `sagespec bump {one.job.name}` writes",
+        pause=timedelta(seconds=one.at_most_every),
+    )
+
+
 def _training(there: Parts, tree: Tree, one: Due) -> _Change:
-    branch, title = f"sagespec/bump/{one.job.name}", f"Train {one.job.name}@{one.next_version}"
+    branch, question = branch_of("bump", one.job, there.environment), to_train(one, there.environment)
 
     def make() -> Proposal:
         written = bump(there, one.job.name, reason="; ".join(one.why), is_alone=True)
         plan, no_plan = _plan(there, tree)
-        return Proposal(branch, title, one.why, written, plan, no_plan, one.seconds)
+        return Proposal(branch, question.title, one.why, written, plan, question, no_plan, one.seconds)
 
-    return _Change(branch, title, make)
+    return _Change(branch, question, make)
 
 
 def _serving(there: Parts, tree: Tree, trained: Manifest, to: Assignment) -> _Change:
     model, place = f"{trained.name}@{trained.version}", f"{to.endpoint}/{to.variant}"
-    branch, title = f"sagespec/assign/{trained.name}", f"Serve {model} by {place}"
+    inside = f" in {there.environment}" if there.environment else ""
+    artifact = trained.artifacts.get("model")
+    weight = "" if to.weight is None else f" --weight {to.weight:g}"
+    question = Question(
+        f"Serve {model} by {place}{inside}",
+        (f"{model} {artifact.sha256 if artifact else ''}{weight}",),
+        how=f"to have it now, open that one again, or commit what `sagespec assign {model} {place}{weight}` writes",
+    )
+    branch = branch_of("assign", job_address(trained.name, trained.version), there.environment)
 
     def make() -> Proposal:
         written = assign_model(there, model, place, to.weight, is_alone=True)
         plan, no_plan = _plan(there, tree)
         beside = _beside(there, trained, to.endpoint, plan)
-        return Proposal(branch, title, (f"{model} is trained",), written, plan, no_plan, beside=beside)
+        return Proposal(
+            branch, question.title, (f"{model} is trained",), written, plan, question, no_plan, beside=beside
+        )
 
-    return _Change(branch, title, make)
+    return _Change(branch, question, make)
 
 
 def _is_wanted(loaded: Loaded, trained: Manifest, in_specs: Address, to: Assignment) -> bool:
@@ -222,25 +281,26 @@ def _live(there: Parts, endpoint_name: str) -> tuple[str, Mapping[str, float]]:
 
 
 def _proposed(change: _Change, tree: Tree, how: Proposing) -> Proposed:
+    branch, title = change.branch, change.question.title
     try:
-        pulls = how.pulls.of_branch(change.branch) if how.pulls else []
+        pulls = how.pulls.of_branch(branch) if how.pulls else []
         there = next((pull for pull in pulls if pull.is_open), None)
-        closed = next((p for p in pulls if not p.is_merged and p.title == change.title), None)
-        if closed and not there:
-            return Proposed(change.branch, change.title, Result.TURNED_DOWN, closed.url)
-        before = tree.tip_of(change.branch)
+        answer = change.question.turned_down_by(pulls, how.now or datetime.now(UTC))
+        if answer and not there:
+            return Proposed(branch, title, Result.TURNED_DOWN, answer.url, notes=(answer.text,))
+        before = tree.tip_of(branch)
         if before and (there or not how.pulls) and not tree.is_ours(before):
-            return Proposed(change.branch, change.title, Result.LEFT_ALONE, there.url if there else "", before)
+            return Proposed(branch, title, Result.LEFT_ALONE, there.url if there else "", before)
         tree.begin_again()
         proposal = change.make()
         commit, is_new = _pushed(proposal, tree, before)
         if how.pulls is None:
-            return Proposed(change.branch, change.title, Result.PUSHED if is_new else Result.UNCHANGED, commit=commit)
+            return Proposed(branch, title, Result.PUSHED if is_new else Result.UNCHANGED, commit=commit)
         notes = _show_state(proposal, commit, how.pulls) if is_new else ()
         result, pull = _asked(proposal, there, how.pulls, how)
-        return Proposed(change.branch, change.title, result, pull.url, commit, notes=notes)
+        return Proposed(branch, title, result, pull.url, commit, notes=notes)
     except SagespecError as error:
-        return Proposed(change.branch, change.title, Result.FAILED, problem=error.problems[0])
+        return Proposed(branch, title, Result.FAILED, problem=error.problems[0])
 
 
 def _pushed(proposal: Proposal, tree: Tree, before: str) -> tuple[str, bool]:

@@ -15,10 +15,13 @@ from sagespec.state.manifest import Manifest
 
 @dataclass(frozen=True)
 class Changed:
-    """Data of a channel that are others than those of the newest training. newest_at: of its newest object."""
+    """Data of a channel that are others than those of the newest training. newest_at: of its newest object.
+
+    fingerprint: of what is there now."""
 
     change: DataChange
     newest_at: datetime
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -122,8 +123,9 @@ class ForgeServer:
             return status, [_merge_request(one) for one in said if one["head"]["ref"] == branch]
         return status, _merge_request(said)
 
-    def close(self, number: int, *, merged: bool = False) -> None:
-        self.pulls[number - 1] |= {"state": "closed", "merged_at": "2026-12-01T12:00:00Z" if merged else None}
+    def close(self, number: int, *, merged: bool = False, at: datetime = datetime(2026, 12, 1, 12, tzinfo=UTC)) -> None:
+        text = f"{at:%Y-%m-%dT%H:%M:%SZ}"
+        self.pulls[number - 1] |= {"state": "closed", "closed_at": text, "merged_at": text if merged else None}
 
 
 def _merge_request(pull: dict[str, Any]) -> dict[str, Any]:
@@ -134,6 +136,7 @@ def _merge_request(pull: dict[str, Any]) -> dict[str, Any]:
         "description": pull["body"],
         "web_url": pull["html_url"],
         "state": state,
+        "closed_at": pull.get("closed_at"),
         "source_branch": pull["head"]["ref"],
     }
 

@@ -264,15 +264,74 @@ def test_a_branch_is_made_from_its_base_again_and_its_pull_request_edited(team: 
     assert "version: 3 " in team.spec_at(BUMP)
 
 
-def test_what_was_closed_is_not_asked_again_until_something_else_is_asked(team: Team) -> None:
+def test_what_was_closed_is_asked_again_for_another_reason_and_for_no_other(team: Team) -> None:
+    team.clock = timedelta(hours=3)
+    team.put("new.csv")
+    (first,) = team.propose()
+    team.server.close(1, at=datetime.now(UTC) + team.clock)
+    branches, written = team.branches, team.written
+    team.clock = timedelta(hours=30)
+    (found,) = team.propose()
+    assert (found.result, found.url) == (Result.TURNED_DOWN, first.url)
+    assert found.notes == (
+        "closed without a merge: it is asked again for another reason; to have it now, open that one again, or commit "
+        "what `sagespec bump churn` writes",
+    )
+    assert (team.written, team.branches) == (written, branches), "the same is asked once"
+
+    team.put("new.csv", text="3,4\n")  # as many objects, as large, under the same names
+    (again,) = team.propose()
+    assert (again.result, again.title, len(team.server.pulls)) == (Result.OPENED, "Train churn@2", 2)
+    team.server.close(2, at=datetime.now(UTC) + team.clock)
+    team.put("new.csv")
+    (third,) = team.propose()
+    assert (third.result, third.url) == (Result.TURNED_DOWN, first.url), "that was answered before"
+
+
+def test_what_was_closed_is_not_asked_again_at_once_though_data_keep_coming(team: Team) -> None:
     team.clock = timedelta(hours=3)
     team.put("new.csv")
     team.propose()
-    team.server.close(1)
-    branches = team.branches
+    team.server.close(1, at=datetime.now(UTC) + team.clock)
+    team.put("newer.csv")
+    team.clock = timedelta(hours=3, minutes=59)  # at_most_every is an hour
     (found,) = team.propose()
     assert found.result is Result.TURNED_DOWN
-    assert (len(team.server.pulls), team.branches) == (1, branches)
+    assert "for another reason, from 2" in found.notes[0]
+    team.clock = timedelta(hours=4, minutes=1)
+    assert [one.result for one in team.propose()] == [Result.OPENED]
+
+
+def test_a_model_that_was_turned_down_is_proposed_when_it_was_trained_once_more(team: Team) -> None:
+    team.origin.write({"specs/churn.yaml": SPECS.replace("version: 1 ", "version: 2 ")})
+    team.origin.commit("train it")
+    team.origin.push()
+    team.train(2, 0.9)
+    team.propose()
+    team.server.close(1)
+    assert [one.result for one in team.propose()] == [Result.TURNED_DOWN]
+    other = SPECS.replace("version: 1 ", "version: 2 ").replace("weight: 10}", "weight: 5}")
+    team.origin.write({"specs/churn.yaml": other})
+    team.origin.commit("less of it")
+    team.origin.push()
+    (again,) = team.propose()
+    assert (again.result, again.title) == (Result.OPENED, "Serve churn@2 by churn/candidate")
+
+
+def test_environments_have_branches_of_their_own(team: Team) -> None:
+    environment = "apiVersion: sagespec/v1\nkind: Environment\nname: staging\nproject: {name: acme}\n"
+    team.origin.commit("two of them", {"environments/staging.yaml": environment})
+    team.origin.push()
+    team.clock = timedelta(hours=3)
+    team.put("new.csv")
+    (plain,) = team.propose()
+    with Project(team.origin.work, environment="staging") as project:
+        team.project = project
+        (staging,) = team.propose()
+    assert (plain.branch, staging.branch) == (BUMP, f"{BUMP}@staging")
+    assert (plain.title, staging.title) == ("Train churn@2", "Train churn@2 in staging")
+    assert {BUMP, f"{BUMP}@staging"} <= set(team.branches)
+    assert [pull["state"] for pull in team.server.pulls] == ["open", "open"]
 
 
 def test_a_branch_that_somebody_has_pushed_to_is_left_alone_while_it_is_open(team: Team) -> None:
@@ -376,6 +435,13 @@ def test_the_command_says_what_is_due_and_what_became_of_it(
         monkeypatch.setenv(f"SAGESPEC_FORGE_{name}", value)
     (proposed,) = json.loads(command("bump", "--due", "--pr", "--output", "json"))["proposed"]
     assert (proposed["result"], proposed["url"]) == ("opened", "https://forge.example/acme/models/pull/1")
+    team.server.close(1)
+    said = command("bump", "--due")
+    assert (
+        "  turned down: https://forge.example/acme/models/pull/1\n  closed without a merge: it is asked again" in said
+    )
+    (due,) = json.loads(command("bump", "--due", "--output", "json"))["due"]
+    assert due["turned_down"] == proposed["url"]
     monkeypatch.setenv("SAGESPEC_FORGE_TOKEN", "another")
     assert "failed       Train churn@2" in command("bump", "--due", "--pr", code=1)
 
