@@ -31,6 +31,7 @@ class EventKind(StrEnum):
     FAILED = "failed"
     SKIPPED = "skipped"  # not started, because something it waits for was not done, or on Ctrl-C
     ROLLING = "rolling"  # how far a rollout is: told at each look
+    HELD = "held"  # a commit of a followed branch is not applied, and why
     NOTE = "note"
     SETTLED = "settled"  # everything is up to date, or has failed
 

@@ -289,8 +289,9 @@ class Pull:
             self._write(**changes)
         self._serve(decision.serves)
         if decision.held:
-            text = f"{decision.held.text}; it is held"
-            self._tell(EventKind.FAILED, f"{text}\n  fix  {decision.held.fix}" if decision.held.fix else text)
+            stays = f"{decision.serves[:12]} stays in force" if decision.serves else "nothing is applied"
+            fix = f"\n  fix  {decision.held.fix}" if decision.held.fix else ""
+            self._tell(EventKind.HELD, f"{decision.held.text}; {stays}{fix}")
         elif record.held:
             self._tell(EventKind.NOTE, f"{record.held.text}: that is over")
         elif decision.note:

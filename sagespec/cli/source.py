@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sagespec.verbs.source import Sourced
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+BEFORE = "what was applied before is up to date"  # though the branch has something else
 FOLDER = click.Path(path_type=Path, file_okay=False)
 SOURCE = click.option(
     "--source", "source_file", metavar="FILE", type=FILE, help="Follow the repository of this source."
@@ -168,7 +169,8 @@ def apply_branch(
             cancelled=interrupt.cancelled,
             wait_for_lock_seconds=wait_seconds,
         )
-    code = end_with(given, found.done, begun, urls=found.urls, curl=found.curl) if found.done else FAILED
+    ended = {"done": BEFORE} if found.problems else {}
+    code = end_with(given, found.done, begun, urls=found.urls, curl=found.curl, **ended) if found.done else FAILED
     if found.problems:
         write_problems(given.screen, found.problems)
     return code or (FAILED if found.problems else DONE)
@@ -221,7 +223,7 @@ def approve(given: Invocation, digest: str, *, source_file: Path | None, state_d
     from sagespec.show.source import write_released
     from sagespec.verbs.approving import approve as approve_plan
 
-    held = approve_plan(_records(given, source_file, state_dir), digest)
+    held = approve_plan(_records(given, source_file, state_dir), digest, _command(given, source_file, state_dir))
     write_released(given.screen, "approved", held)
     return DONE
 
@@ -244,9 +246,16 @@ def accept(given: Invocation, commit: str, *, source_file: Path | None, state_di
     from sagespec.show.source import write_released
     from sagespec.verbs.approving import accept as accept_commit
 
-    held = accept_commit(_records(given, source_file, state_dir), commit)
+    held = accept_commit(_records(given, source_file, state_dir), commit, _command(given, source_file, state_dir))
     write_released(given.screen, "accepted", held)
     return DONE
+
+
+def _command(given: Invocation, source_file: Path | None, state_dir: Path | None) -> Callable[[str], str]:
+    """How the same project is named in another call."""
+    from sagespec.state.source import source_command
+
+    return _of_file(given, source_file, state_dir).command if source_file else source_command
 
 
 def _records(given: Invocation, source_file: Path | None, state_dir: Path | None) -> SourceRecords:

@@ -5,7 +5,7 @@ Asked of the plan before anything of the commit is begun. Repairs are no change 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 
 from sagespec.causes import Reason
@@ -18,7 +18,7 @@ from sagespec.state.desired import Desired, DesiredEndpoint, desired_endpoint
 from sagespec.state.hashes import same_hash
 from sagespec.state.observed import Observed
 from sagespec.state.revision import live_revision
-from sagespec.state.source import Approval, Held, HeldReason
+from sagespec.state.source import Approval, Held, HeldReason, source_command
 
 _ASKED_FOR = (Reason.NEW, Reason.CHANGED, Reason.RETRIED)
 _OF_UPDATE = {
@@ -101,9 +101,10 @@ def why_it_waits(
     approved: Approval | None,
     before: Held | None,
     now: datetime,
+    command: Callable[[str], str] = source_command,
 ) -> Held | None:
     """That the commit waits, and for what; None where nothing asks, or this very plan was approved. before: what was
-    held until now."""
+    held until now. command: how a person calls `sagespec source` about it."""
     asking = [kind for kind in changes if kind in asks]
     if not asking or (approved is not None and approved.lets_in(digest, commit)):
         return None
@@ -114,6 +115,6 @@ def why_it_waits(
         commit=commit,
         since=before.since if before and is_same else now,
         text=f"{commit[:12]} waits for approval: {what}",
-        fix=f"look at its plan, then: sagespec source approve {digest[:12]} --source FILE",
+        fix=f"look at its plan, then: {command(f'approve {digest[:12]}')}",
         digest=digest,
     )

@@ -7,11 +7,12 @@ force what was there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from sagespec.state.remote import Remote, RemoteState, Signed, Verification
-from sagespec.state.source import AttemptResult, Held, HeldReason, SourceRecord
+from sagespec.state.source import AttemptResult, Held, HeldReason, SourceRecord, source_command
 
 LONGEST_PAUSE_SECONDS = 600.0  # between looks at a repository that does not answer
 TOLD_AFTER_LOOKS = 3
@@ -21,13 +22,15 @@ TOLD_AFTER_LOOKS = 3
 class Policy:
     """What the source says. follows_rewrites: whether a commit that does not follow the last one is applied, too.
 
-    retries_wrong: whether one whose specs were wrong is looked at once more: this sagespec may know more.
+    retries_wrong: whether one whose specs were wrong is looked at once more: this sagespec may know more. command: how
+    a person calls `sagespec source` about it.
     """
 
     follows_rewrites: bool = True
     interval_seconds: float = 60.0
     environment: str = ""
     retries_wrong: bool = False
+    command: Callable[[str], str] = source_command
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def _found(
         return _with(Decision(trusted, look_again_seconds=policy.interval_seconds), _unverified(record, signed, now))
     is_accepted = record.accepted is not None and record.accepted.commit == remote.commit
     if not (remote.descends or policy.follows_rewrites or is_accepted):
-        return _with(stays, _rewritten(remote, record, now))
+        return _with(stays, _rewritten(remote, record, now, policy))
     if not signed.is_good:
         return _with(stays, _unverified(record, signed, now))
     note = "" if remote.descends or is_accepted else f"the history was rewritten: {_short(remote.commit)} is followed"
@@ -118,10 +121,10 @@ def _unverified(record: SourceRecord, signed: Signed, now: datetime) -> Held:
     return _held(record, HeldReason.UNVERIFIED, signed.commit, now, text=text, fix=fix)
 
 
-def _rewritten(remote: Remote, record: SourceRecord, now: datetime) -> Held:
+def _rewritten(remote: Remote, record: SourceRecord, now: datetime, policy: Policy) -> Held:
     before = record.seen.commit if record.seen else record.working
     text = f"the history was rewritten: {_short(remote.commit)} does not follow {_short(before)}"
-    fix = f"if that is meant: sagespec source accept {remote.commit}"
+    fix = f"if that is meant: {policy.command(f'accept {remote.commit}')}"
     return _held(record, HeldReason.REWRITTEN, remote.commit, now, text=text, fix=fix)
 
 

@@ -54,7 +54,9 @@ class Tree:
         """Whether `commit_all` made it, or it is in the base branch already."""
         if MARK in _git(self.top, "log", "-1", "--format=%B", commit):
             return True
-        return _git(self.top, "merge-base", commit, self.commit) == commit
+        with suppress(WorldError):  # no common ancestor, too
+            return _git(self.top, "merge-base", commit, self.commit) == commit
+        return False
 
     def is_same(self, commit: str, other: str) -> bool:
         """Whether two commits hold the same files and were made from the same one."""

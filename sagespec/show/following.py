@@ -98,7 +98,7 @@ class Following:
                     self._let_go[event.about] = None
                 self._ended.append(event)
                 self._count["stopped" if says_stopped(event.text) else _MARKS[event.kind][0]] += 1
-            case EventKind.NOTE | EventKind.LOCK:
+            case EventKind.NOTE | EventKind.LOCK | EventKind.HELD:
                 self._notes[f"{event.about}: {event.text}" if event.about else event.text] = None
 
     @property

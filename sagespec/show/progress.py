@@ -176,6 +176,8 @@ class _PlainReport:
                 self.line((event.text, "dim"))
             case EventKind.LOCK:
                 self.line(("lock     ", "change"), event.text)
+            case EventKind.HELD:
+                self.line(("held     ", "bad"), hanging(f"{event.about}: {event.text}", 9, self.screen.width))
             case EventKind.NOTE:
                 text = f"{event.about}: {event.text}" if event.about else event.text
                 self.line(("note     ", "change"), hanging(text, 9, self.screen.width))

@@ -36,6 +36,11 @@ class HeldReason(StrEnum):
     APPROVAL = "approval"
 
 
+def source_command(words: str) -> str:
+    """How a person calls `sagespec source`, where nothing tells which project is meant."""
+    return f"sagespec source {words}"
+
+
 class Seen(Record):
     """The newest commit that was fit to be applied: verified, and a descendant of the one before or accepted."""
 

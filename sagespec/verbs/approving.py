@@ -22,7 +22,7 @@ from sagespec.records.sources import SourceRecords
 from sagespec.spec.approve import ChangeClass
 from sagespec.state.desired import Desired
 from sagespec.state.observed import Observed
-from sagespec.state.source import Acceptance, Approval, Held, HeldReason
+from sagespec.state.source import Acceptance, Approval, Held, HeldReason, source_command
 from sagespec.verbs.plan import snapshot
 
 SHORTEST = 7  # characters of a digest or commit that are taken for all of it
@@ -30,10 +30,14 @@ MOST_LINES = 200  # of a plan, kept for whoever is to approve it
 
 
 def gate(
-    parts_of: Callable[[Path], Parts], asks: Collection[ChangeClass], *, prune: bool
+    parts_of: Callable[[Path], Parts],
+    asks: Collection[ChangeClass],
+    *,
+    prune: bool,
+    command: Callable[[str], str] = source_command,
 ) -> Callable[[str, Path], Held | None]:
     """Why a commit, given with the folder of its sagespec.yaml, waits until somebody approves it; None if it may go
-    on."""
+    on. command: how a person calls `sagespec source` about it."""
 
     def why(commit: str, root: Path) -> Held | None:
         if not asks:
@@ -53,6 +57,7 @@ def gate(
                 approved=record.approved,
                 before=record.held,
                 now=now,
+                command=command,
             )
             lines = tuple(replace(of_specs, notes=()).text().split("\n")[:MOST_LINES])
             return held.model_copy(update={"plan": lines}) if held else None
@@ -71,32 +76,32 @@ def digest_of(plan: Plan, desired: Desired, observed: Observed) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def approve(records: SourceRecords, digest: str) -> Held:
+def approve(records: SourceRecords, digest: str, command: Callable[[str], str] = source_command) -> Held:
     """What was held until now. WorldError where nothing waits for this plan to be approved."""
     held = records.read().held
     if held is None or held.reason is not HeldReason.APPROVAL:
-        raise WorldError("nothing waits for approval", fix="see `sagespec source status`")
+        raise WorldError("nothing waits for approval", fix=f"see `{command('status')}`")
     if len(digest) < SHORTEST or not held.digest.startswith(digest):
         raise WorldError(
             f"the plan that waits for approval is not {digest}",
             why=f"it is {held.digest[:12]}, of {held.commit[:12]}: specs or the world have changed since you looked",
-            fix="look at it again in `sagespec source status`, and approve that one",
+            fix=f"look at it again in `{command('status')}`, and approve that one",
         )
     approval = Approval(digest=held.digest, by=who_is_here(), at=datetime.now(UTC))
     records.change(lambda record: record.model_copy(update={"approved": approval}))
     return held
 
 
-def accept(records: SourceRecords, commit: str) -> Held:
+def accept(records: SourceRecords, commit: str, command: Callable[[str], str] = source_command) -> Held:
     """What was held until now. WorldError where no rewritten history waits for this commit to be accepted."""
     held = records.read().held
     if held is None or held.reason is not HeldReason.REWRITTEN:
-        raise WorldError("no commit waits to be accepted", fix="see `sagespec source status`")
+        raise WorldError("no commit waits to be accepted", fix=f"see `{command('status')}`")
     if len(commit) < SHORTEST or not held.commit.startswith(commit):
         raise WorldError(
             f"the commit that is held is not {commit}",
             why=f"it is {held.commit}: the branch has moved on",
-            fix=f"look at what it has, and if it is meant: sagespec source accept {held.commit}",
+            fix=f"look at what it has, and if it is meant: {command(f'accept {held.commit}')}",
         )
     acceptance = Acceptance(commit=held.commit, by=who_is_here(), at=datetime.now(UTC))
     records.change(lambda record: record.model_copy(update={"accepted": acceptance}))

@@ -290,7 +290,8 @@ def _proposed(change: _Change, tree: Tree, how: Proposing) -> Proposed:
             return Proposed(branch, title, Result.TURNED_DOWN, answer.url, notes=(answer.text,))
         before = tree.tip_of(branch)
         if before and (there or not how.pulls) and not tree.is_ours(before):
-            return Proposed(branch, title, Result.LEFT_ALONE, there.url if there else "", before)
+            url = there.url if there else ""
+            return Proposed(branch, title, Result.LEFT_ALONE, url, before, notes=(_left_alone(before),))
         tree.begin_again()
         proposal = change.make()
         commit, is_new = _pushed(proposal, tree, before)
@@ -301,6 +302,10 @@ def _proposed(change: _Change, tree: Tree, how: Proposing) -> Proposed:
         return Proposed(branch, title, result, pull.url, commit, notes=notes)
     except SagespecError as error:
         return Proposed(branch, title, Result.FAILED, problem=error.problems[0])
+
+
+def _left_alone(tip: str) -> str:
+    return f"somebody else has pushed {tip[:12]} to it: merge or close it, or delete the branch, to have it made again"
 
 
 def _pushed(proposal: Proposal, tree: Tree, before: str) -> tuple[str, bool]:

@@ -10,8 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from sagespec.forge.pulls import Pull
+if TYPE_CHECKING:
+    from sagespec.forge.pulls import Pull
 
 _LENGTH = 12
 _MARKS = re.compile(rf"<!-- sagespec asks:((?: [0-9a-f]{{{_LENGTH}}})+) -->")

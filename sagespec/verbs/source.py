@@ -7,6 +7,7 @@ passes are those of `watch` and `apply`; before each, the project moves to the t
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -34,7 +35,7 @@ from sagespec.repository.signatures import Signers
 from sagespec.secrets.secrets import Secrets
 from sagespec.spec.source import Source
 from sagespec.state.remote import RemoteState, Signed
-from sagespec.state.source import AttemptResult, CommitEnd, SourceRecord
+from sagespec.state.source import AttemptResult, CommitEnd, SourceRecord, source_command
 from sagespec.verbs import apply
 from sagespec.verbs.approving import gate
 from sagespec.verbs.plan import desired_of, load_specs
@@ -68,6 +69,14 @@ class Sourced:
         if state_dir is None and source.state_dir is not None:
             state_dir = base / source.state_dir
         return cls(source, base, (state_dir or usual_state_dir(source.name)).absolute(), runtime, file)
+
+    def command(self, words: str) -> str:
+        """How a person calls `sagespec source` about it: words stands for the rest."""
+        if self.file is None:
+            return f"sagespec -C {shlex.quote(str(self.home))} source {words}"
+        usual = Sourced.at(self.source, self.base).home
+        elsewhere = "" if self.home == usual else f" --state-dir {shlex.quote(str(self.home))}"
+        return f"{source_command(words)} --source {shlex.quote(str(self.file.absolute()))}{elsewhere}"
 
     def parts(self, root: Path) -> Parts:
         secrets = {name: placed(secret, self.base) for name, secret in self.source.secrets.items()}
@@ -126,7 +135,7 @@ class Sourced:
             self.records,
             self.check,
             self.home,
-            policy=Policy(source.follows_rewrites, source.interval, environment),
+            policy=Policy(source.follows_rewrites, source.interval, environment, command=self.command),
             about=SourceRecord(url=source.url, branch=source.tag or source.branch, environment=environment),
             path=source.path,
             source=str(self.file.absolute()) if self.file else "",
@@ -134,7 +143,7 @@ class Sourced:
             verifier=self._verifier(mirror),
             report=report,
             check_settings=self.check_settings,
-            gate=gate(self.parts, source.approve.asks, prune=source.prune),
+            gate=gate(self.parts, source.approve.asks, prune=source.prune, command=self.command),
         )
 
     def _verifier(self, mirror: Mirror) -> _Verifier | None:

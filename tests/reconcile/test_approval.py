@@ -144,7 +144,7 @@ def test_a_commit_waits_as_a_whole_and_says_for_what() -> None:
     assert held
     assert (held.reason, held.commit, held.digest) == (HeldReason.APPROVAL, COMMIT, "d" * 64)
     assert held.text == "cccccccccccc waits for approval: train job/churn@3, job/churn@4"
-    assert held.fix.endswith("sagespec source approve dddddddddddd --source FILE")
+    assert held.fix.endswith("sagespec source approve dddddddddddd")
     earlier = held.model_copy(update={"since": datetime(2026, 11, 1, tzinfo=UTC)})
     again = waits({ChangeClass.TRAIN}, before=earlier)
     assert again

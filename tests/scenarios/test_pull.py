@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from sagespec.records.records import Records
 from sagespec.records.sources import SourceRecords
 from sagespec.state.source import AttemptResult, HeldReason
 from sagespec.stores.open import open_store
-from tests.repositories import Origin, Person
+from tests.repositories import Origin, Person, signing
 from tests.scenarios.conftest import RUNTIMES
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.workspace import Workspace, wait_until
@@ -171,6 +172,29 @@ def test_a_source_is_applied_once(tmp_path: Path, project_name: str) -> None:
     assert "is outside of the repository" in run(1), "it is wrong as long as it is there"
     assert followed.applied == first
     assert [end.result for end in followed.records.ends()] == [AttemptResult.WRONG, AttemptResult.APPLIED]
+
+
+def test_a_commit_that_is_held_is_said_to_be_and_how_it_is_let_in(tmp_path: Path, project_name: str) -> None:
+    origin = Origin(tmp_path / "there")
+    followed = Followed(Workspace(tmp_path / "machine", project_name, "process"), origin, origin.person("ada@acme"))
+    first = followed.push(JOBS, by=followed.ada)
+    followed.workspace.run("sync", "--source", "source.yaml")
+    followed.origin.git(*signing(followed.ada), "commit", "-q", "--amend", "--allow-empty", "-S", "-m", "another first")
+    other = followed.origin.push("--force")
+
+    done = followed.workspace.run("sync", "--source", "source.yaml", code=1)
+    text = f"the history was rewritten: {other[:12]} does not follow {first[:12]}"
+    assert re.search(rf"^held +source: {text}; {first[:12]} stays in force$", done.stdout, re.MULTILINE)
+    assert "failed" not in done.stdout, "nothing was tried"
+    assert done.stdout.rstrip().endswith("nothing to do: what was applied before is up to date")
+    fix = f"sagespec source accept {other} --source {followed.source}"
+    assert done.stderr.splitlines() == [f"source: {text}; it is held", f"  fix  if that is meant: {fix}"]
+
+    near = followed.workspace.run("source", "accept", "0000000", "--source", "source.yaml", code=1)
+    assert f"if it is meant: {fix}" in near.stderr
+    followed.workspace.run(*fix.removeprefix("sagespec ").split())
+    followed.workspace.run("sync", "--source", "source.yaml")
+    assert followed.applied == other
 
 
 def test_a_repository_is_followed_without_a_file(tmp_path: Path, project_name: str) -> None:

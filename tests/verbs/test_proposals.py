@@ -346,6 +346,7 @@ def test_a_branch_that_somebody_has_pushed_to_is_left_alone_while_it_is_open(tea
     team.put("newer.csv")
     (found,) = team.propose()
     assert (found.result, found.url, team.branches[BUMP]) == (Result.LEFT_ALONE, first.url, theirs)
+    assert found.notes[0].startswith(f"somebody else has pushed {theirs[:12]} to it")
 
     team.merge(BUMP, 1)
     team.train(2, 0.8)
@@ -353,6 +354,19 @@ def test_a_branch_that_somebody_has_pushed_to_is_left_alone_while_it_is_open(tea
     team.clock = timedelta(hours=6)
     (bumped, _) = team.propose()
     assert (bumped.result, bumped.title) == (Result.OPENED, "Train churn@3"), "what was merged is nobody's any more"
+
+
+def test_a_branch_that_has_nothing_in_common_with_its_base_is_left_alone(team: Team) -> None:
+    team.clock = timedelta(hours=3)
+    team.put("new.csv")
+    team.propose()
+    team.origin.git("checkout", "-q", "--orphan", "theirs")
+    theirs = team.origin.commit("another beginning", {"notes.md": "theirs\n"})
+    team.origin.git("push", "-q", "--force", "origin", f"HEAD:refs/heads/{BUMP}")
+    team.origin.git("checkout", "-q", "main")
+    (found,) = team.propose()
+    assert (found.result, found.commit, team.branches[BUMP]) == (Result.LEFT_ALONE, theirs, theirs)
+    assert found.problem is None
 
 
 def test_a_push_that_comes_in_between_is_not_overwritten(team: Team, tmp_path: Path) -> None:
