@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sagespec.drift import drift_of
-from sagespec.parts import Parts, RuntimeChoice
+from sagespec.parts import Parts
 from sagespec.plan import Plan
 from sagespec.reconcile.options import Options
 from sagespec.records.repairs import repairs_lately
 from sagespec.runtimes.protocol import Check, ImageInfo
 from sagespec.show.streams import Lines, Readings
+from sagespec.spec.runtimes import RuntimeChoice
 from sagespec.spec.secrets import SecretSource
 from sagespec.state.addresses import Address
 from sagespec.state.manifest import Manifest

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, cast, overload
+from typing import Any, Generic, TypeVar, cast, overload
 
 from sagespec.errors import Origin, Problem, SpecError, WorldError
 from sagespec.gateway.certificates import certificate_of
@@ -40,6 +40,7 @@ from sagespec.secrets.secrets import Secrets
 from sagespec.sources.git import GitFound, find_commit
 from sagespec.spec.environment import ENVIRONMENT_VARIABLE, ENVIRONMENTS
 from sagespec.spec.project import ProjectSettings
+from sagespec.spec.runtimes import RuntimeChoice
 from sagespec.spec.secrets import SecretSource
 from sagespec.state.desired import DesiredChannel
 from sagespec.state.manifest import Git
@@ -51,7 +52,6 @@ from sagespec.traffic.history import History
 from sagespec.traffic.tallying import count_all
 from sagespec.world import World
 
-RuntimeChoice = Literal["auto", "docker", "process"]
 Value = TypeVar("Value")
 GOING_ON = ("apply", "watch")  # from what their specs say then, once a job has ended; other runs are done with it
 

@@ -20,7 +20,6 @@ from sagespec.display import show_values_with
 from sagespec.events import Report
 from sagespec.load.load import find_root
 from sagespec.load.trees import read_at
-from sagespec.parts import RuntimeChoice
 from sagespec.reconcile.options import Options
 from sagespec.records.holder import Holder
 from sagespec.records.lock import PATIENCE_SECONDS, force_unlock
@@ -28,6 +27,7 @@ from sagespec.run.patterns import patterns_of
 from sagespec.runtimes.protocol import ImageInfo
 from sagespec.show.live import following
 from sagespec.show.values import AsPeopleRead
+from sagespec.spec.runtimes import RuntimeChoice
 from sagespec.spec.secrets import SecretSource
 from sagespec.state.addresses import Address
 from sagespec.state.manifest import Manifest

@@ -18,6 +18,7 @@ import click
 
 from sagespec.cli.completing import complete_environment
 from sagespec.errors import InternalError, Problem, SagespecError, SpecError
+from sagespec.spec.runtimes import RUNTIME_CHOICES, RuntimeChoice
 
 if TYPE_CHECKING:
     from sagespec.project import Project
@@ -53,7 +54,7 @@ OPTIONS = (
     ),
     click.option(
         "--runtime",
-        type=click.Choice(["auto", "docker", "process"]),
+        type=click.Choice(RUNTIME_CHOICES),
         help="Docker, local processes, or Docker if it answers.  [default: from sagespec.yaml, else auto]",
     ),
     click.option("--debug", is_flag=True, default=None, help="Show a traceback if sagespec itself fails."),
@@ -76,7 +77,7 @@ class Invocation:
 
     start: Path | None
     specs: tuple[Path, ...]
-    runtime: Literal["auto", "docker", "process"] | None
+    runtime: RuntimeChoice | None
     environment: str
     output: Output
     debug: bool

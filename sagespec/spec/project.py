@@ -16,6 +16,7 @@ from sagespec.spec.job import Resources
 from sagespec.spec.notify import Notify
 from sagespec.spec.prometheus import PrometheusSettings
 from sagespec.spec.rules import Policy, Require
+from sagespec.spec.runtimes import RuntimeChoice
 from sagespec.spec.secrets import AnySecretSource
 from sagespec.spec.values import (
     Bytes,
@@ -132,7 +133,7 @@ class ProjectSettings(DocumentSpec):
     """Identifies what belongs to this project; two projects on one engine never touch each other."""
     store: Place = "file://.sagespec/store"
     """Where models, logs and history are kept: a path relative to this file, or s3://bucket/prefix."""
-    runtime: Literal["auto", "docker", "process"] = "auto"
+    runtime: RuntimeChoice = "auto"
     """The engine: docker, process (plain local processes), or auto (docker if one is running)."""
     gateway: GatewaySettings = GatewaySettings()
     """Where to call the endpoints; http://127.0.0.1:8080 by default."""

@@ -15,6 +15,7 @@ from sagespec.spec.approve import Approve
 from sagespec.spec.document import DocumentSpec
 from sagespec.spec.doors import File
 from sagespec.spec.report import Report, Webhook
+from sagespec.spec.runtimes import RuntimeName
 from sagespec.spec.secrets import AnySecretSource
 from sagespec.spec.values import Name, Place, Seconds, SpecModel, quoted, wrong
 
@@ -103,7 +104,7 @@ class Pins(SpecModel):
     """The project's name."""
     store: Place | None = None
     """The store's address, as sagespec.yaml has it."""
-    runtime: Literal["docker", "process"] | None = None
+    runtime: RuntimeName | None = None
     """The engine."""
     host: str | None = Field(default=None, examples=["127.0.0.1"])
     """The address that the gateway listens on."""

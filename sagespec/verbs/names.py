@@ -6,7 +6,6 @@ No label leads from one name to the other, so the checkout remembers its names, 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from sagespec.parts import Parts
 from sagespec.runtimes.choose import choose
@@ -36,8 +35,7 @@ def _others(parts: Parts) -> list[str]:
 
 def _containers(parts: Parts, name: str) -> int:
     """How many there are that this checkout may have made."""
-    wanted: Literal["docker", "process"] = "docker" if parts.runtime.name == "docker" else "process"
-    runtime, _ = choose(wanted, name, parts.root, containers=parts.kept / "containers")
+    runtime, _ = choose(parts.runtime.name, name, parts.root, containers=parts.kept / "containers")
     here = str(parts.home.resolve())
     with runtime:
         return sum(c.owner is None or c.owner.checkout == here for c in runtime.containers())

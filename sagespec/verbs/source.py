@@ -21,7 +21,7 @@ from sagespec.errors import Problem, SagespecError, SpecError
 from sagespec.events import Report, silent
 from sagespec.load.confined import Bounds, out_of_bounds, settings_out_of_bounds, unreadable
 from sagespec.load.trees import placed, read_at
-from sagespec.parts import Parts, RuntimeChoice
+from sagespec.parts import Parts
 from sagespec.passes import Run
 from sagespec.pull import Pull
 from sagespec.reconcile.options import Options
@@ -33,6 +33,7 @@ from sagespec.repository.commands import GitCommand, GitRefused, protocol_of
 from sagespec.repository.mirror import Follow, Mirror
 from sagespec.repository.signatures import Signers
 from sagespec.secrets.secrets import Secrets
+from sagespec.spec.runtimes import RuntimeChoice
 from sagespec.spec.source import Source
 from sagespec.state.remote import RemoteState, Signed
 from sagespec.state.source import AttemptResult, CommitEnd, SourceRecord, source_command

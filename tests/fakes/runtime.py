@@ -39,7 +39,7 @@ class FakeVolumes:
 
 
 class FakeRuntime:
-    name: Literal["docker", "process", "fake"] = "fake"
+    name = "fake"
     is_local = True
     where = "memory"
 

@@ -76,7 +76,7 @@ class DockerRuntime:
     constructor asks the engine for its version, so that one that does not answer is known at once.
     """
 
-    name: Literal["docker", "process", "fake"] = "docker"
+    name = "docker"
 
     def __init__(
         self,

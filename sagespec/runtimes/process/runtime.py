@@ -77,7 +77,7 @@ class ProcessRuntime:
     the secrets of a program's environment are opened with, each time it starts.
     """
 
-    name: Literal["docker", "process", "fake"] = "process"
+    name = "process"
     is_local = True
 
     @property

@@ -1,0 +1,48 @@
+"""The runtimes by name: one table, and what a name that is not in it leads to."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from sagespec.errors import WorldError
+from sagespec.runtimes.choose import LOADERS, choose
+from sagespec.spec.runtimes import RUNTIME_NAMES
+
+SAGESPEC = Path(__file__).parents[2] / "sagespec"
+
+
+def test_every_runtime_that_a_spec_can_name_can_be_opened() -> None:
+    assert tuple(LOADERS) == RUNTIME_NAMES
+
+
+def test_a_runtime_is_opened_under_its_name(tmp_path: Path) -> None:
+    runtime, said = choose("process", "acme", tmp_path)
+    assert (runtime.name, said) == ("process", "runtime process (local programs, no isolation): as requested")
+
+
+def test_a_name_that_no_runtime_has_opens_none(tmp_path: Path) -> None:
+    with pytest.raises(WorldError) as caught:
+        choose("podman", "acme", tmp_path)
+    (problem,) = caught.value.problems
+    assert (problem.what, problem.fix) == ("there is no runtime podman", "use one of auto, docker, process")
+
+
+def test_the_runtimes_are_listed_in_one_file() -> None:
+    """A type that lists them a second time is one that the next runtime is missing from."""
+    lists = [path.relative_to(SAGESPEC).as_posix() for path in SAGESPEC.rglob("*.py") if _lists_runtimes(path)]
+    assert lists == ["spec/runtimes.py"]
+
+
+def _lists_runtimes(path: Path) -> bool:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    literals = (node.slice for node in nodes if isinstance(node, ast.Subscript) and _is_literal(node.value))
+    return any(
+        isinstance(part, ast.Constant) and part.value in RUNTIME_NAMES for found in literals for part in ast.walk(found)
+    )
+
+
+def _is_literal(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "Literal"
