@@ -71,7 +71,7 @@ PURE = {
     "gateway.lending": ("gateway.table state", VALUES, "the gateway writes and asks; this says what"),
     "gateway.documents": (
         "gateway contract state errors",
-        f"{VALUES} json",
+        f"{VALUES} json ipaddress",
         "the gateway writes and asks; this says what",
     ),
     "gateway.answers": ("gateway state errors", f"{VALUES} json", "reads what Envoy has said, and asks nothing"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -93,12 +93,10 @@ def probes_from(answer: bytes, table: Table) -> dict[str, Probe]:
     wanted, serving = table.names(), frozenset(table.serving.values())
     found: dict[str, tuple[bool, Probe]] = {}
     for cluster in json.loads(answer).get("cluster_statuses", ()):
-        for host in cluster.get("host_statuses", ()):
-            name = host.get("hostname", "")
+        pool = cluster["name"]
+        for name, seen in _by_name(cluster.get("host_statuses", ()), table.pools.get(pool, ())).items():
             if name not in wanted:
                 continue
-            seen = _probe(host)
-            pool = cluster["name"]
             place = Instance(name, seen.host, seen.port)
             counts = pool in serving or place in table.probed.get(key_of(pool), ())
             before = found.get(name)
@@ -108,6 +106,19 @@ def probes_from(answer: bytes, table: Table) -> dict[str, Probe]:
                 counts = counts or before[0]
             found[name] = (counts, seen)
     return {name: probe for name, (_, probe) in found.items()}
+
+
+def _by_name(hosts: Iterable[Mapping[str, Any]], pool: Iterable[Instance]) -> dict[str, Probe]:
+    """What one pool knows of its containers, each at the place that the table has for it: where that is a name, Envoy
+    tells the addresses behind it. They may be several for a while, of which one that is healthy is enough, or none."""
+    found = {instance.name: Probe(healthy=False, host=instance.host, port=instance.port) for instance in pool}
+    for host in hosts:
+        name, seen = host.get("hostname", ""), _probe(host)
+        if before := found.get(name):
+            active = before.active_requests + seen.active_requests
+            seen = replace(before, healthy=before.healthy or seen.healthy, active_requests=active)
+        found[name] = seen
+    return found
 
 
 def _probe(host: Mapping[str, Any]) -> Probe:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from sagespec.contract import LARGEST_BODY_BYTES
@@ -46,6 +47,7 @@ CONNECT_SECONDS = 1.5  # long enough for a SYN that was lost and is sent again a
 # Shorter than any common server keeps an idle connection (gunicorn: 2 s), so that no request meets one that is
 # just being closed. A new connection takes a tenth of a millisecond.
 IDLE_SECONDS = 1.5
+DNS_SECONDS = 1  # between two looks at who has a name
 PANIC_PERCENT = 1  # healthy ones are fewer: there are none. All get requests then; who is silent may only be busy
 NAMESPACE = "sagespec"
 
@@ -170,7 +172,7 @@ def _cluster(name: str, pool: Sequence[Instance]) -> dict[str, Any]:
         "@type": f"{TYPES}.config.cluster.v3.Cluster",
         "name": name,
         "alt_stat_name": str(key_of(name)),
-        "type": "STATIC",
+        **_found_by(pool),
         "connect_timeout": f"{CONNECT_SECONDS}s",
         "lb_policy": "LEAST_REQUEST",
         "load_assignment": {
@@ -190,6 +192,30 @@ def _cluster(name: str, pool: Sequence[Instance]) -> dict[str, Any]:
             }
         },
     }
+
+
+def _found_by(pool: Iterable[Instance]) -> dict[str, Any]:
+    """How Envoy finds the pool's instances: names are looked up again and again, as what is behind them moves."""
+    if not any(_is_name(instance.host) for instance in pool):
+        return {"type": "STATIC"}
+    return {
+        "cluster_type": {
+            "name": "envoy.clusters.dns",
+            "typed_config": {
+                "@type": f"{TYPES}.extensions.clusters.dns.v3.DnsCluster",
+                "dns_refresh_rate": f"{DNS_SECONDS}s",
+                "dns_lookup_family": "V4_PREFERRED",
+            },
+        }
+    }
+
+
+def _is_name(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return True
+    return False
 
 
 def _lb_config() -> dict[str, Any]:

@@ -44,8 +44,8 @@ class Exit:
 
 @dataclass(frozen=True, order=True)
 class Container:
-    """One container (or supervised process) of this project. `host:port` is where the gateway reaches it; host is ''
-    for one that is off the project's network.
+    """One container (or supervised process) of this project. `host:port` is where the gateway reaches it: an
+    address, or a name; either stays for the container's life. host is '' for one that is off the project's network.
 
     `exit_code` is set when the state is EXITED; `restarts` counts the engine's restarts since we started it, and
     last_exit is how its program ended last, whether it was started again or not; a list of all may lack both.

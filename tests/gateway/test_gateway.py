@@ -365,8 +365,8 @@ def test_what_envoy_rejects_is_told_and_changes_nothing(stand: Stand) -> None:
     good = stand.start("stable")
     stand.serve(a_target("stable", 1, [good]))
     told = stand.runtime.read(stand.gateway.launch().name, CDS)
-    with pytest.raises(WorldError, match="malformed IP address: no-number"):
-        stand.gateway.admit("churn", a_target("stable", 0, ["bad"]), {"bad": ("no-number", 1)})
+    with pytest.raises(WorldError, match="PortValue"):
+        stand.gateway.admit("churn", a_target("stable", 0, ["bad"]), {"bad": ("127.0.0.1", 70_000)})
     assert stand.runtime.read(stand.gateway.launch().name, CDS) == told
     stand.set_route(a_target("stable", 2, [good]))
     assert stand.invoke()["status"] == 200
