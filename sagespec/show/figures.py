@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -45,6 +46,21 @@ def milliseconds_text(value: float | None) -> str:
 
 def when_text(at: datetime | None) -> str:
     return at.astimezone().strftime("%Y-%m-%d %H:%M") if at else "-"
+
+
+def until_text(at: datetime, now: datetime) -> str:
+    """How long until then, rounded up: so coarse that a page stays the same for a while.
+
+    >>> from datetime import UTC
+    >>> now = datetime(2026, 1, 1, tzinfo=UTC)
+    >>> until_text(datetime(2026, 1, 7, 1, tzinfo=UTC), now), until_text(datetime(2026, 1, 1, 2, tzinfo=UTC), now)
+    ('in 7 d', 'in 2 h')
+    """
+    seconds = (at - now).total_seconds()
+    if seconds <= 0:
+        return "now"
+    size, unit = next(((s, u) for s, u in ((86400, "d"), (3600, "h")) if seconds >= s), (60, "min"))
+    return f"in {math.ceil(seconds / size)} {unit}"
 
 
 def commit_text(git: Git | None) -> str:

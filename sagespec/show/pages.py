@@ -14,6 +14,7 @@ from sagespec.plan import Plan
 from sagespec.show.compare import comparison_head, comparison_rows, footer, verdict_cells
 from sagespec.show.ending import ending_cell
 from sagespec.show.figures import counted, seconds_text
+from sagespec.show.gc import MARKS_HEAD, marks_rows
 from sagespec.show.history import MANIFEST_HEAD, NO_HISTORY, details_of, manifest_row, revision_head, revision_rows
 from sagespec.show.html import Html, curves, element, fitted, folded, joined, left_out, page, problems, split_bar, table
 from sagespec.show.jobs_compared import names_of, tables_of
@@ -128,6 +129,8 @@ def _(status: Status, most: int) -> list[Html]:
     if status.notebooks:
         rows = [notebook_row(notebook) for notebook in status.notebooks[:most]]
         parts += [element("h4", "Notebooks"), table(NOTEBOOK_HEAD, rows)]
+    if status.gc.jobs or status.gc.swept:
+        parts.append(table(MARKS_HEAD, marks_rows(status.gc, status.at)))
     if status.runs:
         parts += [element("h4", "Runs"), table(RUN_HEAD, [run_row(run, status.at) for run in status.runs[:most]])]
     return parts

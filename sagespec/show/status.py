@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sagespec.show.figures import metrics_text, milliseconds_text, percent_text, seconds_text
+from sagespec.show.gc import MARKS_HEAD, marks_rows
 from sagespec.show.rollouts import rolling_text
 from sagespec.show.screen import Cell, Screen, hanging
 from sagespec.show.side_by_side import write_versions
@@ -78,6 +79,9 @@ def write_status(screen: Screen, status: Status, *, in_place: bool = False) -> N
         screen.table([notebook_row(notebook) for notebook in status.notebooks], head=NOTEBOOK_HEAD)
     if not status.jobs and not status.endpoints and not status.notebooks:
         screen.line(f"\n{NOTHING_THERE}")
+    if status.gc.jobs or status.gc.swept:
+        screen.line()
+        screen.table(marks_rows(status.gc, status.at), head=MARKS_HEAD)
     if status.runs:
         screen.line()
         screen.table([run_row(run, status.at) for run in status.runs], head=RUN_HEAD)

@@ -39,6 +39,11 @@ class Held:
     reasons: tuple[str, ...] = ()
     since: datetime | None = None
 
+    @property
+    def due_at(self) -> datetime | None:
+        """From when what is marked may be swept."""
+        return self.since + WAITS if self.since and self.state in ("marked", "due") else None
+
     def as_json(self) -> dict[str, Any]:
         return {
             "job": str(self.job),
@@ -51,11 +56,13 @@ class Held:
 
 @dataclass(frozen=True, repr=False)
 class Collected(Displayed):
-    """What `gc` found, and has done: jobs with files in the store, and those whose files it has deleted."""
+    """What `gc` found, and has done: jobs with files in the store, and those whose files it has deleted now. earlier:
+    those that were swept before, and have no files any more."""
 
     step: Step
     jobs: tuple[Held, ...]
     notes: tuple[str, ...] = ()
+    earlier: tuple[Held, ...] = ()
 
     def of(self, *states: State) -> tuple[Held, ...]:
         return tuple(one for one in self.jobs if one.state in states)
@@ -67,6 +74,7 @@ class Collected(Displayed):
             "jobs": [one.as_json() for one in self.jobs],
             "freed_bytes": sum(one.bytes for one in self.of("swept")),
             "notes": list(self.notes),
+            "swept_before": [{"job": str(one.job), "swept_at": one.as_json()["since"]} for one in self.earlier],
         }
 
 
@@ -82,6 +90,10 @@ class Seen:
         """The keys of the jobs that have files, and that nothing names."""
         jobs = (job for job in self.files if job in self.manifests and job not in self.reasons)
         return {str(job): self.manifests[job].key for job in jobs if not self.manifests[job].swept_at}
+
+    def swept(self) -> dict[str, datetime]:
+        """When the models were deleted that are gone."""
+        return {str(job): one.swept_at for job, one in self.manifests.items() if one.swept_at}
 
 
 def collect(
@@ -108,7 +120,7 @@ def collect(
         sweeping = Sweeping(parts.records)
         marks, etag = sweeping.marks()
         if step == "mark":
-            marked = marks.renewed(seen.unnamed(), now)
+            marked = marks.renewed(seen.unnamed(), seen.swept(), now)
             if marked != marks:
                 sweeping.write_marks(marked, etag)
             return _held(parts, step, seen, marked, now=now)
@@ -117,8 +129,9 @@ def collect(
             lock.check()
             if _sweep(sweeping, seen, job, now, report):
                 swept.append(job)
-        rest = marks.renewed({job: key for job, key in seen.unnamed().items() if job in marks.jobs}, now)
-        rest = Marks(jobs={job: mark for job, mark in rest.jobs.items() if job not in set(map(str, swept))})
+        gone = dict.fromkeys(map(str, swept), now) | seen.swept()
+        unnamed = {job: key for job, key in seen.unnamed().items() if job in marks.jobs and job not in gone}
+        rest = marks.renewed(unnamed, gone, now)
         if rest != marks:
             sweeping.write_marks(rest, etag)
         return _held(parts, step, seen, rest, now=now, swept=swept)
@@ -166,7 +179,11 @@ def _held(
         notes.append(f"{', '.join(unknown)}: not ended, so left alone")
     if parts.store.uri.startswith("s3://") and step == "sweep" and swept:
         notes.append("in a bucket with versions, what was deleted takes room until a lifecycle rule removes it")
-    return Collected(step, tuple(one for one in found if one), tuple(notes))
+    had = {one.job for one in found if one}
+    earlier = [Held(job, "swept", 0, since=one.swept_at) for job, one in sorted(seen.manifests.items()) if one.swept_at]
+    return Collected(
+        step, tuple(one for one in found if one), tuple(notes), tuple(one for one in earlier if one.job not in had)
+    )
 
 
 def _one(job: Address, files: JobFiles, seen: Seen, marks: Marks, now: datetime, *, is_swept: bool) -> Held | None:
@@ -182,7 +199,7 @@ def _one(job: Address, files: JobFiles, seen: Seen, marks: Marks, now: datetime,
     mark = marks.jobs.get(str(job))
     if mark is None or mark.key != manifest.key:
         return Held(job, "unnamed", files.bytes)
-    return Held(job, "due" if now - mark.since >= WAITS else "marked", files.bytes, since=mark.since)
+    return Held(job, "due" if now >= mark.due_at else "marked", files.bytes, since=mark.since)
 
 
 def restore(parts: Parts, job: Address, archive: Path | None, *, report: Report) -> Manifest:
@@ -192,7 +209,7 @@ def restore(parts: Parts, job: Address, archive: Path | None, *, report: Report)
     with project_lock(parts.store, parts.settings.name, command="gc --restore", wait_seconds=PATIENCE_SECONDS):
         manifest = parts.records.manifests([job]).get(job)
         if manifest is None or not manifest.swept_at:
-            raise WorldError(f"{job} was not swept", fix="see `sagespec gc` for what was")
+            raise WorldError(f"{job} was not swept", fix="`sagespec gc` lists what was")
         model = manifest.artifacts.get("model")
         if model is None:
             raise WorldError(f"{job} had no model", fix="train it as another version")
@@ -202,6 +219,9 @@ def restore(parts: Parts, job: Address, archive: Path | None, *, report: Report)
             parts.store.upload(key, archive)
         parts.store.download(key, parts.scratch / f"{job.name}-{job.version}.tar.gz", sha256=model.sha256)
         sweeping.tombstone(manifest, None)
+        marks, etag = sweeping.marks()
+        if str(job) in marks.swept:
+            sweeping.write_marks(marks.restored(str(job)), etag)
         report(Event(EventKind.NOTE, str(job), "has its model again"))
         return manifest.model_copy(update={"swept_at": None})
 

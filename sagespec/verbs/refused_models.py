@@ -14,6 +14,7 @@ from sagespec.state.desired import Desired
 from sagespec.state.manifest import Manifest
 from sagespec.state.observed import Observed
 from sagespec.state.revision import EndpointRecord, live_revision
+from sagespec.state.sweeping import restoring
 
 Rejected = Mapping[Address, str]
 Manifests = Mapping[Address, Manifest]
@@ -61,8 +62,7 @@ def why_refused(
             f"the model of {named(job)} was swept by gc at {manifest.swept_at:%Y-%m-%d %H:%M} UTC",
             about=about,
             why="nothing had named it for longer than gc waits; its manifest, logs and metrics are still there",
-            fix=f"restore it from a back-up: sagespec gc --restore {named(job)} --from MODEL.tar.gz; or train it as "
-            "another version",
+            fix=restoring(job),
             where=where,
         )
     return None

@@ -27,6 +27,7 @@ from sagespec.state.observed import Container, ContainerState, Follower, Observe
 from sagespec.state.revision import Revision
 from sagespec.state.secrets import is_secret_field
 from sagespec.state.source import SourceRecord
+from sagespec.state.sweeping import Marks, swept_text
 from sagespec.verbs.door_states import DoorStates
 from sagespec.verbs.notebook_states import NotebookState
 
@@ -59,7 +60,8 @@ class EndpointWord(StrEnum):
 @dataclass(frozen=True, repr=False)
 class JobState(Displayed):
     """One row of `status`. fix: what to do about one that is refused. follower: who follows it now. read: what it has
-    read of each channel, once it has ended. hyperparameters: as its containers see them, less what may be secret."""
+    read of each channel, once it has ended. hyperparameters: as its containers see them, less what may be secret.
+    swept_at: when `gc` deleted its model."""
 
     address: Address
     state: JobWord
@@ -72,6 +74,7 @@ class JobState(Displayed):
     read: Mapping[str, ChannelRead] = field(default_factory=dict)
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     fix: str = ""
+    swept_at: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -86,7 +89,7 @@ class JobState(Displayed):
             "since": _iso(self.follower.since) if self.follower else None,
             "read": {name: read.model_dump(mode="json") for name, read in self.read.items()},
             "hyperparameters": dict(self.hyperparameters),
-        }
+        } | ({"swept_at": _iso(self.swept_at)} if self.swept_at else {})
 
     def as_row(self) -> dict[str, Any]:
         """Of a table with other jobs."""
@@ -242,11 +245,13 @@ class Status(Displayed):
     suspended: tuple[Suspended, ...] = ()
     environment: str = ""
     source: SourceRecord | None = None  # of the branch that is followed, if one is
+    gc: Marks = field(default_factory=Marks)  # as of its last step
 
     def as_json(self) -> dict[str, Any]:
         """The stable JSON form, documented in docs/commands.md."""
         suspended = {"suspended": [one.as_json() for one in self.suspended]} if self.suspended else {}
         source = {"source": self.source.model_dump(mode="json")} if self.source else {}
+        gc = {"gc": _gc_as_json(self.gc)} if self.gc.jobs or self.gc.swept else {}
         return {
             "runtime": self.runtime,
             "store": self.store,
@@ -260,6 +265,7 @@ class Status(Displayed):
             **({"environment": self.environment} if self.environment else {}),
             **suspended,
             **source,
+            **gc,
         }
 
     def frame(self, what: Literal["jobs", "endpoints"] = "jobs") -> Any:
@@ -268,6 +274,15 @@ class Status(Displayed):
         if what == "jobs":
             return frame_of([job.as_row() for job in self.jobs])
         return frame_of([row for endpoint in self.endpoints for row in endpoint.as_rows()])
+
+
+def _gc_as_json(marks: Marks) -> dict[str, Any]:
+    return {
+        "marked": [
+            {"job": job, "since": _iso(mark.since), "sweep_from": _iso(mark.due_at)} for job, mark in marks.jobs.items()
+        ],
+        "swept": [{"job": job, "swept_at": _iso(at)} for job, at in marks.swept.items()],
+    }
 
 
 def _iso(at: datetime | None) -> str | None:
@@ -299,7 +314,8 @@ def job_state(
         word, said = (JobWord.REFUSED, problem.what) if problem else (JobWord.WAITING, said)
         return JobState(address, word, said, fix=problem.fix if problem else "")
     if manifest.status is JobStatus.COMPLETED:
-        said = "; ".join(filter(None, (edited_data, *manifest.notes)))
+        swept = swept_text(address) if manifest.swept_at else ""
+        said = "; ".join(filter(None, (swept, edited_data, *manifest.notes)))
         state, detail = (JobWord.REFUSED, problem.what) if problem else (JobWord.TRAINED, said)
     else:
         state, detail = JobWord(manifest.status.value), _runs_again(address, plan) or manifest.reason
@@ -313,6 +329,7 @@ def job_state(
         started_at=manifest.started_at,
         ended_at=manifest.ended_at,
         read=manifest.read,
+        swept_at=manifest.swept_at,
     )
 
 

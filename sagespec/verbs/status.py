@@ -15,6 +15,7 @@ from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.records.leases import RunSeen
 from sagespec.records.sources import SourceRecords
+from sagespec.records.sweeping import Sweeping
 from sagespec.serve.notebooks import door_of
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
@@ -62,6 +63,7 @@ def status(parts: Parts) -> Status:
         suspended=plan.suspended,
         environment=parts.environment,
         source=_source(parts),
+        gc=Sweeping(parts.records).marks()[0],
     )
 
 

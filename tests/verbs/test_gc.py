@@ -9,6 +9,7 @@ import hashlib
 import json
 import random
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,10 +20,13 @@ from sagespec.events import silent
 from sagespec.parts import Parts
 from sagespec.records.records import Records
 from sagespec.records.sweeping import Sweeping
+from sagespec.show.figures import when_text
+from sagespec.show.status import write_status
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.manifest import Artifact, JobStatus, Manifest
 from sagespec.state.revision import EndpointRecord, ModelRecord, Revision, RevisionStatus, VariantRecord, live_revision
 from sagespec.state.rollout import Ending, RolloutEnd
+from sagespec.state.sweeping import Marks
 from sagespec.stores.directory import DirectoryStore
 from sagespec.stores.protocol import Conflict
 from sagespec.verbs import gc
@@ -30,6 +34,8 @@ from sagespec.verbs.gc import Collected, Step
 from sagespec.verbs.refused_models import jobs_of
 from sagespec.verbs.rollback import rollback_target
 from tests.contracts.servers import s3_server
+from tests.dashboard.rows import status_of
+from tests.show.screens import a_screen, out
 
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=90)
@@ -171,8 +177,11 @@ def test_manifest_logs_and_listings_stay_and_the_version_still_counts_as_trained
     assert gone == {"model.tar.gz", "checkpoints/algo-1/a"}
     assert stored.records.manifests([job])[job].status is JobStatus.COMPLETED
     assert stored.swept(job) is not None
-    assert stored.gc("sweep").jobs == ()
-    assert stored.gc("mark").jobs == ()
+    for step in ("look", "sweep", "mark"):
+        found = stored.gc(step)
+        assert found.jobs == ()
+        assert [(one.job, one.state, one.since) for one in found.earlier] == [(job, "swept", stored.swept(job))]
+        assert found.as_json()["freed_bytes"] == 0
     assert stored.files() == after
 
 
@@ -384,6 +393,51 @@ def test_in_random_histories_nothing_is_lost_that_is_live_or_rolled_back_to(seed
             needed |= {job.version for job in jobs_of(back.asked)} if back else set()
         assert needed <= made.models(last)
     made.parts.close()
+
+
+def shown(marks: Marks, at: datetime) -> str:
+    """What `status` prints then."""
+    screen = a_screen()
+    write_status(screen, replace(status_of(), gc=marks, at=at))
+    return out(screen)
+
+
+def test_status_lists_what_is_marked_and_when_and_what_was_swept(stored: Stored, tmp_path: Path) -> None:
+    for version in (1, 2, 3):
+        stored.train(version)
+    stored.specs(JOB.format(version=1))
+    assert stored.gc("mark").of("marked")
+    stored.a_week_passes()
+    stored.specs(JOB.format(version=2))
+    stored.gc("sweep")
+    stored.specs(JOB.format(version=3))
+    stored.gc("mark")
+    marks = Sweeping(stored.records).marks()[0]
+    assert marks.swept == {"job/churn@3": stored.swept(job_address("churn", 3))}
+    rows = [line.split(maxsplit=2) for line in shown(marks, NOW).partition("GC ")[2].splitlines()]
+    assert [row[:2] for row in rows[1:]] == [
+        ["job/churn@1", "marked"],
+        ["job/churn@2", "marked"],
+        ["job/churn@3", "swept"],
+    ]
+    due = marks.jobs["job/churn@1"].due_at
+    assert rows[1][2] == f"in 8 d, from {when_text(due)}, if nothing names it by then"
+    assert f"due    at the next sagespec gc --sweep, since {when_text(due)}" in shown(marks, due)
+    copy = tmp_path / "copy.tar.gz"
+    copy.write_bytes(model_bytes(3))
+    gc.restore(stored.parts, job_address("churn", 3), copy, report=silent)
+    assert Sweeping(stored.records).marks()[0].swept == {}
+
+
+def test_marks_of_a_release_that_kept_no_list_of_the_swept_are_read(stored: Stored) -> None:
+    job = stored.train(1)
+    stored.records.store.write(
+        "acme/gc.json", b'{"jobs": {"job/churn@1": {"key": "1-1", "since": "2026-01-01T00:00:00Z"}}}'
+    )
+    assert states(stored.gc("sweep")) == {1: "swept"}
+    stored.records.store.write("acme/gc.json", b'{"jobs": {}}', if_match=Sweeping(stored.records).marks()[1])
+    assert stored.gc("mark").earlier[0].job == job
+    assert list(Sweeping(stored.records).marks()[0].swept) == ["job/churn@1"]
 
 
 def test_what_was_swept_comes_back_from_the_right_copy_alone(stored: Stored, tmp_path: Path) -> None:
