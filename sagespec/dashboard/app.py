@@ -28,14 +28,17 @@ from sagespec.dashboard.pages import (
     home,
     job,
     jobs,
+    models,
     queue,
     revisions,
+    source,
     steering,
     trial,
 )
 from sagespec.dashboard.pages import plan as plan_page
 from sagespec.dashboard.planned import planned
 from sagespec.dashboard.recorded import recorded
+from sagespec.dashboard.registered import registered
 from sagespec.dashboard.rendered import Rendered
 from sagespec.dashboard.rendering import NotThere, failure, rendered_just_now
 from sagespec.dashboard.stream import Streams
@@ -48,7 +51,8 @@ from sagespec.web.snapshots import Snapshots
 
 OF_JOBS = (jobs.pages, job.pages, compare.pages)
 OF_ENDPOINTS = (endpoints.pages, endpoint.pages, revisions.pages, steering.pages, trial.pages, ab.pages)
-PAGES = (home.pages, *OF_JOBS, *OF_ENDPOINTS, plan_page.pages, queue.pages, events.pages)
+OF_PROJECT = (models.pages, plan_page.pages, queue.pages, events.pages, source.pages)
+PAGES = (home.pages, *OF_JOBS, *OF_ENDPOINTS, *OF_PROJECT)
 LARGEST_BODY_BYTES = 8 * 2**20
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -63,11 +67,12 @@ def create_app(project: Project, snapshots: Snapshots, access: Access, happening
     latest, kept = Latest(snapshots, happenings), Kept()
     plan = Background(lambda: planned(project), every_seconds=3.0)
     past = Background(lambda: recorded(project), every_seconds=10.0)
+    shelf = Background(lambda: registered(project), every_seconds=30.0)
 
     rendered = Rendered()
 
     def forget() -> None:
-        for one in (latest, kept, plan, past, rendered):
+        for one in (latest, kept, plan, past, shelf, rendered):
             one.forget()
 
     app.extensions[NAME] = Desk(
@@ -82,6 +87,7 @@ def create_app(project: Project, snapshots: Snapshots, access: Access, happening
         kept=kept,
         plan=plan,
         past=past,
+        registered=shelf,
         rendered=rendered,
         uncommitted=Background(lambda: uncommitted(project), every_seconds=10.0),
     )

@@ -17,6 +17,7 @@ from sagespec.dashboard.latest import Latest
 from sagespec.dashboard.log import Logs
 from sagespec.dashboard.planned import Planned
 from sagespec.dashboard.recorded import Past
+from sagespec.dashboard.registered import Registered
 from sagespec.dashboard.rendered import Rendered
 from sagespec.dashboard.stream import Streams
 from sagespec.project import Project
@@ -38,6 +39,7 @@ class Desk:
     plan: Background[Planned]
     past: Background[tuple[Past, ...]]
     uncommitted: Background[tuple[str, ...]]
+    registered: Background[Registered]
     rendered: Rendered
 
 

@@ -19,9 +19,11 @@ NAVIGATION = (
     ("Overview", "/", ("home",)),
     ("Jobs", "/jobs", ("jobs", "job", "compare")),
     ("Endpoints", "/endpoints", ("endpoints", "endpoint", "revisions", "rollback", "trial", "ab")),
+    ("Models", "/models", ("models",)),
     ("Plan", "/plan", ("plan",)),
     ("Queue", "/queue", ("queue",)),
     ("Events", "/events", ("events",)),
+    ("Source", "/source", ("source",)),
 )
 
 

@@ -13,7 +13,9 @@ from sagespec.show.figures import (
     percent_text,
     seconds_text,
     size_text,
+    until_text,
 )
+from sagespec.show.gc import next_step, why_text
 from sagespec.show.rollouts import errors_text
 from sagespec.show.status import ENDPOINT_TONES, JOB_TONES
 from sagespec.state.addresses import Address
@@ -22,9 +24,10 @@ from sagespec.verbs.states import LastMinute
 TONES = {
     **JOB_TONES,
     **ENDPOINT_TONES,
-    **dict.fromkeys(("live", "completed", "done", "finished"), "good"),
-    **dict.fromkeys(("failed", "failing", "rolled_back", "skipped", "late"), "bad"),
-    **dict.fromkeys(("started", "planned", "working"), "change"),
+    **dict.fromkeys(("live", "completed", "done", "finished", "applied"), "good"),
+    **dict.fromkeys(("failed", "failing", "rolled_back", "skipped", "late", "wrong", "held"), "bad"),
+    **dict.fromkeys(("swept", "rejected"), "bad"),
+    **dict.fromkeys(("started", "planned", "working", "applying", "approval"), "change"),
 }
 SHAPES = {"good": "●", "change": "◐", "bad": "▲", "": "○"}  # a tone has a shape too, never a colour alone
 
@@ -104,14 +107,25 @@ def job_path(address: Address | str) -> str:
 def path_of(about: str) -> str:
     """The page of whatever an event or a problem is about; '' where there is none.
 
-    >>> path_of("endpoint/churn/candidate#0"), path_of("job/churn@3"), path_of("churn.yaml")
-    ('/endpoints/churn', '/jobs/churn@3', '')
+    >>> path_of("endpoint/churn/candidate#0"), path_of("job/churn@3"), path_of("churn.yaml"), path_of("source")
+    ('/endpoints/churn', '/jobs/churn@3', '', '/source')
+    >>> path_of("notebook/first"), path_of("gateway"), path_of("model/churn")
+    ('', '', '/models?q=churn')
     """
+    if about == "source":
+        return "/source"
     try:
         address = Address.parse(about)
     except ValueError:
         return ""
-    return {"job": job_path(address.whole), "endpoint": f"/endpoints/{address.name}", "gateway": ""}[address.kind]
+    match address.kind:
+        case "job":
+            return job_path(address.whole)
+        case "endpoint":
+            return f"/endpoints/{address.name}"
+        case "model":
+            return f"/models?q={address.name}"
+    return ""
 
 
 FILTERS = {
@@ -124,6 +138,7 @@ FILTERS = {
     "left": left,
     "metrics": metrics_text,
     "ms": milliseconds_text,
+    "next_step": next_step,
     "number": number,
     "per_second": per_second,
     "rate": rate,
@@ -132,4 +147,6 @@ FILTERS = {
     "seconds": seconds_text,
     "shape": shape,
     "tone": tone,
+    "until": until_text,
+    "why_held": why_text,
 }

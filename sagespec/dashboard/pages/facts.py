@@ -8,6 +8,7 @@ from typing import Any
 
 from sagespec.state.addresses import Address
 from sagespec.state.manifest import Manifest
+from sagespec.state.sweeping import swept_text
 from sagespec.verbs.lineage import Served as ServedIn
 from sagespec.verbs.states import JobState, JobWord, Status
 
@@ -37,6 +38,8 @@ class Facts:
     def detail(self) -> str:
         if self.row:
             return self.row.detail
+        if self.manifest and self.manifest.swept_at:
+            return swept_text(self.address)
         return self.manifest.reason if self.manifest else ""
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sagespec.state.addresses import Address
+from sagespec.state.source import AttemptResult, HeldReason
 from sagespec.verbs.states import EndpointState, EndpointWord, JobState, JobWord, RunState, Status
 
 _BAD_JOBS = (JobWord.FAILED, JobWord.REFUSED)
@@ -31,8 +32,19 @@ class Wrong:
 
 
 def wrong_of(status: Status) -> tuple[Wrong, ...]:
-    """Endpoints first, since callers notice those; then jobs, then runs."""
-    return (*_endpoints(status), *_jobs(status), *_runs(status))
+    """Endpoints first, since callers notice those; then the branch that is followed, jobs, and runs."""
+    return (*_endpoints(status), *_source(status), *_jobs(status), *_runs(status))
+
+
+def _source(status: Status) -> Iterator[Wrong]:
+    """Why the branch's newest commit is not what is applied."""
+    held = status.source.held if status.source else None
+    newest = status.source.attempted if status.source else None
+    if held:
+        word = "approval" if held.reason is HeldReason.APPROVAL else "held"
+        yield Wrong("source", word, f"{held.commit[:12]}: {first_line(held.text)}")
+    elif newest and newest.result in (AttemptResult.FAILED, AttemptResult.WRONG):
+        yield Wrong("source", newest.result.value, f"{newest.commit[:12]}: {first_line(newest.reason)}")
 
 
 def _endpoints(status: Status) -> Iterator[Wrong]:
