@@ -199,16 +199,30 @@ def _skip_burst(wakes: queue.SimpleQueue[str], cancelled: threading.Event) -> No
 @contextmanager
 def _engine_wakes(runtime: Runtime, wakes: queue.SimpleQueue[str], report: Report) -> Iterator[None]:
     """Wakes from the engine's events. Where their stream ends (the engine was restarted), it is opened again;
-    until then the timer works alone."""
+    until then the timer works alone. A stream that is still being opened at the end is closed by who opens it."""
     leaving = threading.Event()
-    streams: list[AbstractContextManager[Iterator[str]]] = []
+    opened: queue.SimpleQueue[AbstractContextManager[Iterator[str]]] = queue.SimpleQueue()
+
+    def close() -> None:
+        """Whoever takes it out closes it, so that two threads never do."""
+        with suppress(queue.Empty):
+            opened.get_nowait().__exit__(None, None, None)
+
+    def follow() -> None:
+        stream = runtime.events()
+        names = stream.__enter__()
+        opened.put(stream)
+        try:
+            if not leaving.is_set():  # else nobody else closes it
+                for _ in names:
+                    wakes.put(ENGINE)
+        finally:
+            close()
 
     def pump() -> None:
         while not leaving.is_set():
             try:
-                streams.append(runtime.events())
-                for _ in streams[-1].__enter__():
-                    wakes.put(ENGINE)
+                follow()
             except WorldError as error:
                 if not leaving.is_set():
                     report(Event(EventKind.NOTE, text=f"the engine's events ended; the timer continues: {error}"))
@@ -220,5 +234,4 @@ def _engine_wakes(runtime: Runtime, wakes: queue.SimpleQueue[str], report: Repor
         yield
     finally:
         leaving.set()
-        for stream in streams[-1:]:
-            stream.__exit__(None, None, None)
+        close()

@@ -209,6 +209,23 @@ class Silent(FakeRuntime):
             left.set()
 
 
+class SlowToOpen(FakeRuntime):
+    """An engine whose stream of events takes its time to open."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(PROJECT, place.engine)
+        self.opening, self.may_open, self.closed = threading.Event(), threading.Event(), threading.Event()
+
+    @contextmanager
+    def events(self) -> Iterator[Iterator[str]]:
+        self.opening.set()
+        assert self.may_open.wait(20)
+        try:
+            yield iter(["a-container"])
+        finally:
+            self.closed.set()
+
+
 @contextmanager
 def watching(
     place: Place,
@@ -216,6 +233,7 @@ def watching(
     failures: Failures,
     *documents: dict[str, object],
     wakes: queue.SimpleQueue[str] | None = None,
+    runtime: FakeRuntime | None = None,
 ) -> Iterator[Run]:
     """Woken by a file, a request or a task, since the engine is silent and the timer is far."""
     specs.mkdir()
@@ -223,9 +241,9 @@ def watching(
     run = place.run(world, *documents, caller=Caller(place.events.append))
     run = Run(run.around, run.caller, yields=False, failures=failures)
     standby = Standby(Repair(lambda: world.runtime, lambda: world.gateway, place.events.append), place.events.append)
-    silent = Silent(PROJECT, place.engine)
+    runtime = runtime or Silent(PROJECT, place.engine)
     thread = threading.Thread(
-        target=watch, args=(run, standby, silent, [specs]), kwargs={"every_seconds": 600, "wakes": wakes}
+        target=watch, args=(run, standby, runtime, [specs]), kwargs={"every_seconds": 600, "wakes": wakes}
     )
     thread.start()
     try:
@@ -300,3 +318,14 @@ def test_what_somebody_may_still_be_writing_is_waited_for(came: list[str], cause
         wakes.put(one)
     assert with_what_came(wakes) == cause
     assert wakes.empty()
+
+
+def test_a_stream_of_events_that_is_still_being_opened_at_the_end_is_closed_once_it_is_open(
+    place: Place, tmp_path: Path
+) -> None:
+    slow = SlowToOpen(place)
+    with watching(place, tmp_path / "specs", Failures(is_patient=True), runtime=slow):
+        assert slow.opening.wait(20)
+    assert not slow.closed.is_set(), "the end waits for nobody"
+    slow.may_open.set()
+    assert slow.closed.wait(20)
