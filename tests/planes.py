@@ -12,8 +12,6 @@ from botocore.config import Config
 from sagespec.api.key import Key, read_key
 from sagespec.api.serve import Listening
 
-PORTS = range(21800, 21900)
-
 
 @dataclass
 class Plane:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
+from subprocess import PIPE
 
 import pytest
 
@@ -38,3 +41,15 @@ def test_a_port_is_taken_while_somebody_listens(host: str, family: socket.Addres
         port = server.getsockname()[1]
         assert is_taken(host, port)
     assert not is_taken(host, port)
+
+
+def test_two_runs_of_tests_at_once_are_given_no_port_alike() -> None:
+    """However their dice fell: two that were seeded alike began at the same ports, one after the other."""
+    script = "from tests.ports import free_port; print(*(free_port() for _ in range(150)), flush=True); input()"
+    runs = [subprocess.Popen([sys.executable, "-c", script], stdin=PIPE, stdout=PIPE, text=True) for _ in range(2)]
+    given = [{int(port) for port in run.stdout.readline().split()} for run in runs]  # type: ignore[union-attr]
+    for run in runs:
+        run.communicate("\n", timeout=20)
+    assert all(50 < len(ports) <= 100 for ports in given)
+    assert not given[0] & given[1]
+    assert free_port() not in given[0] | given[1]

@@ -11,7 +11,8 @@ import pytest
 
 from sagespec.api.serve import listening
 from sagespec.project import Project
-from tests.planes import PORTS, Plane
+from tests.planes import Plane
+from tests.ports import free_port
 
 SETTINGS = "apiVersion: sagespec/v1\nkind: Project\nname: {name}\n"
 
@@ -28,7 +29,7 @@ def root(tmp_path: Path, project_name: str) -> Path:
 def plane_of(root: Path, **more: Any) -> Iterator[Plane]:
     told: list[str] = []
     with Project(root, runtime="process") as project:
-        with listening(project, ports=PORTS, tell=told.append, **more) as found:
+        with listening(project, ports=[free_port()], tell=told.append, **more) as found:
             yield Plane(root, found, told)
 
 

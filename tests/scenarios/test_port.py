@@ -16,7 +16,6 @@ import pytest
 from sagespec.errors import SpecError
 from sagespec.gateway import launch
 from sagespec.gateway.ports import USUAL_PORTS
-from sagespec.ports import is_taken
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.workspace import Workspace, wait_until
 
@@ -40,11 +39,13 @@ def jenkins() -> Iterator[int]:
     """
     with ExitStack() as held, (Path(tempfile.gettempdir()) / "sagespec-test-ports").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
-        give_up_at = time.monotonic() + 90
-        while is_taken("127.0.0.1", 8080) and time.monotonic() < give_up_at:
-            time.sleep(0.1)
-        if not is_taken("127.0.0.1", 8080):
-            held.enter_context(socket.create_server(("127.0.0.1", 8080)))
+        give_up_at, is_ours = time.monotonic() + 90, False
+        while not is_ours and time.monotonic() < give_up_at:
+            try:
+                held.enter_context(socket.create_server(("127.0.0.1", 8080)))
+                is_ours = True
+            except OSError:
+                time.sleep(0.1)
         yield 8080
 
 

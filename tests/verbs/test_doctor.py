@@ -20,23 +20,17 @@ from sagespec.runtimes.protocol import Check
 from sagespec.state.addresses import job_address
 from sagespec.stores.protocol import StoreAway
 from tests.fakes import others
+from tests.ports import free_port
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "specs").mkdir()
-    port = _free_port()
+    port = free_port()
     (tmp_path / "sagespec.yaml").write_text(
         f"apiVersion: sagespec/v1\nkind: Project\nname: sick\nruntime: process\ngateway: {{port: {port}}}\n"
     )
     return tmp_path
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def look(folder: Path) -> dict[str, Check]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import sys
 import urllib.request
 from contextlib import suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.workflows.github import ROOT, Api, Runner
 
 
@@ -22,9 +22,7 @@ def test_a_project_is_planned_approved_applied_and_watched_for_drift(
     runner.script("sagespec", f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -m sagespec "$@"')
     workspace = runner.folder / "workspace"
     runner.by_hand("sagespec", "init")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = f"apiVersion: sagespec/v1\nkind: Project\nname: {project_name}\ngateway: {{port: {port}}}\n"
     (workspace / "sagespec.yaml").write_text(settings)
     spec = workspace / "specs" / "churn.yaml"

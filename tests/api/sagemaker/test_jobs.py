@@ -17,7 +17,8 @@ from sagespec.api.sagemaker.records import KeptJob
 from sagespec.api.serve import listening
 from sagespec.project import Project
 from tests.api.sagemaker.asking import SKLEARN, Asking
-from tests.planes import PORTS, Plane
+from tests.planes import Plane
+from tests.ports import free_port
 
 NAME = "churn-2026-11-29-12-30-05-575"
 SPEC = """\
@@ -206,7 +207,7 @@ def test_another_checkout_with_the_same_store_describes_the_same(
     store = asking.plane.root / ".sagespec" / "store"
     settings = f"apiVersion: sagespec/v1\nkind: Project\nname: {project_name}\nstore: {store}\n"
     (other / "sagespec.yaml").write_text(settings)
-    with Project(other, runtime="process") as project, listening(project, ports=PORTS) as found:
+    with Project(other, runtime="process") as project, listening(project, ports=[free_port()]) as found:
         client = Plane(other, found).client("sagemaker")
         there = client.list_training_jobs()["TrainingJobSummaries"]
         assert {one["TrainingJobName"] for one in there} == {NAME, "failed"}

@@ -11,6 +11,7 @@ from sagespec.runtimes.process.ports import PORTS
 from sagespec.runtimes.process.runtime import ProcessRuntime
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.observed import ContainerState
+from tests.ports import free_port
 from tests.runtimes.process.probe import (
     a_launch,
     ended,
@@ -43,8 +44,7 @@ def test_the_hosts_of_a_job_share_a_port_however_they_are_created(runtime: Proce
 
 
 def test_the_gateway_listens_where_it_is_published(runtime: ProcessRuntime) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     seen = environment(runtime, "gate", address=GATEWAY, publish=("0.0.0.0", port), command="serve")
     container = runtime.inspect("gate")
     assert container is not None
