@@ -419,7 +419,8 @@ def test_a_killed_envoy_comes_back_by_itself_with_its_routes(any_stand: Stand) -
         any_stand.kill_envoy()
         wait_for(lambda: bool(load.failures))
         began = time.monotonic()
-        answered = load.answers["200", "stable"]
+        uncounted = 1  # the other caller may have an answer that came before
+        answered = load.answers["200", "stable"] + uncounted
         wait_for(lambda: load.answers["200", "stable"] > answered)
         seconds = time.monotonic() - began
     sys.stdout.write(f"without an answer: {seconds:.2f} s of 1 s\n")  # shown by pytest -rP
