@@ -11,10 +11,12 @@ import importlib.util
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -152,6 +154,19 @@ def _docker_leavings() -> set[str]:
     finally:
         client.close()
     return {thing["Labels"][LABEL_PROJECT] for thing in owned}
+
+
+# -- threads of the dead ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _the_dead_are_silent() -> Iterator[None]:
+    """Threads of a killed process end by Killed, which is no fault of a test's, now or later."""
+    from tests.fakes.faults import Killed
+
+    tell = threading.excepthook
+    with patch.object(threading, "excepthook", lambda args: args.exc_type is Killed or tell(args)):
+        yield
 
 
 # -- evidence --------------------------------------------------------------------------------------

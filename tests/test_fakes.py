@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from sagespec.errors import WorldError
@@ -39,6 +41,14 @@ def test_a_kill_leaves_what_was_done_before_it_and_a_new_runtime_finds_it(number
     ][number - 1]
     work(revived, FakeStore(objects))
     assert objects == {"key": b"1"}
+
+
+def test_a_thread_of_the_dead_is_no_fault_of_a_test() -> None:
+    faults = Faults()
+    faults.kill()
+    reader = threading.Thread(target=FakeStore({}, faults).read, args=("key",))
+    reader.start()
+    reader.join()
 
 
 def test_a_kill_after_an_effect_leaves_it_done() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import tarfile
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from sagespec.reconcile.options import Options
 from sagespec.run.stops import ask_to_stop
 from sagespec.state.addresses import job_address
 from sagespec.state.observed import Target
-from tests.fakes import SERVES, TRAINS, Killed
+from tests.fakes import SERVES, TRAINS
 from tests.fakes.specs import PROJECT
 from tests.fakes.world import IN_MEMORY
 from tests.place import Place
@@ -191,13 +190,8 @@ class History:
 
 @contextmanager
 def new_place() -> Iterator[Place]:
-    tell = threading.excepthook
-    threading.excepthook = lambda args: args.exc_type is Killed or tell(args)  # of the dead no thread is heard
-    try:
-        with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
-            yield Place(Path(folder))
-    finally:
-        threading.excepthook = tell
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
+        yield Place(Path(folder))
 
 
 def served_by(place: Place, target: Target) -> set[bytes | None]:

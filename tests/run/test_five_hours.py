@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
@@ -11,17 +10,11 @@ from typing import Any
 import pytest
 
 from sagespec.state.manifest import JobStatus
-from tests.fakes import SERVES, TRAINS, Killed
+from tests.fakes import SERVES, TRAINS
 from tests.place import Place, manifest_of
 from tests.processes import Documents, Process, ask_for_rollback, check_nothing_is_left, finish, stepped_place
 
 KILLS, ROLLBACKS, MINUTES = 20, 3, 300  # an edit each
-
-
-@pytest.fixture(autouse=True)
-def _the_dead_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    tell = threading.excepthook
-    monkeypatch.setattr(threading, "excepthook", lambda args: args.exc_type is Killed or tell(args))
 
 
 def edited(place: Place, edit: int, chance: Random) -> Mapping[str, Any]:

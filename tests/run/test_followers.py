@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +12,9 @@ from sagespec.events import Result
 from sagespec.records.holder import SKEW
 from sagespec.records.lease import LEASE_SECONDS
 from sagespec.state.manifest import JobStatus
-from tests.fakes import TRAINS, Faults, Killed
+from tests.fakes import TRAINS, Faults
 from tests.place import Place, manifest_of
 from tests.processes import Documents, Process, check_nothing_is_left, finish, stepped_place, time_of
-
-
-@pytest.fixture(autouse=True)
-def _the_dead_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads of a killed process end by Killed, which is no fault of the test's."""
-    tell = threading.excepthook
-    monkeypatch.setattr(threading, "excepthook", lambda args: args.exc_type is Killed or tell(args))
 
 
 @pytest.fixture

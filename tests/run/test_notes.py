@@ -35,13 +35,6 @@ STOPPED = b'{"reason":"Stopped: asked for by ada on build-7","by_themselves":[]}
 SLOW = replace(TRAINS, lasts=1.0)
 
 
-@pytest.fixture(autouse=True)
-def _the_dead_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads of a killed process end by Killed, which is no fault of the test's."""
-    tell = threading.excepthook
-    monkeypatch.setattr(threading, "excepthook", lambda args: args.exc_type is Killed or tell(args))
-
-
 def leave_running(place: Place, **more: Any) -> None:
     """Begin job/model@1, and end the run in the middle of it."""
     cancelled = threading.Event()
