@@ -96,7 +96,7 @@ class Parts:
         self.home = root if state_dir is None else state_dir
         self.environment = os.environ.get(ENVIRONMENT_VARIABLE, "") if environment is None else environment
         self.given_specs = tuple(specs)
-        self._given_secrets = secrets
+        self.given_secrets = secrets
         self.runtime_reason = ""
         self.waits = Waits(lambda _: None)
         self.traffic = History()  # of the gateway's counters, while `watch` runs in this process
@@ -139,7 +139,7 @@ class Parts:
         return replace(loaded, project=self._with_secrets(loaded.project)), problems
 
     def _with_secrets(self, project: ProjectSettings) -> ProjectSettings:
-        given = self._given_secrets
+        given = self.given_secrets
         return project if given is None else project.model_copy(update={"secrets": dict(given)})
 
     @property

@@ -16,7 +16,7 @@ from sagespec import webhook
 from sagespec.errors import WorldError
 from sagespec.spec.report import Webhook
 from sagespec.spec.source import Source
-from sagespec.verbs.source import Sourced
+from sagespec.verbs.sourced import Sourced
 from tests.ports import free_port
 
 SECRET = "hook-0123456789abcdef"  # of this test

@@ -15,7 +15,7 @@ from sagespec.cli.options import ALLOW_EMPTY, EVEN_SUSPENDED, NO_WAIT, PRUNE, RE
 from sagespec.cli.source import takes_source, watch_followed
 
 if TYPE_CHECKING:
-    from sagespec.verbs.source import Sourced
+    from sagespec.verbs.sourced import Sourced
 
 
 @click.command(

@@ -19,7 +19,7 @@ from sagespec.cli.options import ALLOW_EMPTY, PRUNE, RETRY, WAIT, options_of, pa
 if TYPE_CHECKING:
     from sagespec.reconcile.options import Options
     from sagespec.records.sources import SourceRecords
-    from sagespec.verbs.source import Sourced
+    from sagespec.verbs.sourced import Sourced
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 BEFORE = "what was applied before is up to date"  # though the branch has something else
@@ -82,7 +82,7 @@ def _sourced(
     if source_file:
         return _of_file(given, source_file, state_dir)
     from sagespec.load.source import source_of
-    from sagespec.verbs.source import Sourced
+    from sagespec.verbs.sourced import Sourced
 
     said = {"branch": branch, "interval": interval_seconds, "environment": given.environment}
     source = source_of(name_of(str(url)), str(url), **{name: value for name, value in said.items() if value})
@@ -91,7 +91,7 @@ def _sourced(
 
 def _of_file(given: Invocation, file: Path, state_dir: Path | None) -> Sourced:
     from sagespec.load.source import load_source
-    from sagespec.verbs.source import Sourced
+    from sagespec.verbs.sourced import Sourced
 
     file = given.folder / file
     source = load_source(file)
@@ -118,11 +118,17 @@ def name_of(url: str) -> str:
 
 def watch_followed(given: Invocation, sourced: Sourced, options: Options, every_seconds: float) -> None:
     from sagespec.cli.signals import stoppable
+    from sagespec.show.proposals import body_of
     from sagespec.verbs.source import watch_source
 
     with stoppable(given.screen, "Everything keeps running.", begun=True, timed=True) as interrupt:
         watch_source(
-            sourced, options, report=interrupt.report, cancelled=interrupt.cancelled, every_seconds=every_seconds
+            sourced,
+            options,
+            report=interrupt.report,
+            cancelled=interrupt.cancelled,
+            every_seconds=every_seconds,
+            body=body_of,
         )
 
 

@@ -51,7 +51,7 @@ class GitCommand:
     """Calls of git about one address.
 
     git_dir: None before there is one. token: for HTTPS, asked for each call, as it may be another by now, and given by
-    the program askpass; '' for none. ssh_key: the file of a private key.
+    the program askpass; '' for none. ssh_key: the file of a private key. at: the checkout that it is called in.
     """
 
     url: str
@@ -59,12 +59,15 @@ class GitCommand:
     token: Callable[[], str] = field(default=str, repr=False)
     askpass: Path = Path()
     ssh_key: str = ""
+    at: Path | None = None
 
     def __call__(
         self, *words: str, settings: Mapping[str, str] | None = None, seconds: float = SECONDS, accepts: int = 0
     ) -> tuple[int, str]:
         """Exit code and output. GitRefused for any code but 0 and `accepts`."""
         command, token = ["git", *self._settings(settings or {})], self.token()
+        if self.at:
+            command += ["-C", str(self.at)]
         if self.git_dir:
             command.append(f"--git-dir={self.git_dir}")
         try:

@@ -148,6 +148,9 @@ class Source(DocumentSpec):
     """Which changes wait until somebody approves them. Default: none."""
     report: Report | None = None
     """Where it is shown beside each commit whether it was applied. Default: nowhere."""
+    propose: bool = False
+    """Whether a pull request gives each new model to its variant (`retrain.assign`) once it is trained. The token of
+    `report` must be allowed to open pull requests then, and `credentials` to push."""
     webhook: Webhook | None = None
     """Where a forge says that somebody has pushed. Default: the repository is asked at each interval alone."""
     state_dir: File | None = Field(default=None, examples=["/var/lib/sagespec/churn-prod"])
@@ -160,6 +163,8 @@ class Source(DocumentSpec):
             raise wrong("does not go with branch", "follow a branch, or tags", at=("tag",))
         if self.verify and self.verify.mode == "tag" and self.tag is None:
             raise wrong("is for tags", "name them: tag: v*", at=("verify", "mode"))
+        if self.propose and (self.report is None or self.tag is not None):
+            raise wrong("needs report and a branch", "name the forge in report, and follow a branch", at=("propose",))
         token = self.credentials.secret
         if token and not self.url.startswith(("https://", "http://")):
             raise wrong("is for https:// alone", "name ssh_key, or remove it", at=("credentials", "secret"))

@@ -24,7 +24,7 @@ from sagespec.forge.statuses import CommitState, CommitStatus, shortened
 from sagespec.load.loaded import Loaded
 from sagespec.parts import Parts
 from sagespec.plan import Plan
-from sagespec.repository.branches import Tree, tree_of, url_of
+from sagespec.repository.branches import Git, Tree, own_git, tree_of, url_of
 from sagespec.spec.endpoint import Endpoint, named_job
 from sagespec.spec.retrain import Assignment
 from sagespec.state.addresses import Address, job_address
@@ -103,13 +103,20 @@ class Proposed:
 
 @dataclass(frozen=True)
 class Proposing:
-    """Where proposals go. body: of a pull request. pulls: None without a forge."""
+    """Where proposals go. body: of a pull request. pulls: None without a forge. git: how it is called.
+
+    asks_to_train: False where models alone are proposed that are trained. only_at: the commit that the base branch must
+    have, '' for any: of another one nothing is read.
+    """
 
     body: Callable[[Proposal], str]
     pulls: Pulls | None
     base: str = "main"
     remote: str = "origin"
     now: datetime | None = None
+    git: Git = own_git
+    asks_to_train: bool = True
+    only_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,11 +132,15 @@ def propose(parts: Parts, how: Proposing) -> tuple[Proposed, ...]:
     """Of each change that is asked for, what became of it."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(dir=parts.scratch)))
-        tree = stack.enter_context(tree_of(parts.root, remote=how.remote, base=how.base, folder=folder))
+        tree = stack.enter_context(tree_of(parts.root, remote=how.remote, base=how.base, folder=folder, git=how.git))
+        if how.only_at not in ("", tree.commit):
+            return ()
         given = [tree.root / path.resolve().relative_to(parts.root.resolve()) for path in parts.given_specs]
-        there = Parts(tree.root, given, state_dir=parts.home, environment=parts.environment)
+        there = Parts(
+            tree.root, given, state_dir=parts.home, environment=parts.environment, secrets=parts.given_secrets
+        )
         stack.callback(there.close)
-        return tuple(_proposed(change, tree, how) for change in list(_changes(there, tree, parts.root, how.now)))
+        return tuple(_proposed(change, tree, how) for change in list(_changes(there, tree, parts.root, how)))
 
 
 def with_answers(parts: Parts, found: Sequence[Due], remote: str = "origin") -> tuple[Due, ...]:
@@ -154,8 +165,8 @@ def with_answers(parts: Parts, found: Sequence[Due], remote: str = "origin") -> 
     return tuple(map(asked, found))
 
 
-def _changes(there: Parts, tree: Tree, root: Path, now: datetime | None) -> Iterator[_Change]:
-    for one in due(there, now, root=root):
+def _changes(there: Parts, tree: Tree, root: Path, how: Proposing) -> Iterator[_Change]:
+    for one in due(there, how.now, root=root) if how.asks_to_train else ():
         if one.is_due:
             yield _training(there, tree, one)
     loaded = there.load()

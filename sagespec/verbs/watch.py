@@ -27,17 +27,21 @@ from sagespec.verbs.locked import LATER_PASSES_WAIT_SECONDS, report_runtime, run
 from sagespec.verbs.monitor import Monitor
 from sagespec.verbs.notifying import Notifier
 from sagespec.verbs.plan import refuse_partial_prune, why_unsettled
+from sagespec.verbs.proposals import Proposal, Proposing
+from sagespec.verbs.proposing import Proposer, in_checkout
 from sagespec.verbs.steering import rollouts_alone
 from sagespec.world import World
 
 
 class Pulled(Protocol):
     """move: to the commit in force; called before each pass. settled: told when passes have come as far as they can for
-    now. polling: look at the repository while the block lasts, and wake when there is another commit."""
+    now. polling: look at the repository while the block lasts, and wake when there is another commit. proposing: where
+    pull requests go; WorldError where none can be opened."""
 
     def move(self) -> None: ...
     def record(self) -> SourceRecord: ...
     def settled(self, run: Run) -> None: ...
+    def proposing(self, body: Callable[[Proposal], str]) -> Proposing: ...
     def polling(self, wake: Callable[[], object], cancelled: threading.Event) -> AbstractContextManager[None]: ...
 
 
@@ -50,8 +54,10 @@ def watch(
     every_seconds: float,
     wakes: queue.SimpleQueue[str] | None = None,
     pulled: Pulled | None = None,
+    body: Callable[[Proposal], str] | None = None,
 ) -> None:
-    """pulled: what keeps the project at a commit of a repository, in place of files that somebody edits."""
+    """pulled: what keeps the project at a commit of a repository, in place of files that somebody edits. body: of the
+    pull requests that are opened for models that are trained; None for none."""
     from sagespec.watch import watch as woken
 
     refuse_partial_prune(parts, options)
@@ -60,10 +66,12 @@ def watch(
     monitor = Monitor(parts, record) if parts.settings.prometheus else None
     notifier = Notifier(parts, record)
     report = notifier.heard(monitor.heard(report) if monitor else report)
+    proposer = _proposer(parts, pulled, body) if body else None
+    report = proposer.heard(report) if proposer else report
     standby = _standby(parts, report)
     run = _run(parts, options, standby, monitor, pulled, report=report, cancelled=cancelled)
     wakes = wakes or queue.SimpleQueue()
-    with _beside(parts, run, monitor, pulled, wakes), notifier:
+    with _beside(parts, run, monitor, pulled, wakes), notifier, proposer or nullcontext():
         woken(
             run,
             standby,
@@ -72,7 +80,7 @@ def watch(
             every_seconds=every_seconds,
             wakes=wakes,
             alone=_alone(parts, standby, run.around.open_world, report=report, cancelled=cancelled),
-            settled=partial(_settled, pulled, notifier),
+            settled=partial(_settled, pulled, notifier, proposer),
         )
 
 
@@ -136,10 +144,26 @@ def _repairs_drift(parts: Parts) -> bool:
     return parts.settings.drift == "repair"
 
 
-def _settled(pulled: Pulled | None, notifier: Notifier, run: Run) -> None:
-    if pulled:
-        pulled.settled(run)
-    notifier.settled(run)
+def _settled(pulled: Pulled | None, notifier: Notifier, proposer: Proposer | None, run: Run) -> None:
+    for one in (pulled, notifier, proposer):
+        if one:
+            one.settled(run)
+
+
+def _proposer(parts: Parts, pulled: Pulled | None, body: Callable[[Proposal], str]) -> Proposer:
+    def open_parts() -> Parts:
+        return Parts(
+            parts.root,
+            parts.given_specs,
+            parts.runtime_choice,
+            state_dir=parts.home,
+            environment=parts.environment,
+            secrets=parts.given_secrets,
+        )
+
+    if pulled is None:
+        return Proposer(open_parts, lambda: in_checkout(parts.root, body))
+    return Proposer(open_parts, lambda: pulled.proposing(body), lambda: pulled.record().working)
 
 
 def _alone(

@@ -9,7 +9,7 @@ import pytest
 
 from sagespec.events import Event
 from sagespec.spec.source import Source
-from sagespec.verbs.source import Sourced
+from sagespec.verbs.sourced import Sourced
 from tests.repositories import Origin
 
 HEAD = "apiVersion: sagespec/v1\n"

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from sagespec.cli.main import main
 from sagespec.errors import WorldError
+from sagespec.events import Event, EventKind, Report
 from sagespec.forge.environment import pulls_of
 from sagespec.forge.pulls import Pulls
 from sagespec.forge.requests import Forge, Kind
 from sagespec.inputs.channels import contents_of, input_of, objects_of
+from sagespec.parts import Parts
+from sagespec.plan import RunJob
 from sagespec.project import Project
 from sagespec.records.listings import write_listing
 from sagespec.records.sweeping import Sweeping
@@ -30,10 +34,12 @@ from sagespec.state.revision import EndpointRecord, ModelRecord, Revision, Revis
 from sagespec.stores.open import open_store
 from sagespec.verbs.plan import desired
 from sagespec.verbs.proposals import Proposed, Proposing, Result, propose
+from sagespec.verbs.proposing import Proposer, in_checkout
 from tests.contracts.servers import S3Server, s3_server
 from tests.forge.server import TOKEN, ForgeServer, forge
 from tests.git_server import serving
 from tests.repositories import Origin
+from tests.scenarios.workspace import wait_until
 
 SPECS = """\
 # The churn model: see the wiki.
@@ -518,3 +524,65 @@ def test_a_remote_may_be_a_relative_path(team: Team) -> None:
     (first,) = team.propose()
     assert first.result is Result.OPENED
     assert team.spec_at(BUMP) == SPECS.replace("version: 1 ", "version: 2 ")
+
+
+@contextmanager
+def looped(team: Team, monkeypatch: pytest.MonkeyPatch, **environment: str) -> Iterator[tuple[list[str], Report]]:
+    """What a loop in the checkout tells, and what it is told."""
+    for name in ("GITHUB_TOKEN", "GH_TOKEN", "GITHUB_API_URL", "GITHUB_REPOSITORY", "GITLAB_CI", "GITLAB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"API": team.server.api, "REPOSITORY": "acme/models", **environment}.items():
+        monkeypatch.setenv(f"SAGESPEC_FORGE_{name}", value)
+    told: list[str] = []
+    how = partial(in_checkout, team.origin.work, body_of)
+    proposer = Proposer(lambda: Parts(team.origin.work), how, first_pause_seconds=0.1)
+    hear = proposer.heard(lambda event: told.append(event.text))
+    with proposer:
+        yield told, hear
+
+
+def ended(version: int) -> Event:
+    return Event(EventKind.FINISHED, f"job/churn@{version}", action=RunJob.verb)
+
+
+def test_a_loop_proposes_a_model_as_its_job_ends_and_asks_for_no_training(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team.clock = timedelta(hours=3)
+    team.origin.write({"specs/churn.yaml": SPECS.replace("version: 1 ", "version: 2 ").replace("30m", "0s")})
+    team.origin.commit("train it")
+    team.origin.push()
+    with looped(team, monkeypatch, TOKEN=TOKEN) as (told, hear):
+        team.train(2, 0.9)
+        team.put("new.csv")
+        hear(ended(2))
+        wait_until(lambda: any("the pull request is opened" in text for text in told), 60)
+    assert [pull["title"] for pull in team.server.pulls] == ["Serve churn@2 by churn/candidate"]
+    assert set(team.branches) == {"main", ASSIGN}
+
+
+def test_a_loop_without_a_token_says_so_once_and_pushes_nothing(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    team.origin.write({"specs/churn.yaml": SPECS.replace("version: 1 ", "version: 2 ")})
+    team.origin.commit("train it")
+    team.origin.push()
+    team.train(2, 0.9)
+    with looped(team, monkeypatch) as (told, hear):
+        hear(ended(2))
+        wait_until(lambda: any("the environment has no token of a forge" in text for text in told), 60)
+        hear(ended(2))
+    assert sum("no token of a forge" in text for text in told) == 1
+    assert "set SAGESPEC_FORGE_TOKEN" in "".join(told)
+    assert set(team.branches) == {"main"}
+
+
+def test_a_loop_tries_again_what_the_forge_did_not_take(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    team.origin.write({"specs/churn.yaml": SPECS.replace("version: 1 ", "version: 2 ")})
+    team.origin.commit("train it")
+    team.origin.push()
+    team.train(2, 0.9)
+    team.server.away = True
+    with looped(team, monkeypatch, TOKEN=TOKEN) as (told, _):
+        wait_until(lambda: any("answered 503" in text for text in told), 60)
+        team.server.away = False
+        wait_until(lambda: bool(team.server.pulls), 60)
+    assert sum("answered 503" in text for text in told) == 1, "and that is told once"
