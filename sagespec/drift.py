@@ -2,7 +2,7 @@
 
 Pending is what the specs ask for and has not been applied. Drift is what was applied and is no longer there, or is
 other than it was: somebody, or something, has changed what runs behind our back. `show` prints the two apart, and
-`sagespec drift` has nothing but the second. Pure.
+`sagespec drift` has nothing but the second, and what is stale. Pure.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def drift_ids(plan: Plan) -> frozenset[str]:
 
 
 def drift_of(plan: Plan) -> Plan:
-    """Nothing but the drift. What only the specs ask for is left out, and so is what of them is refused."""
+    """Nothing but the drift, and what is stale. What only the specs ask for is left out, and so is what of them is
+    refused."""
     ids = drift_ids(plan)
     return replace(
         _only(plan, lambda action: action.id in ids), refused=(), running=(), rolling=(), notes=(), versions=()

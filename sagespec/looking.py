@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sagespec.drift import drift_of
 from sagespec.parts import Parts
 from sagespec.plan import Plan
 from sagespec.reconcile.options import Options
@@ -27,6 +26,7 @@ from sagespec.verbs import (
     against,
     compare,
     doctor,
+    drift,
     explain,
     history,
     invoke,
@@ -100,8 +100,9 @@ class Looking:
         return against.plan_against(self.parts, ref, options)
 
     def drift(self) -> Plan:
-        """What of that repairs what is no longer as it was applied."""
-        return drift_of(plan.plan(self.parts))
+        """What of that repairs what is no longer as it was applied; and which trained jobs are stale, those with data
+        in S3, too."""
+        return drift.drift(self.parts)
 
     def repaired(self) -> tuple[Repaired, ...]:
         """What was repaired of late, the newest last: at most the last ten of today and the day before."""

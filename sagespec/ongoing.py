@@ -1,4 +1,5 @@
-"""What leaves nothing to do just now: jobs that other runs follow, revisions between two steps, what is suspended."""
+"""What leaves nothing to do just now: jobs that other runs follow, revisions between two steps, what is suspended, and
+trained jobs that are stale."""
 
 from __future__ import annotations
 
@@ -97,6 +98,28 @@ class Rolling:
             "live": self.live.model_dump(),
             "by": self.by,
         }
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A trained job that a new version would train with something else: it serves as before.
+
+    channels: whose data have changed since. image: by its tag, which means another image now; '' where it does not.
+    """
+
+    about: Address
+    channels: tuple[str, ...] = ()
+    image: str = ""
+
+    @property
+    def text(self) -> str:
+        data = f"the data of channel{'s' if len(self.channels) > 1 else ''} {', '.join(self.channels)} changed"
+        image = f"the image {self.image} moved on"
+        said = " and ".join([*([data] if self.channels else []), *([image] if self.image else [])])
+        return f"{said} after it was trained: a new version trains with it"
+
+    def as_json(self) -> dict[str, Any]:
+        return {"about": str(self.about), "channels": list(self.channels), "image": self.image, "text": self.text}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from sagespec.causes import OF_SPECS, Cause
 from sagespec.display import Displayed
 from sagespec.errors import Problem
-from sagespec.ongoing import Rolling, Running, Suspended
+from sagespec.ongoing import Rolling, Running, Stale, Suspended
 from sagespec.state.addresses import GATEWAY, Address
 from sagespec.state.desired import DesiredEndpoint, DesiredJob, DesiredNotebook, DesiredVariant
 from sagespec.state.doors import NO_DOORS, Doors
@@ -246,7 +246,7 @@ class Plan(Displayed):
     other runs follow. held: specs that are left aside on purpose, since they were rolled back; the notes say so.
     rolling: revisions that are on their way, step by step. against: the commit whose specs were taken for applied; ''
     where the plan is of what is there. suspended: what is, with the actions that are held back. versions: what
-    those are that are trained for the first time.
+    those are that are trained for the first time. stale: trained jobs whose data or image have moved on.
     """
 
     actions: tuple[Action, ...] = ()
@@ -259,6 +259,7 @@ class Plan(Displayed):
     against: str = ""
     suspended: tuple[Suspended, ...] = ()
     versions: tuple[NewVersion, ...] = ()
+    stale: tuple[Stale, ...] = ()
 
     def __iter__(self) -> Iterator[Action]:
         return iter(self.actions)
@@ -336,6 +337,7 @@ class Plan(Displayed):
             "running": [running.as_json() for running in self.running],
             "rolling": [rolling.as_json() for rolling in self.rolling],
             "versions": [version.as_json() for version in self.versions],
+            "stale": [one.as_json() for one in self.stale],
             "notes": list(self.notes),
             "digest": self.digest,
             **({"against": self.against} if self.against else {}),

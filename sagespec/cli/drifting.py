@@ -20,9 +20,10 @@ def drift(given: Invocation) -> int:
     """Show what has changed behind sagespec's back.
 
     What was applied is not what is there: a container is gone, a route was changed. Changes of the specs are not drift:
-    `sagespec plan` shows both. Tells, too, what was repaired lately. Repairs nothing.
+    `sagespec plan` shows both. Tells, too, which trained jobs are stale, since their data (in S3, too) or image have
+    moved on, and what was repaired lately. Repairs nothing.
 
-    Exits with 0: no drift, 2: drift, 1: that cannot be told.
+    Exits with 0: no drift, whatever is stale, 2: drift, 1: that cannot be told.
     """
     from sagespec.show.plan import write_drift
 

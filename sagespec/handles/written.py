@@ -17,13 +17,13 @@ from sagespec.documents.files import MARK, write
 from sagespec.documents.places import file_for, with_version
 from sagespec.errors import SagespecError, SpecError, disk_problems
 from sagespec.load.loaded import Loaded, LoadedSpec
+from sagespec.ongoing import Stale
 from sagespec.parts import Parts
 from sagespec.spec.endpoint import Endpoint, named_job
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.desired import DesiredJob
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus, Manifest
-from sagespec.state.observed import Observed
 from sagespec.verbs.candidates import candidate_job, refuse_another_spelling
 from sagespec.verbs.edited import DataNow
 from sagespec.verbs.plan import desired
@@ -128,8 +128,9 @@ def write_job(parts: Parts, document: Mapping[str, Any], *, version: int | None 
 
 
 def _edited(specs: JobSpecs, job: DesiredJob) -> str:
-    said = DataNow(specs.parts.root).edited(job, Observed(manifests=specs.manifests))
-    return f"{job.address}: {said}" if said else ""
+    manifest = specs.manifests.get(job.address)
+    channels = DataNow(specs.parts.root).other_than(job, manifest) if manifest else ()
+    return f"{job.address}: {Stale(job.address, tuple(channels)).text}" if channels else ""
 
 
 def _next(specs: JobSpecs) -> int:

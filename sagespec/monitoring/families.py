@@ -247,6 +247,12 @@ def _endpoints(scene: Scene) -> Iterable[Family]:
         "1 for each address that somebody has suspended, or `project`.",
         [Sample({"address": about}, 1) for about in scene.suspended],
     )
+    yield Family(
+        "sagespec_stale",
+        "gauge",
+        "1 for each trained job whose data on this machine, or image, have moved on.",
+        [Sample({"address": about}, 1) for about in scene.stale],
+    )
 
 
 def _source(scene: Scene) -> Iterable[Family]:

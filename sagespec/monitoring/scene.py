@@ -47,8 +47,8 @@ def source_seen(record: SourceRecord, now: datetime) -> SourceSeen:
 @dataclass(frozen=True)
 class Scene:
     """jobs, endpoints: how many are in each state. served: what gets requests. wanted: instances that specs ask for, by
-    endpoint and variant. queued: jobs that wait for their turn. suspended: what is, by address, or `project`. source:
-    the branch that is followed, if one is."""
+    endpoint and variant. queued: jobs that wait for their turn. suspended: what is, by address, or `project`. stale:
+    trained jobs that are, by address. source: the branch that is followed, if one is."""
 
     gateway_answers: bool = False
     jobs: Mapping[str, int] = field(default_factory=dict)
@@ -58,4 +58,5 @@ class Scene:
     queued: int = 0
     rolling: tuple[Rolling, ...] = ()
     suspended: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
     source: SourceSeen | None = None

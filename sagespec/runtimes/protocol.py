@@ -148,6 +148,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def digest_of(self, program: Program) -> str:
+        """What `prepare` would return now, where it has nothing to build or fetch; '' where it has, or would fail."""
+        ...
+
     def image_of(self, program: Program) -> str:
         """What a container of `program` would be made from now, as `Container.image` names it; '' where that cannot
         be told, or where a program is never another one."""

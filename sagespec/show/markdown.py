@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sagespec.errors import Problem
 from sagespec.show.screen import clean
-from sagespec.show.verbs import counts_text, verbs_text
+from sagespec.show.verbs import counts_text, drift_text, verbs_text
 
 if TYPE_CHECKING:
     from sagespec.causes import Cause, Change
@@ -33,7 +33,7 @@ def plan_markdown(plan: Plan, *, runtime: str = "", limit: int = MARKDOWN_LIMIT)
 def drift_markdown(plan: Plan, *, runtime: str = "", limit: int = MARKDOWN_LIMIT) -> str:
     """The same of drift alone, with what is held back on purpose."""
     held = "" if not plan.held else "**Held**\n\n" + problems_markdown(plan.held, limit // 3)
-    said = counts_text(plan) if plan.actions else "none"
+    said = drift_text(plan).replace("no drift", "none")
     return _markdown(plan, f"### sagespec drift: {said}", runtime, limit, held=held)
 
 
@@ -53,6 +53,9 @@ def _markdown(plan: Plan, headline: str, runtime: str, limit: int, *, held: str 
     if plan.versions:
         head = "| new version | differs from | in | which has |\n|---|---|---|---|\n"
         parts.append(head + shortened(_version_rows(plan), limit // 10, "rows"))
+    if plan.stale:
+        lines = [f"- `{one.about}` is stale: {code(one.text)}" for one in plan.stale]
+        parts.append(shortened(lines, limit // 20, "stale jobs"))
     if plan.notes:
         parts.append(shortened([f"- {code(note)}" for note in plan.notes], limit // 20, "notes"))
     if plan.unchanged:

@@ -89,6 +89,7 @@ def _(plan: Plan, most: int) -> list[Html]:
         table(ACTION_HEAD, rows) if rows else Html(),
         left_out(count - len(rows), "actions"),
         *(line(("version ", "change"), version.text) for version in plan.versions[:most]),
+        *(line(("stale ", "change"), f"{one.about}: {one.text}") for one in plan.stale[:most]),
         notes_of(plan.notes, most),
     ]
 

@@ -12,7 +12,7 @@ from sagespec.show.problems import annotate, problem_cells
 from sagespec.show.rollouts import rolling_row
 from sagespec.show.screen import Cell, Screen
 from sagespec.show.suspended import suspended_rows
-from sagespec.show.verbs import VERBS, counts, counts_text
+from sagespec.show.verbs import VERBS, counts, counts_text, drift_text
 
 if TYPE_CHECKING:
     from sagespec.ongoing import Running
@@ -42,11 +42,13 @@ def write_drift(screen: Screen, plan: Plan, *, runtime: str, repaired: Sequence[
     write_changes(screen, plan)
     for problem in plan.held:
         screen.line("\n", ("held  ", "change"), *problem_cells(screen, problem))
+    write_stale(screen, plan)
+    write_notes(screen, plan.notes)
     if repaired:
         screen.line()
         screen.line(("repaired lately", "bold"))
         screen.table([_repaired_row(one) for one in repaired], indent="  ")
-    screen.line("\n", (counts_text(plan) if plan.actions else "no drift", "bold"))
+    screen.line("\n", (drift_text(plan), "bold"))
 
 
 def _repaired_row(one: Repaired) -> list[Cell]:
@@ -65,6 +67,7 @@ def write_plan(screen: Screen, plan: Plan, *, runtime: str) -> None:
     screen.line((runtime, "dim"))
     write_changes(screen, plan)
     write_versions(screen, plan)
+    write_stale(screen, plan)
     write_refused_and_notes(screen, plan.refused, plan.notes)
     tone = "bad" if plan.refused else "bold"
     screen.line("\n", (counts_text(plan), tone))
@@ -111,9 +114,21 @@ def write_versions(screen: Screen, plan: Plan) -> None:
         screen.line(("version  ", "change"), version.text)
 
 
+def write_stale(screen: Screen, plan: Plan) -> None:
+    """A line for each trained job whose data or image have moved on."""
+    if plan.stale:
+        screen.line()
+    for one in plan.stale:
+        screen.line(("stale  ", "change"), f"{one.about}: {one.text}")
+
+
 def write_refused_and_notes(screen: Screen, refused: Sequence[Problem], notes: Sequence[str]) -> None:
     for problem in refused:
         screen.line("\n", ("refused  ", "bad"), *problem_cells(screen, problem))
+    write_notes(screen, notes)
+
+
+def write_notes(screen: Screen, notes: Sequence[str]) -> None:
     if notes:
         screen.line()
     for note in notes:

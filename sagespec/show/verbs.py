@@ -34,6 +34,7 @@ _OTHERS = {
     "running": "running elsewhere",
     "rolling": "being rolled out",
     "suspended": "suspended",
+    "stale": "stale",
     "unchanged": "unchanged",
     "refused": "refused",
 }
@@ -42,13 +43,14 @@ _COUNTED = tuple(dict.fromkeys(word for _, word in VERBS.values() if word))
 
 def counts(plan: Plan) -> dict[str, int]:
     """How many actions of each kind, how many addresses are unchanged and refused, how many jobs are running in other
-    runs, how many of the actions repair drift, and how many endpoints are between two steps of a rollout, if any."""
+    runs, how many of the actions repair drift, how many trained jobs are stale, and how many endpoints are between two
+    steps of a rollout, if any."""
     from sagespec.drift import drift_ids
 
     words = _by_word(plan.counts)
     refused = len({problem.about for problem in plan.refused})
     others = {"unchanged": len(plan.unchanged), "refused": refused, "running": len(plan.running)}
-    others["drift"] = len(drift_ids(plan))
+    others |= {"drift": len(drift_ids(plan)), "stale": len(plan.stale)}
     others |= {"rolling": len(plan.rolling)} if plan.rolling else {}
     others |= {"suspended": len(plan.suspended)} if plan.suspended else {}
     return {word: words[word] for word in _COUNTED} | others
@@ -57,6 +59,17 @@ def counts(plan: Plan) -> dict[str, int]:
 def counts_text(plan: Plan) -> str:
     """'3 to start, 1 to route; 1 running elsewhere; 4 unchanged; 1 refused'."""
     return verbs_text(plan.counts, counts(plan))
+
+
+def drift_text(plan: Plan) -> str:
+    """The same of drift alone: what is stale is none.
+
+    >>> from sagespec.plan import Plan
+    >>> drift_text(Plan())
+    'no drift'
+    """
+    stale = f"; {len(plan.stale)} stale" if plan.stale else ""
+    return counts_text(plan) if plan.actions else f"no drift{stale}"
 
 
 def verbs_text(verbs: Mapping[str, int], others: Mapping[str, int] = MappingProxyType({})) -> str:

@@ -1,14 +1,13 @@
 """Which data was edited since a job ended: a failed one runs again with it, of a trained one it is only told, as its
 version says nothing of its data.
 
-Each snapshot looks at the data of failed jobs, `plan` and `status` also at that of trained ones. Little is read for a
-trained one: never gigabytes, and never a bucket.
+Each snapshot looks at the data of failed jobs, `plan` and `status` also at that of trained ones (`stale`). Little is
+read for a trained one: never gigabytes, and a bucket only where somebody has asked for that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from sagespec.errors import SagespecError
@@ -32,28 +31,23 @@ Fingerprints = dict[DesiredChannel, tuple[tuple[Entry, ...], str]]  # of what wa
 class DataNow:
     """What channels have at their places now: looked at once, however many jobs were trained with it.
 
-    known: what earlier looks have read; what this one reads is added.
+    known: what earlier looks have read; what this one reads is added. lists: data of trained jobs in S3 are looked at,
+    too, which means that all of them are listed. unseen: sources that could not be looked at, and why.
     """
 
-    def __init__(self, root: Path, known: Fingerprints | None = None, waits: Waits | None = None) -> None:
-        self._root, self._waits = root, waits or Waits(lambda _: None)
+    def __init__(
+        self, root: Path, known: Fingerprints | None = None, waits: Waits | None = None, *, lists: bool = False
+    ) -> None:
+        self._root, self._waits, self._lists = root, waits or Waits(lambda _: None), lists
+        self.unseen: dict[str, str] = {}
         self._found: dict[DesiredChannel, Contents | None] = {}
         self._newest: dict[DesiredChannel, tuple[float, float]] = {}
         self._known = {} if known is None else known
 
-    def edited(self, job: DesiredJob, observed: Observed) -> str:
-        """What to say of a trained job with other data at its place now; '' if there is none, or none is known."""
-        manifest = observed.manifests.get(job.address)
-        if manifest is None or manifest.status is not JobStatus.COMPLETED:
-            return ""
-        names = self.other_than(job, manifest)
-        channels = f"channel{'s' if len(names) > 1 else ''} {', '.join(names)}"
-        return f"the data of {channels} changed after it was trained: a new version trains with it" if names else ""
-
     def other_than(self, job: DesiredJob, before: Manifest) -> list[str]:
-        """The job's channels that have other data now than those of the manifest had; nothing of what is in S3."""
-        local = [channel for channel in job.channels if not channel.source.startswith("s3://")]
-        return [channel.name for channel in local if self._edit_of(channel, before, MOST_BYTES_READ)]
+        """The job's channels that have other data now than those of the manifest had."""
+        seen = [channel for channel in job.channels if self._lists or not channel.source.startswith("s3://")]
+        return [channel.name for channel in seen if self._edit_of(channel, before, MOST_BYTES_READ)]
 
     def edits(self, job: DesiredJob, observed: Observed) -> Mapping[str, str]:
         """The fingerprints, by channel, of a failed job's data that is another now; EDITED of much with newer files."""
@@ -67,7 +61,7 @@ class DataNow:
         """The fingerprint of the channel's data if it is not that of the manifest; `beyond` if it has newer files of
         more bytes than are read."""
         before = manifest.inputs.get(channel.name)
-        if before is None or before.objects > MOST_FILES_LISTED:
+        if before is None or (before.objects > MOST_FILES_LISTED and not self._lists):
             return ""
         try:
             contents = self._contents(channel)
@@ -89,8 +83,13 @@ class DataNow:
     def _contents(self, channel: DesiredChannel) -> Contents | None:
         if channel not in self._found:
             self._found[channel] = None
-            with suppress(SagespecError, OSError), self._waits.on(channel.source):
-                self._found[channel] = contents_of(channel, self._root)
+            try:
+                with self._waits.on(channel.source):
+                    self._found[channel] = contents_of(channel, self._root)
+            except SagespecError as error:
+                self.unseen[channel.source] = error.problems[0].what
+            except OSError as error:
+                self.unseen[channel.source] = str(error)
         return self._found[channel]
 
     def _newest_of(self, channel: DesiredChannel, contents: Contents) -> tuple[float, float]:
@@ -114,9 +113,3 @@ def edited_inputs(parts: Parts, desired: Desired, observed: Observed) -> Mapping
     jobs = [job for job in desired.jobs if job.address not in observed.followers]
     found = {job.address: now.edits(job, observed) for job in jobs}
     return {address: edits for address, edits in found.items() if edits}
-
-
-def notes_on_data(desired: Desired, observed: Observed, root: Path) -> tuple[str, ...]:
-    now = DataNow(root)
-    said = ((job.address, now.edited(job, observed)) for job in desired.jobs)
-    return tuple(f"{address}: {text}" for address, text in said if text)

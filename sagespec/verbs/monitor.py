@@ -31,10 +31,13 @@ from sagespec.state.desired import Desired
 from sagespec.state.observed import Observed, Probe
 from sagespec.state.source import SourceRecord
 from sagespec.traffic.grown import Grown
+from sagespec.verbs.edited import DataNow
 from sagespec.verbs.endpoint_states import endpoint_states, models_served
+from sagespec.verbs.stale import stale_jobs
 from sagespec.verbs.states import job_state
 
 PROBED_SECONDS = 5.0  # health is asked for so often
+STALE_SECONDS = 60.0  # what is stale is looked for so often
 
 
 class Monitor:
@@ -46,7 +49,8 @@ class Monitor:
         self._seen: tuple[Desired, Observed] | None = None  # at the last look
         self._models: Mapping[TargetKey, str] = {}
         self._probes: Mapping[str, Probe] | None = None
-        self._probed_at = float("-inf")
+        self._probed_at = self._stale_at = float("-inf")
+        self._stale: tuple[str, ...] = ()
 
     # -- listening in
 
@@ -62,6 +66,7 @@ class Monitor:
             with self._counts.look():
                 desired, observed = self._seen = around.look(at_work)
             self._models = {**self._models, **models_served(desired, observed)}
+            self._look_for_stale(desired, observed)
             return desired, observed
 
         @contextmanager
@@ -70,6 +75,14 @@ class Monitor:
                 yield held
 
         return replace(around, look=look, lock=lock)
+
+    def _look_for_stale(self, desired: Desired, observed: Observed) -> None:
+        """At most once a minute, on this machine and its engine alone: no bucket is listed for it."""
+        if time.monotonic() - self._stale_at > STALE_SECONDS:
+            self._stale_at = time.monotonic()
+            data = DataNow(self._parts.root, self._parts.fingerprints)
+            with suppress(WorldError):
+                self._stale = tuple(str(one.about) for one in stale_jobs(self._parts, desired, observed, data))
 
     def read(self, totals: Mapping[TargetKey, Totals]) -> None:
         """One reading of the gateway's counters."""
@@ -100,7 +113,7 @@ class Monitor:
     def _text(self, run: Run) -> str:
         scene = scene_of(*self._seen, run.plan, self._probes) if self._seen else Scene()
         source = source_seen(self._source(), datetime.now(UTC)) if self._source else None
-        scene = replace(scene, queued=len(list(run.queue.waiting)), source=source)
+        scene = replace(scene, queued=len(list(run.queue.waiting)), source=source, stale=self._stale)
         return as_text(families(self._grown.sums(), scene, self._counts.figures(), __version__))
 
 

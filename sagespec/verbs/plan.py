@@ -41,7 +41,7 @@ from sagespec.state.programs import Builtin
 from sagespec.stores.open import open_store
 from sagespec.verbs.able import unable, without_data, wrong_data
 from sagespec.verbs.code import notes_on_code
-from sagespec.verbs.edited import edited_inputs, notes_on_data
+from sagespec.verbs.edited import DataNow, edited_inputs
 from sagespec.verbs.elsewhere import trained_elsewhere, without_spec
 from sagespec.verbs.live_models import with_live_models
 from sagespec.verbs.locked import judge_of, refuse_other_runtime
@@ -53,6 +53,7 @@ from sagespec.verbs.owners import refuse_others
 from sagespec.verbs.refused_models import notes_on_rejected, refused_models
 from sagespec.verbs.secrets import notes_on_secrets
 from sagespec.verbs.signed import why_unsigned
+from sagespec.verbs.stale import stale_jobs
 
 DESTROY = Options(prune=True, allow_empty=True, destroy=True)
 
@@ -245,8 +246,14 @@ def _without_docker(parts: Parts, wanted: Desired, manifests: Mapping[Address, M
     return ()
 
 
-def plan(parts: Parts, options: Options | None = None, *, only: Collection[Address] | None = None) -> Plan:
-    """only: of these alone, as `apply` with `only` would do it."""
+def plan(
+    parts: Parts,
+    options: Options | None = None,
+    *,
+    only: Collection[Address] | None = None,
+    data: DataNow | None = None,
+) -> Plan:
+    """only: of these alone, as `apply` with `only` would do it. data: how to look for what is stale."""
     parts.read_settings_again()  # a project stays open in `watch` or a notebook while its files are edited
     refuse_other_runtime(parts)
     if only is None:
@@ -259,11 +266,12 @@ def plan(parts: Parts, options: Options | None = None, *, only: Collection[Addre
         found = replace(found, refused=(*found.refused, unsigned))
     found = with_versions(found, parts, observed.revisions)
     on_code = notes_on_code(wanted, _completed(observed.manifests), parts.root)
-    notes = (*left_under_old_names(parts), *on_code, *notes_on_data(wanted, observed, parts.root))
+    notes = (*left_under_old_names(parts), *on_code)
     notes = notes if only is None else ()
     on_models = notes_on_models(parts, live_records(observed.revisions), asked_for(wanted))
     more = (*notes_on_rejected(wanted, observed), *notes_on_secrets(parts, wanted))
-    return replace(found, notes=(*found.notes, *notes, *on_models, *more))
+    stale = stale_jobs(parts, wanted, observed, data)
+    return replace(found, notes=(*found.notes, *notes, *on_models, *more), stale=stale)
 
 
 def refuse_partial_prune(parts: Parts, options: Options | None) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from sagespec.causes import Reason
 from sagespec.display import Displayed
 from sagespec.frames import frame_of
-from sagespec.ongoing import Rolling, Suspended
+from sagespec.ongoing import Rolling, Stale, Suspended
 from sagespec.plan import Plan, RunJob
 from sagespec.reconcile.turns import jobs_due
 from sagespec.state.acceleration import Acceleration
@@ -61,7 +61,7 @@ class EndpointWord(StrEnum):
 class JobState(Displayed):
     """One row of `status`. fix: what to do about one that is refused. follower: who follows it now. read: what it has
     read of each channel, once it has ended. hyperparameters: as its containers see them, less what may be secret.
-    swept_at: when `gc` deleted its model."""
+    swept_at: when `gc` deleted its model. stale: of a trained one whose data or image have moved on."""
 
     address: Address
     state: JobWord
@@ -75,8 +75,10 @@ class JobState(Displayed):
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     fix: str = ""
     swept_at: datetime | None = None
+    stale: Stale | None = None
 
     def as_json(self) -> dict[str, Any]:
+        stale = self.stale.as_json() if self.stale else None
         return {
             "address": str(self.address),
             "state": self.state.value,
@@ -89,6 +91,7 @@ class JobState(Displayed):
             "since": _iso(self.follower.since) if self.follower else None,
             "read": {name: read.model_dump(mode="json") for name, read in self.read.items()},
             "hyperparameters": dict(self.hyperparameters),
+            "stale": stale and {name: value for name, value in stale.items() if name != "about"},
         } | ({"swept_at": _iso(self.swept_at)} if self.swept_at else {})
 
     def as_row(self) -> dict[str, Any]:
@@ -296,10 +299,10 @@ def job_state(
     *,
     live_metrics: Mapping[str, float] | None = None,
     waits_for: str = "",
-    edited_data: str = "",
+    stale: Stale | None = None,
 ) -> JobState:
     """The row of one job. live_metrics: what a running one has printed so far. waits_for: of `what_jobs_wait_for`.
-    edited_data: what to say of a trained one whose data is another now."""
+    stale: of a trained one that is."""
     manifest = observed.manifests.get(address)
     hosts = [c for c in observed.containers_of(address) if not c.address.is_companion]
     follower = _follower(address, observed, manifest)
@@ -315,7 +318,7 @@ def job_state(
         return JobState(address, word, said, fix=problem.fix if problem else "")
     if manifest.status is JobStatus.COMPLETED:
         swept = swept_text(address) if manifest.swept_at else ""
-        said = "; ".join(filter(None, (swept, edited_data, *manifest.notes)))
+        said = "; ".join(filter(None, (swept, f"stale: {stale.text}" if stale else "", *manifest.notes)))
         state, detail = (JobWord.REFUSED, problem.what) if problem else (JobWord.TRAINED, said)
     else:
         state, detail = JobWord(manifest.status.value), _runs_again(address, plan) or manifest.reason
@@ -330,6 +333,7 @@ def job_state(
         ended_at=manifest.ended_at,
         read=manifest.read,
         swept_at=manifest.swept_at,
+        stale=stale,
     )
 
 

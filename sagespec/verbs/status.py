@@ -31,6 +31,7 @@ from sagespec.verbs.history import manifest, unknown_endpoint
 from sagespec.verbs.metrics import latest_metrics
 from sagespec.verbs.notebook_states import notebook_states
 from sagespec.verbs.plan import snapshot
+from sagespec.verbs.stale import stale_job
 from sagespec.verbs.states import (
     EndpointState,
     EndpointWord,
@@ -109,7 +110,7 @@ def _job_states(parts: Parts, desired: Desired, observed: Observed, plan: Plan) 
                 plan,
                 live_metrics=latest_metrics(parts, job, observed),
                 waits_for=waits_for.get(job.address, ""),
-                edited_data=data.edited(job, observed),
+                stale=stale_job(job, observed.manifests.get(job.address), data, parts.runtime),
             ),
             hyperparameters=hyperparameters_of(job, observed.manifests.get(job.address)),
         )

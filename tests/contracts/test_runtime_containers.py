@@ -83,7 +83,8 @@ def test_containers_of_other_projects_are_neither_seen_nor_touched(bench: Bench,
 def test_prepare_gives_the_same_digest_each_time(bench: Bench) -> None:
     digests = {bench.runtime.prepare(Builtin("probe"), lambda _: None) for _ in range(2)}
     assert len(digests) == 1
-    assert next(iter(digests))
+    assert digests == {bench.runtime.digest_of(Builtin("probe"))} != {""}
+    assert bench.runtime.digest_of(Builtin("prob-e")) == ""
 
 
 @on_every_engine

@@ -39,6 +39,7 @@ SCENE = Scene(
     queued=1,
     rolling=(Rolling(endpoint_address("churn"), 7, step=2, steps=3, share=0.1, since=NOW, looks_again_at=NOW),),
     suspended=("endpoint/churn",),
+    stale=("job/churn@2",),
     source=SourceSeen("main", "c" * 40, 12.5, "unverified"),
 )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tests.contracts.servers import s3_server
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.workspace import Workspace
 
@@ -30,3 +33,45 @@ def test_a_lost_instance_is_drift_an_edited_weight_is_not_and_the_repair_is_reco
     (repaired,) = (one for one in found["repaired"] if one["about"] == address)
     assert (repaired["action"], repaired["seen"]) == ("start-instance", "its container is gone")
     assert "sagespec apply of " in repaired["by"]
+
+
+def test_a_job_whose_data_have_changed_is_stale_which_is_no_drift_and_nothing_is_done_about_it(
+    workspace: Workspace,
+) -> None:
+    workspace.write(job(1))
+    workspace.run("apply")
+    assert workspace.json("drift")["stale"] == []
+    (workspace.root / "data/train.csv").write_text("1,0.5,0.25\n")
+    said = "job/model@1: the data of channel train changed after it was trained: a new version trains with it"
+
+    told = workspace.run("drift").stdout
+    assert f"stale  {said}" in told
+    assert told.splitlines()[-1] == "no drift; 1 stale"
+    found, plan = workspace.json("drift"), workspace.json("plan")
+    assert found["counts"]["stale"] == plan["counts"]["stale"] == 1
+    assert found["actions"] == plan["actions"] == []
+    (stale,) = plan["stale"]
+    assert (stale["about"], stale["channels"], stale["image"]) == ("job/model@1", ["train"], "")
+    assert f"stale  {said}" in workspace.run("plan").stdout
+    (row,) = workspace.json("status")["jobs"]
+    assert (row["state"], row["stale"]["channels"]) == ("trained", ["train"])
+    assert "nothing to do" in workspace.run("apply").stdout
+
+
+@pytest.mark.parametrize("workspace", ["process"], indirect=True)
+@pytest.mark.s3
+def test_data_in_s3_are_listed_by_drift_alone(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server("rclone", folder=workspace.root / "s3") as server:
+        server.activate(monkeypatch)
+        file = workspace.root / "s3/acme/in/a.csv"
+        file.parent.mkdir(parents=True)
+        file.write_text("1,2\n")
+        workspace.write(job(1).replace("../data/train.csv", f"{server.uri}/in/"))
+        workspace.run("apply")
+        assert workspace.json("drift")["stale"] == []
+        file.write_text("1,3\n")
+        assert [one["channels"] for one in workspace.json("drift")["stale"]] == [["train"]]
+        assert workspace.json("plan")["stale"] == []
+    gone = workspace.json("drift")
+    assert gone["stale"] == []
+    assert gone["notes"][0].startswith(f"whether {server.uri}/in/ has changed is not known: ")

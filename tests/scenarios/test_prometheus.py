@@ -76,8 +76,10 @@ def test_a_loop_counts_the_drift_that_it_repairs(place: Workspace) -> None:
         settings.write(f"prometheus: {{port: {(port := free_port())}}}\n")
     place.write(job(1) + endpoint("stable model@1 90"))
     place.run("apply")
+    (place.root / "data/train.csv").write_text("1,0.5,0.25\n")
     figures = Figures(port)
     with place.running("watch"):
+        figures.await_(1, "sagespec_stale", address="job/model@1")
         figures.await_(0, "sagespec_loop_drift_repaired_total")
         with place.engine() as engine:
             engine.remove(place.names()["endpoint/answers/stable#0"])

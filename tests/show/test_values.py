@@ -250,6 +250,7 @@ def test_json_is_what_it_was() -> None:
         "since",
         "read",
         "hyperparameters",
+        "stale",
     ]
 
 

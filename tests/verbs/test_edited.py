@@ -10,9 +10,12 @@ from unittest.mock import Mock
 import pytest
 
 from sagespec.inputs.channels import contents_of, input_of
-from sagespec.state.observed import EDITED
+from sagespec.state.desired import DesiredJob
+from sagespec.state.observed import EDITED, Observed
 from sagespec.verbs import edited
-from sagespec.verbs.edited import DataNow, Fingerprints, notes_on_data
+from sagespec.verbs.edited import DataNow, Fingerprints
+from sagespec.verbs.stale import stale_job
+from tests.fakes import FakeRuntime
 from tests.fakes.engine import Behaviour
 from tests.place import Place
 
@@ -23,10 +26,14 @@ def said_after(place: Place, edit: Callable[[Path], object]) -> str:
     assert place.converge(place.job(1)).ok
     edit(place.folder / "train.csv")
     desired, observed = place.look(place.world(), place.job(1))
-    text = DataNow(place.folder).edited(desired.jobs[0], observed)
-    assert notes_on_data(desired, observed, place.folder) == ((f"job/model@1: {text}",) if text else ())
+    text = said_of(place, desired.jobs[0], observed, DataNow(place.folder))
     assert not place.converge(place.job(1)).outcomes
     return text
+
+
+def said_of(place: Place, job: DesiredJob, observed: Observed, data: DataNow) -> str:
+    found = stale_job(job, observed.manifests.get(job.address), data, place.world().runtime)
+    return found.text if found else ""
 
 
 @pytest.mark.parametrize(
@@ -111,5 +118,17 @@ def test_data_of_many_versions_is_looked_at_once(tmp_path: Path, monkeypatch: py
     look = Mock(wraps=contents_of)
     monkeypatch.setattr(edited, "contents_of", look)
     desired, observed = place.look(place.world(), *jobs)
-    assert len(notes_on_data(desired, observed, place.folder)) == 3
+    data = DataNow(place.folder)
+    assert [said_of(place, job, observed, data) for job in desired.jobs] == [SAID] * 3
     assert look.call_count == 1
+
+
+def test_a_job_whose_image_means_another_one_now_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(tmp_path)
+    image = place.job(1, image="acme/trainer:1", metrics=[])
+    assert place.converge(image).ok
+    desired, observed = place.look(place.world(), image)
+    assert said_of(place, desired.jobs[0], observed, DataNow(tmp_path)) == ""
+    monkeypatch.setattr(FakeRuntime, "digest_of", lambda _self, _program: "sha256:another")
+    said = "the image acme/trainer:1 moved on after it was trained: a new version trains with it"
+    assert said_of(place, desired.jobs[0], observed, DataNow(tmp_path)) == said

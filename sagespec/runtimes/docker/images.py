@@ -132,6 +132,12 @@ class Images:
                 digest.update(content.read())
         return f"sagespec/{program.name}:{digest.hexdigest()[:12]}"
 
+    def digest(self, program: Program) -> str:
+        """By which its image is known; '' for one that the engine does not have."""
+        with refusals(f"look for the image of {program}"):
+            image = self._inspect(reference := self.reference(program))
+        return _digest(reference, image) if image else ""
+
     def now(self, program: Program) -> str:
         """What a container of it would be made from. A folder's image is known by what is in it: it never changes."""
         match program:

@@ -139,6 +139,11 @@ class ProcessRuntime:
     def images(self) -> tuple[ImageInfo, ...]:
         return self._programs.infos()
 
+    def digest_of(self, program: Program) -> str:
+        with suppress(WorldError):
+            return self._programs.prepare(program)
+        return ""
+
     def image_of(self, program: Program) -> str:
         return self._programs.now(program)
 
