@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sagespec.plan import Action
 from sagespec.reconcile.at_once import steps_at_once
 from sagespec.reconcile.gates import notes_of_gate
 from sagespec.reconcile.given import Decision, Given
-from sagespec.reconcile.goals import Choice, choose_goal
+from sagespec.reconcile.goals import Choice, choose_goal, goal_as_it_is
 from sagespec.reconcile.leaving import remove_idle
 from sagespec.reconcile.places import placed
 from sagespec.reconcile.restarts import notes_of_images, with_restarts
@@ -25,6 +26,12 @@ def reconcile_endpoint(desired: DesiredEndpoint, given: Given) -> Decision:
     decision = _decision(desired, choice, given)
     goal = choice.goal
     return replace(decision, actions=placed(decision.actions, goal.endpoint)) if goal else decision
+
+
+def kept_up(desired: DesiredEndpoint, given: Given) -> tuple[Action, ...]:
+    """What repairs what is live, while its spec waits for something that nobody does just now."""
+    goal = goal_as_it_is(desired, given)
+    return placed(steps_at_once(goal, given), goal.endpoint) if goal else ()
 
 
 def _decision(desired: DesiredEndpoint, choice: Choice, given: Given) -> Decision:

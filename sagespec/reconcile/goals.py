@@ -58,7 +58,7 @@ def choose_goal(desired: DesiredEndpoint, given: Given) -> Choice:
     live = live_revision(revisions)
     before = desired_endpoint(desired.name, live.asked) if live else None
     number = revisions[-1].number + 1 if revisions else 1
-    kept = _kept(before, live, number) if before and live else None
+    kept = goal_as_it_is(desired, given)
     if request := _rollback(desired, revisions, given):
         earlier = desired_endpoint(desired.name, request.asked)
         live_number = live.number if live else None
@@ -81,6 +81,13 @@ def choose_goal(desired: DesiredEndpoint, given: Given) -> Choice:
     if not is_rolling and (held := held_by_gate(desired, before, given)):
         return Choice(kept, held)
     return Choice(Goal(desired, True, before, number))
+
+
+def goal_as_it_is(desired: DesiredEndpoint, given: Given) -> Goal | None:
+    """What is live; None for nothing."""
+    revisions = given.observed.revisions.get(desired.name, ())
+    live = live_revision(revisions)
+    return _kept(desired_endpoint(desired.name, live.asked), live, revisions[-1].number + 1) if live else None
 
 
 def _is_rolling(desired: DesiredEndpoint, given: Given) -> bool:

@@ -28,7 +28,7 @@ from datetime import datetime
 
 from sagespec.ongoing import Running
 from sagespec.plan import Plan
-from sagespec.reconcile.endpoints import reconcile_endpoint
+from sagespec.reconcile.endpoints import kept_up, reconcile_endpoint
 from sagespec.reconcile.gateway import notes_of_doors, reconcile_doors, reconcile_gateway
 from sagespec.reconcile.given import Decision, Given
 from sagespec.reconcile.goals import waits_for
@@ -87,7 +87,8 @@ def reconcile(desired: Desired, observed: Observed, now: datetime, options: Opti
         running=_with_needs(desired, given),
         rolling=tuple(rolling for decision in decisions for rolling in decision.rolling),
     )
-    return without_suspended(plan, given)
+    named = {endpoint.address: endpoint for endpoint in desired.endpoints}
+    return without_suspended(plan, given, lambda about: kept_up(named[about], given) if about in named else ())
 
 
 def _with_needs(desired: Desired, given: Given) -> tuple[Running, ...]:

@@ -1,23 +1,28 @@
 """Takes out of a plan what somebody has suspended, repairs too, and says what is held back and why.
 
 Called by `reconcile` last. A job that was begun is followed to its end all the same: `sagespec stop` is what ends one.
+An endpoint that waits for a suspended job is not suspended: what is live of it is kept up meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from sagespec.causes import Reason
 from sagespec.ongoing import HeldBack, Rolling, Running, Suspended
 from sagespec.plan import Action, Plan, RunJob
 from sagespec.reconcile.given import Given
+from sagespec.reconcile.order import ordered
 from sagespec.state.addresses import Address
 from sagespec.state.suspension import PROJECT, Suspension
 
+KeepUp = Callable[[Address], tuple[Action, ...]]
 
-def without_suspended(plan: Plan, given: Given) -> Plan:
-    """The plan less what is suspended now, and less what waits for that."""
+
+def without_suspended(plan: Plan, given: Given, keep_up: KeepUp) -> Plan:
+    """The plan less what is suspended now, and less what waits for that. keep_up: what repairs what is live of an
+    endpoint, whatever its spec asks for."""
     found = [one for one in given.observed.suspensions if not one.is_over(given.now)]
     if not found or given.options.even_suspended:
         return plan
@@ -26,7 +31,7 @@ def without_suspended(plan: Plan, given: Given) -> Plan:
     rolling = {one.about: by for one in plan.rolling if (by := _of(one.about, active))}
     return replace(
         plan,
-        actions=tuple(action for action in plan.actions if action.id not in held),
+        actions=_kept_up(plan, held, active, keep_up),
         running=tuple(_needed_by_others(running, active) for running in plan.running),
         rolling=tuple(_left_alone(one) if one.about in rolling else one for one in plan.rolling),
         suspended=tuple(_suspended(one, plan, held, rolling) for one in active),
@@ -42,6 +47,19 @@ def _held(plan: Plan, active: Sequence[Suspension]) -> dict[str, Suspension]:
         if by := own or next((held[id] for id in action.after if id in held), None):
             held[action.id] = by
     return held
+
+
+def _kept_up(
+    plan: Plan, held: Mapping[str, Suspension], active: Sequence[Suspension], keep_up: KeepUp
+) -> tuple[Action, ...]:
+    """What is not held back; of an endpoint that only waits for what is suspended, what repairs it in its place."""
+    waiting = {action.about for action in plan.actions if action.id in held and not _of(action.about, active)}
+    repairs = {about: keep_up(about) for about in {one.whole for one in waiting if one.kind == "endpoint"}}
+    repaired = {about for about, actions in repairs.items() if actions}
+    kept = [a for a in plan.actions if a.id not in held and a.about.whole not in repaired]
+    found = [*kept, *(action for about in sorted(repaired) for action in repairs[about])]
+    ids = {action.id for action in found}
+    return ordered(replace(action, after=tuple(id for id in action.after if id in ids)) for action in found)
 
 
 def _of(address: Address, active: Sequence[Suspension]) -> Suspension | None:

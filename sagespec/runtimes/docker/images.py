@@ -134,6 +134,8 @@ class Images:
 
     def digest(self, program: Program) -> str:
         """By which its image is known; '' for one that the engine does not have."""
+        if isinstance(program, Builtin) and not self.now(program):
+            return ""
         with refusals(f"look for the image of {program}"):
             image = self._inspect(reference := self.reference(program))
         return _digest(reference, image) if image else ""
