@@ -10,7 +10,8 @@ import json
 import re
 from typing import Any, TypeGuard
 
-from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core.core_schema import ModelSchema
 
 from sagespec.spec import (
     compare,
@@ -28,15 +29,22 @@ from sagespec.spec import (
 from sagespec.spec import model as registry
 from sagespec.spec.document import API_VERSION, Update, update_class
 from sagespec.spec.kinds import KINDS
+from sagespec.spec.meanings import meanings_of
 from sagespec.spec.partial import like_another, with_patches
 from sagespec.spec.values import SpecModel, name_shown
 
 
-class _Quiet(GenerateJsonSchema):
-    """Leaves out the titles that pydantic makes from field names: editors show the name anyway."""
+class _ForEditors(GenerateJsonSchema):
+    """Without the titles that pydantic makes from field names, which editors show anyway; with what fields mean."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
         return False
+
+    def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
+        described = super().model_schema(schema)
+        for field_name, meaning in meanings_of(schema["cls"]).items():
+            described["properties"][field_name].setdefault("description", meaning)
+        return described
 
 
 def json_schema() -> dict[str, Any]:
@@ -76,7 +84,7 @@ _NEVER_LEFT_OUT = ("apiVersion", "kind", "name", "version", "like")
 
 def _definitions() -> dict[str, Any]:
     """Every model, as it is written out whole."""
-    _, schema = models_json_schema([(model, "validation") for model in KINDS.values()], schema_generator=_Quiet)
+    _, schema = models_json_schema([(model, "validation") for model in KINDS.values()], schema_generator=_ForEditors)
     return _as_users_know_them(schema["$defs"])
 
 

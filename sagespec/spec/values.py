@@ -322,9 +322,7 @@ Source = Annotated[str, AfterValidator(check_source), Field(max_length=1024, tit
 
 
 class SpecModel(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
 NO_OTHER_NAMES: JsonDict = {"additionalProperties": False}  # for editors; ChannelName and the like check it here

@@ -13,6 +13,7 @@ from sagespec.spec.document import Update, update_class
 from sagespec.spec.endpoint import Endpoint, Variant, named_job
 from sagespec.spec.job import ChannelSpec, Metric, Resources, TrainingJob
 from sagespec.spec.kinds import KINDS
+from sagespec.spec.meanings import meanings_of
 from sagespec.spec.rollout import Rollout
 from sagespec.spec.values import parse_duration, parse_size
 from sagespec.verbs import init as scaffold
@@ -142,8 +143,7 @@ def test_a_channels_short_form_is_its_source() -> None:
 def test_every_field_says_what_it_is() -> None:
     for model in (*KINDS.values(), Variant, Rollout, Resources):
         assert model.__doc__
-        for name, field in model.model_fields.items():
-            assert field.description, f"{model.__name__}.{name}"
+        assert all(meanings_of(model).get(name) for name in model.model_fields), model.__name__
 
 
 def test_every_endpoint_field_declares_what_a_change_does() -> None:
