@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from sagespec.show.screen import Screen
 
 DONE, FAILED, CHANGES, WRONG_USAGE, ANOTHER_PLAN, STOPPED, READER_GONE = 0, 1, 2, 64, 65, 130, 141
+
+RUBBISH_AFTER = 10_000  # new things; Python's 700 has it look a hundred times through modules, which all stay
 
 Output = Literal["text", "plain", "json", "markdown", "mermaid"]
 Command = Callable[..., int]
@@ -104,6 +107,7 @@ class Invocation:
 
     def project(self) -> Project:
         """The project round the start folder; paths of `-f` are relative to that folder."""
+        gc.set_threshold(RUBBISH_AFTER)
         from sagespec.project import Project
 
         specs = [self.folder / path for path in self.specs]
