@@ -2,6 +2,7 @@
 
 `project` holds one `Parts`; every verb acts on it. The parts follow from sagespec.yaml, so they are forgotten when it
 changes (`read_settings_again`), and each is made again when it is next needed. The engine is kept while `runtime` is.
+What a part is made of is imported with it: most commands need few of them.
 """
 
 from __future__ import annotations
@@ -15,28 +16,22 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any
 
 from sagespec.errors import Origin, Problem, SpecError, WorldError
-from sagespec.gateway.certificates import certificate_of
-from sagespec.gateway.gateway import Gateway
-from sagespec.inputs.cache import Cache
-from sagespec.inputs.delivery import Inputs
 from sagespec.load.environments import chosen, environment_files
 from sagespec.load.load import load, load_what_is_right, specs_of
 from sagespec.load.loaded import PROJECT_FILE, Loaded
+from sagespec.part import Part
 from sagespec.private import NAME, close_to_others
 from sagespec.records.leases import Leases
 from sagespec.records.records import Records
 from sagespec.records.run_by import run_by
 from sagespec.records.salt import salt_of
 from sagespec.resolve.builtins import ImageDescription, describe_images
-from sagespec.run.jobs import Jobs
-from sagespec.run.metrics import Patterns
 from sagespec.runtimes.choose import choose, images_dir
 from sagespec.runtimes.protocol import Runtime, Use
 from sagespec.scratch import own_folder
-from sagespec.secrets.secrets import Secrets
 from sagespec.sources.git import GitFound, find_commit
 from sagespec.spec.environment import ENVIRONMENT_VARIABLE, ENVIRONMENTS
 from sagespec.spec.project import ProjectSettings
@@ -49,28 +44,16 @@ from sagespec.stores.open import open_store
 from sagespec.stores.protocol import Entry, Store
 from sagespec.stores.waits import ToldStore, Waits
 from sagespec.traffic.history import History
-from sagespec.traffic.tallying import count_all
-from sagespec.world import World
 
-Value = TypeVar("Value")
+if TYPE_CHECKING:
+    from sagespec.gateway.gateway import Gateway
+    from sagespec.inputs.cache import Cache
+    from sagespec.inputs.delivery import Inputs
+    from sagespec.run.metrics import Patterns
+    from sagespec.secrets.secrets import Secrets
+    from sagespec.world import World
+
 GOING_ON = ("apply", "watch")  # from what their specs say then, once a job has ended; other runs are done with it
-
-
-class Part(Generic[Value]):
-    """An attribute of `Parts` that is made when first read and kept until the settings change."""
-
-    def __init__(self, make: Callable[[Any], Value]) -> None:
-        self._make = make
-        self.__doc__ = make.__doc__
-
-    @overload
-    def __get__(self, parts: None, owner: type) -> Part[Value]: ...
-    @overload
-    def __get__(self, parts: Parts, owner: type) -> Value: ...
-    def __get__(self, parts: Parts | None, owner: type) -> Part[Value] | Value:
-        if parts is None:
-            return self
-        return cast("Value", parts.made(self, self._make))
 
 
 class Parts:
@@ -280,6 +263,9 @@ class Parts:
 
     @Part
     def gateway(self) -> Gateway:
+        from sagespec.gateway.certificates import certificate_of
+        from sagespec.gateway.gateway import Gateway
+
         settings = self.settings
         certificate = partial(certificate_of, settings.gateway, self.home)
         return Gateway(self.runtime, settings.name, settings.gateway, certificate=certificate)
@@ -326,6 +312,8 @@ class Parts:
     @Part
     def secrets(self) -> Secrets:
         """What sagespec.yaml names as secrets."""
+        from sagespec.secrets.secrets import Secrets
+
         salt = partial(salt_of, self.store, self.settings.name)
         return Secrets(self.settings.secrets, self.root, salt, home=self.home)
 
@@ -345,10 +333,14 @@ class Parts:
     @Part
     def cache(self) -> Cache:
         """Data fetched from S3."""
+        from sagespec.inputs.cache import Cache
+
         return Cache(self.home / NAME / "cache", self.settings.cache_size)
 
     @Part
     def inputs(self) -> Inputs:
+        from sagespec.inputs.delivery import Inputs
+
         return Inputs(self.runtime, self.root, self.cache, self.kept / "channels")
 
     # -- all together ------------------------------------------------------------------------------
@@ -370,10 +362,15 @@ class Parts:
 
     def keep_counts(self) -> None:
         """Take what the gateway has counted into the store."""
+        from sagespec.traffic.tallying import count_all
+
         count_all(self.records, self.gateway)
 
     def world(self, leases: Leases) -> World:
         """Everything that actions act on, as of now."""
+        from sagespec.run.jobs import Jobs
+        from sagespec.world import World
+
         jobs = Jobs(
             self.runtime,
             self.records,

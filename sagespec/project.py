@@ -13,43 +13,32 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from sagespec.converge import Converged
 from sagespec.display import show_values_with
-from sagespec.events import Report
 from sagespec.load.load import find_root
 from sagespec.load.trees import read_at
-from sagespec.reconcile.options import Options
-from sagespec.records.holder import Holder
 from sagespec.records.lock import PATIENCE_SECONDS, force_unlock
-from sagespec.run.patterns import patterns_of
-from sagespec.runtimes.protocol import ImageInfo
-from sagespec.show.live import following
 from sagespec.show.values import AsPeopleRead
 from sagespec.spec.runtimes import RuntimeChoice
-from sagespec.spec.secrets import SecretSource
 from sagespec.state.addresses import Address
-from sagespec.state.manifest import Manifest
-from sagespec.state.suspension import Suspension
 from sagespec.state.sweeping import YOUNG
-from sagespec.verbs import (
-    apply,
-    feedback,
-    gc,
-    images,
-    restart,
-    rollback,
-    steering,
-    stop,
-    suspend,
-)
-from sagespec.verbs.addresses import restartable
-from sagespec.verbs.feedback import Fed
-from sagespec.verbs.gc import Collected
-from sagespec.verbs.gc_images import ImagesCollected, collect_images
-from sagespec.verbs.import_model import ServedBy, import_model
 from sagespec.writing import Writing
+
+if TYPE_CHECKING:
+    from sagespec.converge import Converged
+    from sagespec.events import Report
+    from sagespec.reconcile.options import Options
+    from sagespec.records.holder import Holder
+    from sagespec.runtimes.protocol import ImageInfo
+    from sagespec.spec.secrets import SecretSource
+    from sagespec.state.manifest import Manifest
+    from sagespec.state.suspension import Suspension
+    from sagespec.verbs.feedback import Fed
+    from sagespec.verbs.gc import Collected
+    from sagespec.verbs.gc_images import ImagesCollected
+    from sagespec.verbs.import_model import ServedBy
+    from sagespec.verbs.steering import Asked
 
 Cancelled = threading.Event | None
 
@@ -136,6 +125,9 @@ class Project(Writing):
         only: these jobs and endpoints, with the jobs that the endpoints need. Nothing else is touched, and what is
         wrong with other specs holds nothing up. With Options(prune=True), those of them that no spec has are removed.
         """
+        from sagespec.reconcile.options import Options
+        from sagespec.verbs import apply
+
         named = None if only is None else [self._address(one) for one in only]
         with self._following(report) as told:
             done = apply.apply(
@@ -162,7 +154,8 @@ class Project(Writing):
         The lock is held only while something is done, so a person may apply beside it. wakes: whoever has written a
         spec in this process puts "request" there, to have it applied at once.
         """
-        from sagespec.verbs.watch import watch  # it brings what only a loop needs
+        from sagespec.reconcile.options import Options
+        from sagespec.verbs.watch import watch
 
         with self._following(report) as told:
             given = options or Options()
@@ -177,6 +170,8 @@ class Project(Writing):
         stops it; if none does, this call does. The job does not run again until its spec changes or a retry is
         requested. WorldError when there is nothing to stop. Setting `cancelled` stops waiting but keeps the request.
         """
+        from sagespec.verbs import stop
+
         job = self.resolve_address(address, kind="job") if isinstance(address, str) else address
         with self._following(report) as told:
             return stop.stop(self.parts, job, reason=reason, report=told, cancelled=cancelled)
@@ -198,6 +193,8 @@ class Project(Writing):
         What was live is marked as rolled back and is not put back until its spec changes, so the next apply
         does not undo this. plan_digest: SpecError where its plan has another digest by now.
         """
+        from sagespec.verbs import rollback
+
         with self._following(report) as told:
             done = rollback.rollback(
                 self.parts,
@@ -222,6 +219,8 @@ class Project(Writing):
     ) -> Converged:
         """End the endpoint's rollout at once, with all of the traffic on the new revision. WorldError where there is
         none."""
+        from sagespec.verbs import steering
+
         return self._steer(endpoint_name, steering.PROMOTE, reason, report, cancelled=cancelled, check=check)
 
     def abort(
@@ -235,18 +234,22 @@ class Project(Writing):
     ) -> Converged:
         """End the endpoint's rollout at once, with all of the traffic back on what was live before. The new revision is
         not tried again until its spec changes. WorldError where there is no rollout."""
+        from sagespec.verbs import steering
+
         return self._steer(endpoint_name, steering.ABORT, reason, report, cancelled=cancelled, check=check)
 
     def _steer(
         self,
         endpoint_name: str,
-        asked: steering.Asked,
+        asked: Asked,
         reason: str,
         report: Report | None,
         *,
         cancelled: Cancelled,
         check: bool,
     ) -> Converged:
+        from sagespec.verbs import steering
+
         name = endpoint_name.removeprefix("endpoint/")
         with self._following(report) as told:
             done = steering.steer(self.parts, name, asked, reason=reason, report=told, cancelled=cancelled)
@@ -265,6 +268,9 @@ class Project(Writing):
     ) -> Converged:
         """Replace the containers of an endpoint (of one of its variants), or those of `gateway`, by new ones from the
         images of this release. Of an endpoint no request is lost; the new containers are a revision of its own."""
+        from sagespec.verbs import restart
+        from sagespec.verbs.addresses import restartable
+
         with self._following(report) as told:
             done = restart.restart(
                 self.parts,
@@ -287,12 +293,16 @@ class Project(Writing):
     ) -> Suspension:
         """Keep every run from changing an endpoint, a job, a notebook, or the whole project (None), repairs included,
         until `until` or `resume`. What was begun is ended; `rollback` and the like still do what they are asked to."""
+        from sagespec.verbs import suspend
+
         address = None if name is None else self._address(name)
         with self._following(report) as told:
             return suspend.suspend(self.parts, address, reason=reason, until=until, report=told)
 
     def resume(self, name: Address | str | None = None) -> Suspension:
         """End a suspension, which is returned. WorldError where there is none."""
+        from sagespec.verbs import suspend
+
         return suspend.resume(self.parts, None if name is None else self._address(name))
 
     def import_model(
@@ -305,12 +315,16 @@ class Project(Writing):
     ) -> Manifest:
         """Take a model.tar.gz that was trained elsewhere into the store as this version (churn@1), which then counts as
         trained. served_by: where it has no spec. WorldError where anything is known of that version."""
+        from sagespec.verbs.import_model import ServedBy, import_model
+
         served_by = served_by or ServedBy()
         return import_model(self.parts, archive, version, served_by, metrics=metrics or {})
 
     def feedback(self, endpoint_name: str, text: str) -> Fed:
         """Take ground truth for predictions, a JSON object a line, as rewards. SpecError with every line that is wrong;
         then none is taken."""
+        from sagespec.verbs import feedback
+
         return feedback.feedback(self.parts, endpoint_name.removeprefix("endpoint/"), text)
 
     def destroy(
@@ -324,6 +338,8 @@ class Project(Writing):
     ) -> Converged:
         """Remove all of this project's containers, the gateway and the network. Everything in the store is kept;
         protected endpoints stay too, and are refused by name."""
+        from sagespec.verbs import apply
+
         with self._following(report) as told:
             done = apply.destroy(
                 self.parts,
@@ -344,6 +360,8 @@ class Project(Writing):
     ) -> Collected:
         """What models the store has that nothing needs; mark: their week of waiting begins; sweep: those that have
         waited are deleted. Specs of all environments count."""
+        from sagespec.verbs import gc
+
         with self._following(report) as told:
             return gc.collect(
                 self.parts, step, older_than=older_than, report=told, wait_for_lock_seconds=wait_for_lock_seconds
@@ -351,10 +369,14 @@ class Project(Writing):
 
     def gc_images(self, *, sweep: bool = False, older_than: timedelta = YOUNG) -> ImagesCollected:
         """The images that sagespec has built on this engine and that nothing needs; sweep: they are removed."""
+        from sagespec.verbs.gc_images import collect_images
+
         return collect_images(self.parts, is_sweep=sweep, older_than=older_than)
 
     def gc_restore(self, job: Address | str, archive: Path | None = None, *, report: Report | None = None) -> Manifest:
         """Give a job that was swept its model back, from a copy, or from what lies in the store."""
+        from sagespec.verbs import gc
+
         with self._following(report) as told:
             return gc.restore(self.parts, self._job(job), archive, report=told)
 
@@ -364,9 +386,14 @@ class Project(Writing):
 
     def build_images(self, names: Iterable[str] = (), *, report: Report | None = None) -> tuple[ImageInfo, ...]:
         """Build those of the named built-in images (all when none are named) that the engine lacks."""
+        from sagespec.verbs import images
+
         with self._following(report) as told:
             return images.build_images(self.parts, names, told)
 
     def _following(self, report: Report | None) -> AbstractContextManager[Report]:
         """The report of one verb: what was given, else a display in a notebook, else nothing."""
+        from sagespec.run.patterns import patterns_of
+        from sagespec.show.live import following
+
         return following(report, lambda job: patterns_of(job, self.parts.metrics_of_builtins))

@@ -26,7 +26,7 @@ BANDS = [
         " | documents monitoring notify webhook",
     ),
     ("loop", "put stages together, again and again", "watch | edits standby pull | converge | passes | apply"),
-    ("doing", "effects, each safe to repeat", "parts serve | world | run | inputs"),
+    ("doing", "effects, each safe to repeat", "parts serve | world | run | inputs | part"),
     ("knowing", "turn one thing into values; reconcile touches nothing", "observe resolve | load | reconcile"),
     (
         "engines",

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sagespec.errors import SpecError
-from sagespec.parts import Part, Parts
+from sagespec.part import Part
+from sagespec.parts import Parts
 from sagespec.runtimes.process.runtime import ProcessRuntime
 
 HEAD = "apiVersion: sagespec/v1\nkind: Project\n"

@@ -10,8 +10,6 @@ import re
 from collections.abc import Mapping
 from functools import partial
 
-import regex
-
 from sagespec.run.metrics import Patterns, Search
 from sagespec.state.desired import DesiredJob
 from sagespec.state.programs import Builtin
@@ -29,6 +27,8 @@ def patterns_of(job: DesiredJob, of_builtins: Mapping[str, Patterns]) -> Pattern
 
 def search_for(pattern: str) -> Search:
     """What finds a pattern of a spec in a line: `re` could be busy with one line for years, and stop all threads."""
+    import regex  # few specs declare metrics, and it takes as long to import as all of a plan's decisions
+
     return partial(regex.compile(_OTHER_TO_REGEX.sub(_as_in_re, pattern)).search, timeout=MATCH_SECONDS)
 
 

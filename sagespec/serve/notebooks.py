@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sagespec.errors import Cancelled, WorldError
 from sagespec.events import Caller, Event, EventKind
@@ -24,7 +25,9 @@ from sagespec.private import NAME, write_private
 from sagespec.state.desired import DesiredNotebook
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.observed import Container, ContainerState
-from sagespec.world import World
+
+if TYPE_CHECKING:
+    from sagespec.world import World
 
 HOST = "127.0.0.1"
 USUAL_PORTS = range(8888, 8988)  # Jupyter's, tried in this order

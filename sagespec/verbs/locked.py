@@ -1,25 +1,30 @@
-"""What a run makes its passes with: the parts of the project, its leases, and the project's lock for one pass."""
+"""What a run makes its passes with: the parts of the project, its leases, and the project's lock for one pass.
+
+What only a pass needs is imported with the first: every plan comes by here, for what it may not do.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from sagespec.apply.policy import Judge
 from sagespec.errors import WorldError
 from sagespec.events import Caller, Event, EventKind, Report
 from sagespec.parts import Parts
-from sagespec.passes import Look, Run, Surroundings
 from sagespec.reconcile.options import Options
 from sagespec.records.lease import Lease
 from sagespec.records.leases import Leases
 from sagespec.records.lock import PATIENCE_SECONDS, project_lock
 from sagespec.scratch import sweep
-from sagespec.serve.take_back import TakeBack
-from sagespec.traffic.tallying import count
 from sagespec.verbs.names import left_under_old_names, remember_name
-from sagespec.world import World
+
+if TYPE_CHECKING:
+    from sagespec.passes import Look, Run
+    from sagespec.serve.take_back import TakeBack
+    from sagespec.world import World
 
 LATER_PASSES_WAIT_SECONDS = 600.0  # for the lock: what a run has begun it does not give up for a busy moment
 
@@ -39,6 +44,8 @@ def run_of(
 ) -> Run:
     """A run of `command`. wait_seconds: for the lock, before the first pass; LockHeld when that is not enough.
     seen_held: called each time the lock is seen with another run. registers: False for one without specs."""
+    from sagespec.passes import Run, Surroundings
+
     caller = Caller(report, cancelled or threading.Event())
     parts.waits.tell = lambda text: report(Event(EventKind.NOTE, text=text))
     passes = _Passes(parts, command, caller, wait_seconds, seen_held=seen_held, say_runtime=say_runtime)
@@ -51,6 +58,9 @@ def judge_of(parts: Parts) -> Judge:
 
 
 def take_back_of(parts: Parts, report: Report) -> TakeBack:
+    from sagespec.serve.take_back import TakeBack
+    from sagespec.traffic.tallying import count
+
     return TakeBack(
         parts.settings.name,
         lambda: parts.runtime,

@@ -19,18 +19,13 @@ from sagespec.load.files import left_out, shown_name
 from sagespec.load.loaded import Loaded
 from sagespec.load.once import told_once
 from sagespec.load.references import missing_paths
-from sagespec.observe import observe
 from sagespec.parts import Parts
 from sagespec.plan import Plan
-from sagespec.reconcile.jobs import of_another_spec
 from sagespec.reconcile.options import Options
-from sagespec.reconcile.reconcile import reconcile
-from sagespec.reconcile.turns import needs_of, needs_of_endpoint
 from sagespec.records.leases import AtWork
 from sagespec.resolve.facts import SecretVersion, Started, not_asked
 from sagespec.resolve.resolve import empty_desired, resolve, wanted_manifests
 from sagespec.runtimes.opened import Open, no_secrets
-from sagespec.serve.notebooks import silent_notebooks
 from sagespec.spec.endpoint import stored_archive
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
@@ -179,6 +174,10 @@ def snapshot(
     asks_secrets: bool = False,
 ) -> tuple[Desired, Observed]:
     """Both sides, as of now. at_work: who is, as the run sees it that looks."""
+    from sagespec.observe import observe
+    from sagespec.reconcile.turns import needs_of, needs_of_endpoint
+    from sagespec.serve.notebooks import silent_notebooks
+
     wanted, manifests = desired(parts, check_paths=check_paths, only=only, asks_secrets=asks_secrets)
     done = _completed(manifests)
     needing = any(needs_of(job) for job in wanted.jobs if job.address not in done)
@@ -203,6 +202,8 @@ def snapshot(
 
 
 def _started_with(parts: Parts, wanted: Desired, observed: Observed) -> Mapping[Address, AttemptsRecord]:
+    from sagespec.reconcile.jobs import of_another_spec
+
     keys = {c.address.whole: c.hash for job in wanted.jobs for c in of_another_spec(job, observed)}
     found = {address: parts.records.attempts(address) for address in keys}
     return {a: record for a, record in found.items() if record and same_hash(record.key, keys[a])}
@@ -254,6 +255,8 @@ def plan(
     data: DataNow | None = None,
 ) -> Plan:
     """only: of these alone, as `apply` with `only` would do it. data: how to look for what is stale."""
+    from sagespec.reconcile.reconcile import reconcile
+
     parts.read_settings_again()  # a project stays open in `watch` or a notebook while its files are edited
     refuse_other_runtime(parts)
     if only is None:
@@ -306,12 +309,16 @@ def why_unsettled(parts: Parts) -> str:
 
 def bare_snapshot(parts: Parts, at_work: AtWork) -> tuple[Desired, Observed]:
     """Reality without any specs: what `destroy` is planned from."""
+    from sagespec.observe import observe
+
     observed = observe(parts.runtime, parts.gateway, parts.records, {}, at_work)
     refuse_others(parts, observed.containers)
     return empty_desired(parts.settings), observed
 
 
 def plan_destroy(parts: Parts) -> Plan:
+    from sagespec.reconcile.reconcile import reconcile
+
     refuse_other_runtime(parts)
     wanted, observed = bare_snapshot(parts, parts.leases().look())
     return reconcile(wanted, observed, datetime.now(UTC), DESTROY)

@@ -31,6 +31,38 @@ def test_nothing_heavy_is_imported_before_it_is_needed(words: list[str]) -> None
     assert result.stdout.splitlines()[-1] == "[]"
 
 
+NEVER = "docker boto3 botocore watchdog pathspec regex plotext numpy sagespec.passes sagespec.converge sagespec.run.run"
+NOT_TO_VALIDATE = "sagespec.reconcile.reconcile sagespec.observe sagespec.gateway.gateway sagespec.run.jobs"
+
+
+@pytest.mark.parametrize(
+    ("words", "never", "most"),
+    [
+        ("validate", f"{NEVER} {NOT_TO_VALIDATE}", 250),
+        ("plan", f"{NEVER} sagespec.run.jobs", 320),
+        ("status", f"{NEVER} sagespec.run.jobs", 350),
+        ("show churn", f"{NEVER} {NOT_TO_VALIDATE}", 170),
+    ],
+    ids=["validate", "plan", "status", "show"],
+)
+def test_a_command_that_only_looks_imports_what_it_looks_with(
+    words: str, never: str, most: int, tmp_path: Path
+) -> None:
+    """Every module is paid for at each start. most: of our own modules; a tenth above what it was when this was
+    written, so that one that brings a whole room with it is seen."""
+    assert main(["init", str(tmp_path)]) == 0
+    script = (
+        "import sys; from sagespec.cli.main import main\n"
+        f"code = main(['--runtime', 'process', *{words.split()}])\n"
+        "print(*sys.modules, file=sys.stderr); sys.exit(code)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    loaded = set(result.stderr.splitlines()[-1].split())
+    assert loaded & set(never.split()) == set()
+    assert sum(name.startswith("sagespec.") for name in loaded) <= most
+
+
 @pytest.mark.parametrize(
     "words",
     [
