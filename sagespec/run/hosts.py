@@ -81,7 +81,7 @@ class JobContainers:
         """An engine that did not answer for a moment has seen the end all the same; one that was restarted has not."""
         if is_unsure and container:
             with suppress(WorldError):
-                is_unsure = not self._runtime.saw_end(container.name)
+                is_unsure = self._runtime.end_seen(container.name) == "unsure"
         if is_unsure:
             return EndSeen.AWAY
         return EndSeen.WATCHED if alias in self._ran else EndSeen.UNWATCHED

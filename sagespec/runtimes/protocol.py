@@ -75,6 +75,7 @@ class Use:
 
 
 Tell = Callable[[str], None]
+EndSeen = Literal["watched", "unsure"]
 
 UNUSED_VOLUME_DAYS = 1  # a volume that was filled so long ago, and that no container names, is a killed run's
 
@@ -128,10 +129,13 @@ class Runtime(Protocol):
         """The present state of one container of this project, with `restarts`; None when it is gone."""
         ...
 
-    def saw_end(self, name: str) -> bool:
-        """Whether the engine saw an ended container end: it was not down then, and has not been restarted since.
+    def end_seen(self, name: str) -> EndSeen:
+        """Whether the engine watched a container end. Then its exit code is that of its program.
 
-        False when it no longer remembers: engines keep only the last few hundred events.
+        "unsure" is whatever may have ended with its engine or machine: the engine was down then, or has been started
+        again since, or no longer remembers (engines keep only the last few hundred events). A program that leaves
+        with 0 on SIGTERM looks like one that was done, and its half model like a whole one. Unsure, too, is one that
+        has not ended, or is not there.
         """
         ...
 

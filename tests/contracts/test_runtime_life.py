@@ -101,7 +101,13 @@ def test_nothing_else_is_started_again(bench: Bench) -> None:
 def test_the_exit_code_is_kept(bench: Bench, code: int) -> None:
     name = bench.run(f"raise SystemExit({code})", Behaviour(exit_code=code))
     assert bench.inspect(name).exit_code == code
-    assert bench.runtime.saw_end(name)
+    assert bench.runtime.end_seen(name) == "watched"
+
+
+@on_every_engine
+def test_nobody_has_watched_an_end_that_has_not_come(bench: Bench) -> None:
+    for name in (bench.create(name="created"), bench.start(name="running"), "sagespec_nobody"):
+        assert bench.runtime.end_seen(name) == "unsure"
 
 
 @on_every_engine

@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.machine import choose_gpus
-from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, ImageInfo, Tell, Use
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, EndSeen, ImageInfo, Tell, Use
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container, ContainerState
 from sagespec.state.programs import Builtin, Program
@@ -82,9 +82,9 @@ class FakeRuntime:
             container = self.find(name)
             return container.observed() if container else None
 
-    def saw_end(self, name: str) -> bool:
+    def end_seen(self, name: str) -> EndSeen:
         container = self.inspect(name)
-        return container is not None and container.state is ContainerState.EXITED
+        return "watched" if container is not None and container.state is ContainerState.EXITED else "unsure"
 
     def check(self, use: Use) -> None:
         if str(use.program) in self.engine.cannot_start:

@@ -131,8 +131,10 @@ class Containers:
         events = self._events(details, "kill", seconds_after_its_end=0.001)
         return tuple(int(event["Actor"]["Attributes"]["signal"]) for event in events)
 
-    def saw_end(self, details: Mapping[str, Any]) -> bool:
+    def has_seen_end(self, details: Mapping[str, Any]) -> bool:
         """Whether the engine remembers that it ended: what it forgets at its own end it did not see, either."""
+        if STATES.get(details["State"]["Status"]) is not ContainerState.EXITED:
+            return False
         return bool(self._events(details, "die", seconds_after_its_end=END_TOLD_WITHIN_SECONDS))
 
     def _events(

@@ -59,7 +59,7 @@ from sagespec.runtimes.docker.unrun import no_program, why_not_run
 from sagespec.runtimes.docker.volumes import DockerVolumes
 from sagespec.runtimes.machine import nvidia_gpus
 from sagespec.runtimes.opened import Open, learn, no_secrets
-from sagespec.runtimes.protocol import READ_LIMIT_BYTES, CannotStart, Check, ImageInfo, Tell, Use
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES, CannotStart, Check, EndSeen, ImageInfo, Tell, Use
 from sagespec.state.labels import LABEL_PROJECT, LABEL_SECRETS
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container
@@ -147,10 +147,10 @@ class DockerRuntime:
             details = self._containers.find(name)
             return self._containers.from_details(details) if details else None
 
-    def saw_end(self, name: str) -> bool:
+    def end_seen(self, name: str) -> EndSeen:
         with refusals(f"ask for the end of {name}"):
             details = self._containers.find(name)
-            return details is not None and self._containers.saw_end(details)
+            return "watched" if details is not None and self._containers.has_seen_end(details) else "unsure"
 
     # -- programs ----------------------------------------------------------------------------------
 

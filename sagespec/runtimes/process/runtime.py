@@ -61,7 +61,7 @@ from sagespec.runtimes.process.programs import Programs
 from sagespec.runtimes.process.secret_files import remove_secrets, write_secrets
 from sagespec.runtimes.process.shim_record import PRIVATE
 from sagespec.runtimes.process.volumes import ProcessVolumes
-from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, ImageInfo, Tell, Use
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, EndSeen, ImageInfo, Tell, Use
 from sagespec.spec.secrets import secret_names
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container
@@ -114,10 +114,10 @@ class ProcessRuntime:
     def inspect(self, name: str) -> Container | None:
         return self._containers.inspect(name)
 
-    def saw_end(self, name: str) -> bool:
-        """True for every container that has ended: there is no engine that could have been down."""
+    def end_seen(self, name: str) -> EndSeen:
+        """Watched, of every container that has ended: there is no engine that could have been down."""
         run = self._containers.run_of(name)
-        return run is not None and not run.alive
+        return "watched" if run is not None and not run.alive else "unsure"
 
     # -- programs ----------------------------------------------------------------------------------
 
