@@ -109,7 +109,7 @@ class Delivery:
         give_up_at = time.monotonic() + READY_SECONDS
         for feeder in self.feeders:
             while self.runtime.read(feeder.name, READY_FILE) is None:
-                if fault := feeder_fault(self.runtime, feeder):
+                if fault := feeder_fault(self.runtime, feeder, self.runtime.inspect(feeder.name)):
                     raise WorldError(str(fault), fix="apply again")
                 if time.monotonic() > give_up_at:
                     raise WorldError(f"{feeder.address} created no FIFOs within {READY_SECONDS:g} s", fix="apply again")

@@ -12,7 +12,7 @@ from sagespec.state.desired import DesiredChannel, DesiredJob
 from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch, Mount
-from sagespec.state.observed import ContainerState
+from sagespec.state.observed import Container, ContainerState
 from sagespec.state.programs import Builtin
 
 FEEDER = Builtin("feeder")
@@ -57,9 +57,8 @@ def feeder_launches(project_name: str, job: DesiredJob, hosts: Sequence[Launch])
     )
 
 
-def feeder_fault(runtime: Runtime, feeder: Launch) -> Fault | None:
-    """Why a feeder has stopped feeding; None while it feeds."""
-    container = runtime.inspect(feeder.name)
+def feeder_fault(runtime: Runtime, feeder: Launch, container: Container | None) -> Fault | None:
+    """Why a feeder has stopped feeding, seen as this container; None while it feeds."""
     if container is None:
         return Fault(FaultKind.INTERNAL, f"{feeder.address}, which feeds the pipes, was removed while it ran")
     if container.state is not ContainerState.EXITED:

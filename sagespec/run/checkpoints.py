@@ -138,7 +138,8 @@ class Checkpoints:
     def _scan_all(self, *, at_end: bool = False) -> bool:
         """Store and delete what is due; whether anything else has changed. A host that vanished proves nothing."""
         is_pending = False
-        there = [launch for launch in self._launches if self._runtime.inspect(launch.name)]
+        seen = self._runtime.look([launch.name for launch in self._launches])
+        there = [launch for launch in self._launches if seen[launch.name]]
         for launch in there:
             found = self._scan(launch, at_end=at_end)
             self._scanned[launch.alias] = found

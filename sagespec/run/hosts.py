@@ -55,13 +55,14 @@ class JobContainers:
 
     def are_there(self) -> bool:
         """Whether any host has a container. If one has, those that are missing have vanished."""
-        return any(self._runtime.inspect(launch.name) for launch in self._launches)
+        return any(self._runtime.look([launch.name for launch in self._launches]).values())
 
     def poll(self) -> bool:
         """Ask the engine about all hosts; False if it does not answer, WorldError if it has not for too long."""
         try:
-            self.by_alias = {launch.alias: self._runtime.inspect(launch.name) for launch in self._launches}
-            faults = (feeder_fault(self._runtime, feeder) for feeder in self._feeders)
+            found = self._runtime.look([launch.name for launch in (*self._launches, *self._feeders)])
+            self.by_alias = {launch.alias: found[launch.name] for launch in self._launches}
+            faults = (feeder_fault(self._runtime, feeder, found[feeder.name]) for feeder in self._feeders)
             self.feeders_fault = next(filter(None, faults), None)
         except WorldError as error:
             self._wait_for_engine(error)

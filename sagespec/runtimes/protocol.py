@@ -9,7 +9,7 @@ Every method may raise WorldError. Paths inside a container are relative to /opt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +127,11 @@ class Runtime(Protocol):
 
     def inspect(self, name: str) -> Container | None:
         """The present state of one container of this project, with `restarts`; None when it is gone."""
+        ...
+
+    def look(self, names: Collection[str]) -> Mapping[str, Container | None]:
+        """`inspect` of several, in the order of the names. Asked several times a second while a job runs, so an engine
+        that can tell of all in one call does."""
         ...
 
     def end_seen(self, name: str) -> EndSeen:

@@ -60,6 +60,17 @@ def test_inspect_of_nothing_is_none(bench: Bench) -> None:
 
 
 @on_every_engine
+def test_a_look_at_several_is_an_inspect_of_each(bench: Bench) -> None:
+    created = bench.create(name="created")
+    ended = bench.run("raise SystemExit(3)", Behaviour(exit_code=3), name="ended")
+    names = [ended, "sagespec_nobody", created]
+    found = bench.runtime.look(names)
+    assert list(found.items()) == [(name, bench.runtime.inspect(name)) for name in names]
+    assert [container and container.exit_code for container in found.values()] == [3, None, None]
+    assert bench.runtime.look([]) == {}
+
+
+@on_every_engine
 def test_containers_of_other_projects_are_neither_seen_nor_touched(bench: Bench, project_name: str) -> None:
     name = bench.start()
     with bench.open(f"{project_name}-other") as other:

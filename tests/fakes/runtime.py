@@ -6,7 +6,7 @@ import hashlib
 import io
 import tarfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Literal, Self
@@ -81,6 +81,9 @@ class FakeRuntime:
         with self.engine.changed:
             container = self.find(name)
             return container.observed() if container else None
+
+    def look(self, names: Collection[str]) -> Mapping[str, Container | None]:
+        return {name: self.inspect(name) for name in names}
 
     def end_seen(self, name: str) -> EndSeen:
         container = self.inspect(name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from sagespec.events import EventKind
 from sagespec.run.stops import ask_to_stop
 from sagespec.state.addresses import job_address
 from sagespec.state.manifest import JobStatus
+from sagespec.state.observed import Container
 from tests.fakes import TRAINS, Behaviour, FakeRuntime
 from tests.fakes.specs import PROJECT
 from tests.place import Place, manifest_of
@@ -56,6 +58,25 @@ def test_of_a_progress_bar_what_is_seen_is_kept_and_shown(place: Place) -> None:
     assert place.objects[f"{PROJECT}/jobs/model/1/logs/algo-1.log"].decode() == "\n".join([*seen, ""])
     assert [event.text for event in place.events if event.kind is EventKind.LOG] == seen
     assert manifest_of(place).metrics == {"loss": 1}
+
+
+class Looked(FakeRuntime):
+    """Counts how many containers it is asked for at once."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.asked: list[int] = []
+
+    def look(self, names: Collection[str]) -> Mapping[str, Container | None]:
+        self.asked.append(len(names))
+        return super().look(names)
+
+
+def test_all_hosts_are_asked_for_at_once(place: Place) -> None:
+    """An engine of many machines has one place that is asked: ten times a second for each host is too much for it."""
+    runtime = Looked(PROJECT, place.engine, place.faults)
+    assert place.converge(place.job(1, instances=3), runtime=runtime).ok
+    assert set(runtime.asked) == {3}
 
 
 class BrokenStreams(FakeRuntime):

@@ -32,7 +32,7 @@ import math
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
@@ -146,6 +146,10 @@ class DockerRuntime:
         with refusals(f"inspect {name}"):
             details = self._containers.find(name)
             return self._containers.from_details(details) if details else None
+
+    def look(self, names: Collection[str]) -> Mapping[str, Container | None]:
+        """One call each: a list lacks exit codes and signals."""
+        return {name: self.inspect(name) for name in names}
 
     def end_seen(self, name: str) -> EndSeen:
         with refusals(f"ask for the end of {name}"):

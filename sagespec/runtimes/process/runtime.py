@@ -30,7 +30,7 @@ import secrets
 import socket
 import tarfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +113,9 @@ class ProcessRuntime:
 
     def inspect(self, name: str) -> Container | None:
         return self._containers.inspect(name)
+
+    def look(self, names: Collection[str]) -> Mapping[str, Container | None]:
+        return {name: self.inspect(name) for name in names}
 
     def end_seen(self, name: str) -> EndSeen:
         """Watched, of every container that has ended: there is no engine that could have been down."""
