@@ -242,6 +242,11 @@ def test_graces_and_limits_are_sagemakers() -> None:
     assert (PING_SECONDS, INVOCATION_SECONDS) == (2, 60)
 
 
+def test_a_training_container_is_made_with_the_grace_of_its_stop() -> None:
+    (launch,) = training_launches("acme", a_job())
+    assert launch.grace_seconds == contract.STOP_GRACE_SECONDS
+
+
 # -- start -----------------------------------------------------------------------------------------
 
 

@@ -39,7 +39,7 @@ from sagespec.gateway.certificates import TLS, Certificate, certified, no_certif
 from sagespec.gateway.container import documents_of, first_documents, kept_of
 from sagespec.gateway.documents import INVOCATION_SECONDS, RDS, EnvoyFile, contents, steps
 from sagespec.gateway.draining import let_requests_end
-from sagespec.gateway.launch import abilities, gateway_hash
+from sagespec.gateway.launch import STOP_SECONDS, abilities, gateway_hash
 from sagespec.gateway.own_log import AMONG_LINES, does_not_start, rejection
 from sagespec.gateway.ports import USUAL_PORTS, holder_of, published_port, taken
 from sagespec.gateway.readings import READING_PATHS, readings_from
@@ -58,7 +58,6 @@ from sagespec.state.observed import Container, ContainerState, ObservedGateway, 
 from sagespec.state.programs import GATEWAY_PROGRAM
 
 __all__ = ["Counters", "Gateway", "gateway_hash"]
-STOP_SECONDS = 10.0
 PROBES_SECONDS = 0.1  # one answer serves all who wait for instances
 LOG_DELAY_SECONDS = 0.25  # until a line has come through the engine
 
@@ -121,6 +120,7 @@ class Gateway:
             keep_running=True,
             publish=(self.settings.host, self.settings.port),
             environment=abilities(self.settings),
+            grace_seconds=STOP_SECONDS,
         )
 
     def prepare(self, report: Report) -> None:

@@ -6,6 +6,7 @@ from sagespec.spec.project import GatewaySettings
 from sagespec.state.hashes import hash_of
 
 FORMAT = 2  # raised when a release needs gateways to be started again
+STOP_SECONDS = 10.0  # between SIGTERM and SIGKILL
 
 
 def gateway_hash(settings: GatewaySettings) -> str:

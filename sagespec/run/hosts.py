@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from sagespec.contract import STOP_GRACE_SECONDS
 from sagespec.errors import WorldError
 from sagespec.inputs.pipes import feeder_fault
 from sagespec.run.faults import Ending, EndSeen
@@ -121,15 +120,18 @@ class JobContainers:
         return None
 
     def stop(self, ending: Ending, started: Started) -> None:
-        """SIGTERM to all at once, SIGKILL after 120 s. The reason is recorded first, in case another run takes over."""
+        """SIGTERM to all at once, SIGKILL after the grace. The reason is noted first: another run may take over."""
         note = {ENDING_FILE: note_of(ending, started)}
-        names = [launch.name for launch in self._launches if self.by_alias.get(launch.alias)]
-        for name in names:
+        there = [launch for launch in self._launches if self.by_alias.get(launch.alias)]
+        for launch in there:
             with suppress(WorldError):  # one that vanishes now needs no note
-                self._runtime.write(name, note)
-        with ThreadPoolExecutor(max(1, len(names))) as pool:
-            list(pool.map(lambda name: self._runtime.stop(name, grace_seconds=STOP_GRACE_SECONDS), names))
+                self._runtime.write(launch.name, note)
+        with ThreadPoolExecutor(max(1, len(there))) as pool:
+            list(pool.map(self._stop, there))
         self.poll()
+
+    def _stop(self, launch: Launch) -> None:
+        self._runtime.stop(launch.name, grace_seconds=launch.grace_seconds)
 
     def remove(self) -> None:
         for launch in (*self._launches, *self._feeders):

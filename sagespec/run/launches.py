@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sagespec.contract import host_names
+from sagespec.contract import STOP_GRACE_SECONDS, host_names
 from sagespec.state.desired import DesiredJob
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
@@ -32,6 +32,7 @@ def training_launches(project_name: str, job: DesiredJob) -> tuple[Launch, ...]:
             gpus=job.gpus,
             isolated=job.isolated,
             model=f"{job.name}@{job.version}",
+            grace_seconds=STOP_GRACE_SECONDS,
         )
         for name, address, host in zip(names, addresses, hosts, strict=True)
     )

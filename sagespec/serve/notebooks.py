@@ -105,6 +105,7 @@ def start_notebook(action: StartNotebook, world: World) -> None:
         may_end=True,
         mounts=(Mount("package/sagespec", source=str(_PACKAGE)),) if shown else (),
         folders=tuple(folders),
+        grace_seconds=NOTEBOOK_GRACE_SECONDS,
     )
     world.runtime.create([launch])
     world.runtime.start(action.container)

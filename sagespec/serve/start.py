@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
 
-from sagespec.contract import serving_environment
+from sagespec.contract import SERVE_GRACE_SECONDS, serving_environment
 from sagespec.errors import Cancelled, WorldError
 from sagespec.events import Caller, Event, EventKind
 from sagespec.plan import StartInstance
@@ -106,6 +106,7 @@ def start_instance(action: StartInstance, world: World, fetched: Fetched) -> Non
         ),
         image=action.image,
         model=variant.model.text,
+        grace_seconds=SERVE_GRACE_SECONDS,
     )
     try:
         if not fetched.volumes.has(fetched.volume):  # a container would get an empty one

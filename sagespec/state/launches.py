@@ -42,6 +42,8 @@ class Launch:
     isolated: it reaches the other hosts of its job, and no other machine.
     image: the very image it is made from, as `Container.image` names it, in place of what the program means now.
     model: what it serves or trains, for people.
+    grace_seconds: what it has between SIGTERM and SIGKILL. `stop` is told the same; some engines must know it from the
+    start.
     folders: of this machine, which it sees under their own paths and may write to, as the user that we run as and in
     this machine's network: a notebook's alone.
     """
@@ -67,6 +69,7 @@ class Launch:
     image: str = ""
     model: str = ""
     folders: tuple[str, ...] = ()
+    grace_seconds: float = 30.0
 
     @property
     def words(self) -> list[str]:

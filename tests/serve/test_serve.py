@@ -10,6 +10,7 @@ import pytest
 
 from sagespec.apply.effects import effect_of
 from sagespec.causes import Cause, Reason
+from sagespec.contract import SERVE_GRACE_SECONDS
 from sagespec.converge import Converged
 from sagespec.events import Caller, EventKind
 from sagespec.plan import RemoveInstance
@@ -42,6 +43,12 @@ def test_killed_before_any_effect_of_a_rollout_it_goes_on_serving(tmp_path: Path
         assert statuses == [RevisionStatus.LIVE, RevisionStatus.LIVE]
 
     assert kill_at_every_effect(new_place, rollout, check) > 8
+
+
+def test_what_serves_is_made_with_the_grace_of_its_stop(place: Place) -> None:
+    assert place.converge(place.job(1), place.endpoint(only="model@1")).ok
+    made = {str(container.launch.address): container.launch.grace_seconds for container in place.engine.all.values()}
+    assert made["endpoint/answers/only#0"] == SERVE_GRACE_SECONDS
 
 
 def test_an_instance_that_one_run_stops_and_another_wants_is_made_anew_and_stays(place: Place) -> None:
