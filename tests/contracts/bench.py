@@ -1,7 +1,8 @@
 """What the contract of runtimes is tested with: each runtime with one program that runs a script.
 
 The script is put into the container beforehand; the fake is given a `Behaviour`: what that script would have done.
-Tests of what only a real program can see have no Behaviour, and are marked `on_real_engines`.
+Tests of what only a real program can see have no Behaviour, and are marked `on_real_engines`. What not every engine can
+do is a word of `ABLE`, and its tests are marked `able_to`: a test never asks for a runtime's name.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import io
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -62,11 +63,13 @@ SECRETS = {"token": "a-secret-token-0461", "smtp": "a secret password\nof two li
 
 @dataclass
 class Bench:
-    """A runtime under test, and what makes containers for it. `open` is a runtime for another project."""
+    """A runtime under test, and what makes containers for it. `open` is a runtime for another project; opened: the
+    lines that have the same one as `runtime` in another process."""
 
     runtime: Runtime
     open: Callable[[str], Runtime]
     project_name: str
+    opened: str
     engine: FakeEngine | None = None
 
     def launch(self, name: str = "churn", **fields: Any) -> Launch:
@@ -127,13 +130,31 @@ def wait_for(look: Callable[[], T | None]) -> T:
     return found
 
 
-REAL = ["process", pytest.param("docker", marks=pytest.mark.docker)]
+RUNS = "runs programs"
+MOUNTS = "shows folders of this machine"
+MOUNTS_READ_ONLY = "shows them so that nobody can write there"
+TELLS_MEMORY = "tells when memory ran out"
+
+ABLE: Mapping[str, frozenset[str]] = {
+    "fake": frozenset({MOUNTS}),
+    "process": frozenset({RUNS, MOUNTS, TELLS_MEMORY}),
+    "docker": frozenset({RUNS, MOUNTS, MOUNTS_READ_ONLY, TELLS_MEMORY}),
+}
+_MARKS = {"docker": pytest.mark.docker}  # of those that need an engine to be there
 
 
-on_every_engine = pytest.mark.parametrize("bench", ["fake", *REAL], indirect=True)
+def able_to(*words: str) -> pytest.MarkDecorator:
+    """On every engine that can do all this."""
+    engines = [engine for engine, able in ABLE.items() if able.issuperset(words)]
+    assert engines, f"no engine is known that {' and '.join(words)}"
+    params = [pytest.param(engine, marks=_MARKS.get(engine, ())) for engine in engines]
+    return pytest.mark.parametrize("bench", params, indirect=True)
 
 
-on_real_engines = pytest.mark.parametrize("bench", REAL, indirect=True)
+on_every_engine = able_to()
+
+
+on_real_engines = able_to(RUNS)
 
 
 in_every_state = pytest.mark.parametrize(

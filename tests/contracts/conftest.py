@@ -34,6 +34,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bench(request: pytest.FixtureRequest, project_name: str, images: Path, tmp_path: Path) -> Iterator[Bench]:
     engine: FakeEngine | None = None
+    opened = ""
     open_runtime: Callable[[str], Runtime]
     match request.param:
         case "fake":
@@ -43,11 +44,22 @@ def bench(request: pytest.FixtureRequest, project_name: str, images: Path, tmp_p
             def open_runtime(project_name: str) -> Runtime:
                 return FakeRuntime(project_name, fake)
         case "process":
+            opened = f"""
+from pathlib import Path
+from sagespec.runtimes.process.runtime import ProcessRuntime
+runtime = ProcessRuntime({project_name!r}, Path({str(tmp_path / "run")!r}), Path({str(images)!r}))
+"""
 
             def open_runtime(project_name: str) -> Runtime:
                 return ProcessRuntime(project_name, tmp_path / "run", images, open_secret=SECRETS.__getitem__)
         case _:
             (images / "probe" / "Dockerfile").write_text(DOCKERFILE.format(image=built.reference("echo")))
+
+            opened = f"""
+from pathlib import Path
+from sagespec.runtimes.docker.runtime import DockerRuntime
+runtime = DockerRuntime({project_name!r}, Path({str(images)!r}))
+"""
 
             def open_runtime(project_name: str) -> Runtime:
                 from sagespec.runtimes.docker.runtime import DockerRuntime
@@ -57,7 +69,7 @@ def bench(request: pytest.FixtureRequest, project_name: str, images: Path, tmp_p
     with open_runtime(project_name) as runtime:
         with built.turn("probe"):
             runtime.prepare(Builtin("probe"), lambda _: None)
-        yield Bench(runtime, open_runtime, project_name, engine)
+        yield Bench(runtime, open_runtime, project_name, opened, engine)
         for container in runtime.containers():
             runtime.remove(container.name)
         runtime.destroy()

@@ -11,7 +11,6 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -20,9 +19,12 @@ from sagespec.state.addresses import GATEWAY
 from sagespec.state.observed import ContainerState
 from tests.contracts.bench import (
     FOREVER,
+    RUNS,
     SERVER,
     SLEEP,
+    TELLS_MEMORY,
     Bench,
+    able_to,
     in_every_state,
     on_every_engine,
     on_real_engines,
@@ -186,24 +188,12 @@ def test_a_published_port_is_reached_from_outside(bench: Bench) -> None:
 
 
 @on_real_engines
-def test_what_is_started_outlives_a_killed_starter(bench: Bench, images: Path, tmp_path: Path) -> None:
+def test_what_is_started_outlives_a_killed_starter(bench: Bench) -> None:
     script = "print('begun'); import time; time.sleep(0.5); raise SystemExit(4)"
     name = bench.create(script)
-    starter = """
-import os, signal, sys
-from pathlib import Path
-kind, project_name, run, images, name = sys.argv[1:]
-if kind == "docker":
-    from sagespec.runtimes.docker.runtime import DockerRuntime
-    runtime = DockerRuntime(project_name, Path(images))
-else:
-    from sagespec.runtimes.process.runtime import ProcessRuntime
-    runtime = ProcessRuntime(project_name, Path(run), Path(images))
-runtime.start(name)
-os.killpg(os.getpgid(0), signal.SIGKILL)
-"""
-    arguments = [bench.runtime.name, bench.project_name, str(tmp_path / "run"), str(images), name]
-    ended = subprocess.run([sys.executable, "-c", starter, *arguments], start_new_session=True, check=False)
+    killed = "import os, signal; os.killpg(os.getpgid(0), signal.SIGKILL)"
+    starter = f"{bench.opened}\nruntime.start({name!r})\n{killed}"
+    ended = subprocess.run([sys.executable, "-c", starter], start_new_session=True, check=False)
     assert ended.returncode == -signal.SIGKILL
     with bench.open(bench.project_name) as found_again:
         assert [c.name for c in found_again.containers()] == [name]
@@ -394,7 +384,7 @@ def test_remove_wins_over_a_restart(bench: Bench) -> None:
     assert bench.runtime.containers() == ()
 
 
-@on_real_engines
+@able_to(RUNS, TELLS_MEMORY)
 def test_memory_that_ran_out_is_told_of_what_runs_again(bench: Bench) -> None:
     script = """
 first = not (base / "died").exists()

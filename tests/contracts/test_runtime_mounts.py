@@ -9,13 +9,17 @@ import pytest
 from sagespec.state.launches import Mount
 from tests.contracts.bench import (
     EVERY_BYTE,
+    MOUNTS,
+    MOUNTS_READ_ONLY,
+    RUNS,
     Bench,
+    able_to,
     on_every_engine,
     on_real_engines,
 )
 
 
-@on_every_engine
+@able_to(MOUNTS)
 def test_what_is_mounted_is_seen_beside_what_is_put(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "data" / "sub").mkdir(parents=True)
     (tmp_path / "data" / "sub" / "a").write_bytes(EVERY_BYTE)
@@ -30,7 +34,7 @@ def test_what_is_mounted_is_seen_beside_what_is_put(bench: Bench, tmp_path: Path
     assert (tmp_path / "data" / "b").read_bytes() == b"b"
 
 
-@on_real_engines
+@able_to(RUNS, MOUNTS)
 def test_a_program_reads_what_is_mounted_and_adds_nothing_to_it(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o755)
     (tmp_path / "data" / "a").write_text("given")
@@ -47,8 +51,7 @@ except OSError:
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["a"]
 
 
-@pytest.mark.docker
-@pytest.mark.parametrize("bench", ["docker"], indirect=True)
+@able_to(RUNS, MOUNTS_READ_ONLY)
 def test_where_a_mount_is_read_only_no_file_can_be_written(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o755)
     (tmp_path / "data" / "a").write_text("given")
