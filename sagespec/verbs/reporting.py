@@ -19,9 +19,9 @@ MOST_ENDS = 10  # that may have come since it was told last
 
 @contextmanager
 def reporting(
-    source: Source, pull: Pull, open_parts: Callable[[], Parts | None], token: Callable[[str], str], report: Report
+    source: Source, pull: Pull, parts_now: Callable[[], Parts | None], token: Callable[[str], str], report: Report
 ) -> Iterator[None]:
-    """open_parts: of the project as it is now; None before it has a commit. token: opens a secret by its name."""
+    """parts_now: of the project as it is now; None before it has a commit. token: opens a secret by its name."""
     if source.report is None:
         yield
         return
@@ -29,7 +29,7 @@ def reporting(
     forge = Forge.of(source.report, source.url, name=source.name, environment=source.environment or "")
 
     def look() -> Sequence[CommitStatus]:
-        parts = open_parts()
+        parts = parts_now()
         if parts is None:
             return ()
         records = SourceRecords(parts.store, parts.settings.name)
@@ -37,7 +37,7 @@ def reporting(
         return untold(statuses(record, records.ends(MOST_ENDS), suspensions), record.reported)
 
     def told(status: CommitStatus) -> None:
-        parts = open_parts()
+        parts = parts_now()
         if parts is not None:
             SourceRecords(parts.store, parts.settings.name).change(
                 lambda record: record.model_copy(update={"reported": with_told(record.reported, status)})

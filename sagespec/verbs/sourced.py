@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -107,17 +107,32 @@ class Sourced:
         """One for all who ask: pushes that anybody may send run no command and ask no AWS each."""
         return Secrets(self.source.secrets, self.base, bytes)
 
-    def parts_before(self) -> Parts | None:
-        """Of the commit that was worked on last, if there is one."""
-        root = self.root_before()
-        return self.parts(root) if root else None
+    @contextmanager
+    def parts_now(self) -> Iterator[Callable[[], Parts | None]]:
+        """Of the commit that was worked on last whenever it is asked for, None before the first: the same parts all
+        the while, with their store open, which move on with the commits."""
+        kept: list[Parts] = []
+
+        def now() -> Parts | None:
+            root = self.root_before()
+            if root is not None and kept:
+                kept[0].move_to(root)
+            elif root is not None:
+                kept.append(self.parts(root))
+            return kept[0] if kept else None
+
+        try:
+            yield now
+        finally:
+            for parts in kept:
+                parts.close()
 
     @contextmanager
     def told(self, pull: Pull, report: Report) -> Iterator[None]:
         """While the block lasts the forge is told what becomes of commits, and tells of pushes."""
         hook = self.source.webhook
         pushes = hearing(hook, lambda: self.secret(hook.secret.name), pull.nudge) if hook else nullcontext()
-        with pushes, reporting(self.source, pull, self.parts_before, self.secret, report):
+        with pushes, self.parts_now() as now, reporting(self.source, pull, now, self.secret, report):
             yield
 
     def pull(self, report: Report = silent) -> Pull:
