@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
+from sagespec.errors import SagespecError
 from sagespec.events import Event, EventKind, Report
 from sagespec.handles.work import Work
 from sagespec.run.patterns import patterns_of
@@ -15,6 +16,7 @@ from sagespec.show.live import Interrupted, following, in_kernel
 from sagespec.show.progress import progress
 from sagespec.state.addresses import Address
 from sagespec.verbs.addresses import host_of
+from sagespec.verbs.states import JobWord
 
 LOOK_EVERY_SECONDS = 0.2
 
@@ -36,13 +38,13 @@ def wait_for(work: Work, say: Say) -> None:
             try:
                 _pass_on(events, show)
             except KeyboardInterrupt:
-                raise Interrupted(_how_to_continue(work.address)) from None
+                raise Interrupted(_what_continues(work, stays=True)) from None
         return
     show = _lines_of_job(str(work.address), say) if work.address.kind == "job" else _lines_of_endpoint()
     try:
         _pass_on(events, show)
     except KeyboardInterrupt:
-        say(_how_to_continue(work.address))
+        say(_what_continues(work, stays=False))
         raise
 
 
@@ -84,7 +86,37 @@ def line_of(event: Event, about: str) -> str:
     return f"{host_of(event.about)}: {event.text}" if "#" in event.about else event.text
 
 
-def _how_to_continue(address: Address) -> str:
+def _what_continues(work: Work, *, stays: bool) -> str:
+    """stays: whether this process does, as a kernel after a cell: then what it does in the background does, too."""
+    try:
+        has_begun, begins = _how_far(work, stays=stays)
+    except (SagespecError, OSError):  # it cannot be asked for now
+        has_begun, begins = stays, ""
+    return what_continues(work.address, has_begun=has_begun, begins=begins)
+
+
+def _how_far(work: Work, *, stays: bool) -> tuple[bool, str]:
+    """Whether it continues as it is, and how it begins if it does not."""
+    if work.address.kind != "job":
+        return stays, ""
+    match work.project.job_state(work.address).state:
+        case JobWord.PREPARING if stays or work.looks_on:
+            return True, ""
+        case JobWord.PREPARING | JobWord.WAITING | JobWord.REFUSED:
+            watched = "as `sagespec watch` sees it" if work.is_watched else ""
+            return False, "in the background of this notebook" if stays else watched
+        case _:
+            return True, ""
+
+
+def what_continues(address: Address, *, has_begun: bool, begins: str = "") -> str:
+    """What becomes of a job or an endpoint that nobody waits for any more. begins: how it does that; '' where it needs
+    somebody."""
     find = f'sagespec.{address.kind}("{str(address).partition("/")[2]}")'
-    ends = f", {find}.stop() ends it" if address.kind == "job" else ""
-    return f"{address} continues without this cell: {find}.wait() follows it again{ends}"
+    if has_begun:
+        ends = f", {find}.stop() ends it" if address.kind == "job" else ""
+        return f"{address} continues without this cell: {find}.wait() follows it again{ends}"
+    if begins:
+        return f"{address} has not begun yet: it begins {begins}; {find}.wait() follows it"
+    left = "has not begun" if address.kind == "job" else "may not be up to date yet"
+    return f"{address} {left}: {find}.wait() continues with it, and so does `sagespec apply`"

@@ -100,7 +100,7 @@ class Work:
         end = time.monotonic() + LEAVE_TO_WATCH_SECONDS
         while self.address.kind == "job" and time.monotonic() < end:
             at_work = self.project.parts.leases().look()
-            if self.address in at_work.followers or not self._is_watched(at_work):
+            if self.address in at_work.followers or not self._is_watched_in(at_work):
                 return
             if self._cancelled.wait(LOOK_EVERY_SECONDS):
                 return
@@ -134,7 +134,12 @@ class Work:
                 about = source if len(hosts) > 1 else str(self.address)
                 self._pass_on(Event(EventKind.LOG, about, line, action=RunJob.verb))
 
-    def _is_watched(self, at_work: AtWork) -> bool:
+    @property
+    def is_watched(self) -> bool:
+        """Whether another run watches the same specs, and so begins what is in them."""
+        return self._is_watched_in(self.project.parts.leases().look())
+
+    def _is_watched_in(self, at_work: AtWork) -> bool:
         parts = self.project.parts
         specs = " ".join(str(path.resolve()) for path in (parts.root, *parts.specs))
         return any(run.holder.command == "watch" and run.holder.specs == specs for run in at_work.runs)

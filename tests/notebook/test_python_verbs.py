@@ -34,6 +34,13 @@ import _thread, threading
 threading.Timer(4, _thread.interrupt_main).start()
 slow = train("slow", algorithm="echo", data="data/train.csv", hyperparameters={"sleep": 20})
 """
+HELD = """\
+from sagespec.records.lock import project_lock
+parts = slow.project.parts
+with project_lock(parts.store, parts.settings.name, command="a long pass", wait_seconds=10):
+    threading.Timer(2, _thread.interrupt_main).start()
+    train("held", algorithm="echo", data="data/train.csv", hyperparameters={"words": "x"})
+"""
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +97,7 @@ def test_cells_train_with_curves_serve_and_show_what_they_made(notebooks: Notebo
 
 
 def test_what_fails_is_said_in_a_few_lines_and_an_interrupt_says_how_to_continue(notebooks: Notebooks) -> None:
-    _, wrong, failed, interrupted, state, stopped = notebooks.run(
+    _, wrong, failed, interrupted, state, stopped, held, begun = notebooks.run(
         [
             FRAME,
             'train("churn", algorithm="xgboost", data=df, target="lft", hyperparameters={"num_round": 1})',
@@ -98,6 +105,8 @@ def test_what_fails_is_said_in_a_few_lines_and_an_interrupt_says_how_to_continue
             SLOW,
             "job('slow@1').state",
             "job('slow@1').stop().status",
+            "slow = job('slow@1')\n" + HELD,
+            "job('held@1').wait().state",
         ]
     )
     assert wrong.error_name == "SpecError"
@@ -111,5 +120,10 @@ def test_what_fails_is_said_in_a_few_lines_and_an_interrupt_says_how_to_continue
         'sagespec.job("slow@1").stop() ends it'
     )
     assert text_of(interrupted.html[0]).startswith("job/slow@1 continues without this cell")
+    assert held.error == (
+        "job/held@1 has not begun yet: it begins in the background of this notebook; "
+        'sagespec.job("held@1").wait() follows it'
+    )
+    assert "'trained'" in begun.text, "as the interrupted cell has said"
     assert state.check() == "'running'"
     assert "stopped" in stopped.check()

@@ -223,6 +223,30 @@ def test_killed_in_the_middle_the_same_cell_continues(notebook: Workspace, capsy
     assert capsys.readouterr().out.strip(), "its log is shown from the beginning"
 
 
+HELD = """\
+import _thread, threading, sagespec
+from sagespec.records.lock import project_lock
+parts = sagespec.Project.open().parts
+with project_lock(parts.store, parts.settings.name, command="a long pass", wait_seconds=10):
+    threading.Timer(1.5, _thread.interrupt_main).start()
+    sagespec.train("model", algorithm="echo", data={"train": "data/train.csv"})
+"""
+
+
+def test_interrupted_before_it_has_begun_a_job_waits_for_somebody(notebook: Workspace) -> None:
+    done = subprocess.run(
+        in_a_cell(notebook, HELD), cwd=notebook.root, env=notebook.env, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert (
+        'job/model@1 has not begun: sagespec.job("model@1").wait() continues with it, and so does `sagespec apply`'
+        in done.stdout
+    )
+    assert "continues without this cell" not in done.stdout
+    assert job("model@1").state == "waiting", "its program has ended, and nobody else is there"
+    assert job("model@1").wait().state == "trained"
+
+
 def test_an_interrupted_cell_says_how_to_continue_and_the_job_runs_on(notebook: Workspace) -> None:
     code = (
         "import sagespec; sagespec.train('model', algorithm='echo', data={'train': 'data/train.csv'}, "
