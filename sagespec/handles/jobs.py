@@ -20,6 +20,7 @@ from sagespec.show.html import curves, element, page, table
 from sagespec.spec.job import TrainingJob
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.manifest import JobStatus, Manifest
+from sagespec.state.sweeping import restoring
 from sagespec.verbs.metrics import Series
 from sagespec.verbs.states import JobState
 
@@ -140,6 +141,8 @@ class Job:
         artifact = self.manifest.artifacts.get("model")
         if artifact is None:
             raise WorldError(f"{self.address} has left no model", why=self.manifest.headline)
+        if self.manifest.swept_at:
+            raise WorldError(f"the model of {self} was swept by gc", fix=restoring(self.address))
         parts = self.project.parts
         place = f"{parts.store.uri.rstrip('/')}/{parts.records.job_key(self.address, artifact.key)}"
         return Path(place.removeprefix("file://")) if place.startswith("file://") else place

@@ -24,6 +24,7 @@ from sagespec.state.hashes import UNTRAINED
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.manifest import Manifest
 from sagespec.state.programs import Builtin, Image, Program
+from sagespec.state.sweeping import restoring
 from sagespec.stores.open import open_store
 from sagespec.world import World
 
@@ -158,6 +159,8 @@ def fetch_model(action: StartInstance, world: World, manifest: Manifest | None, 
     if manifest is None or "model" not in manifest.artifacts:
         raise WorldError(f"{model.job} has no model in {world.records.store.uri}", fix=f"train {model.job} again")
     artifact = manifest.artifacts["model"]
+    if manifest.swept_at:
+        raise WorldError(f"the model of {model.text} was swept by gc", fix=restoring(model.job))
     if model.sha256 not in ("", UNTRAINED, artifact.sha256):
         raise WorldError(
             f"{model.job} was trained again: {model.sha256[:12]} is wanted, and the store has {artifact.sha256[:12]}",

@@ -49,6 +49,7 @@ from sagespec.verbs.refused_models import notes_on_rejected, refused_models
 from sagespec.verbs.secrets import notes_on_secrets
 from sagespec.verbs.signed import why_unsigned
 from sagespec.verbs.stale import stale_jobs
+from sagespec.verbs.swept_places import swept_places
 
 DESTROY = Options(prune=True, allow_empty=True, destroy=True)
 
@@ -96,6 +97,9 @@ def desired_of(
 ) -> tuple[Desired, Mapping[Address, Manifest]]:
     """The same of specs that are loaded already."""
     manifests = parts.records.manifests(wanted_manifests(loaded))
+    unread = [item for item in loaded.specs if check_paths and item.address not in _completed(manifests)]
+    if swept := list(swept_places(parts, unread)):
+        raise SpecError(told_once(swept, loaded.specs))
 
     def started(job: Address) -> Mapping[str, Any]:
         record = parts.records.attempts(job)
