@@ -22,7 +22,7 @@ from sagespec.state.addresses import GATEWAY, Address
 from sagespec.state.desired import DesiredEndpoint, DesiredJob, DesiredNotebook, DesiredVariant
 from sagespec.state.doors import NO_DOORS, Doors
 from sagespec.state.manifest import Manifest
-from sagespec.state.observed import Route
+from sagespec.state.observed import Archive, Route
 from sagespec.state.progress import Progress
 from sagespec.state.revision import EndpointRecord, RevisionStatus
 from sagespec.state.rollout import RolloutEnd
@@ -88,6 +88,18 @@ class CopyModel(_Action):
 
     verb = "copy-model"
     manifest: Manifest | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportModel(_Action):
+    """Take the model.tar.gz that the job's spec names into the store, checked, and the manifest last.
+
+    archive: as it was looked at; None in a plan that was made without asking.
+    """
+
+    verb = "import"
+    job: DesiredJob
+    archive: Archive | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +236,7 @@ Action = (
     | SetDoors
     | RunJob
     | CopyModel
+    | ImportModel
     | RemoveContainer
     | StartInstance
     | AwaitHealthy
@@ -372,6 +385,8 @@ def content_of(action: Action) -> str:
     match action:
         case RunJob():
             carried = action.job.key
+        case ImportModel():
+            carried = f"{action.job.key} {action.archive.checksum if action.archive else ''}"
         case StartInstance():
             carried = f"{action.variant.hash} {action.image}"
         case AwaitHealthy():

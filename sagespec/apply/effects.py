@@ -21,6 +21,7 @@ from sagespec.plan import (
     AwaitNotebook,
     CopyModel,
     DrainInstance,
+    ImportModel,
     Plan,
     RecordProgress,
     RecordRevision,
@@ -36,6 +37,7 @@ from sagespec.plan import (
 from sagespec.records.copies import copy_job
 from sagespec.records.lease import Lease, LeaseLost, LeaseSeized
 from sagespec.records.leases import FollowedElsewhere
+from sagespec.run.imports import import_archive
 from sagespec.run.run import run_job
 from sagespec.serve.health import admit, await_healthy, judge_health
 from sagespec.serve.leave import begin_to_leave, drain_instance, end_leaving
@@ -84,6 +86,11 @@ def effect_of(action: Action, world: World, caller: Caller) -> Effect:
         case CopyModel():
             return Effect(
                 meanwhile=lambda _, caller: _copy_model(action, world, caller),
+                end=world.records.write_manifest,
+            )
+        case ImportModel():
+            return Effect(
+                meanwhile=lambda _, caller: import_archive(action.job, world.jobs, caller),
                 end=world.records.write_manifest,
             )
         case RemoveContainer():

@@ -16,6 +16,7 @@ from sagespec.plan import (
     AwaitNotebook,
     CopyModel,
     DrainInstance,
+    ImportModel,
     Plan,
     RemoveInstance,
     RunJob,
@@ -89,7 +90,7 @@ def _end_of(action: Action) -> str:
             return f"the last requests of {action.about}"
         case RemoveInstance():
             return f"{action.about} to end"
-        case StartInstance() | CopyModel():
+        case StartInstance() | CopyModel() | ImportModel():
             return f"the model of {action.about}"
         case _:
             return f"the image of {action.about}"

@@ -148,6 +148,8 @@ def _named(item: LoadedSpec) -> Iterator[tuple[str, str]]:
             yield from ((f"channels.{name}.source", channel.source) for name, channel in job.channels.items())
             fields = {"source_dir": job.source_dir, "entry_point": None if job.source_dir else job.entry_point}
             yield from ((field, value) for field, value in fields.items() if value)
+            if job.imported_from:
+                yield "imported_from.source", job.imported_from.source
             if job.checkpoints and job.checkpoints.source:
                 yield "checkpoints.source", job.checkpoints.source
             if job.build:

@@ -16,7 +16,7 @@ from sagespec.spec.endpoint import named_job
 from sagespec.spec.job import PROGRAMS
 from sagespec.spec.values import cut
 
-OWN = ("name", "version", "like")  # what a job never has from another
+OWN = ("name", "version", "like", "imported_from")  # what a job never has from another
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from sagespec.errors import Origin
 from sagespec.load.places import PLAIN, FieldPath, YamlDocument, origin_of
 from sagespec.spec.environment import NAMED_LISTS
 
+_SHORT: Mapping[FieldPath, str] = {("build",): "context", ("imported_from",): "source"}
 _MAP, _LIST, _TEXT = (f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str"))
 
 
@@ -63,7 +64,7 @@ class Part:
         if path == ("checkpoints",) and self.data is True:
             return Part(self.key, MappingNode(_MAP, [], self.node.start_mark, self.node.end_mark), {})
         is_channel = len(path) == 2 and path[0] == "channels"
-        name = "source" if is_channel else "context" if path == ("build",) else ""
+        name = "source" if is_channel else _SHORT.get(path, "")
         if not name or not isinstance(self.data, str):
             return self
         key = ScalarNode(_TEXT, name, self.node.start_mark, self.node.end_mark)

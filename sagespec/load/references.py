@@ -11,7 +11,7 @@ from sagespec.errors import Problem, did_you_mean
 from sagespec.load.files import holds
 from sagespec.load.loaded import Loaded, LoadedSpec
 from sagespec.spec.endpoint import Endpoint, named_job
-from sagespec.spec.job import TrainingJob
+from sagespec.spec.job import ImportedFrom, TrainingJob
 from sagespec.spec.model import named_alias
 from sagespec.spec.notebook import Notebook
 from sagespec.spec.values import quoted
@@ -78,6 +78,11 @@ def clashes(specs: Sequence[LoadedSpec]) -> Iterator[Problem]:
 def missing_paths(item: LoadedSpec) -> Iterator[Problem]:
     """Local data and model archives that a spec names and that are not there."""
     match item.spec:
+        case TrainingJob(imported_from=ImportedFrom() as imported) as job:
+            path = item.local_path(imported.source, "imported_from.source")
+            if path and not holds(path.is_file):
+                yield _missing_path(item, "imported_from.source", imported.source, path)
+            yield from _missing_programs(item, job)
         case TrainingJob() as job:
             for name, channel in job.channels.items():
                 path = item.local_path(channel.source, f"channels.{name}.source")

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sagespec.errors import Problem
 from sagespec.ongoing import Rolling, Running
-from sagespec.plan import Action, CopyModel, RunJob, SetDoors, StartGateway
+from sagespec.plan import Action, CopyModel, ImportModel, RunJob, SetDoors, StartGateway
 from sagespec.reconcile.options import Options
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredJob
@@ -66,7 +66,7 @@ class Given:
     def runs_of(self, job: Address) -> tuple[str, ...]:
         """The ids of the actions of this plan that give the job its model."""
         actions = decision.actions if (decision := self.jobs.get(job)) else ()
-        return tuple(action.id for action in actions if isinstance(action, RunJob | CopyModel))
+        return tuple(action.id for action in actions if isinstance(action, RunJob | CopyModel | ImportModel))
 
     def is_followed_elsewhere(self, job: Address) -> bool:
         """Whether another run trains the job just now."""

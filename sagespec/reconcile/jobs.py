@@ -18,6 +18,7 @@ from sagespec.plan import Action, RunJob
 from sagespec.reconcile.able import why_no_run
 from sagespec.reconcile.causes import changed_fields
 from sagespec.reconcile.given import Decision, Given
+from sagespec.reconcile.imported import imported
 from sagespec.reconcile.leaving import remove_containers
 from sagespec.reconcile.promoted import promoted
 from sagespec.state.desired import DesiredJob
@@ -48,6 +49,8 @@ def reconcile_job(job: DesiredJob, given: Given) -> Decision:
         return _followed(job, containers)
     if (given.models_from or not given.trains) and (decision := promoted(job, given)):
         return decision
+    if job.imported_from:
+        return imported(job, given)
     is_edited = job.address in observed.edited_inputs
     is_tried = is_edited or given.options.retries(job.address) or observed.unrecorded(job.address)
     if manifest and same_hash(job.key, manifest.key) and not is_tried:

@@ -38,7 +38,7 @@ def promoted(job: DesiredJob, given: Given) -> Decision | None:
         return Decision(actions=(*removals, copy))
     if elsewhere and elsewhere.why_unknown:
         return Decision(refused=(_unknown(job, elsewhere.why_unknown, given),))
-    return None if given.trains else Decision(refused=(_never_trained(job, given),))
+    return None if given.trains or job.imported_from else Decision(refused=(_never_trained(job, given),))
 
 
 def without_spec(desired: Desired, given: Given) -> dict[Address, Decision]:

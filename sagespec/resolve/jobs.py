@@ -34,13 +34,17 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
     else:
         field = "framework" if spec.framework else "algorithm"
         program = named_program(spec.framework or spec.algorithm, spec.image, field, item, facts)
-    if spec.algorithm and not trained:  # trained jobs are never rejected, not even by a later release
+    if spec.algorithm and not (
+        trained or spec.imported_from
+    ):  # trained jobs are never rejected, not even by a later release
         facts.problems.extend(problems_with_builtin(spec, item, facts))
     if not trained:
         check_secrets(spec.environment, "environment", item, facts)
     channels = tuple(_channel(name, channel, spec, item, root) for name, channel in sorted(spec.channels.items()))
     (code, files["code"]), columns = code_of(spec, item, facts), columns_of(spec)
-    key_fields = key_fields_of(spec, program, channels, code, columns=columns) | sources_in_key(
+    imported = spec.imported_from
+    archive = portable(imported.source, "imported_from.source", item, root) if imported else ""
+    key_fields = key_fields_of(spec, program, channels, code, columns=columns, imported_from=archive) | sources_in_key(
         spec, channels, item.address, facts
     )
     return DesiredJob(
@@ -72,6 +76,8 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
         retries=spec.retries,
         isolated=spec.network == "none",
         columns=columns,
+        imported_from=archive,
+        imported_metrics=imported.metrics if imported else {},
         like=job_address(*like) if (like := named_job(item.like)) else None,
     )
 
@@ -79,7 +85,9 @@ def resolve_job(spec: TrainingJob, item: LoadedSpec, facts: Facts) -> DesiredJob
 def _spec_for_manifest(spec: TrainingJob, program: Program) -> dict[str, Any]:
     """The spec as written out, but the folder of a build from the project's root: a manifest knows of no spec's file,
     and what it trained is served by the program in there."""
-    dumped = spec.model_dump(mode="json", exclude={"like", "retrain"})
+    dumped = spec.model_dump(
+        mode="json", exclude={"like", "retrain"} | ({"imported_from"} if not spec.imported_from else set())
+    )
     if isinstance(program, Build):
         dumped["build"]["context"] = program.folder
     return dumped

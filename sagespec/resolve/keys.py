@@ -28,6 +28,7 @@ def key_fields_of(
     code: DesiredCode | None,
     *,
     columns: DesiredColumns | None = None,
+    imported_from: str = "",
 ) -> dict[str, Any]:
     """What decides a job's result, by field path; `hash_of` this is the job's key.
 
@@ -45,6 +46,7 @@ def key_fields_of(
         fields |= {"entry_point": code.entry_point, "code": code.fingerprint}
     fields |= {name: value for name in ("entrypoint", "arguments") if (value := list(getattr(spec, name)))}
     fields |= {"distribution": spec.distribution} if spec.distribution else {}
+    fields |= {"imported_from": imported_from} if imported_from else {}
     fields |= {"network": spec.network} if spec.network == "none" else {}
     fields |= {f"hyperparameters.{name}": hyperparameter_text(v) for name, v in spec.hyperparameters.items()}
     fields |= {f"environment.{name}": value for name, value in as_plain(spec.environment).items()}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 VERBS: Mapping[str, tuple[str, str]] = {
     "run-job": ("good", "train"),
     "copy-model": ("good", "copy"),
+    "import": ("good", "import"),
     "start-gateway": ("good", "start"),
     "set-doors": ("change", "route"),
     "start-instance": ("good", "start"),

@@ -183,6 +183,12 @@ def _check_context(value: str) -> str:
     return check_source(value)
 
 
+def _check_archive(value: str) -> str:
+    if not value.endswith(".tar.gz"):
+        raise wrong(f"{quoted(value)} is no model.tar.gz", "name one: a path, or s3://…")
+    return check_source(value)
+
+
 class BuildSpec(SpecModel):
     """A folder from which the engine builds your own container."""
 
@@ -204,6 +210,27 @@ def _build_short_form(value: Any) -> Any:
 
 BuildOrContext = Annotated[BuildSpec, BeforeValidator(_build_short_form, json_schema_input_type=str | BuildSpec)]
 Word = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class ImportedFrom(SpecModel):
+    """A model that was trained elsewhere."""
+
+    source: Annotated[str, AfterValidator(_check_archive), Field(max_length=1024)] = Field(
+        examples=["../models/churn.tar.gz", "s3://acme/churn/model.tar.gz"],
+        json_schema_extra={"pattern": r"\.tar\.gz$"},
+    )
+    """Its model.tar.gz: a path (relative to the spec's file), or s3://…. Once it is imported it may be gone."""
+    metrics: dict[Annotated[str, Field(min_length=1, max_length=255)], Annotated[float, Field(allow_inf_nan=False)]] = (
+        Field(default_factory=dict, max_length=100, examples=[{"validation:auc": 0.797}])
+    )
+    """What it scored there."""
+
+
+def _import_short_form(value: Any) -> Any:
+    return {"source": value} if isinstance(value, str) else value
+
+
+ImportOrSource = Annotated[ImportedFrom, BeforeValidator(_import_short_form, json_schema_input_type=str | ImportedFrom)]
 _WITH_TORCHRUN = ("pytorch", "huggingface")
 
 # For editors, what the `_one_program` validators check.
@@ -278,6 +305,9 @@ class TrainingJob(DocumentSpec):
     """When to stop the job if it has not finished."""
     retries: Annotated[int, Field(ge=0, le=30)] = 2
     """How many times the job is restarted after a fault of the platform (never after one of the algorithm)."""
+    imported_from: ImportOrSource | None = None
+    """A model.tar.gz that was trained elsewhere: it is imported as this version, which nothing trains then
+    ([jobs.md](jobs.md#models-that-were-trained-elsewhere)). A plain string is short for {source: …}."""
     protect: bool = False
     """Recorded in the manifest. Trained models are never pruned, protected or not."""
     retrain: Retrain | None = None
@@ -342,6 +372,13 @@ class TrainingJob(DocumentSpec):
                 if getattr(channel, field) != "none":
                     fix = "set input_mode: pipe, or remove it: other modes give the files as they are"
                     raise wrong("is for input_mode pipe", fix, at=("channels", name, field))
+        return self
+
+    @model_validator(mode="after")
+    def _is_trained_or_imported(self) -> TrainingJob:
+        if self.imported_from and self.retrain:
+            fix = "remove it, or write the next version, which is trained, without imported_from"
+            raise wrong("does not go with imported_from: nothing trains this version", fix, at=("retrain",))
         return self
 
     @model_validator(mode="after")

@@ -108,6 +108,8 @@ class DesiredJob:
     retries: int = 0
     isolated: bool = False
     columns: DesiredColumns | None = None  # None: the columns of its channels have no names
+    imported_from: str = ""  # an archive, from the root or s3://: it is imported, and never trained
+    imported_metrics: Mapping[str, float] = field(default_factory=dict)
     like: Address | None = field(default=None, compare=False)  # the job from which it has what it does not say itself
 
     @property

@@ -173,6 +173,14 @@ class Elsewhere:
     why_unknown: str = ""
 
 
+@dataclass(frozen=True)
+class Archive:
+    """A model.tar.gz that is to be imported. checksum: `sha256 …`, or the `etag …` of an object in a bucket."""
+
+    size: int
+    checksum: str
+
+
 EDITED = "edited"  # in place of the fingerprint of data that is too much to be read
 
 
@@ -193,7 +201,7 @@ class Observed:
     that run and do not answer. rollouts: that are on their way, by endpoint name, with what is asked of them:
     promotions, aborts. counts: what the gateway has counted of their targets, by endpoint name and `variant/hash`; of
     one that is not there it could not be asked. suspensions: what somebody has suspended. elsewhere: where models are
-    copied from; None: that was not asked."""
+    copied from; None: that was not asked. archives: of jobs that are to be imported, as far as they were asked."""
 
     containers: tuple[Container, ...] = ()
     engine: str = ""
@@ -223,6 +231,7 @@ class Observed:
     suspensions: tuple[Suspension, ...] = ()
     readings: Mapping[str, Reading] = field(default_factory=dict)
     elsewhere: Elsewhere | None = None
+    archives: Mapping[Address, Archive] = field(default_factory=dict)
 
     def rollout_of(self, endpoint_name: str) -> Progress | None:
         """Its rollout that has begun and not ended."""

@@ -49,7 +49,8 @@ def to_be_begun(wanted: Desired, observed: Observed) -> Iterator[DesiredJob]:
     for job in wanted.jobs:
         manifest = observed.manifests.get(job.address)
         done = manifest is not None and manifest.status is JobStatus.COMPLETED
-        if not done and not observed.containers_of(job.address) and job.address not in observed.followers:
+        is_begun = observed.containers_of(job.address) or job.address in observed.followers
+        if not (done or is_begun or job.imported_from):
             yield job
 
 

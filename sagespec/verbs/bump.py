@@ -10,6 +10,7 @@ from sagespec.errors import Problem, SpecError, WorldError, did_you_mean
 from sagespec.load.loaded import Loaded, LoadedSpec
 from sagespec.load.places import YamlDocument
 from sagespec.parts import Parts
+from sagespec.spec.job import TrainingJob
 from sagespec.state.addresses import job_address
 from sagespec.verbs.renumbered import likes, with_new_number
 from sagespec.verbs.written import Written, specs_as_written, write_settings
@@ -24,6 +25,8 @@ def bump(
     they would be written in the spec. is_alone: in a tree of its own. SpecError, and no change, when that is wrong."""
     loaded = specs_as_written(parts)
     item = newest_in_specs(loaded, name)
+    if isinstance(item.spec, TrainingJob) and item.spec.imported_from:
+        raise _was_imported(item)
     new = next_of(parts, loaded, item.address.name)
     edits = [Edit(("version",), new), *(_edit(field, text) for field, text in (settings or {}).items())]
     about = job_address(item.address.name, new)
@@ -36,6 +39,14 @@ def bump(
     beside = with_new_number(parts, item.address, about)
     written = write_settings(parts, item, edits, comes_true=has_it, is_alone=is_alone, beside=beside)
     return replace(written, about=about, message=f"train {about.name}@{new}" + (f": {reason}" if reason else ""))
+
+
+def _was_imported(item: LoadedSpec) -> SpecError:
+    job = item.address
+    name = f"{job.name}@{job.version}"
+    fix = f"write the next version beside it, with like: {name} and what it is to be trained with"
+    where = item.origin_of("imported_from")
+    return SpecError(Problem(f"{name} was imported, so there is no training to repeat", str(job), fix=fix, where=where))
 
 
 def newest_in_specs(loaded: Loaded, name: str) -> LoadedSpec:

@@ -6,25 +6,22 @@ The manifest is written last, so an import that was killed left nothing but file
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
-from sagespec import __version__
 from sagespec.errors import SpecError, WorldError, did_you_mean
+from sagespec.events import Caller
 from sagespec.load.load import load_what_is_right
 from sagespec.parts import Parts
-from sagespec.records.archive import unpack
 from sagespec.records.lock import PATIENCE_SECONDS, project_lock
-from sagespec.records.members import MAX_MODEL_BYTES
 from sagespec.records.run_by import run_by
+from sagespec.run.imports import MODEL, Described, Imported, check_archive, described, import_archive, manifest_of
 from sagespec.spec.endpoint import named_job
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.desired import DesiredJob
-from sagespec.state.hashes import hash_of
-from sagespec.state.manifest import Artifact, JobStatus, Manifest
+from sagespec.state.manifest import Manifest
+from sagespec.stores.protocol import Stored
 from sagespec.verbs.plan import desired
 
 COMMAND = "import"
@@ -45,16 +42,6 @@ class ServedBy:
         return {kind: name for kind, name in found.items() if name}
 
 
-@dataclass(frozen=True)
-class Described:
-    """What the manifest says of the job: its spec, and what its key is over."""
-
-    spec: Mapping[str, Any]
-    key_fields: Mapping[str, Any]
-    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    protect: bool = False
-
-
 def import_model(
     parts: Parts, archive: Path, version: str, served_by: ServedBy, *, metrics: Mapping[str, float]
 ) -> Manifest:
@@ -65,16 +52,31 @@ def import_model(
     job = job_address(*named)
     if not archive.is_file():
         raise SpecError(f"there is no file {archive}", fix="name a model.tar.gz")
-    with TemporaryDirectory(dir=parts.scratch) as folder:
-        unpack(archive, Path(folder, "model"), max_bytes=MAX_MODEL_BYTES, name_for_people=str(archive))
-    described = _described(parts, job, served_by)
+    check_archive(archive, parts.scratch, name_for_people=str(archive))
+    about = _described(parts, job, served_by)
     with project_lock(
         parts.store, parts.settings.name, command=f"{COMMAND} {job}", wait_seconds=PATIENCE_SECONDS
     ) as lock:
         _refuse_known(parts, job)
-        stored = parts.store.upload(parts.records.job_key(job, "model.tar.gz"), archive)
-        model = Artifact(key="model.tar.gz", size=stored.size, sha256=stored.sha256)
-        manifest = _manifest(parts, job, described, model, source=archive, metrics=metrics)
+        stored = parts.store.upload(parts.records.job_key(job, MODEL), archive)
+        imported = Imported(str(archive.resolve()), stored, metrics)
+        about = _known_by_its_model(about, stored)
+        git, by = parts.find_commit().git, run_by(COMMAND)
+        manifest = manifest_of(parts.settings.name, job, about, imported, git=git, by=by, now=datetime.now(UTC))
+        lock.check()
+        parts.records.write_manifest(manifest)
+    return manifest
+
+
+def import_as_its_spec_says(parts: Parts, job: Address) -> Manifest:
+    """What `apply` would do of a job with `imported_from`, and no more."""
+    wanted = desired(parts, check_paths=False, only={job})[0].job(job)
+    assert wanted is not None
+    with project_lock(
+        parts.store, parts.settings.name, command=f"{COMMAND} {job}", wait_seconds=PATIENCE_SECONDS
+    ) as lock:
+        _refuse_known(parts, job)
+        manifest = import_archive(wanted, parts.world(parts.leases(COMMAND)).jobs, Caller())
         lock.check()
         parts.records.write_manifest(manifest)
     return manifest
@@ -86,8 +88,10 @@ def _described(parts: Parts, job: Address, served_by: ServedBy) -> Described:
     if any(item.address == job for item in loaded.specs):
         found = desired(parts, check_paths=False, only={job})[0].job(job)
         assert found is not None
+        if found.imported_from:
+            raise SpecError(f"the spec of {job} says where its model is imported from", fix=f"sagespec apply {job}")
         _refuse_other_program(found, served_by)
-        return Described(found.spec, found.key_fields, found.files, found.protect)
+        return described(found)
     if len(served_by.named) != 1:
         raise SpecError(
             f"no spec defines {job}, so nothing says what serves its model",
@@ -116,29 +120,9 @@ def _refuse_known(parts: Parts, job: Address) -> None:
         raise WorldError(f"{job} has been started", why="its training would leave another model", fix=fix)
 
 
-def _manifest(
-    parts: Parts, job: Address, described: Described, model: Artifact, *, source: Path, metrics: Mapping[str, float]
-) -> Manifest:
-    now = datetime.now(UTC)
+def _known_by_its_model(described: Described, model: Stored) -> Described:
+    """Two models without a spec are not the same job."""
     key_fields = dict(described.key_fields)
-    if "imported" in key_fields:  # two models without a spec are not the same job
+    if "imported" in key_fields:
         key_fields["imported"] = model.sha256
-    return Manifest(
-        project=parts.settings.name,
-        name=job.name,
-        version=job.version,
-        key=hash_of(key_fields),
-        key_fields=key_fields,
-        files={name: dict(files) for name, files in described.files.items()},
-        status=JobStatus.COMPLETED,
-        spec=dict(described.spec),
-        git=parts.find_commit().git,
-        sagespec_version=__version__,
-        metrics=dict(metrics),
-        artifacts={"model": model},
-        started_at=now,
-        ended_at=now,
-        protect=described.protect,
-        by=run_by(COMMAND),
-        imported_from=str(source.resolve()),
-    )
+    return replace(described, key_fields=key_fields)

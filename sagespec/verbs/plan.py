@@ -35,6 +35,7 @@ from sagespec.state.observed import Observed
 from sagespec.state.programs import Builtin
 from sagespec.stores.open import open_store
 from sagespec.verbs.able import unable, without_data, wrong_data
+from sagespec.verbs.archives import archives_of
 from sagespec.verbs.code import notes_on_code
 from sagespec.verbs.edited import DataNow, edited_inputs
 from sagespec.verbs.elsewhere import trained_elsewhere, without_spec
@@ -190,14 +191,17 @@ def snapshot(
     refuse_others(parts, observed.containers)
     observed = with_live_models(parts, wanted, observed)
     started_with = _started_with(parts, wanted, observed)
+    archives, unimportable = archives_of(parts, wanted, observed)
     observed = replace(
         observed,
         edited_inputs=edited_inputs(parts, wanted, observed),
         started_with=started_with,
         elsewhere=trained_elsewhere(parts, wanted, observed),
+        archives=archives,
         silent=silent_notebooks(parts.root, observed.containers, is_here=parts.runtime.is_local),
         newest_versions=_newest_versions(parts, wanted, {a: manifests[a] for a in done} | dict(started_with)),
         unable=unable(parts.runtime, wanted, observed, parts.able)
+        | unimportable
         | without_data(wanted, observed, parts.root)
         | refused_models(wanted, observed),
     )

@@ -25,7 +25,7 @@ from sagespec.events import Caller, Report
 from sagespec.inputs.cache import Cache
 from sagespec.inputs.delivery import Delivery, Inputs
 from sagespec.observe import observe
-from sagespec.plan import Action, AwaitNotebook, Plan, RunJob, StartInstance
+from sagespec.plan import Action, AwaitNotebook, ImportModel, Plan, RunJob, StartInstance
 from sagespec.reconcile.options import Options
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.records.lease import Wait, wait_for
@@ -38,7 +38,7 @@ from sagespec.state.addresses import Address
 from sagespec.state.desired import ArchiveModel, Desired, DesiredJob
 from sagespec.state.launches import Launch
 from sagespec.state.manifest import Manifest
-from sagespec.state.observed import Capacity, Container, Elsewhere, Observed, Route, Target
+from sagespec.state.observed import Archive, Capacity, Container, Elsewhere, Observed, Route, Target
 from sagespec.state.progress import Progress
 from sagespec.verbs.able import unable
 from sagespec.world import World
@@ -124,6 +124,7 @@ class SimulatedWorld:
         self.edited_inputs: dict[Address, Mapping[str, str]] = {}
         self.failing_jobs: set[Address] = set()
         self.elsewhere: Elsewhere | None = None
+        self.archives: Mapping[Address, Archive] = {}
         self.silent: set[str] = set()  # names of notebooks' containers that do not answer
         folder = Path(tempfile.mkdtemp(prefix="sagespec-world-", dir=IN_MEMORY))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
@@ -175,6 +176,7 @@ class SimulatedWorld:
             edited_inputs=self.edited_inputs,
             silent=silent,
             elsewhere=self.elsewhere,
+            archives=self.archives,
         )
 
     # -- what happens to it
@@ -265,6 +267,8 @@ class SimulatedWorld:
             if isinstance(model, ArchiveModel) and model.uri.startswith("s3://"):  # as LocalInputs does
                 here = replace(model, uri=str(self._archive()))
                 action = replace(action, variant=replace(action.variant, model=here))
+        if isinstance(action, ImportModel):
+            action = replace(action, job=replace(action.job, imported_from=str(self._archive())))
         if isinstance(action, AwaitNotebook):
             return True  # nobody listens here
         try:

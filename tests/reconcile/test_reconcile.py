@@ -10,6 +10,7 @@ engine: {cpus: 4, memory: 8589934592}    what it has, when that is asked
 secrets: {db: [1, 2]}    the versions before and after; null: it could not be asked
 options: {retry: true}
 environment: {jobs: never}     what it says of jobs: that, and models_from, in words
+archives: {ADDRESS: [bytes, checksum]}   of models to be imported, where they are looked at
 elsewhere: [documents]   jobs that are trained there; `away` when it does not answer
 plan: |                  the plan's text
 refused: [texts]         parts of the problems, in order
@@ -36,7 +37,7 @@ from sagespec.state.addresses import Address
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
 from sagespec.state.manifest import AttemptsRecord
-from sagespec.state.observed import Capacity, Elsewhere, Route
+from sagespec.state.observed import Archive, Capacity, Elsewhere, Route
 from tests.fakes.specs import PROJECT, desired_from, gateway_settings
 from tests.fakes.world import SimulatedWorld
 from tests.reconcile.happenings import BEFORE_ANYTHING_RUNS, HAPPENINGS, begin, rolled_back, start_all
@@ -80,6 +81,7 @@ def plan_of(case: Mapping[str, Any]) -> Plan:
 
     world.capacity = Capacity(**case["engine"]) if "engine" in case else None
     after = replace(after, **_of_environment(case.get("environment", {})))
+    world.archives = {Address.parse(job): Archive(*said) for job, said in case.get("archives", {}).items()}
     world.elsewhere = _elsewhere(case["elsewhere"], world) if "elsewhere" in case else None
     return world.plan(after, Options(**case.get("options", {})))
 

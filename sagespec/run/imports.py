@@ -1,0 +1,108 @@
+"""Models that were trained elsewhere, taken into the store as versions that are trained.
+
+The manifest is written last, by whoever calls, so that this may be repeated and killed: the next one writes the model
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sagespec import __version__
+from sagespec.events import ByteCounter, Caller, Event, EventKind
+from sagespec.plan import ImportModel
+from sagespec.records.archive import unpack
+from sagespec.records.members import MAX_MODEL_BYTES
+from sagespec.run.jobs import Jobs
+from sagespec.state.addresses import Address
+from sagespec.state.desired import DesiredJob
+from sagespec.state.hashes import hash_of
+from sagespec.state.manifest import Artifact, Git, JobStatus, Manifest, RunBy
+from sagespec.stores.open import open_store
+from sagespec.stores.protocol import Stored
+
+MODEL = "model.tar.gz"
+
+
+@dataclass(frozen=True)
+class Described:
+    """What the manifest says of the job: its spec, and what its key is over."""
+
+    spec: Mapping[str, Any]
+    key_fields: Mapping[str, Any]
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    protect: bool = False
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model that is in the store now. source: where it was."""
+
+    source: str
+    model: Stored
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def described(job: DesiredJob) -> Described:
+    return Described(job.spec, job.key_fields, job.files, job.protect)
+
+
+def import_archive(job: DesiredJob, jobs: Jobs, caller: Caller) -> Manifest:
+    """Bring the archive that the job's spec names into the store; the manifest that makes it the job's model."""
+    source, records = job.imported_from, jobs.records
+    counter = ByteCounter(
+        caller.report, Event(EventKind.PROGRESS, str(job.address), "importing", action=ImportModel.verb)
+    )
+    with TemporaryDirectory(dir=jobs.scratch) as folder:
+        archive = Path(folder, MODEL) if "://" in source else jobs.root / source
+        if "://" in source:
+            above, _, name = source.rpartition("/")
+            open_store(above, root=jobs.root, create=False).download(name, archive)
+        check_archive(archive, jobs.scratch, name_for_people=source)
+        counter.begin(archive.stat().st_size)
+        stored = records.store.upload(records.job_key(job.address, MODEL), archive, counter.add)
+    imported = Imported(source, stored, job.imported_metrics)
+    project = records.project_name
+    return manifest_of(project, job.address, described(job), imported, git=jobs.git(), by=jobs.by, now=jobs.clock.now())
+
+
+def check_archive(archive: Path, scratch: Path, *, name_for_people: str) -> None:
+    """WorldError where it could not be unpacked to be served."""
+    with TemporaryDirectory(dir=scratch) as folder:
+        unpack(archive, Path(folder, "model"), max_bytes=MAX_MODEL_BYTES, name_for_people=name_for_people)
+
+
+def manifest_of(
+    project: str,
+    job: Address,
+    about: Described,
+    imported: Imported,
+    *,
+    git: Git | None,
+    by: RunBy | None,
+    now: datetime,
+) -> Manifest:
+    return Manifest(
+        project=project,
+        name=job.name,
+        version=job.version,
+        key=hash_of(about.key_fields),
+        key_fields=dict(about.key_fields),
+        files={name: dict(files) for name, files in about.files.items()},
+        status=JobStatus.COMPLETED,
+        spec=dict(about.spec),
+        git=git,
+        sagespec_version=__version__,
+        metrics=dict(imported.metrics),
+        artifacts={"model": Artifact(key=MODEL, size=imported.model.size, sha256=imported.model.sha256)},
+        started_at=now,
+        ended_at=now,
+        protect=about.protect,
+        by=by,
+        imported_from=imported.source,
+    )
