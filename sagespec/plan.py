@@ -22,7 +22,7 @@ from sagespec.state.addresses import GATEWAY, Address
 from sagespec.state.desired import DesiredEndpoint, DesiredJob, DesiredNotebook, DesiredVariant
 from sagespec.state.doors import NO_DOORS, Doors
 from sagespec.state.manifest import Manifest
-from sagespec.state.observed import Archive, Route
+from sagespec.state.observed import Route
 from sagespec.state.progress import Progress
 from sagespec.state.revision import EndpointRecord, RevisionStatus
 from sagespec.state.rollout import RolloutEnd
@@ -82,9 +82,7 @@ class RunJob(_Action):
 @dataclass(frozen=True, kw_only=True)
 class CopyModel(_Action):
     """Copy a job that another environment has trained: all that its manifest names, checked, and the manifest last.
-
-    manifest: the one there; None in a plan that was made without asking.
-    """
+    manifest: the one there; None in a plan that was made without asking."""
 
     verb = "copy-model"
     manifest: Manifest | None
@@ -92,14 +90,10 @@ class CopyModel(_Action):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportModel(_Action):
-    """Take the model.tar.gz that the job's spec names into the store, checked, and the manifest last.
-
-    archive: as it was looked at; None in a plan that was made without asking.
-    """
+    """Take the model.tar.gz that the job's spec names into the store, checked, and the manifest last."""
 
     verb = "import"
     job: DesiredJob
-    archive: Archive | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -383,10 +377,8 @@ def content_of(action: Action) -> str:
     """What tells this action from one of the same id and cause that would do something else: the SHA-256 of what it is
     done with; '' where that is all said."""
     match action:
-        case RunJob():
+        case RunJob() | ImportModel():
             carried = action.job.key
-        case ImportModel():
-            carried = f"{action.job.key} {action.archive.checksum if action.archive else ''}"
         case StartInstance():
             carried = f"{action.variant.hash} {action.image}"
         case AwaitHealthy():

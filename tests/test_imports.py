@@ -126,7 +126,7 @@ OUTSIDERS = {
     "numpy": ("handles verbs.bodies", "loaded where an array comes, or is asked for"),
     "werkzeug": ("dashboard", "Flask's own errors and answers"),
     "jinja2": ("dashboard", "pages are the dashboard's"),
-    "boto3": ("stores.s3 stores.s3_problems secrets", "whoever has no S3 never waits for it"),
+    "boto3": ("stores.s3 stores.s3_problems secrets api.sagemaker.imports.aws", "whoever has no S3 never waits for it"),
     "botocore": (
         "stores.s3 stores.s3_problems api secrets",
         "whoever has no S3 never waits for it; SageMaker's shapes are in it",

@@ -83,14 +83,9 @@ def effect_of(action: Action, world: World, caller: Caller) -> Effect:
                 begin=lambda: world.leases.follow(action.about, caller.report),
                 meanwhile=partial(_train, action, world),
             )
-        case CopyModel():
+        case CopyModel() | ImportModel():
             return Effect(
-                meanwhile=lambda _, caller: _copy_model(action, world, caller),
-                end=world.records.write_manifest,
-            )
-        case ImportModel():
-            return Effect(
-                meanwhile=lambda _, caller: import_archive(action.job, world.jobs, caller),
+                meanwhile=lambda _, caller: _bring_model(action, world, caller),
                 end=world.records.write_manifest,
             )
         case RemoveContainer():
@@ -158,7 +153,9 @@ def _train(action: RunJob, world: World, lease: Lease, caller: Caller) -> None:
             raise FollowedElsewhere(lost.problems[0].what) from lost
 
 
-def _copy_model(action: CopyModel, world: World, caller: Caller) -> Manifest:
+def _bring_model(action: CopyModel | ImportModel, world: World, caller: Caller) -> Manifest:
+    if isinstance(action, ImportModel):
+        return import_archive(action.job, world.jobs, caller)
     source = world.models_from()
     if source is None or action.manifest is None:
         raise InternalError(f"{action.id} was planned without asking where the model is")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from sagespec.cli.given import DONE, Invocation, takes_common_options
@@ -29,10 +27,12 @@ def _parse_metrics(_context: click.Context, _parameter: click.Parameter, words: 
         Examples:
           sagespec import model.tar.gz --as churn@1 --algorithm xgboost
           sagespec import model.tar.gz --as churn@1 --metric validation:auc=0.797
+          sagespec import sagemaker:churn-2026-11-29-12-30-05-575 --region eu-west-1
     """),
 )
-@click.argument("archive", metavar="MODEL.TAR.GZ", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--as", "version", metavar="NAME@VERSION", required=True, help="The version of a job that it becomes.")
+@click.argument("archive", metavar="MODEL.TAR.GZ|sagemaker:NAME")
+@click.option("--as", "version", metavar="NAME@VERSION", default="", help="The version of a job that it becomes.")
+@click.option("--region", metavar="REGION", default="", help="Of SageMaker, if it is not the usual one.")
 @click.option("--algorithm", metavar="NAME", default="", help="The built-in that serves it, if the job has no spec.")
 @click.option("--framework", metavar="NAME", default="", help="The framework that serves it.")
 @click.option("--image", metavar="NAME", default="", help="Your container that serves it.")
@@ -44,8 +44,9 @@ def _parse_metrics(_context: click.Context, _parameter: click.Parameter, words: 
 def import_model(
     given: Invocation,
     *,
-    archive: Path,
+    archive: str,
     version: str,
+    region: str,
     algorithm: str,
     framework: str,
     image: str,
@@ -55,12 +56,24 @@ def import_model(
     """Take a model that was trained elsewhere into the store.
 
     It becomes a version that is trained, which endpoints may name and no apply trains again. Nothing is overwritten. If
-    the version has a spec, that says what serves the model.
+    the version has a spec, that says what serves the model. Of a training job or an endpoint of SageMaker, specs are
+    written, too.
     """
-    from sagespec.show.lists import write_imported
+    from sagespec.show.lists import write_brought, write_imported
     from sagespec.verbs.import_model import ServedBy
 
     served_by = ServedBy(algorithm, framework, image, entry_point)
+    if archive.startswith("sagemaker:"):
+        from sagespec.api.sagemaker.imports.imports import import_from_sagemaker
+
+        if metrics or entry_point:
+            raise click.UsageError("--metric and --entry-point are of a MODEL.TAR.GZ: SageMaker says them itself.")
+        with given.project() as project:
+            brought = import_from_sagemaker(project.parts, archive, region=region, version=version, served_by=served_by)
+        write_brought(given.screen, brought.manifests, brought.files, brought.left_out)
+        return DONE
+    if region or not version:
+        raise click.UsageError("--region is of sagemaker:NAME." if region else "Missing option '--as'.")
     with given.project() as project:
         manifest = project.import_model(given.folder / archive, version, served_by, metrics=metrics)
     write_imported(given.screen, manifest)

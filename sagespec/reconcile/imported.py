@@ -23,7 +23,7 @@ def imported(job: DesiredJob, given: Given) -> Decision:
     note = f"from {job.imported_from}"
     note += f": {archive.size:,} bytes, {archive.checksum}" if archive else ""
     cause = Cause(Reason.NEW, note=note)
-    return Decision(actions=(ImportModel(about=job.address, cause=cause, job=job, archive=archive),))
+    return Decision(actions=(ImportModel(about=job.address, cause=cause, job=job),))
 
 
 def _was_begun(job: DesiredJob, given: Given) -> Problem:

@@ -59,14 +59,32 @@ def write_checks(screen: Screen, checks: Sequence[Check]) -> None:
 
 def write_imported(screen: Screen, manifest: Manifest) -> None:
     """A model that was taken into the store."""
-    address, model = f"job/{manifest.name}@{manifest.version}", manifest.artifacts["model"]
     if screen.format == "json":
-        screen.document(
-            {"imported": address, "sha256": model.sha256, "size": model.size, "from": manifest.imported_from}
-        )
+        screen.document(_imported_as_json(manifest))
         return
+    address, model = f"job/{manifest.name}@{manifest.version}", manifest.artifacts["model"]
     told = f"{size_text(model.size)}, sha256 {model.sha256[:12]}, from {manifest.imported_from}"
     screen.line(("imported  ", "good"), (address, "name"), f"  {told}")
+
+
+def write_brought(screen: Screen, manifests: Sequence[Manifest], files: Sequence[str], left_out: Sequence[str]) -> None:
+    """What was imported from SageMaker: models, specs, and what of it no spec has a word for."""
+    if screen.format == "json":
+        models = [_imported_as_json(manifest) for manifest in manifests]
+        screen.document({"models": models, "files": list(files), "left_out": list(left_out)})
+        return
+    for manifest in manifests:
+        write_imported(screen, manifest)
+    for file in files:
+        screen.line(("wrote     ", "good"), file)
+    for field in left_out:
+        screen.line(("left out  ", "warn"), field)
+
+
+def _imported_as_json(manifest: Manifest) -> dict[str, object]:
+    model = manifest.artifacts["model"]
+    address = f"job/{manifest.name}@{manifest.version}"
+    return {"imported": address, "sha256": model.sha256, "size": model.size, "from": manifest.imported_from}
 
 
 def write_log_line(screen: Screen, source: str, line: str, *, alone: bool) -> None:

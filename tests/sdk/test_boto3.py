@@ -11,7 +11,11 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.sdk.desk import Desk
+from sagespec.api.sagemaker.imports.imports import import_from_sagemaker
+from sagespec.errors import WorldError
+from tests.scenarios.specs import endpoint
+from tests.scenarios.workspace import Workspace
+from tests.sdk.desk import Desk, accuracy
 
 pytestmark = pytest.mark.slow
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
@@ -196,3 +200,30 @@ def test_a_fit_goes_through_the_death_of_the_control_plane(process_desk: Desk) -
     assert "fit has returned" in said
     assert said.count("epoch 1 of 8") == 1
     desk.workspace.run("validate")
+
+
+def test_a_job_is_imported_into_another_project_and_serves_there(
+    process_desk: Desk, tmp_path: Path, project_name: str
+) -> None:
+    name = "churn-20261129123713"
+    with process_desk.api():
+        there = Workspace(tmp_path / "there", f"{project_name}-b", "process", environment=process_desk.variables)
+        train(process_desk, name, num_round="40")
+        with (
+            there.project() as project,
+            pytest.raises(WorldError, match=f"training job {name} has no model: it is InP"),
+        ):
+            import_from_sagemaker(project.parts, f"sagemaker:{name}")
+        wait(process_desk, "training_job_completed_or_stopped", TrainingJobName=name)
+        said = there.run("import", f"sagemaker:{name}").stdout
+    assert "imported  job/churn@1" in said
+    assert "wrote     specs/churn.yaml" in said
+    there.write(endpoint("only churn@1 1"))
+    there.run("apply")
+    with there.project() as project:
+        (manifest,) = project.parts.records.manifests(project.parts.records.all_jobs()).values()
+        assert 0 < manifest.metrics["train:logloss"] < 0.3, "what it scored there"
+        rows = (process_desk.folder / "rows.csv").read_bytes()
+        scores = [float(score) for score in project.invoke("answers", rows).text.split()]
+        assert accuracy(scores, process_desk.folder) > 0.9
+        project.destroy(check=False)

@@ -66,6 +66,19 @@ def in_store(service: Service, name: str, served: ServedModel) -> ServedModel:
         )
 
 
+def brought(parts: Parts, name: str, served: ServedModel) -> ServedModel:
+    """A model that no job here has made, in the store, with the script that its container would fetch."""
+    script = serving_script(served.container.get("Environment") or {}, served.container["Image"])
+    if script is None:
+        return _copied(parts, name, served)
+    with fetched(parts, script) as code:
+        model = _bucket_model(parts, name, served.uri)
+        about = f"{model.about} with {script.entry_point} of {script.source}"
+        return _stored(
+            parts, served, model, code=fingerprint(code), about=about, make=lambda file: _pack_with(model, code, file)
+        )
+
+
 def _is_trained_with(kept: KeptJob, script: Script) -> bool:
     """Whether the model has the script already, since the client names the job's own archive."""
     sent = (kept.request.get("HyperParameters") or {}).get("sagemaker_submit_directory", "")

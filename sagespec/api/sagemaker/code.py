@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sagespec.api.sagemaker.translate.refusal import Refused
-from sagespec.api.sagemaker.translate.scripts import Drivers, Script
+from sagespec.api.sagemaker.translate.scripts import Drivers, Script, drivers_source, script_of
 from sagespec.errors import WorldError
 from sagespec.parts import Parts
 from sagespec.private import make_folder
@@ -51,6 +51,19 @@ def fetched(parts: Parts, script: Script) -> Iterator[Path]:
         if not (folder / script.entry_point).is_file():
             raise Refused(f"there is no {script.entry_point} in {script.source}")
         yield folder
+
+
+@contextmanager
+def script_files(parts: Parts, request: Mapping[str, Any]) -> Iterator[tuple[Script | None, Path | None]]:
+    """A training job's script and a folder with its files, fetched before anything is decided: that may take its
+    time."""
+    source = drivers_source(request)
+    script = script_of(request, read_drivers(parts, source) if source else None)
+    if script is None:
+        yield None, None
+        return
+    with fetched(parts, script) as folder:
+        yield script, folder
 
 
 def place(fetched_files: Path, folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from sagespec.api.sagemaker.arns import arn_of, exists_already, invalid, not_found, records_of, tags_of
 from sagespec.api.sagemaker.artifacts import artifact_uri, link_artifacts
 from sagespec.api.sagemaker.by_specs import job_of_specs, jobs_of_specs, place_of
-from sagespec.api.sagemaker.code import fetched, fingerprint, place, read_drivers
+from sagespec.api.sagemaker.code import fingerprint, place, script_files
 from sagespec.api.sagemaker.data import missing_data
 from sagespec.api.sagemaker.job_status import JobSeen, described, summary_times, words_of
 from sagespec.api.sagemaker.lists import page
@@ -32,7 +32,7 @@ from sagespec.api.sagemaker.specs import (
 from sagespec.api.sagemaker.translate.jobs import Setting, headline, job_document, what_is_left_out
 from sagespec.api.sagemaker.translate.names import job_name
 from sagespec.api.sagemaker.translate.refusal import Refused
-from sagespec.api.sagemaker.translate.scripts import Script, drivers_source, script_of
+from sagespec.api.sagemaker.translate.scripts import Script
 from sagespec.api.service import Request, Result, Service
 from sagespec.documents.places import file_for, versions_in
 from sagespec.errors import SagespecError
@@ -46,7 +46,7 @@ _MOST_METRICS = 40
 
 def create_training_job(service: Service, request: Request) -> Result:
     name = request["TrainingJobName"]
-    with _refusals(), _script_of(service, request) as (script, files), service.writing():
+    with _refusals(), script_files(service.project.parts, request) as (script, files), service.writing():
         kept = _unfinished(service, name, request) or _create(service, request, script, files)
         kept = _written(service, name, kept, files)
     if kept.address:
@@ -130,7 +130,7 @@ def _kept(service: Service, name: str) -> KeptJob:
         raise not_found(service, KeptJob, name)
     if kept.is_written:
         return kept
-    with _refusals(), _script_of(service, kept.request) as (_, files), service.writing():
+    with _refusals(), script_files(service.project.parts, kept.request) as (_, files), service.writing():
         return _written(service, name, records_of(service).read(KeptJob, name) or kept, files)
 
 
@@ -208,19 +208,6 @@ def _versions_seen(service: Service, short: str) -> Iterator[int]:
     with suppress(SagespecError):
         jobs = (job.address for job in service.snapshots.status(LAST_SEEN_SECONDS).jobs)
         yield from (address.version for address in jobs if address.name.lower() == short.lower())
-
-
-@contextmanager
-def _script_of(service: Service, request: Request) -> Iterator[tuple[Script | None, Path | None]]:
-    """The job's script and a folder with its files, fetched before anything is decided: that may take its time."""
-    parts = service.project.parts
-    source = drivers_source(request)
-    script = script_of(request, read_drivers(parts, source) if source else None)
-    if script is None:
-        yield None, None
-        return
-    with fetched(parts, script) as folder:
-        yield script, folder
 
 
 @contextmanager

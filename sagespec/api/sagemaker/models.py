@@ -95,8 +95,8 @@ def models_of(service: Service, config: Mapping[str, Any]) -> dict[str, ServedMo
 
 def served_model(service: Service, request: Mapping[str, Any]) -> ServedModel:
     """What a request of CreateModel means here. ApiError when its model is not there; Refused for what is not known."""
-    container = _container(request)
-    uri = _uri(container)
+    container = container_of(request)
+    uri = uri_of(container)
     if found := job_of(service, uri):
         name, kept = found
         words = words_of(kept, job_seen(service, kept))
@@ -121,7 +121,7 @@ def _no_data(uri: str, why: str) -> Exception:
     return invalid(f"Could not find model data at {uri}: {why}")
 
 
-def _container(request: Mapping[str, Any]) -> Mapping[str, Any]:
+def container_of(request: Mapping[str, Any]) -> Mapping[str, Any]:
     several: Sequence[Mapping[str, Any]] = request.get("Containers") or ()
     found: Mapping[str, Any] | None = request.get("PrimaryContainer") or (several[0] if len(several) == 1 else None)
     if found is None:
@@ -131,7 +131,7 @@ def _container(request: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _uri(container: Mapping[str, Any]) -> str:
+def uri_of(container: Mapping[str, Any]) -> str:
     source = (container.get("ModelDataSource") or {}).get("S3DataSource") or {}
     uri = s3_uri(container.get("ModelDataUrl") or source.get("S3Uri", ""))
     if not uri:

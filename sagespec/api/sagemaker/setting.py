@@ -7,19 +7,27 @@ from typing import Any
 from sagespec.api.sagemaker.translate.hosted import Engine
 from sagespec.api.sagemaker.translate.jobs import Setting
 from sagespec.api.service import Service
+from sagespec.parts import Parts
 from sagespec.spec.job import Resources
 from sagespec.spec.values import written_size
 
 
 def engine_of(service: Service) -> Engine:
-    parts = service.project.parts
+    return engine_for(service.project.parts)
+
+
+def engine_for(parts: Parts) -> Engine:
     builtins = frozenset(name for name, image in parts.images.items() if image.kind in ("algorithm", "framework"))
     return Engine(builtins, parts.runtime.has_image, takes_images=parts.runtime.name == "docker")
 
 
 def setting_of(service: Service) -> Setting:
-    resources = {name: _written(given) for name, given in service.settings.instance_types.items()}
-    return Setting(engine_of(service), resources, isolates=service.project.parts.runtime.name == "docker")
+    return setting_for(service.project.parts)
+
+
+def setting_for(parts: Parts) -> Setting:
+    resources = {name: _written(given) for name, given in parts.settings.api.instance_types.items()}
+    return Setting(engine_for(parts), resources, isolates=parts.runtime.name == "docker")
 
 
 def _written(given: Resources) -> dict[str, Any]:
