@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sagespec.errors import Problem, did_you_mean
-from sagespec.load.merge import Absent, parts_of, put_over
+from sagespec.load.merge import Absent, Part, map_of, parts_of, put_over
 from sagespec.load.places import FieldPath, YamlDocument
 from sagespec.spec.endpoint import named_job
 from sagespec.spec.job import PROGRAMS
@@ -131,8 +131,20 @@ def merged(own: YamlDocument, base: YamlDocument) -> tuple[YamlDocument, list[Pr
     known = {name: part for name, part in parts_of(base.node, base.data).items() if name not in OWN}
     given = parts_of(own.node, own.data)
     given.pop("like")
+    if own.data.get("name") != base.data.get("name"):
+        _leave_assign(known, given)
     found = put_over(known, given, own.node, own=OWN)
     return found.document, [_not_there(own, missing) for missing in found.absent]
+
+
+def _leave_assign(known: dict[str, Part], given: Mapping[str, Part]) -> None:
+    """The next version of a job is to serve where the one before does; another job's model has no place there, unless
+    its own spec says so."""
+    retrain = known.get("retrain")
+    is_said = "retrain" in given and given["retrain"].is_map and "assign" in given["retrain"].fields
+    if retrain and retrain.is_map and not is_said:
+        fields = {name: part for name, part in retrain.fields.items() if name != "assign"}
+        known["retrain"] = map_of(fields, retrain.key, retrain.node)
 
 
 def _not_there(own: YamlDocument, missing: Absent) -> Problem:

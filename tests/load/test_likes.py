@@ -14,6 +14,7 @@ from sagespec.load.loaded import Loaded, LoadedSpec
 from sagespec.resolve.builtins import describe_images
 from sagespec.resolve.resolve import resolve
 from sagespec.runtimes.choose import images_dir
+from sagespec.spec.job import TrainingJob
 from sagespec.state.desired import DesiredJob
 
 HEAD = "apiVersion: sagespec/v1\nkind: TrainingJob\n"
@@ -282,3 +283,43 @@ def test_nothing_is_said_of_one_whose_other_job_could_not_be_read(root: Path) ->
     said = refused(root, a=BASE + "x: [\n", b="name: loans\nversion: 2\nlike: loans@1\n")
     assert "specs/a.yaml" in said
     assert "specs/b.yaml" not in said
+
+
+RETRAINED = (
+    BASE
+    + """\
+retrain:
+  schedule: "0 3 * * 1"
+  assign: {endpoint: loans, variant: candidate, weight: 10}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("own", "endpoint"),
+    [
+        ("name: loans\nversion: 2\nlike: loans@1\n", "loans"),
+        ("name: loans-eu\nversion: 1\nlike: loans@1\n", None),
+        ("name: loans-eu\nversion: 1\nlike: loans@1\nretrain: {settle: 1h}\n", None),
+        ("name: loans-eu\nversion: 1\nlike: loans@1\nretrain: {assign: null}\n", None),
+        ("name: loans-eu\nversion: 1\nlike: loans@1\nretrain: {assign: {endpoint: eu}}\n", "eu"),
+    ],
+)
+def test_a_job_is_retrained_like_another_and_assigned_where_only_its_own_name_is(
+    root: Path, own: str, endpoint: str | None
+) -> None:
+    loaded = written(root, base=RETRAINED, own=own)
+    (spec,) = [item.spec for item in loaded.specs if item.like]
+    assert isinstance(spec, TrainingJob)
+    assert spec.retrain
+    assert spec.retrain.schedule == "0 3 * * 1"
+    assert (spec.retrain.assign.endpoint if spec.retrain.assign else None) == endpoint
+
+
+def test_a_model_that_was_imported_is_not_imported_as_another_version(root: Path) -> None:
+    (root / "specs" / "model.tar.gz").touch()
+    loaded = written(root, base=BASE + "imported_from: model.tar.gz\n", own="name: loans\nversion: 2\nlike: loans@1\n")
+    assert [isinstance(item.spec, TrainingJob) and bool(item.spec.imported_from) for item in loaded.specs] == [
+        True,
+        False,
+    ]
