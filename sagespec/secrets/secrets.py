@@ -67,11 +67,19 @@ class Secrets:
         """What tells its present value from others; '' when it cannot be asked, and `unasked` says why."""
         with self._asking:
             try:
+                return self.asked_version(name)
+            except WorldError:
+                known = self._known.get(name)
+                return known.version if known else ""
+
+    def asked_version(self, name: str) -> str:
+        """The same; WorldError when it cannot be asked."""
+        with self._asking:
+            try:
                 found = self._version(name)
             except WorldError as error:
                 self.unasked[name] = error.problems[0].what
-                known = self._known.get(name)
-                return known.version if known else ""
+                raise
             self.unasked.pop(name, None)
             return found
 

@@ -47,7 +47,7 @@ from sagespec.verbs.new_versions import with_versions
 from sagespec.verbs.only import load_only
 from sagespec.verbs.owners import refuse_others
 from sagespec.verbs.refused_models import notes_on_rejected, refused_models
-from sagespec.verbs.secrets import notes_on_secrets
+from sagespec.verbs.secrets import notes_on_secrets, with_secrets_asked
 from sagespec.verbs.signed import why_unsigned
 from sagespec.verbs.stale import stale_jobs
 from sagespec.verbs.swept_places import swept_places
@@ -272,6 +272,7 @@ def plan(
     else:
         options = replace(options or Options(), only=frozenset(map(str, only)), allow_empty=True)
     wanted, observed = snapshot(parts, parts.leases().look(), only=only, asks_secrets=True)
+    observed = with_secrets_asked(parts, wanted, observed)
     found = judge_of(parts).judged(reconcile(wanted, observed, datetime.now(UTC), options))
     if unsigned := why_unsigned(parts):
         found = replace(found, refused=(*found.refused, unsigned))
@@ -280,7 +281,10 @@ def plan(
     notes = (*left_under_old_names(parts), *on_code)
     notes = notes if only is None else ()
     on_models = notes_on_models(parts, live_records(observed.revisions), asked_for(wanted))
-    more = (*notes_on_rejected(wanted, observed), *notes_on_secrets(parts, wanted))
+    more = (
+        *notes_on_rejected(wanted, observed),
+        *notes_on_secrets(parts, wanted, {one.about for one in found.refused}),
+    )
     stale = stale_jobs(parts, wanted, observed, data)
     return replace(found, notes=(*found.notes, *notes, *on_models, *more), stale=stale)
 

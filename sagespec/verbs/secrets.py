@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 from sagespec.errors import Origin, Problem, WorldError
 from sagespec.parts import Parts
-from sagespec.secrets.secrets import Secrets
 from sagespec.spec.secrets import SecretUse, secret_names
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
@@ -21,17 +20,25 @@ Environment = Mapping[str, str | SecretUse]
 
 def with_secrets(parts: Parts, wanted: Desired, observed: Observed) -> Observed:
     """With what cannot be begun because a secret of it cannot be had."""
-    found = without_secrets(parts.secrets, wanted, observed)
+    return _with(without_secrets(parts.secrets.open, wanted, observed), observed)
+
+
+def with_secrets_asked(parts: Parts, wanted: Desired, observed: Observed) -> Observed:
+    """The same for a plan, which opens none: whoever may ask for versions alone can make it."""
+    return _with(without_secrets(parts.secrets.asked_version, wanted, observed), observed)
+
+
+def _with(found: Mapping[Address, Problem], observed: Observed) -> Observed:
     return replace(observed, unable={**found, **observed.unable}) if found else observed
 
 
-def without_secrets(secrets: Secrets, wanted: Desired, observed: Observed) -> dict[Address, Problem]:
-    """What would be started now, or replaced, and has a secret that cannot be opened."""
+def without_secrets(ask: Callable[[str], str], wanted: Desired, observed: Observed) -> dict[Address, Problem]:
+    """What would be started now, or replaced, and has a secret that cannot be had."""
     found: dict[Address, Problem] = {}
     for address, where, environment in _to_be_started(wanted, observed):
         for name in secret_names(environment) if address not in found else ():
             try:
-                secrets.open(name)
+                ask(name)
             except WorldError as error:
                 (problem,) = error.problems
                 what = f"secret {name} cannot be had: {problem.what}"
@@ -40,9 +47,10 @@ def without_secrets(secrets: Secrets, wanted: Desired, observed: Observed) -> di
     return found
 
 
-def notes_on_secrets(parts: Parts, wanted: Desired) -> tuple[str, ...]:
-    """The secrets whose versions could not be asked."""
-    environments = (v.environment for endpoint in wanted.endpoints for v in endpoint.variants)
+def notes_on_secrets(parts: Parts, wanted: Desired, refused: Collection[str]) -> tuple[str, ...]:
+    """The secrets whose versions could not be asked, but for what is refused. refused: addresses."""
+    endpoints = [endpoint for endpoint in wanted.endpoints if str(endpoint.address) not in refused]
+    environments = (v.environment for endpoint in endpoints for v in endpoint.variants)
     used = {name for environment in environments for name in secret_names(environment)}
     asked = parts.secrets.unasked
     return tuple(

@@ -17,7 +17,7 @@ from tests.fakes.clock import START
 from tests.fakes.specs import desired_from
 
 CASES = sorted((Path(__file__).parents[1] / "cases" / "reconcile").glob("*.yaml"))
-NEEDS_A_WORLD = {"environment", "earlier", "happened", "begun", "engine", "secrets"}
+NEEDS_A_WORLD = {"environment", "earlier", "happened", "begun", "engine", "secrets", "archives"}
 ASKS_THE_GATEWAY = "callers_for_the_first_time"  # which does not answer where it is to be from now on
 
 
