@@ -1,12 +1,11 @@
-"""Frames between the front and a worker, which are forks of one process: a plain object and bytes, either way."""
+"""Frames between the front and a worker, which are forks of one process: a head and a body, either way."""
 
 from __future__ import annotations
 
-import marshal
+import select
 import socket
 import struct
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 SIZES = struct.Struct("!IQ")
 READ_BYTES = 2**18
@@ -22,11 +21,10 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return ends
 
 
-def framed(said: dict[str, Any], body: bytes | bytearray) -> tuple[bytes | bytearray, ...]:
+def framed(head: bytes, body: bytes | bytearray = b"") -> tuple[bytes | bytearray, ...]:
     """What to send, one part after the other."""
-    text = marshal.dumps(said)
-    head = SIZES.pack(len(text), len(body)) + text
-    return (head + body,) if len(body) <= TOGETHER_BYTES else (head, body)
+    start = SIZES.pack(len(head), len(body)) + head
+    return (start + body,) if len(body) <= TOGETHER_BYTES else (start, body)
 
 
 class Frames:
@@ -35,27 +33,36 @@ class Frames:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def of(self, data: bytes) -> Iterator[tuple[Any, bytes]]:
+    def of(self, data: bytes) -> Iterable[tuple[bytes, bytes]]:
+        if not self._buffer and len(data) >= SIZES.size:
+            head, body = SIZES.unpack_from(data)
+            if len(data) == SIZES.size + head + body:  # one, and whole: so most come
+                return ((data[SIZES.size : SIZES.size + head], data[SIZES.size + head :]),)
         self._buffer += data
+        return self._whole()
+
+    def _whole(self) -> Iterator[tuple[bytes, bytes]]:
         while len(self._buffer) >= SIZES.size:
-            text, body = SIZES.unpack_from(self._buffer)
-            start, end = SIZES.size + text, SIZES.size + text + body
+            head, body = SIZES.unpack_from(self._buffer)
+            start, end = SIZES.size + head, SIZES.size + head + body
             if len(self._buffer) < end:
                 return
             with memoryview(self._buffer) as held:
-                said = marshal.loads(held[SIZES.size : start])  # noqa: S302 (a fork of ours wrote it)
-                frame = said, bytes(held[start:end])
+                frame = bytes(held[SIZES.size : start]), bytes(held[start:end])
             del self._buffer[:end]
             yield frame
 
 
-def send(channel: socket.socket, said: dict[str, Any], body: bytes = b"") -> None:
-    for part in framed(said, body):
+def send(channel: socket.socket, head: bytes, body: bytes = b"") -> None:
+    for part in framed(head, body):
         channel.sendall(part)
 
 
-def received(channel: socket.socket) -> Iterator[tuple[Any, bytes]]:
+def received(channel: socket.socket) -> Iterator[tuple[bytes, bytes]]:
     """The frames that come, until the other end is closed."""
     frames = Frames()
-    while data := channel.recv(READ_BYTES):
+    # Whoever waits in recv is woken too when the other end has read what was sent before, for there is room again.
+    waiting = select.poll()
+    waiting.register(channel, select.POLLIN)
+    while waiting.poll() and (data := channel.recv(READ_BYTES)):
         yield from frames.of(data)

@@ -8,6 +8,7 @@ channel of its own that `workers` hands over. A worker that dies takes the reque
 from __future__ import annotations
 
 import asyncio
+import marshal
 import os
 import signal
 import socket
@@ -39,23 +40,24 @@ class Worker(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        for said, body in self._frames.of(data):
+        for head, body in self._frames.of(data):
             if not self._is_ready:
                 self._is_ready = True
                 self._front.ready(self)
-            else:
-                self._answer(said["status"], said["headers"], body)
+                continue
+            connection, self.connection = self.connection, None
+            if connection:
+                connection.send(head, body)
+            self._front.free(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        if self.connection:
-            text = "the worker that ran this request ended before it had an answer; the log says more\n"
-            self._answer(500, TEXT, text.encode(), is_free=False)
+        self._fail("the worker that ran this request ended before it had an answer; the log says more\n")
         self._front.gone(self)
 
     def run(self, connection: Connection) -> None:
         self.connection = connection
         connection.is_running = True
-        for part in framed(connection.headers, connection.body):
+        for part in framed(marshal.dumps(connection.headers), connection.body):
             self._transport.write(part)
         connection.body = b""
         self.begun = time.monotonic()
@@ -64,15 +66,13 @@ class Worker(asyncio.Protocol):
         """It will not answer any more, or too late: only killing it makes it free again."""
         limit = f"{self._front.answer_seconds:g} s (SAGEMAKER_MODEL_SERVER_TIMEOUT)"
         print(f"worker {self.pid} has been at a request for {limit} and is killed", flush=True)
-        self._answer(500, TEXT, f"the model did not answer within {limit}\n".encode(), is_free=False)
+        self._fail(f"the model did not answer within {limit}\n")
         os.kill(self.pid, signal.SIGKILL)
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, *, is_free: bool = True) -> None:
+    def _fail(self, why: str) -> None:
         connection, self.connection = self.connection, None
         if connection:
-            connection.answer(status, headers, body)
-        if is_free:
-            self._front.free(self)
+            connection.answer(500, TEXT, why.encode())
 
 
 class Front:

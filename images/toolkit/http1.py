@@ -7,7 +7,6 @@ bodies hold together is bounded by `Room`.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -19,7 +18,6 @@ SMALL_BYTES = 2**16  # a body up to this needs no room of its own
 REQUEST_SECONDS = 120.0  # from a request's first byte to its last
 DISCARDED_BODIES = 16  # of the longest length allowed: so much of one too long is read, to be answered in words
 STATUS_LINES = {int(status): f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
-STRAY = re.compile(r"\0|\r(?!\n)|(?<!\r)\n")  # what another program might take for an end of a line
 SCRATCH = memoryview(bytearray(2**18))  # what is read is taken from here at once, in the one thread there is
 OF_THE_CONNECTION = ("connection", "content-length", "date", "keep-alive", "server", "transfer-encoding")
 
@@ -143,7 +141,7 @@ class Connection(asyncio.BufferedProtocol):
             return False
         if not 0 <= end <= HEAD_BYTES:
             raise BadRequest(431, f"the request's headers are longer than {HEAD_BYTES} bytes")
-        self.method, self.path, version, self.headers = parse_head(bytes(self._buffer[:end]))
+        self.method, self.path, version, self.headers = parse_head(self._buffer[:end].decode("latin-1"))
         del self._buffer[: end + 4]
         self._length = length_of(self.headers)
         asked = self.headers.get("connection", "").lower()
@@ -265,21 +263,18 @@ class Connection(asyncio.BufferedProtocol):
     # -- its answer
 
     def answer(self, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
+        self.send(*formed(status, headers, body))
+
+    def send(self, head: bytes, body: bytes) -> None:
+        """An answer that is `formed`."""
         self.body = b""
         self.is_running = False
         self._leave_room()
         if self.is_lost:
             return
         keeps_alive = self._keeps_alive and not self._server.is_stopping
-        lines = [STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown"]
-        lines += [f"{name}: {one_line(value)}" for name, value in headers if name.lower() not in OF_THE_CONNECTION]
-        has_body = status >= 200 and status not in (204, 304)
-        if has_body:
-            lines.append(f"content-length: {len(body)}")
-        if not keeps_alive:
-            lines.append("connection: close")
-        head = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
-        if not has_body or self.method == "HEAD":
+        head += b"\r\n" if keeps_alive else b"connection: close\r\n\r\n"
+        if self.method == "HEAD":
             self._transport.write(head)
         elif len(body) <= SMALL_BYTES:
             self._transport.write(head + body)
@@ -315,16 +310,27 @@ class Connection(asyncio.BufferedProtocol):
             self._timer = None
 
 
+def formed(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> tuple[bytes, bytes]:
+    """An answer's head, which the connection ends, and its body."""
+    lines = [STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown"]
+    lines += [f"{name}: {one_line(value)}" for name, value in headers if name.lower() not in OF_THE_CONNECTION]
+    if status < 200 or status in (204, 304):
+        body = b""
+    else:
+        lines.append(f"content-length: {len(body)}")
+    return "\r\n".join([*lines, ""]).encode("latin-1", "replace"), body
+
+
 def one_line(value: str) -> str:
     return value.replace("\r", " ").replace("\n", " ") if "\n" in value or "\r" in value else value
 
 
-def parse_head(head: bytes) -> tuple[str, str, str, dict[str, str]]:
+def parse_head(head: str) -> tuple[str, str, str, dict[str, str]]:
     """Method, path, version, and headers by name in small letters; several of a name are joined by commas."""
-    text = head.decode("latin-1")
-    if STRAY.search(text):
+    first, *lines = head.split("\r\n")
+    # A lone one of the two is what another program might take for an end of a line.
+    if "\0" in head or not head.count("\r") == head.count("\n") == len(lines):
         raise BadRequest(400, "a line of the request's head ends within")
-    first, *lines = text.split("\r\n")
     parts = first.split(" ")
     if len(parts) != 3 or parts[2] not in ("HTTP/1.1", "HTTP/1.0"):
         raise BadRequest(400, "the first line is not one of an HTTP/1.1 request")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import marshal
 import os
 import signal
 import socket
@@ -22,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.channel import pair, received, send
 from toolkit.errors import ClientError
-from toolkit.front import Front
+from toolkit.front import TEXT, Front
+from toolkit.http1 import formed
 from toolkit.memory import keep_for_requests
 
 if TYPE_CHECKING:
@@ -215,20 +217,19 @@ class Work:
 
     def _serve(self, invoke: Invoke) -> None:
         with suppress(ConnectionError):
-            send(self.channel, {})
-            for asked, sent in received(self.channel):
-                status, headers, body = answered(invoke, asked, sent)
-                send(self.channel, {"status": status, "headers": headers}, body)
+            send(self.channel, b"")
+            for headers, body in received(self.channel):
+                send(self.channel, *answered(invoke, marshal.loads(headers), body))  # noqa: S302 (a fork of ours)
 
 
-def answered(invoke: Invoke, headers: dict[str, str], body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-    """Status, headers and body; 500 for what `invoke` does not answer itself."""
+def answered(invoke: Invoke, headers: dict[str, str], body: bytes) -> tuple[bytes, bytes]:
+    """The answer, formed; 500 for what `invoke` does not answer itself."""
     try:
         answer = invoke(environment(headers, body))
+        return formed(answer.status, answer.headers, answer.body)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        return 500, [("content-type", "text/plain; charset=utf-8")], f"{type(error).__name__}: {error}\n".encode()
-    return answer.status, answer.headers, answer.body
+        return formed(500, TEXT, f"{type(error).__name__}: {error}\n".encode())
 
 
 def environment(headers: dict[str, str], body: bytes) -> WSGIEnvironment:
