@@ -50,7 +50,7 @@ class LinearModel(Model):
 
     def predict(self, rows: Rows, request: Request) -> Prediction:  # noqa: ARG002
         linear = self.linear
-        margins = rows @ linear.weights + linear.biases
+        margins = rows.dot(linear.weights) + linear.biases
         if linear.predictor_type == "multiclass_classifier":
             return {"score": softmax(margins), "predicted_label": margins.argmax(axis=1)}
         margins = margins[:, 0]

@@ -135,7 +135,7 @@ def _row(instance: Any, width: int, absent: float) -> Any:
 
 def encode_json(prediction: Prediction, name: str = "predictions") -> bytes:
     """One object whose only member, `name`, is the list of rows."""
-    blocks = (orjson.dumps(_records(block))[1:-1] for block in _blocks(prediction))
+    blocks = [orjson.dumps(_records(block))[1:-1] for block in _blocks(prediction)]
     return b"{" + orjson.dumps(name) + b":[" + b",".join(blocks) + b"]}"
 
 
@@ -166,7 +166,10 @@ def _flat(column: NDArray[Any]) -> list[list[Any]]:
 def _blocks(prediction: Prediction) -> Iterator[Prediction]:
     """The rows some at a time: as Python's objects they take twenty times their space."""
     count = len(next(iter(prediction.values())))
-    for start in range(0, max(count, 1), BLOCK_ROWS):
+    if count <= BLOCK_ROWS:
+        yield prediction
+        return
+    for start in range(0, count, BLOCK_ROWS):
         yield {name: column[start : start + BLOCK_ROWS] for name, column in prediction.items()}
 
 

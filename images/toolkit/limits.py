@@ -11,6 +11,8 @@ CGROUP_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit
 VARIABLE = "SAGESPEC_MEMORY_BYTES"  # the same for a local process, which no cgroup limits
 SHARE_OF_AN_ARRAY = 2  # what is made of an array, and what it was made of, need about as much again
 
+SMALL_BYTES = 2**14  # of JSON, which becomes a megabyte or two at most
+
 BYTES_OF_A_LIST, BYTES_OF_A_NUMBER = 88, 32  # each with its place in the list around it
 
 
@@ -39,5 +41,7 @@ def require_room(byte_count: int, what: str) -> None:
 
 def require_room_for_json(text: bytes) -> None:
     """The same for what a JSON text becomes in Python, where an empty list takes thirty times the space."""
+    if len(text) <= SMALL_BYTES:
+        return
     lists = text.count(b"[") + text.count(b"{")
     require_room(BYTES_OF_A_LIST * lists + BYTES_OF_A_NUMBER * text.count(b","), "the body's lists and numbers")

@@ -225,8 +225,7 @@ class Work:
 def answered(invoke: Invoke, headers: dict[str, str], body: bytes) -> tuple[bytes, bytes]:
     """The answer, formed; 500 for what `invoke` does not answer itself."""
     try:
-        answer = invoke(environment(headers, body))
-        return formed(answer.status, answer.headers, answer.body)
+        return formed(*invoke(environment(headers, body)))
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         return formed(500, TEXT, f"{type(error).__name__}: {error}\n".encode())
