@@ -46,9 +46,9 @@ class Worker(asyncio.Protocol):
                 self._front.ready(self)
                 continue
             connection, self.connection = self.connection, None
-            if connection:
+            if connection:  # else it was too late, and is being killed
+                self._front.free(self)  # first, so that it is at its next request while this answer is sent
                 connection.send(head, body)
-            self._front.free(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._fail("the worker that ran this request ended before it had an answer; the log says more\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from toolkit.data import InputFormat
+from toolkit.finite import BEYOND_FLOAT32, FEW, first_unfit
 from toolkit.media import CSV, JSON_LINES, LIBSVM, PARQUET, RECORDIO
 
 from tests.images.channels import as_parquet, refusal, tables_of
@@ -113,3 +114,14 @@ def test_weights_of_libsvm_are_read_where_they_are_used(tmp_path: Path) -> None:
     assert table.weights is not None
     assert table.weights.tolist() == [2.5, 1]
     assert "starts with '1:2.5', not with a label" in refusal(tmp_path, LIBSVM, train={"f": rows})
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [1, 3, FEW, FEW + 1])
+def test_the_first_that_is_no_number_is_found_among_few_and_many(count: int) -> None:
+    largest = np.nextafter(BEYOND_FLOAT32, 0)
+    assert first_unfit(np.full((count, 1), -largest), allow_missing=False) is None
+    for unfit in (BEYOND_FLOAT32, -BEYOND_FLOAT32, 1e200, np.inf, -np.inf, np.nan):
+        values = np.zeros((1, count))
+        values[0, count // 2] = unfit
+        assert first_unfit(values, allow_missing=False) == count // 2
