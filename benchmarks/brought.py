@@ -170,9 +170,9 @@ def measure(
 
 
 def drive(server: serving.Server, script: Path, *, seconds: int, connections: int) -> Measured:
-    begun = brought_others.cpu_seconds(server.process_id)
+    begun = serving.cpu_seconds(server.process_id)
     load = serving.drive(server.url, script, seconds=seconds, connections=connections)
-    spent = brought_others.cpu_seconds(server.process_id) - begun
+    spent = serving.cpu_seconds(server.process_id) - begun
     return Measured(load, 1e6 * spent / max(1, load.requests))
 
 

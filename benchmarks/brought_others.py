@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +26,6 @@ def start_mlflow(python: str, folder: Path, file: Path) -> AbstractContextManage
     command = [python, "-m", "mlflow", "models", "serve", "-m", str(folder / "model"), "--env-manager", "local"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", workers]
     return serving.running(command, port, folder=folder, env=_environment(python))
-
-
-def cpu_seconds(process_id: int) -> float:
-    """What a process and those it has started have taken of the CPUs, as Linux counts it."""
-    parents: dict[int, int] = {}
-    ticks: dict[int, int] = {}
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has just ended
-            parts = file.read_text().rpartition(")")[2].split()
-            parents[int(file.parent.name)] = int(parts[1])
-            ticks[int(file.parent.name)] = int(parts[11]) + int(parts[12])
-    found = {process_id}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return sum(ticks.get(each, 0) for each in found) / os.sysconf("SC_CLK_TCK")
 
 
 def _environment(python: str) -> dict[str, str]:

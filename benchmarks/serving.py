@@ -5,7 +5,8 @@
 Both serve a logistic regression on scikit-learn's breast cancer data (569 rows of 30 features)
 with two workers. They must agree on the label of every row before anything is timed. Then wrk
 drives one server at a time, in turns, so that a busy machine slows all of them equally; the
-figures are medians over the rounds. `--url` adds an /invocations that is already running, for example
+figures are medians over the rounds. CPU is what a server's processes took for a request: it varies less on a busy
+machine. `--url` adds an /invocations that is already running, for example
 behind a gateway, and serves the same features.
 """
 
@@ -56,6 +57,7 @@ class Load:
     p99_ms: float
     errors: int
     requests: int
+    cpu_us: float = 0.0  # of the server's processes for a request, where they are known
 
 
 def main() -> None:
@@ -81,9 +83,11 @@ def measure(folder: Path, *, rounds: int, seconds: int, given_url: str | None) -
     with start_ours(folder) as ours, start_theirs(folder) as theirs:
         urls = {OURS: ours.url, THEIRS: theirs.url} | ({GIVEN: given_url} if given_url else {})
         require_same_labels(features, ours.url, theirs.url)
+        processes = {OURS: ours.process_id, THEIRS: theirs.process_id}
         results = {
             kind: {
-                name: medians(loads) for name, loads in take_turns(urls, script, rounds=rounds, seconds=seconds).items()
+                name: medians(loads)
+                for name, loads in take_turns(urls, script, rounds=rounds, seconds=seconds, processes=processes).items()
             }
             for kind, script in bodies.items()
         }
@@ -110,7 +114,8 @@ def as_text(report: Mapping[str, Any]) -> str:
         for name, load in report["loads"][kind].items():
             lines.append(
                 f"  {name:<24}{load['requests_per_second']:>9,.0f} req/s   p50 {load['p50_ms']:>7.2f} ms"
-                f"   p99 {load['p99_ms']:>7.2f} ms   x {report['ratios'][kind][name]:.2f}   errors {load['errors']}"
+                f"   p99 {load['p99_ms']:>7.2f} ms   CPU {load['cpu_us']:>5,.0f} us"
+                f"   x {report['ratios'][kind][name]:.2f}   errors {load['errors']}"
             )
     starts = report["start_seconds"]
     lines.append("start to first healthy /ping: " + ", ".join(f"{name} {starts[name]:.2f} s" for name in starts))
@@ -257,19 +262,27 @@ def write_script(path: Path, body: str, *, content_type: str) -> Path:
     return script
 
 
-def take_turns(urls: Mapping[str, str], script: Path, *, rounds: int, seconds: int) -> dict[str, list[Load]]:
+def take_turns(
+    urls: Mapping[str, str], script: Path, *, rounds: int, seconds: int, processes: Mapping[str, int] | None = None
+) -> dict[str, list[Load]]:
+    """Each server's loads, by name; `processes` are those whose CPU time is wanted too."""
     for url in urls.values():
         drive(url, script, seconds=1)
     loads: dict[str, list[Load]] = {name: [] for name in urls}
     for _ in range(rounds):
         for name, url in urls.items():
-            loads[name].append(drive(url, script, seconds=seconds))
+            loads[name].append(drive(url, script, seconds=seconds, process_id=(processes or {}).get(name)))
     return loads
 
 
-def drive(url: str, script: Path, *, seconds: int, connections: int = CONNECTIONS) -> Load:
+def drive(
+    url: str, script: Path, *, seconds: int, connections: int = CONNECTIONS, process_id: int | None = None
+) -> Load:
+    begun = cpu_seconds(process_id) if process_id else 0.0
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", "-s", str(script), url]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    spent = cpu_seconds(process_id) - begun if process_id else 0.0
+    requests = int(found(r"(\d+) requests in", printed)[0])
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", printed)
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", printed)
     return Load(
@@ -277,8 +290,24 @@ def drive(url: str, script: Path, *, seconds: int, connections: int = CONNECTION
         p50_ms=latency("50%", printed),
         p99_ms=latency("99%", printed),
         errors=(int(refused[1]) if refused else 0) + (sum(map(int, broken.groups())) if broken else 0),
-        requests=int(found(r"(\d+) requests in", printed)[0]),
+        requests=requests,
+        cpu_us=1e6 * spent / max(1, requests),
     )
+
+
+def cpu_seconds(process_id: int) -> float:
+    """What a process and those it has started have taken of the CPUs, as Linux counts it."""
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            parts = file.read_text().rpartition(")")[2].split()
+            parents[int(file.parent.name)] = int(parts[1])
+            ticks[int(file.parent.name)] = int(parts[11]) + int(parts[12])
+    found = {process_id}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return sum(ticks.get(each, 0) for each in found) / os.sysconf("SC_CLK_TCK")
 
 
 def latency(share: str, printed: str) -> float:
@@ -300,6 +329,7 @@ def medians(loads: list[Load]) -> Load:
         p99_ms=statistics.median(load.p99_ms for load in loads),
         errors=sum(load.errors for load in loads),
         requests=sum(load.requests for load in loads),
+        cpu_us=statistics.median(load.cpu_us for load in loads),
     )
 
 
