@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import socket
+import threading
 import zlib
 
 from sagespec.errors import WorldError
@@ -15,14 +18,45 @@ HOST = "127.0.0.1"
 PORTS = range(20000, 32768)
 
 
-def choose_port(wish: str, taken: set[int], count: int = 1) -> int:
+class Claims:
+    """Ports that this process has chosen, where a program may not listen yet; other processes choose none of them.
+
+    A UDP socket stands for each: it is in the way of no server, and the system closes it however the process ends.
+    """
+
+    def __init__(self, most: int = 64) -> None:
+        self._most = most
+        self._held: dict[int, tuple[str, int]] = {}  # wish and file descriptor by port; the oldest first
+        self._lock = threading.Lock()
+
+    def claim(self, port: int, wish: str) -> bool:
+        """False when another process has it, or it was chosen here for another wish."""
+        with self._lock:
+            if port in self._held:
+                return self._held[port][0] == wish
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sign:
+                try:
+                    sign.bind((HOST, port))
+                except OSError:
+                    return False
+                self._held[port] = wish, sign.detach()
+            if len(self._held) > self._most:  # its program listens by now
+                os.close(self._held.pop(next(iter(self._held)))[1])
+            return True
+
+
+_CLAIMS = Claims()
+
+
+def choose_port(wish: str, taken: set[int], count: int = 1, claims: Claims = _CLAIMS) -> int:
     """The first of `count` free ports in a row; the search begins at a place derived from `wish`, so that projects
     seldom collide."""
     begin = zlib.crc32(wish.encode()) % len(PORTS)
     for offset in range(len(PORTS)):
         index = (begin + offset) % len(PORTS)
         row = PORTS[index : index + count]
-        if len(row) == count and all(port not in taken and listen_error(HOST, port) is None for port in row):
+        is_free = len(row) == count and all(port not in taken and listen_error(HOST, port) is None for port in row)
+        if is_free and all(claims.claim(port, wish) for port in row):
             return row[0]
     raise WorldError(f"no free port from {PORTS[0]} to {PORTS[-1]}", fix="stop programs that listen there")
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+from subprocess import PIPE
 
 import pytest
 
 from sagespec.errors import WorldError
-from sagespec.runtimes.process.ports import PORTS
+from sagespec.runtimes.process.ports import PORTS, Claims, choose_port
 from sagespec.runtimes.process.runtime import ProcessRuntime
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.observed import ContainerState
@@ -61,3 +64,25 @@ def test_a_taken_port_is_told_before_the_start(runtime: ProcessRuntime) -> None:
     container = runtime.inspect("gate")
     assert container is not None
     assert container.state is ContainerState.CREATED
+
+
+CHOOSES = "from sagespec.runtimes.process.ports import choose_port; print(choose_port('a', set()), flush=True); input()"
+
+
+def test_a_port_that_another_process_has_chosen_is_free_again_when_that_has_ended() -> None:
+    """Two projects could choose one port before the first one's program listened there, and see each other's models."""
+    with subprocess.Popen([sys.executable, "-c", CHOOSES], stdin=PIPE, stdout=PIPE, text=True) as other:
+        assert other.stdout is not None
+        chosen = int(other.stdout.readline())
+        assert choose_port("a", set(), claims=Claims()) != chosen
+        other.kill()
+    assert choose_port("a", set(), claims=Claims()) == chosen
+
+
+def test_a_wish_that_is_had_again_gives_the_same_port_and_another_one_does_not() -> None:
+    claims = Claims(most=1)
+    first = choose_port("b", set(), claims=claims)
+    assert choose_port("b", set(), claims=claims) == first
+    assert not claims.claim(first, "c")
+    assert choose_port("b", {first}, claims=claims) != first
+    assert claims.claim(first, "c"), "of many the oldest is let go"
