@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+import threading
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +38,33 @@ def is_taken(host: str, port: int) -> bool:
 
 def first_free(host: str, ports: Iterable[int]) -> int | None:
     return next((port for port in ports if not is_taken(host, port)), None)
+
+
+class Claims:
+    """Ports of loopback that this process has chosen, where a program may not listen yet; others choose none of them.
+
+    A UDP socket stands for each: it is in the way of no server, and the system closes it however the process ends.
+    """
+
+    def __init__(self, most: int = 64) -> None:
+        self._most = most
+        self._held: dict[int, tuple[str, int]] = {}  # wish and file descriptor by port; the oldest first
+        self._lock = threading.Lock()
+
+    def claim(self, port: int, wish: str) -> bool:
+        """False when another process has it, or it was chosen here for another wish."""
+        with self._lock:
+            if port in self._held:
+                return self._held[port][0] == wish
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sign:
+                try:
+                    sign.bind(("127.0.0.1", port))
+                except OSError:
+                    return False
+                self._held[port] = wish, sign.detach()
+            if len(self._held) > self._most:  # its program listens by now
+                os.close(self._held.pop(next(iter(self._held)))[1])
+            return True
 
 
 def port_taken(host: str, port: int, *, fix: str) -> WorldError:

@@ -22,7 +22,7 @@ from sagespec.errors import WorldError
 from sagespec.notebook import kernelspec
 from sagespec.notebook.ending import wait
 from sagespec.notebook.jupyter import HOST, Jupyter, Lab
-from sagespec.ports import first_free, is_taken
+from sagespec.ports import Claims, first_free, is_taken
 from sagespec.private import write_private
 
 SETTINGS_VARIABLE = "SAGESPEC_NOTEBOOK"
@@ -30,6 +30,7 @@ SETTINGS_FILE = "settings.json"
 PORTS_TRIED = 5
 KERNEL = "python3"  # what notebooks ask for that were written anywhere
 ON_START_SECONDS = 300.0  # SageMaker's, for the scripts of a lifecycle configuration
+_CLAIMS = Claims()
 
 
 @dataclass(frozen=True)
@@ -84,18 +85,22 @@ def run(settings: Settings, ends: threading.Event) -> None:
 def opened(settings: Settings, ends: threading.Event) -> Jupyter:
     """It answers, or `ends` is set. Where another program takes its port as it starts, it gets the next free one, which
     is written down for whoever opens it. WorldError when it cannot start."""
-    state, port = settings.state, settings.port
+    state, port, name = settings.state, settings.port, settings.name
+    failed = WorldError(f"notebook {name} finds no free port from {port} on", fix="stop what listens there")
     for _ in range(PORTS_TRIED):
-        jupyter = Jupyter(Lab(settings.folder, "", port, state, state / "token", None, settings.idle_seconds))
-        try:
-            jupyter.wait_until_it_answers(ends)
-            return jupyter
-        except WorldError as error:
-            failed = error
-        except BaseException:
-            jupyter.stop()
-            raise
-        free = first_free(HOST, range(port + 1, port + 101)) if is_taken(HOST, port) else None
+        if _CLAIMS.claim(port, name):  # of two that start at once, Jupyter's own look at a port is in the other's way
+            jupyter = Jupyter(Lab(settings.folder, "", port, state, state / "token", None, settings.idle_seconds))
+            try:
+                jupyter.wait_until_it_answers(ends)
+                return jupyter
+            except WorldError as error:
+                failed = error
+            except BaseException:
+                jupyter.stop()
+                raise
+            if not is_taken(HOST, port):
+                break
+        free = first_free(HOST, (other for other in range(port + 1, port + 101) if _CLAIMS.claim(other, name)))
         if free is None:
             break
         print(f"port {port} is taken by now: notebook {settings.name} moves to {free}", flush=True)

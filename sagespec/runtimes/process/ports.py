@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import errno
-import os
-import socket
-import threading
 import zlib
 
 from sagespec.errors import WorldError
-from sagespec.ports import listen_error
+from sagespec.ports import Claims, listen_error
 from sagespec.runtimes.protocol import PortTaken
 
 HOST = "127.0.0.1"
 
 # Below the range from which systems take the ports of outgoing connections (Linux 32768, macOS 49152).
 PORTS = range(20000, 32768)
-
-
-class Claims:
-    """Ports that this process has chosen, where a program may not listen yet; other processes choose none of them.
-
-    A UDP socket stands for each: it is in the way of no server, and the system closes it however the process ends.
-    """
-
-    def __init__(self, most: int = 64) -> None:
-        self._most = most
-        self._held: dict[int, tuple[str, int]] = {}  # wish and file descriptor by port; the oldest first
-        self._lock = threading.Lock()
-
-    def claim(self, port: int, wish: str) -> bool:
-        """False when another process has it, or it was chosen here for another wish."""
-        with self._lock:
-            if port in self._held:
-                return self._held[port][0] == wish
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sign:
-                try:
-                    sign.bind((HOST, port))
-                except OSError:
-                    return False
-                self._held[port] = wish, sign.detach()
-            if len(self._held) > self._most:  # its program listens by now
-                os.close(self._held.pop(next(iter(self._held)))[1])
-            return True
 
 
 _CLAIMS = Claims()

@@ -10,7 +10,8 @@ from subprocess import PIPE
 import pytest
 
 from sagespec.errors import WorldError
-from sagespec.runtimes.process.ports import PORTS, Claims, choose_port
+from sagespec.ports import Claims
+from sagespec.runtimes.process.ports import PORTS, choose_port
 from sagespec.runtimes.process.runtime import ProcessRuntime
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.observed import ContainerState
