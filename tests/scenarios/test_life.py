@@ -132,10 +132,10 @@ def test_retries_end(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize("followed", [True, False])
 def test_stop_ends_a_job_and_keeps_its_model(workspace: Workspace, followed: bool) -> None:
-    workspace.write(job(1, hyperparameters="{sleep: 60}"))
+    workspace.write(job(1, hyperparameters="{lines: 1, sleep: 60}"))
     with workspace.running("apply") as apply:
         wait_until(lambda: any(c.state is ContainerState.RUNNING for c in workspace.containers()))
-        time.sleep(0.5)  # the program handles SIGTERM once it has begun
+        wait_until(lambda: "line=0" in workspace.run("logs", "model@1").stdout)  # it handles SIGTERM by now
         if not followed:
             apply.kill()
             apply.wait()

@@ -22,13 +22,12 @@ pytestmark = pytest.mark.docker
 
 
 def test_stop_gives_the_grace_and_then_kills(runtime: DockerRuntime, a_server: Callable[..., Launch]) -> None:
-    polite = a_server("trap 'echo asked; exit 7' TERM; while :; do sleep 0.1; done")
-    deaf = a_server("trap '' TERM; while :; do sleep 0.1; done", instance=1, keep_running=True)
+    polite = a_server("trap 'echo asked; exit 7' TERM; echo ready; while :; do sleep 0.1; done")
+    deaf = a_server("trap '' TERM; echo ready; while :; do sleep 0.1; done", instance=1, keep_running=True)
     runtime.create([polite, deaf])
     for launch in (polite, deaf):
         runtime.start(launch.name)
-        until(lambda launch=launch: list(runtime.logs(launch.name)))  # type: ignore[misc]
-    time.sleep(0.2)  # for the trap, which says nothing
+        until(lambda launch=launch: "ready" in runtime.logs(launch.name))  # type: ignore[misc]
     runtime.stop(polite.name, grace_seconds=20)
     runtime.stop(deaf.name, grace_seconds=0.5)
     runtime.stop(deaf.name, grace_seconds=0.5)
