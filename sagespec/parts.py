@@ -23,7 +23,7 @@ from sagespec.load.environments import chosen, environment_files
 from sagespec.load.load import load, load_what_is_right, specs_of
 from sagespec.load.loaded import PROJECT_FILE, Loaded
 from sagespec.part import Part
-from sagespec.private import NAME, close_to_others
+from sagespec.private import NAME, close_to_others, kept_in
 from sagespec.records.leases import Leases
 from sagespec.records.records import Records
 from sagespec.records.run_by import run_by
@@ -33,7 +33,7 @@ from sagespec.runtimes.choose import choose, images_dir
 from sagespec.runtimes.protocol import Runtime, Use
 from sagespec.scratch import own_folder
 from sagespec.sources.git import GitFound, find_commit
-from sagespec.spec.environment import ENVIRONMENT_VARIABLE, ENVIRONMENTS
+from sagespec.spec.environment import ENVIRONMENT_VARIABLE
 from sagespec.spec.project import ProjectSettings
 from sagespec.spec.runtimes import RuntimeChoice
 from sagespec.spec.secrets import SecretSource
@@ -200,8 +200,7 @@ class Parts:
     @property
     def kept(self) -> Path:
         """What this machine keeps for the project: each environment has its own, as it is a project."""
-        folder = self.home / NAME
-        return folder / ENVIRONMENTS / self.environment if self.environment else folder
+        return kept_in(self.home, self.environment)
 
     # -- engine ------------------------------------------------------------------------------------
 

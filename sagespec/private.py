@@ -14,6 +14,11 @@ from pathlib import Path
 NAME = ".sagespec"
 
 
+def kept_in(home: Path, environment: str) -> Path:
+    """What this machine keeps for the project: each environment has its own, as it is a project."""
+    return home / NAME / "environments" / environment if environment else home / NAME
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it; `.sagespec` among them can be entered by its owner alone."""
     if folder.is_dir():

@@ -27,7 +27,7 @@ class Plane:
 
     @property
     def key(self) -> Key:
-        found = read_key(self.root)
+        found = read_key(self.root / ".sagespec")
         assert found
         return found
 

@@ -56,8 +56,8 @@ def environment_of(project: Project, present: Collection[str] = ()) -> Environme
 
     Writes the file of defaults. WorldError when no control plane runs.
     """
-    root = project.root
-    place, key = place_of(root, "api"), read_key(root)
+    root, kept = project.root, project.parts.kept
+    place, key = place_of(kept, "api"), read_key(kept)
     if place is None or key is None:
         raise WorldError(
             "the control plane of this project does not run",

@@ -1,4 +1,6 @@
-"""The key that clients sign their requests with: made once for a project, for its owner alone."""
+"""The key that clients sign their requests with: made once for a project, for its owner alone.
+
+In each, `folder` is what this machine keeps for the project in its environment."""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagespec.errors import WorldError, disk_problems
-from sagespec.private import NAME, write_private
+from sagespec.private import write_private
 
 _FORM = re.compile(r"(?P<access>[A-Z0-9]{16,64})\n(?P<secret>[A-Za-z0-9_-]{32,128})\n?")
 
@@ -21,13 +23,13 @@ class Key:
     secret: str
 
 
-def key_file(root: Path) -> Path:
-    return root / NAME / "api.key"
+def key_file(folder: Path) -> Path:
+    return folder / "api.key"
 
 
-def read_key(root: Path) -> Key | None:
+def read_key(folder: Path) -> Key | None:
     """The project's key; None before it has one. WorldError when the file is no key."""
-    file = key_file(root)
+    file = key_file(folder)
     with disk_problems(f"cannot read {file}"):
         try:
             text = file.read_text()
@@ -38,11 +40,11 @@ def read_key(root: Path) -> Key | None:
     raise WorldError(f"{file} is no key", fix="delete it: the next `sagespec api` makes another one")
 
 
-def make_key(root: Path) -> Key:
+def make_key(folder: Path) -> Key:
     """The project's key, made if there is none. Only for who has claimed the server."""
-    if found := read_key(root):
+    if found := read_key(folder):
         return found
-    file, key = key_file(root), Key(f"ASGS{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
+    file, key = key_file(folder), Key(f"ASGS{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
     with disk_problems(f"cannot write {file}"):
         write_private(file, f"{key.access}\n{key.secret}\n")
     return key

@@ -56,7 +56,7 @@ def _ports(project: Project) -> Sequence[int]:
     settings = project.parts.settings.api
     if settings.sets_port:
         return [settings.port]
-    last = last_port(project.root, NAME)
+    last = last_port(project.parts.kept, NAME)
     return USUAL_PORTS if last is None else [last, *USUAL_PORTS]
 
 
@@ -83,10 +83,10 @@ def listening(
     snapshots, changes, wakes = Snapshots(partial(look, project)), Changes(), Wakes()
     service = Service(project, snapshots, changes, wakes.ask, read_only=read_only, folder=folder)
     places, names = Places(), set[str]()
-    with claimed(project.root, NAME):
+    with claimed(project.parts.kept, NAME):
         if not read_only:
             make_folder(service.specs)  # a project without specs yet has a loop all the same
-        key = make_key(project.root)
+        key = make_key(project.parts.kept)
         holds = Holds(changes, lambda: snapshots.status(1.0), places)
         dispatch = Dispatch(service, key if settings.auth == "aws" else None, holds)
         app = ControlPlane(dispatch, names, S3App(project.root / PRIVATE / FOLDER), Runtime(service).answer, tell)
@@ -96,7 +96,7 @@ def listening(
             make_bucket(Layout(project.root / PRIVATE / FOLDER), BUCKET)
         server.start()
         try:
-            write_place(project.root, NAME, server.url)
+            write_place(project.parts.kept, NAME, server.url)
             yield Listening(server.url, service, wakes)
         finally:
             places.closed.set()

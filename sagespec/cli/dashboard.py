@@ -32,7 +32,7 @@ def dashboard(given: Invocation, opens: bool, port: int | None, write: bool | No
     from sagespec.web.places import place_of
 
     with given.project() as project:
-        if opens and (place := place_of(project.root, "dashboard")):
+        if opens and (place := place_of(project.parts.kept, "dashboard")):
             given.screen.line(place.url)
             click.launch(place.url)
             return DONE

@@ -66,6 +66,8 @@ def notebook(
     from sagespec.load.load import find_root
     from sagespec.notebook.notebook import Wish, running
     from sagespec.notebook.notebook import stop as end
+    from sagespec.private import kept_in
+    from sagespec.spec.environment import ENVIRONMENT_VARIABLE
 
     if sum((stop, shows, install_kernel)) > 1:
         raise click.UsageError("--stop, --list and --install-kernel exclude each other")
@@ -73,21 +75,22 @@ def notebook(
     folder, opens = (place.parent, place.name) if place.is_file() else (place, "")
     root = find_root(folder)
     if given.environment:
-        os.environ["SAGESPEC_ENV"] = given.environment  # for kernels, which are programs of their own
+        os.environ[ENVIRONMENT_VARIABLE] = given.environment  # for kernels, which are programs of their own
+    kept = kept_in(root, os.environ.get(ENVIRONMENT_VARIABLE, ""))
     given = replace(given, start=root, specs=tuple(given.folder / path for path in given.specs))
     if install_kernel:
         return _install(given, root)
     if shows:
-        return _show(given, root, running(root))
+        return _show(given, root, running(kept))
     if stop:
-        return _show_ended(given, end(root))
+        return _show_ended(given, end(kept))
     if opens and not opens.endswith(".ipynb"):
         raise SpecError(f"{opens} is not a notebook", fix="name a folder, or a file that ends in .ipynb")
-    found = running(root)
+    found = running(kept)
     if found and port in (None, urlsplit(found.url).port):
         _open(found.url, wanted=not no_browser)
         return _show(given, root, found)
-    return _run(given, Wish(root, folder, opens, port, idle_seconds), browser=not no_browser)
+    return _run(given, Wish(root, kept, folder, opens, port, idle_seconds), browser=not no_browser)
 
 
 def _run(given: Invocation, wish: Wish, *, browser: bool) -> int:
@@ -101,7 +104,7 @@ def _run(given: Invocation, wish: Wish, *, browser: bool) -> int:
     need(OF_NOTEBOOK, "notebook", what="a notebook")
     stop = stoppable(given.screen, "Jobs and endpoints keep running.", begun=True, timed=True)
     with given.project() as project, stop as interrupt, ExitStack() as beside:
-        loop = None if place_of(wish.root, "api") else beside.enter_context(serving(given, project, interrupt.report))
+        loop = None if place_of(wish.kept, "api") else beside.enter_context(serving(given, project, interrupt.report))
         with notebook(wish, interrupt.cancelled) as jupyter:
             write_running(given.screen, jupyter.lab.page, wish.idle_seconds)
             _open(jupyter.lab.page, wanted=browser)

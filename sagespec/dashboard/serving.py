@@ -13,7 +13,7 @@ from sagespec.dashboard.access import Access, check
 from sagespec.dashboard.app import create_app
 from sagespec.dashboard.happenings import Happenings
 from sagespec.errors import disk_problems
-from sagespec.private import NAME, write_private
+from sagespec.private import write_private
 from sagespec.project import Project
 from sagespec.spec.dashboard import DashboardSettings
 from sagespec.traffic.recorder import Recorder
@@ -52,17 +52,17 @@ def serving(
     settings = project.parts.settings.dashboard
     if write is not None:
         settings = settings.model_copy(update={"write": write})
-    with claimed(project.root, SERVER):
+    with claimed(project.parts.kept, SERVER):
         late = _Late()
         server = Server(late.answer, settings.host, _ports(settings, port))
-        access = Access(settings, token_of(project.root), server.port)
+        access = Access(settings, token_of(project.parts.kept), server.port)
         late.app = create_app(project, snapshots, access, happenings).wsgi_app
         address = f"{_reachable(server.url)}{settings.base_path}/"
         url = address if settings.auth == "proxy" else f"{address}?token={access.token}"
         server.start()
         parts = project.parts
         try:
-            write_place(project.root, SERVER, url)
+            write_place(project.parts.kept, SERVER, url)
             with Recorder(
                 lambda: parts.gateway, parts.traffic, parts.traffic_file, keep=lambda: keep(parts)
             ):  # where no loop does it
@@ -90,9 +90,9 @@ def _reachable(url: str) -> str:
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
-def token_of(root: Path) -> str:
+def token_of(folder: Path) -> str:
     """The project's token, made once: a browser stays signed in when the dashboard is started again."""
-    file = root / NAME / "dashboard.key"
+    file = folder / "dashboard.key"
     with suppress(OSError):
         if len(found := file.read_text().strip()) >= 32:
             return found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sagespec.errors import SagespecError, SpecError
 from sagespec.notebook.kernelspec import PROJECT_VARIABLE
-from sagespec.private import NAME
+from sagespec.private import kept_in
 
 # While no control plane runs: a call fails, here and at once. It must not reach AWS, where it would cost money.
 NOWHERE = {
@@ -41,7 +41,7 @@ class Environment:
 
     def refresh(self) -> None:
         """Cheap: one look at a file, unless that has changed. WorldError when no control plane runs."""
-        seen = _stamp(self._root / NAME / "api.json")
+        seen = _stamp(kept_in(self._root, os.environ.get("SAGESPEC_ENV", "")) / "api.json")
         if seen == self._seen:
             return
         self._seen = seen

@@ -16,7 +16,7 @@ from sagespec.errors import WorldError
 from sagespec.notebook import kernelspec
 from sagespec.notebook.jupyter import HOST, Jupyter, Lab
 from sagespec.ports import first_free, port_taken
-from sagespec.private import NAME, make_folder, write_private
+from sagespec.private import make_folder, write_private
 from sagespec.serve.notebooks import USUAL_PORTS
 from sagespec.web.places import Place, claimed, place_of, write_place
 
@@ -27,26 +27,27 @@ KERNEL = "python3"  # of the server that we start: what notebooks ask for that w
 
 @dataclass(frozen=True)
 class Wish:
-    """What is asked for. folder: what the page shows. opens: a notebook in it, or "". port: None for a free one.
-    idle_seconds: unused for so long, it ends; 0 for never."""
+    """What is asked for. kept: what this machine keeps for the project. folder: what the page shows. opens: a notebook
+    in it, or "". port: None for a free one. idle_seconds: unused for so long, it ends; 0 for never."""
 
     root: Path
+    kept: Path
     folder: Path
     opens: str = ""
     port: int | None = None
     idle_seconds: float = 3600.0
 
 
-def running(root: Path) -> Place | None:
+def running(kept: Path) -> Place | None:
     """The project's notebook, with the address a browser opens; None when none runs."""
-    return place_of(root, SERVER)
+    return place_of(kept, SERVER)
 
 
 @contextmanager
 def notebook(wish: Wish, cancelled: threading.Event) -> Iterator[Jupyter]:
     """A server that answers, and ends with this block. WorldError when the project has one."""
-    with claimed(wish.root, SERVER):
-        folder = wish.root / NAME / "jupyter"
+    with claimed(wish.kept, SERVER):
+        folder = wish.kept / "jupyter"
         make_folder(folder)
         token_file = folder / "token"
         write_private(token_file, secrets.token_urlsafe(32))  # no line break: Jupyter takes all of it
@@ -55,21 +56,21 @@ def notebook(wish: Wish, cancelled: threading.Event) -> Iterator[Jupyter]:
         jupyter = Jupyter(lab)
         try:
             jupyter.wait_until_it_answers(cancelled)
-            write_place(wish.root, SERVER, lab.page)
+            write_place(wish.kept, SERVER, lab.page)
             yield jupyter
         finally:
             jupyter.stop()
 
 
-def stop(root: Path) -> Place | None:
+def stop(kept: Path) -> Place | None:
     """End the project's notebook and wait until it is gone; None when none runs."""
-    found = running(root)
+    found = running(kept)
     if found is None:
         return None
     with suppress(ProcessLookupError):
         os.kill(found.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while running(root) == found:
+    while running(kept) == found:
         if time.monotonic() > deadline:
             fix = f"end it with: kill -9 {found.pid}"
             raise WorldError(f"the notebook (pid {found.pid}) has not ended within {STOP_SECONDS:.0f} s", fix=fix)

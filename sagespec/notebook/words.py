@@ -77,7 +77,7 @@ def _open(project: Project, _: Namespace) -> None:
 
     from sagespec.web.places import place_of
 
-    place = place_of(project.root, "dashboard")
+    place = place_of(project.parts.kept, "dashboard")
     if place is None:
         raise WorldError("the dashboard is not running", fix="start it in a terminal: sagespec up")
     screen_of(project).line(place.url)

@@ -1,4 +1,5 @@
-"""Where a server of a project listens, written down for other programs while it does: .sagespec/api.json.
+"""Where a server of a project listens, written down for other programs while it does: .sagespec/api.json, or
+.sagespec/environments/prod/api.json. In each, `folder` is that of the project as it is in its environment.
 
 A lock of the system's tells whether it still does. It ends with its process however that ends, so that nothing which a
 killed one has left is in the way of the next.
@@ -17,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sagespec.errors import WorldError, disk_problems
-from sagespec.private import NAME, make_folder, write_private
+from sagespec.private import make_folder, write_private
 
 _PATIENCE_SECONDS = 0.5  # a reader holds the lock for a moment, too
 
@@ -29,15 +30,14 @@ class Place:
 
 
 @contextmanager
-def claimed(root: Path, server: str) -> Iterator[None]:
+def claimed(folder: Path, server: str) -> Iterator[None]:
     """The right to be the project's one `server` (api, dashboard). WorldError when another process is it."""
-    folder = root / NAME
     with disk_problems(f"cannot write {folder}"):
         make_folder(folder)
         lock = os.open(folder / f"{server}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if not _taken(lock, fcntl.LOCK_EX, time.monotonic() + _PATIENCE_SECONDS):
-            raise _running(root, server)
+            raise _running(folder, server)
         (folder / f"{server}.json").unlink(missing_ok=True)  # of one that was killed
         try:
             yield
@@ -47,25 +47,24 @@ def claimed(root: Path, server: str) -> Iterator[None]:
         os.close(lock)
 
 
-def write_place(root: Path, server: str, url: str) -> None:
+def write_place(folder: Path, server: str, url: str) -> None:
     """Say where it listens. Only for who has claimed it."""
-    file = root / NAME / f"{server}.json"
+    file = folder / f"{server}.json"
     with disk_problems(f"cannot write {file}"):
         write_private(file, json.dumps({"url": url, "pid": os.getpid()}))
         file.with_suffix(".port").write_text(f"{urlsplit(url).port}\n")
 
 
-def last_port(root: Path, server: str) -> int | None:
+def last_port(folder: Path, server: str) -> int | None:
     """The port it had the last time: clients that were given it find it there again, however it ended."""
     try:
-        return int((root / NAME / f"{server}.port").read_text())
+        return int((folder / f"{server}.port").read_text())
     except (OSError, ValueError):
         return None
 
 
-def place_of(root: Path, server: str) -> Place | None:
+def place_of(folder: Path, server: str) -> Place | None:
     """Where the project's server listens; None when none runs."""
-    folder = root / NAME
     try:
         lock = os.open(folder / f"{server}.lock", os.O_RDONLY)
     except OSError:
@@ -95,8 +94,8 @@ def _written(file: Path) -> Place | None:
         return None
 
 
-def _running(root: Path, server: str) -> WorldError:
-    place = _written(root / NAME / f"{server}.json")
+def _running(folder: Path, server: str) -> WorldError:
+    place = _written(folder / f"{server}.json")
     who = f"pid {place.pid} listens at {place.url}" if place else "another process is starting it"
     fix = f"use that one, or end it with: kill {place.pid}" if place else "wait a moment, and try again"
     return WorldError(f"`sagespec {server}` runs for this project already", why=who, fix=fix)

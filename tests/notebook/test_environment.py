@@ -9,6 +9,7 @@ import pytest
 from sagespec.api.key import make_key
 from sagespec.errors import WorldError
 from sagespec.notebook.environment import Environment
+from sagespec.private import NAME
 from sagespec.web.places import claimed, write_place
 
 
@@ -22,10 +23,10 @@ def root(tmp_path: Path) -> Path:
 
 def test_a_kernel_follows_the_control_plane_to_another_port(root: Path) -> None:
     variables = {"AWS_SESSION_TOKEN": "of AWS", "AWS_ENDPOINT_URL_S3": "https://s3.example", "HOME": "/home/ada"}
-    environment, key = Environment(root, variables), make_key(root)
+    environment, key = Environment(root, variables), make_key(root / NAME)
     for url in ("http://127.0.0.1:18081", "http://127.0.0.1:18082"):
-        with claimed(root, "api"):
-            write_place(root, "api", url)
+        with claimed(root / NAME, "api"):
+            write_place(root / NAME, "api", url)
             environment.refresh()
             environment.refresh()
         assert variables["AWS_ENDPOINT_URL"] == url
