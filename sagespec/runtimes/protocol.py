@@ -100,6 +100,7 @@ class Volumes(Protocol):
 
 class Runtime(Protocol):
     name: str  # one of spec/runtimes.py
+    runs_images: bool  # what runs is an image, apart from this machine; else a program of this machine, among others
 
     @property
     def volumes(self) -> Volumes: ...
@@ -171,7 +172,8 @@ class Runtime(Protocol):
         ...
 
     def create(self, launches: Sequence[Launch]) -> None:
-        """Create the containers, not started; those of one call can reach each other by `alias`.
+        """Create the containers, not started; those of one call can reach each other by `alias`, and those that name
+        one volume are on one machine.
 
         One that exists under its name already is left as it is. Creates the project's network, and the volumes
         that mounts name, if needed. Each gets GPUs of its own, and keeps them until it is removed or, as a job's,

@@ -90,7 +90,7 @@ def start_notebook(action: StartNotebook, world: World) -> None:
             world.runtime.remove(container.name)
     settings = _write_settings(notebook, root)
     folders = dict.fromkeys([str(root), str((root / notebook.folder).resolve())])
-    shown = {} if world.runtime.name == "process" else {PACKAGE_VARIABLE: f"{world.runtime.base_dir('')}/package"}
+    shown = {PACKAGE_VARIABLE: f"{world.runtime.base_dir('')}/package"} if world.runtime.runs_images else {}
     launch = Launch(
         name=action.container,
         address=notebook.address,

@@ -249,7 +249,7 @@ def _without_docker(parts: Parts, wanted: Desired, manifests: Mapping[Address, M
     programs = [job.program for job in wanted.jobs if job.address not in _completed(manifests)]
     programs += [variant.program for endpoint in wanted.endpoints for variant in endpoint.variants]
     with suppress(WorldError):  # no engine is no matter of the specs
-        if any(not isinstance(program, Builtin) for program in programs) and parts.runtime.name == "process":
+        if any(not isinstance(program, Builtin) for program in programs) and not parts.runtime.runs_images:
             found = unable(parts.runtime, wanted, Observed(manifests=manifests), parts.able)
             return tuple(f"{address}: {problem.what}: plan and apply refuse it" for address, problem in found.items())
     return ()

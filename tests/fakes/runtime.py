@@ -40,6 +40,7 @@ class FakeVolumes:
 
 class FakeRuntime:
     name = "fake"
+    runs_images = True
     is_local = True
     where = "memory"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,12 @@ def test_the_runtimes_are_listed_in_one_file() -> None:
     """A type that lists them a second time is one that the next runtime is missing from."""
     lists = [path.relative_to(SAGESPEC).as_posix() for path in SAGESPEC.rglob("*.py") if _lists_runtimes(path)]
     assert lists == ["spec/runtimes.py"]
+
+
+def test_nobody_asks_for_a_runtime_by_its_name() -> None:
+    """What it can do is in the protocol: a name is for people, and says nothing of the next runtime."""
+    asking = [path.name for path in SAGESPEC.rglob("*.py") if re.search(r"runtime\.name (==|!=|in) ", path.read_text())]
+    assert asking == []
 
 
 def _lists_runtimes(path: Path) -> bool:

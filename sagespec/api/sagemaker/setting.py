@@ -18,7 +18,7 @@ def engine_of(service: Service) -> Engine:
 
 def engine_for(parts: Parts) -> Engine:
     builtins = frozenset(name for name, image in parts.images.items() if image.kind in ("algorithm", "framework"))
-    return Engine(builtins, parts.runtime.has_image, takes_images=parts.runtime.name == "docker")
+    return Engine(builtins, parts.runtime.has_image, takes_images=parts.runtime.runs_images)
 
 
 def setting_of(service: Service) -> Setting:
@@ -27,7 +27,7 @@ def setting_of(service: Service) -> Setting:
 
 def setting_for(parts: Parts) -> Setting:
     resources = {name: _written(given) for name, given in parts.settings.api.instance_types.items()}
-    return Setting(engine_for(parts), resources, isolates=parts.runtime.name == "docker")
+    return Setting(engine_for(parts), resources, isolates=parts.runtime.runs_images)
 
 
 def _written(given: Resources) -> dict[str, Any]:

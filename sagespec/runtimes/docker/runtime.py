@@ -77,6 +77,7 @@ class DockerRuntime:
     """
 
     name = "docker"
+    runs_images = True
 
     def __init__(
         self,

@@ -78,6 +78,7 @@ class ProcessRuntime:
     """
 
     name = "process"
+    runs_images = False
     is_local = True
 
     @property
