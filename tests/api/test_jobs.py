@@ -117,12 +117,11 @@ def paged(logs: Any, **request: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_many_who_wait_slow_nobody_else(loop: Plane) -> None:
-    sagemaker, ended = loop.client("sagemaker"), list[float]()
+    sagemaker, ended = loop.client("sagemaker"), list[float]()  # which threads may share; each asks by itself
     start(loop, "long", lines=40, seconds=0.25)
 
     def wait() -> None:
-        client = loop.client("sagemaker")
-        client.get_waiter("training_job_completed_or_stopped").wait(TrainingJobName="long")
+        sagemaker.get_waiter("training_job_completed_or_stopped").wait(TrainingJobName="long")
         ended.append(time.time())
 
     waiting = [threading.Thread(target=wait) for _ in range(64)]
