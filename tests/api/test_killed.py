@@ -20,10 +20,12 @@ SAGESPEC = (sys.executable, "-m", "sagespec")
 
 
 @pytest.mark.sdk2
-@pytest.mark.slow
+@pytest.mark.slow(80)
 def test_a_fit_of_sdk_2_goes_on_and_shows_every_line_once(root: Path, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT.format(lines=30, seconds=1))
-    words = ("--runtime", "process", "api", "--port", str(free_port()))
+    with (root / "sagespec.yaml").open("a") as settings:  # a port of its own, which is the same after a death
+        settings.write(f"api: {{port: {free_port()}}}\n")
+    words = ("--runtime", "process", "api")
     with ExitStack() as planes:
         first = planes.enter_context(running(root, *words))
         shown = tmp_path / "shown.log"
