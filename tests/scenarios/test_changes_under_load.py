@@ -58,7 +58,7 @@ def load_on(port: int) -> Iterator[Counter[str]]:
             thread.join()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(190)
 def test_no_kind_of_change_loses_a_request(workspace: Workspace) -> None:
     workspace.write(JOBS + endpoint("only model@1 1"))
     with workspace.project() as project:

@@ -78,7 +78,7 @@ SERVED_FIRST = {"gateway", "endpoint/answers/stable#0", "endpoint/answers/candid
 SERVED_THEN = {"gateway", "endpoint/answers/stable#0", "endpoint/answers/other#0", "endpoint/answers/other#1"}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(260)
 def test_killed_at_every_event_of_a_first_apply_and_of_a_rollout(workspace: Workspace) -> None:
     """Each event once, the next apply going on from there; then the same for an edit of everything."""
     step = 1 if workspace.runtime == "process" else 5
@@ -101,7 +101,7 @@ def test_killed_at_every_event_of_a_first_apply_and_of_a_rollout(workspace: Work
         pytest.fail(f"an apply reports more than {EVENTS} events: raise EVENTS")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(230)
 def test_killed_at_twenty_random_moments(workspace: Workspace) -> None:
     """Kills by the clock rather than between effects, one after the other in the same project."""
     rng = random.Random(7)

@@ -13,7 +13,7 @@ import xgboost
 from tests.scenarios.workspace import Workspace
 from tests.sdk.desk import Desk, accuracy
 
-pytestmark = [pytest.mark.sdk2, pytest.mark.slow]
+pytestmark = [pytest.mark.sdk2, pytest.mark.slow(100)]
 
 TRAINED = 0.9  # of the tumours it has not seen
 

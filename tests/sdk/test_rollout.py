@@ -6,7 +6,7 @@ import pytest
 
 from tests.sdk.desk import Desk
 
-pytestmark = [pytest.mark.sdk2, pytest.mark.slow]
+pytestmark = [pytest.mark.sdk2, pytest.mark.slow(80)]
 
 
 def test_wait_for_endpoint_sees_a_canary_to_its_end(process_desk: Desk) -> None:

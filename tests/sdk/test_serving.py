@@ -13,7 +13,7 @@ import pytest
 from tests.scenarios.workspace import Workspace
 from tests.sdk.desk import Desk, accuracy
 
-pytestmark = [pytest.mark.sdk2, pytest.mark.slow]
+pytestmark = [pytest.mark.sdk2, pytest.mark.slow(80)]
 
 
 def test_another_script_serves_here_and_in_a_fresh_clone(desk: Desk, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.sdk.desk import Desk, accuracy
 
-pytestmark = [pytest.mark.sdk3, pytest.mark.slow]
+pytestmark = [pytest.mark.sdk3, pytest.mark.slow(60)]
 
 
 def test_trainers_builders_and_resources(desk: Desk) -> None:

@@ -26,7 +26,7 @@ from tests.repositories import Origin
 from tests.scenarios.specs import endpoint
 from tests.scenarios.workspace import REPOSITORY
 
-pytestmark = [pytest.mark.s3, pytest.mark.slow]
+pytestmark = [pytest.mark.s3, pytest.mark.slow(100)]
 PROJECT = """\
 apiVersion: sagespec/v1
 kind: Project
