@@ -22,7 +22,7 @@ from sagespec.load.files import LINE_BREAK
 from sagespec.load.load import load
 from sagespec.spec.schema import EXAMPLES
 
-VALID = "---\n".join(text for kind, text in EXAMPLES.items() if kind not in ("Project", "Environment"))
+VALID = "---\n".join(text for kind, text in EXAMPLES.items() if kind not in ("Project", "Environment", "Source"))
 PROJECT = b"apiVersion: sagespec/v1\nkind: Project\nname: mutations\n"
 LONGEST_SECONDS = 2.0
 

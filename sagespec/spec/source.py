@@ -76,7 +76,7 @@ class Verify(SpecModel):
 
 
 class Credentials(SpecModel):
-    """How the repository is read, if not everybody may."""
+    """What shows the repository's server who asks: a token, or a key."""
 
     secret: Name | None = Field(default=None, examples=["git-token"])
     """For https://, the secret that holds a token."""

@@ -12,9 +12,11 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from sagespec.errors import SpecError
 from sagespec.load.load import load
+from sagespec.load.source import load_source
 from sagespec.spec.kinds import KINDS
-from sagespec.spec.schema import EXAMPLES, json_schema, reference
+from sagespec.spec.schema import DOCUMENTS, EXAMPLES, json_schema, reference
 from sagespec.verbs.schema import schema_text
 from tests.mutations import TREES
 
@@ -58,7 +60,40 @@ def test_this_repositorys_specs_are_valid(file: Path) -> None:
         VALIDATOR.validate(document)
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+def test_the_example_of_a_source_is_valid(tmp_path: Path) -> None:
+    VALIDATOR.validate(yaml.safe_load(EXAMPLES["Source"]))
+    (tmp_path / "source.yaml").write_text(EXAMPLES["Source"])
+    assert load_source(tmp_path / "source.yaml").environment == "prod"
+
+
+def test_a_source_among_the_specs_is_none_of_them(tmp_path: Path) -> None:
+    (tmp_path / "sagespec.yaml").write_text(EXAMPLES["Project"])
+    (tmp_path / "source.yaml").write_text(EXAMPLES["Source"])
+    with pytest.raises(SpecError, match="Source"):
+        load([Path("source.yaml")], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"url": None},
+        {"interval": "5 minutes"},
+        {"verify": {"mode": "head"}},
+        {"report": {"github": {"token": "in clear"}}},
+        {"approve": {"ask": ["everything"]}},
+        {"allow": {"images": "all"}},
+    ],
+    ids=str,
+)
+def test_an_editor_marks_what_is_wrong_in_a_source(fields: dict[str, Any], tmp_path: Path) -> None:
+    document = yaml.safe_load(EXAMPLES["Source"]) | fields
+    assert not VALIDATOR.is_valid(document)
+    (tmp_path / "source.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(SpecError):
+        load_source(tmp_path / "source.yaml")
+
+
+@pytest.mark.parametrize("kind", list(DOCUMENTS))
 def test_an_error_names_the_field_not_the_three_kinds(kind: str) -> None:
     document = yaml.safe_load(EXAMPLES[kind]) | {"colour": "blue"}
     (error,) = VALIDATOR.iter_errors(document)
