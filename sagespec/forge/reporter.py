@@ -12,6 +12,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sagespec.errors import SagespecError, WorldError
@@ -32,7 +33,8 @@ class ForgeAway(WorldError):
 
 class Reporter:
     """look: what is to be told now; called in the thread, and may raise as the store does. told: writes down what was.
-    token: opened each time, since it may be rotated."""
+    token: opened each time, since it may be rotated. stuck: writes down why the forge shows nothing new; '' once
+    it does."""
 
     def __init__(
         self,
@@ -44,6 +46,7 @@ class Reporter:
         *,
         first_pause_seconds: float = 5.0,
         ask: Ask | None = None,
+        stuck: Callable[[str], object] = lambda _why: None,
     ) -> None:
         self._forge, self._token, self._look, self._told, self._report = forge, token, look, told, report
         self._first_pause_seconds, self._ask = first_pause_seconds, ask or ask_forge
@@ -51,6 +54,8 @@ class Reporter:
         self._idle = threading.Event()
         self._refused: set[tuple[str, str]] = set()  # commit and key: asking again would not help
         self._said = ""
+        self._stuck, self._why_stuck = stuck, ""
+        self._told_stuck: str | None = None  # None before it is known: an earlier run may have left something
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
@@ -85,12 +90,21 @@ class Reporter:
     def tell(self) -> bool:
         """Tell all that is untold; whether that worked."""
         try:
-            for status in self._look():
+            found = self._look()
+        except (SagespecError, OSError) as error:
+            return self._tried_again(error)
+        if not found:
+            self._why_stuck = ""
+        try:
+            for status in found:
                 if (status.commit, status.key) not in self._refused:
                     self._tell(status)
+            self._say_stuck()
         except (SagespecError, OSError) as error:
-            self._say(f"the state of commits cannot be shown on the forge: {_first(error)}; it is tried again")
-            return False
+            self._why_stuck = _first(error)
+            with suppress(SagespecError, OSError):
+                self._say_stuck()
+            return self._tried_again(error)
         if self._said:
             self._said = ""
             self._report(Event(EventKind.NOTE, "source", "the forge shows the state of commits again"))
@@ -107,9 +121,11 @@ class Reporter:
         except WorldError as error:
             self._refused.add((status.commit, status.key))
             text = f"the forge does not take that {status.commit[:12]} is {status.state}: {_first(error)}"
+            self._why_stuck = _first(error)
             self._report(Event(EventKind.FAILED, "source", text, action="report"))
             return
         self._told(status)
+        self._why_stuck = ""
 
     def _tell_deployment(self, status: CommitStatus, token: str) -> None:
         found = self._ask(self._forge.find_deployment(status.commit, token))
@@ -118,6 +134,15 @@ class Reporter:
                 return
             found = [self._ask(self._forge.make_deployment(status.commit, token))]
         self._ask(self._forge.deployment_status(int(found[0]["id"]), status, token))
+
+    def _tried_again(self, error: SagespecError | OSError) -> bool:
+        self._say(f"the state of commits cannot be shown on the forge: {_first(error)}; it is tried again")
+        return False
+
+    def _say_stuck(self) -> None:
+        if self._why_stuck != self._told_stuck:
+            self._stuck(self._why_stuck)
+            self._told_stuck = self._why_stuck
 
     def _say(self, text: str) -> None:
         if text != self._said:

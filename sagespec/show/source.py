@@ -50,6 +50,9 @@ def source_rows(record: SourceRecord) -> list[list[Cell]]:
         fix = f"\nfix  {record.held.fix}" if record.held.fix else ""
         since = f"{record.held.since:%Y-%m-%d %H:%M:%S} UTC"
         rows.append(["held", (f"{record.held.reason} since {since}: {record.held.text}{fix}", "bad")])
+    if found := record.unreported:
+        since = f"{found.since:%Y-%m-%d %H:%M:%S} UTC"
+        rows.append(["forge", (f"shows nothing new since {since}: {found.why}", "bad")])
     return rows
 
 

@@ -90,7 +90,9 @@ _NEVER_LEFT_OUT = ("apiVersion", "kind", "name", "version", "like")
 
 def _definitions() -> dict[str, Any]:
     """Every model, as it is written out whole."""
-    _, schema = models_json_schema([(model, "validation") for model in DOCUMENTS.values()], schema_generator=_ForEditors)
+    _, schema = models_json_schema(
+        [(model, "validation") for model in DOCUMENTS.values()], schema_generator=_ForEditors
+    )
     return _with_choices_in_place(_as_users_know_them(schema["$defs"]))
 
 

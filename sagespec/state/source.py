@@ -106,10 +106,17 @@ class Acceptance(Record):
     at: datetime
 
 
+class Unreported(Record):
+    """That the forge does not show what became of commits: it is away, or refuses."""
+
+    since: datetime
+    why: str
+
+
 class SourceRecord(Record):
     """in_force: the commit whose specs the passes work on: begun or applied, and not found wrong.
 
-    reported: by commit, the last state that its forge was told.
+    reported: by commit, the last state that its forge was told. unreported: since when, and why, it takes none.
     """
 
     format: int = SOURCE_FORMAT
@@ -124,6 +131,7 @@ class SourceRecord(Record):
     approved: Approval | None = None
     accepted: Acceptance | None = None
     reported: Mapping[str, str] = Field(default_factory=dict)
+    unreported: Unreported | None = None
 
     @property
     def working(self) -> str:
@@ -132,6 +140,12 @@ class SourceRecord(Record):
         if self.in_force or begun is None or begun.result is AttemptResult.WRONG:
             return self.in_force or (self.applied.commit if self.applied else "")
         return begun.commit
+
+
+def unreported(record: SourceRecord, why: str, now: datetime) -> Unreported | None:
+    """What is so from now on; it is so since it began. why: '' where the forge takes what it is told."""
+    since = record.unreported.since if record.unreported else now
+    return Unreported(since=since, why=why) if why else None
 
 
 class CommitEnd(Record):

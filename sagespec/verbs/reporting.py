@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
+from sagespec.errors import SagespecError
 from sagespec.events import Report
 from sagespec.forge.reporter import Reporter
 from sagespec.forge.requests import Forge, settings_of
@@ -13,6 +15,7 @@ from sagespec.parts import Parts
 from sagespec.pull import Pull
 from sagespec.records.sources import SourceRecords
 from sagespec.spec.source import Source
+from sagespec.state.source import unreported
 
 MOST_ENDS = 10  # that may have come since it was told last
 
@@ -23,6 +26,9 @@ def reporting(
 ) -> Iterator[None]:
     """parts_now: of the project as it is now; None before it has a commit. token: opens a secret by its name."""
     if source.report is None:
+        with suppress(SagespecError, OSError):  # what was so of a forge that is named no more
+            if (parts := parts_now()) is not None:
+                _write_unreported(parts, "")
         yield
         return
     secret = settings_of(source.report).token.name
@@ -43,10 +49,21 @@ def reporting(
                 lambda record: record.model_copy(update={"reported": with_told(record.reported, status)})
             )
 
-    reporter = Reporter(forge, lambda: token(secret), look, told, report)
+    def stuck(why: str) -> None:
+        if (parts := parts_now()) is not None:
+            _write_unreported(parts, why)
+
+    reporter = Reporter(forge, lambda: token(secret), look, told, report, stuck=stuck)
     pull.changed = lambda _record: reporter.wake()
     reporter.wake()
     try:
         yield
     finally:
         reporter.leave()
+
+
+def _write_unreported(parts: Parts, why: str) -> None:
+    now = datetime.now(UTC)
+    SourceRecords(parts.store, parts.settings.name).change(
+        lambda record: record.model_copy(update={"unreported": unreported(record, why, now)})
+    )

@@ -16,7 +16,7 @@ from sagespec.forge.requests import Forge, ForgeRequest
 from sagespec.forge.statuses import MOST_KEPT, CommitStatus, statuses, untold, with_told
 from sagespec.records.sources import SourceRecords
 from sagespec.spec.report import Report
-from sagespec.state.source import Attempt, AttemptResult, CommitEnd, Held, HeldReason, SourceRecord
+from sagespec.state.source import Attempt, AttemptResult, CommitEnd, Held, HeldReason, SourceRecord, unreported
 from sagespec.state.suspension import Suspension
 from tests.fakes import FakeStore, Faults
 from tests.forge.server import TOKEN, ForgeServer, forge, garbled
@@ -150,10 +150,26 @@ class Scene:
     def write(self, status: CommitStatus) -> None:
         self.records.change(lambda r: r.model_copy(update={"reported": with_told(r.reported, status)}))
 
+    def stuck(self, why: str) -> None:
+        self.records.change(lambda r: r.model_copy(update={"unreported": unreported(r, why, datetime.now(UTC))}))
+
+    @property
+    def unreported(self) -> str:
+        found = self.records.read().unreported
+        return found.why if found else ""
+
     def reporter(self) -> Reporter:
         report = settings(self.server.kind, api=self.server.api, repository="acme/models")
         where = Forge.of(report, "file:///srv/models.git", name="churn", environment="prod")
-        found = Reporter(where, lambda: self.token, self.look, self.write, self.events.append, first_pause_seconds=0.01)
+        found = Reporter(
+            where,
+            lambda: self.token,
+            self.look,
+            self.write,
+            self.events.append,
+            first_pause_seconds=0.01,
+            stuck=self.stuck,
+        )
         self.running.append(found)
         return found
 
@@ -219,8 +235,12 @@ def test_a_forge_that_is_away_is_told_when_it_is_back_and_holds_nobody_up(scene:
     until(lambda: scene.server.counted.total() > 2)
     (event,) = scene.events
     assert "was answered 503: away; it is tried again" in event.text
+    before = scene.records.read().unreported
+    assert before is not None
+    assert "was answered 503: away" in before.why
     scene.server.away = False
     until(lambda: scene.states(ONE) == [failed(scene)])
+    until(lambda: not scene.unreported)
     until(lambda: len(scene.events) == 2)
     assert scene.events[-1].text == "the forge shows the state of commits again"
 
@@ -256,8 +276,14 @@ def test_a_token_that_is_not_good_is_said_once_with_what_to_do(scene: Scene) -> 
     assert "was answered 401: Bad credentials" in event.text
     assert "wrong" not in event.text
     assert scene.server.counted.total() == 1
+    refused = scene.records.read().unreported
+    assert refused is not None
+    assert "was answered 401: Bad credentials" in refused.why
+    assert scene.reporter().tell()
+    assert scene.records.read().unreported == refused, "another run is refused as well: since then"
     scene.token = TOKEN
     assert scene.reporter().tell()
+    assert not scene.unreported
     assert scene.states(ONE) == ["success"], "the next run tells it"
 
 
