@@ -261,7 +261,10 @@ class Walk:
         self.follower.process.kill()
 
     def kill_in_a_while(self) -> None:
-        self.follower.faults.kill_before = len(self.follower.faults.calls) + self.chance.randint(1, 12)
+        """Before or after one of the next effects: a commit that is applied has some thirty."""
+        faults = self.follower.faults
+        number = len(faults.calls) + self.chance.randint(1, 33)
+        faults.kill_before, faults.kill_after = (number, 0) if self.chance.random() < 0.5 else (0, number)
 
     def wait(self) -> None:
         time_of(self.place).advance(self.chance.choice((1, 10, 130)))
@@ -299,7 +302,7 @@ class Walk:
     def finish(self) -> None:
         """Let everything end: the repository answers, and nobody is killed any more."""
         self.branch.is_away = False
-        self.follower.faults.kill_before = 0
+        self.follower.faults.kill_before = self.follower.faults.kill_after = 0
         for _ in range(200):
             self.follower.step()
             if not self.follower.is_alive:

@@ -13,7 +13,7 @@ from sagespec.errors import WorldError
 from sagespec.reconcile.approval import why_it_waits
 from sagespec.records.sources import SourceRecords
 from sagespec.spec.approve import ChangeClass
-from sagespec.state.source import AttemptResult, Held, HeldReason
+from sagespec.state.source import Acceptance, AttemptResult, Held, HeldReason
 from sagespec.stores.protocol import StoreAway
 from sagespec.verbs.approving import approve
 from tests.branches import Branch, Commit, Follower, Walk
@@ -32,12 +32,13 @@ def prepared(place: Place) -> Place:
     return place
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_walk_ends_at_the_head_or_says_why_not(seed: int) -> None:
-    """A hundred steps each: pushes, rewritten histories, deletions, outages, kills at any effect."""
+    """A thousand steps and more in all: pushes, rewritten histories, deletions, outages, kills before or after any
+    effect."""
     with new_place() as place:
         walk = Walk(prepared(place), seed)
-        for _ in range(100):
+        for _ in range(300):
             walk.step()
             walk.check()
         walk.finish()
@@ -47,6 +48,7 @@ def test_a_walk_ends_at_the_head_or_says_why_not(seed: int) -> None:
         applied = [end.commit for end in ends if end.result is AttemptResult.APPLIED]
         assert record.applied is None or applied[0] == record.applied.commit
         assert all(walk.branch.commits[commit].is_signed for commit in applied)
+        assert walk.begun > 10, "it was killed often"
 
 
 def settle(place: Place, follower: Follower, is_done: Callable[[], bool]) -> None:
@@ -222,37 +224,98 @@ def test_a_store_that_is_away_changes_nothing_and_the_next_look_goes_on(followed
     assert followed.records.read().working == second.id
 
 
-def test_a_kill_before_any_effect_of_a_new_commit_loses_nothing() -> None:
-    """From the look at it to the line of history: the next process ends what the first has begun, once."""
-    number = 1
-    while True:
-        with new_place() as place:
-            prepared(place)
-            branch = Branch()
-            branch.head = first = branch.commit(None)
-            follower = Follower(place, branch, "first")
-            records = SourceRecords(FakeStore(place.objects), PROJECT)
+def accept(followed: Followed) -> None:
+    """Somebody wants what the branch has."""
+    assert followed.branch.head
+    acceptance = Acceptance(commit=followed.branch.head.id, by="ada", at=time_of(followed.place).now())
+    followed.records.change(lambda record: record.model_copy(update={"accepted": acceptance}))
 
-            def applied() -> str:
-                found = records.read().applied  # noqa: B023
-                return found.commit if found else ""
 
-            settle(place, follower, lambda: applied() == first.id)  # noqa: B023
-            branch.head = second = branch.commit(first, has_extra=True)
-            follower.faults.kill_before = len(follower.faults.calls) + number
-            settle(place, follower, lambda: applied() == second.id)  # noqa: B023
-            is_killed = not follower.is_alive
-            if is_killed:
-                settle(place, Follower(place, branch, "second"), lambda: applied() == second.id)  # noqa: B023
-            assert [(end.commit, end.result) for end in records.ends()] == [
-                (second.id, AttemptResult.APPLIED),
-                (first.id, AttemptResult.APPLIED),
-            ], f"killed before effect {number}"
-            assert records.read().working == second.id
-        if not is_killed:
-            break
+def rewrite(followed: Followed) -> None:
+    followed.branch.head = followed.branch.commit(None)
+
+
+def rewrite_and_accept(followed: Followed) -> None:
+    rewrite(followed)
+    accept(followed)
+
+
+def delete(followed: Followed) -> None:
+    followed.branch.head = None
+
+
+def leave_out(followed: Followed) -> None:
+    followed.push(has_extra=True)
+    followed.settle()
+    followed.push()
+
+
+HAPPENINGS: dict[str, tuple[Callable[[Followed], object], int]] = {  # each with how many effects follow, at least
+    "a push": (lambda followed: followed.push(has_extra=True), 30),
+    "an endpoint that is left out": (leave_out, 20),
+    "wrong specs": (lambda followed: followed.push(is_wrong=True), 4),
+    "a commit that nobody signed": (lambda followed: followed.push(is_signed=False), 2),
+    "a rewritten history": (rewrite, 2),
+    "a rewritten history that is accepted": (rewrite_and_accept, 8),
+    "a branch that is gone": (delete, 1),
+}
+
+
+def outcome_of(followed: Followed) -> tuple[Any, ...]:
+    """What a person would see: of the branch, of its history, and of what serves."""
+    record = followed.records.read()
+    held, attempted, applied = record.held, record.attempted, record.applied
+    launches = (container.launch for container in followed.place.engine.all.values())
+    return (
+        record.working,
+        applied and applied.commit,
+        held and (held.reason, held.commit),
+        attempted and (attempted.commit, attempted.result),
+        [(end.commit, end.result) for end in followed.records.ends()],
+        sorted(launch.address.name for launch in launches if launch.address.kind == "endpoint"),
+        followed.weight,
+    )
+
+
+def come_to_rest(place: Place, follower: Follower) -> None:
+    """Until nothing is changed any more, or it is killed."""
+    quiet = 0
+    for _ in range(40):
+        count = len(follower.faults.calls)
+        follower.step()
+        if not follower.is_alive:
+            return
+        quiet = quiet + 1 if len(follower.faults.calls) <= count + 1 else 0  # each look asks to fetch
+        if quiet == 2:
+            return
+        time_of(place).advance(5)
+    raise AssertionError(f"it does not come to rest: {follower.faults.calls[-20:]}")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("what", HAPPENINGS)
+def test_killed_at_any_effect_the_next_process_comes_to_the_same(what: str, when: str) -> None:
+    """Before each effect and after each, so that what is written between two of them is in both states."""
+    happen, fewest = HAPPENINGS[what]
+    with new_place() as place:
+        followed = Followed(place)
+        happen(followed)
+        come_to_rest(place, followed.follower)
+        expected = outcome_of(followed)
+    number, is_killed = 0, True
+    while is_killed:
         number += 1
-    assert number > 15, "so many effects there are: a fetch, a tree, three records, and all that is applied"
+        with new_place() as place:
+            followed = Followed(place)
+            happen(followed)
+            faults = followed.follower.faults
+            setattr(faults, f"kill_{when}", len(faults.calls) + number)
+            come_to_rest(place, followed.follower)
+            if is_killed := not followed.follower.is_alive:
+                followed.follower = Follower(place, followed.branch, "second")
+                come_to_rest(place, followed.follower)
+            assert outcome_of(followed) == expected, f"killed {when} effect {number}: {faults.calls[-1]}"
+    assert number > fewest
 
 
 def test_the_end_of_a_commit_does_not_undo_what_a_look_has_taken_meanwhile(followed: Followed) -> None:
