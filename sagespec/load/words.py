@@ -17,6 +17,7 @@ from sagespec.spec.kinds import KINDS
 from sagespec.spec.values import SpecModel, cut, in_flow, name_shown, quoted
 from sagespec.state.addresses import Address
 
+SOURCE = "Source"  # a kind of document that is none of the specs
 MOST_PROBLEMS = 50  # reported for one document; nobody fixes more at once
 
 _TYPES = {
@@ -66,6 +67,12 @@ def wrong_kind(document: YamlDocument) -> Problem:
         return Problem(f"{misspelt} is not a field", fix=f"write kind: {document.data[misspelt]}", where=where)
     if "kind" not in document.data:
         return Problem("kind is missing", fix=f"add kind: {likely}", where=document.place())
+    if document.data["kind"] == SOURCE:
+        return Problem(
+            "a Source is no spec: whoever may commit could change whom it trusts",
+            fix="move it out of the repository, and name it with --source",
+            where=document.place(("kind",)),
+        )
     return Problem(
         f"kind is {document.written(('kind',))}, but must be {_one_of(list(KINDS))}",
         fix=_near(str(document.data["kind"]), KINDS) or f"write kind: {likely}",

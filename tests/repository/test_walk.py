@@ -90,7 +90,7 @@ def test_a_walk_with_git_itself_ends_at_the_head_or_says_why_not(tmp_path: Path)
     signers.write_text(ada.line())
     with new_place() as place:
         walk = Walk(prepared(place), 7, GitBranch(origin, ada, signers))
-        for _ in range(40):
+        for _ in range(70):
             walk.step()
             walk.check()
         walk.finish()

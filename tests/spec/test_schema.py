@@ -69,7 +69,7 @@ def test_the_example_of_a_source_is_valid(tmp_path: Path) -> None:
 def test_a_source_among_the_specs_is_none_of_them(tmp_path: Path) -> None:
     (tmp_path / "sagespec.yaml").write_text(EXAMPLES["Project"])
     (tmp_path / "source.yaml").write_text(EXAMPLES["Source"])
-    with pytest.raises(SpecError, match="Source"):
+    with pytest.raises(SpecError, match="move it out of the repository"):
         load([Path("source.yaml")], tmp_path)
 
 
