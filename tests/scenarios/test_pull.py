@@ -177,7 +177,7 @@ def test_a_source_is_applied_once(tmp_path: Path, project_name: str) -> None:
 def test_a_commit_that_is_held_is_said_to_be_and_how_it_is_let_in(tmp_path: Path, project_name: str) -> None:
     origin = Origin(tmp_path / "there")
     followed = Followed(Workspace(tmp_path / "machine", project_name, "process"), origin, origin.person("ada@acme"))
-    first = followed.push(JOBS, by=followed.ada)
+    first = followed.push(job(1), by=followed.ada)
     followed.workspace.run("sync", "--source", "source.yaml")
     followed.origin.git(*signing(followed.ada), "commit", "-q", "--amend", "--allow-empty", "-S", "-m", "another first")
     other = followed.origin.push("--force")
