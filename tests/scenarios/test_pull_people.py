@@ -110,7 +110,8 @@ def test_people_say_what_may_be_applied_and_the_forge_shows_it(followed: Followe
         pushed(followed)
         wait_until(lambda: followed.applied == rewritten, 120)
         wait_until(lambda: states(server, rewritten)[-1:] == ["success"])
-    assert [one["states"][-1] for one in server.deployments] == ["success"] * 3
+        # its deployment is told after that, in a request of its own
+        wait_until(lambda: [one["states"][-1:] for one in server.deployments] == [["success"]] * 3)
     assert {one["environment"] for one in server.deployments} == {"churn-prod"}
 
 
