@@ -80,8 +80,8 @@ def test_a_plan_as_json_is_one_document_with_counts() -> None:
     write_plan(screen, PLAN, runtime="runtime process")
     document = json.loads(out(screen))
     assert document["counts"] == {
-        "train": 0, "copy": 0, "start": 1, "route": 1, "record": 0, "remove": 1, "unchanged": 1, "refused": 1,
-        "running": 0, "drift": 0, "stale": 0,
+        "train": 0, "copy": 0, "import": 0, "start": 1, "route": 1, "record": 0, "remove": 1, "unchanged": 1,
+        "refused": 1, "running": 0, "drift": 0, "stale": 0,
     }  # fmt: skip
     assert [action["action"] for action in document["actions"]] == ["start-gateway", "set-routes", "remove-instance"]
     assert document["refused"][0]["line"] == 7
