@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import boto3
