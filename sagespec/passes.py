@@ -43,6 +43,7 @@ from sagespec.records.holder import Doing
 from sagespec.records.leases import AtWork
 from sagespec.state.desired import Desired
 from sagespec.state.observed import Observed
+from sagespec.state.undelivered import Undelivered
 from sagespec.world import World
 
 MOST_REPEATS = 20  # of one action for the same specs: what undoes it will do so for ever
@@ -79,7 +80,8 @@ class Run:
     """The passes of one run of sagespec, and what runs between them.
 
     yields: whether it leaves an endpoint alone that a later run has given another spec. absences: how long what it
-    prunes must have been in no spec. registers: whether its specs are what somebody wants applied.
+    prunes must have been in no spec. registers: whether its specs are what somebody wants applied. undelivered:
+    messages to people that do not arrive.
     """
 
     around: Surroundings
@@ -90,6 +92,7 @@ class Run:
     absences: Absences = field(default_factory=Absences)
     registers: bool = True
     repairs: Repairs = field(default_factory=Repairs)
+    undelivered: Callable[[], tuple[Undelivered, ...]] = tuple
 
     def __post_init__(self) -> None:
         self.plan = Plan()  # the last one
@@ -358,6 +361,7 @@ class Run:
             last_pass_seconds=seconds,
             looks_again_at=looks_again_at,
             flapping=self.repairs.flaps(datetime.now(UTC)),
+            undelivered=self.undelivered(),
         )
         with suppress(SagespecError, OSError):  # a pass tells what is wrong with settings, store or engine
             self._presence.say(doing, self.around.open_world().leases)

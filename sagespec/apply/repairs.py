@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,17 +18,20 @@ from sagespec.errors import SagespecError
 from sagespec.events import Event, EventKind, Outcome, Report, Result, silent
 from sagespec.plan import Plan
 from sagespec.records.repairs import write_repairs
+from sagespec.state.addresses import Address
 from sagespec.state.repairs import Flap, Repaired
 from sagespec.world import World
 
 WINDOW_SECONDS = 600.0
 MANY = 5  # repairs of one thing within that
 PAUSES_SECONDS = (60.0, 120.0, 240.0, 480.0, 900.0)  # after one more each; the last one stays
+STEADY_SECONDS = WINDOW_SECONDS + PAUSES_SECONDS[-1]  # what has stayed repaired for so long no longer flaps
 
 
 @dataclass
 class _Thing:
     times: list[float] = field(default_factory=list)  # of its repairs, of late
+    count: int = 0  # of them all
     pauses: int = 0
     not_before: float = 0.0
 
@@ -82,8 +85,9 @@ class Repairs:
 
     def _count(self, about: str) -> None:
         now, thing = self._monotonic(), self._things.setdefault(about, _Thing())
-        if thing.times and now - thing.times[-1] > WINDOW_SECONDS + PAUSES_SECONDS[-1]:
+        if thing.times and now - thing.times[-1] > STEADY_SECONDS:
             thing = self._things[about] = _Thing()  # it has stayed as it should be
+        thing.count += 1
         thing.times = [at for at in thing.times if now - at < WINDOW_SECONDS] + [now]
         if not self._slows or (len(thing.times) < MANY and not thing.pauses):
             return
@@ -107,6 +111,15 @@ class Repairs:
             for about, thing in sorted(self._things.items())
             if thing.not_before > now
         )
+
+    def flapping(self) -> Mapping[str, str]:
+        """What does not stay repaired, and has not stayed so for long enough since: by job or endpoint, how often."""
+        now, found = self._monotonic(), dict[str, str]()
+        for about, thing in sorted(self._things.items()):
+            if thing.pauses and now - thing.times[-1] <= STEADY_SECONDS:
+                text = f"{about} does not stay repaired: {thing.count} times until now, and less often from here on"
+                found.setdefault(str(Address.parse(about).whole), text)
+        return found
 
 
 def _waited_for(plan: Plan, drift: Set[str]) -> set[str]:

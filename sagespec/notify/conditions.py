@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sagespec.causes import Reason
@@ -28,8 +29,10 @@ class Condition:
     fix: str = ""
 
 
-def conditions(plan: Plan, record: SourceRecord | None = None) -> Mapping[Key, Condition]:
-    """record: of the branch that is followed, if one is."""
+def conditions(
+    plan: Plan, record: SourceRecord | None = None, flapping: Mapping[str, str] = MappingProxyType({})
+) -> Mapping[Key, Condition]:
+    """record: of the branch that is followed, if one is. flapping: by address, what to say of it."""
     found: dict[Key, Condition] = {}
     for topic, problems in ((Topic.FAILED, plan.refused), (Topic.ROLLED_BACK, plan.held)):
         for problem in problems:
@@ -38,6 +41,8 @@ def conditions(plan: Plan, record: SourceRecord | None = None) -> Mapping[Key, C
             found[Key(kind, problem.about or "project", first)] = Condition(first, problem.fix)
     for one in plan.suspended:
         found[Key(Topic.SUSPENDED, one.by.about, one.by.reason)] = Condition(one.by.text)
+    fix = "`sagespec logs` shows why it dies"
+    found |= {Key(Topic.FLAPPING, about): Condition(text, fix) for about, text in flapping.items()}
     return found | (_of_branch(record) if record else {})
 
 

@@ -12,12 +12,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sagespec.errors import SagespecError
 from sagespec.events import Event, EventKind, Report
 from sagespec.notify.notices import Notice
 from sagespec.spec.notify import Notify
+from sagespec.state.undelivered import Undelivered
 
 MOST_WAITING = 100  # messages; the oldest are given up for newer ones
 TRIES = 3
@@ -93,7 +95,8 @@ class Sender:
         self._settings, self._open, self._report = settings, open_secret, report
         self._waiting: queue.Queue[bytes] = queue.Queue(MOST_WAITING)
         self._left = threading.Event()
-        self._is_dead = False  # the last message was given up
+        self._dead_since: datetime | None = None  # a message was given up then, and none has arrived since
+        self._why, self._dropped = "", 0
         self._thread: threading.Thread | None = None
 
     def send(self, notice: Notice, about: About) -> None:
@@ -106,9 +109,20 @@ class Sender:
                 break
             except queue.Full:
                 self._waiting.get_nowait()
+                self._dropped += 1
         if self._thread is None:
             self._thread = threading.Thread(target=self._keep, name="notify", daemon=True)
             self._thread.start()
+
+    @property
+    def undelivered(self) -> Undelivered | None:
+        """None while messages arrive, as far as is known."""
+        if (since := self._dead_since) is None:
+            return None
+        waiting = self._waiting.qsize()
+        return Undelivered(
+            to=self._settings.url.name, since=since, why=self._why, waiting=waiting, dropped=self._dropped
+        )
 
     def leave(self) -> None:
         """What waits is sent, once each."""
@@ -139,10 +153,11 @@ class Sender:
                 if self._left.wait(PAUSES_SECONDS[number] if number < len(PAUSES_SECONDS) else 0):
                     break
             else:
-                self._is_dead = False
+                self._dead_since, self._dropped = None, 0
                 return
-        if not self._is_dead:  # once, until one arrives
-            self._is_dead = True
+        self._why, self._dropped = why, self._dropped + 1
+        if self._dead_since is None:  # once, until one arrives
+            self._dead_since = datetime.now(UTC)
             name = self._settings.url.name
             self._report(Event(EventKind.FAILED, text=f"messages to {name} do not arrive: {why}", action="notify"))
 

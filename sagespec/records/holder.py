@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from sagespec.state.repairs import Flap
+from sagespec.state.undelivered import Undelivered
 
 # How far the clocks of two machines may be apart before one takes the other's lock too early.
 SKEW = timedelta(seconds=60)
@@ -27,6 +28,7 @@ class Doing(BaseModel):
 
     waits_for: in words, one for each thing. queued: addresses of jobs that wait for their turn. last_pass_at: when the
     last pass ended. looks_again_at: at the latest. flapping: what it repairs less and less often.
+    undelivered: addresses that take no messages.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -37,6 +39,7 @@ class Doing(BaseModel):
     last_pass_seconds: float | None = None
     looks_again_at: datetime | None = None
     flapping: tuple[Flap, ...] = ()
+    undelivered: tuple[Undelivered, ...] = ()
 
 
 class Holder(BaseModel):

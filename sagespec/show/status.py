@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sagespec.show.figures import metrics_text, milliseconds_text, percent_text, seconds_text
+from sagespec.show.figures import metrics_text, milliseconds_text, percent_text, seconds_text, when_text
 from sagespec.show.gc import MARKS_HEAD, marks_rows
 from sagespec.show.rollouts import rolling_text
 from sagespec.show.screen import Cell, Screen, hanging
@@ -15,6 +15,7 @@ from sagespec.show.suspended import suspended_rows
 
 if TYPE_CHECKING:
     from sagespec.state.manifest import ChannelRead
+    from sagespec.state.undelivered import Undelivered
     from sagespec.verbs.notebook_states import NotebookState
     from sagespec.verbs.states import EndpointState, JobState, LastMinute, RunState, Status, VariantState
 
@@ -85,6 +86,8 @@ def write_status(screen: Screen, status: Status, *, in_place: bool = False) -> N
     if status.runs:
         screen.line()
         screen.table([run_row(run, status.at) for run in status.runs], head=RUN_HEAD)
+        for one in (one for run in status.runs for one in run.undelivered):
+            screen.line(("messages  ", "bad"), undelivered_text(one))
 
 
 def about_text(status: Status) -> str:
@@ -114,6 +117,12 @@ def job_row(job: JobState, now: datetime) -> list[Cell]:
 def _size_text(read: ChannelRead) -> str:
     """How much was read; the names of columns are in the job's log."""
     return f"{read.rows:,} rows" + ("" if read.features is None else f" ({read.features:,} features)")
+
+
+def undelivered_text(one: Undelivered) -> str:
+    """'to slack do not arrive since 2026-12-01 13:00 UTC: answered 404; 2 wait, 3 were given up'."""
+    counts = f"{one.waiting} wait, {one.dropped} {'was' if one.dropped == 1 else 'were'} given up"
+    return f"to {one.to} do not arrive since {when_text(one.since)}: {one.why}; {counts}"
 
 
 def notebook_row(notebook: NotebookState) -> list[Cell]:

@@ -19,13 +19,14 @@ class Topic(StrEnum):
     ROLLED_BACK = "rolled_back"  # a spec that stays aside, since it was rolled back or taken back
     GATE_FAILED = "gate_failed"  # a model that is not good enough to get traffic
     DRIFT = "drift"  # something was repaired
+    FLAPPING = "flapping"  # it does not stay repaired
     TRAINED = "trained"  # a job has a model
     SUSPENDED = "suspended"  # somebody keeps it from being changed
     RECOVERED = "recovered"  # one of these is over
 
 
 TopicWord = Literal[
-    "failed", "held", "rolled_back", "gate_failed", "drift", "trained", "suspended", "recovered"
+    "failed", "held", "rolled_back", "gate_failed", "drift", "flapping", "trained", "suspended", "recovered"
 ]  # of Topic
 
 

@@ -22,6 +22,7 @@ from sagespec.plan import RunJob
 from sagespec.private import write_private
 from sagespec.spec.notify import Notify, Topic
 from sagespec.state.source import SourceRecord
+from sagespec.state.undelivered import Undelivered
 
 
 class Notifier:
@@ -49,7 +50,11 @@ class Notifier:
         """Passes have come as far as they can."""
         record = self._record() if self._record else None
         with self._one_at_a_time:
-            self._send(self._notices.see(conditions(run.plan, record), datetime.now(UTC)))
+            self._send(self._notices.see(conditions(run.plan, record, run.repairs.flapping()), datetime.now(UTC)))
+
+    def undelivered(self) -> tuple[Undelivered, ...]:
+        """The addresses that take no messages."""
+        return tuple(found for sender in self._senders if (found := sender.undelivered))
 
     def __enter__(self) -> Self:
         return self

@@ -28,6 +28,7 @@ from sagespec.state.revision import Revision
 from sagespec.state.secrets import is_secret_field
 from sagespec.state.source import SourceRecord
 from sagespec.state.sweeping import Marks, swept_text
+from sagespec.state.undelivered import Undelivered
 from sagespec.verbs.door_states import DoorStates
 from sagespec.verbs.notebook_states import NotebookState
 
@@ -198,7 +199,7 @@ class EndpointState(Displayed):
 class RunState(Displayed):
     """A run that watches, or waits for something. Times are of its own clock; renewed_at: when it said all this.
 
-    looks_again_at: at the latest; None for a run that looks when what it waits for has ended.
+    looks_again_at: at the latest; None for a run that looks when what it waits for has ended. undelivered: messages.
     """
 
     by: str
@@ -212,6 +213,7 @@ class RunState(Displayed):
     last_pass_at: datetime | None = None
     last_pass_seconds: float | None = None
     looks_again_at: datetime | None = None
+    undelivered: tuple[Undelivered, ...] = ()
 
     @property
     def is_late(self) -> bool:
@@ -229,6 +231,7 @@ class RunState(Displayed):
             "last_pass_at": _iso(self.last_pass_at),
             "last_pass_seconds": self.last_pass_seconds,
             "looks_again_at": _iso(self.looks_again_at),
+            "undelivered": [one.as_json() for one in self.undelivered],
         }
 
 

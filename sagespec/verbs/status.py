@@ -184,4 +184,5 @@ def _run_state(run: RunSeen) -> RunState:
         last_pass_at=doing.last_pass_at,
         last_pass_seconds=doing.last_pass_seconds,
         looks_again_at=doing.looks_again_at,
+        undelivered=doing.undelivered,
     )

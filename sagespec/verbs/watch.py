@@ -70,6 +70,7 @@ def watch(
     report = proposer.heard(report) if proposer else report
     standby = _standby(parts, report)
     run = _run(parts, options, standby, monitor, pulled, report=report, cancelled=cancelled)
+    run.undelivered = notifier.undelivered
     wakes = wakes or queue.SimpleQueue()
     with _beside(parts, run, monitor, pulled, wakes), notifier, proposer or nullcontext():
         woken(

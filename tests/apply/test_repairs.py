@@ -143,3 +143,18 @@ def test_where_drift_is_only_reported_nothing_is_repaired_and_it_is_told_once() 
     world = SimulatedWorld()
     new = world.plan(spec())
     assert new.without(repairs.left(new)) == new, "what is new is no drift"
+
+
+def test_it_flaps_from_the_first_pause_until_it_has_stayed_repaired_for_25_minutes() -> None:
+    scene = Scene()
+    for _ in range(4):
+        scene.repair()
+        assert scene.repairs.flapping() == {}
+    scene.repair()
+    text = "endpoint/churn/b#0 does not stay repaired: 5 times until now, and less often from here on"
+    assert scene.repairs.flapping() == {"endpoint/churn": text}
+    scene.repair(61)
+    scene.now += 1499
+    assert list(scene.repairs.flapping()) == ["endpoint/churn"], "in its pauses, too"
+    scene.now += 2
+    assert scene.repairs.flapping() == {}

@@ -130,6 +130,15 @@ def test_what_a_pass_leaves_is_sorted_by_what_people_want_to_hear() -> None:
     assert conditions(Plan()) == {}
 
 
+def test_what_flaps_is_told_when_it_begins_and_when_it_is_over() -> None:
+    notices = Notices()
+    for minutes, text in ((0, "5 times"), (1, "5 times"), (9, "6 times"), (40, "")):
+        found = conditions(Plan(), flapping={"endpoint/churn": text} if text else {})
+        told = [(one.topic.value, one.about, one.text) for one in notices.see(found, AT + timedelta(minutes=minutes))]
+        over = ("recovered", "endpoint/churn", "6 times: that is over")
+        assert told == {0: [("flapping", "endpoint/churn", "5 times")], 40: [over]}.get(minutes, [])
+
+
 def test_only_what_repairs_is_a_repair() -> None:
     about = endpoint_address("churn")
     for reason in Reason:

@@ -132,6 +132,25 @@ def test_one_that_is_dead_is_said_once_without_its_address_until_one_arrives(hoo
         sender.send(FAILED, ABOUT)
     until(lambda: hook.bodies)
     assert [event.text for event in events] == ["messages to slack do not arrive: answered 404"]
+    until(lambda: sender.undelivered is None)
+    sender.leave()
+
+
+def test_one_that_is_dead_tells_since_when_why_and_how_much_did_not_arrive(hook: Hook) -> None:
+    hook.answers = [404] * 6
+    sender = sending(hook.url, [])
+    assert sender.undelivered is None
+    for _ in range(2):
+        sender.send(FAILED, ABOUT)
+    until(lambda: (found := sender.undelivered) and found.dropped == 2)
+    assert (found := sender.undelivered)
+    assert (found.to, found.why, found.waiting) == ("slack", "answered 404", 0)
+    assert abs((datetime.now(UTC) - found.since).total_seconds()) < 60
+    hook.answers, hook.is_slow = [500] * 3, threading.Event()
+    sender.send(FAILED, ABOUT)
+    until(lambda: (found := sender.undelivered) and found.dropped == 3)
+    assert sender.undelivered
+    assert (sender.undelivered.why, sender.undelivered.since) == ("answered 500", found.since)
     sender.leave()
 
 

@@ -42,6 +42,17 @@ def test_a_repair_a_failure_and_its_end_are_told(workspace: Workspace) -> None:
             workspace.write(job(1) + endpoint("only model@1 1"))
             wait_until(lambda: bool(told("recovered")), 60)
             assert told("recovered")[0]["was"] == "failed"
+
+            def undelivered() -> list[Any]:
+                return [one for run in workspace.json("status")["runs"] for one in run["undelivered"]]
+
+            assert undelivered() == []
+            hook.answers = [404] * 3
+            workspace.run("suspend", "--reason", "moving")
+            wait_until(lambda: bool(undelivered()), 60)
+            (one,) = undelivered()
+            assert (one["to"], one["why"], one["dropped"]) == ("hook", "answered 404", 1)
+            assert "messages  to hook do not arrive since " in workspace.run("status").stdout
     finally:
         hook.server.shutdown()
         hook.server.server_close()
