@@ -32,6 +32,7 @@ from sagespec.state.doors import Certified, Doors
 from sagespec.state.hashes import hash_of, same_hash
 from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import Observed
+from sagespec.state.suspension import Suspension
 from sagespec.verbs.new_versions import with_versions
 
 Manifests = Mapping[Address, Manifest]
@@ -45,6 +46,7 @@ class Before:
     notes: tuple[str, ...] = ()
     failed: Mapping[Address, Manifest] = field(default_factory=dict)  # jobs that the store knows to be untrained
     known: Mapping[Address, Manifest] = field(default_factory=dict)  # of trained jobs, from the store
+    is_store_silent: bool = False
     judge: Judge = field(default_factory=lambda: Judge(lambda: None, Path()))  # by the policy of the commit
 
 
@@ -64,11 +66,12 @@ def plan_against(parts: Parts, ref: str, options: Options | None = None) -> Plan
         manifests |= edited
         desired = _desired(parts, loaded, manifests) if edited else desired
         assumed = frozenset(job for job, manifest in manifests.items() if manifest is not before.known.get(job))
-        observed = replace(before.observed, manifests=manifests, assumed=assumed)
+        suspensions, not_known = _suspensions(parts, before)
+        observed = replace(before.observed, manifests=manifests, assumed=assumed, suspensions=suspensions)
         plan = before.judge.judged(reconcile(desired, observed, now, options))
         plan = with_versions(plan, parts, before.observed.revisions, before.observed.manifests)
     notes = (f"{job} is in no spec: whether the store has its model is not known here" for job in unknown)
-    return replace(plan, against=trees.commit, notes=(*before.notes, *plan.notes, *notes))
+    return replace(plan, against=trees.commit, notes=(*before.notes, *not_known, *plan.notes, *notes))
 
 
 def _paths(parts: Parts, trees: Trees, tree: Path) -> Sequence[Path]:
@@ -100,7 +103,8 @@ def _before(parts: Parts, trees: Trees, loaded: Loaded, now: datetime) -> Before
     wrong = f"the specs at {short} have problems, {len(problems)} in all: what is wrong there counts as not there"
     failed = {job: manifest for job, manifest in found.items() if job not in kept}
     notes = tuple(said for said in (wrong if problems else "", note) if said)
-    return Before(observed, notes, failed, kept, Judge(lambda: earlier.project.policy, root))
+    judge = Judge(lambda: earlier.project.policy, root)
+    return Before(observed, notes, failed, kept, is_store_silent=bool(note), judge=judge)
 
 
 def _all_new(earlier: Loaded, note: str, root: Path) -> Before:
@@ -114,6 +118,14 @@ def _found(parts: Parts, wanted: set[Address]) -> tuple[Manifests, str]:
         return parts.records.manifests(wanted), ""
     except WorldError as error:
         return {}, f"the store was not asked: {error.problems[0].what}"
+
+
+def _suspensions(parts: Parts, before: Before) -> tuple[tuple[Suspension, ...], tuple[str, ...]]:
+    """What is suspended now, whatever the commits say; a note where the store did not tell."""
+    if not before.is_store_silent:
+        with suppress(WorldError):
+            return parts.leases().look().suspensions, ()
+    return (), ("whether something is suspended is not known: the store was not asked",)
 
 
 def _numbers(parts: Parts) -> Mapping[str, int]:

@@ -19,6 +19,7 @@ from sagespec.show.markdown import plan_markdown
 from sagespec.state.manifest import JobStatus
 from sagespec.verbs.plan import desired
 from tests.checkouts import Checkout
+from tests.ports import free_port
 
 SETTINGS = "apiVersion: sagespec/v1\nkind: Project\nname: acme\nruntime: docker\n"
 CALLERS = "gateway: {callers: {shop: {key: {environment: NOT_SET_HERE}}, desk: {key: {file: not-here}}}}\n"
@@ -305,3 +306,27 @@ def test_variables_that_change_are_named_and_their_values_are_not(repository: Ch
     assert "environment.HOST of stable added" in text
     assert "environment.URL of stable changed" in text
     assert "secret-" not in text + saved(plan)
+
+
+def test_what_is_suspended_is_held_back_as_in_any_plan(repository: Checkout) -> None:
+    with Project.open(repository.folder / "ml") as project:
+        project.suspend("endpoint/churn", reason="odd figures")
+    repository.write("ml/specs/all.yaml", job(1) + endpoint(STABLE.replace("90", "70")))
+    plan = against(repository)
+    assert plan.actions == ()
+    (suspended,) = plan.suspended
+    assert [str(one.about) for one in suspended.held] == ["endpoint/churn", "endpoint/churn"]
+    assert plan.notes == ()
+
+
+def test_where_the_store_does_not_answer_it_says_that_suspensions_are_not_known(repository: Checkout) -> None:
+    repository.write("ml/sagespec.yaml", f"{SETTINGS}store: s3://acme/store\n")
+    repository.commit()
+    repository.write("ml/specs/all.yaml", job(1) + endpoint(STABLE.replace("90", "70")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+        for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_MAX_ATTEMPTS", "1")):
+            patch.setenv(name, value)
+        plan = against(repository)
+    assert plan.actions
+    assert plan.notes[1:] == ("whether something is suspended is not known: the store was not asked",)
