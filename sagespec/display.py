@@ -7,6 +7,7 @@ values print themselves that way, in a terminal as text and in a notebook as HTM
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -46,3 +47,21 @@ class Displayed:
             return super().__repr__()
         given = (f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.repr)
         return f"{type(self).__name__}({', '.join(given)})"
+
+
+def minute_text(at: datetime) -> str:
+    """A time for people, the same everywhere and for everybody: those who read it may be in two places.
+
+    >>> minute_text(datetime.fromisoformat("2026-12-01T13:00:59+02:00"))
+    '2026-12-01 11:00 UTC'
+    """
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def second_text(at: datetime) -> str:
+    """The same to the second.
+
+    >>> second_text(datetime.fromisoformat("2026-12-01T13:00:59+02:00"))
+    '2026-12-01 11:00:59 UTC'
+    """
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -51,7 +51,7 @@ PURE = {
     "versions": ("causes state", VALUES, "told and never asked for more"),
     "causes": ("spec.environment errors", VALUES, "said, compared and never asked for more"),
     "reconcile": (
-        "plan ongoing causes state spec errors evidence",
+        "plan ongoing causes state spec errors display evidence",
         VALUES,
         "the same snapshot must give the same plan",
     ),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from sagespec.display import second_text
 from sagespec.state.remote import Remote, RemoteState, Signed, Verification
 from sagespec.state.source import AttemptResult, Held, HeldReason, SourceRecord, source_command
 
@@ -69,7 +70,7 @@ def _unreachable(remote: Remote, stays: Decision, policy: Policy) -> Decision:
     """R2: what is in force stays so, and is repaired; the repository is asked less and less often."""
     pause = min(policy.interval_seconds * 2 ** min(max(remote.looks - 1, 0), 16), LONGEST_PAUSE_SECONDS)
     pause = max(pause, policy.interval_seconds)
-    since = f" since {remote.since:%Y-%m-%d %H:%M:%S} UTC" if remote.since else ""
+    since = f" since {second_text(remote.since)}" if remote.since else ""
     is_told = remote.looks >= TOLD_AFTER_LOOKS
     note = f"the repository does not answer{since}: {remote.text}" if is_told else ""
     return Decision(stays.serves, held=stays.held, note=note, look_again_seconds=pause)

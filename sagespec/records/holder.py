@@ -10,12 +10,13 @@ import secrets
 import socket
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sagespec.display import second_text
 from sagespec.state.repairs import Flap
 from sagespec.state.undelivered import Undelivered
 
@@ -71,7 +72,7 @@ class Holder(BaseModel):
         return f"sagespec {self.command} of {self.user} on {self.host}"
 
     def __str__(self) -> str:
-        return f"{self.who} (pid {self.pid}, since {_time(self.taken_at)})"
+        return f"{self.who} (pid {self.pid}, since {second_text(self.taken_at)})"
 
 
 def why_dead(holder: Holder, seen_at: datetime, now: datetime) -> str:
@@ -81,7 +82,7 @@ def why_dead(holder: Holder, seen_at: datetime, now: datetime) -> str:
     lease = timedelta(seconds=holder.lease_seconds)
     # Two clocks: by ours alone a whole lease must have passed unrenewed; by theirs a lease and the skew.
     if now - seen_at > lease or now - holder.renewed_at > lease + SKEW:
-        return f"not renewed since {_time(holder.renewed_at)}"
+        return f"not renewed since {second_text(holder.renewed_at)}"
     return ""
 
 
@@ -93,10 +94,6 @@ def is_neighbour(holder: Holder) -> bool:
     """
     is_this_process = holder.pid == os.getpid() and holder.process_started == (_process_started(os.getpid()) or "")
     return holder.machine == _machine() and not is_this_process
-
-
-def _time(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def holder_here(command: str, lease_seconds: float, now: datetime, *, specs: str = "") -> Holder:

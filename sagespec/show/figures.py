@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from sagespec.display import minute_text
+
 if TYPE_CHECKING:
     from sagespec.state.manifest import Git
 
@@ -45,7 +47,7 @@ def milliseconds_text(value: float | None) -> str:
 
 
 def when_text(at: datetime | None) -> str:
-    return at.astimezone().strftime("%Y-%m-%d %H:%M") if at else "-"
+    return minute_text(at) if at else "-"
 
 
 def until_text(at: datetime, now: datetime) -> str:

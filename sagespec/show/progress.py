@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from sagespec.display import second_text
 from sagespec.events import ENDS, Event, EventKind, Report, says_stopped
 from sagespec.plan import RecordRevision, RunJob
 from sagespec.show.figures import seconds_text, size_text
@@ -239,12 +240,12 @@ class _PlainReport:
 
 
 class _TimedReport(_PlainReport):
-    """Plain lines with date and time of this machine; the further lines of a text stand below the first."""
+    """Plain lines with date and time; the further lines of a text stand below the first."""
 
     rollouts_every_seconds = 300.0  # its reader comes once a day
 
     def line(self, *cells: Cell) -> None:
-        stamp = f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  "
+        stamp = f"{second_text(datetime.now(UTC))}  "
         below = "\n" + " " * len(stamp)
         texts = [
             cell.replace("\n", below) if isinstance(cell, str) else (cell[0].replace("\n", below), cell[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sagespec.display import second_text
 from sagespec.show.screen import Cell, Screen
 from sagespec.state.source import AttemptResult, CommitEnd, Held, SourceRecord
 
@@ -41,14 +42,14 @@ def source_rows(record: SourceRecord) -> list[list[Cell]]:
         rows.append(["environment", record.environment])
     if record.applied:
         by = f", signed by {record.applied.verified_by}" if record.applied.verified_by else ""
-        rows.append(["applied", f"{record.applied.commit[:12]} at {record.applied.at:%Y-%m-%d %H:%M:%S} UTC{by}"])
+        rows.append(["applied", f"{record.applied.commit[:12]} at {second_text(record.applied.at)}{by}"])
     attempted = record.attempted
     if attempted and attempted.result is not AttemptResult.APPLIED:
         tone, reason = _TONES[attempted.result], f": {attempted.reason}" if attempted.reason else ""
         rows.append(["newest", (f"{attempted.commit[:12]} is {attempted.result}{reason}", tone)])
     if record.held:
         fix = f"\nfix  {record.held.fix}" if record.held.fix else ""
-        since = f"{record.held.since:%Y-%m-%d %H:%M:%S} UTC"
+        since = second_text(record.held.since)
         rows.append(["held", (f"{record.held.reason} since {since}: {record.held.text}{fix}", "bad")])
     if found := record.unreported:
         since = f"{found.since:%Y-%m-%d %H:%M:%S} UTC"
@@ -61,7 +62,7 @@ def _row(end: CommitEnd) -> list[Cell]:
         str(end.number),
         end.commit[:12],
         (str(end.result), _TONES[end.result]),
-        f"{end.ended_at:%Y-%m-%d %H:%M:%S} UTC",
+        second_text(end.ended_at),
         end.reason,
     ]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC
 from typing import TYPE_CHECKING
 
+from sagespec.display import minute_text
 from sagespec.show.screen import Cell, Screen
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def write_suspended(screen: Screen, found: Suspension, environment: str) -> None
     if screen.format == "json":
         screen.document({"suspended": found.as_json()})
         return
-    until = f" until {found.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if found.until else ""
+    until = f" until {minute_text(found.until)}" if found.until else ""
     words = f"sagespec resume{_named(found)}{f' --env {environment}' if environment else ''}"
     screen.line(("suspended", "good"), f": {found.about}{until}; `{words}` ends it")
 

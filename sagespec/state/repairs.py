@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sagespec.display import second_text
 from sagespec.state.manifest import Record
 
 REPAIRS_FORMAT = 1
@@ -35,4 +36,4 @@ class Flap(Record):
 
     @property
     def text(self) -> str:
-        return f"repaired {self.count} times in 10 min, next at {self.until:%H:%M:%S} UTC"
+        return f"repaired {self.count} times in 10 min, next at {second_text(self.until)}"

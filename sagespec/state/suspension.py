@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from sagespec.display import minute_text
 from sagespec.state.addresses import Address
 from sagespec.state.manifest import Record
 
@@ -31,8 +32,8 @@ class Suspension(Record):
     @property
     def text(self) -> str:
         """'suspended by ada since 2026-12-01 13:00 UTC until 15:00 UTC: figures look wrong'."""
-        until = f" until {_time(self.until)}" if self.until else ""
-        return f"suspended by {self.by} since {_time(self.at)}{until}: {self.reason}"
+        until = f" until {minute_text(self.until)}" if self.until else ""
+        return f"suspended by {self.by} since {minute_text(self.at)}{until}: {self.reason}"
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -46,7 +47,3 @@ class Suspension(Record):
 
 def is_suspended(suspensions: Iterable[Suspension], address: Address, now: datetime) -> bool:
     return any(one.covers(address) and not one.is_over(now) for one in suspensions)
-
-
-def _time(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

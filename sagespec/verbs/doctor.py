@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sagespec import __version__
+from sagespec.display import second_text
 from sagespec.edits import limits, no_notices
 from sagespec.errors import SagespecError, WorldError
 from sagespec.load.load import find_root
@@ -194,7 +195,7 @@ def _lock(parts: Parts) -> Iterator[Check]:
     yield Check("lock", True, f"held by {holder}, {fate}; id {holder.id}")
     if (holder.renewed_at - now).total_seconds() > CLOCK_SECONDS:
         fix = f"set the clocks of this machine and of {holder.host} by the same server (NTP)"
-        yield Check("clock", False, f"the lock was renewed at {holder.renewed_at:%H:%M:%S} UTC, which is to come", fix)
+        yield Check("clock", False, f"the lock was renewed at {second_text(holder.renewed_at)}, which is to come", fix)
 
 
 def _runs(parts: Parts) -> Iterator[Check]:
@@ -242,7 +243,7 @@ def _git(parts: Parts) -> Iterator[Check]:
 
 def _clock(parts: Parts) -> Iterator[Check]:
     """Leases and time limits compare times, so our clock must agree with the disk's, which may be a server's."""
-    told = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    told = second_text(datetime.now(UTC))
     try:
         with tempfile.NamedTemporaryFile(dir=parts.scratch) as file:
             apart = abs(Path(file.name).stat().st_mtime - time.time())

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sagespec.causes import MASK, Reason
-from sagespec.display import Displayed
+from sagespec.display import Displayed, second_text
 from sagespec.parts import Parts
 from sagespec.plan import Action, Plan
 from sagespec.reconcile.options import Options
@@ -143,7 +143,7 @@ def _recorded(job: Address, observed: Observed) -> Iterator[tuple[str, str]]:
     if manifest is None:
         yield "record", "none: it has not ended"
         return
-    yield "record", f"{manifest.headline}, {_time(manifest.ended_at)}{_commit(manifest.git)}, key {manifest.key}"
+    yield "record", f"{manifest.headline}, {second_text(manifest.ended_at)}{_commit(manifest.git)}, key {manifest.key}"
 
 
 def _live(name: str, observed: Observed) -> Iterator[tuple[str, str]]:
@@ -154,10 +154,6 @@ def _live(name: str, observed: Observed) -> Iterator[tuple[str, str]]:
         yield f"revision {revision.number}", f"{revision.status}: {revision.reason}, hash {revision.hash}"
     route = observed.gateway.routes.get(name)
     yield "route", ", ".join(f"{t.variant} {t.weight:g}" for t in route.targets) if route else "none"
-
-
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _commit(git: Git | None) -> str:

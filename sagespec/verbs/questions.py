@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from sagespec.display import minute_text
+
 if TYPE_CHECKING:
     from sagespec.forge.pulls import Pull
 
@@ -64,7 +66,7 @@ class TurnedDown:
 
     @property
     def text(self) -> str:
-        after = f", from {self.again_at:%Y-%m-%d %H:%M} UTC on" if self.again_at else ""
+        after = f", from {minute_text(self.again_at)} on" if self.again_at else ""
         return f"closed without a merge: it is asked again for another reason{after}; {self.how}"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from sagespec.display import minute_text
 from sagespec.errors import Origin, Problem
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
@@ -59,7 +60,7 @@ def why_refused(
     manifest = manifests.get(job)
     if manifest and manifest.swept_at:
         return Problem(
-            f"the model of {named(job)} was swept by gc at {manifest.swept_at:%Y-%m-%d %H:%M} UTC",
+            f"the model of {named(job)} was swept by gc at {minute_text(manifest.swept_at)}",
             about=about,
             why="nothing had named it for longer than gc waits; its manifest, logs and metrics are still there",
             fix=restoring(job),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sagespec.display import minute_text
 from sagespec.spec.retrain import Retrain
 from sagespec.spec.schedule import parse_schedule
 from sagespec.state.addresses import Address
@@ -41,9 +42,8 @@ def why_not_at_all(retrain: Retrain, in_specs: Address, trained: Manifest | None
         return f"{in_specs.name}@{in_specs.version} is in the specs and not trained"
     may_at = trained.ended_at + timedelta(seconds=retrain.at_most_every)
     if now < may_at:
-        return (
-            f"{trained.name}@{trained.version} was trained {_when(trained.ended_at)}; not again before {_when(may_at)}"
-        )
+        was = f"{trained.name}@{trained.version} was trained {minute_text(trained.ended_at)}"
+        return f"{was}; not again before {minute_text(may_at)}"
     return ""
 
 
@@ -51,15 +51,11 @@ def decide(retrain: Retrain, trained: Manifest, changed: Sequence[Changed], now:
     asks, waits = [], []
     last = parse_schedule(retrain.schedule).last(now) if retrain.schedule else None
     if last and last > trained.started_at:
-        asks.append(f"schedule {retrain.schedule}: due since {_when(last)}")
+        asks.append(f"schedule {retrain.schedule}: due since {minute_text(last)}")
     for one in changed:
         settled_at = one.newest_at + timedelta(seconds=retrain.settle)
         if now < settled_at:
-            waits.append(f"{one.change}; it settles {_when(settled_at)}")
+            waits.append(f"{one.change}; it settles {minute_text(settled_at)}")
         else:
             asks.append(str(one.change))
     return Verdict(tuple(asks), tuple(waits))
-
-
-def _when(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"

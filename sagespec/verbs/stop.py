@@ -8,9 +8,9 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC
 
 from sagespec.converge import converge
+from sagespec.display import second_text
 from sagespec.errors import WorldError, did_you_mean
 from sagespec.events import Event, EventKind, Report
 from sagespec.parts import Parts
@@ -104,7 +104,7 @@ def _refuse(
             fix = did_you_mean(str(address), known) or "see `sagespec status` for the jobs there are"
             raise WorldError(f"there is no {address}", fix=fix)
     if manifest and not observed.unrecorded(address):
-        at = manifest.ended_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        at = second_text(manifest.ended_at)
         raise WorldError(f"{address} is not running: it ended at {at} ({manifest.verdict.splitlines()[0]})")
     is_queued = any(str(address) in run.doing.queued for run in at_work.runs)
     if not containers and not is_queued and address not in at_work.followers:

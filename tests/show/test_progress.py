@@ -113,6 +113,6 @@ def test_a_run_that_lasts_tells_the_time_of_each_line() -> None:
     with reporting(screen, timed=True) as report:
         a_run(report)
     first, *_, last_but_one, last = out(screen).splitlines()
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  runtime process", first)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  runtime process", first)
     assert last_but_one.endswith(" no")
-    assert last == " " * 30 + "  fix  yes"
+    assert last == " " * 34 + "  fix  yes"
