@@ -27,7 +27,7 @@ def families(sums: Mapping[Served, Interval], scene: Scene, loop: LoopFigures, v
     of_requests = (*_asked(sums), _durations(sums), *_asked_now(sums))
     of_endpoints = (_gateway(scene), *_instances(scene), *_rollouts(scene))
     of_loop = (*_passes(loop), *_actions(loop))
-    of_project = (*_jobs(scene), *_endpoints(scene), *_source(scene))
+    of_project = (*_jobs(scene), *_endpoints(scene), *_source(scene), *_engine_and_store(scene))
     return [*of_requests, *of_endpoints, *of_loop, *of_project, _build(version)]
 
 
@@ -231,6 +231,33 @@ def _jobs(scene: Scene) -> Iterable[Family]:
         "gauge",
         "Jobs that wait for their turn.",
         [Sample({}, scene.queued)],
+    )
+    yield Family(
+        "sagespec_job_state",
+        "gauge",
+        "1 for each job in the specs, with its state as `sagespec status` names it.",
+        [Sample({"job": job, "state": state}, 1) for job, state in sorted(scene.job_states.items())],
+    )
+    yield Family(
+        "sagespec_job_queue_seconds",
+        "gauge",
+        "For how long a job has waited for its turn, since this loop saw it wait.",
+        [Sample({"job": job}, seconds) for job, seconds in sorted(scene.queue_seconds.items())],
+    )
+
+
+def _engine_and_store(scene: Scene) -> Iterable[Family]:
+    yield Family(
+        "sagespec_engine_calls_total",
+        "counter",
+        "Requests to the Docker engine, by result: failed is one that it did not answer, or could not.",
+        [Sample({"result": result}, scene.engine_calls.get(result, 0)) for result in ("done", "failed")],
+    )
+    yield Family(
+        "sagespec_store_errors_total",
+        "counter",
+        "Calls to the store that failed.",
+        [Sample({}, scene.store_errors)],
     )
 
 

@@ -48,7 +48,8 @@ def source_seen(record: SourceRecord, now: datetime) -> SourceSeen:
 class Scene:
     """jobs, endpoints: how many are in each state. served: what gets requests. wanted: instances that specs ask for, by
     endpoint and variant. queued: jobs that wait for their turn. suspended: what is, by address, or `project`. stale:
-    trained jobs that are, by address. source: the branch that is followed, if one is."""
+    trained jobs that are, by address. source: the branch that is followed, if one is. job_states: by name@version.
+    queue_seconds: for how long each of those has waited. engine_calls: requests to the engine, by how they ended."""
 
     gateway_answers: bool = False
     jobs: Mapping[str, int] = field(default_factory=dict)
@@ -59,4 +60,8 @@ class Scene:
     rolling: tuple[Rolling, ...] = ()
     suspended: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
+    job_states: Mapping[str, str] = field(default_factory=dict)
+    queue_seconds: Mapping[str, float] = field(default_factory=dict)
+    engine_calls: Mapping[str, int] = field(default_factory=dict)
+    store_errors: int = 0
     source: SourceSeen | None = None

@@ -106,6 +106,11 @@ class Runtime(Protocol):
     def volumes(self) -> Volumes: ...
 
     @property
+    def calls(self) -> Mapping[str, int]:
+        """How many requests the engine was sent, `done` and `failed`; {} where there is none to send them to."""
+        ...
+
+    @property
     def is_local(self) -> bool:
         """Whether what it publishes listens on this machine, so that its ports can be looked at here."""
         ...

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from sagespec.stores.protocol import CountBytes, Entry, Store, Stored
+from sagespec.errors import Cancelled
+from sagespec.stores.protocol import Conflict, CountBytes, Entry, Store, Stored
 
 TELL_AFTER_SECONDS = 1.5
 LINGER_SECONDS = 10.0
@@ -26,6 +27,7 @@ class Waits:
 
     def __init__(self, tell: Callable[[str], object]) -> None:
         self.tell = tell
+        self.errors = 0  # of stores, since this process began
         self._told: set[str] = set()
         self._one_at_a_time = threading.Lock()
         self._waiting: dict[object, tuple[str, float]] = {}  # what is waited for, and when that takes long
@@ -73,37 +75,55 @@ class Waits:
 
 
 class ToldStore:
-    """`store`, whose silence is told."""
+    """`store`, whose silence is told, and whose errors are counted."""
 
     def __init__(self, store: Store, waits: Waits) -> None:
         self.uri = store.uri
         self._store, self._waits = store, waits
 
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        try:
+            yield
+        except (Conflict, Cancelled):  # another run was first, or somebody has had enough: the store is well
+            raise
+        except Exception:
+            self._waits.errors += 1
+            raise
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        with self._counted(), self._waits.on(self.uri):
+            yield
+
     def read(self, key: str) -> tuple[bytes, str] | None:
-        with self._waits.on(self.uri):
+        with self._asked():
             return self._store.read(key)
 
     def read_many(self, keys: Iterable[str]) -> Mapping[str, bytes]:
-        with self._waits.on(self.uri):
+        with self._asked():
             return self._store.read_many(keys)
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
-        with self._waits.on(self.uri):
+        with self._asked():
             return self._store.write(key, data, if_absent=if_absent, if_match=if_match)
 
     def upload(self, key: str, file: Path, progress: CountBytes | None = None) -> Stored:
-        return self._store.upload(key, file, progress)
+        with self._counted():
+            return self._store.upload(key, file, progress)
 
     def download(self, key: str, file: Path, *, sha256: str | None = None, progress: CountBytes | None = None) -> None:
-        self._store.download(key, file, sha256=sha256, progress=progress)
+        with self._counted():
+            self._store.download(key, file, sha256=sha256, progress=progress)
 
     def read_part(self, key: str, start: int, size: int, *, if_match: str) -> bytes:
-        return self._store.read_part(key, start, size, if_match=if_match)
+        with self._counted():
+            return self._store.read_part(key, start, size, if_match=if_match)
 
     def entries(self, prefix: str = "") -> tuple[Entry, ...]:
-        with self._waits.on(self.uri):
+        with self._asked():
             return self._store.entries(prefix)
 
     def delete(self, key: str) -> None:
-        with self._waits.on(self.uri):
+        with self._asked():
             self._store.delete(key)

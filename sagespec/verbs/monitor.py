@@ -27,6 +27,7 @@ from sagespec.parts import Parts
 from sagespec.passes import Lock, Run, Surroundings
 from sagespec.plan import Plan
 from sagespec.records.leases import AtWork
+from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired
 from sagespec.state.observed import Observed, Probe
 from sagespec.state.source import SourceRecord
@@ -51,6 +52,8 @@ class Monitor:
         self._probes: Mapping[str, Probe] | None = None
         self._probed_at = self._stale_at = float("-inf")
         self._stale: tuple[str, ...] = ()
+        self._run: Run | None = None
+        self._queued: dict[Address, float] = {}  # since when each waits, by the monotonic clock
 
     # -- listening in
 
@@ -67,6 +70,7 @@ class Monitor:
                 desired, observed = self._seen = around.look(at_work)
             self._models = {**self._models, **models_served(desired, observed)}
             self._look_for_stale(desired, observed)
+            self._see_queue()
             return desired, observed
 
         @contextmanager
@@ -83,6 +87,10 @@ class Monitor:
             data = DataNow(self._parts.root, self._parts.fingerprints)
             with suppress(WorldError):
                 self._stale = tuple(str(one.about) for one in stale_jobs(self._parts, desired, observed, data))
+
+    def _see_queue(self) -> None:
+        now, waiting = time.monotonic(), tuple(self._run.queue.waiting) if self._run else ()
+        self._queued = {about: self._queued.get(about, now) for about in waiting}
 
     def read(self, totals: Mapping[TargetKey, Totals]) -> None:
         """One reading of the gateway's counters."""
@@ -101,6 +109,7 @@ class Monitor:
         """While the block runs. Where it cannot be shown, the loop says so and works all the same."""
         settings = self._parts.settings.prometheus
         assert settings is not None
+        self._run = run
         with ExitStack() as stack:
             try:
                 stack.enter_context(serving(settings, self._parts.home, lambda: self._text(run)))
@@ -113,7 +122,17 @@ class Monitor:
     def _text(self, run: Run) -> str:
         scene = scene_of(*self._seen, run.plan, self._probes) if self._seen else Scene()
         source = source_seen(self._source(), datetime.now(UTC)) if self._source else None
-        scene = replace(scene, queued=len(list(run.queue.waiting)), source=source, stale=self._stale)
+        self._see_queue()
+        now, queued = time.monotonic(), self._queued
+        scene = replace(
+            scene,
+            queued=len(queued),
+            queue_seconds={f"{about.name}@{about.version}": now - since for about, since in queued.items()},
+            source=source,
+            stale=self._stale,
+            engine_calls=self._parts.runtime.calls,
+            store_errors=self._parts.waits.errors,
+        )
         return as_text(families(self._grown.sums(), scene, self._counts.figures(), __version__))
 
 
@@ -121,9 +140,11 @@ def scene_of(desired: Desired, observed: Observed, plan: Plan, probes: Mapping[s
     """probes: where they are newer than what was observed."""
     now = observed if probes is None else replace(observed, gateway=replace(observed.gateway, probes=probes))
     endpoints = endpoint_states(desired, now, plan, {}, "")
+    states = {f"{j.name}@{j.version}": job_state(j.address, observed, plan).state.value for j in desired.jobs}
     return Scene(
         gateway_answers=observed.gateway.answers,
-        jobs=Counter(job_state(job.address, observed, plan).state.value for job in desired.jobs),
+        jobs=Counter(states.values()),
+        job_states=states,
         endpoints=Counter(endpoint.state.value for endpoint in endpoints),
         served=_served(now, models_served(desired, now)),
         wanted={(e.address.name, v.name): v.instances_asked for e in endpoints for v in e.variants},

@@ -400,3 +400,11 @@ time.sleep(600)
     assert container.last_exit
     assert container.last_exit.code == 137
     assert container.last_exit.note.startswith("out of memory")
+
+
+@on_every_engine
+def test_calls_of_an_engine_are_counted_where_there_is_one(bench: Bench) -> None:
+    before = dict(bench.runtime.calls)
+    bench.runtime.containers()
+    counted = bench.runtime.calls.get("done", 0) - before.get("done", 0)
+    assert counted >= 1 if bench.runtime.name == "docker" else not bench.runtime.calls

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Literal, Self
 
 from sagespec.errors import WorldError
@@ -43,6 +44,7 @@ class FakeRuntime:
     runs_images = True
     is_local = True
     where = "memory"
+    calls: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, project_name: str, engine: FakeEngine, faults: Faults | None = None) -> None:
         self._project_name = project_name

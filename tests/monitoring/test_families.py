@@ -40,6 +40,10 @@ SCENE = Scene(
     rolling=(Rolling(endpoint_address("churn"), 7, step=2, steps=3, share=0.1, since=NOW, looks_again_at=NOW),),
     suspended=("endpoint/churn",),
     stale=("job/churn@2",),
+    job_states={"churn@2": "trained", "churn@3": "waiting"},
+    queue_seconds={"churn@3": 12.5},
+    engine_calls={"done": 7},
+    store_errors=2,
     source=SourceSeen("main", "c" * 40, 12.5, "unverified"),
 )
 

@@ -58,6 +58,9 @@ def test_figures_of_requests_survive_a_restart_of_gateway_and_loop(place: Worksp
         assert figures.of("sagespec_traffic_share_ratio", **stable) == pytest.approx(0.9)
         assert figures.of("sagespec_instances_wanted", endpoint="answers") == 2
         assert figures.of("sagespec_jobs", state="trained") == 1
+        assert figures.of("sagespec_job_state", job="model@1", state="trained") == 1
+        assert figures.of("sagespec_store_errors_total") == 0
+        assert (figures.of("sagespec_engine_calls_total", result="done") or 0) > 0 or place.runtime == "process"
         assert figures.of("sagespec_endpoints", state="serving") == 1
         assert figures.of("sagespec_gateway_up") == 1
         assert time.time() - (figures.of("sagespec_loop_last_success_timestamp_seconds") or 0) < 120

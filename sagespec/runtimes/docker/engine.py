@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -51,6 +52,23 @@ def connect() -> Any:
         )
     engine.timeout = ANSWER_SECONDS
     return engine
+
+
+def count_calls(engine: Any) -> Counter[str]:
+    """How many requests it is sent from here on, by how they end: done, which a refusal is, too, or failed."""
+    calls, send = Counter[str](), engine.send
+
+    def counted(*given: Any, **options: Any) -> Any:
+        try:
+            answer = send(*given, **options)
+        except Exception:
+            calls["failed"] += 1
+            raise
+        calls["failed" if answer.status_code >= 500 else "done"] += 1
+        return answer
+
+    engine.send = counted
+    return calls
 
 
 def engine_address() -> str:

@@ -34,6 +34,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Self
 
 from sagespec.errors import WorldError, disk_problems
@@ -80,6 +81,7 @@ class ProcessRuntime:
     name = "process"
     runs_images = False
     is_local = True
+    calls: Mapping[str, int] = MappingProxyType({})
 
     @property
     def where(self) -> str:
