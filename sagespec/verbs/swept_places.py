@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from sagespec.display import minute_text
 from sagespec.errors import Problem
 from sagespec.load.loaded import LoadedSpec
 from sagespec.parts import Parts
@@ -65,13 +66,13 @@ def is_emptied(file: str) -> bool:
 
 
 def _problem(item: LoadedSpec, field: str, job: Address, manifest: Manifest, file: str) -> Problem:
+    assert manifest.swept_at is not None
     where = item.origin_of(field)
     of_model = why_refused(job, {}, {job: manifest}, str(item.address), where)
     if file == MODEL and of_model:
         return of_model
     return Problem(
-        f"{field}: {file or 'what the job made'} of {named(job)} was swept by gc at "
-        f"{manifest.swept_at:%Y-%m-%d %H:%M} UTC",
+        f"{field}: {file or 'what the job made'} of {named(job)} was swept by gc at {minute_text(manifest.swept_at)}",
         about=str(item.address),
         why="nothing had named it for longer than gc waits; its manifest, logs and metrics are still there",
         fix=f"name other data, or train {job.name} as another version",

@@ -169,6 +169,7 @@ def test_followers_and_runs_as_json() -> None:
             "last_pass_at": "2026-01-01T11:59:48+00:00",
             "last_pass_seconds": 0.104,
             "looks_again_at": "2026-01-01T12:00:18+00:00",
+            "undelivered": [],
         }
     ]
 

@@ -54,6 +54,15 @@ def connect() -> Any:
     return engine
 
 
+def why_no_answer() -> str | None:
+    """None when an engine answers; else why not, in a line. Takes a few seconds at most."""
+    try:
+        connect().close()
+    except WorldError as error:
+        return error.problems[0].what
+    return None
+
+
 def count_calls(engine: Any) -> Counter[str]:
     """How many requests it is sent from here on, by how they end: done, which a refusal is, too, or failed."""
     calls, send = Counter[str](), engine.send

@@ -55,6 +55,7 @@ from sagespec.runtimes.docker.engine import (
     explanation,
     refusals,
     refused,
+    why_no_answer,
 )
 from sagespec.runtimes.docker.files import BASE, Entry, contents, inside, parents, rebased, tar, tree
 from sagespec.runtimes.docker.gpus import gpu_ids
@@ -127,14 +128,7 @@ class DockerRuntime:
     def where(self) -> str:
         return f"the Docker engine {f'on {socket.gethostname()}' if self.is_local else f'at {engine_address()}'}"
 
-    @staticmethod
-    def answers() -> str | None:
-        """None when an engine answers; else why not, in a line. Takes a few seconds at most."""
-        try:
-            connect().close()
-        except WorldError as error:
-            return error.problems[0].what
-        return None
+    answers = staticmethod(why_no_answer)
 
     def __enter__(self) -> Self:
         return self
