@@ -50,20 +50,11 @@ def connect() -> Any:
             why=f"sagespec needs {'.'.join(map(str, _OLDEST_API))} (Docker 19.03) or newer",
             fix="update the engine",
         )
-    engine.timeout = ANSWER_SECONDS
+    engine.timeout, engine.calls = ANSWER_SECONDS, _count_calls(engine)
     return engine
 
 
-def why_no_answer() -> str | None:
-    """None when an engine answers; else why not, in a line. Takes a few seconds at most."""
-    try:
-        connect().close()
-    except WorldError as error:
-        return error.problems[0].what
-    return None
-
-
-def count_calls(engine: Any) -> Counter[str]:
+def _count_calls(engine: Any) -> Counter[str]:
     """How many requests it is sent from here on, by how they end: done, which a refusal is, too, or failed."""
     calls, send = Counter[str](), engine.send
 

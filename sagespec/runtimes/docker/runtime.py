@@ -47,16 +47,7 @@ from sagespec.runtimes.docker.checks import checks_of
 from sagespec.runtimes.docker.commands import bodies_of, requests_in_container, run
 from sagespec.runtimes.docker.containers import Containers
 from sagespec.runtimes.docker.creation import PATIENCE_SECONDS, Creation
-from sagespec.runtimes.docker.engine import (
-    NO_PROGRAM,
-    connect,
-    count_calls,
-    engine_address,
-    explanation,
-    refusals,
-    refused,
-    why_no_answer,
-)
+from sagespec.runtimes.docker.engine import NO_PROGRAM, connect, engine_address, explanation, refusals, refused
 from sagespec.runtimes.docker.files import BASE, Entry, contents, inside, parents, rebased, tar, tree
 from sagespec.runtimes.docker.gpus import gpu_ids
 from sagespec.runtimes.docker.images import Images
@@ -99,7 +90,7 @@ class DockerRuntime:
         self._project_name, self._open_secret = project_name, open_secret
         self.network_name = f"sagespec_{project_name}"
         self._engine = connect()
-        self.calls = count_calls(self._engine)
+        self.calls: Mapping[str, int] = self._engine.calls
         self.engine = f"the engine at {engine_address()} answers (API {self._engine.api_version})"
         self._capacity: Capacity | None = None
         self._images = Images(self._engine, images, root)
@@ -128,7 +119,14 @@ class DockerRuntime:
     def where(self) -> str:
         return f"the Docker engine {f'on {socket.gethostname()}' if self.is_local else f'at {engine_address()}'}"
 
-    answers = staticmethod(why_no_answer)
+    @staticmethod
+    def answers() -> str | None:
+        """None when an engine answers; else why not, in a line. Takes a few seconds at most."""
+        try:
+            connect().close()
+        except WorldError as error:
+            return error.problems[0].what
+        return None
 
     def __enter__(self) -> Self:
         return self
