@@ -25,7 +25,7 @@ def drift_ids(plan: Plan) -> frozenset[str]:
     ids, found = {action.id for action in plan}, set[str]()
 
     def is_drift(action: Action) -> bool:
-        if isinstance(action, RecordRevision):
+        if isinstance(action, RecordRevision) and action.cause.reason is not Reason.DRIFT:
             return False  # a revision is recorded for what is not live yet
         if action.cause.reason is not Reason.FOLLOWS:
             return action.cause.reason is Reason.DRIFT

@@ -16,6 +16,7 @@ from sagespec.spec.runtimes import RuntimeChoice
 from sagespec.state.addresses import Address
 
 if TYPE_CHECKING:
+    from sagespec.errors import Problem
     from sagespec.plan import Plan
     from sagespec.reconcile.options import Options
     from sagespec.runtimes.protocol import Check, ImageInfo
@@ -96,6 +97,12 @@ class Looking:
         from sagespec.verbs import drift
 
         return drift.drift(self.parts)
+
+    def damage(self) -> tuple[Problem, ...]:
+        """What only a look at each container and at every model in the store finds changed: limits, damaged models."""
+        from sagespec.verbs import damage
+
+        return damage.damage(self.parts)
 
     def repaired(self) -> tuple[Repaired, ...]:
         """What was repaired of late, the newest last: at most the last ten of today and the day before."""

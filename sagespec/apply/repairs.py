@@ -16,7 +16,7 @@ from sagespec.causes import Reason
 from sagespec.drift import drift_ids
 from sagespec.errors import SagespecError
 from sagespec.events import Event, EventKind, Outcome, Report, Result, silent
-from sagespec.plan import Plan
+from sagespec.plan import Plan, RecordRevision
 from sagespec.records.repairs import write_repairs
 from sagespec.state.addresses import Address
 from sagespec.state.repairs import Flap, Repaired
@@ -59,7 +59,7 @@ class Repairs:
             late = {about for about, thing in self._things.items() if thing.not_before > self._monotonic()}
             left = {a.id for a in plan if str(a.about) in late and a.cause.reason is Reason.DRIFT}
         else:
-            left = drift
+            left = {a.id for a in plan if a.id in drift and not isinstance(a, RecordRevision)}  # that changes nothing
         return left - _waited_for(plan, drift) if left else set()
 
     def tell(self, plan: Plan) -> None:

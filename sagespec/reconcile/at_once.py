@@ -52,12 +52,14 @@ def _record(goal: Goal, after: tuple[str, ...], given: Given, rollout: RolloutEn
         return ()
     before, number = goal.before, goal.next_number
     taken_back = goal.live_number
-    note = f"revision {number} is live" + (f" ({rollout.why})" if rollout and rollout.why else "")
+    is_unrecorded = before is None and not after  # all that leads to it is there already
+    note = f"revision {number} serves and is not recorded" if is_unrecorded else f"revision {number} is live"
+    note += f" ({rollout.why})" if rollout and rollout.why else ""
     changes = route_changes(before, goal.endpoint) or setting_changes(before, goal.endpoint) if before else ()
     return (
         RecordRevision(
             about=goal.endpoint.address,
-            cause=Cause(Reason.FOLLOWS, changes if not after else (), note=note),
+            cause=Cause(Reason.DRIFT if is_unrecorded else Reason.FOLLOWS, changes if not after else (), note=note),
             after=after,
             number=number,
             status=RevisionStatus.LIVE,

@@ -30,10 +30,14 @@ def plan_markdown(plan: Plan, *, runtime: str = "", limit: int = MARKDOWN_LIMIT)
     return _markdown(plan, f"### sagespec plan: {counts_text(plan)}", runtime, limit)
 
 
-def drift_markdown(plan: Plan, *, runtime: str = "", limit: int = MARKDOWN_LIMIT) -> str:
-    """The same of drift alone, with what is held back on purpose."""
+def drift_markdown(
+    plan: Plan, *, runtime: str = "", limit: int = MARKDOWN_LIMIT, damage: Sequence[Problem] = ()
+) -> str:
+    """The same of drift alone, with what is held back on purpose, and what a deeper look has found."""
     held = "" if not plan.held else "**Held**\n\n" + problems_markdown(plan.held, limit // 3)
-    said = drift_text(plan).replace("no drift", "none")
+    if damage:
+        held = "\n\n".join(["**Damage**\n\n" + problems_markdown(damage, limit // 3), *([held] if held else [])])
+    said = drift_text(plan, len(damage)).replace("no drift", "none")
     return _markdown(plan, f"### sagespec drift: {said}", runtime, limit, held=held)
 
 

@@ -21,14 +21,23 @@ if TYPE_CHECKING:
     from sagespec.verbs.explain import Explained
 
 
-def write_drift(screen: Screen, plan: Plan, *, runtime: str, repaired: Sequence[Repaired] = ()) -> None:
-    """The drift alone, what is held back on purpose, and what was repaired lately. plan: of the drift."""
+def write_drift(
+    screen: Screen,
+    plan: Plan,
+    *,
+    runtime: str,
+    repaired: Sequence[Repaired] = (),
+    damage: Sequence[Problem] = (),
+) -> None:
+    """The drift alone, what is held back on purpose, and what was repaired lately. plan: of the drift. damage: what
+    only a deeper look finds."""
     if screen.format == "json":
         held = [problem.as_json() for problem in plan.held]
         screen.document(
             plan.as_json()
             | {
                 "held": held,
+                "damage": [problem.as_json() for problem in damage],
                 "repaired": [one.model_dump(mode="json") for one in repaired],
                 "counts": counts(plan),
                 "runtime": runtime,
@@ -36,10 +45,12 @@ def write_drift(screen: Screen, plan: Plan, *, runtime: str, repaired: Sequence[
         )
         return
     if screen.format == "markdown":
-        screen.line(drift_markdown(plan, runtime=runtime))
+        screen.line(drift_markdown(plan, runtime=runtime, damage=damage))
         return
     screen.line((runtime, "dim"))
     write_changes(screen, plan)
+    for problem in damage:
+        screen.line("\n", ("damage  ", "bad"), *problem_cells(screen, problem))
     for problem in plan.held:
         screen.line("\n", ("held  ", "change"), *problem_cells(screen, problem))
     write_stale(screen, plan)
@@ -48,7 +59,7 @@ def write_drift(screen: Screen, plan: Plan, *, runtime: str, repaired: Sequence[
         screen.line()
         screen.line(("repaired lately", "bold"))
         screen.table([_repaired_row(one) for one in repaired], indent="  ")
-    screen.line("\n", (drift_text(plan), "bold"))
+    screen.line("\n", (drift_text(plan, len(damage)), "bold"))
 
 
 def _repaired_row(one: Repaired) -> list[Cell]:

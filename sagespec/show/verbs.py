@@ -62,7 +62,7 @@ def counts_text(plan: Plan) -> str:
     return verbs_text(plan.counts, counts(plan))
 
 
-def drift_text(plan: Plan) -> str:
+def drift_text(plan: Plan, damaged: int = 0) -> str:
     """The same of drift alone: what is stale is none.
 
     >>> from sagespec.plan import Plan
@@ -70,7 +70,10 @@ def drift_text(plan: Plan) -> str:
     'no drift'
     """
     stale = f"; {len(plan.stale)} stale" if plan.stale else ""
-    return counts_text(plan) if plan.actions else f"no drift{stale}"
+    if not damaged:
+        return counts_text(plan) if plan.actions else f"no drift{stale}"
+    repaired = counts_text(plan) if plan.actions else f"nothing that an apply repairs{stale}"
+    return f"{repaired}; {damaged} damaged"
 
 
 def verbs_text(verbs: Mapping[str, int], others: Mapping[str, int] = MappingProxyType({})) -> str:

@@ -56,6 +56,8 @@ class Container:
     published: the port of the engine's machine that leads to it, running or not; 0 when there is none.
     owner: whose it is, where the engine is shared by several checkouts.
     cpus, memory and gpus: what it was given; of GPUs the ids, which nobody else has while it is there.
+    limits: CPUs and bytes of memory that it may use now, whoever has set them, None for no limit; reported by `inspect`
+    alone, and not where there are none.
     image: what it runs, by a name that means nothing else now, or by id; '' where that is not known, or not reported.
     """
 
@@ -77,6 +79,7 @@ class Container:
     last_exit: Exit | None = field(default=None, compare=False)
     owner: Owner | None = field(default=None, compare=False)
     image: str = field(default="", compare=False)
+    limits: tuple[float | None, int | None] | None = field(default=None, compare=False)
 
     @property
     def is_on_network(self) -> bool:

@@ -62,6 +62,12 @@ def manifest_lost(world: SimulatedWorld, address: str) -> None:
     world.engine.behave(address, replace(TRAINS, files={"model/model.txt": b"another model\n"}))
 
 
+def revision_lost(world: SimulatedWorld, revision: str) -> None:
+    """The record of a revision was deleted: churn 1."""
+    name, number = revision.split()
+    del world.objects[f"{PROJECT}/endpoints/{name}/revisions/{number}.json"]
+
+
 def data_edited(world: SimulatedWorld, address: str) -> None:
     """The channel train of a job has other data now."""
     world.edited_inputs[Address.parse(address)] = {"train": "0123456789abcdef" * 4}
@@ -285,6 +291,7 @@ HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "being stopped": being_stopped,
     "ended": ended,
     "manifest lost": manifest_lost,  # JOB
+    "revision lost": revision_lost,  # ENDPOINT NUMBER
     "data edited": data_edited,  # JOB
     "measured": measured,  # JOB METRIC VALUE
     "stop asked": stop_asked,

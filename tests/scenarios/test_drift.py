@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.contracts.servers import s3_server
@@ -75,3 +77,50 @@ def test_data_in_s3_are_listed_by_drift_alone(workspace: Workspace, monkeypatch:
     gone = workspace.json("drift")
     assert gone["stale"] == []
     assert gone["notes"][0].startswith(f"whether {server.uri}/in/ has changed is not known: ")
+
+
+def test_a_damaged_or_missing_model_is_found_by_a_deep_look(workspace: Workspace) -> None:
+    workspace.write(job(1))
+    workspace.run("apply")
+    assert workspace.json("drift", "--deep")["damage"] == []
+    model = workspace.root / ".sagespec/store" / workspace.name / "jobs/model/1/model.tar.gz"
+    content = model.read_bytes()
+    model.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    (found,) = workspace.json("drift", "--deep", code=2)["damage"]
+    said = "model.tar.gz is not what was stored: its checksum is another"
+    assert (found["about"], found["what"]) == ("job/model@1", said)
+    assert workspace.json("drift")["damage"] == []
+    model.write_bytes(content[:-1])
+    (found,) = workspace.json("drift", "--deep", code=2)["damage"]
+    assert found["what"].startswith(f"model.tar.gz has {len(content) - 1:,} bytes, and had {len(content):,} ")
+    model.unlink()
+    told = workspace.run("drift", "--deep", code=2).stdout
+    assert "model.tar.gz is gone from file://" in told
+    assert told.splitlines()[-1] == "nothing that an apply repairs; 1 damaged"
+
+
+def test_a_deleted_revision_is_drift_and_is_recorded_again(workspace: Workspace) -> None:
+    workspace.write(job(1) + endpoint("only model@1 1"))
+    workspace.run("apply")
+    revision = workspace.root / ".sagespec/store" / workspace.name / "endpoints/answers/revisions/1.json"
+    revision.unlink()
+    (action,) = workspace.json("drift", code=2)["actions"]
+    assert action["cause"]["note"] == "revision 1 serves and is not recorded"
+    workspace.run("apply")
+    assert revision.exists()
+    assert workspace.json("drift")["actions"] == []
+
+
+@pytest.mark.parametrize("workspace", [pytest.param("docker", marks=pytest.mark.docker)], indirect=True)
+def test_limits_that_were_changed_on_the_engine_are_found_by_a_deep_look(
+    workspace: Workspace, docker_client: Any
+) -> None:
+    workspace.write(job(1) + endpoint("only model@1 1 resources: {cpus: 1, memory: 512MiB}"))
+    workspace.run("apply")
+    assert workspace.json("drift", "--deep")["damage"] == []
+    docker_client.update_container(workspace.names()["endpoint/answers/only#0"], mem_limit="768m", memswap_limit="768m")
+    (found,) = workspace.json("drift", "--deep", code=2)["damage"]
+    assert found["about"] == "endpoint/answers/only#0"
+    assert found["what"] == "its limits are 1 CPUs and 768 MiB, and it was given 1 CPUs and 512 MiB"
+    workspace.run("restart", "answers", "--reason", "limits")
+    assert workspace.json("drift", "--deep")["damage"] == []

@@ -106,6 +106,7 @@ class Containers:
             restarts=details["RestartCount"],
             last_exit=self._last_exit(details),
             published=_published(details),
+            limits=_limits(details["HostConfig"]),
             started_at=started_at if started_at.year > 1 else None,
             note=OUT_OF_MEMORY if state.get("OOMKilled") and container.exit_code is not None else "",
             signals=self._signals(details) if container.exit_code is not None and started_at.year > 1 else (),
@@ -180,6 +181,13 @@ class Containers:
 def _networks(row_or_details: Mapping[str, Any]) -> dict[str, Any]:
     networks: dict[str, Any] = row_or_details["NetworkSettings"]["Networks"]
     return networks
+
+
+def _limits(config: Mapping[str, Any]) -> tuple[float | None, int | None]:
+    cpus = config.get("NanoCpus", 0) / 1e9
+    if not cpus and config.get("CpuQuota", 0) > 0:
+        cpus = config["CpuQuota"] / (config.get("CpuPeriod") or 100_000)
+    return cpus or None, config.get("Memory") or None
 
 
 def _published(details: Mapping[str, Any]) -> int:
