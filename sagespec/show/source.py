@@ -52,7 +52,7 @@ def source_rows(record: SourceRecord) -> list[list[Cell]]:
         since = second_text(record.held.since)
         rows.append(["held", (f"{record.held.reason} since {since}: {record.held.text}{fix}", "bad")])
     if found := record.unreported:
-        since = f"{found.since:%Y-%m-%d %H:%M:%S} UTC"
+        since = second_text(found.since)
         rows.append(["forge", (f"shows nothing new since {since}: {found.why}", "bad")])
     return rows
 
