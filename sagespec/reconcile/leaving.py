@@ -48,7 +48,10 @@ def remove_idle(
     address: Address, observed: Observed, within_seconds: float, note: str = "it never became healthy"
 ) -> tuple[Action, ...]:
     """Remove what an attempt left that never got traffic. What serves stays, even where no revision records it:
-    the run that gave it traffic was killed before it could record that."""
+    the run that gave it traffic was killed before it could record that. While the gateway does not answer, nobody
+    knows what serves: one that starts again has its routes."""
+    if not observed.gateway.answers:
+        return ()
     route = observed.gateway.routes.get(address.name)
     serving = (
         frozenset(name for target in serving_targets(route) for name in target.instances) if route else frozenset()

@@ -179,8 +179,9 @@ class Watcher:
             assert not self.taken_back.get(name, set()) & hashes, f"{action.id}: it was taken back"
             if action.step.startswith("step") and len(action.route.targets) <= 2:
                 assert sum(target.weight for target in weighted) == pytest.approx(1)
-        if isinstance(action, RecordProgress):
-            now, before = self.world.records_of_rollouts[name], self.steps.get(name)
+        now = self.world.records_of_rollouts.get(name)  # None once an instance that failed has ended it meanwhile
+        if isinstance(action, RecordProgress) and now:
+            before = self.steps.get(name)
             if before and (before.number, before.begun) == (now.number, now.begun) and now.step != before.step:
                 assert now.step == before.step + 1
                 assert now.since - before.since >= timedelta(seconds=before.asked.rollout.wait)
