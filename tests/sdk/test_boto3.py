@@ -186,12 +186,11 @@ def test_a_job_is_imported_into_another_project_and_serves_there(
     name = "churn-20261129123713"
     with process_desk.api():
         there = Workspace(tmp_path / "there", f"{project_name}-b", "process", environment=process_desk.variables)
+        train(process_desk, "endless", num_round="1000000")
+        with there.project() as project, pytest.raises(WorldError, match="job endless has no model: it is InP"):
+            import_from_sagemaker(project.parts, "sagemaker:endless")
+        client(process_desk, "sagemaker").stop_training_job(TrainingJobName="endless")
         train(process_desk, name, num_round="40")
-        with (
-            there.project() as project,
-            pytest.raises(WorldError, match=f"training job {name} has no model: it is InP"),
-        ):
-            import_from_sagemaker(project.parts, f"sagemaker:{name}")
         wait(process_desk, "training_job_completed_or_stopped", TrainingJobName=name)
         said = there.run("import", f"sagemaker:{name}").stdout
     assert "imported  job/churn@1" in said
