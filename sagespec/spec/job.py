@@ -309,7 +309,7 @@ class TrainingJob(DocumentSpec):
     """A model.tar.gz that was trained elsewhere: it is imported as this version, which nothing trains then
     ([jobs.md](jobs.md#models-that-were-trained-elsewhere)). A plain string is short for {source: …}."""
     protect: bool = False
-    """Recorded in the manifest. Trained models are never pruned, protected or not."""
+    """Recorded in the manifest when the job is trained: `sagespec gc` then keeps its model."""
     retrain: Retrain | None = None
     """When to train it once more, as its next version: [retraining.md](retraining.md)."""
 

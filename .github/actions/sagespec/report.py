@@ -33,7 +33,7 @@ def main() -> int:
     if command in ("plan", "drift") and (digest := digest_in(folder)):
         plan, text = _read(folder / "result.json"), (folder / "plan.md").read_text(encoding="utf-8")
         # Of drift, what is refused is a matter of the specs, and what is held waits for a person.
-        also = plan["held"] if command == "drift" else plan["refused"] or _waited_for(plan)
+        also = plan["held"] or plan.get("damage") if command == "drift" else plan["refused"] or _waited_for(plan)
         state = "changes" if plan["actions"] or also else "clean"
         outputs |= _counts(plan) | {"plan_json": folder / "result.json", "plan_digest": digest}
         report = _of_plan(plan, text, command, title, elsewhere=os.environ["ENGINE"] == "elsewhere")
