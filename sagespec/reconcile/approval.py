@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 
 from sagespec.causes import Reason
-from sagespec.plan import Action, Plan, RunJob, SetDoors, StartGateway, StartNotebook
+from sagespec.plan import Action, ImportModel, Plan, RunJob, SetDoors, StartGateway, StartNotebook
 from sagespec.reconcile.callers import split_changes
 from sagespec.reconcile.causes import changed_by_update, limit_changes
 from sagespec.spec.approve import ChangeClass
@@ -63,7 +63,7 @@ def _of_action(action: Action) -> Found:
     reason, about = action.cause.reason, str(action.about.whole)
     if reason is Reason.REMOVED:
         yield ChangeClass.REMOVE, about
-    elif isinstance(action, RunJob) and reason in _ASKED_FOR:
+    elif isinstance(action, RunJob | ImportModel) and reason in _ASKED_FOR:
         yield ChangeClass.TRAIN, about
     elif isinstance(action, StartNotebook | StartGateway) and reason in _ASKED_FOR:
         yield ChangeClass.REPLACE, about

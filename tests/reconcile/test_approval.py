@@ -58,6 +58,7 @@ def world() -> SimulatedWorld:
         ([job(1), job(2), endpoint(ONE)], {"remove": ["endpoint/churn"]}),
         ([job(1), job(2)], {"remove": ["endpoint/churn"]}),
         ([*BEFORE, job(3)], {"train": ["job/churn@3"]}),
+        ([*BEFORE, {**job(3), "imported_from": "model.tar.gz"}], {"train": ["job/churn@3"]}),
         ([*BEFORE, endpoint(ONE, name="other")], {"replace": ["endpoint/other"]}),
         (
             [job(1), job(2), job(3), endpoint({**ONE, "model": "churn@3", "weight": 50}, TWO)],
