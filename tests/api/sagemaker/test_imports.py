@@ -125,7 +125,7 @@ def test_a_job_becomes_a_spec_as_a_person_writes_it_and_a_model_in_the_store(
     heading, document = (project.root / brought.files[0]).read_text().split("apiVersion", 1)
     assert f"# Imported from SageMaker's training job {JOB} in {REGION} ({server.endpoint}).\n" in heading
     assert f"# {XGBOOST}, ml.m5.xlarge\n" in heading
-    assert "# Left out, since sagespec has no word for it: EnableManagedSpotTraining, VpcConfig, " in heading
+    assert "# Left out, since sagespec has no field for it: EnableManagedSpotTraining, VpcConfig, " in heading
     assert f"apiVersion{document}" == (
         "apiVersion: sagespec/v1\nkind: TrainingJob\nname: churn\nversion: 1\nalgorithm: xgboost\n"
         "imported_from:\n"

@@ -18,12 +18,13 @@ from sagespec.api.sagemaker.imports.specs import (
     importing,
     refusals,
     refuse_wrong,
+    specs_folder,
     with_import,
     write_spec,
 )
 from sagespec.api.sagemaker.models import container_of, uri_of
 from sagespec.api.sagemaker.setting import engine_for
-from sagespec.api.sagemaker.translate.described import config_now, left_out_of_endpoint
+from sagespec.api.sagemaker.translate.described import config_now, left_out_of_endpoint, without_secrets
 from sagespec.api.sagemaker.translate.endpoints import ServedModel, endpoint_document, program_of_model, refuse_unknown
 from sagespec.api.sagemaker.translate.names import job_name
 from sagespec.api.sagemaker.translate.plain import as_text
@@ -44,13 +45,15 @@ def import_endpoint(parts: Parts, asked: SageMaker, description: Mapping[str, An
     if status != "InService":
         raise WorldError(f"{what} is {status}", fix="import an endpoint that is InService")
     _refuse_known(parts, name)
+    specs_folder(parts)  # nothing is written where no spec can be
     config = config_now(description, asked.config(description["EndpointConfigName"]))
     made = Brought((), ())
     with refusals(what):
         refuse_unknown(config)
         models = {variant["ModelName"]: asked.model(variant["ModelName"]) for variant in config["ProductionVariants"]}
         engine = engine_for(parts)
-        found = {one: ServedModel(container := container_of(model), uri_of(container)) for one, model in models.items()}
+        containers = {one: without_secrets(container_of(model)) for one, model in models.items()}
+        found = {one: ServedModel(container, uri_of(container)) for one, (container, _) in containers.items()}
         programs = {one: program_of_model(model, engine) for one, model in found.items()}
         served: dict[str, ServedModel] = {}
         for one, model in found.items():
@@ -62,7 +65,8 @@ def import_endpoint(parts: Parts, asked: SageMaker, description: Mapping[str, An
             endpoint_document(name, config, served, engine), description.get("LastDeploymentConfig")
         )
     refuse_wrong(parts, document)
-    left_out = left_out_of_endpoint(config, models)
+    secrets = (f"model {one}: {field}" for one, (_, fields) in containers.items() for field in fields)
+    left_out = (*left_out_of_endpoint(config, models), *secrets)
     archives = [model.about for model in served.values() if model.about]
     file = write_spec(parts, document, heading_of(f"{what} in {region}", "; ".join(archives), left_out))
     return Brought(made.manifests, (*made.files, file), left_out)

@@ -13,9 +13,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from sagespec.api.sagemaker.translate.described import NOT_IN_CLEAR
 from sagespec.api.sagemaker.translate.refusal import Refused
 from sagespec.documents.emit import emit
 from sagespec.errors import SpecError, WorldError, disk_problems
+from sagespec.load.files import shown_name
 from sagespec.load.load import load_what_is_right
 from sagespec.parts import Parts
 from sagespec.private import make_folder
@@ -41,9 +43,16 @@ class Brought:
 
 
 def specs_folder(parts: Parts) -> Path:
-    """Where a spec is written: the first folder that is loaded."""
-    folders = [parts.root / path for path in parts.specs]
-    return next((folder for folder in folders if folder.is_dir()), parts.root / "specs")
+    """Where a spec is written: the first folder that is loaded. SpecError where none is, so that none would be read."""
+    paths, usual = [parts.root / path for path in parts.specs], parts.root / "specs"
+    found = [path for path in paths if path.is_dir()] or [path for path in paths if path == usual]
+    if not found:
+        raise SpecError(
+            "there is no folder for the spec of what is imported",
+            why=f"only files are loaded: {', '.join(shown_name(path, parts.root) for path in paths)}",
+            fix="run it without -f, or name a folder",
+        )
+    return found[0]
 
 
 def with_import(document: Mapping[str, Any], source: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -52,8 +61,15 @@ def with_import(document: Mapping[str, Any], source: str | Mapping[str, Any]) ->
 
 
 def heading_of(what: str, about: str, left_out: Sequence[str]) -> tuple[str, ...]:
-    said = (f"Left out, since sagespec has no word for it: {', '.join(left_out)}.",) if left_out else ()
-    return (f"Imported from SageMaker's {what}.", *((about,) if about else ()), *said)
+    secrets = [one for one in left_out if one.endswith(NOT_IN_CLEAR)]
+    unsaid = ", ".join(one for one in left_out if one not in secrets)
+    said = (f"Left out, since sagespec has no field for it: {unsaid}.",) if unsaid else ()
+    return (
+        f"Imported from SageMaker's {what}.",
+        *((about,) if about else ()),
+        *said,
+        *map("Left out: {}".format, secrets),
+    )
 
 
 def refuse_wrong(parts: Parts, document: Mapping[str, Any]) -> None:

@@ -11,8 +11,11 @@ from typing import Any
 from sagespec.api.sagemaker.translate.channels import MODES, channels_of
 from sagespec.api.sagemaker.translate.plain import as_text, s3_uri
 from sagespec.api.sagemaker.translate.refusal import Refused
+from sagespec.state.secrets import is_secret_field
 
 Object = Mapping[str, Any]
+
+NOT_IN_CLEAR = "looks secret: name a secret, {secret: …}"
 
 # Fields that no spec has a word for. One that is empty, or false, is not missed.
 _OF_JOB = (
@@ -47,7 +50,8 @@ def job_request(description: Object, *, is_builtin: bool) -> tuple[dict[str, Any
 
     is_builtin: whether one of our algorithms is in the place of its image: ours know their own metrics.
     """
-    found, left_out = dict(description), [*_unsaid(description, _OF_JOB)]
+    found, secrets = without_secrets(description)
+    left_out = [*_unsaid(description, _OF_JOB), *secrets]
     algorithm = dict(description["AlgorithmSpecification"])
     if is_builtin:
         algorithm.pop("MetricDefinitions", None)
@@ -67,6 +71,14 @@ def job_request(description: Object, *, is_builtin: bool) -> tuple[dict[str, Any
     resources["InstanceCount"] = resources.get("InstanceCount") or 1
     found |= {"AlgorithmSpecification": algorithm, "InputDataConfig": channels, "ResourceConfig": resources}
     return found, tuple(left_out)
+
+
+def without_secrets(description: Object) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """A job or container without the variables that look secret, since its spec is to be committed; and those."""
+    given: Mapping[str, str] = description.get("Environment") or {}
+    kept = {name: value for name, value in given.items() if not is_secret_field(f"environment.{name}", value)}
+    found = dict(description) | ({"Environment": kept} if given else {})
+    return found, tuple(f"Environment.{name} {NOT_IN_CLEAR}" for name in given if name not in kept)
 
 
 def imported_from(description: Object) -> str | dict[str, Any]:
