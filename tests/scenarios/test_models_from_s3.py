@@ -34,6 +34,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         yield running
 
 
+@pytest.mark.slow
 def test_a_model_gets_from_store_to_store_whatever_kills_its_copy(
     server: S3Server, tmp_path: Path, project_name: str
 ) -> None:
