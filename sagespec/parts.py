@@ -229,6 +229,11 @@ class Parts:
         """Of data that was read to see whether it is another: a file that is as it was is not read again."""
         return {}
 
+    @Part
+    def checksums(self) -> dict[tuple[Path, int, int], str]:
+        """Of archives that are to be imported: by path, size and time of change, so that each is read once."""
+        return {}
+
     def last_runtime(self) -> str:
         """The runtime of the last apply, so that `auto` stays with it; '' before the first."""
         return self.last_runtime_file.read_text().strip() if self.last_runtime_file.is_file() else ""

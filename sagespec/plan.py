@@ -1,7 +1,7 @@
 """The plan: a value that says what will be done, in what order, and why.
 
-Made by `reconcile`, printed by `show` and carried out by `apply`. Each action is one effect that is
-safe to repeat; it names its cause and the actions it waits for. The text form is what tests compare.
+Made by `reconcile`, printed by `show` and carried out by `apply`. Each action is one effect that is safe to repeat; it
+names its cause and the actions it waits for. The text form is what tests compare.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sagespec.state.addresses import GATEWAY, Address
 from sagespec.state.desired import DesiredEndpoint, DesiredJob, DesiredNotebook, DesiredVariant
 from sagespec.state.doors import NO_DOORS, Doors
 from sagespec.state.manifest import Manifest
-from sagespec.state.observed import Route
+from sagespec.state.observed import Archive, Route
 from sagespec.state.progress import Progress
 from sagespec.state.revision import EndpointRecord, RevisionStatus
 from sagespec.state.rollout import RolloutEnd
@@ -50,10 +50,8 @@ class _Action:
 
 @dataclass(frozen=True, kw_only=True)
 class StartGateway(_Action):
-    """Start the gateway's container, replacing one that is dead or was started with other settings.
-
-    restart: also one that is as it should be. doors: who may ask; None for whoever might before.
-    """
+    """Start the gateway's container, replacing one that is dead or was started with other settings. restart: also one
+    that is as it should be. doors: who may ask; None for whoever might before."""
 
     verb = "start-gateway"
     restart: bool = False
@@ -90,10 +88,11 @@ class CopyModel(_Action):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportModel(_Action):
-    """Take the model.tar.gz that the job's spec names into the store, checked, and the manifest last."""
+    """Take the model.tar.gz that the job's spec names into the store, if it is `archive`, and the manifest last."""
 
     verb = "import"
     job: DesiredJob
+    archive: Archive | None  # None where it was not asked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,10 +312,8 @@ class Plan(Displayed):
         return replace(self, actions=tuple(kept))
 
     def of_specs(self) -> Plan:
-        """What the specs change: all that is known of a plan where the engine that serves cannot be reached.
-
-        Actions that are there for what runs, or does not, are left out; what has no other actions is unchanged.
-        """
+        """What the specs change: all that is known of a plan where the engine that serves cannot be reached. Without
+        actions that are there for what runs, or does not; what has no other actions is unchanged."""
         actions = [action for action in self.actions if _is_of_specs(action)]
         ids = {action.id for action in actions}
         kept = tuple(replace(action, after=tuple(id for id in action.after if id in ids)) for action in actions)
@@ -377,8 +374,10 @@ def content_of(action: Action) -> str:
     """What tells this action from one of the same id and cause that would do something else: the SHA-256 of what it is
     done with; '' where that is all said."""
     match action:
-        case RunJob() | ImportModel():
+        case RunJob():
             carried = action.job.key
+        case ImportModel():
+            carried = f"{action.job.key} {action.archive and action.archive.checksum}"
         case StartInstance():
             carried = f"{action.variant.hash} {action.image}"
         case AwaitHealthy():

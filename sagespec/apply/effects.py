@@ -155,7 +155,7 @@ def _train(action: RunJob, world: World, lease: Lease, caller: Caller) -> None:
 
 def _bring_model(action: CopyModel | ImportModel, world: World, caller: Caller) -> Manifest:
     if isinstance(action, ImportModel):
-        return import_archive(action.job, world.jobs, caller)
+        return import_archive(action.job, action.archive, world.jobs, caller)
     source = world.models_from()
     if source is None or action.manifest is None:
         raise InternalError(f"{action.id} was planned without asking where the model is")

@@ -21,9 +21,9 @@ def imported(job: DesiredJob, given: Given) -> Decision:
         return Decision(refused=(problem,))
     archive = observed.archives.get(job.address)
     note = f"from {job.imported_from}"
-    note += f": {archive.size:,} bytes, {archive.checksum}" if archive else ""
+    note += f": {archive}" if archive else ""
     cause = Cause(Reason.NEW, note=note)
-    return Decision(actions=(ImportModel(about=job.address, cause=cause, job=job),))
+    return Decision(actions=(ImportModel(about=job.address, cause=cause, job=job, archive=archive),))
 
 
 def _was_begun(job: DesiredJob, given: Given) -> Problem:

@@ -14,17 +14,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sagespec import __version__
+from sagespec.errors import Cancelled, WorldError
 from sagespec.events import ByteCounter, Caller, Event, EventKind
 from sagespec.plan import ImportModel
 from sagespec.records.archive import unpack
 from sagespec.records.members import MAX_MODEL_BYTES
+from sagespec.run.archives import fetch_archive
 from sagespec.run.jobs import Jobs
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredJob
 from sagespec.state.hashes import hash_of
 from sagespec.state.manifest import Artifact, Git, JobStatus, Manifest, RunBy
-from sagespec.stores.open import open_store
-from sagespec.stores.protocol import Stored
+from sagespec.state.observed import Archive
+from sagespec.stores.protocol import CountBytes, Stored
 
 MODEL = "model.tar.gz"
 
@@ -52,23 +54,42 @@ def described(job: DesiredJob) -> Described:
     return Described(job.spec, job.key_fields, job.files, job.protect)
 
 
-def import_archive(job: DesiredJob, jobs: Jobs, caller: Caller) -> Manifest:
-    """Bring the archive that the job's spec names into the store; the manifest that makes it the job's model."""
+def import_archive(job: DesiredJob, archive: Archive | None, jobs: Jobs, caller: Caller) -> Manifest:
+    """Bring the archive that the job's spec names into the store; the manifest that makes it the job's model.
+
+    archive: the one that was planned; WorldError where another one is there by now. Cancelled when the caller cancels.
+    """
     source, records = job.imported_from, jobs.records
-    counter = ByteCounter(
-        caller.report, Event(EventKind.PROGRESS, str(job.address), "importing", action=ImportModel.verb)
-    )
+    progress = Event(EventKind.PROGRESS, str(job.address), "importing", action=ImportModel.verb)
+    counter = ByteCounter(caller.report, progress)
+
+    def count(moved: int) -> None:
+        _keep_going(caller)
+        counter.add(moved)
+
     with TemporaryDirectory(dir=jobs.scratch) as folder:
-        archive = Path(folder, MODEL) if "://" in source else jobs.root / source
-        if "://" in source:
-            above, _, name = source.rpartition("/")
-            open_store(above, root=jobs.root, create=False).download(name, archive)
-        check_archive(archive, jobs.scratch, name_for_people=source)
-        counter.begin(archive.stat().st_size)
-        stored = records.store.upload(records.job_key(job.address, MODEL), archive, counter.add)
+        copy = Path(folder, MODEL)
+        counter.begin(2 * archive.size if archive else 0)  # here and there
+        fetch_archive(source, jobs.root, copy, wanted=archive, progress=count)
+        check_archive(copy, jobs.scratch, name_for_people=source)
+        stored = _upload(copy, job, jobs, caller, count)
     imported = Imported(source, stored, job.imported_metrics)
     project = records.project_name
     return manifest_of(project, job.address, described(job), imported, git=jobs.git(), by=jobs.by, now=jobs.clock.now())
+
+
+def _upload(archive: Path, job: DesiredJob, jobs: Jobs, caller: Caller, count: CountBytes) -> Stored:
+    _keep_going(caller)
+    try:
+        return jobs.records.store.upload(jobs.records.job_key(job.address, MODEL), archive, count)
+    except WorldError:
+        _keep_going(caller)  # an SDK may have wrapped it
+        raise
+
+
+def _keep_going(caller: Caller) -> None:
+    if caller.cancelled.is_set():
+        raise Cancelled("its model is not wanted any more")
 
 
 def check_archive(archive: Path, scratch: Path, *, name_for_people: str) -> None:

@@ -183,6 +183,10 @@ class Archive:
     size: int
     checksum: str
 
+    def __str__(self) -> str:
+        kind, _, digits = self.checksum.partition(" ")
+        return f"{self.size:,} bytes, {kind} {digits[:12]}"
+
 
 EDITED = "edited"  # in place of the fingerprint of data that is too much to be read
 

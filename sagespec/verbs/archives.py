@@ -5,17 +5,14 @@ Called by `plan` for each snapshot, for jobs that have no model yet; what is imp
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 
-from sagespec.errors import Problem, WorldError, disk_problems
+from sagespec.errors import Problem, WorldError
 from sagespec.parts import Parts
+from sagespec.run.archives import archive_at
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired, DesiredJob
 from sagespec.state.observed import Archive, Observed
-from sagespec.stores.open import open_store
-
-_SHOWN = 12  # digits of a checksum
 
 
 def archives_of(
@@ -36,14 +33,6 @@ def archives_of(
 
 def _archive(parts: Parts, job: DesiredJob) -> Archive:
     if "://" not in job.imported_from:
-        file = parts.root / job.imported_from
-        with disk_problems(f"cannot read {job.imported_from}"), file.open("rb") as opened:
-            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-            return Archive(file.stat().st_size, f"sha256 {sha256[:_SHOWN]}")
+        return archive_at(job.imported_from, parts.root, parts.checksums)
     with parts.waits.on(job.imported_from):
-        entries = open_store(job.imported_from, root=parts.root, create=False).entries()
-    name = job.imported_from.rpartition("/")[2]
-    entry = next((entry for entry in entries if entry.key == name), None)
-    if entry is None:
-        raise WorldError(f"there is no object {job.imported_from}", fix="correct imported_from, or put the model there")
-    return Archive(entry.size, f"etag {entry.etag[:_SHOWN]}")
+        return archive_at(job.imported_from, parts.root)

@@ -5,12 +5,14 @@ The manifest is written last, so an import that was killed left nothing but file
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from sagespec.errors import SpecError, WorldError, did_you_mean
+from sagespec.errors import SpecError, WorldError, did_you_mean, disk_problems
 from sagespec.events import Caller
 from sagespec.load.load import load_what_is_right
 from sagespec.parts import Parts
@@ -52,14 +54,24 @@ def import_model(
     job = job_address(*named)
     if not archive.is_file():
         raise SpecError(f"there is no file {archive}", fix="name a model.tar.gz")
-    check_archive(archive, parts.scratch, name_for_people=str(archive))
-    about = _described(parts, job, served_by)
+    with TemporaryDirectory(dir=parts.scratch) as folder:
+        copy = Path(folder, MODEL)  # what is checked is what is stored, whatever becomes of the file
+        with disk_problems(f"cannot read {archive}"):
+            shutil.copyfile(archive, copy)
+        check_archive(copy, parts.scratch, name_for_people=str(archive))
+        about = _described(parts, job, served_by)
+        return _import(parts, job, copy, about, source=str(archive.resolve()), metrics=metrics)
+
+
+def _import(
+    parts: Parts, job: Address, archive: Path, about: Described, *, source: str, metrics: Mapping[str, float]
+) -> Manifest:
     with project_lock(
         parts.store, parts.settings.name, command=f"{COMMAND} {job}", wait_seconds=PATIENCE_SECONDS
     ) as lock:
         _refuse_known(parts, job)
         stored = parts.store.upload(parts.records.job_key(job, MODEL), archive)
-        imported = Imported(str(archive.resolve()), stored, metrics)
+        imported = Imported(source, stored, metrics)
         about = _known_by_its_model(about, stored)
         git, by = parts.find_commit().git, run_by(COMMAND)
         manifest = manifest_of(parts.settings.name, job, about, imported, git=git, by=by, now=datetime.now(UTC))
@@ -76,7 +88,7 @@ def import_as_its_spec_says(parts: Parts, job: Address) -> Manifest:
         parts.store, parts.settings.name, command=f"{COMMAND} {job}", wait_seconds=PATIENCE_SECONDS
     ) as lock:
         _refuse_known(parts, job)
-        manifest = import_archive(wanted, parts.world(parts.leases(COMMAND)).jobs, Caller())
+        manifest = import_archive(wanted, None, parts.world(parts.leases(COMMAND)).jobs, Caller())
         lock.check()
         parts.records.write_manifest(manifest)
     return manifest

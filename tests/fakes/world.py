@@ -268,7 +268,7 @@ class SimulatedWorld:
                 here = replace(model, uri=str(self._archive()))
                 action = replace(action, variant=replace(action.variant, model=here))
         if isinstance(action, ImportModel):
-            action = replace(action, job=replace(action.job, imported_from=str(self._archive())))
+            action = replace(action, job=replace(action.job, imported_from=str(self._archive())), archive=None)
         if isinstance(action, AwaitNotebook):
             return True  # nobody listens here
         try:
