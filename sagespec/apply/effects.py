@@ -2,7 +2,7 @@
 
 Every effect is safe to repeat, and safe to be killed in. What takes its time is done without the project's lock, and
 changes nothing there that another run could stumble over: it only reads (a model, an image, what the gateway sees),
-holds a lease of its own (a job), or has marked what it works on (an instance that is being stopped).
+holds a lease of its own (a job, an import), or has marked what it works on (an instance that is being stopped).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from sagespec.plan import (
 from sagespec.records.copies import copy_job
 from sagespec.records.lease import Lease, LeaseLost, LeaseSeized
 from sagespec.records.leases import FollowedElsewhere
-from sagespec.run.imports import import_archive
+from sagespec.run.imports import bring
 from sagespec.run.run import run_job
 from sagespec.serve.health import admit, await_healthy, judge_health
 from sagespec.serve.leave import begin_to_leave, drain_instance, end_leaving
@@ -83,11 +83,13 @@ def effect_of(action: Action, world: World, caller: Caller) -> Effect:
                 begin=lambda: world.leases.follow(action.about, caller.report),
                 meanwhile=partial(_train, action, world),
             )
-        case CopyModel() | ImportModel():
+        case CopyModel():
             return Effect(
-                meanwhile=lambda _, caller: _bring_model(action, world, caller),
+                meanwhile=lambda _, caller: _copy_model(action, world, caller),
                 end=world.records.write_manifest,
             )
+        case ImportModel():
+            return _import(action, world)
         case RemoveContainer():
             return Effect(lambda _: _remove_container(action, world))
         case StartInstance():
@@ -153,9 +155,15 @@ def _train(action: RunJob, world: World, lease: Lease, caller: Caller) -> None:
             raise FollowedElsewhere(lost.problems[0].what) from lost
 
 
-def _bring_model(action: CopyModel | ImportModel, world: World, caller: Caller) -> Manifest:
-    if isinstance(action, ImportModel):
-        return import_archive(action.job, action.archive, world.jobs, caller)
+def _import(action: ImportModel, world: World) -> Effect:
+    return Effect(
+        meanwhile=lambda _, caller: bring(action.job, action.archive, world.jobs, caller),
+        end=lambda brought: brought.record(),
+        discard=lambda brought: brought.discard(),
+    )
+
+
+def _copy_model(action: CopyModel, world: World, caller: Caller) -> Manifest:
     source = world.models_from()
     if source is None or action.manifest is None:
         raise InternalError(f"{action.id} was planned without asking where the model is")

@@ -3,16 +3,20 @@
 `with project_lock(store, project_name, command="apply") as lock:` is what `verbs.locked` puts around every pass, and
 around every command that changes something. It is held for seconds; what takes longer is done without it: docs/lock.md.
 The lock is a lease, `<project>/lock.json`.
+
+Bringing a model that is imported takes long, so that has a lock of its own, beside the model: `import.json`.
 """
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from sagespec.errors import WorldError
+from sagespec.errors import Cancelled, WorldError
 from sagespec.events import Event, EventKind, Report
 from sagespec.records.holder import SKEW, Holder, holder_here, is_neighbour, why_dead
 from sagespec.records.lease import LEASE_SECONDS, Clock, Found, Lease, as_bytes, read_lease, try_to_take, utc_now
@@ -21,6 +25,7 @@ from sagespec.stores.protocol import Store, StoreAway
 PATIENCE_SECONDS = 30.0  # with whoever holds it: a pass lasts seconds
 _TOLD_AFTER_SECONDS = 2.0  # before that, who is waited for is not worth a line
 _POLL_SECONDS = (0.1, 1.0)  # the first, and the longest
+IMPORT = "import.json"  # the lock of an import, beside the model
 Sleep = Callable[[float], object]
 
 
@@ -47,6 +52,40 @@ def project_lock(
         store, key, mine, wait_seconds=wait_seconds, report=report, seen_held=seen_held, clock=clock, sleep=sleep
     )
     with Lease(store, key, held, what="the lock on this project", clock=clock) as lock:
+        yield lock
+
+
+@contextmanager
+def import_lock(
+    store: Store,
+    key: str,
+    *,
+    command: str,
+    cancelled: threading.Event | None = None,
+    report: Report = lambda _event: None,
+) -> Iterator[Lease]:
+    """Hold the right to import a model as one version: whoever has it is the only one that writes that model. Taken
+    before the project's lock, by whoever needs both.
+
+    key: of the lock. cancelled: what ends the wait for another run that has it; without it, that is not for long.
+    """
+    leave = cancelled or threading.Event()
+
+    def sleep(seconds: float) -> None:
+        if leave.wait(seconds):
+            raise Cancelled("its model is not wanted any more")
+
+    held = _taken(
+        store,
+        key,
+        holder_here(command, LEASE_SECONDS, utc_now()),
+        wait_seconds=math.inf if cancelled else PATIENCE_SECONDS,
+        report=report,
+        seen_held=lambda: None,
+        clock=utc_now,
+        sleep=sleep,
+    )
+    with Lease(store, key, held, what="the right to import this model") as lock:
         yield lock
 
 
@@ -113,7 +152,7 @@ def _taken(
                 raise
             present = waits_for  # all the same: the store may be back in a moment
         if waited >= wait_seconds:
-            raise _held(present.holder, now)
+            raise _held(present.holder, now, key)
         if told != present.holder.id and waited >= _TOLD_AFTER_SECONDS:
             told = present.holder.id
             report(Event(EventKind.LOCK, text=f"waiting for {present.holder}"))
@@ -125,7 +164,9 @@ class LockHeld(WorldError):
     """Somebody alive holds the lock, and did not let go of it in time."""
 
 
-def _held(holder: Holder, now: datetime) -> LockHeld:
+def _held(holder: Holder, now: datetime, key: str) -> LockHeld:
+    if key.endswith(IMPORT):
+        return LockHeld(f"this version is being imported by {holder}", fix="wait until that is done")
     if is_neighbour(holder):
         why = f"process {holder.pid} runs on this machine"
         fix = f"wait for it with `--wait 10m`, or end it with: kill {holder.pid}"

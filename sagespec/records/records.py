@@ -4,7 +4,7 @@
 come from here too. The store handles the bytes, `manifest` and `revision` define what they mean.
 
     <project>/jobs/<name>/<version>/model.tar.gz, output.tar.gz, logs/<host>.log, manifest.json
-    <project>/jobs/<name>/<version>/checkpoints/…; attempts.json until it has a manifest
+    <project>/jobs/<name>/<version>/checkpoints/…; attempts.json, import.json until it has a manifest
     <project>/active/stops/<name>/<version>.json while it is asked to stop, and a copy for an earlier sagespec:
     <project>/jobs/<name>/<version>/stop.json
     <project>/archives/<name>.tar.gz: models of no job, and models with another script, which specs name as store://…

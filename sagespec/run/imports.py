@@ -7,6 +7,7 @@ again.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,10 @@ from sagespec.errors import Cancelled, WorldError
 from sagespec.events import ByteCounter, Caller, Event, EventKind
 from sagespec.plan import ImportModel
 from sagespec.records.archive import unpack
+from sagespec.records.lease import Lease
+from sagespec.records.lock import IMPORT, import_lock
 from sagespec.records.members import MAX_MODEL_BYTES
+from sagespec.records.records import Records
 from sagespec.run.archives import fetch_archive
 from sagespec.run.jobs import Jobs
 from sagespec.state.addresses import Address
@@ -54,6 +58,42 @@ def described(job: DesiredJob) -> Described:
     return Described(job.spec, job.key_fields, job.files, job.protect)
 
 
+@dataclass(frozen=True)
+class Brought:
+    """A model in the store, and the right to record it, which ends here. manifest: None where another has done it."""
+
+    manifest: Manifest | None
+    records: Records
+    lock: Lease
+    held: ExitStack
+
+    def record(self) -> None:
+        with self.held:
+            if self.manifest:
+                self.lock.check_now()
+                self.records.write_manifest(self.manifest)
+        with suppress(WorldError):
+            self.lock.delete()  # whoever has taken it by now finds the manifest
+
+    def discard(self) -> None:
+        self.held.close()
+
+
+def bring(job: DesiredJob, archive: Archive | None, jobs: Jobs, caller: Caller) -> Brought:
+    """Import as the only one that does; one that is slower than another run leaves that one's model as it is."""
+    records, key = jobs.records, jobs.records.job_key(job.address, IMPORT)
+    command = jobs.by.command if jobs.by else ImportModel.verb
+    with ExitStack() as stack:
+        lock = stack.enter_context(
+            import_lock(records.store, key, command=command, cancelled=caller.cancelled, report=caller.report)
+        )
+        manifest = None
+        if job.address not in records.manifests([job.address]):
+            manifest = import_archive(job, archive, jobs, Caller(caller.report, caller.cancelled, lock.check_now))
+        _keep_going(caller)
+        return Brought(manifest, records, lock, stack.pop_all())
+
+
 def import_archive(job: DesiredJob, archive: Archive | None, jobs: Jobs, caller: Caller) -> Manifest:
     """Bring the archive that the job's spec names into the store; the manifest that makes it the job's model.
 
@@ -80,6 +120,7 @@ def import_archive(job: DesiredJob, archive: Archive | None, jobs: Jobs, caller:
 
 def _upload(archive: Path, job: DesiredJob, jobs: Jobs, caller: Caller, count: CountBytes) -> Stored:
     _keep_going(caller)
+    caller.guard()
     try:
         return jobs.records.store.upload(jobs.records.job_key(job.address, MODEL), archive, count)
     except WorldError:

@@ -6,7 +6,8 @@ The manifest is written last, so an import that was killed left nothing but file
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from sagespec.errors import SpecError, WorldError, did_you_mean, disk_problems
 from sagespec.events import Caller
 from sagespec.load.load import load_what_is_right
 from sagespec.parts import Parts
-from sagespec.records.lock import PATIENCE_SECONDS, project_lock
+from sagespec.records.lock import IMPORT, PATIENCE_SECONDS, import_lock, project_lock
 from sagespec.records.run_by import run_by
 from sagespec.run.imports import MODEL, Described, Imported, check_archive, described, import_archive, manifest_of
 from sagespec.spec.endpoint import named_job
@@ -66,16 +67,13 @@ def import_model(
 def _import(
     parts: Parts, job: Address, archive: Path, about: Described, *, source: str, metrics: Mapping[str, float]
 ) -> Manifest:
-    with project_lock(
-        parts.store, parts.settings.name, command=f"{COMMAND} {job}", wait_seconds=PATIENCE_SECONDS
-    ) as lock:
-        _refuse_known(parts, job)
+    with _alone(parts, job) as check:
         stored = parts.store.upload(parts.records.job_key(job, MODEL), archive)
         imported = Imported(source, stored, metrics)
         about = _known_by_its_model(about, stored)
         git, by = parts.find_commit().git, run_by(COMMAND)
         manifest = manifest_of(parts.settings.name, job, about, imported, git=git, by=by, now=datetime.now(UTC))
-        lock.check()
+        check()
         parts.records.write_manifest(manifest)
     return manifest
 
@@ -84,14 +82,32 @@ def import_as_its_spec_says(parts: Parts, job: Address) -> Manifest:
     """What `apply` would do of a job with `imported_from`, and no more."""
     wanted = desired(parts, check_paths=False, only={job})[0].job(job)
     assert wanted is not None
-    with project_lock(
-        parts.store, parts.settings.name, command=f"{COMMAND} {job}", wait_seconds=PATIENCE_SECONDS
-    ) as lock:
-        _refuse_known(parts, job)
+    with _alone(parts, job) as check:
         manifest = import_archive(wanted, None, parts.world(parts.leases(COMMAND)).jobs, Caller())
-        lock.check()
+        check()
         parts.records.write_manifest(manifest)
     return manifest
+
+
+@contextmanager
+def _alone(parts: Parts, job: Address) -> Iterator[Callable[[], None]]:
+    """As the only one that imports this version, of which nothing is known yet, or changes anything else. Yields what
+    raises WorldError when that is not so any more."""
+    _refuse_known(parts, job)
+    command = f"{COMMAND} {job}"
+    with (
+        import_lock(parts.store, parts.records.job_key(job, IMPORT), command=command) as alone,
+        project_lock(parts.store, parts.settings.name, command=command, wait_seconds=PATIENCE_SECONDS) as lock,
+    ):
+
+        def check() -> None:
+            alone.check_now()
+            lock.check()
+
+        _refuse_known(parts, job)
+        yield check
+    with suppress(WorldError):
+        alone.delete()
 
 
 def _described(parts: Parts, job: Address, served_by: ServedBy) -> Described:

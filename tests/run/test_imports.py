@@ -17,14 +17,12 @@ from sagespec.errors import Cancelled, WorldError
 from sagespec.events import Caller, Event
 from sagespec.run import imports
 from sagespec.run.archives import archive_at
-from sagespec.run.imports import import_archive
+from sagespec.run.imports import Brought, bring, import_archive
 from sagespec.run.jobs import Jobs
 from sagespec.state.desired import DesiredJob
 from sagespec.state.manifest import Manifest
 from sagespec.state.observed import Archive
-from tests.place import Place
-
-KEY = "demo/jobs/model/1/model.tar.gz"
+from tests.place import Place, manifest_of
 
 
 def pack(archive: Path, text: str) -> bytes:
@@ -117,3 +115,38 @@ def test_an_archive_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: p
     shutil.copy(tmp_path / "model.txt", file)
     assert archive_at("model.tar.gz", tmp_path, known) != first
     assert len(reads) == 2
+
+
+def test_a_slower_import_leaves_the_model_of_the_faster_one(tmp_path: Path) -> None:
+    """Both were planned; the second waits for the first, whose bytes and record stay as they are."""
+    content = pack(tmp_path / "model.tar.gz", "the first")
+    faster, slower = Import(tmp_path, "model.tar.gz"), Import(tmp_path, "model.tar.gz")
+    slower.place.objects = faster.place.objects
+    slower.jobs = slower.place.world().jobs
+    brought = bring(faster.job, faster.planned, faster.jobs, Caller())
+    pack(tmp_path / "model.tar.gz", "the second, of another plan")
+    found: list[Brought] = []
+    planned = archive_at("model.tar.gz", tmp_path)
+    other = threading.Thread(target=lambda: found.append(bring(slower.job, planned, slower.jobs, Caller())))
+    other.start()
+    other.join(0.3)
+    assert found == [], "it waits, although the first has only to be recorded"
+    brought.record()
+    other.join(10)
+    found[0].record()
+    manifest = manifest_of(faster.place)
+    assert manifest.artifacts["model"].sha256 == hashlib.sha256(content).hexdigest()
+    assert faster.stored == [content]
+    assert not any(key.endswith("import.json") for key in faster.place.objects)
+
+
+def test_who_waits_for_another_import_ends_when_it_is_not_wanted(tmp_path: Path) -> None:
+    pack(tmp_path / "model.tar.gz", "a model")
+    one, cancelled = Import(tmp_path, "model.tar.gz"), threading.Event()
+    brought = bring(one.job, one.planned, one.jobs, Caller())
+    threading.Timer(0.2, cancelled.set).start()
+    with pytest.raises(Cancelled):
+        bring(one.job, one.planned, one.jobs, Caller(cancelled=cancelled))
+    brought.discard()
+    bring(one.job, one.planned, one.jobs, Caller()).record()
+    assert manifest_of(one.place).imported_from == "model.tar.gz"
