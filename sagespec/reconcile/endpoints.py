@@ -29,8 +29,10 @@ def reconcile_endpoint(desired: DesiredEndpoint, given: Given) -> Decision:
 
 
 def kept_up(desired: DesiredEndpoint, given: Given) -> tuple[Action, ...]:
-    """What repairs what is live, while its spec waits for something that nobody does just now."""
+    """What repairs what is live, while its spec waits for something that nobody does just now. What is started for
+    the spec meanwhile stays, as it has no traffic yet."""
     goal = goal_as_it_is(desired, given)
+    given = replace(given, options=replace(given.options, leaves_new=True))
     return placed(steps_at_once(goal, given), goal.endpoint) if goal else ()
 
 

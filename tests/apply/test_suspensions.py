@@ -150,6 +150,23 @@ def test_whoever_insists_gets_it_and_it_stays_suspended(place: Place, clock: Ste
     assert [one.about for one in place.world().leases.look().suspensions] == [ABOUT]
 
 
+def test_an_instance_that_waits_beside_what_is_suspended_is_started_once(place: Place, clock: SteppedClock) -> None:
+    jobs = [place.job(1), place.job(2)]
+    watch = Process(place, "watch", [*jobs, place.endpoint(stable="model@1", candidate="model@1")])
+    settle(watch)
+    suspend(place, "job/model@4")
+    watch.documents[:] = [*jobs, place.job(4), place.endpoint(stable="model@4", candidate="model@2")]
+    settle(watch)
+    names = {container.name for container in place.world().runtime.containers()}
+    assert instances(place) == ["endpoint/answers/candidate#0"] * 2 + ["endpoint/answers/stable#0"]
+    settle(watch)
+    assert {container.name for container in place.world().runtime.containers()} == names
+    assert "remove-instance" not in [event.text.split(" ")[0] for event in watch.events]
+    resume(place, "job/model@4")
+    settle(watch)
+    assert instances(place) == ["endpoint/answers/candidate#0", "endpoint/answers/stable#0"]
+
+
 def test_one_that_takes_the_place_of_one_that_is_over_is_kept(place: Place, clock: SteppedClock) -> None:
     """Somebody suspends again between the look of a pass and the end of the first."""
     now, records = ProcessClock(time_of(place)).now(), place.world().records
