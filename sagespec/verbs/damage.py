@@ -6,6 +6,7 @@ It takes a question to the engine for each container, and reads every model from
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 
 from sagespec.errors import Problem
@@ -17,6 +18,7 @@ from sagespec.state.observed import Container
 from sagespec.stores.protocol import Entry, Store
 
 PART_BYTES = 16 * 2**20
+Limits = tuple[float | None, int | None]  # CPUs and bytes of memory; None for no limit
 _SWEPT = frozenset({"model", "output"})  # what `gc` deletes of a job
 
 
@@ -29,13 +31,23 @@ def changed_limits(parts: Parts) -> Iterator[Problem]:
     found = parts.runtime.look([container.name for container in parts.runtime.containers()])
     for container in (one for one in found.values() if one):
         limits, given = container.limits, (container.cpus, container.memory)
-        if limits is not None and limits != given:
+        if limits is not None and not _is_same(limits, given):
             yield Problem(
                 f"its limits are {_limits_text(*limits)}, and it was given {_limits_text(*given)}",
                 about=str(container.address),
                 why="somebody has changed them on the engine, as `docker update` does",
                 fix=_fix(container),
             )
+
+
+def _is_same(limits: Limits, given: Limits) -> bool:
+    """The engine counts CPUs in billionths, and a label has six digits of them.
+
+    >>> _is_same((4.099999999, None), (4.1, None)), _is_same((4.2, None), (4.1, None)), _is_same((None, 1), (1.0, 1))
+    (True, False, False)
+    """
+    (cpus, memory), (cpus_given, memory_given) = limits, given
+    return memory == memory_given and math.isclose(cpus or 0, cpus_given or 0, rel_tol=1e-5)
 
 
 def _fix(container: Container) -> str:

@@ -103,7 +103,7 @@ def _restart_policy(launch: Launch) -> str:
 
 
 def _limits(launch: Launch) -> dict[str, int]:
-    limits = {"nano_cpus": int(launch.cpus * 1e9)} if launch.cpus is not None else {}
+    limits = {"nano_cpus": round(launch.cpus * 1e9)} if launch.cpus is not None else {}
     if launch.memory is not None:
         limits["mem_limit"] = limits["memswap_limit"] = launch.memory  # equal: no swap on top
     return limits
