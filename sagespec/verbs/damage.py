@@ -15,7 +15,7 @@ from sagespec.records.records import Records
 from sagespec.state.addresses import Address
 from sagespec.state.manifest import Artifact, JobStatus, Manifest
 from sagespec.state.observed import Container
-from sagespec.stores.protocol import Entry, Store
+from sagespec.stores.protocol import Conflict, Entry, Store
 
 PART_BYTES = 16 * 2**20
 Limits = tuple[float | None, int | None]  # CPUs and bytes of memory; None for no limit
@@ -68,12 +68,24 @@ def _limits_text(cpus: float | None, memory: int | None) -> str:
 def damaged_models(records: Records) -> Iterator[Problem]:
     """What the store has of trained jobs, compared with their records: what is missing, is larger or smaller, or has
     another checksum."""
-    there = {entry.key: entry for entry in records.store.entries(f"{records.project_name}/jobs/")}
-    manifests = records.manifests(records.all_jobs())
+    manifests = records.manifests(records.all_jobs())  # before the files: a job that ends stores its manifest last
+    there = _entries(records, f"{records.project_name}/jobs/")
     for job, manifest in sorted(manifests.items()):
-        for artifact in _kept(manifest):
-            if what := _what_is_wrong(artifact, records.store, there.get(records.job_key(job, artifact.key))):
-                yield _problem(job, manifest, f"{artifact.key} {what}")
+        found = list(_damage_of(job, manifest, records, there))
+        now = records.manifests([job]).get(job) if found else manifest
+        if now != manifest:  # `gc` has swept it meanwhile, or it was trained again
+            found = list(_damage_of(job, now, records, _entries(records, records.job_key(job, "")))) if now else []
+        yield from found
+
+
+def _entries(records: Records, prefix: str) -> Mapping[str, Entry]:
+    return {entry.key: entry for entry in records.store.entries(prefix)}
+
+
+def _damage_of(job: Address, manifest: Manifest, records: Records, there: Mapping[str, Entry]) -> Iterator[Problem]:
+    for artifact in _kept(manifest):
+        if what := _what_is_wrong(artifact, records.store, there.get(records.job_key(job, artifact.key))):
+            yield _problem(job, manifest, f"{artifact.key} {what}")
 
 
 def _kept(manifest: Manifest) -> Iterator[Artifact]:
@@ -87,7 +99,11 @@ def _what_is_wrong(artifact: Artifact, store: Store, entry: Entry | None) -> str
         return f"is gone from {store.uri}"
     if entry.size != artifact.size:
         return f"has {entry.size:,} bytes, and had {artifact.size:,} when it was stored"
-    return "" if _sha256(store, entry) == artifact.sha256 else "is not what was stored: its checksum is another"
+    try:
+        is_same = _sha256(store, entry) == artifact.sha256
+    except Conflict:
+        return "was changed or removed while it was read"
+    return "" if is_same else "is not what was stored: its checksum is another"
 
 
 def _sha256(store: Store, entry: Entry) -> str:
