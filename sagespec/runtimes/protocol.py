@@ -163,8 +163,9 @@ class Runtime(Protocol):
         """
         ...
 
-    def digest_of(self, program: Program) -> str:
-        """What `prepare` would return now, where it has nothing to build or fetch; '' where it has, or would fail."""
+    def digests_of(self, program: Program) -> frozenset[str]:
+        """All that the image of `program` is known by now, what `prepare` would return among them; empty where that
+        has something to build or fetch, or would fail."""
         ...
 
     def image_of(self, program: Program) -> str:

@@ -13,11 +13,13 @@ from pathlib import Path
 from sagespec.errors import SagespecError
 from sagespec.inputs.channels import Contents, contents_of, input_of
 from sagespec.parts import Parts
+from sagespec.runtimes.protocol import Runtime
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired, DesiredChannel, DesiredJob
 from sagespec.state.hashes import same_hash
 from sagespec.state.manifest import JobStatus, Manifest
 from sagespec.state.observed import EDITED, Observed
+from sagespec.state.programs import Image
 from sagespec.stores.protocol import Entry
 from sagespec.stores.waits import Waits
 
@@ -29,7 +31,8 @@ Fingerprints = dict[DesiredChannel, tuple[tuple[Entry, ...], str]]  # of what wa
 
 
 class DataNow:
-    """What channels have at their places now: looked at once, however many jobs were trained with it.
+    """What channels have at their places now, and images by their tags: looked at once, however many jobs were trained
+    with it.
 
     known: what earlier looks have read; what this one reads is added. lists: data of trained jobs in S3 are looked at,
     too, which means that all of them are listed. unseen: sources that could not be looked at, and why.
@@ -42,12 +45,19 @@ class DataNow:
         self.unseen: dict[str, str] = {}
         self._found: dict[DesiredChannel, Contents | None] = {}
         self._newest: dict[DesiredChannel, tuple[float, float]] = {}
+        self._images: dict[Image, frozenset[str]] = {}
         self._known = {} if known is None else known
 
     def other_than(self, job: DesiredJob, before: Manifest) -> list[str]:
         """The job's channels that have other data now than those of the manifest had."""
         seen = [channel for channel in job.channels if self._lists or not channel.source.startswith("s3://")]
         return [channel.name for channel in seen if self._edit_of(channel, before, MOST_BYTES_READ)]
+
+    def digests_of(self, image: Image, runtime: Runtime) -> frozenset[str]:
+        """All that the engine knows the image by."""
+        if image not in self._images:
+            self._images[image] = runtime.digests_of(image)
+        return self._images[image]
 
     def edits(self, job: DesiredJob, observed: Observed) -> Mapping[str, str]:
         """The fingerprints, by channel, of a failed job's data that is another now; EDITED of much with newer files."""

@@ -28,13 +28,13 @@ def stale_job(job: DesiredJob, manifest: Manifest | None, data: DataNow, runtime
     """None for one that is as it was trained, is not trained, or has another spec by now."""
     if manifest is None or manifest.status is not JobStatus.COMPLETED or not same_hash(job.key, manifest.key):
         return None
-    channels, image = tuple(data.other_than(job, manifest)), _moved_image(job, manifest, runtime)
+    channels, image = tuple(data.other_than(job, manifest)), _moved_image(job, manifest, data, runtime)
     return Stale(job.address, channels, image) if channels or image else None
 
 
-def _moved_image(job: DesiredJob, manifest: Manifest, runtime: Runtime) -> str:
+def _moved_image(job: DesiredJob, manifest: Manifest, data: DataNow, runtime: Runtime) -> str:
     """The tag of its image, where the engine has another one by it now; the registry is not asked."""
-    if not isinstance(job.program, Image):
+    if not isinstance(job.program, Image) or not (before := manifest.images.get(job.program.reference)):
         return ""
-    before, now = manifest.images.get(job.program.reference), runtime.digest_of(job.program)
-    return job.program.reference if before and now and before != now else ""
+    now = data.digests_of(job.program, runtime)  # more than one: a registry has it, too, since it was pushed
+    return job.program.reference if now and before not in now else ""

@@ -116,10 +116,10 @@ class FakeRuntime:
             ImageInfo(name, name, self.prepare(Builtin(name), lambda _: None)) for name in self.engine.builtins
         )
 
-    def digest_of(self, program: Program) -> str:
+    def digests_of(self, program: Program) -> frozenset[str]:
         with suppress(WorldError):
-            return self.prepare(program, lambda _: None)
-        return ""
+            return frozenset({self.prepare(program, lambda _: None)})
+        return frozenset()
 
     def image_of(self, program: Program) -> str:
         is_known = isinstance(program, Builtin) and program.name in self.engine.builtins

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
 from sagespec.inputs.channels import contents_of, input_of
+from sagespec.runtimes.docker.images import Images
 from sagespec.state.desired import DesiredJob
 from sagespec.state.observed import EDITED, Observed
+from sagespec.state.programs import Image
 from sagespec.verbs import edited
 from sagespec.verbs.edited import DataNow, Fingerprints
 from sagespec.verbs.stale import stale_job
@@ -129,6 +132,41 @@ def test_a_job_whose_image_means_another_one_now_is_stale(tmp_path: Path, monkey
     assert place.converge(image).ok
     desired, observed = place.look(place.world(), image)
     assert said_of(place, desired.jobs[0], observed, DataNow(tmp_path)) == ""
-    monkeypatch.setattr(FakeRuntime, "digest_of", lambda _self, _program: "sha256:another")
+    monkeypatch.setattr(FakeRuntime, "digests_of", lambda _self, _program: frozenset({"sha256:another"}))
     said = "the image acme/trainer:1 moved on after it was trained: a new version trains with it"
     assert said_of(place, desired.jobs[0], observed, DataNow(tmp_path)) == said
+
+
+def test_an_image_that_was_pushed_after_the_training_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path)
+    image = place.job(1, image="acme/trainer:1", metrics=[])
+    assert place.converge(image).ok
+    desired, observed = place.look(place.world(), image)
+    (trained,) = observed.manifests[desired.jobs[0].address].images.values()
+    monkeypatch.setattr(FakeRuntime, "digests_of", lambda _self, _program: frozenset({"sha256:pushed", trained}))
+    assert said_of(place, desired.jobs[0], observed, DataNow(tmp_path)) == ""
+
+
+def test_an_image_is_known_by_its_id_and_by_each_registrys_digest(tmp_path: Path) -> None:
+    image = {"Id": "sha256:1", "RepoDigests": ["acme/trainer@sha256:2", "other/trainer@sha256:3"]}
+    engine = Mock(inspect_image=lambda _reference: image)
+    assert Images(engine, tmp_path, tmp_path).digests(Image("acme/trainer:1")) == {"sha256:1", "sha256:2", "sha256:3"}
+
+
+def test_the_engine_is_asked_once_for_an_image_and_only_where_it_is_known_what_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path)
+    jobs = [place.job(version, image="acme/trainer:1", metrics=[]) for version in (1, 2, 3)]
+    assert place.converge(*jobs).ok
+    desired, observed = place.look(place.world(), *jobs)
+    ask = Mock(return_value=frozenset({"sha256:another"}))
+    monkeypatch.setattr(FakeRuntime, "digests_of", ask)
+    data = DataNow(tmp_path)
+    assert all(said_of(place, job, observed, data) for job in desired.jobs)
+    assert ask.call_count == 1
+    older = {about: manifest.model_copy(update={"images": {}}) for about, manifest in observed.manifests.items()}
+    assert not said_of(place, desired.jobs[0], replace(observed, manifests=older), DataNow(tmp_path))
+    assert ask.call_count == 1

@@ -132,13 +132,14 @@ class Images:
                 digest.update(content.read())
         return f"sagespec/{program.name}:{digest.hexdigest()[:12]}"
 
-    def digest(self, program: Program) -> str:
-        """By which its image is known; '' for one that the engine does not have."""
+    def digests(self, program: Program) -> frozenset[str]:
+        """All by which its image is known: its id, and a digest of each registry that has it. Empty for one that the
+        engine does not have."""
         if isinstance(program, Builtin) and not self.now(program):
-            return ""
+            return frozenset()
         with refusals(f"look for the image of {program}"):
-            image = self._inspect(reference := self.reference(program))
-        return _digest(reference, image) if image else ""
+            image = self._inspect(self.reference(program))
+        return frozenset({str(image["Id"]), *_repo_digests(image).values()}) if image else frozenset()
 
     def now(self, program: Program) -> str:
         """What a container of it would be made from. A folder's image is known by what is in it: it never changes."""
@@ -321,5 +322,10 @@ def _repository(reference: str) -> str:
 def _digest(reference: str, image: Mapping[str, Any]) -> str:
     """The digest the registry knows the image by; its id when it is from no registry."""
     repository = _repository(reference)
-    known: dict[str, str] = dict(line.split("@", 1) for line in sorted(image["RepoDigests"] or ()))
+    known = _repo_digests(image)
     return known.get(repository) or next(iter(known.values()), str(image["Id"]))
+
+
+def _repo_digests(image: Mapping[str, Any]) -> dict[str, str]:
+    """By repository."""
+    return dict(line.split("@", 1) for line in sorted(image["RepoDigests"] or ()))

@@ -180,8 +180,8 @@ class DockerRuntime:
     def remove_image(self, reference: str) -> bool:
         return self._images.remove(reference)
 
-    def digest_of(self, program: Program) -> str:
-        return self._images.digest(program)
+    def digests_of(self, program: Program) -> frozenset[str]:
+        return self._images.digests(program)
 
     def image_of(self, program: Program) -> str:
         return self._images.now(program)

@@ -145,10 +145,10 @@ class ProcessRuntime:
     def images(self) -> tuple[ImageInfo, ...]:
         return self._programs.infos()
 
-    def digest_of(self, program: Program) -> str:
+    def digests_of(self, program: Program) -> frozenset[str]:
         with suppress(WorldError):
-            return self._programs.prepare(program)
-        return ""
+            return frozenset({self._programs.prepare(program)})
+        return frozenset()
 
     def image_of(self, program: Program) -> str:
         return self._programs.now(program)
