@@ -98,7 +98,8 @@ def desired_of(
 ) -> tuple[Desired, Mapping[Address, Manifest]]:
     """The same of specs that are loaded already."""
     manifests = parts.records.manifests(wanted_manifests(loaded))
-    unread = [item for item in loaded.specs if check_paths and item.address not in _completed(manifests)]
+    done = _completed(manifests)
+    unread = [item for item in loaded.specs if check_paths and item.address not in done]
     if swept := list(swept_places(parts, unread)):
         raise SpecError(told_once(swept, loaded.specs))
 
@@ -239,14 +240,16 @@ def validate(parts: Parts, *, asks_store: bool = True) -> Validated:
     if wrong:
         raise SpecError(told_once(wrong, loaded.specs))
     notes += notes_on_code(wanted, done, parts.root)
-    notes += _without_docker(parts, wanted, manifests)
+    notes += _without_docker(parts, wanted, manifests, done)
     jobs = sum(item.address.kind == "job" for item in loaded.specs)
     return Validated(jobs, len(loaded.specs) - jobs, loaded.files, notes)
 
 
-def _without_docker(parts: Parts, wanted: Desired, manifests: Mapping[Address, Manifest]) -> tuple[str, ...]:
+def _without_docker(
+    parts: Parts, wanted: Desired, manifests: Mapping[Address, Manifest], done: Collection[Address]
+) -> tuple[str, ...]:
     """What `plan` and `apply` would refuse here: containers of your own, where programs run as processes."""
-    programs = [job.program for job in wanted.jobs if job.address not in _completed(manifests)]
+    programs = [job.program for job in wanted.jobs if job.address not in done]
     programs += [variant.program for endpoint in wanted.endpoints for variant in endpoint.variants]
     with suppress(WorldError):  # no engine is no matter of the specs
         if any(not isinstance(program, Builtin) for program in programs) and not parts.runtime.runs_images:
