@@ -41,7 +41,7 @@ def conditions(
             found[Key(kind, problem.about or "project", first)] = Condition(first, problem.fix)
     for one in plan.suspended:
         found[Key(Topic.SUSPENDED, one.by.about, one.by.reason)] = Condition(one.by.text)
-    fix = "`sagespec logs` shows why it dies"
+    fix = "`sagespec drift` shows what is repaired; `sagespec logs`, why a container dies"
     found |= {Key(Topic.FLAPPING, about): Condition(text, fix) for about, text in flapping.items()}
     return found | (_of_branch(record) if record else {})
 

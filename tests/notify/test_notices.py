@@ -139,6 +139,11 @@ def test_what_flaps_is_told_when_it_begins_and_when_it_is_over() -> None:
         assert told == {0: [("flapping", "endpoint/churn", "5 times")], 40: [over]}.get(minutes, [])
 
 
+def test_what_flaps_may_be_a_route_that_somebody_else_changes() -> None:
+    (found,) = conditions(Plan(), flapping={"endpoint/churn": "5 times"}).values()
+    assert found.fix.startswith("`sagespec drift` shows what is repaired")
+
+
 def test_only_what_repairs_is_a_repair() -> None:
     about = endpoint_address("churn")
     for reason in Reason:
