@@ -55,11 +55,12 @@ class Repairs:
     def left(self, plan: Plan) -> set[str]:
         """The ids of actions that are not carried out now. What a change of the specs waits for is never among them."""
         drift = set(drift_ids(plan))
+        others = [a for a in plan if not isinstance(a, RecordRevision)]  # a record changes nothing that serves
         if self._is_wanted():
             late = {about for about, thing in self._things.items() if thing.not_before > self._monotonic()}
-            left = {a.id for a in plan if str(a.about) in late and a.cause.reason is Reason.DRIFT}
+            left = {a.id for a in others if str(a.about) in late and a.cause.reason is Reason.DRIFT}
         else:
-            left = {a.id for a in plan if a.id in drift and not isinstance(a, RecordRevision)}  # that changes nothing
+            left = {a.id for a in others if a.id in drift}
         return left - _waited_for(plan, drift) if left else set()
 
     def tell(self, plan: Plan) -> None:

@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from sagespec.apply.repairs import Repairs
+from sagespec.causes import Cause, Reason
 from sagespec.events import Event, Outcome, Result
-from sagespec.plan import Plan
+from sagespec.plan import Plan, RecordRevision, SetRoutes
 from sagespec.records.repairs import repairs_lately
+from sagespec.state.addresses import endpoint_address
 from sagespec.state.desired import Desired
 from tests.fakes.specs import PROJECT, desired_from
 from tests.fakes.world import SimulatedWorld
@@ -143,6 +145,20 @@ def test_where_drift_is_only_reported_nothing_is_repaired_and_it_is_told_once() 
     world = SimulatedWorld()
     new = world.plan(spec())
     assert new.without(repairs.left(new)) == new, "what is new is no drift"
+
+
+def test_the_lost_record_of_what_flaps_is_written_at_once() -> None:
+    scene = Scene()
+    about = endpoint_address("churn")
+    plan = Plan((SetRoutes(about=about, cause=Cause(Reason.DRIFT, note="the route was changed"), route=None),))
+    for _ in range(5):
+        scene.repairs.learn(plan, [Outcome(a.id, str(a.about), a.verb, Result.DONE) for a in plan], scene.world._world)
+    assert scene.repairs.left(plan) == {plan.actions[0].id}
+    (key,) = (key for key in scene.world.objects if key.endswith("revisions/1.json"))
+    del scene.world.objects[key]
+    lost = scene.world.plan(spec())
+    assert [type(action) for action in lost] == [RecordRevision]
+    assert scene.repairs.left(lost) == set()
 
 
 def test_it_flaps_from_the_first_pause_until_it_has_stayed_repaired_for_25_minutes() -> None:
