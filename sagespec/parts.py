@@ -395,4 +395,5 @@ class Parts:
             self.scratch,
             self._git,
             models_from=lambda: self.models_from,
+            environment=self.environment,
         )

@@ -32,3 +32,4 @@ class World:
     git: Callable[[], Git | None] = lambda: None
     clock: Clock = field(default_factory=RealClock)
     models_from: Callable[[], Records | None] = lambda: None  # the records of the project whose models are copied
+    environment: str = ""  # '' for none

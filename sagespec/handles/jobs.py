@@ -142,7 +142,9 @@ class Job:
         if artifact is None:
             raise WorldError(f"{self.address} has left no model", why=self.manifest.headline)
         if self.manifest.swept_at:
-            raise WorldError(f"the model of {self} was swept by gc", fix=restoring(self.address))
+            raise WorldError(
+                f"the model of {self} was swept by gc", fix=restoring(self.address, self.project.parts.environment)
+            )
         parts = self.project.parts
         place = f"{parts.store.uri.rstrip('/')}/{parts.records.job_key(self.address, artifact.key)}"
         return Path(place.removeprefix("file://")) if place.startswith("file://") else place

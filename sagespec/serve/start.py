@@ -160,7 +160,7 @@ def fetch_model(action: StartInstance, world: World, manifest: Manifest | None, 
         raise WorldError(f"{model.job} has no model in {world.records.store.uri}", fix=f"train {model.job} again")
     artifact = manifest.artifacts["model"]
     if manifest.swept_at:
-        raise WorldError(f"the model of {model.text} was swept by gc", fix=restoring(model.job))
+        raise WorldError(f"the model of {model.text} was swept by gc", fix=restoring(model.job, world.environment))
     if model.sha256 not in ("", UNTRAINED, artifact.sha256):
         raise WorldError(
             f"{model.job} was trained again: {model.sha256[:12]} is wanted, and the store has {artifact.sha256[:12]}",

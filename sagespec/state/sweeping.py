@@ -15,15 +15,16 @@ YOUNG = timedelta(days=30)  # since the end of the training: kept, whatever name
 EARLIER_KEPT = 5  # of each endpoint: what was live before what is, told apart by hash
 
 
-def restoring(job: Address) -> str:
-    """What to do about a model that was swept."""
-    back = f"sagespec gc --restore {job.name}@{job.version} --from MODEL.tar.gz"
+def restoring(job: Address, environment: str) -> str:
+    """What to do about a model that was swept. environment: in which; '' for none."""
+    named = f" --env {environment}" if environment else ""
+    back = f"sagespec gc --restore {job.name}@{job.version} --from MODEL.tar.gz{named}"
     return f"restore it from a back-up: {back}; or train it as another version"
 
 
-def swept_text(job: Address) -> str:
+def swept_text(job: Address, environment: str) -> str:
     """What to say of one, beside its state."""
-    return f"its model was swept by gc; {restoring(job)}"
+    return f"its model was swept by gc; {restoring(job, environment)}"
 
 
 class Mark(Record):

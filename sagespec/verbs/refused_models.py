@@ -28,7 +28,15 @@ def refused_models(wanted: Desired, observed: Observed) -> dict[Address, Problem
         live = live_revision(observed.revisions.get(endpoint.name, ()))
         serving = jobs_of(live.asked) if live else frozenset[Address]()
         for job in sorted(jobs_of(endpoint.record) - serving):
-            if problem := why_refused(job, wanted.rejected, observed.manifests, str(endpoint.address), endpoint.origin):
+            problem = why_refused(
+                job,
+                wanted.rejected,
+                observed.manifests,
+                str(endpoint.address),
+                endpoint.origin,
+                environment=wanted.environment,
+            )
+            if problem:
                 found.setdefault(endpoint.address, problem)
     return found
 
@@ -46,9 +54,15 @@ def jobs_of(record: EndpointRecord) -> frozenset[Address]:
 
 
 def why_refused(
-    job: Address, rejected: Rejected, manifests: Manifests, about: str, where: Origin | None = None
+    job: Address,
+    rejected: Rejected,
+    manifests: Manifests,
+    about: str,
+    where: Origin | None = None,
+    *,
+    environment: str,
 ) -> Problem | None:
-    """Why the model of a job is not to be served from now on; None where it may be."""
+    """Why the model of a job is not to be served from now on; None where it may be. environment: '' for none."""
     if job in rejected:
         return Problem(
             f"{named(job)} is rejected: {rejected[job]}",
@@ -63,7 +77,7 @@ def why_refused(
             f"the model of {named(job)} was swept by gc at {minute_text(manifest.swept_at)}",
             about=about,
             why="nothing had named it for longer than gc waits; its manifest, logs and metrics are still there",
-            fix=restoring(job),
+            fix=restoring(job, environment),
             where=where,
         )
     return None

@@ -160,7 +160,8 @@ def _refuse_models(parts: Parts, asked: RollbackRequest, rejected: Rejected) -> 
     """SpecError where it would bring back a model that is rejected, or is not in the store any more."""
     jobs = jobs_of(asked.asked)
     manifests = parts.records.manifests(jobs)
-    found = [why_refused(job, rejected, manifests, f"endpoint/{asked.endpoint}") for job in sorted(jobs)]
+    about, environment = f"endpoint/{asked.endpoint}", parts.environment
+    found = [why_refused(job, rejected, manifests, about, environment=environment) for job in sorted(jobs)]
     if problem := next((one for one in found if one), None):
         what = f"revision {asked.number} cannot be served again: {problem.what}"
         raise SpecError(replace(problem, what=what, fix=f"choose another revision with --to; or {problem.fix}"))

@@ -303,9 +303,10 @@ def job_state(
     live_metrics: Mapping[str, float] | None = None,
     waits_for: str = "",
     stale: Stale | None = None,
+    environment: str = "",
 ) -> JobState:
     """The row of one job. live_metrics: what a running one has printed so far. waits_for: of `what_jobs_wait_for`.
-    stale: of a trained one that is."""
+    stale: of a trained one that is. environment: '' for none."""
     manifest = observed.manifests.get(address)
     hosts = [c for c in observed.containers_of(address) if not c.address.is_companion]
     follower = _follower(address, observed, manifest)
@@ -320,7 +321,7 @@ def job_state(
         word, said = (JobWord.REFUSED, problem.what) if problem else (JobWord.WAITING, said)
         return JobState(address, word, said, fix=problem.fix if problem else "")
     if manifest.status is JobStatus.COMPLETED:
-        swept = swept_text(address) if manifest.swept_at else ""
+        swept = swept_text(address, environment) if manifest.swept_at else ""
         said = "; ".join(filter(None, (swept, f"stale: {stale.text}" if stale else "", *manifest.notes)))
         state, detail = (JobWord.REFUSED, problem.what) if problem else (JobWord.TRAINED, said)
     else:

@@ -83,7 +83,8 @@ def job_state_of(parts: Parts, job: Address) -> JobState:
     if desired.job(job):
         return _job_states(parts, desired, observed, plan)[0]
     manifest(parts, job)
-    return job_state(job, replace(observed, manifests=parts.records.manifests([job])), plan)
+    observed = replace(observed, manifests=parts.records.manifests([job]))
+    return job_state(job, observed, plan, environment=parts.environment)
 
 
 def endpoint_state_of(parts: Parts, endpoint: Address) -> EndpointState:
@@ -111,6 +112,7 @@ def _job_states(parts: Parts, desired: Desired, observed: Observed, plan: Plan) 
                 live_metrics=latest_metrics(parts, job, observed),
                 waits_for=waits_for.get(job.address, ""),
                 stale=stale_job(job, observed.manifests.get(job.address), data, parts.runtime),
+                environment=parts.environment,
             ),
             hyperparameters=hyperparameters_of(job, observed.manifests.get(job.address)),
         )

@@ -32,7 +32,7 @@ def swept_places(parts: Parts, specs: Collection[LoadedSpec]) -> Iterator[Proble
                 job = job_address(name, int(version))
                 manifest = Records(parts.store, project).manifests([job]).get(job)
                 if manifest and manifest.swept_at and is_emptied(file or ""):
-                    yield _problem(item, field, job, manifest, file or "")
+                    yield _problem(item, field, job, manifest, file or "", environment=parts.environment)
 
 
 def _places(item: LoadedSpec) -> Iterator[tuple[str, str]]:
@@ -65,10 +65,10 @@ def is_emptied(file: str) -> bool:
     return not file or is_swept(file) or is_swept(f"{file}/")
 
 
-def _problem(item: LoadedSpec, field: str, job: Address, manifest: Manifest, file: str) -> Problem:
+def _problem(item: LoadedSpec, field: str, job: Address, manifest: Manifest, file: str, *, environment: str) -> Problem:
     assert manifest.swept_at is not None
     where = item.origin_of(field)
-    of_model = why_refused(job, {}, {job: manifest}, str(item.address), where)
+    of_model = why_refused(job, {}, {job: manifest}, str(item.address), where, environment=environment)
     if file == MODEL and of_model:
         return of_model
     return Problem(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from sagespec.project import Project
 from sagespec.state.addresses import job_address
 from sagespec.state.observed import Observed
 from sagespec.verbs import gc
+from sagespec.verbs.refused_models import refused_models
 from sagespec.verbs.states import JobWord, job_state
 from tests.dashboard.served import project_in
 from tests.dashboard.shelf import fill
+from tests.fakes.specs import desired_from
 
 JOB = """\
 apiVersion: sagespec/v1
@@ -36,6 +39,7 @@ name: e
 variants:
   - {name: only, model: PLACE, algorithm: xgboost}
 """
+AN_ENDPOINT = {"kind": "Endpoint", "name": "e", "variants": [{"name": "only", "model": "churn@5"}]}
 BACK = "restore it from a back-up: sagespec gc --restore churn@5 --from MODEL.tar.gz; or train it as another version"
 STORE = "../.sagespec/store/shown/jobs/churn/5"
 
@@ -103,6 +107,22 @@ def test_python_is_told_the_way_back(project: Project) -> None:
         _ = Job.of(project, job_address("churn", 5)).model
     assert error.value.problems[0].fix == BACK
     assert Path(Job.of(project, job_address("churn", 4)).model).is_file()
+
+
+def test_the_way_back_leads_to_the_environment(project: Project) -> None:
+    job, there = job_address("churn", 5), f"{BACK.replace('MODEL.tar.gz', 'MODEL.tar.gz --env prod')}"
+    manifests = project.parts.records.manifests([job])
+    row = job_state(job, Observed(manifests=manifests), Plan(), environment="prod")
+    assert row.detail == f"its model was swept by gc; {there}"
+    project.parts.environment = "prod"
+    with pytest.raises(WorldError) as error:
+        _ = Job.of(project, job).model
+    assert error.value.problems[0].fix == there
+    wanted = replace(
+        desired_from({"kind": "TrainingJob", "name": "churn", "version": 5}, AN_ENDPOINT), environment="prod"
+    )
+    (problem,) = refused_models(wanted, Observed(manifests=manifests)).values()
+    assert problem.fix == there
 
 
 def test_a_job_of_the_specs_says_beside_its_state_that_its_model_was_swept(project: Project) -> None:

@@ -27,6 +27,7 @@ class Facts:
     served_by: Sequence[Served]
     data: Sequence[Mapping[str, Any]] = ()
     was_served_by: Sequence[ServedIn] = ()
+    environment: str = ""
 
     @property
     def word(self) -> str:
@@ -39,7 +40,7 @@ class Facts:
         if self.row:
             return self.row.detail
         if self.manifest and self.manifest.swept_at:
-            return swept_text(self.address)
+            return swept_text(self.address, self.environment)
         return self.manifest.reason if self.manifest else ""
 
     @property

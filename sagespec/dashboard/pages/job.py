@@ -126,6 +126,7 @@ def facts_of(address: Address) -> Facts:
         served_by=served_by(address, status),
         data=data_of(manifest, of_before),
         was_served_by=served_in(past, address),
+        environment=at.project.parts.environment,
     )
 
 
