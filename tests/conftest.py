@@ -11,6 +11,7 @@ import importlib.util
 import os
 import secrets
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
@@ -24,6 +25,9 @@ from sagespec.runtimes.choose import images_dir
 from sagespec.state.labels import LABEL_PROJECT
 from tests import sdks
 from tests.place import Place
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; what tests start inherits it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SESSION = f"test-{secrets.token_hex(4)}"  # every project of this run, of this worker, begins with it
 
