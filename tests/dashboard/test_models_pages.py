@@ -53,7 +53,7 @@ def test_each_version_has_its_aliases_who_serves_it_and_what_gc_does_with_it(
     assert list(found) == ["Version", "churn@9", "churn@5", "churn@4", "churn@3", "churn@2", "churn@1"]
     assert ends["churn@9"] == "next ○ not trained - - - - -"
     assert "▲ swept" in found["churn@5"]
-    assert re.search(r"- - swept \S+ \S+: its manifest, logs and metrics stay$", ends["churn@5"])
+    assert re.search(r"- - swept \S+ \S+ UTC: its manifest, logs and metrics stay$", ends["churn@5"])
     assert ends["churn@4"] == "- 20 B marked : may be swept in 5 d , if nothing names it by then"
     assert found["churn@3"].startswith("champion ● trained validation:auc 0.93")
     assert ends["churn@3"] == "- 15 B kept: champion in the specs"
