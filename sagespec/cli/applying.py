@@ -120,7 +120,8 @@ def watch(
     else:
         stop = stoppable(given.screen, "Everything keeps running.", begun=True, timed=True)
         with given.project() as project, stop as interrupt:
-            project.watch(options, report=interrupt.report, cancelled=interrupt.cancelled, every_seconds=every_seconds)
+            told, cancelled = interrupt.report, interrupt.cancelled
+            project.watch(options, report=told, cancelled=cancelled, every_seconds=every_seconds, proposes=True)
     if given.screen.format == "json":
         given.screen.record({"event": "result", "ok": True, "stopped": True})
     return DONE

@@ -1,7 +1,8 @@
 """Which forge pull requests are opened on: as the environment says, as that of a workflow does by itself.
 
 SAGESPEC_FORGE (github, gitea or gitlab), SAGESPEC_FORGE_API, SAGESPEC_FORGE_REPOSITORY and SAGESPEC_FORGE_TOKEN win
-over what GitHub's, Gitea's, Forgejo's and GitLab's runners set.
+over what GitHub's, Gitea's, Forgejo's and GitLab's runners set. A token that is not named for sagespec goes to the
+runner's own forge, or to github.com or gitlab.com, and not to whatever host a remote names.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from sagespec.forge.pulls import Pulls
 from sagespec.forge.requests import Forge, Kind, host_and_path, usual_api
 
 KINDS = ("github", "gitea", "gitlab")
+PUBLIC = {"github": "github.com", "gitlab": "gitlab.com"}
 
 
 def pulls_of(environment: Mapping[str, str], url: str) -> Pulls | None:
@@ -21,13 +23,14 @@ def pulls_of(environment: Mapping[str, str], url: str) -> Pulls | None:
     kind = environment.get("SAGESPEC_FORGE", "") or _kind(environment)
     if kind not in KINDS:
         raise WorldError(f"SAGESPEC_FORGE is {kind}", fix=f"set it to one of {', '.join(KINDS)}")
-    names = ("GITLAB_TOKEN",) if kind == "gitlab" else ("GITHUB_TOKEN", "GH_TOKEN")
-    token = _first(environment, "SAGESPEC_FORGE_TOKEN", *names)
-    if not token:
-        return None
     host, path = host_and_path(url)
     is_gitlab = kind == "gitlab"
     api = _first(environment, "SAGESPEC_FORGE_API", "CI_API_V4_URL" if is_gitlab else "GITHUB_API_URL")
+    names = ("GITLAB_TOKEN",) if is_gitlab else ("GITHUB_TOKEN", "GH_TOKEN")
+    is_meant = bool(api) or host == PUBLIC.get(kind)
+    token = _first(environment, "SAGESPEC_FORGE_TOKEN", *(names if is_meant else ()))
+    if not token:
+        return None
     repository = _first(
         environment, "SAGESPEC_FORGE_REPOSITORY", "CI_PROJECT_PATH" if is_gitlab else "GITHUB_REPOSITORY"
     )

@@ -6,13 +6,14 @@ https://docs.gitlab.com/api/merge_requests
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from sagespec.errors import WorldError
 from sagespec.forge.reporter import ask_forge
 from sagespec.forge.requests import Forge, ForgeRequest
 
@@ -51,7 +52,8 @@ class Pulls:
         else:
             asked = {"state": "all", "sort": "recentupdate", "limit": PAGE}  # it knows no filter by branch
         found = self.ask(ForgeRequest("GET", f"{self._place}?{urlencode(asked)}", None, self._headers))
-        pulls = [_pull(one) for one in found if _branch_of(one) == branch]
+        with _as_said(self._place):
+            pulls = [_pull(one) for one in found if _branch_of(one) == branch]
         return sorted(pulls, key=lambda pull: pull.number, reverse=True)
 
     def open(self, branch: str, base: str, *, title: str, body: str) -> Pull:
@@ -64,7 +66,9 @@ class Pulls:
     def _said(self, method: Any, url: str, fields: Mapping[str, str]) -> Pull:
         if self.forge.kind == "gitlab":
             fields = {_GITLAB_NAMES[name]: value for name, value in fields.items()}
-        return _pull(self.ask(ForgeRequest(method, url, fields, self._headers)))
+        said = self.ask(ForgeRequest(method, url, fields, self._headers))
+        with _as_said(url):
+            return _pull(said)
 
     @property
     def _place(self) -> str:
@@ -75,6 +79,16 @@ class Pulls:
     @property
     def _headers(self) -> Mapping[str, str]:
         return self.forge.headers(self.token)
+
+
+@contextmanager
+def _as_said(url: str) -> Iterator[None]:
+    """WorldError where what was answered is no pull request."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        fix = "check SAGESPEC_FORGE and SAGESPEC_FORGE_API: is it that forge?"
+        raise WorldError(f"{url} did not answer with pull requests", why=repr(error), fix=fix) from error
 
 
 def _pull(said: Mapping[str, Any]) -> Pull:

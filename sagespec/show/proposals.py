@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from sagespec.verbs.proposals import Beside, Proposal, Proposed
 
 MADE_BY = """\
-<sub>Made by `sagespec bump --due --pr`, which keeps this branch up to date with its base, until somebody else pushes \
-to it. Closed without a merge, it is not asked again for the same reason.</sub>"""
+<sub>Made by sagespec. `sagespec bump --due --pr` brings this branch up to date with its base, until somebody else \
+pushes to it. Closed without a merge, it is not asked again for the same reason.</sub>"""
 LIMIT = MARKDOWN_LIMIT - 10_000  # for the plan, beside what else is told
 
 

@@ -143,6 +143,8 @@ def in_checkout(root: Path, body: Callable[[Proposal], str]) -> Proposing:
 def of_source(sourced: Sourced, body: Callable[[Proposal], str], commit: str) -> Proposing:
     """commit: that is in force. Nothing is read of a newer one, which nobody has verified."""
     source = sourced.source
+    if not commit:
+        raise WorldError(f"{NOT_HERE}: no commit is in force", fix="wait until one is applied")
     if not (source.propose and source.report):
         fix = f"add propose: true to the source, with `report`, and credentials that may push; or {ELSEWHERE}"
         raise WorldError(f"{NOT_HERE}: the source does not say so", fix=fix)

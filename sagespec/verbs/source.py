@@ -1,7 +1,8 @@
 """A project that is made from a branch of a repository: watched, or brought up to date once.
 
-The
-passes are those of `watch` and `apply`; before each, the project moves to the tree of the commit that is in force.
+What the source says becomes a `Pull`, in `sourced`: a mirror below the state folder, signers, bounds for what a commit
+may name. The passes are those of `watch` and `apply`; before each, the project moves to the tree of the commit that is
+in force.
 """
 
 from __future__ import annotations

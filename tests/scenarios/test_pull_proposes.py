@@ -62,3 +62,17 @@ def test_a_loop_that_may_not_open_pull_requests_says_once_what_it_takes(
         wait_until(lambda: bool(found.applied) and "add propose: true to the source" in log.read_text(), 120)
     assert log.read_text().count("no pull request is opened here for models that are trained") == 1
     assert server.pulls == []
+
+
+def test_a_loop_in_a_checkout_opens_it_too(tmp_path: Path, project_name: str, server: ForgeServer) -> None:
+    forge_named = {"API": server.api, "REPOSITORY": "acme/models", "TOKEN": TOKEN}
+    environment = {f"SAGESPEC_FORGE_{name}": value for name, value in forge_named.items()}
+    origin = Origin(tmp_path / "there")
+    workspace = Workspace(origin.work, project_name, "process", environment=environment)
+    workspace.write(job(1) + job(2) + RETRAIN + endpoint("stable model@1 90"))
+    origin.commit("serve it")
+    origin.push()
+    with workspace.running("watch", "--every", "2s"):
+        wait_until(lambda: bool(server.pulls), 120)
+    (pull,) = server.pulls
+    assert pull["title"] == "Serve model@2 by answers/candidate"

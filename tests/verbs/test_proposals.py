@@ -507,6 +507,16 @@ RUNNER = {"GITHUB_TOKEN": "t", "GITHUB_API_URL": "https://api.github.com", "GITH
             ("gitea", "https://git.example/api/v1", "acme/models"),
         ),
         ({}, URL, None),
+        ({"GITHUB_TOKEN": "t"}, "https://git.example/acme/models.git", None),  # it is for github.com
+        ({"GH_TOKEN": "t"}, "git@gitlab.com:acme/models.git", None),
+        ({"GH_TOKEN": "t"}, "https://github.com.example/acme/models.git", None),
+        ({"GITHUB_TOKEN": "t", "SAGESPEC_FORGE": "gitea"}, "https://git.example/acme/models.git", None),
+        ({"GITLAB_TOKEN": "t", "SAGESPEC_FORGE": "gitlab"}, "https://gitlab.example/acme/models.git", None),
+        (
+            {"GITLAB_TOKEN": "t", "SAGESPEC_FORGE": "gitlab"},
+            "https://gitlab.com/acme/models.git",
+            ("gitlab", "https://gitlab.com/api/v4", "acme/models"),
+        ),
     ],
 )
 def test_the_forge_follows_from_the_environment(
