@@ -148,28 +148,18 @@ class Project(Writing):
         cancelled: Cancelled = None,
         every_seconds: float = 30.0,
         wakes: queue.SimpleQueue[str] | None = None,
-        proposes: bool = False,
     ) -> None:
         """Apply on every change of a spec, on every event of the engine, and every so often, until cancelled.
 
         The lock is held only while something is done, so a person may apply beside it. wakes: whoever has written a
-        spec in this process puts "request" there, to have it applied at once. proposes: open the pull requests of
-        `retrain.assign` once jobs have ended, as `bump --due --pr` does.
+        spec in this process puts "request" there, to have it applied at once.
         """
         from sagespec.reconcile.options import Options
-        from sagespec.show.proposals import body_of
         from sagespec.verbs.watch import watch
 
         with self._following(report) as told:
-            watch(
-                self.parts,
-                options or Options(),
-                report=told,
-                cancelled=cancelled,
-                every_seconds=every_seconds,
-                wakes=wakes,
-                body=body_of if proposes else None,
-            )
+            given = options or Options()
+            watch(self.parts, given, report=told, cancelled=cancelled, every_seconds=every_seconds, wakes=wakes)
 
     def stop(
         self, address: Address | str, *, reason: str = "", report: Report | None = None, cancelled: Cancelled = None

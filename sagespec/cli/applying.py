@@ -113,6 +113,8 @@ def watch(
     for. Ends on Ctrl-C or SIGTERM, with exit code 0; everything keeps running.
     """
     from sagespec.cli.signals import stoppable
+    from sagespec.show.proposals import body_of
+    from sagespec.verbs.watch import watch as watch_parts
 
     options = options_of(retry, prune, allow_empty)
     if sourced:
@@ -120,8 +122,14 @@ def watch(
     else:
         stop = stoppable(given.screen, "Everything keeps running.", begun=True, timed=True)
         with given.project() as project, stop as interrupt:
-            told, cancelled = interrupt.report, interrupt.cancelled
-            project.watch(options, report=told, cancelled=cancelled, every_seconds=every_seconds, proposes=True)
+            watch_parts(
+                project.parts,
+                options,
+                report=interrupt.report,
+                cancelled=interrupt.cancelled,
+                every_seconds=every_seconds,
+                body=body_of,
+            )
     if given.screen.format == "json":
         given.screen.record({"event": "result", "ok": True, "stopped": True})
     return DONE
