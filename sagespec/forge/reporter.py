@@ -52,9 +52,9 @@ class Reporter:
         self._first_pause_seconds, self._ask = first_pause_seconds, ask or ask_forge
         self._woken, self._left = threading.Event(), threading.Event()
         self._idle = threading.Event()
-        self._refused: set[tuple[str, str]] = set()  # commit and key: asking again would not help
+        self._refused: dict[tuple[str, str], str] = {}  # by commit and key, why: asking again would not help
         self._said = ""
-        self._stuck, self._why_stuck = stuck, ""
+        self._stuck = stuck
         self._told_stuck: str | None = None  # None before it is known: an earlier run may have left something
         self._thread: threading.Thread | None = None
 
@@ -93,17 +93,14 @@ class Reporter:
             found = self._look()
         except (SagespecError, OSError) as error:
             return self._tried_again(error)
-        if not found:
-            self._why_stuck = ""
         try:
             for status in found:
                 if (status.commit, status.key) not in self._refused:
                     self._tell(status)
-            self._say_stuck()
+            self._say_stuck(self._why_refused(found))
         except (SagespecError, OSError) as error:
-            self._why_stuck = _first(error)
             with suppress(SagespecError, OSError):
-                self._say_stuck()
+                self._say_stuck(_first(error))
             return self._tried_again(error)
         if self._said:
             self._said = ""
@@ -119,13 +116,11 @@ class Reporter:
         except ForgeAway:
             raise
         except WorldError as error:
-            self._refused.add((status.commit, status.key))
+            self._refused[status.commit, status.key] = _first(error)
             text = f"the forge does not take that {status.commit[:12]} is {status.state}: {_first(error)}"
-            self._why_stuck = _first(error)
             self._report(Event(EventKind.FAILED, "source", text, action="report"))
             return
         self._told(status)
-        self._why_stuck = ""
 
     def _tell_deployment(self, status: CommitStatus, token: str) -> None:
         found = self._ask(self._forge.find_deployment(status.commit, token))
@@ -139,10 +134,14 @@ class Reporter:
         self._say(f"the state of commits cannot be shown on the forge: {_first(error)}; it is tried again")
         return False
 
-    def _say_stuck(self) -> None:
-        if self._why_stuck != self._told_stuck:
-            self._stuck(self._why_stuck)
-            self._told_stuck = self._why_stuck
+    def _why_refused(self, found: Sequence[CommitStatus]) -> str:
+        """Of the first that the forge does not take; '' where it took all."""
+        return next(filter(None, (self._refused.get((status.commit, status.key)) for status in found)), "")
+
+    def _say_stuck(self, why: str) -> None:
+        if why != self._told_stuck:
+            self._stuck(why)
+            self._told_stuck = why
 
     def _say(self, text: str) -> None:
         if text != self._said:

@@ -287,6 +287,25 @@ def test_a_token_that_is_not_good_is_said_once_with_what_to_do(scene: Scene) -> 
     assert scene.states(ONE) == ["success"], "the next run tells it"
 
 
+def test_a_commit_that_is_refused_stays_known_though_another_is_taken(scene: Scene) -> None:
+    scene.records.add_end(deploy(0, ONE, A.FAILED, "x"))
+    scene.set(attempted=attempt(TWO, A.APPLIED))
+    reporter = scene.reporter()
+    take = reporter._ask
+    reporter._ask = lambda asked: refuse(asked) if ONE in asked.url else take(asked)
+    for _ in range(2):
+        assert reporter.tell()
+        assert scene.states(TWO) == ["success"]
+        assert scene.unreported == "no such commit"
+    reporter = scene.reporter()  # the next run is not refused
+    assert reporter.tell()
+    assert not scene.unreported
+
+
+def refuse(_asked: ForgeRequest) -> Any:
+    raise WorldError("no such commit")
+
+
 def test_a_store_that_is_away_is_no_end(scene: Scene) -> None:
     scene.set(attempted=attempt(ONE, A.APPLIED))
     report = settings(scene.server.kind, api=scene.server.api, repository="acme/models")
