@@ -2,7 +2,7 @@
 
 SAGESPEC_FORGE (github, gitea or gitlab), SAGESPEC_FORGE_API, SAGESPEC_FORGE_REPOSITORY and SAGESPEC_FORGE_TOKEN win
 over what GitHub's, Gitea's, Forgejo's and GitLab's runners set. A token that is not named for sagespec goes to the
-runner's own forge, or to github.com or gitlab.com, and not to whatever host a remote names.
+runner's own forge, to github.com or gitlab.com, or to SAGESPEC_FORGE_API, and not to whatever host a remote names.
 """
 
 from __future__ import annotations

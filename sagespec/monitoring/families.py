@@ -44,7 +44,7 @@ def _asked(sums: Mapping[Served, Interval]) -> Iterable[Family]:
     yield Family(
         "sagespec_requests_total",
         "counter",
-        "Requests that a model was asked, whatever became of them.",
+        "Requests that were sent to a model, whatever came of them.",
         [Sample(label, counted.requests) for label, counted in _by_model(sums)],
     )
     yield Family(
@@ -79,7 +79,7 @@ def _asked_now(sums: Mapping[Served, Interval]) -> Iterable[Family]:
     yield Family(
         "sagespec_requests_in_flight",
         "gauge",
-        "Requests that models are being asked.",
+        "Requests that models are answering now.",
         [Sample(label, counted.active) for label, counted in _by_model(sums)],
     )
     yield Family(
