@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -210,8 +210,3 @@ def _end_of(node: Node) -> int:
         before, child = (last[0].end_mark.index, last[1]) if isinstance(node, MappingNode) else (0, last)
         return max(before, _end_of(child))
     return int(node.end_mark.index)
-
-
-def as_fields(settings: Mapping[str, Any]) -> list[Edit]:
-    """Changes given by their fields as words: {"hyperparameters.num_round": 200}."""
-    return [Edit(tuple(field.split(".")), value) for field, value in settings.items()]
