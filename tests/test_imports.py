@@ -31,7 +31,7 @@ BANDS = [
     (
         "engines",
         "know an engine or a store, and nothing of plans",
-        "traffic | gateway | runtimes.choose | runtimes.docker runtimes.process | runtimes.machine"
+        "traffic | gateway | runtimes.choose | runtimes.swarm | runtimes.docker runtimes.process | runtimes.machine"
         " | runtimes.protocol runtimes.first_line runtimes.opened | secrets | records | stores.open stores.waits"
         " | stores.directory stores.s3 stores.bucket | buckets | stores.s3_problems | stores.keys"
         " | stores.protocol"
@@ -113,10 +113,10 @@ OUTSIDERS = {
     "docker": (
         "runtimes.docker.network runtimes.docker.containers runtimes.docker.creation "
         "runtimes.docker.credentials runtimes.docker.engine runtimes.docker.images runtimes.docker.mounts "
-        "runtimes.docker.runtime runtimes.docker.volumes",
+        "runtimes.docker.runtime runtimes.docker.volumes runtimes.swarm",
         "another engine is another folder, not a rewrite",
     ),
-    "requests": ("runtimes.docker.engine", "the Docker SDK raises its errors"),
+    "requests": ("runtimes.docker.engine runtimes.swarm", "the Docker SDK raises its errors"),
     "cheroot": ("web.server web.requests", "another server is another file"),
     "IPython": ("notebook show handles", "there is a kernel only in a notebook"),
     "ipykernel": ("notebook", "there is a kernel only in a notebook"),

@@ -23,7 +23,7 @@ PORT = 8080  # where SageMaker's contract has every container listen; the gatewa
 # brings requirements; MPI starts its workers over an sshd, which locks itself into an empty root.
 # Not in it, of Docker's own choice: raw sockets, device nodes, file capabilities, the audit log.
 # Programs of images/ need none.
-_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID", "SYS_CHROOT")
+CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID", "SYS_CHROOT")
 
 
 def settings_of(
@@ -52,7 +52,7 @@ def settings_of(
         restart_policy={"Name": _restart_policy(launch)},
         log_config={"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
         cap_drop=["ALL"],
-        cap_add=list(_CAPABILITIES) if is_users_own and not launch.folders else None,
+        cap_add=list(CAPABILITIES) if is_users_own and not launch.folders else None,
         security_opt=["no-new-privileges"],
         pids_limit=4096,
         # Data loaders pass batches through /dev/shm; Docker's 64 MiB is where they break. It is counted
