@@ -275,7 +275,7 @@ def test_two_hundred_endpoints_are_some_pages_of_bounded_size(tmp_path: Path) ->
         answer = client.get("/endpoints")
         seconds = time.process_time() - began
         assert len(answer.data) < 150_000
-        assert seconds < 0.15
+        assert seconds < 0.6
         assert answer.text.index("/endpoints/e150") < answer.text.index("/endpoints/e000")  # what is wrong comes first
         assert HOSTILE not in answer.text
         assert "page 1 of 4" in answer.text

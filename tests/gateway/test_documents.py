@@ -52,7 +52,7 @@ def test_1000_endpoints_are_written_and_read_within_two_seconds_each() -> None:
     assert len(pools.content) < 10_000_000
     assert written - begun < 2
     assert read - written < 2
-    assert changed - read < 0.5
+    assert changed - read < 1.5
 
 
 def thousand_endpoints() -> Table:
