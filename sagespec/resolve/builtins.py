@@ -114,7 +114,7 @@ class ImageDescription(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    kind: Literal["algorithm", "framework", "gateway", "notebook", "test", "feeder"]
+    kind: Literal["algorithm", "framework", "gateway", "notebook", "test", "feeder", "courier"]
     description: str = ""
     framework: bool = False
     hyperparameters: Mapping[str, HyperparameterDescription] = Field(default_factory=dict)
