@@ -3,9 +3,9 @@
     carry PUT|GET|DELETE URL NAME ADDRESS PATIENCE_SECONDS
 
 Run in the porter's container, which is in the couriers' network and has their token. The body of a PUT comes in chunks,
-as HTTP has them. Standard error gets a plus sign once the courier is reached, before which nothing has been asked of it,
-and later line feeds while it is silent, so that whoever waits knows that we live. Input that ends before the answer ends
-us: nobody waits any more. Standard library only.
+as HTTP has them. Standard error gets a plus sign once the courier is reached, before which nothing has been asked of
+it, and later line feeds while it is silent, so that whoever waits knows that we live. Input that ends before the answer
+ends us: nobody waits any more. Standard library only.
 """
 
 from __future__ import annotations
