@@ -22,11 +22,13 @@ from sagespec.errors import WorldError
 from sagespec.runtimes.docker.files import BASE, Entry, contents, inside, tar
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Tell
 from sagespec.runtimes.swarm.cluster import Cluster
+from sagespec.runtimes.swarm.gpus import Gpus
 from sagespec.runtimes.swarm.porter import PIECE_BYTES, Porter, Unreached
 from sagespec.state.labels import LABEL_PROJECT
 
 PART = "courier"
 NODE_SECONDS = 60.0  # with no node that has what is asked for
+NEXT_NODE_SECONDS = 5.0  # until another node with GPUs is tried
 STARTS_SECONDS = 600.0  # its image may have to be fetched
 RETURNS_SECONDS = 30.0  # after its node's engine was started again
 _LOOK_EVERY_SECONDS = 0.1
@@ -37,7 +39,10 @@ _PATIENCE_WITH_KNOWN_SECONDS = 2.0  # at an address that may be out of date
 _DONE, _NOTHING = 200, 404
 _ANOTHER = 421  # the address is another courier's now
 _FIXES = {507: "free some space on its node: `docker system df` shows what uses it", 500: "try again"}
-GPU = "gpu"  # the kind of generic resource
+
+
+class NoRoom(WorldError):
+    """No node takes it as things are."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Couriers:
 
     def __init__(self, engine: Any, cluster: Cluster, project_name: str, image: Callable[[], str]) -> None:
         self._cluster, self._project_name = cluster, project_name
+        self._gpus = Gpus(cluster, project_name)
         self.porter = Porter(engine, cluster, project_name, image)
         self._addresses: dict[str, str] = {}
 
@@ -68,33 +74,61 @@ class Couriers:
         gpus: int = 0,
         constraints: Sequence[str] = (),
         mounts: Mapping[str, str] | None = None,
+        about: str = "",
         tell: Tell = lambda _: None,
     ) -> Placed:
         """Have a courier with the volume, and what its container needs; where it runs. One that is there is left as it
-        is. mounts: further volumes, by path below /opt/ml. WorldError when no node has room within a minute."""
+        is. mounts: further volumes, by path below /opt/ml. about: what it is for, for people. NoRoom when no node has
+        room within a minute."""
         self.porter.set_up()
+        name = name_of(service)
         spec = self.porter.spec(
-            name_of(service),
+            name,
             PART,
             ["courier"],
             constraints=constraints,
-            environment={"COURIER_NAME": name_of(service)},
-            mounts=[self._mount("", volume), *(self._mount(path, name) for path, name in (mounts or {}).items())],
-            reservations=reservations(cpus, memory, gpus),
+            environment={"COURIER_NAME": name},
+            mounts=[self._mount("", volume), *(self._mount(path, other) for path, other in (mounts or {}).items())],
+            reservations=reservations(cpus, memory),
         )
+        if not gpus or self._cluster.service(name):
+            node_id = self._start(service, spec, tell, NODE_SECONDS)
+            return Placed(node_id, tuple(sorted(claim.gpu for claim in self._gpus.held(name))) if gpus else ())
+        self._gpus.give_back(name)  # of a run that was killed
+        nodes = self._gpus.nodes_with(gpus, about or service)
+        for node_id, free in nodes.items():
+            ids = self._gpus.take(node_id, free, gpus, name) if bound_to(constraints) in (node_id, "") else ()
+            if not ids:
+                continue
+            spec["TaskTemplate"]["Placement"]["Constraints"] = [*constraints, f"node.id=={node_id}"]
+            is_last = node_id == list(nodes)[-1]
+            try:
+                return Placed(self._start(service, spec, tell, NODE_SECONDS if is_last else NEXT_NODE_SECONDS), ids)
+            except NoRoom:
+                if is_last:
+                    raise
+        raise WorldError(
+            f"the GPUs that {about or service} needs are not free where it must be",
+            why="others were faster, or it shares a volume with what runs on another node",
+            fix="run the command again",
+        )
+
+    def _start(self, service: str, spec: Mapping[str, Any], tell: Tell, seconds: float) -> str:
+        """The node on which it runs; NoRoom when none had room for so long."""
         self._cluster.create_service(spec)
         try:
-            task = self._placed(service, tell)
+            node_id = str(self._placed(service, tell, seconds)["NodeID"])
         except BaseException:
             self.remove(service)
             raise
-        self._stay(service, str(task["NodeID"]))
-        return Placed(str(task["NodeID"]), gpus_of(task))
+        self._stay(service, node_id)
+        return node_id
 
     def remove(self, service: str) -> None:
         """The courier; its volume stays where it is, so that is emptied before."""
         self._addresses.pop(service, None)
         self._cluster.delete(f"/services/{name_of(service)}")
+        self._gpus.give_back(name_of(service))
 
     def runs_since(self, service: str) -> datetime | None:
         """Since when the courier has run without a break, and its node's engine with it; None if it does not run."""
@@ -109,7 +143,7 @@ class Couriers:
         options = {"NoCopy": True, "Labels": {LABEL_PROJECT: self._project_name}}
         return {"Type": "volume", "Source": volume, "Target": f"/{inside(path)}", "VolumeOptions": options}
 
-    def _placed(self, service: str, tell: Tell) -> dict[str, Any]:
+    def _placed(self, service: str, tell: Tell, seconds: float) -> dict[str, Any]:
         """Its task, once that runs."""
         began, said = time.monotonic(), ""
         while True:
@@ -122,9 +156,9 @@ class Couriers:
                 tell(f"waits for a node: {waits_for}")
             said, waited = waits_for, time.monotonic() - began
             failed = [task for task in tasks if task["Status"]["State"] in ("rejected", "failed")]
-            if (said and waited > NODE_SECONDS) or waited > STARTS_SECONDS or len(failed) >= _MOST_FAILURES:
+            if (said and waited > seconds) or waited > STARTS_SECONDS or len(failed) >= _MOST_FAILURES:
                 reason = said or next((str(task["Status"].get("Err", "")) for task in failed), "it does not start")
-                raise WorldError(
+                raise NoRoom(
                     f"no node of the cluster takes it: {reason}",
                     why=f"tried for {waited:.0f} s",
                     fix="`docker node ls` shows the nodes; end other jobs, or ask for less in resources",
@@ -227,20 +261,15 @@ def name_of(service: str) -> str:
     return f"{service}-courier"
 
 
-def reservations(cpus: float | None, memory: int | None, gpus: int) -> dict[str, object]:
-    """What the Swarm sets aside on a node, as its API has it."""
-    return {
-        **({"NanoCPUs": round(cpus * 1e9)} if cpus else {}),
-        **({"MemoryBytes": memory} if memory else {}),
-        **({"GenericResources": [{"DiscreteResourceSpec": {"Kind": GPU, "Value": gpus}}]} if gpus else {}),
-    }
+def reservations(cpus: float | None, memory: int | None) -> dict[str, int]:
+    """What the Swarm sets aside on a node, as its API has it. GPUs are not among it: see gpus.py."""
+    return ({"NanoCPUs": round(cpus * 1e9)} if cpus else {}) | ({"MemoryBytes": memory} if memory else {})
 
 
-def gpus_of(task: Mapping[str, Any]) -> tuple[str, ...]:
-    """The GPUs that a task was given, by id, as its node's engine names them."""
-    given = task.get("AssignedGenericResources") or task.get("GenericResources") or ()
-    named = [resource["NamedResourceSpec"] for resource in given if "NamedResourceSpec" in resource]
-    return tuple(sorted(str(resource["Value"]) for resource in named if resource["Kind"].lower() == GPU))
+def bound_to(constraints: Sequence[str]) -> str:
+    """The id of the one node that they allow; '' if they name none."""
+    found = (re.fullmatch(r"node\.id\s*==\s*(\w+)", constraint) for constraint in constraints)
+    return next((match[1] for match in found if match), "")
 
 
 def _newest(tasks: Sequence[dict[str, Any]], *, running: bool = False) -> dict[str, Any] | None:
