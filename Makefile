@@ -39,7 +39,7 @@ check: $(VENV)/.test  ## ruff and mypy
 # The tests start the command hundreds of times: compiled once, each start takes half as long.
 unit: $(VENV)/.test
 	@$(BIN)/python -m compileall -q sagespec images tests
-	$(BIN)/pytest -n $(WORKERS) --dist load --maxschedchunk 1 $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 images: $(VENV)/.local  ## build the images of images/ on the Docker engine
 	$(BIN)/sagespec images build --runtime docker

@@ -25,6 +25,8 @@ from sagespec.runtimes.choose import images_dir
 from sagespec.state.labels import LABEL_PROJECT
 from tests import sdks
 from tests.place import Place
+from tests.swarm.cluster import Cluster, made_of
+from tests.swarm.cluster import missing as cluster_missing
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; what tests start inherits it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -57,11 +59,17 @@ def _proxies_missing() -> str | None:
     return proxies.missing()
 
 
+@functools.cache
+def _swarm_missing() -> str | None:
+    return _docker_missing() or cluster_missing()
+
+
 _NEEDS: dict[str, Callable[[], str | None]] = {
     "docker": _docker_missing,
     "s3": _s3_missing,
     "registry": _registry_missing,
     "proxies": _proxies_missing,
+    "swarm": _swarm_missing,
     **{name: functools.partial(sdks.missing, name) for name in sdks.NAMES},
     "browser": sdks.browser_missing,
 }
@@ -80,9 +88,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 # -- order -----------------------------------------------------------------------------------------
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from tests.one_worker import OneWorkerEach
+
+    return OneWorkerEach(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first, so that no worker is left with it at the end; and among that, what waits for no
-    image, so that others are built meanwhile. Of each, what takes minutes: `slow(150)` takes about as many seconds."""
+    image, so that others are built meanwhile. Of each, what takes minutes: `slow(150)` takes about as many seconds.
+    Those of the cluster are one worker's, so they are the first of all."""
+    astray = [item.nodeid for item in items if item.get_closest_marker("swarm") and "swarm" not in item.nodeid]
+    if astray:
+        raise pytest.UsageError(f"tests of the cluster are known by the word swarm in their ids: {astray}")
     items.sort(key=lambda item: (_turn(item), -_seconds(item)))
 
 
@@ -92,6 +113,8 @@ def _seconds(item: pytest.Item) -> int:
 
 
 def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("swarm"):
+        return -1
     is_slow, needs_docker = (item.get_closest_marker(mark) is not None for mark in ("slow", "docker"))
     if is_slow:
         return 1 if needs_docker else 0
@@ -109,6 +132,23 @@ def docker_client() -> Iterator[Any]:
     client = docker.DockerClient.from_env(version="auto").api
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[Cluster]:
+    """Three nodes, one of which is a manager. `cluster` is this one as a test should find it."""
+    with made_of(3) as found:
+        yield found
+
+
+@pytest.fixture
+def cluster(shared_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """The cluster, whose manager is the engine that is spoken to. What a test makes or breaks there is gone, or whole,
+    when it has ended."""
+    with monkeypatch.context() as patched:
+        patched.setenv("DOCKER_HOST", shared_cluster.manager.docker_host)
+        yield shared_cluster
+    shared_cluster.restore()
 
 
 @pytest.fixture
