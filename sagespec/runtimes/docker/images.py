@@ -11,8 +11,7 @@ import hashlib
 import os
 import re
 import threading
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -22,9 +21,10 @@ import docker
 from docker.errors import APIError, ImageNotFound
 
 from sagespec.errors import WorldError
+from sagespec.runtimes.docker.builds import build, pull
 from sagespec.runtimes.docker.credentials import check_logins
-from sagespec.runtimes.docker.engine import engine_address, explanation, refusals
-from sagespec.runtimes.docker.files import Entry, picked, tar, tree
+from sagespec.runtimes.docker.engine import refusals
+from sagespec.runtimes.docker.files import Entry, picked, tree
 from sagespec.runtimes.protocol import ImageInfo, Tell
 from sagespec.sources.build import BuildFolder
 from sagespec.state.programs import Build, Builtin, Image, Program
@@ -64,7 +64,7 @@ class Images:
                     case Build():
                         self._build_folder(program, reference, tell)
                     case Image():
-                        self._pull(reference, tell)
+                        pull(self._engine, reference, tell)
                 image = self._engine.inspect_image(reference)
         if isinstance(program, Image) and reference != program.reference:
             return program.digest  # it is pinned, and the engine has it
@@ -139,7 +139,7 @@ class Images:
             return frozenset()
         with refusals(f"look for the image of {program}"):
             image = self._inspect(self.reference(program))
-        return frozenset({str(image["Id"]), *_repo_digests(image).values()}) if image else frozenset()
+        return frozenset({str(image["Id"]), *repo_digests(image).values()}) if image else frozenset()
 
     def now(self, program: Program) -> str:
         """What a container of it would be made from. A folder's image is known by what is in it: it never changes."""
@@ -166,7 +166,7 @@ class Images:
         tagged = self._inspect(program.reference)
         if not self._trained_with(program) and (tagged is None or tagged["RepoDigests"]):
             with suppress(WorldError):  # gone: the tag's image stands in for it, and `prepare` reports it
-                self._pull(f"{_repository(program.reference)}@{program.digest}", tell)
+                pull(self._engine, f"{_repository(program.reference)}@{program.digest}", tell)
         pinned = self._trained_with(program)
         if pinned and tagged and tagged["Id"] != self._engine.inspect_image(pinned)["Id"]:
             tell(f"{program.reference} has moved on; the model is served by the image that trained it, {pinned}")
@@ -215,7 +215,7 @@ class Images:
         if not base or self._inspect(base):
             return base
         try:
-            self._pull(f"{_repository(by_tag)}@{digest}" if digest else base, tell)
+            pull(self._engine, f"{_repository(by_tag)}@{digest}" if digest else base, tell)
         except WorldError as error:
             if not digest or self._inspect(by_tag) is None:
                 fix = f"load it into the engine (docker load), or name one that is there by {BASE_SETTING}"
@@ -228,7 +228,8 @@ class Images:
         dockerfile, base = self._dockerfile(builtin), self._base_here(tell)
         given = {name: value for name in PIP_SETTINGS if (value := os.environ.get(name))}
         given |= {"NAME": builtin} if dockerfile == SHARED else {}
-        self._build(
+        build(
+            self._engine,
             self._context(builtin),
             reference,
             tell,
@@ -255,7 +256,8 @@ class Images:
         members = picked(folder.path, folder.files())
         if outside := folder.outside_dockerfile:
             members = chain(members, tree(outside, folder.dockerfile_in_build))
-        self._build(
+        build(
+            self._engine,
             members,
             reference,
             tell,
@@ -265,53 +267,9 @@ class Images:
             labels={LABEL_BUILD: program.folder},
         )
 
-    def _build(self, members: Iterable[Entry], reference: str, tell: Tell, *, fix: str, **options: Any) -> None:
-        """Build `reference` from a stream of files; each line that the engine prints goes to `tell`."""
-        tell(f"building {reference}")
-        last_lines: deque[str] = deque(maxlen=20)
-        refusal = ""
-        steps = self._engine.build(
-            fileobj=tar(members), custom_context=True, tag=reference, rm=True, forcerm=True, decode=True, **options
-        )
-        for step in steps:
-            for line in str(step.get("stream", "")).splitlines():
-                if line.strip():
-                    last_lines.append(line.rstrip())
-                    tell(line.rstrip())
-            refusal = refusal or str(step.get("error", "")).strip()
-        if refusal:  # said when the stream is read to its end, so that its connection is free
-            raise WorldError(
-                f"the image {reference} could not be built: {refusal}",
-                why="the build ended with\n" + "\n".join(f"       {line}" for line in last_lines),
-                fix=fix,
-            )
-
-    def _pull(self, reference: str, tell: Tell) -> None:
-        tell(f"pulling {reference}")
-        repository, tag = docker.utils.parse_repository_tag(reference)
-        told = set()
-        try:
-            for step in self._engine.pull(repository, tag=tag or "latest", stream=True, decode=True):
-                if "error" in step:
-                    raise _image_missing(reference, str(step["error"]))
-                line = ": ".join(str(step[field]) for field in ("id", "status") if field in step)
-                if line not in told:  # one line a layer and stage, not one a percent
-                    told.add(line)
-                    tell(line)
-        except APIError as error:
-            raise _image_missing(reference, explanation(error)) from error
-
 
 def _is_source(file_name: str) -> bool:
     return file_name != "__pycache__" and not file_name.startswith(".")
-
-
-def _image_missing(reference: str, said: str) -> WorldError:
-    return WorldError(
-        f"the image {reference} is not on the engine and could not be pulled: {said}",
-        fix="check the name; for a private registry `docker login` first; an image of your own must be built on, "
-        f"or loaded into, the engine at {engine_address()}",
-    )
 
 
 def _repository(reference: str) -> str:
@@ -322,10 +280,10 @@ def _repository(reference: str) -> str:
 def _digest(reference: str, image: Mapping[str, Any]) -> str:
     """The digest the registry knows the image by; its id when it is from no registry."""
     repository = _repository(reference)
-    known = _repo_digests(image)
+    known = repo_digests(image)
     return known.get(repository) or next(iter(known.values()), str(image["Id"]))
 
 
-def _repo_digests(image: Mapping[str, Any]) -> dict[str, str]:
+def repo_digests(image: Mapping[str, Any]) -> dict[str, str]:
     """By repository."""
     return dict(line.split("@", 1) for line in sorted(image["RepoDigests"] or ()))

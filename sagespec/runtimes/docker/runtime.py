@@ -16,7 +16,8 @@ DockerRuntime, here, has the protocol's methods and the life of a container; the
     network.py     the project's network, and an address in it for each container
     mounts.py      folders of this machine that containers can be shown
     volumes.py     volumes, also with a content from here
-    images.py      references, builds and pulls
+    images.py      which image a program runs from
+    builds.py      builds and pulls
     gpus.py        GPUs by id
     files.py       files as tar streams, without the SDK
     reading.py     the beginning of one file
