@@ -111,7 +111,7 @@ IMPURE_CALLS = {"now", "utcnow", "today", "open", "print", "input", "eval", "exe
 # Everything from outside the standard library: who may import it, and why nobody else.
 OUTSIDERS = {
     "docker": (
-        "runtimes.docker.network runtimes.docker.containers runtimes.docker.creation "
+        "runtimes.docker.builds runtimes.docker.network runtimes.docker.containers runtimes.docker.creation "
         "runtimes.docker.credentials runtimes.docker.engine runtimes.docker.images runtimes.docker.mounts "
         "runtimes.docker.runtime runtimes.docker.volumes runtimes.swarm",
         "another engine is another folder, not a rewrite",

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import io
-import json
-import shutil
-import subprocess
 import tarfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,18 +15,9 @@ from sagespec.errors import WorldError
 from sagespec.runtimes.choose import images_dir
 from sagespec.runtimes.docker.runtime import DockerRuntime
 from sagespec.state.programs import Image, Program
-from tests.ports import free_port
+from tests import registries
 
 pytestmark = [pytest.mark.docker, pytest.mark.registry]
-
-LOGIN = {"username": "ada", "password": "s3cret"}
-HTPASSWD = "ada:$2a$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n"  # bcrypt of the password
-CONFIG = """\
-version: 0.1
-storage: {{filesystem: {{rootdirectory: {folder}/data}}}}
-http: {{addr: "127.0.0.1:{port}"}}
-auth: {{htpasswd: {{realm: private, path: {folder}/htpasswd}}}}
-"""
 
 
 @dataclass
@@ -47,7 +31,7 @@ class Registry:
         """Push an image that differs by what it says; its digest in the registry. None of it stays on the engine."""
         repository = f"{self.address}/{name}"
         self.client.import_image_from_data(tar_of(said), repository=repository, tag=tag)
-        lines = self.client.push(repository, tag=tag, auth_config=LOGIN, stream=True, decode=True)
+        lines = self.client.push(repository, tag=tag, auth_config=registries.LOGIN, stream=True, decode=True)
         digest = next(line["aux"]["Digest"] for line in lines if "Digest" in line.get("aux", {}))
         self.client.remove_image(f"{repository}:{tag}", force=True)
         return str(digest)
@@ -64,47 +48,15 @@ def tar_of(text: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory, docker_client: Any) -> Iterator[Registry]:
-    folder, port = tmp_path_factory.mktemp("registry"), free_port()
-    (folder / "config.yml").write_text(CONFIG.format(folder=folder, port=port))
-    (folder / "htpasswd").write_text(HTPASSWD)
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([shutil.which("docker-registry") or "", "serve", folder / "config.yml"], stderr=log)
-    try:
-        wait_for(f"http://127.0.0.1:{port}/v2/")
-        registry = Registry(f"127.0.0.1:{port}", docker_client)
-        yield registry
-        for image in docker_client.images():
-            names = [*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())]
-            if any(name.startswith(registry.address) for name in names):
-                docker_client.remove_image(image["Id"], force=True)
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def wait_for(url: str) -> None:
-    give_up_at = time.monotonic() + 10
-    while not asks_for_a_login(url):
-        assert time.monotonic() < give_up_at, f"nothing answers at {url}"
-        time.sleep(0.05)
-
-
-def asks_for_a_login(url: str) -> bool:
-    try:
-        urllib.request.urlopen(url, timeout=5).close()
-    except urllib.error.HTTPError as refused:
-        refused.close()
-        return refused.code == 401
-    except OSError:
-        return False
-    return False
+    with registries.running(tmp_path_factory.mktemp("registry"), login=True) as address:
+        yield Registry(address, docker_client)
+        registries.forget(docker_client, address)
 
 
 @pytest.fixture
-def logged_in(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, docker_client: Any) -> None:
+def logged_in(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after `docker login`."""
-    login = base64.b64encode(f"{LOGIN['username']}:{LOGIN['password']}".encode()).decode()
-    (tmp_path / "config.json").write_text(json.dumps({"auths": {registry.address: {"auth": login}}}))
+    registries.log_in(tmp_path, registry.address)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
 
 
