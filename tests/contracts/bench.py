@@ -64,13 +64,14 @@ SECRETS = {"token": "a-secret-token-0461", "smtp": "a secret password\nof two li
 @dataclass
 class Bench:
     """A runtime under test, and what makes containers for it. `open` is a runtime for another project; opened: the
-    lines that have the same one as `runtime` in another process."""
+    lines that have the same one as `runtime` in another process. published_at: where ports are published."""
 
     runtime: Runtime
     open: Callable[[str], Runtime]
     project_name: str
     opened: str
     engine: FakeEngine | None = None
+    published_at: str = "127.0.0.1"
 
     def launch(self, name: str = "churn", **fields: Any) -> Launch:
         """A launch for the job `name`, whose container is named after it."""
@@ -81,6 +82,7 @@ class Bench:
             hash="1-abc",
             program=Builtin("probe"),
             command="train",
+            grace_seconds=1.0,
         )
         return replace(given, **fields)
 
@@ -134,13 +136,16 @@ RUNS = "runs programs"
 MOUNTS = "shows folders of this machine"
 MOUNTS_READ_ONLY = "shows them so that nobody can write there"
 TELLS_MEMORY = "tells when memory ran out"
+STAYS = "starts again where it was, with the files that the program left"
+HAS_ITS_GPUS = "chooses among the GPUs of one machine"
 
 ABLE: Mapping[str, frozenset[str]] = {
     "fake": frozenset({MOUNTS}),
-    "process": frozenset({RUNS, MOUNTS, TELLS_MEMORY}),
-    "docker": frozenset({RUNS, MOUNTS, MOUNTS_READ_ONLY, TELLS_MEMORY}),
+    "process": frozenset({RUNS, MOUNTS, TELLS_MEMORY, STAYS, HAS_ITS_GPUS}),
+    "docker": frozenset({RUNS, MOUNTS, MOUNTS_READ_ONLY, TELLS_MEMORY, STAYS, HAS_ITS_GPUS}),
+    "swarm": frozenset({RUNS}),
 }
-_MARKS = {"docker": pytest.mark.docker}  # of those that need an engine to be there
+_MARKS = {"docker": pytest.mark.docker, "swarm": pytest.mark.swarm}  # of those that need an engine to be there
 
 
 def able_to(*words: str) -> pytest.MarkDecorator:

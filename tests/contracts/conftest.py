@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sagespec.runtimes.choose import images_dir
 from sagespec.runtimes.process.runtime import ProcessRuntime
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.programs import Builtin
@@ -18,6 +19,7 @@ from tests.contracts.bench import (
     Bench,
 )
 from tests.fakes import FakeEngine, FakeRuntime
+from tests.swarm.cluster import Cluster
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +37,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(request: pytest.FixtureRequest, project_name: str, images: Path, tmp_path: Path) -> Iterator[Bench]:
     engine: FakeEngine | None = None
     opened = ""
+    published_at = "127.0.0.1"
     open_runtime: Callable[[str], Runtime]
     match request.param:
         case "fake":
@@ -52,6 +55,29 @@ runtime = ProcessRuntime({project_name!r}, Path({str(tmp_path / "run")!r}), Path
 
             def open_runtime(project_name: str) -> Runtime:
                 return ProcessRuntime(project_name, tmp_path / "run", images, open_secret=SECRETS.__getitem__)
+        case "swarm":
+            echo, courier = built.reference("echo"), built.reference("courier")  # on the engine of this machine
+            cluster: Cluster = request.getfixturevalue("cluster")
+            cluster.load(echo, courier)
+            (images / "probe" / "Dockerfile").write_text(DOCKERFILE.format(image=echo))
+            published_at, registry = cluster.manager.address, f"{cluster.registry}/contracts"
+            opened = f"""
+from pathlib import Path
+from sagespec.runtimes.choose import images_dir
+from sagespec.runtimes.swarm.runtime import SwarmRuntime
+runtime = SwarmRuntime({project_name!r}, Path({str(images)!r}), registry={registry!r}, own_images=images_dir())
+"""
+
+            def open_runtime(project_name: str) -> Runtime:
+                from sagespec.runtimes.swarm.runtime import SwarmRuntime
+
+                return SwarmRuntime(
+                    project_name,
+                    images,
+                    open_secret=SECRETS.__getitem__,
+                    registry=registry,
+                    own_images=images_dir(),
+                )
         case _:
             (images / "probe" / "Dockerfile").write_text(DOCKERFILE.format(image=built.reference("echo")))
 
@@ -69,7 +95,7 @@ runtime = DockerRuntime({project_name!r}, Path({str(images)!r}))
     with open_runtime(project_name) as runtime:
         with built.turn("probe"):
             runtime.prepare(Builtin("probe"), lambda _: None)
-        yield Bench(runtime, open_runtime, project_name, opened, engine)
+        yield Bench(runtime, open_runtime, project_name, opened, engine, published_at)
         for container in runtime.containers():
             runtime.remove(container.name)
         runtime.destroy()

@@ -10,13 +10,13 @@ import pytest
 
 from sagespec.runtimes.protocol import Runtime
 from sagespec.state.observed import Capacity
-from tests.contracts.bench import Bench, on_real_engines
+from tests.contracts.bench import HAS_ITS_GPUS, RUNS, Bench, able_to
 
 TOGETHER = 8
 GPUS = tuple(f"GPU-{number}" for number in range(TOGETHER))
 
 
-@on_real_engines
+@able_to(RUNS, HAS_ITS_GPUS)
 def test_runs_that_create_at_once_choose_different_gpus(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.create(name="first")  # what makes the network
     together = Barrier(TOGETHER)

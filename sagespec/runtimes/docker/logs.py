@@ -10,7 +10,8 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from sagespec.runtimes.docker.engine import ANSWER_SECONDS, refused
 from sagespec.runtimes.protocol import LONGEST_LINE_BYTES
@@ -19,12 +20,21 @@ from sagespec.runtimes.protocol import LONGEST_LINE_BYTES
 def log_lines(engine: Any, container_id: str, *, follow: bool, tail: int | None) -> Iterator[tuple[bytes, str]]:
     """All lines, or the last `tail`, each with its time as the engine writes it; with `follow`, also those to come,
     until the container has ended."""
-    frames = _followed(engine, container_id, tail) if follow else _frames(engine, container_id, tail=tail)
-    yield from _lines(frames)
+    yield from lines_of(partial(_frames, engine, container_id), follow=follow, tail=tail)
+
+
+class Frames(Protocol):
+    """Asks for a log: all of it, its last lines, what is newer than a second since 1970, or also what is to come."""
+
+    def __call__(self, *, follow: bool = False, tail: int | None = None, since: int = 0) -> Iterator[Frame]: ...
+
+
+def lines_of(ask: Frames, *, follow: bool, tail: int | None) -> Iterator[tuple[bytes, str]]:
+    yield from _lines(_followed(ask, tail) if follow else ask(tail=tail))
 
 
 @dataclass(frozen=True)
-class _Frame:
+class Frame:
     """A line of a container's log, or a piece of a long one: 1 is standard output, 2 standard error.
 
     `at` is always of the same length and in UTC, so that times can be compared as they are.
@@ -35,7 +45,7 @@ class _Frame:
     data: bytes
 
 
-def _followed(engine: Any, container_id: str, tail: int | None) -> Iterator[_Frame]:
+def _followed(ask: Frames, tail: int | None) -> Iterator[Frame]:
     """Frames until the container has ended.
 
     An engine ends the stream when the container does, and may not have sent all of it by then: a last
@@ -45,7 +55,7 @@ def _followed(engine: Any, container_id: str, tail: int | None) -> Iterator[_Fra
     latest: dict[int, bytes] = {}  # by stream, as only within one the order of times is certain
     had: dict[int, int] = {}  # of the frames of that time, by stream
     first = b""
-    for frame in _frames(engine, container_id, follow=True, tail=tail):
+    for frame in ask(follow=True, tail=tail):
         first = first or frame.at
         had[frame.stream] = had.get(frame.stream, 0) + 1 if latest.get(frame.stream) == frame.at else 1
         latest[frame.stream] = frame.at
@@ -53,7 +63,7 @@ def _followed(engine: Any, container_id: str, tail: int | None) -> Iterator[_Fra
     if tail is not None and not latest:
         return
     since = max(0, int(seconds_of(max(latest.values()))) - 5) if latest else 0
-    for frame in _frames(engine, container_id, since=since):
+    for frame in ask(since=since):
         last = latest.get(frame.stream, b"" if tail is None else first)
         if frame.at == last and had.get(frame.stream):
             had[frame.stream] -= 1
@@ -63,19 +73,12 @@ def _followed(engine: Any, container_id: str, tail: int | None) -> Iterator[_Fra
 
 def _frames(
     engine: Any, container_id: str, *, follow: bool = False, tail: int | None = None, since: int = 0
-) -> Iterator[_Frame]:
+) -> Iterator[Frame]:
     # Not through the SDK's own method: it does not say which of the two streams a piece is of, and the
     # engine cuts long lines in pieces.
     with engine.get(
         f"{engine.base_url}/v{engine.api_version}/containers/{container_id}/logs",
-        params={
-            "stdout": 1,
-            "stderr": 1,
-            "timestamps": 1,
-            "follow": int(follow),
-            "tail": "all" if tail is None else tail,
-            "since": since,
-        },
+        params=asked_for(follow=follow, tail=tail, since=since),
         stream=True,
         timeout=None if follow else ANSWER_SECONDS,
     ) as response:
@@ -83,10 +86,16 @@ def _frames(
             return
         if not response.ok:
             raise refused("give the log", response.text)
-        yield from _read_frames(response.iter_content(None))
+        yield from read_frames(response.iter_content(None))
 
 
-def _read_frames(pieces: Iterable[bytes]) -> Iterator[_Frame]:
+def asked_for(*, follow: bool, tail: int | None, since: int) -> dict[str, object]:
+    """As the engine's API has it."""
+    wanted = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
+    return wanted | {"tail": "all" if tail is None else tail, "since": since}
+
+
+def read_frames(pieces: Iterable[bytes]) -> Iterator[Frame]:
     """Docker's two streams in one: stream number, 3 zero bytes, 4 bytes of length; time, space, data."""
     held = b""
     for piece in pieces:
@@ -98,7 +107,7 @@ def _read_frames(pieces: Iterable[bytes]) -> Iterator[_Frame]:
             if len(held) < end:
                 break
             at, _, data = held[begin + 8 : end].partition(b" ")
-            yield _Frame(stream, at, data)
+            yield Frame(stream, at, data)
             begin = end
         held = held[begin:]
 
@@ -112,11 +121,11 @@ def seconds_of(at: bytes) -> float:
     return datetime.fromisoformat(at[:26].rstrip(b"Z").decode() + "+00:00").timestamp()
 
 
-def _lines(frames: Iterable[_Frame]) -> Iterator[tuple[bytes, str]]:
+def _lines(frames: Iterable[Frame]) -> Iterator[tuple[bytes, str]]:
     """Whole lines, each when it ends: between the pieces of one there may be lines of the other stream.
 
     >>> pieces = [(1, b"ab"), (2, b"error\\n"), (1, b"c\\n"), (1, b"end")]
-    >>> [line for _, line in _lines(_Frame(stream, b"", data) for stream, data in pieces)]
+    >>> [line for _, line in _lines(Frame(stream, b"", data) for stream, data in pieces)]
     ['error', 'abc', 'end']
     """
     begun: dict[int, list[bytes]] = {}  # pieces: put together once, however many a line has

@@ -83,7 +83,11 @@ class Cluster:
         return list(self.get("/tasks", label=labels))
 
     def tasks_of(self, service_id: str) -> list[dict[str, Any]]:
-        return list(self.get("/tasks", service=[service_id]))
+        """None of one that is gone, though its last ones may be on their way out: the Swarm does not look for those."""
+        try:
+            return list(self.get("/tasks", service=[service_id]))
+        except NotFound:
+            return []
 
     def nodes(self) -> list[dict[str, Any]]:
         return list(self.get("/nodes"))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sagespec.runtimes.docker.files import BASE
 from sagespec.runtimes.docker.launches import PORT
 from sagespec.runtimes.swarm.names import (
     LABEL_CONTAINER,
@@ -71,6 +72,12 @@ class Service:
         return self.labels.get(LABEL_NODE, "")
 
     @property
+    def container_id(self) -> str:
+        """Of its run, as the engine of its node knows it; '' where it does not run."""
+        newest = self.newest
+        return _container_of(newest) if newest is not None and state_of(newest) == "running" else ""
+
+    @property
     def is_stopped(self) -> bool:
         return is_stopped(self.spec)
 
@@ -85,12 +92,31 @@ class Service:
 
     @property
     def runs(self) -> Sequence[Mapping[str, Any]]:
-        """The tasks of the newest start that have a node."""
-        return [task for task in self.placed if (task["Spec"].get("ForceUpdate") or 0) == self.start]
+        """The tasks of the newest start that have a node. Once it is stopped, without one that never began."""
+        runs = [task for task in self.placed if (task["Spec"].get("ForceUpdate") or 0) == self.start]
+        begun = [task for task in runs if _container_of(task)] if self.is_stopped else []
+        return begun or runs
 
     @property
     def newest(self) -> Mapping[str, Any] | None:
         return self.runs[-1] if self.runs else None
+
+    @property
+    def shared_volumes(self) -> Mapping[str, str]:
+        """Volumes by path below /opt/ml, of those that it is not alone with."""
+        mounts = self.spec["TaskTemplate"]["ContainerSpec"].get("Mounts") or ()
+        inside = f"{BASE}/"
+        return {m["Target"].removeprefix(inside): m["Source"] for m in mounts if m["Target"].startswith(inside)}
+
+    @property
+    def job_networks(self) -> tuple[str, ...]:
+        """The ids of the networks that its job has for itself."""
+        networks = self.spec["TaskTemplate"].get("Networks") or ()
+        return tuple(str(network["Target"]) for network in networks) if self.part == "job" else ()
+
+    @property
+    def published(self) -> int:
+        return int(self.labels.get(LABEL_PUBLISHED) or 0)
 
     @property
     def waits_because(self) -> str:
@@ -117,8 +143,19 @@ class Service:
         return ContainerState.RESTARTING
 
     @property
+    def has_ended(self) -> bool:
+        return self.state is ContainerState.EXITED
+
+    @property
     def _may_end(self) -> bool:
         return LABEL_MAY_END in self.labels
+
+    @property
+    def has_seen_end(self) -> bool:
+        """Whether its exit code is that of its program, and not of what ended its engine."""
+        newest = self.newest
+        is_lost = newest is None or self._is_lost(newest)
+        return not is_lost and bool(_container_of(newest or {})) and (self.part != "job" or self.watched)
 
     def _is_lost(self, task: Mapping[str, Any]) -> bool:
         """Whether it was running on a node that nobody hears of any more."""
@@ -145,8 +182,8 @@ class Service:
             signals=self._signals() if state is ContainerState.EXITED else (),
             cpus=cpus,
             memory=memory,
-            gpus=gpus or self._gpus(),
-            published=int(self.labels.get(LABEL_PUBLISHED) or 0),
+            gpus=gpus,
+            published=self.published,
             last_exit=ended,
             owner=owner_from_labels(self.labels),
             image=self.labels.get(LABEL_MADE_FROM, ""),
@@ -160,7 +197,7 @@ class Service:
             return None
         status = over[-1]["Status"]
         code = (status.get("ContainerStatus") or {}).get("ExitCode")
-        has_run = bool((status.get("ContainerStatus") or {}).get("ContainerID"))
+        has_run = bool(_container_of(over[-1]))
         counts = has_run and (self.part != "job" or self.watched)
         return Exit(code if counts else None, _time(status["Timestamp"]), "" if has_run else status.get("Err") or "")
 
@@ -180,18 +217,13 @@ class Service:
         code = (self.newest["Status"].get("ContainerStatus") or {}).get("ExitCode")
         return (_SIGTERM, _SIGKILL) if code == 128 + _SIGKILL else (_SIGTERM,)
 
-    def _gpus(self) -> tuple[str, ...]:
-        return gpus_of(self.newest) if self.newest is not None and self.state is not ContainerState.EXITED else ()
+
+def _container_of(task: Mapping[str, Any]) -> str:
+    return str(((task.get("Status") or {}).get("ContainerStatus") or {}).get("ContainerID") or "")
 
 
 def state_of(task: Mapping[str, Any]) -> str:
     return str((task.get("Status") or {}).get("State", ""))
-
-
-def gpus_of(task: Mapping[str, Any]) -> tuple[str, ...]:
-    """The ids of the GPUs that it was given."""
-    given = [resource.get("NamedResourceSpec") or {} for resource in task.get("AssignedGenericResources") or ()]
-    return tuple(str(spec["Value"]) for spec in given if "gpu" in str(spec.get("Kind", "")).lower())
 
 
 def is_in_doubt(task: Mapping[str, Any]) -> bool:

@@ -24,7 +24,6 @@ from sagespec.state.labels import LABEL_MODEL, LABEL_SECRETS, labels_of, resourc
 from sagespec.state.launches import Launch
 from sagespec.state.programs import Builtin
 
-GPU = "gpu"  # the kind of generic resource that the engines are to offer
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # of the container
 _NANO = 1_000_000_000
 _RESTART_AFTER_SECONDS = 1
@@ -84,8 +83,8 @@ def service_of(
             "ContainerSpec": _container(launch, place, image, variables),
             "Resources": {
                 "Limits": _limits(launch) | {"Pids": _MOST_PROCESSES},
-                # A job's courier holds what the job needs: so both are where that is free.
-                "Reservations": {} if part == "job" else reservations(launch),
+                # A job's courier holds what the job needs: so both are where that is free. Of GPUs see gpus.py.
+                "Reservations": {} if part == "job" else _limits(launch),
             },
             "RestartPolicy": {"Condition": _restarts(launch), "Delay": _RESTART_AFTER_SECONDS * _NANO},
             "Placement": {"Constraints": constraints(place.node)},
@@ -102,12 +101,6 @@ def service_of(
 
 def constraints(node: str) -> list[str]:
     return [f"node.id=={node}"] if node else []
-
-
-def reservations(launch: Launch) -> dict[str, Any]:
-    """What a node must have free for it."""
-    generic = [{"DiscreteResourceSpec": {"Kind": GPU, "Value": launch.gpus}}] if launch.gpus else []
-    return _limits(launch) | ({"GenericResources": generic} if generic else {})
 
 
 def started(spec: dict[str, Any], start: int, image: str = "") -> None:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sagespec.runtimes.docker.logs import _Frame as Frame
+from sagespec.runtimes.docker.logs import Frame, log_lines
 from sagespec.runtimes.docker.logs import _lines as lines_of
-from sagespec.runtimes.docker.logs import log_lines
 from sagespec.runtimes.docker.runtime import DockerRuntime
 from sagespec.runtimes.protocol import LONGEST_LINE_BYTES
 from sagespec.state.launches import Launch

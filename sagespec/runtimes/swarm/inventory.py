@@ -1,0 +1,77 @@
+"""Which services are ours, with their tasks: two lists, however many there are.
+
+Only when a task should run no more and is said to run all the same, the nodes are asked for: one may be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sagespec.errors import WorldError
+from sagespec.runtimes.swarm.cluster import Cluster
+from sagespec.runtimes.swarm.couriers import name_of
+from sagespec.runtimes.swarm.names import LABEL_CONTAINER, service_name
+from sagespec.runtimes.swarm.reading import Service, by_service, has_watched, is_in_doubt
+from sagespec.state.labels import LABEL_PROJECT
+
+
+class Inventory:
+    def __init__(self, cluster: Cluster, project_name: str) -> None:
+        self._cluster, self._project_name = cluster, project_name
+        self._label = f"{LABEL_PROJECT}={project_name}"
+
+    def name_of(self, container_name: str) -> str:
+        return service_name(self._project_name, container_name)
+
+    def all(self) -> dict[str, Service]:
+        """By container name, sorted."""
+        # Tasks first: of a service that comes or goes in between, none is seen without its tasks.
+        tasks = self._cluster.tasks(self._label)
+        found = self._joined(self._cluster.services(self._label), tasks)
+        return {service.container_name: service for service in sorted(found, key=lambda one: one.container_name)}
+
+    def find(self, container_name: str) -> Service | None:
+        service = self._cluster.service(self.name_of(container_name))
+        if service is None or (service["Spec"].get("Labels") or {}).get(LABEL_CONTAINER) != container_name:
+            return None
+        services, tasks = [service], self._cluster.tasks_of(service["ID"])
+        courier = self._cluster.service(name_of(service["Spec"]["Name"])) if _is_over(tasks) else None
+        if courier:
+            services.append(courier)
+            tasks += self._cluster.tasks_of(courier["ID"])
+        return next(iter(self._joined(services, tasks)), None)
+
+    def need(self, container_name: str) -> Service:
+        service = self.find(container_name)
+        if service is None:
+            raise WorldError(
+                f"container {container_name} of project {self._project_name} is not there",
+                why="it was removed, or never created",
+                fix="run the command again: it creates what is missing",
+            )
+        return service
+
+    def lost_nodes(self) -> frozenset[str]:
+        """The ids of those that nobody hears of any more."""
+        return frozenset(str(node["ID"]) for node in self._cluster.nodes() if node["Status"]["State"] == "down")
+
+    def _joined(self, services: Iterable[Mapping[str, Any]], tasks: Sequence[Mapping[str, Any]]) -> list[Service]:
+        lost = self.lost_nodes() if any(map(is_in_doubt, tasks)) else frozenset()
+        grouped = by_service(tasks)
+        by_name = {str(service["Spec"]["Name"]): service for service in services}
+        found = []
+        for name, raw in by_name.items():
+            if LABEL_CONTAINER not in (raw["Spec"].get("Labels") or {}):
+                continue  # a courier, or the porter
+            service = Service(raw, grouped.get(str(raw["ID"]), ()), lost)
+            if service.part == "job" and service.newest is not None:
+                courier = grouped.get(str(by_name.get(name_of(name), {}).get("ID")), ())
+                service = Service(raw, service.tasks, lost, watched=has_watched(service.newest, courier))
+            found.append(service)
+        return found
+
+
+def _is_over(tasks: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether one has ended: then it counts whether its courier still runs."""
+    return any((task.get("Status") or {}).get("ContainerStatus", {}).get("ExitCode") is not None for task in tasks)

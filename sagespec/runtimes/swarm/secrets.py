@@ -1,0 +1,39 @@
+"""Secrets that containers get as files, kept by the Swarm and shown in no service."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from secrets import token_hex
+
+from sagespec.runtimes.swarm.cluster import Cluster
+from sagespec.runtimes.swarm.names import LABEL_CONTAINER
+from sagespec.state.labels import LABEL_PROJECT
+
+
+class Secrets:
+    def __init__(self, cluster: Cluster, project_name: str) -> None:
+        self._cluster, self._project_name = cluster, project_name
+
+    def keep(self, container_name: str, service_name: str, files: Mapping[str, bytes]) -> dict[str, tuple[str, str]]:
+        """Id and name in the Swarm by our name. Each container has its own, which go with it."""
+        kept = {}
+        for name, content in files.items():
+            swarms_name = f"{service_name}-{token_hex(8)}"
+            made = self._cluster.post(
+                "/secrets/create",
+                {
+                    "Name": swarms_name,
+                    "Labels": {LABEL_PROJECT: self._project_name, LABEL_CONTAINER: container_name},
+                    "Data": base64.b64encode(content).decode(),
+                },
+            )
+            kept[name] = (str(made["ID"]), swarms_name)
+        return kept
+
+    def forget(self, container_name: str = "") -> None:
+        """Those of one container, or of all."""
+        labels = [f"{LABEL_PROJECT}={self._project_name}"]
+        labels.append(f"{LABEL_CONTAINER}={container_name}" if container_name else LABEL_CONTAINER)
+        for secret in self._cluster.get("/secrets", label=labels):
+            self._cluster.delete(f"/secrets/{secret['ID']}")

@@ -1,0 +1,98 @@
+"""Containers on our own engine that never run: the way of files into what runs elsewhere later, or into a volume here.
+
+What serves is filled in one of them, and baked from there when it is started. The gateway's has the gateway's volume,
+and stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from docker.errors import APIError, NotFound
+
+from sagespec.runtimes.docker.files import BASE, Entry, inside, rebased, tar
+from sagespec.runtimes.docker.reading import read_file
+from sagespec.runtimes.swarm.services import volume_mount
+
+LABEL_STAGING = "sagespec.staging"
+_CONFLICT = 409
+
+
+class Staging:
+    """image: any that is on our engine; it is not looked at."""
+
+    def __init__(self, engine: Any, project_name: str, image: Callable[[], str]) -> None:
+        self._engine, self._project_name, self._image = engine, project_name, image
+
+    def make(self, service_name: str, volumes: Mapping[str, str]) -> None:
+        """volumes: by path below /opt/ml."""
+        mounts = [volume_mount(volume, path) for path, volume in volumes.items()]
+        try:
+            self._engine.create_container(
+                self._image(),
+                "train",  # never run; some images name no command, and without one there is no container
+                name=_name(service_name),
+                labels={LABEL_STAGING: self._project_name},
+                host_config=self._engine.create_host_config(mounts=mounts, network_mode="none"),
+            )
+        except APIError as error:
+            if error.status_code != _CONFLICT:  # it is there
+                raise
+
+    def has(self, service_name: str) -> bool:
+        with suppress(NotFound):
+            self._engine.inspect_container(_name(service_name))
+            return True
+        return False
+
+    def put(self, service_name: str, members: Iterable[Entry]) -> None:
+        self._engine.put_archive(_name(service_name), "/", tar(members))
+
+    def read(self, service_name: str, path: str, limit: int) -> bytes | None:
+        return read_file(self._engine, _name(service_name), path, limit)
+
+    def members(self, service_name: str, path: str = "") -> Iterator[Entry]:
+        """Of a folder, named relative to it."""
+        yield from self._members(_name(service_name), f"/{inside(path)}" if path else BASE)
+
+    def _members(self, container: str, folder: str) -> Iterator[Entry]:
+        try:
+            # The slash at the end has the engine follow a link to a folder.
+            stream, _ = self._engine.get_archive(container, f"{folder}/", chunk_size=1 << 16)
+        except NotFound:
+            return
+        yield from rebased(stream)
+
+    def volumes(self, service_name: str) -> list[str]:
+        with suppress(NotFound):
+            mounts = self._engine.inspect_container(_name(service_name))["HostConfig"].get("Mounts") or ()
+            return [str(mount["Source"]) for mount in mounts]
+        return []
+
+    def own_files(self, image: str) -> Iterator[Entry]:
+        """What an image that our engine has brings below /opt/ml itself: files and folders."""
+        made = self._engine.create_container(
+            image, "train", labels={LABEL_STAGING: self._project_name}, network_disabled=True
+        )
+        try:
+            for info, content in self._members(made["Id"], BASE):
+                if info.isreg() or info.isdir():
+                    yield info, content
+        finally:
+            self._engine.remove_container(made["Id"], v=True, force=True)
+
+    def remove(self, service_name: str) -> None:
+        with suppress(NotFound):
+            self._engine.remove_container(_name(service_name), v=True, force=True)
+
+    def remove_all(self) -> None:
+        filters = {"label": f"{LABEL_STAGING}={self._project_name}"}
+        for row in self._engine.containers(all=True, filters=filters):
+            with suppress(NotFound):
+                self._engine.remove_container(row["Id"], v=True, force=True)
+
+
+def _name(service_name: str) -> str:
+    return f"{service_name}-staging"
