@@ -210,7 +210,7 @@ def _manifest_of_ended(run: JobRun, ended: Ended, ends: Sequence[HostEnd], resul
         inputs=started.inputs,
         metrics=final_values(series),
         series=series,
-        exit_codes={end.host: end.exit_code for end in ends if end.container},
+        exit_codes={end.host: end.exit_code for end in ends if end.container and end.container.exit_code is not None},
         artifacts=results.artifacts,
         notes=tuple(results.notes),
         left_no_model=results.left_no_model,

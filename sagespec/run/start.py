@@ -149,7 +149,7 @@ def _create(run: JobRun, delivery: Delivery) -> None:
     if delivery.feeders:
         run.jobs.runtime.prepare(FEEDER, run.progress)
     run.caller.guard()  # fetching data may have taken hours
-    run.jobs.runtime.create([*delivery.hosts, *delivery.feeders])
+    run.jobs.runtime.create([*delivery.hosts, *delivery.feeders], run.progress)
     run.caller.guard()  # whoever took the job away meanwhile has not seen them
     _make_folders(run.jobs.runtime, run.launches, run.jobs.scratch)
     delivery.put()

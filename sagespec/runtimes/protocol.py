@@ -75,6 +75,12 @@ class Use:
 
 
 Tell = Callable[[str], None]
+
+
+def untold(_line: str) -> None:
+    """For what nobody is told of."""
+
+
 EndSeen = Literal["watched", "unsure"]
 
 UNUSED_VOLUME_DAYS = 1  # a volume that was filled so long ago, and that no container names, is a killed run's
@@ -177,13 +183,14 @@ class Runtime(Protocol):
         """Whether a container can still be made from what `Container.image` names."""
         ...
 
-    def create(self, launches: Sequence[Launch]) -> None:
+    def create(self, launches: Sequence[Launch], tell: Tell = untold) -> None:
         """Create the containers, not started; those of one call can reach each other by `alias`, and those that name
         one volume are on one machine.
 
         One that exists under its name already is left as it is. Creates the project's network, and the volumes
         that mounts name, if needed. Each gets GPUs of its own, and keeps them until it is removed or, as a job's,
-        has ended; WorldError when too few are free.
+        has ended; WorldError when too few are free. Where there are several machines, it waits a while for one that has
+        room; `tell` gets a line of text then.
         """
         ...
 

@@ -47,8 +47,9 @@ class Container:
     """One container (or supervised process) of this project. `host:port` is where the gateway reaches it: an
     address, or a name; either stays for the container's life. host is '' for one that is off the project's network.
 
-    `exit_code` is set when the state is EXITED; `restarts` counts the engine's restarts since we started it, and
-    last_exit is how its program ended last, whether it was started again or not; a list of all may lack both.
+    `exit_code` is set when the state is EXITED, unless nobody can say any more how its program ended; `restarts` counts
+    the engine's restarts since we started it, and last_exit is how its program ended last, whether it was started again
+    or not; a list of all may lack both.
     started_at: of the last restart, or of the end after which the next one is waited for; in a list of all, the time
     of creation may stand for it.
     note: what else the engine says of its end, e.g. that it ran out of memory; reported by `inspect` alone, as are

@@ -14,7 +14,7 @@ from typing import Literal, Self
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.machine import choose_gpus
-from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, EndSeen, ImageInfo, Tell, Use
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, EndSeen, ImageInfo, Tell, Use, untold
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container, ContainerState
 from sagespec.state.programs import Builtin, Program
@@ -129,7 +129,7 @@ class FakeRuntime:
         name = image.removeprefix("sagespec/").partition(":")[0]
         return name in self.engine.builtins and image not in self.engine.images_gone
 
-    def create(self, launches: Sequence[Launch]) -> None:
+    def create(self, launches: Sequence[Launch], tell: Tell = untold) -> None:
         for launch in launches:
             with self.faults.effect(f"create {launch.name}"), self.engine.changed:
                 if launch.name in self.engine.all:

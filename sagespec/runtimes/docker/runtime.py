@@ -60,7 +60,7 @@ from sagespec.runtimes.docker.unrun import no_program, why_not_run
 from sagespec.runtimes.docker.volumes import DockerVolumes
 from sagespec.runtimes.machine import nvidia_gpus
 from sagespec.runtimes.opened import Open, learn, no_secrets
-from sagespec.runtimes.protocol import READ_LIMIT_BYTES, CannotStart, Check, EndSeen, ImageInfo, Tell, Use
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES, CannotStart, Check, EndSeen, ImageInfo, Tell, Use, untold
 from sagespec.state.labels import LABEL_PROJECT, LABEL_SECRETS
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container
@@ -207,7 +207,7 @@ class DockerRuntime:
 
     # -- life of a container -----------------------------------------------------------------------
 
-    def create(self, launches: Sequence[Launch]) -> None:
+    def create(self, launches: Sequence[Launch], tell: Tell = untold) -> None:  # noqa: ARG002
         self._creation.create(launches)
 
     def start(self, name: str) -> Container:

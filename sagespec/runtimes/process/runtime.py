@@ -62,7 +62,7 @@ from sagespec.runtimes.process.programs import Programs
 from sagespec.runtimes.process.secret_files import remove_secrets, write_secrets
 from sagespec.runtimes.process.shim_record import PRIVATE
 from sagespec.runtimes.process.volumes import ProcessVolumes
-from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, EndSeen, ImageInfo, Tell, Use
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, EndSeen, ImageInfo, Tell, Use, untold
 from sagespec.spec.secrets import secret_names
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container
@@ -166,7 +166,7 @@ class ProcessRuntime:
 
     # -- life of a container -----------------------------------------------------------------------
 
-    def create(self, launches: Sequence[Launch]) -> None:
+    def create(self, launches: Sequence[Launch], tell: Tell = untold) -> None:  # noqa: ARG002
         with disk_problems(f"cannot create containers in {self._folder}"):
             make_folder(self._folder)
         with alone_at(self._folder):  # ports and GPUs are chosen by one run at a time

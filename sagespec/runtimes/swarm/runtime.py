@@ -40,7 +40,7 @@ from sagespec.runtimes.docker.files import BASE, tar
 from sagespec.runtimes.docker.logs import seconds_of
 from sagespec.runtimes.docker.volumes import DockerVolumes
 from sagespec.runtimes.opened import Open, learn, no_secrets
-from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, EndSeen, ImageInfo, Tell, Use
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, EndSeen, ImageInfo, Tell, Use, untold
 from sagespec.runtimes.swarm.bake import Bakery
 from sagespec.runtimes.swarm.cluster import Cluster, own_node
 from sagespec.runtimes.swarm.couriers import Couriers
@@ -222,7 +222,7 @@ class SwarmRuntime:
 
     # -- life of a container -----------------------------------------------------------------------
 
-    def create(self, launches: Sequence[Launch], tell: Tell = lambda _: None) -> None:
+    def create(self, launches: Sequence[Launch], tell: Tell = untold) -> None:
         with refusals(f"create {', '.join(launch.name for launch in launches)}"):
             self._creation.create(launches, tell)
 
@@ -288,7 +288,7 @@ class SwarmRuntime:
         """For all nodes, and on our engine."""
         with self._making_courier:
             if not self._courier_image:
-                self._courier_image = self._own_images.fetch(self._own_images.prepared(COURIER, _quiet), _quiet)
+                self._courier_image = self._own_images.fetch(self._own_images.prepared(COURIER, untold), untold)
             return self._courier_image
 
     # -- logs, requests, events --------------------------------------------------------------------
@@ -348,7 +348,3 @@ def _takes_work(node: Mapping[str, Any]) -> bool:
 def _gpus(resources: Mapping[str, Any]) -> list[str]:
     named = [one.get("NamedResourceSpec") or {} for one in resources.get("GenericResources") or ()]
     return [str(spec["Value"]) for spec in named if "gpu" in str(spec.get("Kind", "")).lower()]
-
-
-def _quiet(_: str) -> None:
-    pass
