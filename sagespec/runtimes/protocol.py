@@ -48,13 +48,15 @@ class Check:
 @dataclass(frozen=True)
 class ImageInfo:
     """A built-in image as the engine has it; `digest` is '' when it is missing (or needs none). created_at: in seconds
-    since 1970, where that was asked for."""
+    since 1970, where that was asked for. project, model: of an image that has a model in it, whose, and which."""
 
     name: str
     reference: str
     digest: str
     size: int = 0
     created_at: float = 0.0
+    project: str = ""
+    model: str = ""
 
     def as_json(self) -> dict[str, object]:
         return {"name": self.name, "reference": self.reference, "digest": self.digest, "size": self.size}
@@ -294,7 +296,7 @@ class Runtime(Protocol):
 
     def built_images(self) -> tuple[ImageInfo, ...]:
         """All that sagespec has built on this engine, for any project and by any release; their names are those of
-        built-ins, or '' for folders of your own. None where programs need no images."""
+        built-ins, or '' for folders of your own, and for what has a model in it. None where programs need no images."""
         ...
 
     def reference_of(self, program: Program) -> str:

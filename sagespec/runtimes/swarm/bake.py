@@ -57,7 +57,8 @@ class Bakery:
             digest = self._registry.digest(target)
             if not digest:
                 tell(f"baking {size / 2**20:.1f} MiB into {target}")
-                marks = {LABEL_BAKED: key, LABEL_PROGRAM: program, **(labels or {})}
+                named = {baked(name): text for name, text in (labels or {}).items()}
+                marks = {LABEL_BAKED: key, LABEL_PROGRAM: program, **named}
                 digest = self._make(target, _context(program, members, size), marks, tell)
         return f"{repository_of(target)}@{digest}"
 
@@ -80,6 +81,15 @@ class Bakery:
     def _turn(self, key: str) -> threading.Lock:
         with self._lock:
             return self._locks.setdefault(key, threading.Lock())
+
+
+def baked(label: str) -> str:
+    """What an image has in place of a label of containers, as those that are made of it have its labels, too.
+
+    >>> baked("sagespec.project")
+    'sagespec.baked-project'
+    """
+    return label.replace("sagespec.", "sagespec.baked-", 1)
 
 
 def _quiet(_: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,11 @@ from sagespec.runtimes.docker.credentials import check_logins
 from sagespec.runtimes.docker.engine import refusals
 from sagespec.runtimes.docker.images import Images, repo_digests
 from sagespec.runtimes.protocol import ImageInfo, Tell
+from sagespec.runtimes.swarm.bake import baked
+from sagespec.runtimes.swarm.catalog import Catalog
+from sagespec.runtimes.swarm.names import LABEL_MADE_FROM
 from sagespec.runtimes.swarm.registry import Registry, repository_of
+from sagespec.state.labels import LABEL_MODEL, LABEL_PROJECT
 from sagespec.state.programs import Build, Builtin, Image, Program
 
 BUILD = "build"  # the repository of what is built from folders of the user's
@@ -30,10 +35,12 @@ REMEMBERED_SECONDS = 600.0  # that a registry of others has an image: some count
 
 
 class SwarmImages:
-    """folder: of the built-in programs. root: to which folders to build are relative."""
+    """folder: of the built-in programs. root: to which folders to build are relative. baked: the repository of images
+    with models in them."""
 
-    def __init__(self, engine: Any, folder: Path, root: Path, registry: Registry) -> None:
-        self._engine, self._registry = engine, registry
+    def __init__(self, engine: Any, folder: Path, root: Path, registry: Registry, baked: str = "") -> None:
+        self._engine, self._registry, self._baked = engine, registry, baked
+        self._catalog = Catalog(engine, registry)
         self.local = Images(engine, folder, root)
         self._preparing = threading.Lock()  # a program that two jobs need is built once
         self._pinned: dict[Image, str] = {}
@@ -135,6 +142,50 @@ class SwarmImages:
     def infos(self) -> tuple[ImageInfo, ...]:
         rows = [(row, self._in_registry(row.reference)) for row in self.local.infos()]
         return tuple(ImageInfo(row.name, name, self._registry.digest(name), row.size) for row, name in rows)
+
+    # -- what may go -------------------------------------------------------------------------------
+
+    def built(self) -> tuple[ImageInfo, ...]:
+        """Of all projects and releases: in the registry, and on our engine."""
+        found = {self._in_registry(row.reference): row for row in self.local.built()}
+        found = {name: replace(row, reference=name) for name, row in found.items()}
+        names = {row.name for row in self.local.infos()}
+        for repository in sorted({*names, BUILD, self._baked} - {""}):
+            for tag in self._catalog.tags(repository):
+                if stored := self._catalog.look(repository, tag):
+                    reference = self._registry.name(repository, tag)
+                    found[reference] = ImageInfo(
+                        repository if repository in names else "",
+                        reference,
+                        stored.digest,
+                        stored.size,
+                        stored.created_at,
+                        stored.labels.get(baked(LABEL_PROJECT), ""),
+                        stored.labels.get(baked(LABEL_MODEL), ""),
+                    )
+        return tuple(found[name] for name in sorted(found))
+
+    def remove(self, reference: str) -> bool:
+        """From our engine and the registry, unless a container has it, or a service of the cluster names it."""
+        digest = self._registry.digest(reference)
+        used = self._in_use()
+        if reference in used or (digest and any(name.endswith(f"@{digest}") for name in used)):
+            return False
+        here = [row.reference for row in self.local.built() if self._in_registry(row.reference) == reference]
+        if not all(self.local.remove(name) for name in (reference, *here)):
+            return False
+        if digest:
+            self._catalog.delete(repository_of(reference).removeprefix(f"{self._registry.place}/"), digest)
+        return True
+
+    def _in_use(self) -> set[str]:
+        """Whatever image a service of the cluster names, of whichever project."""
+        with refusals("list the services"):
+            if self._engine.info()["Swarm"]["LocalNodeState"] != "active":
+                return set()
+            specs = [service["Spec"] for service in self._engine.services()]
+        labels = {spec.get("Labels", {}).get(LABEL_MADE_FROM, "") for spec in specs}
+        return labels | {spec["TaskTemplate"]["ContainerSpec"]["Image"] for spec in specs}
 
     # -- images of the user's ----------------------------------------------------------------------
 

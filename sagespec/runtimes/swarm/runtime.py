@@ -18,7 +18,7 @@ SwarmRuntime, here, has the protocol's methods; the rest is beside it:
     files.py      files in and out; of what is not started yet, and of the gateway, through staging.py
     couriers.py   files of jobs, wherever they are; porter.py: the way to them
     gpus.py       GPUs of nodes by id
-    images.py     programs' images in a registry; registry.py, bake.py
+    images.py     programs' images in a registry; registry.py, catalog.py, bake.py
     logs.py       lines of tasks, followed to the last
     events.py     what changes, by looking
     networks.py, secrets.py
@@ -102,7 +102,8 @@ class SwarmRuntime:
         self._cluster = Cluster(self._engine, managers)
         self._inventory = Inventory(self._cluster, project_name)
         place = Registry(self._engine, registry)
-        self._images = SwarmImages(self._engine, images, root, place)
+        bakery = Bakery(self._engine, place, swarm_id)
+        self._images = SwarmImages(self._engine, images, root, place, bakery.repository)
         self._own_images = SwarmImages(self._engine, own_images or images, root, place)
         self._staging = Staging(self._engine, project_name, self._image_of_courier)
         self._couriers = Couriers(self._engine, self._cluster, project_name, self._image_of_courier)
@@ -126,7 +127,7 @@ class SwarmRuntime:
             capacity=self.capacity,
         )
         self._creation = Creation(tools, project_name)
-        self._life = Life(tools, Bakery(self._engine, place, swarm_id))
+        self._life = Life(tools, bakery)
 
     @property
     def is_local(self) -> bool:
@@ -186,13 +187,13 @@ class SwarmRuntime:
         return self._images.infos()
 
     def built_images(self) -> tuple[ImageInfo, ...]:
-        return self._images.local.built()
+        return self._images.built()
 
     def reference_of(self, program: Program) -> str:
         return self._images.reference(program)
 
     def remove_image(self, reference: str) -> bool:
-        return self._images.local.remove(reference)
+        return self._images.remove(reference)
 
     def digests_of(self, program: Program) -> frozenset[str]:
         return self._images.digests(program)

@@ -100,7 +100,8 @@ def test_what_is_baked_is_seen_even_where_the_program_declares_a_volume(
     assert found["model/code/run"] == (0o755, b"#!/bin/sh\n")
     assert found[f"model/{'long' * 40}"] == (0o644, b"long\n")
     labels = docker_client.inspect_image(image)["Config"]["Labels"]
-    assert labels["sagespec.project"] == "acme"
+    assert labels["sagespec.baked-project"] == "acme"
+    assert "sagespec.project" not in labels, "or its containers would be taken for the project's own"
     assert labels[LABEL_PROGRAM] == program
     assert labels[LABEL_BAKED]
 
