@@ -33,6 +33,7 @@ from toolkit.training import STOPPED_EXIT_CODE, fail
 __all__ = ["has_script", "main"]
 
 TORCH_DISTRIBUTED = "sagemaker_torch_distributed_enabled"
+ENDING = Path(__file__).parent / "ending"  # holds the sitecustomize that every Python of a script loads: see there
 SHOWN_LINES = 40  # of what the script printed, in output/failure
 NOT_KEPT = shutil.ignore_patterns("__pycache__", "*.pyc", ".git")
 
@@ -48,7 +49,7 @@ def main(framework: str) -> NoReturn:
         if len(script.hosts.names) > 1:
             address_of(script.master[0])  # names may come late
         variables = environment(script) | {
-            "PYTHONPATH": os.pathsep.join([python_path(modules, script.code), *hosted_packages(framework)]),
+            "PYTHONPATH": os.pathsep.join([python_path(ENDING, modules, script.code), *hosted_packages(framework)]),
             "PYTHONUNBUFFERED": "1",
         }
         words = command(script, python_for(modules))

@@ -53,6 +53,36 @@ model.save_pretrained(folder)
 tokenizer.save_pretrained(folder)
 """
 
+# The first host ends while a thread of gloo lets go of the last tensor, which takes it half a second of Python.
+LATE_RELEASE = """
+import threading, time
+import torch
+from torch import distributed
+
+class Slow:
+    def __del__(self):
+        releasing.set()
+        time.sleep(0.5)
+        print("released by a thread", threading.current_thread() is not threading.main_thread(), flush=True)
+
+distributed.init_process_group("gloo")
+dropped, releasing = threading.Event(), threading.Event()
+tensor = torch.ones(3)
+if distributed.get_rank() == 0:
+    tensor.slow = Slow()
+    work = distributed.all_reduce(tensor, async_op=True)
+    future = work.get_future()
+    later = future.then(lambda _: dropped.wait())
+    distributed.send(torch.ones(1), 1)  # the callback is there: the other may begin
+    future.wait()
+    del work, future, later, tensor
+    dropped.set()
+    releasing.wait()
+else:
+    distributed.recv(torch.ones(1), 0)
+    distributed.all_reduce(tensor)
+"""
+
 BringExample = Callable[..., None]
 
 
@@ -178,6 +208,26 @@ def test_pytorch_on_two_hosts_finds_the_network_of_one(workspace: Workspace, bri
     logits = ask(workspace, "digits-pytorch", body, variant="own")
     np.testing.assert_array_equal(logits.argmax(1), ask(workspace, "digits-pytorch", body, variant="one").argmax(1))
     assert logits.min() < 0
+
+
+@pytest.mark.slow
+@pytest.mark.docker
+@pytest.mark.parametrize("workspace", ["docker"], indirect=True)
+def test_a_thread_of_gloo_that_is_still_at_work_fails_no_script(workspace: Workspace) -> None:
+    built.ready("pytorch")
+    (workspace.root / "train.py").write_text(LATE_RELEASE)
+    workspace.write("""
+apiVersion: sagespec/v1
+kind: TrainingJob
+name: late
+version: 1
+framework: pytorch
+entry_point: ../train.py
+instances: 2
+distribution: torch_distributed
+""")
+    workspace.run("apply")
+    assert "released by a thread True" in workspace.run("logs", "late").stdout
 
 
 def tensors_in(checkpoint: bytes) -> list[Any]:
