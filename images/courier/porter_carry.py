@@ -26,6 +26,7 @@ TOKEN_FILE = "/run/secrets/courier_token"  # noqa: S105  # where it is, not what
 PIECE_BYTES = 1 << 18
 BEAT_SECONDS = 15.0
 SILENCE_SECONDS = 300.0  # of the courier, when nothing is sent to it either
+LINGER_SECONDS = 10.0  # after an answer
 LOST_SECONDS = 30  # after which a node is lost that confirms nothing
 
 
@@ -33,13 +34,24 @@ class Carrying:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._moved_at = time.monotonic()
+        self._is_done = False
+        self._hung_up = threading.Event()
+
+    def wait_for_the_end(self) -> None:
+        """Of our input: whoever has the whole answer ends that. The engine may drop what it has not sent on when we
+        end."""
+        self._is_done = True
+        for output in (1, 2):
+            os.close(output)
+        self._hung_up.wait(LINGER_SECONDS)
 
     def send(self) -> None:
         while piece := os.read(0, PIECE_BYTES):
             with suppress(OSError):  # the answer says why
                 self._connection.sendall(piece)
             self._moved_at = time.monotonic()
-        os._exit(1)
+        self._hung_up.set()
+        os._exit(0 if self._is_done else 1)
 
     def receive(self) -> None:
         while True:
@@ -94,6 +106,7 @@ def main() -> None:
         carrying = Carrying(connection)
         threading.Thread(target=carrying.send, daemon=True).start()
         carrying.receive()
+        carrying.wait_for_the_end()
     except OSError as error:
         fail(error.strerror or str(error))
     os._exit(0)
