@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sagespec.runtimes.docker.logs import log_lines
 from sagespec.runtimes.docker.reading import read_anywhere
 from sagespec.runtimes.first_line import HEAD_BYTES, not_run, run_by, windows_line_ends
 
-_LINES = 4  # one that is started again has said the same before
+LINES = 4  # one that is started again has said the same before
 _ENV = re.compile(r"/usr/bin/env: (?:['‘](?P<program>[^'’]+)['’]: No such file or directory|use -)")
 _KERNELS_WORDS = re.compile(
     r"(?:exec (?P<path>/.+?)|standard_init_linux\.go:\d+: exec user process caused): "
@@ -44,8 +44,17 @@ def no_program(said: str) -> str:
 
 def why_not_run(engine: Any, details: Mapping[str, Any]) -> str:
     """'' if it ran, as far as one can tell."""
-    lines = [line for _, line in log_lines(engine, details["Id"], follow=False, tail=_LINES)]
-    path, found = str(details["Path"]), [_KERNELS_WORDS.fullmatch(line) or _ENV.match(line) for line in lines]
+    lines = [line for _, line in log_lines(engine, details["Id"], follow=False, tail=LINES)]
+
+    def head_of(path: str) -> bytes | None:
+        return read_anywhere(engine, details["Id"], path, HEAD_BYTES)
+
+    return reason_of(lines, str(details["Path"]), head_of)
+
+
+def reason_of(lines: Sequence[str], path: str, head_of: Callable[[str], bytes | None]) -> str:
+    """lines: its last LINES. path: what it was to run. head_of: the beginning of a file of its image."""
+    found = [_KERNELS_WORDS.fullmatch(line) or _ENV.match(line) for line in lines]
     if not lines or not all(found):
         return ""  # it has said something else, so it ran
     if any(map(_RETURN.search, lines)):
@@ -53,5 +62,5 @@ def why_not_run(engine: Any, details: Mapping[str, Any]) -> str:
     if missing := next((said["program"] for said in found if said and said.re is _ENV and said["program"]), ""):
         return run_by(path, missing, where="the image")
     path = next((said["path"] for said in found if said and said.re is _KERNELS_WORDS and said["path"]), path)
-    head = read_anywhere(engine, details["Id"], path, HEAD_BYTES) if path.startswith("/") else None
+    head = head_of(path) if path.startswith("/") else None
     return not_run(path, head, where="the image") if head else ""

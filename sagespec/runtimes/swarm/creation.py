@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Any
 
 from docker.errors import NotFound
@@ -163,6 +164,12 @@ class Creation:
         )
 
     def _create_pinned(self, launch: Launch) -> None:
+        if launch.publish and ip_address(launch.publish[0]).is_loopback:
+            raise WorldError(
+                f"a Swarm cannot publish on {launch.publish[0]} alone: it does so on all addresses of a node",
+                why="everybody who reaches the node could ask",
+                fix="set gateway.host in sagespec.yaml to an address of the node, with callers and their keys",
+            )
         name = self._tools.inventory.name_of(launch.name)
         self._tools.engine.create_volume(name, labels={LABEL_PROJECT: self._project_name})
         self._tools.staging.make(name, {"": name})

@@ -64,12 +64,12 @@ class Life:
 
     def _begin(self, service: Service, image: str = "") -> bool:
         start = int(service.spec["TaskTemplate"].get("ForceUpdate") or 0) + 1
-        used = image or str(service.spec["TaskTemplate"]["ContainerSpec"]["Image"])
+        used = image or service.image
         login = self.tools.registry.login_for(used)
         return self.tools.cluster.change_service(service.id, lambda spec: started(spec, start, image), login=login)
 
     def _baked(self, service: Service) -> str:
-        program = str(service.spec["TaskTemplate"]["ContainerSpec"]["Image"])
+        program = service.image
         if not self.tools.staging.has(service.name):
             raise WorldError(
                 f"the files of {service.container_name} were removed from the engine before it could start",
@@ -132,7 +132,7 @@ class Life:
         if state_of(task) == "rejected" or not (status.get("ContainerStatus") or {}).get("ContainerID"):
             self._give_up(service)
             if _NO_IMAGE.search(said):
-                raise not_on_node(str(service.spec["TaskTemplate"]["ContainerSpec"]["Image"]), self._node(task), said)
+                raise not_on_node(service.image, self._node(task), said)
             raise WorldError(f"the node {self._node(task)} could not start {service.container_name}: {said}")
 
     def _node(self, task: object) -> str:

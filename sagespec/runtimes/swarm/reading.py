@@ -102,6 +102,16 @@ class Service:
         return self.runs[-1] if self.runs else None
 
     @property
+    def image(self) -> str:
+        """As nodes get it."""
+        return str(self.spec["TaskTemplate"]["ContainerSpec"]["Image"])
+
+    @property
+    def entrypoint(self) -> tuple[str, ...]:
+        """In place of the image's."""
+        return tuple(self.spec["TaskTemplate"]["ContainerSpec"].get("Command") or ())
+
+    @property
     def shared_volumes(self) -> Mapping[str, str]:
         """Volumes by path below /opt/ml, of those that it is not alone with."""
         mounts = self.spec["TaskTemplate"]["ContainerSpec"].get("Mounts") or ()

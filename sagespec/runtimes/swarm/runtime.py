@@ -38,6 +38,7 @@ from sagespec.runtimes.docker.commands import bodies_of, requests_in_container, 
 from sagespec.runtimes.docker.engine import connect, engine_address, refusals
 from sagespec.runtimes.docker.files import BASE, tar
 from sagespec.runtimes.docker.logs import seconds_of
+from sagespec.runtimes.docker.unrun import LINES, reason_of
 from sagespec.runtimes.docker.volumes import DockerVolumes
 from sagespec.runtimes.opened import Open, learn, no_secrets
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, EndSeen, ImageInfo, Tell, Use, untold
@@ -294,8 +295,15 @@ class SwarmRuntime:
 
     # -- logs, requests, events --------------------------------------------------------------------
 
-    def why_not_run(self, name: str) -> str:  # noqa: ARG002
-        return ""
+    def why_not_run(self, name: str) -> str:
+        lines = list(self.logs(name, tail=LINES))
+        with refusals(f"read the program of {name}"):
+            service = self._inventory.find(name)
+            if service is None or not lines:
+                return ""
+            image = self._images.fetch(service.image, untold)
+            path = (service.entrypoint or self._engine.inspect_image(image)["Config"].get("Entrypoint") or [""])[0]
+            return reason_of(lines, path, lambda file: self._staging.head_of(image, file))
 
     def logs(self, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
         for _, line in self._lines(name, follow=follow, tail=tail):

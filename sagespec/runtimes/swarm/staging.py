@@ -7,13 +7,14 @@ and stays.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from docker.errors import APIError, NotFound
 
 from sagespec.runtimes.docker.files import BASE, Entry, inside, rebased, tar
-from sagespec.runtimes.docker.reading import read_file
+from sagespec.runtimes.docker.reading import read_anywhere, read_file
+from sagespec.runtimes.first_line import HEAD_BYTES
 from sagespec.runtimes.swarm.services import volume_mount
 
 LABEL_STAGING = "sagespec.staging"
@@ -73,13 +74,23 @@ class Staging:
 
     def own_files(self, image: str) -> Iterator[Entry]:
         """What an image that our engine has brings below /opt/ml itself: files and folders."""
+        with self._made_from(image) as container_id:
+            for info, content in self._members(container_id, BASE):
+                if info.isreg() or info.isdir():
+                    yield info, content
+
+    def head_of(self, image: str, path: str) -> bytes | None:
+        """The beginning of a file of an image that our engine has."""
+        with self._made_from(image) as container_id:
+            return read_anywhere(self._engine, container_id, path, HEAD_BYTES)
+
+    @contextmanager
+    def _made_from(self, image: str) -> Iterator[str]:
         made = self._engine.create_container(
             image, "train", labels={LABEL_STAGING: self._project_name}, network_disabled=True
         )
         try:
-            for info, content in self._members(made["Id"], BASE):
-                if info.isreg() or info.isdir():
-                    yield info, content
+            yield str(made["Id"])
         finally:
             self._engine.remove_container(made["Id"], v=True, force=True)
 
