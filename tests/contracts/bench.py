@@ -136,13 +136,12 @@ RUNS = "runs programs"
 MOUNTS = "shows folders of this machine"
 MOUNTS_READ_ONLY = "shows them so that nobody can write there"
 TELLS_MEMORY = "tells when memory ran out"
-STAYS = "starts again where it was, with the files that the program left"
 HAS_ITS_GPUS = "chooses among the GPUs of one machine"
 
 ABLE: Mapping[str, frozenset[str]] = {
     "fake": frozenset({MOUNTS}),
-    "process": frozenset({RUNS, MOUNTS, TELLS_MEMORY, STAYS, HAS_ITS_GPUS}),
-    "docker": frozenset({RUNS, MOUNTS, MOUNTS_READ_ONLY, TELLS_MEMORY, STAYS, HAS_ITS_GPUS}),
+    "process": frozenset({RUNS, MOUNTS, TELLS_MEMORY, HAS_ITS_GPUS}),
+    "docker": frozenset({RUNS, MOUNTS, MOUNTS_READ_ONLY, TELLS_MEMORY, HAS_ITS_GPUS}),
     "swarm": frozenset({RUNS}),
 }
 _MARKS = {"docker": pytest.mark.docker, "swarm": pytest.mark.swarm}  # of those that need an engine to be there

@@ -22,7 +22,6 @@ from tests.contracts.bench import (
     RUNS,
     SERVER,
     SLEEP,
-    STAYS,
     TELLS_MEMORY,
     Bench,
     able_to,
@@ -297,9 +296,11 @@ while True:  # no signal is lost between the line above and a sleep that begins 
 """
 
 
-@able_to(RUNS, STAYS)
+@on_real_engines
 def test_what_is_to_keep_running_is_started_again_and_counted(bench: Bench) -> None:
-    name = bench.start(SERVES_ONCE_IT_HAS_DIED, command="serve", keep_running=True)
+    name = bench.start(
+        SERVES_ONCE_IT_HAS_DIED, command="serve", keep_running=True, address=GATEWAY, grace_seconds=20
+    )  # only the gateway is sure to be started again where it left its files
     first = bench.inspect(name)
     bench.file(name, "ready")
     container = bench.inspect(name)
@@ -322,7 +323,7 @@ def test_what_is_to_keep_running_is_started_again_and_counted(bench: Bench) -> N
     assert (again.state, again.restarts, again.last_exit) == (ContainerState.RUNNING, 0, None), "counted anew"
 
 
-@able_to(RUNS, STAYS)
+@on_real_engines
 def test_what_may_end_is_started_again_until_it_ends_well(bench: Bench) -> None:
     script = """
 import sys
@@ -332,7 +333,7 @@ if died.exists():
 died.touch()
 sys.exit(3)
 """
-    name = bench.start(script, command="serve", keep_running=True, may_end=True)
+    name = bench.start(script, command="serve", keep_running=True, may_end=True, address=GATEWAY)
     ended = bench.until(name, ContainerState.EXITED)
     assert (ended.exit_code, ended.restarts) == (0, 1)
 

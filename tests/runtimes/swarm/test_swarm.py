@@ -1,0 +1,118 @@
+"""What only a Swarm does: many containers in two lists, what serves anywhere, what nobody may reach."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sagespec.errors import WorldError
+from sagespec.runtimes.choose import images_dir
+from sagespec.runtimes.swarm.names import service_name
+from sagespec.runtimes.swarm.runtime import SwarmRuntime
+from sagespec.runtimes.swarm.services import Place, service_of
+from sagespec.state.addresses import GATEWAY, Address
+from sagespec.state.labels import container_name
+from sagespec.state.launches import Launch, Mount
+from sagespec.state.observed import Container, ContainerState
+from sagespec.state.programs import Builtin
+from tests import built
+from tests.contracts.bench import wait_for
+from tests.swarm.cluster import Cluster
+
+pytestmark = pytest.mark.swarm
+MANY = 200
+
+
+@pytest.fixture
+def runtime(request: pytest.FixtureRequest, project_name: str) -> Iterator[SwarmRuntime]:
+    references = built.reference("courier"), built.reference("echo")  # on the engine of this machine
+    cluster: Cluster = request.getfixturevalue("cluster")
+    cluster.load(*references)
+    with SwarmRuntime(project_name, images_dir(), registry=f"{cluster.registry}/swarm") as runtime:
+        yield runtime
+
+
+def instance(project_name: str, number: int = 0, script: str = "") -> Launch:
+    address = Address("endpoint", "churn", variant="a", instance=number)
+    return Launch(
+        name=container_name(project_name, address, "1-abc"),
+        address=address,
+        hash="1-abc",
+        program=Builtin("echo"),
+        command="serve",
+        keep_running=True,
+        grace_seconds=1.0,
+        entrypoint=("python3", "-u", "-c"),
+        arguments=(script,),
+    )
+
+
+def test_two_lists_tell_of_two_hundred_containers(runtime: SwarmRuntime, cluster: Cluster, project_name: str) -> None:
+    for number in range(MANY):
+        launch = instance(project_name, number)
+        name = service_name(project_name, launch.name)
+        spec = service_of(
+            launch,
+            Place(),
+            project_name=project_name,
+            name=name,
+            image="none:1",
+            made_from="none:1",
+            marks={},
+            variables={},
+        )
+        cluster.manager.engine.post(f"{cluster.manager.engine.base_url}/v1.41/services/create", json=spec)
+    began, before = time.monotonic(), sum(runtime.calls.values())
+    containers = runtime.containers()
+    took, calls = time.monotonic() - began, sum(runtime.calls.values()) - before
+    assert len(containers) == MANY
+    assert {container.state for container in containers} == {ContainerState.CREATED}
+    assert calls == 2
+    assert took < 1.0, took
+
+
+def test_what_serves_has_its_model_at_each_start(runtime: SwarmRuntime, project_name: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("as trained")
+    (tmp_path / "extra").write_text("put")
+    volume = f"sagespec_{project_name}_m"
+    script = """
+import pathlib, sys, time
+base = pathlib.Path("/opt/ml")
+print((base / "model/weights").read_text(), (base / "extra").read_text())
+(base / "model/weights").write_text("its own")
+time.sleep(1)
+sys.exit(3)
+"""
+    launch = replace(instance(project_name, script=script), mounts=(Mount("model", volume=volume),))
+    runtime.prepare(launch.program, lambda _: None)
+    runtime.volumes.fill(volume, tmp_path / "model")
+    runtime.create([launch])
+    runtime.put(launch.name, "extra", tmp_path / "extra")
+    runtime.start(launch.name)
+    assert not runtime.volumes.has(volume), "it is a layer of the image now"
+    wait_for(lambda: (found := runtime.inspect(launch.name)) and (found.restarts >= 1 or None))
+    container = wait_for(lambda: _in_state(runtime, launch.name, ContainerState.RUNNING))
+    assert container.last_exit
+    assert container.last_exit.code == 3
+    runtime.stop(launch.name, grace_seconds=1)
+    assert set(runtime.logs(launch.name)) == {"as trained put"}
+    with pytest.raises(WorldError, match="part of its image"):
+        runtime.put(launch.name, "extra", tmp_path / "extra")
+    runtime.remove(launch.name)
+    assert runtime.containers() == ()
+
+
+def test_a_gateway_for_this_machine_alone_is_refused(runtime: SwarmRuntime, project_name: str) -> None:
+    gateway = replace(instance(project_name), address=GATEWAY, publish=("127.0.0.1", 8080))
+    with pytest.raises(WorldError, match="on all addresses of a node"):
+        runtime.create([gateway])
+
+
+def _in_state(runtime: SwarmRuntime, name: str, state: ContainerState) -> Container | None:
+    found = runtime.inspect(name)
+    return found if found and found.state is state else None
