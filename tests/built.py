@@ -26,7 +26,7 @@ from sagespec.runtimes.choose import images_dir
 from sagespec.sources.build import BuildFolder
 from sagespec.state.programs import Build, Builtin, Program
 
-SMALL = ("gateway", "echo", "feeder")
+SMALL = ("gateway", "echo", "feeder", "courier")
 OWN_CONTAINERS = Path(__file__).parent / "scenarios" / "containers"
 OWN = ("toolkits", "byo", "binary")
 TORCH = ("pytorch", "huggingface")

@@ -18,6 +18,8 @@ from http.client import HTTPResponse
 from typing import Any
 from urllib.parse import quote
 
+from docker.errors import NotFound
+
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.files import BASE, Entry, contents, inside, tar
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Tell
@@ -36,6 +38,7 @@ _PATIENCE_SECONDS = 15.0  # with one that runs and does not answer yet
 _MOST_FAILURES = 3
 _WAITING = ("new", "pending", "allocated")
 _PATIENCE_WITH_KNOWN_SECONDS = 2.0  # at an address that may be out of date
+LEAST_BYTES = 4 << 20  # of memory that the Swarm sets aside
 _DONE, _NOTHING = 200, 404
 _ANOTHER = 421  # the address is another courier's now
 _FIXES = {507: "free some space on its node: `docker system df` shows what uses it", 500: "try again"}
@@ -177,7 +180,10 @@ class Couriers:
             self._cluster.change_service(found["ID"], change)
 
     def _tasks(self, service: str) -> list[dict[str, Any]]:
-        return list(self._cluster.get("/tasks", service=[name_of(service)]))
+        try:
+            return list(self._cluster.get("/tasks", service=[name_of(service)]))
+        except NotFound:  # there is no such service
+            return []
 
     # -- files -------------------------------------------------------------------------------------
 
@@ -263,7 +269,8 @@ def name_of(service: str) -> str:
 
 def reservations(cpus: float | None, memory: int | None) -> dict[str, int]:
     """What the Swarm sets aside on a node, as its API has it. GPUs are not among it: see gpus.py."""
-    return ({"NanoCPUs": round(cpus * 1e9)} if cpus else {}) | ({"MemoryBytes": memory} if memory else {})
+    least = max(memory or 0, LEAST_BYTES)
+    return ({"NanoCPUs": round(cpus * 1e9)} if cpus else {}) | ({"MemoryBytes": least} if memory else {})
 
 
 def bound_to(constraints: Sequence[str]) -> str:
