@@ -61,7 +61,8 @@ class Node:
 
     def start(self) -> None:
         """Start the engine, and return; `wait_until_it_answers` is for afterwards."""
-        (self.folder / "docker.pid").unlink(missing_ok=True)  # of one that was killed
+        for left in ("docker.pid", "exec/containerd/containerd.pid"):  # by one that was killed: nobody may reap it
+            (self.folder / left).unlink(missing_ok=True)
         config = self.folder / "daemon.json"
         config.write_text(json.dumps(self._settings))
         # Not `ip netns exec`, which mounts /sys once more, without its cgroups.

@@ -23,9 +23,10 @@ from docker.errors import NotFound
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.files import BASE, Entry, contents, inside, tar
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Tell
+from sagespec.runtimes.swarm.carrying import PIECE_BYTES, Unreached
 from sagespec.runtimes.swarm.cluster import Cluster
 from sagespec.runtimes.swarm.gpus import Gpus
-from sagespec.runtimes.swarm.porter import PIECE_BYTES, Porter, Unreached
+from sagespec.runtimes.swarm.porter import Porter
 from sagespec.state.labels import LABEL_PROJECT
 
 PART = "courier"

@@ -9,39 +9,27 @@ from __future__ import annotations
 
 import base64
 import http.client
-import io
-import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from secrets import token_hex
-from types import SimpleNamespace
 from typing import Any
 
-import requests
 from docker.errors import APIError
 
 from sagespec.errors import WorldError
-from sagespec.runtimes.docker.engine import ANSWER_SECONDS
+from sagespec.runtimes.swarm.carrying import Command
 from sagespec.runtimes.swarm.cluster import Cluster, own_node
 from sagespec.runtimes.swarm.names import LABEL_PART, service_name
 from sagespec.state.labels import LABEL_PROJECT
 
-PIECE_BYTES = 1 << 18
 STARTS_SECONDS = 120.0  # within which the porter runs: its image may have to be fetched
 _LOOK_EVERY_SECONDS = 0.1
 _TOKEN_AT = "courier_token"  # noqa: S105  # below /run/secrets
 _CONFLICT = 409
 _GONE = 404
-_STDERR = 2
-_MOST_COMPLAINTS = 2000
 _LIMITS = {"MemoryBytes": 512 << 20, "Pids": 512}
-
-
-class Unreached(WorldError):
-    """The courier was not reached; nothing has been asked of it."""
 
 
 class Porter:
@@ -189,16 +177,16 @@ class Porter:
         """The courier's answer to a request, to be read before the end of the block. name: the courier's. patience: in
         seconds, with one that cannot be reached. Unreached when it was not."""
         command = ["carry", verb, url, name, address, f"{patience:g}"]
-        with closing(_Command(self._engine, self._enter(command))) as running:
+        with closing(Command(self._engine, self._enter(command))) as running:
             try:
-                running.wait_connected(name)
+                running.output.wait_connected(name)
                 if verb == "PUT":
                     running.send(body)
                 answer = http.client.HTTPResponse(running.as_socket(), method=verb)
                 answer.begin()
                 yield answer
             except (http.client.HTTPException, OSError) as error:
-                said = running.said or (str(error) if isinstance(error, OSError) else "its node may be lost")
+                said = running.output.said or (str(error) if isinstance(error, OSError) else "its node may be lost")
                 raise WorldError(f"the copy broke off: {said}", fix="try again") from error
 
     def _enter(self, command: Sequence[str]) -> str:
@@ -212,84 +200,3 @@ class Porter:
                     raise
                 self._container = ""
         raise WorldError("the porter, through which files reach other nodes, ends again and again", why=self._said())
-
-
-class _Command:
-    """A command in a container: its input, and its output without the engine's frames."""
-
-    def __init__(self, engine: Any, execution: str) -> None:
-        # Not through the SDK's own method, which may lose the first bytes: it reads past a buffer that has them.
-        self._response = engine.post(
-            f"{engine.base_url}/v{engine.api_version}/exec/{execution}/start",
-            json={"Tty": False, "Detach": False},
-            headers={"Connection": "Upgrade", "Upgrade": "tcp"},
-            stream=True,
-            timeout=ANSWER_SECONDS,
-        )
-        if not self._response.ok and self._response.status_code != requests.codes.switching_protocols:
-            raise APIError(self._response.text, response=self._response, explanation=self._response.text)
-        stream = self._response.raw._fp.fp
-        self._connection = getattr(stream, "channel", None) or stream.raw._sock  # the former over ssh
-        self._connection.settimeout(ANSWER_SECONDS)
-        self._output = _Output(stream)
-        self._reader = io.BufferedReader(self._output, PIECE_BYTES)
-
-    @property
-    def said(self) -> str:
-        """The last line of its complaints."""
-        return self._output.complaints.decode(errors="replace").replace("+\n", "").strip().rpartition("\n")[2]
-
-    def wait_connected(self, name: str) -> None:
-        while not self._output.complaints.startswith(b"+\n"):
-            if not self._output.next_frame():
-                raise Unreached(f"{name} cannot be reached: {self.said or 'the porter ended'}")
-
-    def send(self, body: Iterable[bytes]) -> None:
-        try:
-            for piece in body:
-                if piece:
-                    self._connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
-            self._connection.sendall(b"0\r\n\r\n")
-        except (BrokenPipeError, ConnectionResetError):  # it has its answer already, which says why
-            pass
-
-    def as_socket(self) -> Any:
-        return SimpleNamespace(makefile=lambda _mode: self._reader)
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)  # which ends the command, if it has not ended
-        self._response.close()
-
-
-class _Output(io.RawIOBase):
-    """Standard output; standard error is kept apart."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream, self._left = stream, 0
-        self.complaints = bytearray()
-
-    def readable(self) -> bool:
-        return True
-
-    def next_frame(self) -> bool:
-        """Whether there was one."""
-        head = self._stream.read(8)
-        if len(head) < 8:
-            return False
-        kind, size = struct.unpack(">BxxxL", head)
-        if kind == _STDERR:
-            said = self._stream.read(size)
-            if said.strip():  # else it says only that it lives
-                self.complaints += said[: max(0, _MOST_COMPLAINTS - len(self.complaints))]
-        else:
-            self._left = size
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._left:
-            if not self.next_frame():
-                return 0
-        count = int(self._stream.readinto1(memoryview(buffer)[: self._left]))
-        self._left = self._left - count if count else 0
-        return count
