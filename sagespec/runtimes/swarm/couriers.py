@@ -60,10 +60,17 @@ class Placed:
 class Couriers:
     """The couriers of one project. `service` is the name of the container's own service throughout."""
 
-    def __init__(self, engine: Any, cluster: Cluster, project_name: str, image: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        engine: Any,
+        cluster: Cluster,
+        project_name: str,
+        image: Callable[[], str],
+        login: Callable[[str], str] = lambda _: "",
+    ) -> None:
         self._cluster, self._project_name = cluster, project_name
         self._gpus = Gpus(cluster, project_name)
-        self.porter = Porter(engine, cluster, project_name, image)
+        self.porter = Porter(engine, cluster, project_name, image, login)
         self._addresses: dict[str, str] = {}
 
     # -- life --------------------------------------------------------------------------------------
@@ -119,7 +126,7 @@ class Couriers:
 
     def _start(self, service: str, spec: Mapping[str, Any], tell: Tell, seconds: float) -> str:
         """The node on which it runs; NoRoom when none had room for so long."""
-        self._cluster.create_service(spec)
+        self.porter.create(spec)
         try:
             node_id = str(self._placed(service, tell, seconds)["NodeID"])
         except BaseException:

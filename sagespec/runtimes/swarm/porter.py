@@ -33,10 +33,13 @@ _LIMITS = {"MemoryBytes": 512 << 20, "Pids": 512}
 
 
 class Porter:
-    """The porter of one project. image: that of images/courier, by a name that every node can fetch it by."""
+    """The porter of one project. image: that of images/courier, by a name that every node can fetch it by. login: what
+    nodes are to show its registry."""
 
-    def __init__(self, engine: Any, cluster: Cluster, project_name: str, image: Callable[[], str]) -> None:
-        self._engine, self._cluster, self._image = engine, cluster, image
+    def __init__(
+        self, engine: Any, cluster: Cluster, project_name: str, image: Callable[[], str], login: Callable[[str], str]
+    ) -> None:
+        self._engine, self._cluster, self._image, self._login = engine, cluster, image, login
         self._labels = {LABEL_PROJECT: project_name}
         self.name = service_name(project_name, "porter")
         self.network = f"{self.name}-net"
@@ -56,7 +59,7 @@ class Porter:
             token = base64.b64encode(token_hex(32).encode()).decode()
             self._make("/secrets/create", {"Name": self._token, "Labels": self._labels, "Data": token})
             spec = self.spec(self.name, "porter", ["porter"], constraints=[f"node.id=={own_node(self._engine)}"])
-            if not self._cluster.create_service(spec):
+            if not self.create(spec):
                 self._renew(spec)
             self._container = self._running()
 
@@ -98,6 +101,11 @@ class Porter:
             "Mode": {"Replicated": {"Replicas": 1}},
             "EndpointSpec": {"Mode": "dnsrr"},
         }
+
+    def create(self, spec: Mapping[str, Any]) -> bool:
+        """Make such a service; False when there is one."""
+        image = spec["TaskTemplate"]["ContainerSpec"]["Image"]
+        return self._cluster.create_service(spec, login=self._login(image))
 
     def destroy(self) -> None:
         """Remove the porter, the token and the network; couriers are gone by then."""
@@ -143,7 +151,7 @@ class Porter:
             wanted["ContainerSpec"]["Image"],
             wanted["Placement"]["Constraints"],
         ):
-            self._cluster.change_service(service["ID"], change)
+            self._cluster.change_service(service["ID"], change, login=self._login(wanted["ContainerSpec"]["Image"]))
 
     def _running(self) -> str:
         """Its container. Our own engine knows it, without the managers."""

@@ -107,7 +107,7 @@ class SwarmRuntime:
         self._images = SwarmImages(self._engine, images, root, place, bakery.repository)
         self._own_images = SwarmImages(self._engine, own_images or images, root, place)
         self._staging = Staging(self._engine, project_name, self._image_of_courier)
-        self._couriers = Couriers(self._engine, self._cluster, project_name, self._image_of_courier)
+        self._couriers = Couriers(self._engine, self._cluster, project_name, self._image_of_courier, place.login_for)
         self._files = Files(self._engine, self._staging, self._couriers)
         self._networks = Networks(self._cluster, project_name)
         self._secrets = Secrets(self._cluster, project_name)

@@ -20,7 +20,7 @@ from tests import built
 from tests.swarm.cluster import Cluster
 from tests.swarm.within import within
 
-pytestmark = [pytest.mark.swarm, pytest.mark.slow(60)]
+pytestmark = [pytest.mark.swarm, pytest.mark.slow(20)]
 SERVICE = "ss-acme-1"
 MIB = 2**20
 
