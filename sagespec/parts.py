@@ -173,7 +173,7 @@ class Parts:
     def _use(self, settings: ProjectSettings) -> None:
         with self._making:
             kept: set[object] = {Parts.images, Parts.metrics_of_builtins, Parts.scratch}
-            if self.runtime_choice or settings.runtime == self.settings.runtime:
+            if settings.runtime == self.settings.runtime or (self.runtime_choice and not settings.swarm):
                 kept.add(Parts.runtime)
             else:
                 self._engines.close()
@@ -207,13 +207,14 @@ class Parts:
     @Part
     def runtime(self) -> Runtime:
         """The engine; `runtime_reason` then says which one it is and why."""
-        wanted = self.runtime_choice or self.settings.runtime
+        wanted = self.runtime_choice or self.settings.runtime_name
         chosen, self.runtime_reason = choose(
             wanted,
             self.settings.name,
             self.root,
             containers=self.kept / "containers",
             last=self.last_runtime(),
+            swarm=self.settings.swarm,
             marks=self._marks,
             open_secret=self._open_secret,
         )

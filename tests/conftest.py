@@ -145,9 +145,8 @@ def shared_cluster() -> Iterator[Cluster]:
 def cluster(shared_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """The cluster, whose manager is the engine that is spoken to. What a test makes or breaks there is gone, or whole,
     when it has ended."""
-    with monkeypatch.context() as patched:
-        patched.setenv("DOCKER_HOST", shared_cluster.manager.docker_host)
-        yield shared_cluster
+    monkeypatch.setenv("DOCKER_HOST", shared_cluster.manager.docker_host)
+    yield shared_cluster
     shared_cluster.restore()
 
 

@@ -58,7 +58,7 @@ OPTIONS = (
     click.option(
         "--runtime",
         type=click.Choice(RUNTIME_CHOICES),
-        help="Docker, local processes, or Docker if it answers.  [default: from sagespec.yaml, else auto]",
+        help="Docker, local processes, a Docker Swarm, or what answers.  [default: from sagespec.yaml, else auto]",
     ),
     click.option("--debug", is_flag=True, default=None, help="Show a traceback if sagespec itself fails."),
 )

@@ -88,7 +88,7 @@ def out_of_bounds(loaded: Loaded, bounds: Bounds) -> list[Problem]:
 
 def _of_settings(loaded: Loaded, bounds: Bounds) -> Iterator[Problem]:
     project, pin, origins = loaded.project, bounds.source.pin, loaded.project_origins
-    said = {"name": project.name, "store": project.store, "runtime": project.runtime, "host": project.gateway.host}
+    said = {"name": project.name, "store": project.store, "runtime": project.runtime_name, "host": project.gateway.host}
     for field, value in said.items():
         wanted = getattr(pin, field)
         if wanted is not None and wanted != value:

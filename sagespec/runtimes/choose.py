@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sagespec.errors import WorldError
 from sagespec.runtimes.opened import Open, no_secrets
 from sagespec.runtimes.protocol import Runtime
 from sagespec.spec.runtimes import RUNTIME_CHOICES, RUNTIME_NAMES, RuntimeName
+from sagespec.spec.swarm import SwarmSettings
 
 
 def images_dir() -> Path:
@@ -24,13 +26,14 @@ def images_dir() -> Path:
 class Opening:
     """What every engine is opened with. containers: where local processes are kept. marks: labels that tell whose
     containers they are, on an engine that several checkouts may use. open_secret: what the containers' secrets are
-    opened with."""
+    opened with. swarm: what the settings say of one."""
 
     project_name: str
     root: Path
     containers: Path
     marks: Callable[[], Mapping[str, str]]
     open_secret: Open
+    swarm: SwarmSettings | None = None
 
 
 def _docker(opening: Opening, _reason: str) -> tuple[Runtime, str]:
@@ -47,11 +50,32 @@ def _process(opening: Opening, reason: str) -> tuple[Runtime, str]:
     return process, f"runtime process (local programs, no isolation): {reason}"
 
 
+def _swarm(opening: Opening, _reason: str) -> tuple[Runtime, str]:
+    from sagespec.runtimes.swarm.runtime import SwarmRuntime
+
+    if opening.swarm is None:
+        raise WorldError(
+            "the project names no registry, from which all nodes of a Swarm get images",
+            fix="write runtime: {swarm: {registry: HOST:PORT/PATH}} in sagespec.yaml",
+        )
+    swarm = SwarmRuntime(
+        opening.project_name,
+        images_dir(),
+        opening.root,
+        opening.marks,
+        opening.open_secret,
+        registry=opening.swarm.registry,
+        managers=opening.swarm.managers,
+    )
+    return swarm, f"runtime swarm: {swarm.engine}"
+
+
 # The engines' modules are imported when they are opened: the Docker SDK takes a tenth of a second that the process
 # runtime need not pay. Each says for people which it is, and, where that is not plain, why.
 LOADERS: Mapping[RuntimeName, Callable[[Opening, str], tuple[Runtime, str]]] = {
     "docker": _docker,
     "process": _process,
+    "swarm": _swarm,
 }
 
 
@@ -62,6 +86,7 @@ def choose(
     *,
     containers: Path | None = None,
     last: str = "",
+    swarm: SwarmSettings | None = None,
     marks: Callable[[], Mapping[str, str]] = dict,
     open_secret: Open = no_secrets,
 ) -> tuple[Runtime, str]:
@@ -70,10 +95,10 @@ def choose(
     wanted: auto, or one of RUNTIME_NAMES. containers: where local processes are kept, if not in its folder .sagespec.
     last: the runtime of the last apply. `auto` stays with it, so that an engine that comes or goes never has
     one project run twice; where that one was docker and does not answer, WorldError. So it is when Docker is
-    wanted by name, or by DOCKER_HOST.
+    wanted by name, or by DOCKER_HOST. swarm: what the settings say of one; without it, `auto` takes none.
     """
-    name, reason = _automatic(last) if wanted == "auto" else (_checked(wanted), "as requested")
-    opening = Opening(project_name, root, containers or root / ".sagespec" / "containers", marks, open_secret)
+    name, reason = _automatic(last, swarm) if wanted == "auto" else (_checked(wanted), "as requested")
+    opening = Opening(project_name, root, containers or root / ".sagespec" / "containers", marks, open_secret, swarm)
     return LOADERS[name](opening, reason)
 
 
@@ -84,10 +109,13 @@ def _checked(wanted: str) -> RuntimeName:
     return found
 
 
-def _automatic(last: str) -> tuple[RuntimeName, str]:
-    """Docker where it answers, and the reason where it is not."""
+def _automatic(last: str, swarm: SwarmSettings | None) -> tuple[RuntimeName, str]:
+    """A Swarm where the settings name one and the engine manages it, else Docker where it answers, and the reason where
+    it does not."""
     if last == "process":
         return "process", "this project runs there; after `sagespec destroy` it can choose again"
+    if last == "swarm" or (swarm and not last and _manages_swarm()):
+        return "swarm", ""
     from sagespec.runtimes.docker.runtime import DockerRuntime
 
     no_docker = DockerRuntime.answers()
@@ -106,3 +134,13 @@ def _automatic(last: str) -> tuple[RuntimeName, str]:
             fix="start that engine, unset DOCKER_HOST, or pass --runtime process",
         )
     return "process", no_docker
+
+
+def _manages_swarm() -> bool:
+    from sagespec.runtimes.docker.engine import connect
+    from sagespec.runtimes.swarm.cluster import own_node
+
+    with suppress(WorldError), closing(connect()) as engine:
+        own_node(engine)
+        return True
+    return False

@@ -18,6 +18,7 @@ from sagespec.spec.prometheus import PrometheusSettings
 from sagespec.spec.rules import Policy, Require
 from sagespec.spec.runtimes import RuntimeChoice
 from sagespec.spec.secrets import AnySecretSource
+from sagespec.spec.swarm import AnyRuntime, RuntimeSettings, SwarmSettings
 from sagespec.spec.values import (
     Bytes,
     Name,
@@ -133,8 +134,9 @@ class ProjectSettings(DocumentSpec):
     """Identifies what belongs to this project; two projects on one engine never touch each other."""
     store: Place = "file://.sagespec/store"
     """Where models, logs and history are kept: a path relative to this file, or s3://bucket/prefix."""
-    runtime: RuntimeChoice = "auto"
-    """The engine: docker, process (plain local processes), or auto (docker if one is running)."""
+    runtime: AnyRuntime = "auto"
+    """The engine: docker, process (plain local processes), auto (docker if one is running), or a Docker Swarm:
+    {swarm: {registry: …}}."""
     gateway: GatewaySettings = GatewaySettings()
     """Where to call the endpoints; http://127.0.0.1:8080 by default."""
     api: ApiSettings = ApiSettings()
@@ -161,3 +163,22 @@ class ProjectSettings(DocumentSpec):
     """What `watch` does where something is no longer as it was applied: repair it, or only say so (report)."""
     require_environment: bool = False
     """Refuse whatever is not for an environment (`--env`): then nobody applies the specs as they are by accident."""
+
+    @model_validator(mode="after")
+    def _shares_its_records(self) -> ProjectSettings:
+        if self.swarm and not self.swarm.single_operator and not self.store.startswith("s3://"):
+            raise wrong(
+                "the store is a folder, which whoever applies from another machine would not see",
+                "write store: s3://…, or below runtime.swarm single_operator: true, if all is done from one machine",
+                at=("store",) if "store" in self.model_fields_set else ("runtime",),
+            )
+        return self
+
+    @property
+    def runtime_name(self) -> RuntimeChoice:
+        return "swarm" if isinstance(self.runtime, RuntimeSettings) else self.runtime
+
+    @property
+    def swarm(self) -> SwarmSettings | None:
+        """What a Swarm needs to be told; None where the project names none."""
+        return self.runtime.swarm if isinstance(self.runtime, RuntimeSettings) else None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-RuntimeName = Literal["docker", "process"]
-RuntimeChoice = Literal["auto", RuntimeName]  # as sagespec.yaml and --runtime have it
+OfOneMachine = Literal["docker", "process"]
+RuntimeName = Literal[OfOneMachine, "swarm"]
+RuntimeChoice = Literal["auto", RuntimeName]  # as --runtime has it
+NamedAlone = Literal["auto", OfOneMachine]  # in sagespec.yaml; a Swarm needs more than its name (spec/swarm.py)
 
 RUNTIME_NAMES: tuple[RuntimeName, ...] = get_args(RuntimeName)
 RUNTIME_CHOICES: tuple[RuntimeChoice, ...] = get_args(RuntimeChoice)

@@ -35,7 +35,8 @@ def _others(parts: Parts) -> list[str]:
 
 def _containers(parts: Parts, name: str) -> int:
     """How many there are that this checkout may have made."""
-    runtime, _ = choose(parts.runtime.name, name, parts.root, containers=parts.kept / "containers")
+    kept, swarm = parts.kept / "containers", parts.settings.swarm
+    runtime, _ = choose(parts.runtime.name, name, parts.root, containers=kept, swarm=swarm)
     here = str(parts.home.resolve())
     with runtime:
         return sum(c.owner is None or c.owner.checkout == here for c in runtime.containers())

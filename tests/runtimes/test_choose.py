@@ -11,6 +11,7 @@ import pytest
 from sagespec.errors import WorldError
 from sagespec.runtimes.choose import LOADERS, choose
 from sagespec.spec.runtimes import RUNTIME_NAMES
+from sagespec.spec.swarm import SwarmSettings
 
 SAGESPEC = Path(__file__).parents[2] / "sagespec"
 
@@ -28,7 +29,21 @@ def test_a_name_that_no_runtime_has_opens_none(tmp_path: Path) -> None:
     with pytest.raises(WorldError) as caught:
         choose("podman", "acme", tmp_path)
     (problem,) = caught.value.problems
-    assert (problem.what, problem.fix) == ("there is no runtime podman", "use one of auto, docker, process")
+    assert (problem.what, problem.fix) == ("there is no runtime podman", "use one of auto, docker, process, swarm")
+
+
+def test_a_swarm_is_not_opened_without_a_registry(tmp_path: Path) -> None:
+    with pytest.raises(WorldError) as caught:
+        choose("swarm", "acme", tmp_path)
+    (problem,) = caught.value.problems
+    assert "names no registry" in problem.what
+    assert "registry:" in problem.fix
+
+
+def test_auto_takes_no_swarm_where_the_engine_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    with pytest.raises(WorldError, match="no Docker engine answers"):
+        choose("auto", "acme", tmp_path, swarm=SwarmSettings(registry="registry.lan:5000"))
 
 
 def test_the_runtimes_are_listed_in_one_file() -> None:

@@ -139,7 +139,7 @@ class Cluster:
             except (APIError, requests.RequestException, DockerException) as error:
                 if not _may_pass(error) or time.monotonic() > give_up_at:
                     raise
-            self._next_manager(engine)
+            self._turn_to_another(engine)
             time.sleep(_PAUSE_SECONDS)
 
     def _ask(self, engine: Any, verb: str, path: str, **options: Any) -> Any:
@@ -152,7 +152,7 @@ class Cluster:
         kind = NotFound if response.status_code == requests.codes.not_found else APIError
         raise kind(said, response=response, explanation=said)
 
-    def _next_manager(self, failed: Any) -> None:
+    def _turn_to_another(self, failed: Any) -> None:
         """Ask another one from here on: the one that failed goes to the end of the row."""
         with self._lock:
             if self._engines[0] is not failed:

@@ -218,7 +218,7 @@ class Life:
             return
         if service.node not in self.tools.inventory.lost_nodes():
             unused = self._unused(service.labels.get(LABEL_VOLUMES, "").split())
-            paths = [path for path, volume in service.shared_volumes.items() if volume in unused]
+            paths = [path for path, volume in service.named_volumes.items() if volume in unused]
             for path in ["", *paths]:
                 with suppress(WorldError):  # it is removed all the same, and emptied when the next one comes
                     couriers.empty(service_name, path)

@@ -112,7 +112,7 @@ class Service:
         return tuple(self.spec["TaskTemplate"]["ContainerSpec"].get("Command") or ())
 
     @property
-    def shared_volumes(self) -> Mapping[str, str]:
+    def named_volumes(self) -> Mapping[str, str]:
         """Volumes by path below /opt/ml, of those that it is not alone with."""
         mounts = self.spec["TaskTemplate"]["ContainerSpec"].get("Mounts") or ()
         inside = f"{BASE}/"

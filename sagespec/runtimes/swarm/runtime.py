@@ -94,7 +94,11 @@ class SwarmRuntime:
         self._engine = connect()
         self.calls: Mapping[str, int] = self._engine.calls
         with refusals("find its Swarm"):
-            own_node(self._engine)
+            try:
+                own_node(self._engine)
+            except WorldError:
+                self._engine.close()
+                raise
             swarm_id = str(self._engine.info()["Swarm"]["Cluster"]["ID"])
         self.engine = f"the Swarm of the engine at {engine_address()} answers (API {self._engine.api_version})"
         self._capacity: Capacity | None = None

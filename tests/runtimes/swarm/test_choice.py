@@ -1,0 +1,36 @@
+"""`--runtime auto` on an engine that manages a Swarm, and on one that does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sagespec.errors import WorldError
+from sagespec.runtimes.choose import choose
+from sagespec.spec.swarm import SwarmSettings
+from tests.swarm.cluster import Cluster
+
+pytestmark = pytest.mark.swarm
+
+
+def chosen(root: Path, swarm: SwarmSettings | None, wanted: str = "auto", last: str = "") -> str:
+    runtime, said = choose(wanted, "acme", root, swarm=swarm, last=last)
+    with runtime:
+        assert said.startswith(f"runtime {runtime.name}")
+        return runtime.name
+
+
+def test_auto_takes_the_swarm_that_the_settings_name_where_the_engine_manages_one(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = SwarmSettings(registry=cluster.registry)
+    assert chosen(tmp_path, named) == "swarm"
+    assert chosen(tmp_path, None) == "docker", "an engine may be in a Swarm for other reasons"
+    assert chosen(tmp_path, named, last="docker") == "docker", "the project runs there already"
+    monkeypatch.setenv("DOCKER_HOST", cluster.nodes[1].docker_host)  # a worker
+    assert chosen(tmp_path, named) == "docker"
+    with pytest.raises(WorldError, match="not a manager"):
+        chosen(tmp_path, named, "swarm")
+    with pytest.raises(WorldError, match="not a manager"):
+        chosen(tmp_path, named, last="swarm")
