@@ -1,0 +1,97 @@
+"""N hosts of a job on N nodes: the model is that of N hosts on one machine."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+from sklearn.datasets import load_breast_cancer
+
+from sagespec.state.addresses import job_address
+from tests import built
+from tests.scenarios.workspace import Workspace
+from tests.swarm.cluster import Cluster
+
+pytestmark = [pytest.mark.swarm, pytest.mark.slow(240)]
+
+JOBS: Mapping[str, tuple[str, str]] = {
+    "linear-learner": ("{predictor_type: binary_classifier, wd: 0.001, epochs: 30}", "text/csv"),
+    "kmeans": ("{k: 5, feature_dim: 31}", "text/csv;label_size=0"),
+    "xgboost": ("{num_round: 8, objective: 'binary:logistic', max_depth: 3}", "text/csv"),
+}
+FILES = 4
+
+
+@pytest.fixture(scope="session")
+def references() -> Sequence[str]:
+    """The images that jobs need, on the engine of this machine, which is spoken to until a test has its cluster."""
+    return [built.reference(name) for name in ("courier", "gateway", *JOBS)]
+
+
+@pytest.fixture
+def workspace(references: Sequence[str], cluster: Cluster, tmp_path: Path, project_name: str) -> Workspace:
+    cluster.load(*references)
+    runtime = f"{{swarm: {{registry: '{cluster.registry}/hosts', single_operator: true}}}}"
+    return Workspace(tmp_path / "swarm", project_name, runtime)
+
+
+def write(workspace: Workspace, more: str = "") -> None:
+    features, labels = load_breast_cancer(return_X_y=True)
+    (workspace.root / "data" / "parts").mkdir()
+    for number in range(FILES):
+        rows = np.column_stack([labels, features])[number::FILES]
+        np.savetxt(workspace.root / f"data/parts/{number}.csv", rows, delimiter=",", fmt="%.9g")
+    workspace.write(
+        "---\n".join(
+            f"apiVersion: sagespec/v1\nkind: TrainingJob\nname: {name}\nversion: 1\nalgorithm: {name}\ninstances: 2\n"
+            f"hyperparameters: {hyperparameters}\nchannels:\n"
+            f"  train: {{source: ../data/parts, content_type: {content_type}, distribution: sharded}}\n{more}"
+            for name, (hyperparameters, content_type) in JOBS.items()
+        )
+    )
+
+
+def files_of(workspace: Workspace, name: str) -> dict[str, bytes]:
+    """Those of a model."""
+    records, file = workspace.records(), workspace.root / f"{name}.tar.gz"
+    records.store.download(records.job_key(job_address(name, 1), "model.tar.gz"), file)
+    with tarfile.open(file) as archive:
+        return {member.name: content.read() for member in archive if (content := archive.extractfile(member))}
+
+
+def arrays_of(workspace: Workspace, name: str) -> dict[str, Any]:
+    (content,) = (content for file, content in files_of(workspace, name).items() if file.endswith(".npz"))
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def predicted(workspace: Workspace) -> Any:
+    booster = xgboost.Booster(model_file=bytearray(files_of(workspace, "xgboost")["xgboost-model"]))
+    return booster.inplace_predict(load_breast_cancer(return_X_y=True)[0])
+
+
+def test_two_nodes_find_the_models_of_one_machine(workspace: Workspace, tmp_path: Path, project_name: str) -> None:
+    one_machine = Workspace(tmp_path / "process", f"{project_name}-here", "process")
+    write(one_machine)
+    one_machine.run("apply", timeout=900)
+    cpus = (os.cpu_count() or 1) * 0.75  # no node has as much for two
+    write(workspace, f"resources: {{cpus: {cpus}}}\n")
+    workspace.run("apply", timeout=900)
+    for name in ("linear-learner", "kmeans"):
+        found, expected = arrays_of(workspace, name), arrays_of(one_machine, name)
+        assert found.keys() == expected.keys()
+        for field, value in expected.items():
+            if value.dtype.kind == "f":
+                np.testing.assert_allclose(found[field], value, rtol=1e-9, err_msg=f"{name} {field}")
+            else:
+                np.testing.assert_array_equal(found[field], value, f"{name} {field}")
+    np.testing.assert_array_equal(predicted(workspace), predicted(one_machine))
+    read = [job["read"]["train"]["line"] for job in workspace.json("status")["jobs"]]
+    assert all(line.startswith(f"train: {FILES} files, 569 rows") for line in read)
