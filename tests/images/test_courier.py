@@ -177,7 +177,7 @@ def test_links_with_several_names_and_odd_names_are_kept(courier: Courier) -> No
     assert courier.read("f\udcfcr") == (200, b"")
 
 
-@pytest.mark.parametrize("target", ["/etc", "{outside}", "../outside", "missing"])
+@pytest.mark.parametrize("target", ["{outside}", "../outside", "missing"])
 def test_nothing_is_written_through_a_link(courier: Courier, target: str) -> None:
     outside = courier.base.parent / "outside"
     (courier.base / "link").symlink_to(target.format(outside=outside))
@@ -189,7 +189,6 @@ def test_nothing_is_written_through_a_link(courier: Courier, target: str) -> Non
     assert courier.put(("file", b"1")) == (200, b"")  # in the link's place
     assert not (courier.base / "file").is_symlink()
     assert list(outside.iterdir()) == []
-    assert not Path("/etc/new").exists()
 
 
 @pytest.mark.parametrize("name", ["../new", "a/../../new", "a\0b"])
