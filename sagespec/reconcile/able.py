@@ -6,7 +6,7 @@ Called by `jobs` and `goals` for what would be started. `observe` has asked the 
 from __future__ import annotations
 
 from sagespec.errors import Problem
-from sagespec.reconcile.turns import amounts_of, beyond, first_short, needs_of_endpoint, shown
+from sagespec.reconcile.turns import Resource, amounts_of, beyond, beyond_nodes, first_short, needs_of_endpoint, shown
 from sagespec.state.desired import DesiredEndpoint, DesiredJob
 from sagespec.state.observed import Observed
 
@@ -46,6 +46,17 @@ def why_no_start(endpoint: DesiredEndpoint, observed: Observed) -> Problem | Non
                 about=str(endpoint.address),
                 why="such an instance could not run as it is asked for",
                 fix=f"lower resources.{resource}, or use a larger engine",
+                where=endpoint.origin,
+            )
+    for variant in endpoint.variants:
+        of_one: dict[Resource, float | None] = {"cpus": variant.cpus, "memory": variant.memory, "gpus": variant.gpus}
+        found = beyond_nodes({name: amount for name, amount in of_one.items() if amount}, 1, observed.capacity)
+        if found:
+            return Problem(
+                what=f"resources.{found[0]} of {variant.name}: {found[1]}",
+                about=str(endpoint.address),
+                why="an instance is on one node",
+                fix=f"lower resources.{found[0]}, or add a larger node",
                 where=endpoint.origin,
             )
     return None

@@ -20,7 +20,7 @@ from sagespec.causes import Reason
 from sagespec.plan import Plan, RunJob
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired, DesiredEndpoint, DesiredJob
-from sagespec.state.observed import Capacity, Container, ContainerState, Observed
+from sagespec.state.observed import Capacity, Container, ContainerState, NodeCapacity, Observed
 
 Resource = Literal["cpus", "memory", "gpus"]
 Amounts = Mapping[Resource, float]  # memory in bytes; without resources that are not stated
@@ -143,11 +143,34 @@ def beyond(job: DesiredJob, capacity: Capacity) -> tuple[Resource, str] | None:
     needs, has = needs_of(job), amounts_of(capacity)
     resource = first_short(needs, has)
     if resource is None:
-        return None
+        return beyond_nodes({name: amount / job.instances for name, amount in needs.items()}, job.instances, capacity)
     asked = shown(resource, needs[resource])
     if job.instances > 1:
         asked = f"{job.instances} × {shown(resource, needs[resource] / job.instances)}, {asked} in total,"
     return resource, f"asks for {asked} but the engine has {shown(resource, has[resource])}"
+
+
+def beyond_nodes(of_one: Amounts, instances: int, capacity: Capacity) -> tuple[Resource, str] | None:
+    """The same where there is enough in all, but each host has to find room on one node."""
+    nodes = [amounts_of(node) for node in capacity.machines]
+    for resource in RESOURCES:
+        most = max((node[resource] for node in nodes), default=0)
+        if of_one.get(resource, 0) > most + _TOLERANCE:
+            return (
+                resource,
+                f"asks for {shown(resource, of_one[resource])} but the largest node has {shown(resource, most)}",
+            )
+    rooms = sum(_rooms(of_one, node) for node in nodes) if of_one else instances
+    if rooms >= instances:
+        return None
+    resource = next(resource for resource in RESOURCES if of_one.get(resource))
+    asked = " and ".join(shown(resource, of_one[resource]) for resource in RESOURCES if of_one.get(resource))
+    return resource, f"asks for {instances} × {asked}, and the nodes have room for {rooms} of that"
+
+
+def _rooms(of_one: Amounts, node: Amounts) -> int:
+    """How many such hosts a node has room for."""
+    return int(min((node[resource] + _TOLERANCE) // amount for resource, amount in of_one.items()))
 
 
 def shown(resource: Resource, amount: float) -> str:
@@ -160,7 +183,7 @@ def shown(resource: Resource, amount: float) -> str:
     return f"{amount:g} {resource[:-1].upper()}{'' if amount == 1 else 's'}"
 
 
-def amounts_of(capacity: Capacity) -> dict[Resource, float]:
+def amounts_of(capacity: Capacity | NodeCapacity) -> dict[Resource, float]:
     return {"cpus": capacity.cpus, "memory": capacity.memory, "gpus": len(capacity.gpus)}
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -60,6 +60,7 @@ class Container:
     limits: CPUs and bytes of memory that it may use now, whoever has set them, None for no limit; reported by `inspect`
     alone, and not where there are none.
     image: what it runs, by a name that means nothing else now, or by id; '' where that is not known, or not reported.
+    node: the machine that it is on, or was last; '' where the engine has one machine, and before one is chosen.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Container:
     owner: Owner | None = field(default=None, compare=False)
     image: str = field(default="", compare=False)
     limits: tuple[float | None, int | None] | None = field(default=None, compare=False)
+    node: str = field(default="", compare=False)
 
     @property
     def is_on_network(self) -> bool:
@@ -88,9 +90,10 @@ class Container:
 
 
 @dataclass(frozen=True)
-class Capacity:
-    """What an engine has for all its containers: CPUs, bytes of memory, and its GPUs by id."""
+class NodeCapacity:
+    """What one machine has for containers."""
 
+    name: str
     cpus: float
     memory: int
     gpus: tuple[str, ...] = ()
@@ -98,6 +101,30 @@ class Capacity:
     def __str__(self) -> str:
         gpus = f"GPUs {', '.join(self.gpus)}" if self.gpus else "no GPUs"
         return f"{self.cpus:g} CPUs, {self.memory / 2**30:.1f} GiB, {gpus}"
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What an engine has for all its containers: CPUs, bytes of memory, and its GPUs by id. nodes: the machines that it
+    has all that on, where they are several: a container is on one of them."""
+
+    cpus: float
+    memory: int
+    gpus: tuple[str, ...] = ()
+    nodes: tuple[NodeCapacity, ...] = ()
+
+    @classmethod
+    def of(cls, nodes: Sequence[NodeCapacity]) -> Capacity:
+        gpus = sorted(gpu for node in nodes for gpu in node.gpus)
+        return cls(sum(node.cpus for node in nodes), sum(node.memory for node in nodes), tuple(gpus), tuple(nodes))
+
+    @property
+    def machines(self) -> tuple[NodeCapacity, ...]:
+        return self.nodes or (NodeCapacity("", self.cpus, self.memory, self.gpus),)
+
+    def __str__(self) -> str:
+        total = str(NodeCapacity("", self.cpus, self.memory, self.gpus))
+        return f"{total} on {len(self.nodes)} nodes" if len(self.nodes) > 1 else total
 
 
 @dataclass(frozen=True, order=True)

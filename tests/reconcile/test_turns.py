@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sagespec.reconcile.reconcile import reconcile
 from sagespec.reconcile.turns import RESOURCES, Amounts, Request, Turns, beyond, holders, needs_of, turns
 from sagespec.state.addresses import Address, job_address
-from sagespec.state.observed import Capacity, Container, ContainerState, Observed
+from sagespec.state.observed import Capacity, Container, ContainerState, NodeCapacity, Observed
 from tests.fakes.clock import START
 from tests.fakes.specs import desired_from
 
@@ -169,6 +169,42 @@ def test_a_job_beyond_the_engine_is_told_with_the_figures(
     document = {"kind": "TrainingJob", "name": "a", "version": 1, "resources": resources, "instances": instances}
     (wanted,) = desired_from(document).jobs
     assert beyond(wanted, ENGINE) == told
+
+
+NODES = Capacity.of(
+    [NodeCapacity("n1", 4, 8 * GIB), NodeCapacity("n2", 4, 8 * GIB), NodeCapacity("n3", 2, 4 * GIB, ("GPU-c",))]
+)
+
+
+@pytest.mark.parametrize(
+    ("instances", "resources", "told"),
+    [
+        (1, {"cpus": 4, "memory": "8GiB"}, None),
+        (2, {"cpus": 4}, None),
+        (5, {"cpus": 2}, None),
+        (1, {"cpus": 6}, ("cpus", "asks for 6 CPUs but the largest node has 4 CPUs")),
+        (3, {"cpus": 3}, ("cpus", "asks for 3 × 3 CPUs, and the nodes have room for 2 of that")),
+        (1, {"cpus": 4, "gpus": 1}, ("cpus", "asks for 1 × 4 CPUs and 1 GPU, and the nodes have room for 0 of that")),
+        (1, {"cpus": 11}, ("cpus", "asks for 11 CPUs but the engine has 10 CPUs")),
+        (4, {}, None),
+    ],
+)
+def test_each_host_of_a_job_fits_one_node(
+    instances: int, resources: Mapping[str, object], told: tuple[str, str] | None
+) -> None:
+    document = {"kind": "TrainingJob", "name": "a", "version": 1, "resources": resources, "instances": instances}
+    (wanted,) = desired_from(document).jobs
+    assert beyond(wanted, NODES) == told
+
+
+def test_an_instance_that_fits_no_node_is_refused_in_the_plan() -> None:
+    variant = {"name": "only", "model": "a@1", "resources": {"cpus": 6}}
+    job = {"kind": "TrainingJob", "name": "a", "version": 1}
+    plan = reconcile(
+        desired_from(job, {"kind": "Endpoint", "name": "e", "variants": [variant]}), Observed(capacity=NODES), START
+    )
+    told = "resources.cpus of only: asks for 6 CPUs but the largest node has 4 CPUs"
+    assert [(problem.about, problem.what) for problem in plan.refused] == [("endpoint/e", told)]
 
 
 def test_a_job_beyond_the_engine_is_refused_in_the_plan_unless_it_runs_already() -> None:

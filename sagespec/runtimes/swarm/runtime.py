@@ -60,7 +60,7 @@ from sagespec.runtimes.swarm.secrets import Secrets
 from sagespec.runtimes.swarm.staging import Staging
 from sagespec.state.labels import LABEL_SECRETS
 from sagespec.state.launches import Launch
-from sagespec.state.observed import Capacity, Container, ContainerState
+from sagespec.state.observed import Capacity, Container, ContainerState, NodeCapacity
 from sagespec.state.programs import Builtin, Program
 
 __all__ = ["SwarmRuntime"]
@@ -213,13 +213,7 @@ class SwarmRuntime:
         if self._capacity is None:
             with refusals("say what it has"):
                 nodes = self._cluster.nodes()
-            ready = [node for node in nodes if _takes_work(node)]
-            resources = [node["Description"]["Resources"] for node in ready]
-            self._capacity = Capacity(
-                sum(one.get("NanoCPUs", 0) for one in resources) / 1e9,
-                sum(one.get("MemoryBytes", 0) for one in resources),
-                tuple(sorted(gpu for one in resources for gpu in _gpus(one))),
-            )
+            self._capacity = Capacity.of([_capacity_of(node) for node in nodes if _takes_work(node)])
         return self._capacity
 
     def mounts(self, folder: Path, witness: str) -> Literal["read-only", "links", ""]:  # noqa: ARG002
@@ -356,6 +350,13 @@ class SwarmRuntime:
 
 def _takes_work(node: Mapping[str, Any]) -> bool:
     return bool(node["Status"]["State"] == "ready" and node["Spec"]["Availability"] == "active")
+
+
+def _capacity_of(node: Mapping[str, Any]) -> NodeCapacity:
+    description = node["Description"]
+    resources = description["Resources"]
+    cpus, memory = resources.get("NanoCPUs", 0) / 1e9, resources.get("MemoryBytes", 0)
+    return NodeCapacity(str(description["Hostname"]), cpus, memory, tuple(sorted(_gpus(resources))))
 
 
 def _gpus(resources: Mapping[str, Any]) -> list[str]:
