@@ -107,8 +107,9 @@ def job_row(job: JobState, now: datetime) -> list[Cell]:
     followed = f"followed by {follower.who} for {seconds_text(_since(follower.since, now))}" if follower else ""
     read = ", ".join(f"{name} {_size_text(read)}" for name, read in job.read.items())
     notes = [f"note: {note}" for channel in job.read.values() for note in channel.notes]
+    where = f"on {', '.join(job.nodes)}" if job.nodes else ""
     said = (
-        *(metrics_text(job.metrics or {}), job.detail.split("\n")[0], followed, f"read {read}" if read else ""),
+        *(metrics_text(job.metrics or {}), job.detail.split("\n")[0], where, followed, f"read {read}" if read else ""),
         *notes,
     )
     return [str(job.address), (job.state, JOB_TONES[job.state]), took, "; ".join(part for part in said if part)]
@@ -195,7 +196,16 @@ def revision_text(endpoint: EndpointState) -> str:
 
 def variant_head(endpoint: EndpointState) -> tuple[str, ...]:
     times = ("LAST MINUTE",) if _is_watched(endpoint) else ("P50", "P99")
-    return ("VARIANT", "MODEL", "WEIGHT", "HEALTHY", "REQUESTS", "ERRORS", *times)
+    return (
+        "VARIANT",
+        "MODEL",
+        "WEIGHT",
+        "HEALTHY",
+        "REQUESTS",
+        "ERRORS",
+        *times,
+        *(["NODES"] if _nodes(endpoint) else []),
+    )
 
 
 def variant_rows(endpoint: EndpointState) -> list[list[Cell]]:
@@ -205,6 +215,11 @@ def variant_rows(endpoint: EndpointState) -> list[list[Cell]]:
 
 def _is_watched(endpoint: EndpointState) -> bool:
     return any(variant.last_minute for variant in endpoint.variants)
+
+
+def _nodes(endpoint: EndpointState) -> bool:
+    """Whether the engine has several machines."""
+    return any(variant.nodes for variant in endpoint.variants)
 
 
 def _variant_row(variant: VariantState, endpoint: EndpointState, *, watched: bool) -> list[Cell]:
@@ -223,6 +238,7 @@ def _variant_row(variant: VariantState, endpoint: EndpointState, *, watched: boo
         f"{variant.requests:,}",
         (f"{variant.errors:,}", "bad" if variant.errors else ""),
         *([_minute(variant.last_minute)] if watched else map(milliseconds_text, (variant.p50_ms, variant.p99_ms))),
+        *([", ".join(variant.nodes) or "-"] if _nodes(endpoint) else []),
     ]
 
 

@@ -17,7 +17,7 @@ from sagespec.state.hashes import model_of, same_but_for_models, same_hash
 from sagespec.state.observed import ContainerState, Observed, Route, Target
 from sagespec.state.revision import Revision, live_revision
 from sagespec.verbs.lent import lent_text, with_lent
-from sagespec.verbs.states import EndpointState, EndpointWord, LastMinute, VariantState
+from sagespec.verbs.states import EndpointState, EndpointWord, LastMinute, VariantState, nodes_of
 
 CounterKey = tuple[str, str, str]  # endpoint, variant, hash
 
@@ -155,7 +155,7 @@ def _variant_states(
     names += sorted({target.variant for target in targets} - set(names))
     known = _known(endpoint_name, asked, applied, observed)
     # The engine knows of a death at once, the gateway some seconds later.
-    running = {c.name for c in observed.containers if c.state is ContainerState.RUNNING}
+    running = {c.name: c for c in observed.containers if c.state is ContainerState.RUNNING}
     states = []
     for name in names:
         wanted, live = (one.variant(name) if one else None for one in (shown, applied))
@@ -181,6 +181,7 @@ def _variant_states(
                 errors=sum(c.errors for c in counted),
                 p50_ms=max((c.p50_ms for c in counted if c.p50_ms is not None), default=None),
                 p99_ms=max((c.p99_ms for c in counted if c.p99_ms is not None), default=None),
+                nodes=nodes_of(running[one] for target in mine for one in target.instances if one in running),
             )
         )
     return tuple(states)

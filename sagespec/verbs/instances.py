@@ -26,7 +26,8 @@ class InstanceWord(StrEnum):
 
 @dataclass(frozen=True)
 class InstanceState:
-    """One container. restarts: by the engine, since it was started. active: requests in flight."""
+    """One container. restarts: by the engine, since it was started. active: requests in flight. node:
+    where it is, if the engine has several machines."""
 
     address: str
     variant: str
@@ -37,6 +38,7 @@ class InstanceState:
     active: int
     started_at: datetime | None = None
     last_end: str = ""
+    node: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -49,7 +51,7 @@ class InstanceState:
             "active": self.active,
             "started_at": self.started_at.isoformat() if self.started_at else None,
             "last_end": self.last_end,
-        }
+        } | ({"node": self.node} if self.node else {})
 
 
 def instances(parts: Parts, endpoint_name: str) -> tuple[InstanceState, ...]:
@@ -82,6 +84,7 @@ def _instance_state(container: Container, route: Route | None, gateway: Observed
         active=probe.active_requests if probe else 0,
         started_at=container.started_at,
         last_end="; ".join(filter(None, (end, last.note if last else ""))),
+        node=container.node,
     )
 
 

@@ -6,7 +6,7 @@ Built by `verbs.status` from one snapshot, its plan and the gateway's counters; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -62,7 +62,8 @@ class EndpointWord(StrEnum):
 class JobState(Displayed):
     """One row of `status`. fix: what to do about one that is refused. follower: who follows it now. read: what it has
     read of each channel, once it has ended. hyperparameters: as its containers see them, less what may be secret.
-    swept_at: when `gc` deleted its model. stale: of a trained one whose data or image have moved on."""
+    swept_at: when `gc` deleted its model. stale: of a trained one whose data or image have moved on. nodes: where its
+    hosts are, if the engine has several machines."""
 
     address: Address
     state: JobWord
@@ -77,6 +78,7 @@ class JobState(Displayed):
     fix: str = ""
     swept_at: datetime | None = None
     stale: Stale | None = None
+    nodes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         stale = self.stale.as_json() if self.stale else None
@@ -93,7 +95,9 @@ class JobState(Displayed):
             "read": {name: read.model_dump(mode="json") for name, read in self.read.items()},
             "hyperparameters": dict(self.hyperparameters),
             "stale": stale and {name: value for name, value in stale.items() if name != "about"},
-        } | ({"swept_at": _iso(self.swept_at)} if self.swept_at else {})
+            **({"swept_at": _iso(self.swept_at)} if self.swept_at else {}),
+            **({"nodes": list(self.nodes)} if self.nodes else {}),
+        }
 
     def as_row(self) -> dict[str, Any]:
         """Of a table with other jobs."""
@@ -120,7 +124,8 @@ class VariantState(Displayed):
     model: what serves, '' where nothing does. model_asked: '' for a variant that is not asked for. instances_live: as
     applied last. last_minute: None where no `watch` is at work, which records it. lends_to: the variants that answer in
     its place while it has no healthy instance. waiting: requests that wait at the gateway for their turn.
-    acceleration: None where the live revision does not ask for it.
+    acceleration: None where the live revision does not ask for it. nodes: where its instances are, if the engine has
+    several machines.
     """
 
     name: str
@@ -139,13 +144,12 @@ class VariantState(Displayed):
     lends_to: tuple[str, ...] = ()
     waiting: int = 0
     acceleration: Acceleration | None = None
+    nodes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         shares = {"share_asked": round(self.share_asked, 6), "share_live": round(self.share_live, 6)}
         found = asdict(self) | shares
-        if self.acceleration is None:
-            del found["acceleration"]
-        return found
+        return {name: value for name, value in found.items() if value or name not in ("acceleration", "nodes")}
 
 
 @dataclass(frozen=True, repr=False)
@@ -314,7 +318,8 @@ def job_state(
         word, detail = found
         starts = [c.started_at for c in hosts if c.started_at] if word is JobWord.RUNNING else []
         detail = "; ".join(part for part in (detail, "asked to stop" if address in observed.stops else "") if part)
-        return JobState(address, word, detail, live_metrics, None, min(starts, default=None), None, follower)
+        begun, nodes = min(starts, default=None), nodes_of(hosts)
+        return JobState(address, word, detail, live_metrics, None, begun, None, follower, nodes=nodes)
     problem = next((p for p in plan.refused if p.about == str(address)), None)
     if manifest is None:
         said = waits_for or "not trained yet"
@@ -339,6 +344,11 @@ def job_state(
         swept_at=manifest.swept_at,
         stale=stale,
     )
+
+
+def nodes_of(containers: Iterable[Container]) -> tuple[str, ...]:
+    """Each once, sorted."""
+    return tuple(sorted({container.node for container in containers if container.node}))
 
 
 def hyperparameters_of(job: DesiredJob, manifest: Manifest | None) -> Mapping[str, str]:

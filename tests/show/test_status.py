@@ -63,6 +63,19 @@ WATCH = RunState(
 APPLY = RunState("by", "sagespec apply of bob on laptop", 812, "apply", BEFORE, NOW)
 
 
+def test_where_it_runs_is_shown_if_the_engine_has_several_machines() -> None:
+    running = replace(SLOW, follower=None, nodes=("n2", "n3"))
+    (churn,) = STATUS.endpoints
+    stable = replace(churn.variants[0], nodes=("n1", "n3"))
+    screen = a_screen()
+    write_status(screen, replace(STATUS, jobs=(running,), endpoints=(replace(churn, variants=(stable,)),)))
+    said = out(screen)
+    assert "auc 0.5; on n2, n3" in said
+    assert [line.split()[-1] for line in said.splitlines() if "VARIANT" in line or "stable" in line] == ["NODES", "n3"]
+    assert (running.as_json()["nodes"], stable.as_json()["nodes"]) == (["n2", "n3"], ("n1", "n3"))
+    assert "nodes" not in SLOW.as_json() | churn.variants[0].as_json()
+
+
 def test_status_shows_asked_beside_live() -> None:
     screen = a_screen()
     write_status(screen, STATUS)

@@ -6,6 +6,7 @@ Only when a task should run no more and is said to run all the same, the nodes a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sagespec.errors import WorldError
@@ -20,6 +21,7 @@ class Inventory:
     def __init__(self, cluster: Cluster, project_name: str) -> None:
         self._cluster, self._project_name = cluster, project_name
         self._label = f"{LABEL_PROJECT}={project_name}"
+        self._hostnames: dict[str, str] = {}
 
     def name_of(self, container_name: str) -> str:
         return service_name(self._project_name, container_name)
@@ -56,18 +58,27 @@ class Inventory:
         """The ids of those that nobody hears of any more."""
         return frozenset(str(node["ID"]) for node in self._cluster.nodes() if node["Status"]["State"] == "down")
 
+    def _hostnames_of(self, tasks: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
+        """The nodes are asked for when one is seen for the first time."""
+        if any(task.get("NodeID") and task["NodeID"] not in self._hostnames for task in tasks):
+            named = {str(node["ID"]): str(node["Description"]["Hostname"]) for node in self._cluster.nodes()}
+            gone = {str(task["NodeID"]): "" for task in tasks if task.get("NodeID")}  # of which there is no more to ask
+            self._hostnames = gone | named
+        return self._hostnames
+
     def _joined(self, services: Iterable[Mapping[str, Any]], tasks: Sequence[Mapping[str, Any]]) -> list[Service]:
         lost = self.lost_nodes() if any(map(is_in_doubt, tasks)) else frozenset()
+        hostnames = self._hostnames_of(tasks)
         grouped = by_service(tasks)
         by_name = {str(service["Spec"]["Name"]): service for service in services}
         found = []
         for name, raw in by_name.items():
             if LABEL_CONTAINER not in (raw["Spec"].get("Labels") or {}):
                 continue  # a courier, or the porter
-            service = Service(raw, grouped.get(str(raw["ID"]), ()), lost)
+            service = Service(raw, grouped.get(str(raw["ID"]), ()), lost, hostnames=hostnames)
             if service.part == "job" and service.newest is not None:
                 courier = grouped.get(str(by_name.get(name_of(name), {}).get("ID")), ())
-                service = Service(raw, service.tasks, lost, watched=has_watched(service.newest, courier))
+                service = replace(service, watched=has_watched(service.newest, courier))
             found.append(service)
         return found
 

@@ -7,7 +7,7 @@ that was stopped has a task beside it that waits for a node, and never gets one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -34,12 +34,13 @@ _SIGTERM, _SIGKILL = 15, 9
 @dataclass(frozen=True)
 class Service:
     """One service of ours with its tasks, oldest first. lost: ids of nodes that are down. watched: whether nothing on
-    its node has failed since it was started."""
+    its node has failed since it was started. hostnames: of nodes, by id."""
 
     raw: Mapping[str, Any]
     tasks: Sequence[Mapping[str, Any]]
     lost: frozenset[str] = frozenset()
     watched: bool = True
+    hostnames: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -197,6 +198,7 @@ class Service:
             last_exit=ended,
             owner=owner_from_labels(self.labels),
             image=self.labels.get(LABEL_MADE_FROM, ""),
+            node=self.hostnames.get(str((self.newest or {}).get("NodeID")), ""),
         )
 
     def _last_exit(self, state: ContainerState) -> Exit | None:

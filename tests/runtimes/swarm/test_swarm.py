@@ -97,6 +97,7 @@ sys.exit(3)
     assert not runtime.volumes.has(volume), "it is a layer of the image now"
     wait_for(lambda: (found := runtime.inspect(launch.name)) and (found.restarts >= 1 or None))
     container = wait_for(lambda: _in_state(runtime, launch.name, ContainerState.RUNNING))
+    assert container.node in [node.name for node in runtime.capacity().nodes]
     assert container.last_exit
     assert container.last_exit.code == 3
     runtime.stop(launch.name, grace_seconds=1)
