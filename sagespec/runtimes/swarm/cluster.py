@@ -7,6 +7,7 @@ is not touched. So a call is tried again for a while, at each manager in turn.
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 import time
@@ -160,9 +161,14 @@ class Cluster:
             while self._further:
                 with suppress(DockerException, requests.RequestException, OSError):
                     address = self._further.pop(0)
-                    engine = docker.APIClient(address, version=failed.api_version, timeout=CALL_SECONDS)
-                    self._engines.append(engine)
+                    self._engines.append(_engine_at(address, failed.api_version))
             self._engines = [*self._engines[1:], self._engines[0]]
+
+
+def _engine_at(address: str, version: str) -> Any:
+    """With the certificates that the environment names, as for our own."""
+    where = docker.utils.kwargs_from_env(environment={**os.environ, "DOCKER_HOST": address})
+    return docker.APIClient(**where, version=version, timeout=CALL_SECONDS, use_ssh_client=True)
 
 
 def _may_pass(error: Exception) -> bool:

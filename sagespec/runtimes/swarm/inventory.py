@@ -54,6 +54,13 @@ class Inventory:
             )
         return service
 
+    def left_alone(self) -> list[str]:
+        """Names of services that are not there, though their couriers are: of runs that were killed."""
+        names = {str(service["Spec"]["Name"]) for service in self._cluster.services(self._label)}
+        ending = name_of("")
+        couriers = (name.removesuffix(ending) for name in names if name.endswith(ending))
+        return sorted(name for name in couriers if name not in names)
+
     def lost_nodes(self) -> frozenset[str]:
         """The ids of those that nobody hears of any more."""
         return frozenset(str(node["ID"]) for node in self._cluster.nodes() if node["Status"]["State"] == "down")

@@ -253,6 +253,8 @@ class SwarmRuntime:
 
     def destroy(self) -> None:
         with refusals("remove what the project has left"):
+            for name in self._inventory.left_alone():
+                self._couriers.remove(name)
             self._couriers.destroy()
             self._staging.remove_all()
             self._secrets.forget()

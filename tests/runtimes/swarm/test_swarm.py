@@ -11,6 +11,7 @@ import pytest
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.choose import images_dir
+from sagespec.runtimes.protocol import CannotStart, PortTaken
 from sagespec.runtimes.swarm.names import service_name
 from sagespec.runtimes.swarm.runtime import SwarmRuntime
 from sagespec.runtimes.swarm.services import Place, service_of
@@ -20,7 +21,7 @@ from sagespec.state.launches import Launch, Mount
 from sagespec.state.observed import Container, ContainerState
 from sagespec.state.programs import Builtin
 from tests import built
-from tests.contracts.bench import wait_for
+from tests.contracts.bench import SLEEP, wait_for
 from tests.swarm.cluster import Cluster
 
 pytestmark = pytest.mark.swarm
@@ -112,6 +113,27 @@ def test_a_gateway_for_this_machine_alone_is_refused(runtime: SwarmRuntime, proj
     gateway = replace(instance(project_name), address=GATEWAY, publish=("127.0.0.1", 8080))
     with pytest.raises(WorldError, match="on all addresses of a node"):
         runtime.create([gateway])
+
+
+def test_a_program_that_is_not_there_is_said_and_not_tried_again(runtime: SwarmRuntime, project_name: str) -> None:
+    launch = replace(instance(project_name), entrypoint=("no-such-program",), arguments=())
+    runtime.prepare(launch.program, lambda _: None)
+    runtime.create([launch])
+    with pytest.raises(CannotStart, match="the image has no executable no-such-program on its PATH"):
+        runtime.start(launch.name)
+    assert runtime.inspect(launch.name) == _in_state(runtime, launch.name, ContainerState.EXITED)
+
+
+def test_a_port_of_the_node_is_one_containers_alone(runtime: SwarmRuntime, cluster: Cluster, project_name: str) -> None:
+    first, second = (
+        replace(instance(project_name, number, SLEEP), address=GATEWAY, publish=(cluster.manager.address, 8080))
+        for number in range(2)
+    )
+    runtime.prepare(first.program, lambda _: None)
+    runtime.create([first, second])
+    runtime.start(first.name)
+    with pytest.raises(PortTaken, match="port 8080"):
+        runtime.start(second.name)
 
 
 def _in_state(runtime: SwarmRuntime, name: str, state: ContainerState) -> Container | None:
