@@ -1,0 +1,133 @@
+"""Nodes that are lost, and engines that are killed: what is said of the containers there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from docker.errors import APIError
+
+from sagespec.errors import WorldError
+from sagespec.runtimes.choose import images_dir
+from sagespec.runtimes.swarm.runtime import SwarmRuntime
+from sagespec.state.addresses import Address
+from sagespec.state.labels import container_name
+from sagespec.state.launches import Launch
+from sagespec.state.observed import Container, ContainerState
+from sagespec.state.programs import Builtin
+from tests import built
+from tests.contracts.bench import wait_for
+from tests.swarm.cluster import Cluster
+from tests.swarm.node import Node
+
+pytestmark = [pytest.mark.swarm, pytest.mark.slow(60)]
+ENDS_WELL_ON_SIGTERM = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+print("begun")
+while True:
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def runtime(request: pytest.FixtureRequest, project_name: str) -> Iterator[SwarmRuntime]:
+    references = built.reference("courier"), built.reference("echo")  # on the engine of this machine
+    cluster: Cluster = request.getfixturevalue("cluster")
+    cluster.load(*references)
+    with SwarmRuntime(project_name, images_dir(), registry=f"{cluster.registry}/swarm") as runtime:
+        runtime.prepare(Builtin("echo"), lambda _: None)
+        yield runtime
+
+
+@pytest.fixture
+def job(project_name: str) -> Launch:
+    address = Address("job", "churn", 1, instance=0)
+    return Launch(
+        name=container_name(project_name, address, "1-abc"),
+        address=address,
+        hash="1-abc",
+        program=Builtin("echo"),
+        command="train",
+        cpus=0.5,
+        entrypoint=("python3", "-u", "-c"),
+        arguments=(ENDS_WELL_ON_SIGTERM,),
+    )
+
+
+def started_on_a_worker(runtime: SwarmRuntime, cluster: Cluster, job: Launch) -> Node:
+    """The node that it runs on; the manager is full."""
+    busy_manager(cluster)
+    runtime.create([job])
+    runtime.start(job.name)
+    (task,) = cluster.manager.engine.tasks(filters={"label": f"sagespec.container={job.name}"})
+    return next(node for node in cluster.nodes if node.id == task["NodeID"])
+
+
+def busy_manager(cluster: Cluster) -> None:
+    """Have all its CPUs taken by a service that never starts: its image is nowhere."""
+    has = cluster.manager.engine.inspect_node(cluster.manager.id)["Description"]["Resources"]["NanoCPUs"]
+    spec = {
+        "Name": "busy",
+        "TaskTemplate": {
+            "ContainerSpec": {"Image": "sagespec/echo:none"},
+            "Resources": {"Reservations": {"NanoCPUs": has}},
+            "Placement": {"Constraints": [f"node.id=={cluster.manager.id}"]},
+        },
+    }
+    engine = cluster.manager.engine
+    assert engine.post(f"{engine.base_url}/v1.41/services/create", json=spec).ok
+    wait_for(lambda: engine.tasks(filters={"service": "busy", "node": cluster.manager.id}) or None)
+
+
+def test_an_end_with_its_engine_is_not_the_programs(runtime: SwarmRuntime, cluster: Cluster, job: Launch) -> None:
+    """It leaves with 0 on the SIGTERM that an engine sends to what it finds when it starts."""
+    node = started_on_a_worker(runtime, cluster, job)
+    assert next(runtime.logs(job.name, follow=True)) == "begun"
+    node.kill()
+    node.start()
+    ended = wait_for(lambda: _ended(runtime, job.name))
+    assert ended.exit_code is None
+    assert runtime.end_seen(job.name) == "unsure"
+    runtime.remove(job.name)
+    assert runtime.containers() == ()
+
+
+def test_a_container_on_a_lost_node_has_ended(runtime: SwarmRuntime, cluster: Cluster, job: Launch) -> None:
+    node = started_on_a_worker(runtime, cluster, job)
+    lines = runtime.logs(job.name, follow=True)
+    assert next(lines) == "begun"
+    cluster.cut(node)
+    ended = wait_for(lambda: _ended(runtime, job.name))
+    assert ended.exit_code is None
+    assert runtime.end_seen(job.name) == "unsure"
+    assert list(lines) == [], "a log that nobody can give ends"
+    with pytest.raises(WorldError, match="its node does not answer"):
+        list(runtime.logs(job.name))
+    runtime.remove(job.name)
+    assert runtime.inspect(job.name) is None
+    runtime.create([job])
+    assert runtime.start(job.name).state is ContainerState.RUNNING, "on another node"
+
+
+def test_other_managers_are_asked_when_the_own_has_no_leader(cluster: Cluster, project_name: str) -> None:
+    cluster.promote(*cluster.nodes[1:])
+    others = [node.docker_host for node in cluster.nodes[1:]]
+    with SwarmRuntime(project_name, images_dir(), registry=f"{cluster.registry}/swarm", managers=others) as runtime:
+        assert runtime.containers() == ()
+        cluster.cut(cluster.manager)
+        wait_for(lambda: _says_that_nobody_leads(cluster.manager))
+        assert runtime.containers() == ()
+
+
+def _says_that_nobody_leads(node: Node) -> bool | None:
+    try:
+        node.engine.nodes()
+    except APIError as error:
+        return "does not have a leader" in str(error.explanation) or None
+    return None
+
+
+def _ended(runtime: SwarmRuntime, name: str) -> Container | None:
+    found = runtime.inspect(name)
+    return found if found and found.state is ContainerState.EXITED else None
