@@ -16,10 +16,13 @@ from sklearn.datasets import load_breast_cancer
 
 from sagespec.state.addresses import job_address
 from tests import built
+from tests.scenarios.test_frameworks import BringExample, also_on_one_host, archive_of, bring, tensors_in
 from tests.scenarios.workspace import Workspace
 from tests.swarm.cluster import Cluster
 
-pytestmark = [pytest.mark.swarm, pytest.mark.slow(240)]
+__all__ = ["bring"]  # a fixture
+
+pytestmark = pytest.mark.swarm
 
 JOBS: Mapping[str, tuple[str, str]] = {
     "linear-learner": ("{predictor_type: binary_classifier, wd: 0.001, epochs: 30}", "text/csv"),
@@ -27,17 +30,22 @@ JOBS: Mapping[str, tuple[str, str]] = {
     "xgboost": ("{num_round: 8, objective: 'binary:logistic', max_depth: 3}", "text/csv"),
 }
 FILES = 4
+ONE_A_NODE = f"resources: {{cpus: {(os.cpu_count() or 1) * 0.75}}}\n"  # no node has as much twice
 
 
 @pytest.fixture(scope="session")
-def references() -> Sequence[str]:
-    """The images that jobs need, on the engine of this machine, which is spoken to until a test has its cluster."""
-    return [built.reference(name) for name in ("courier", "gateway", *JOBS)]
+def algorithms() -> Sequence[str]:
+    """Images on the engine of this machine, which is spoken to until a test has its cluster."""
+    return [built.reference(name) for name in ("courier", *JOBS)]
+
+
+@pytest.fixture(scope="session")
+def pytorch() -> Sequence[str]:
+    return [built.reference(name) for name in ("courier", "pytorch")]
 
 
 @pytest.fixture
-def workspace(references: Sequence[str], cluster: Cluster, tmp_path: Path, project_name: str) -> Workspace:
-    cluster.load(*references)
+def workspace(cluster: Cluster, tmp_path: Path, project_name: str) -> Workspace:
     runtime = f"{{swarm: {{registry: '{cluster.registry}/hosts', single_operator: true}}}}"
     return Workspace(tmp_path / "swarm", project_name, runtime)
 
@@ -77,12 +85,15 @@ def predicted(workspace: Workspace) -> Any:
     return booster.inplace_predict(load_breast_cancer(return_X_y=True)[0])
 
 
-def test_two_nodes_find_the_models_of_one_machine(workspace: Workspace, tmp_path: Path, project_name: str) -> None:
+@pytest.mark.slow(150)
+def test_two_nodes_find_the_models_of_one_machine(
+    algorithms: Sequence[str], workspace: Workspace, cluster: Cluster, tmp_path: Path, project_name: str
+) -> None:
+    cluster.load(*algorithms)
     one_machine = Workspace(tmp_path / "process", f"{project_name}-here", "process")
     write(one_machine)
     one_machine.run("apply", timeout=900)
-    cpus = (os.cpu_count() or 1) * 0.75  # no node has as much for two
-    write(workspace, f"resources: {{cpus: {cpus}}}\n")
+    write(workspace, ONE_A_NODE)
     workspace.run("apply", timeout=900)
     for name in ("linear-learner", "kmeans"):
         found, expected = arrays_of(workspace, name), arrays_of(one_machine, name)
@@ -95,3 +106,21 @@ def test_two_nodes_find_the_models_of_one_machine(workspace: Workspace, tmp_path
     np.testing.assert_array_equal(predicted(workspace), predicted(one_machine))
     read = [job["read"]["train"]["line"] for job in workspace.json("status")["jobs"]]
     assert all(line.startswith(f"train: {FILES} files, 569 rows") for line in read)
+
+
+@pytest.mark.slow(90)
+def test_two_nodes_find_the_network_of_one(
+    pytorch: Sequence[str], workspace: Workspace, cluster: Cluster, bring: BringExample
+) -> None:
+    cluster.load(*pytorch)
+    bring("pytorch")
+    also_on_one_host(workspace, "pytorch")
+    specs = workspace.root / "specs" / "pytorch.yaml"
+    two, one, _ = specs.read_text().split("---\n")
+    specs.write_text(f"{two}{ONE_A_NODE}---\n{one}")
+    workspace.run("apply", timeout=900)
+    of_two, of_one = (
+        tensors_in(archive_of(workspace, job)["digits.pt"]) for job in ("digits-pytorch", "digits-pytorch-alone")
+    )
+    for ours, theirs in zip(of_two, of_one, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
