@@ -28,12 +28,12 @@ NEVER_HEALTHY = endpoint('renamed model@2 1 environment: {ECHO_CRASH: "0", ECHO_
 
 
 @contextmanager
-def load_on(port: int) -> Iterator[Counter[str]]:
+def load_on(port: int, host: str = "127.0.0.1") -> Iterator[Counter[str]]:
     """Statuses (or failures) of callers that ask again and again: three with a pause, one that is answered late."""
     over, found = threading.Event(), Counter[str]()
 
     def call(attributes: str) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection(host, port, timeout=30)
         headers = {"X-Amzn-SageMaker-Custom-Attributes": attributes}
         while not over.wait(0.01):
             try:
