@@ -63,6 +63,8 @@ def feeder_fault(runtime: Runtime, feeder: Launch, container: Container | None) 
         return Fault(FaultKind.INTERNAL, f"{feeder.address}, which feeds the pipes, was removed while it ran")
     if container.state is not ContainerState.EXITED:
         return None
+    if container.is_lost:
+        return Fault(FaultKind.INTERNAL, f"{feeder.address}, which feeds the pipes, ended with its machine")
     said = runtime.read(feeder.name, "output/failure") or b""
     if fault := Fault.read(said.decode(errors="replace").strip()):
         return fault

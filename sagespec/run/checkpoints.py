@@ -139,14 +139,14 @@ class Checkpoints:
         """Store and delete what is due; whether anything else has changed. A host that vanished proves nothing."""
         is_pending = False
         seen = self._runtime.look([launch.name for launch in self._launches])
-        there = [launch for launch in self._launches if seen[launch.name]]
+        there = [launch for launch in self._launches if (found := seen[launch.name]) and not found.is_lost]
         for launch in there:
-            found = self._scan(launch, at_end=at_end)
-            self._scanned[launch.alias] = found
+            hashes = self._scan(launch, at_end=at_end)
+            self._scanned[launch.alias] = hashes
             known = self._known[launch.alias]
-            is_pending |= any(known.get(name) != sha256 for name, sha256 in found.items())
-            if at_end or found.items() & known.items():  # else the old ones would go before a new one is safe
-                self._delete(launch.alias, known.keys() - found.keys())
+            is_pending |= any(known.get(name) != sha256 for name, sha256 in hashes.items())
+            if at_end or hashes.items() & known.items():  # else the old ones would go before a new one is safe
+                self._delete(launch.alias, known.keys() - hashes.keys())
         if there and len(there) == len(self._launches):
             unclaimed = {name for name, writer in self._writers.items() if not writer} - self._put_in.keys()
             self._delete("", unclaimed.difference(*self._scanned.values()))

@@ -126,7 +126,9 @@ def _store_results(run: JobRun, ended: Ended, ends: Sequence[HostEnd], verdict: 
     """Logs, output and model to the store. A model is kept only from hosts that all ended well, or were stopped by
     us."""
     results, begun = _Results(verdict, training_until=run.jobs.clock.now()), time.monotonic()
-    there = [launch for launch, end in zip(run.launches, ends, strict=True) if end.container]
+    there = [
+        launch for launch, end in zip(run.launches, ends, strict=True) if end.container and not end.container.is_lost
+    ]
     results.artifacts |= {
         f"logs/{host}": _upload(run, f"logs/{host}.log", log.file) for host, log in ended.logs.items()
     }
@@ -210,7 +212,7 @@ def _manifest_of_ended(run: JobRun, ended: Ended, ends: Sequence[HostEnd], resul
         inputs=started.inputs,
         metrics=final_values(series),
         series=series,
-        exit_codes={end.host: end.exit_code for end in ends if end.container and end.container.exit_code is not None},
+        exit_codes={end.host: end.exit_code for end in ends if end.container and not end.container.is_lost},
         artifacts=results.artifacts,
         notes=tuple(results.notes),
         left_no_model=results.left_no_model,

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -99,7 +99,8 @@ def _wait(run: JobRun, started: Started) -> Ending | None:
     while True:
         if containers.poll():
             if is_first:  # an earlier run may have been killed in the grace
-                ending, is_first = containers.ending(started), False
+                with suppress(WorldError):  # a node may be lost, which is known in a while
+                    ending, is_first = containers.ending(started), False
             ending = ending or _reason_to_stop(run, deadline)
             if containers.have_all_ended:
                 return ending

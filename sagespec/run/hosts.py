@@ -79,8 +79,8 @@ class JobContainers:
 
     def _how_seen(self, alias: str, container: Container | None, *, is_unsure: bool) -> EndSeen:
         """An engine that did not answer for a moment has seen the end all the same; one that was restarted has not."""
-        if container and container.exit_code is None:
-            return EndSeen.AWAY  # its node is lost, or was for a while
+        if container and container.is_lost:
+            return EndSeen.AWAY
         if is_unsure and container:
             with suppress(WorldError):
                 is_unsure = self._runtime.end_seen(container.name) == "unsure"
@@ -117,8 +117,8 @@ class JobContainers:
         """Why this run or an earlier one stopped the hosts; None if neither did."""
         for launch in self._launches:
             container = self.by_alias.get(launch.alias)
-            is_lost = container is None or (container.state is ContainerState.EXITED and container.exit_code is None)
-            content = None if is_lost else self._runtime.read(launch.name, ENDING_FILE)
+            is_there = container is not None and not container.is_lost
+            content = self._runtime.read(launch.name, ENDING_FILE) if is_there else None
             if content and (ending := read_note(content, started)):
                 return ending
         return None

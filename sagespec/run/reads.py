@@ -26,7 +26,8 @@ def reads_of(run: JobRun) -> dict[str, ChannelRead]:
     if not isinstance(run.job.program, Builtin):
         return {}
     for launch in run.launches:
-        if run.containers.by_alias[launch.alias] is None:
+        container = run.containers.by_alias[launch.alias]
+        if container is None or container.is_lost:
             continue
         content = run.jobs.runtime.read(launch.name, READ_FILE, MOST_BYTES + 1)
         if content is not None:

@@ -88,6 +88,11 @@ class Container:
     def is_on_network(self) -> bool:
         return bool(self.host)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether nobody can say how it ended: its machine is away, or was. Its files may be out of reach."""
+        return self.state is ContainerState.EXITED and self.exit_code is None
+
 
 @dataclass(frozen=True)
 class NodeCapacity:

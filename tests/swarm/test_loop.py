@@ -9,9 +9,12 @@ import pytest
 from sagespec.state.addresses import job_address
 from sagespec.state.manifest import JobStatus
 from sagespec.state.observed import ContainerState
+from sagespec.state.programs import Builtin
 from tests import built
+from tests.contracts.bench import wait_for
 from tests.scenarios.specs import endpoint, job
 from tests.scenarios.workspace import Workspace
+from tests.swarm.busy import fill, node_of
 from tests.swarm.cluster import Cluster
 
 pytestmark = pytest.mark.swarm
@@ -54,3 +57,21 @@ def test_a_model_is_trained_by_two_hosts_and_served_on_several_nodes(workspace: 
         status, _, answered_by = workspace.invoke("answers", "hello", variant=variant)
         assert (status, answered_by) == (200, variant)
     assert workspace.json("apply")["outcomes"] == []
+
+
+@pytest.mark.slow(90)
+def test_a_job_whose_node_is_lost_is_trained_on_another(workspace: Workspace, cluster: Cluster) -> None:
+    with workspace.engine() as runtime:
+        runtime.prepare(Builtin("echo"), lambda _: None)
+        fill(cluster, cluster.manager, runtime.reference_of(Builtin("echo")))
+    workspace.write(job(1, hyperparameters="{sleep: 5}") + "resources: {cpus: 0.5}\n")
+    with workspace.running("apply") as applying:
+        cluster.cut(wait_for(lambda: node_of(cluster, "sagespec.part=job")))
+        said, _ = applying.communicate(timeout=300)
+        assert applying.returncode == 0, said
+    manifest = workspace.records().manifests([job_address("model", 1)])[job_address("model", 1)]
+    assert manifest.status is JobStatus.COMPLETED
+    assert [attempt.reason for attempt in manifest.attempts] == [
+        "InternalServerError: algo-1 ended while the engine did not answer",
+        "",
+    ]

@@ -17,6 +17,7 @@ from sagespec.state.observed import Container, ContainerState
 from sagespec.state.programs import Builtin
 from tests import built
 from tests.contracts.bench import wait_for
+from tests.swarm.busy import fill, node_of
 from tests.swarm.cluster import Cluster
 from tests.swarm.node import Node
 
@@ -57,27 +58,10 @@ def job(project_name: str) -> Launch:
 
 def started_on_a_worker(runtime: SwarmRuntime, cluster: Cluster, job: Launch) -> Node:
     """The node that it runs on; the manager is full."""
-    busy_manager(cluster)
+    fill(cluster, cluster.manager, runtime.reference_of(job.program))
     runtime.create([job])
     runtime.start(job.name)
-    (task,) = cluster.manager.engine.tasks(filters={"label": f"sagespec.container={job.name}"})
-    return next(node for node in cluster.nodes if node.id == task["NodeID"])
-
-
-def busy_manager(cluster: Cluster) -> None:
-    """Have all its CPUs taken by a service that never starts: its image is nowhere."""
-    has = cluster.manager.engine.inspect_node(cluster.manager.id)["Description"]["Resources"]["NanoCPUs"]
-    spec = {
-        "Name": "busy",
-        "TaskTemplate": {
-            "ContainerSpec": {"Image": "sagespec/echo:none"},
-            "Resources": {"Reservations": {"NanoCPUs": has}},
-            "Placement": {"Constraints": [f"node.id=={cluster.manager.id}"]},
-        },
-    }
-    engine = cluster.manager.engine
-    assert engine.post(f"{engine.base_url}/v1.41/services/create", json=spec).ok
-    wait_for(lambda: engine.tasks(filters={"service": "busy", "node": cluster.manager.id}) or None)
+    return wait_for(lambda: node_of(cluster, f"sagespec.container={job.name}"))
 
 
 def test_an_end_with_its_engine_is_not_the_programs(runtime: SwarmRuntime, cluster: Cluster, job: Launch) -> None:
