@@ -22,6 +22,7 @@ SwarmRuntime, here, has the protocol's methods; the rest is beside it:
     logs.py       lines of tasks, followed to the last
     events.py     what changes, by looking
     networks.py, secrets.py
+    checks.py     what doctor says; doctor.py, probing.py: whom it asks
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from sagespec.runtimes.swarm.bake import Bakery
 from sagespec.runtimes.swarm.cluster import Cluster, own_node
 from sagespec.runtimes.swarm.couriers import Couriers
 from sagespec.runtimes.swarm.creation import Creation, Tools
+from sagespec.runtimes.swarm.doctor import Doctor
 from sagespec.runtimes.swarm.events import changes
 from sagespec.runtimes.swarm.files import Files
 from sagespec.runtimes.swarm.gpus import Gpus
@@ -132,6 +134,7 @@ class SwarmRuntime:
             capacity=self.capacity,
         )
         self._creation = Creation(tools, project_name)
+        self._doctor = Doctor(self._cluster, self._own_images, place, project_name, len(managers))
         self._life = Life(tools, bakery)
 
     @property
@@ -347,7 +350,8 @@ class SwarmRuntime:
     # -- doctor ------------------------------------------------------------------------------------
 
     def checks(self) -> tuple[Check, ...]:
-        return (Check("swarm", True, f"{self.engine}; {self.capacity()}"),)
+        with refusals("say how its Swarm is"):
+            return self._doctor.checks(self.capacity())
 
 
 def _takes_work(node: Mapping[str, Any]) -> bool:
