@@ -30,13 +30,14 @@ _AUTH = "auth: {{htpasswd: {{realm: private, path: {folder}/htpasswd}}}}\n"
 
 @contextmanager
 def running(
-    folder: Path, *, login: bool = False, deletes: bool = True, address: str = "", data: Path | None = None
+    folder: Path, *, login: bool = False, deletes: bool = True, address: str = "", auth: str = ""
 ) -> Iterator[str]:
-    """Its address. Engines take one on the loopback without a certificate. folder: for its files."""
+    """Its address. Engines take one on the loopback without a certificate. folder: for its files. auth: in place of
+    the login, as its configuration has it."""
     folder.mkdir(parents=True, exist_ok=True)
     address = address or f"127.0.0.1:{free_port()}"
-    config = _CONFIG.format(data=data or folder / "data", deletes=str(deletes).lower(), address=address)
-    (folder / "config.yml").write_text(config + (_AUTH.format(folder=folder) if login else ""))
+    config = _CONFIG.format(data=folder / "data", deletes=str(deletes).lower(), address=address)
+    (folder / "config.yml").write_text(config + (_AUTH.format(folder=folder) if login else auth))
     (folder / "htpasswd").write_text(_HTPASSWD)
     with (folder / "log").open("wb") as log:
         command = [shutil.which("docker-registry") or "", "serve", str(folder / "config.yml")]
