@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PlainValidator, TypeAdapter
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, SerializationInfo, TypeAdapter
 
 from sagespec.spec.runtimes import NamedAlone
 from sagespec.spec.values import SpecModel, quoted, wrong
@@ -68,6 +68,13 @@ def _runtime(value: Any) -> RuntimeSettings | NamedAlone:
     return _NAME.validate_python(value)
 
 
+def _written(value: RuntimeSettings | NamedAlone, info: SerializationInfo) -> object:
+    """Pydantic takes one form for the other, and warns, where a validator of ours has chosen."""
+    return value if isinstance(value, str) else value.model_dump(mode=info.mode, exclude_unset=info.exclude_unset)
+
+
 AnyRuntime = Annotated[
-    RuntimeSettings | NamedAlone, PlainValidator(_runtime, json_schema_input_type=RuntimeSettings | NamedAlone)
+    RuntimeSettings | NamedAlone,
+    PlainValidator(_runtime, json_schema_input_type=RuntimeSettings | NamedAlone),
+    PlainSerializer(_written),
 ]

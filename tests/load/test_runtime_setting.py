@@ -85,3 +85,11 @@ def test_an_environment_may_move_the_project_to_a_swarm(root: Path) -> None:
     )
     assert settings(root, "runtime: docker\n").runtime_name == "docker"
     assert load([], root, environment="prod").project.runtime_name == "swarm"
+
+
+@pytest.mark.filterwarnings("error")
+def test_it_is_written_as_it_was_read(root: Path) -> None:
+    given = {"swarm": {"registry": "registry.lan:5000/acme", "single_operator": True}}
+    found = settings(root, "runtime: {swarm: {registry: 'registry.lan:5000/acme', single_operator: true}}\n")
+    assert found.model_dump(exclude_unset=True)["runtime"] == given
+    assert settings(root, "runtime: docker\n").model_dump(exclude_unset=True)["runtime"] == "docker"
