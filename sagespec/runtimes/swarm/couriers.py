@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from http.client import HTTPResponse
 from typing import Any
 from urllib.parse import quote
@@ -35,7 +34,7 @@ NEXT_NODE_SECONDS = 5.0  # until another node with GPUs is tried
 STARTS_SECONDS = 600.0  # its image may have to be fetched
 RETURNS_SECONDS = 30.0  # after its node's engine was started again
 _LOOK_EVERY_SECONDS = 0.1
-_PATIENCE_SECONDS = 15.0  # with one that runs and does not answer yet
+_PATIENCE_SECONDS = 30.0  # with one that runs, while the nodes tell each other where
 _MOST_FAILURES = 3
 _WAITING = ("new", "pending", "allocated")
 _PATIENCE_WITH_KNOWN_SECONDS = 2.0  # at an address that may be out of date
@@ -140,11 +139,6 @@ class Couriers:
         self._addresses.pop(service, None)
         self._cluster.delete(f"/services/{name_of(service)}")
         self._gpus.give_back(name_of(service))
-
-    def runs_since(self, service: str) -> datetime | None:
-        """Since when the courier has run without a break, and its node's engine with it; None if it does not run."""
-        task = _newest(self._tasks(service), running=True)
-        return _time(task["Status"]["Timestamp"]) if task else None
 
     def destroy(self) -> None:
         """Remove what the couriers had in common: none is left."""
@@ -299,11 +293,6 @@ def _address_of(task: Mapping[str, Any], network: str) -> str:
     attachments = task.get("NetworksAttachments") or ()
     found = [one for one in attachments if one["Network"]["Spec"]["Name"] == network]
     return str(found[0]["Addresses"][0]).partition("/")[0]
-
-
-def _time(text: str) -> datetime:
-    """The engine's times have nine digits of a second, or fewer."""
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
 
 
 def _below_base(members: Iterable[Entry]) -> Iterator[Entry]:

@@ -7,9 +7,12 @@ import os
 import tarfile
 import time
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from docker.errors import APIError
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.files import Entry, inside, tree
@@ -50,6 +53,12 @@ def couriers(cluster: Cluster, image: str, project_name: str) -> Couriers:
 
 def on(cluster: Cluster, number: int) -> list[str]:
     return [f"node.id=={cluster.nodes[number].id}"]
+
+
+def running(service: str, cluster: Cluster) -> set[str]:
+    """The courier's tasks that run, by id: another one is there when it, or its node's engine, was started again."""
+    found = cluster.manager.engine.tasks({"service": name_of(service), "desired-state": "running"})
+    return {task["ID"] for task in found if task["Status"]["State"] == "running"}
 
 
 def unpacked(pieces: Iterator[bytes]) -> dict[str, bytes]:
@@ -139,28 +148,63 @@ def test_each_gpu_is_one_containers_and_stays_so_when_its_node_is_updated(cluste
         couriers.place("ss-c", "acme-c", gpus=3)
     elsewhere = couriers.place("ss-d", "acme-d", gpus=2)
     assert elsewhere.node_id != node.id
-    since = couriers.runs_since("ss-a")
+    before = running("ss-a", cluster)
     found = engine.inspect_node(node.id)
     engine.update_node(node.id, found["Version"]["Index"], found["Spec"] | {"Labels": {"rack": "7"}})
     assert couriers.place("ss-a", "acme-a", gpus=1) == first
-    assert couriers.runs_since("ss-a") == since
+    assert running("ss-a", cluster) == before
     couriers.remove("ss-a")
     assert couriers.place("ss-e", "acme-e", gpus=1, constraints=on(cluster, 1)).gpu_ids == node.gpus[:1]
 
 
-def test_an_engine_that_is_started_again_has_the_files_and_a_courier_that_runs_since_then(
+def test_an_engine_that_is_started_again_has_the_files_and_another_run_of_the_courier(
     cluster: Cluster, couriers: Couriers
 ) -> None:
     node = cluster.nodes[2]
     couriers.place(SERVICE, "acme-1", constraints=on(cluster, 2))
     couriers.write(SERVICE, {"kept": b"1"})
-    since = couriers.runs_since(SERVICE)
-    assert since
+    before = running(SERVICE, cluster)
     node.kill()
     node.start()
     node.wait_until_it_answers()
-    within(60.0, lambda: (now := couriers.runs_since(SERVICE)) and now > since, "no courier runs again")
+    within(60.0, lambda: running(SERVICE, cluster) - before, "no courier runs again")
     assert couriers.read(SERVICE, "kept") == b"1"
+
+
+def test_files_are_reached_again_when_the_engine_with_the_porter_was_started_again(
+    cluster: Cluster, couriers: Couriers
+) -> None:
+    couriers.place(SERVICE, "acme-1", constraints=on(cluster, 2))
+    couriers.write(SERVICE, {"kept": b"1"})
+    before = running(SERVICE, cluster)
+    cluster.manager.kill()
+    cluster.manager.start()
+    cluster.manager.wait_until_it_answers()
+    cluster.wait_until_ready()
+
+    def kept() -> bytes | None:
+        with suppress(WorldError, APIError):  # the porter is on its way out, or not back yet
+            return couriers.read(SERVICE, "kept")
+        return None
+
+    assert within(60.0, kept, "nobody carries files") == b"1"
+    couriers.write(SERVICE, {"more": b"2"})
+    assert running(SERVICE, cluster) == before, "its own node was not touched"
+
+
+def test_many_are_served_at_once(cluster: Cluster, couriers: Couriers) -> None:
+    names = [f"ss-{number}" for number in range(6)]
+
+    def round_trip(name: str) -> bytes | None:
+        couriers.place(name, f"acme-{name}")
+        for turn in range(5):
+            couriers.put(name, zeros(MIB))
+            couriers.write(name, {"turn": f"{name} {turn}".encode()})
+            assert sum(map(len, couriers.get(name, "data"))) > MIB
+        return couriers.read(name, "turn")
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        assert list(pool.map(round_trip, names)) == [f"{name} 4".encode() for name in names]
 
 
 def test_who_waits_for_a_lost_node_is_told(
