@@ -101,6 +101,11 @@ class Volumes(Protocol):
 
     def has(self, name: str) -> bool: ...
 
+    def send(self, launch: Launch, tell: Tell) -> None:
+        """Have what is in the volumes of `launch` wherever that may be started; it has not been created yet. Takes as
+        long as they are large. Without it, or where more is put into the container, `start` does."""
+        ...
+
     def remove(self, names: Iterable[str]) -> None:
         """The ones that no container names."""
         ...

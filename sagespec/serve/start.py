@@ -72,7 +72,13 @@ def fetch(action: StartInstance, world: World, caller: Caller) -> Fetched:
         world.runtime.volumes.fill(volume, model)
     is_kept = has_requirements or action.variant.accelerate  # the model's fast form is kept there, too
     packages = f"sagespec_{world.records.project_name}_packages_{action.about.name}" if is_kept else ""
-    return Fetched(program, volume, world.runtime.volumes, packages)
+    fetched = Fetched(program, volume, world.runtime.volumes, packages)
+    try:
+        fetched.volumes.send(_launch(action, fetched), tell)
+    except BaseException:
+        fetched.discard()
+        raise
+    return fetched
 
 
 def _prepare(action: StartInstance, program: Program, runtime: Runtime, tell: Tell) -> str:
@@ -89,8 +95,20 @@ def start_instance(action: StartInstance, world: World, fetched: Fetched) -> Non
 
     One that was created but not started is known to be unfinished, and is made again.
     """
+    try:
+        if not fetched.volumes.has(fetched.volume):  # a container would get an empty one
+            raise WorldError("its model was removed from the engine before it could start", fix="run sagespec apply")
+        world.runtime.remove(action.container)
+        world.leases.unmark_leaving(action.container)
+        world.runtime.create([_launch(action, fetched)])
+        world.runtime.start(action.container)
+    finally:
+        fetched.discard()
+
+
+def _launch(action: StartInstance, fetched: Fetched) -> Launch:
     variant = action.variant
-    launch = Launch(
+    return Launch(
         name=action.container,
         address=action.about,
         hash=variant.hash,
@@ -109,15 +127,6 @@ def start_instance(action: StartInstance, world: World, fetched: Fetched) -> Non
         model=variant.model.text,
         grace_seconds=SERVE_GRACE_SECONDS,
     )
-    try:
-        if not fetched.volumes.has(fetched.volume):  # a container would get an empty one
-            raise WorldError("its model was removed from the engine before it could start", fix="run sagespec apply")
-        world.runtime.remove(action.container)
-        world.leases.unmark_leaving(action.container)
-        world.runtime.create([launch])
-        world.runtime.start(action.container)
-    finally:
-        fetched.discard()
 
 
 def _manifest_of(action: StartInstance, world: World) -> Manifest | None:

@@ -16,8 +16,9 @@ from docker.errors import APIError, NotFound
 from sagespec.runtimes.docker.engine import refusals
 from sagespec.runtimes.docker.files import inside, parents, tree
 from sagespec.runtimes.docker.mounts import LABEL_PROBE
-from sagespec.runtimes.protocol import UNUSED_VOLUME_DAYS
+from sagespec.runtimes.protocol import UNUSED_VOLUME_DAYS, Tell
 from sagespec.state.labels import LABEL_PROJECT
+from sagespec.state.launches import Launch
 
 _CONFLICT = 409
 _AT = "volume"  # where the container that fills a volume has it
@@ -31,6 +32,9 @@ class DockerVolumes:
     ) -> None:
         self._engine, self._project_name = engine, project_name
         self._upload, self._an_image = upload, an_image
+
+    def send(self, launch: Launch, tell: Tell) -> None:
+        """All run where they are."""
 
     def fill(self, name: str, source: Path) -> None:
         with refusals(f"copy {source} into volume {name}"):

@@ -12,7 +12,8 @@ from sagespec.errors import disk_problems
 from sagespec.private import make_folder
 from sagespec.runtimes.process.containers import Containers
 from sagespec.runtimes.process.files import delete_folder
-from sagespec.runtimes.protocol import UNUSED_VOLUME_DAYS
+from sagespec.runtimes.protocol import UNUSED_VOLUME_DAYS, Tell
+from sagespec.state.launches import Launch
 
 _PREFIX = ".volume-"  # the dot keeps it from looking like a container
 
@@ -29,6 +30,9 @@ class ProcessVolumes:
             make_folder(self._containers.folder)
             self._sweep()
             shutil.move(source, self.place(name))
+
+    def send(self, launch: Launch, tell: Tell) -> None:
+        """All run where they are."""
 
     def has(self, name: str) -> bool:
         return self.place(name).is_dir()

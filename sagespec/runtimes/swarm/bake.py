@@ -22,6 +22,7 @@ from sagespec.runtimes.docker.engine import refusals
 from sagespec.runtimes.docker.files import BASE, Entry, tar
 from sagespec.runtimes.protocol import Tell
 from sagespec.runtimes.swarm.registry import Registry, repository_of
+from sagespec.state.labels import LABEL_MODEL, LABEL_PROJECT
 
 LABEL_BAKED = "sagespec.baked"  # the hash of what is in it
 LABEL_PROGRAM = "sagespec.baked-on"
@@ -81,6 +82,11 @@ class Bakery:
     def _turn(self, key: str) -> threading.Lock:
         with self._lock:
             return self._locks.setdefault(key, threading.Lock())
+
+
+def marks_of(project_name: str, model: str) -> dict[str, str]:
+    """Labels of a container by which what is baked for it is known, too."""
+    return {LABEL_PROJECT: project_name} | ({LABEL_MODEL: model} if model else {})
 
 
 def baked(label: str) -> str:

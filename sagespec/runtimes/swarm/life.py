@@ -14,7 +14,7 @@ from sagespec.errors import WorldError
 from sagespec.runtimes.docker.engine import NO_PROGRAM
 from sagespec.runtimes.docker.unrun import no_program
 from sagespec.runtimes.protocol import CannotStart, PortTaken
-from sagespec.runtimes.swarm.bake import Bakery
+from sagespec.runtimes.swarm.bake import Bakery, marks_of
 from sagespec.runtimes.swarm.creation import Tools
 from sagespec.runtimes.swarm.names import LABEL_CONTAINER, LABEL_VOLUMES
 from sagespec.runtimes.swarm.reading import ENDED, Service, state_of
@@ -75,12 +75,11 @@ class Life:
                 f"the files of {service.container_name} were removed from the engine before it could start",
                 fix="run the command again: it puts them there once more",
             )
-        labels = {LABEL_PROJECT: service.labels[LABEL_PROJECT], LABEL_MODEL: service.labels.get(LABEL_MODEL, "")}
         return self.bakery.bake(
             program,
             lambda: self.tools.staging.members(service.name),
             lambda _: None,
-            labels={label: text for label, text in labels.items() if text},
+            labels=marks_of(service.labels[LABEL_PROJECT], service.labels.get(LABEL_MODEL, "")),
         )
 
     def _forget_staging(self, service: Service) -> None:

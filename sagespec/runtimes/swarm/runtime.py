@@ -21,6 +21,7 @@ SwarmRuntime, here, has the protocol's methods; the rest is beside it:
     images.py     programs' images in a registry; registry.py, catalog.py, bake.py
     logs.py       lines of tasks, followed to the last
     events.py     what changes, by looking
+    volumes.py    volumes of our engine, and how other nodes get what is in them
     networks.py, secrets.py
     checks.py     what doctor says; doctor.py, probing.py: whom it asks
 """
@@ -40,7 +41,6 @@ from sagespec.runtimes.docker.engine import connect, engine_address, refusals
 from sagespec.runtimes.docker.files import BASE, tar
 from sagespec.runtimes.docker.logs import seconds_of
 from sagespec.runtimes.docker.unrun import LINES, reason_of
-from sagespec.runtimes.docker.volumes import DockerVolumes
 from sagespec.runtimes.opened import Open, learn, no_secrets
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, EndSeen, ImageInfo, Tell, Use, untold
 from sagespec.runtimes.swarm.bake import Bakery
@@ -60,6 +60,7 @@ from sagespec.runtimes.swarm.reading import Service
 from sagespec.runtimes.swarm.registry import Registry
 from sagespec.runtimes.swarm.secrets import Secrets
 from sagespec.runtimes.swarm.staging import Staging
+from sagespec.runtimes.swarm.volumes import SwarmVolumes
 from sagespec.state.labels import LABEL_SECRETS
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Capacity, Container, ContainerState, NodeCapacity
@@ -117,7 +118,7 @@ class SwarmRuntime:
         self._files = Files(self._engine, self._staging, self._couriers)
         self._networks = Networks(self._cluster, project_name)
         self._secrets = Secrets(self._cluster, project_name)
-        self.volumes = DockerVolumes(self._engine, project_name, self._upload, self._image_of_courier)
+        self.volumes = SwarmVolumes(project_name, self._upload, self._staging, self._images, bakery)
         tools = Tools(
             engine=self._engine,
             cluster=self._cluster,

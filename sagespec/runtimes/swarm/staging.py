@@ -25,18 +25,18 @@ class Staging:
     """image: any that is on our engine; it is not looked at."""
 
     def __init__(self, engine: Any, project_name: str, image: Callable[[], str]) -> None:
-        self._engine, self._project_name, self._image = engine, project_name, image
+        self.engine, self._project_name, self.an_image = engine, project_name, image
 
     def make(self, service_name: str, volumes: Mapping[str, str]) -> None:
         """volumes: by path below /opt/ml."""
         mounts = [volume_mount(volume, path) for path, volume in volumes.items()]
         try:
-            self._engine.create_container(
-                self._image(),
+            self.engine.create_container(
+                self.an_image(),
                 "train",  # never run; some images name no command, and without one there is no container
                 name=_name(service_name),
                 labels={LABEL_STAGING: self._project_name},
-                host_config=self._engine.create_host_config(mounts=mounts, network_mode="none"),
+                host_config=self.engine.create_host_config(mounts=mounts, network_mode="none"),
             )
         except APIError as error:
             if error.status_code != _CONFLICT:  # it is there
@@ -44,15 +44,15 @@ class Staging:
 
     def has(self, service_name: str) -> bool:
         with suppress(NotFound):
-            self._engine.inspect_container(_name(service_name))
+            self.engine.inspect_container(_name(service_name))
             return True
         return False
 
     def put(self, service_name: str, members: Iterable[Entry]) -> None:
-        self._engine.put_archive(_name(service_name), "/", tar(members))
+        self.engine.put_archive(_name(service_name), "/", tar(members))
 
     def read(self, service_name: str, path: str, limit: int) -> bytes | None:
-        return read_file(self._engine, _name(service_name), path, limit)
+        return read_file(self.engine, _name(service_name), path, limit)
 
     def members(self, service_name: str, path: str = "") -> Iterator[Entry]:
         """Of a folder, named relative to it."""
@@ -61,14 +61,14 @@ class Staging:
     def _members(self, container: str, folder: str) -> Iterator[Entry]:
         try:
             # The slash at the end has the engine follow a link to a folder.
-            stream, _ = self._engine.get_archive(container, f"{folder}/", chunk_size=1 << 16)
+            stream, _ = self.engine.get_archive(container, f"{folder}/", chunk_size=1 << 16)
         except NotFound:
             return
         yield from rebased(stream)
 
     def volumes(self, service_name: str) -> list[str]:
         with suppress(NotFound):
-            mounts = self._engine.inspect_container(_name(service_name))["HostConfig"].get("Mounts") or ()
+            mounts = self.engine.inspect_container(_name(service_name))["HostConfig"].get("Mounts") or ()
             return [str(mount["Source"]) for mount in mounts]
         return []
 
@@ -82,27 +82,27 @@ class Staging:
     def head_of(self, image: str, path: str) -> bytes | None:
         """The beginning of a file of an image that our engine has."""
         with self._made_from(image) as container_id:
-            return read_anywhere(self._engine, container_id, path, HEAD_BYTES)
+            return read_anywhere(self.engine, container_id, path, HEAD_BYTES)
 
     @contextmanager
     def _made_from(self, image: str) -> Iterator[str]:
-        made = self._engine.create_container(
+        made = self.engine.create_container(
             image, "train", labels={LABEL_STAGING: self._project_name}, network_disabled=True
         )
         try:
             yield str(made["Id"])
         finally:
-            self._engine.remove_container(made["Id"], v=True, force=True)
+            self.engine.remove_container(made["Id"], v=True, force=True)
 
     def remove(self, service_name: str) -> None:
         with suppress(NotFound):
-            self._engine.remove_container(_name(service_name), v=True, force=True)
+            self.engine.remove_container(_name(service_name), v=True, force=True)
 
     def remove_all(self) -> None:
         filters = {"label": f"{LABEL_STAGING}={self._project_name}"}
-        for row in self._engine.containers(all=True, filters=filters):
+        for row in self.engine.containers(all=True, filters=filters):
             with suppress(NotFound):
-                self._engine.remove_container(row["Id"], v=True, force=True)
+                self.engine.remove_container(row["Id"], v=True, force=True)
 
 
 def _name(service_name: str) -> str:

@@ -125,7 +125,7 @@ def test_a_change_of_model_loses_no_request_and_bakes_each_model_once(served: Wo
     assert images_of(serving(cluster, served)) == {first.digest}, "all three share it"
     with load_on(served.port, cluster.manager.address) as found:
         served.write(job(1) + job(2) + three(2))
-        served.run("apply")
+        assert served.run("apply").stdout.count(": baking ") == 1, "while others are fetched, and not when they start"
         assert {image.model for image in baked(served)} == {"model@1", "model@2"}
         assert served.json("gc", "--images", "--sweep", "--older-than", "0")["unneeded"] == []
         served.run("rollback", "answers")
