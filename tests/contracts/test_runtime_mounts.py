@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,9 @@ def test_what_killed_runs_have_filled_goes_in_time(
     volumes.fill(used, tmp_path / used)
     assert volumes.has(first)
     bench.create(mounts=(Mount("model", volume=used),))
-    monkeypatch.setattr(f"{type(volumes).__module__}.UNUSED_VOLUME_DAYS", 0)
+    makers = (sys.modules[kind.__module__] for kind in type(volumes).__mro__)
+    monkeypatch.setattr(
+        next(maker for maker in makers if hasattr(maker, "UNUSED_VOLUME_DAYS")), "UNUSED_VOLUME_DAYS", 0
+    )
     volumes.fill(later, tmp_path / later)
     assert [volumes.has(name) for name in (first, used, later)] == [False, True, True]
