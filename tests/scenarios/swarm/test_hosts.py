@@ -15,7 +15,10 @@ import xgboost
 from sklearn.datasets import load_breast_cancer
 
 from sagespec.state.addresses import job_address
+from sagespec.state.labels import LABEL_PROJECT
 from tests import built
+from tests.scenarios.test_channels import job as pipe_job
+from tests.scenarios.test_channels import put_parts, sizes
 from tests.scenarios.test_frameworks import BringExample, also_on_one_host, archive_of, bring, tensors_in
 from tests.scenarios.workspace import Workspace
 from tests.swarm.cluster import Cluster
@@ -42,6 +45,11 @@ def algorithms() -> Sequence[str]:
 @pytest.fixture(scope="session")
 def pytorch() -> Sequence[str]:
     return [built.reference(name) for name in ("courier", "pytorch")]
+
+
+@pytest.fixture(scope="session")
+def echo() -> Sequence[str]:
+    return [built.reference(name) for name in ("courier", "echo", "feeder")]
 
 
 @pytest.fixture
@@ -124,3 +132,19 @@ def test_two_nodes_find_the_network_of_one(
     )
     for ours, theirs in zip(of_two, of_one, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.slow(60)
+def test_the_hosts_of_a_job_are_fed_where_they_are_and_leave_no_files(
+    echo: Sequence[str], workspace: Workspace, cluster: Cluster
+) -> None:
+    cluster.load(*echo)
+    put_parts(workspace.root / "data" / "parts")
+    channels = "{train: {source: ../data/parts, input_mode: pipe, distribution: sharded}}"
+    workspace.write(pipe_job(1, channels, instances=2, read_pipes="train=2") + ONE_A_NODE)
+    workspace.run("apply")
+    assert (sizes(workspace, 1, "algo-1"), sizes(workspace, 1, "algo-2")) == ([10101] * 2, [1010] * 2)
+    ours = {"label": f"{LABEL_PROJECT}={workspace.name}"}
+    volumes = [volume for node in cluster.nodes for volume in node.engine.volumes(ours)["Volumes"] or ()]
+    assert len(volumes) == 6, "each host has one, and so has its feeder, and one that they share"
+    assert [file for volume in volumes for file in Path(volume["Mountpoint"]).rglob("*") if file.is_file()] == []
