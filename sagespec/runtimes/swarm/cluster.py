@@ -30,6 +30,8 @@ _NO_LEADER = re.compile(
     "transport is closing",
     re.IGNORECASE,
 )
+_NO_NETWORK = re.compile("network .* not found", re.IGNORECASE)
+_GONE_SECONDS = 20.0
 _OUT_OF_SEQUENCE = "update out of sequence"
 _NO_MANAGER = re.compile("not a swarm manager|not part of a swarm", re.IGNORECASE)
 
@@ -100,15 +102,32 @@ class Cluster:
             return None
         return found
 
-    def create_service(self, spec: Mapping[str, Any], *, login: str = "") -> bool:
-        """False when there is one of that name already."""
+    def create_service(
+        self, spec: Mapping[str, Any], networks: Callable[[], object] = tuple, *, login: str = ""
+    ) -> bool:
+        """False when there is one of that name already. networks: makes those that it is in, unless they are there. One
+        that was just removed seems to be there for a moment."""
+        give_up_at = time.monotonic() + _GONE_SECONDS
+        while True:
+            networks()
+            try:
+                self.post("/services/create", spec, login=login)
+            except APIError as error:
+                if error.status_code == requests.codes.conflict:
+                    return False
+                if not _NO_NETWORK.search(str(error.explanation)) or time.monotonic() > give_up_at:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return True
+
+    def make_network(self, spec: Mapping[str, Any]) -> None:
+        """Unless there is one of that name."""
         try:
-            self.post("/services/create", spec, login=login)
+            self.post("/networks/create", {"Driver": "overlay", "CheckDuplicate": True, **spec})
         except APIError as error:
             if error.status_code != requests.codes.conflict:
                 raise
-            return False
-        return True
 
     def change_service(self, service_id: str, change: Change, *, login: str = "") -> bool:
         """Change what the service is to be. The change may be made more than once: others may change it meanwhile, and

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
@@ -198,7 +199,8 @@ class Creation:
             marks=tools.marks(),
             variables=variables_of(launch.environment, tools.open_secret),
         )
-        if not tools.cluster.create_service(spec, login=tools.registry.login_for(image)):
+        login, networks = tools.registry.login_for(image), partial(tools.networks.of, launch)
+        if not tools.cluster.create_service(spec, networks, login=login):
             found = tools.cluster.service(name)
             if found and (found["Spec"].get("Labels") or {}).get(LABEL_PROJECT) != self._project_name:
                 raise WorldError(

@@ -15,7 +15,6 @@ from sagespec.runtimes.swarm.names import part_of, project_network, service_name
 from sagespec.state.labels import LABEL_PROJECT
 from sagespec.state.launches import Launch
 
-_CONFLICT = 409
 _IN_USE_SECONDS = 20.0  # containers that are on their way out hold a network for a while
 
 
@@ -51,20 +50,8 @@ class Networks:
                 self._remove(network["Id"])
 
     def _made(self, name: str, *, is_closed: bool = False) -> str:
-        try:
-            self._cluster.post(
-                "/networks/create",
-                {
-                    "Name": name,
-                    "Driver": "overlay",
-                    "Internal": is_closed,
-                    "CheckDuplicate": True,
-                    "Labels": {LABEL_PROJECT: self._project_name},
-                },
-            )
-        except APIError as error:
-            if error.status_code != _CONFLICT:
-                raise
+        labels = {LABEL_PROJECT: self._project_name}
+        self._cluster.make_network({"Name": name, "Internal": is_closed, "Labels": labels})
         return name
 
     def _remove(self, name_or_id: str) -> None:

@@ -54,8 +54,6 @@ class Porter:
         with self._setting_up:
             if self._container:
                 return
-            network = {"Name": self.network, "Driver": "overlay", "Internal": True, "CheckDuplicate": True}
-            self._make("/networks/create", network | {"Labels": self._labels})
             token = base64.b64encode(token_hex(32).encode()).decode()
             self._make("/secrets/create", {"Name": self._token, "Labels": self._labels, "Data": token})
             spec = self.spec(self.name, "porter", ["porter"], constraints=[f"node.id=={own_node(self._engine)}"])
@@ -105,7 +103,10 @@ class Porter:
     def create(self, spec: Mapping[str, Any]) -> bool:
         """Make such a service; False when there is one."""
         image = spec["TaskTemplate"]["ContainerSpec"]["Image"]
-        return self._cluster.create_service(spec, login=self._login(image))
+        return self._cluster.create_service(spec, self._make_network, login=self._login(image))
+
+    def _make_network(self) -> None:
+        self._cluster.make_network({"Name": self.network, "Internal": True, "Labels": self._labels})
 
     def destroy(self) -> None:
         """Remove the porter, the token and the network; couriers are gone by then."""

@@ -109,6 +109,20 @@ sys.exit(3)
     assert runtime.containers() == ()
 
 
+def test_what_was_destroyed_can_be_made_again_at_once(runtime: SwarmRuntime, project_name: str) -> None:
+    """A network that is on its way out still seems to be there."""
+    address = Address("job", "churn", 1, instance=0)
+    serving, name = instance(project_name), container_name(project_name, address, "1-abc")
+    job = replace(serving, name=name, address=address, keep_running=False)
+    runtime.prepare(job.program, lambda _: None)
+    for _ in range(2):
+        runtime.create([serving, job])
+        for launch in (serving, job):
+            assert runtime.inspect(launch.name)
+            runtime.remove(launch.name)
+        runtime.destroy()
+
+
 def test_a_gateway_for_this_machine_alone_is_refused(runtime: SwarmRuntime, project_name: str) -> None:
     gateway = replace(instance(project_name), address=GATEWAY, publish=("127.0.0.1", 8080))
     with pytest.raises(WorldError, match="on all addresses of a node"):
