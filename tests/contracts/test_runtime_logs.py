@@ -81,7 +81,7 @@ def test_tail_gives_the_last_lines(bench: Bench, tail: int) -> None:
 
 @on_every_engine
 def test_followed_logs_come_as_they_are_printed_and_end_with_the_container(bench: Bench) -> None:
-    script = "import time; print('first'); time.sleep(0.7); print('last'); raise SystemExit(2)"
+    script = "import time; print('first'); time.sleep(3); print('last'); raise SystemExit(2)"
     name = bench.start(script, Behaviour(lines=["first"], lasts=0.7, last_lines=["last"], exit_code=2))
     lines = bench.runtime.logs(name, follow=True)
     assert next(lines) == "first"
