@@ -141,9 +141,8 @@ def test_a_courier_waits_for_a_node_that_has_room_and_says_so(
 def test_each_gpu_is_one_containers_and_stays_so_when_its_node_is_updated(cluster: Cluster, couriers: Couriers) -> None:
     node, engine = cluster.nodes[1], cluster.manager.engine
     first = couriers.place("ss-a", "acme-a", gpus=1, constraints=on(cluster, 1))
-    assert first.gpu_ids == node.gpus[:1]
     second = couriers.place("ss-b", "acme-b", gpus=1, constraints=on(cluster, 1))
-    assert second.gpu_ids == node.gpus[1:]
+    assert sorted(first.gpu_ids + second.gpu_ids) == sorted(node.gpus)
     with pytest.raises(WorldError, match="ss-c needs 3 GPUs of its own, and of 6 there are 4 free"):
         couriers.place("ss-c", "acme-c", gpus=3)
     elsewhere = couriers.place("ss-d", "acme-d", gpus=2)
@@ -154,7 +153,7 @@ def test_each_gpu_is_one_containers_and_stays_so_when_its_node_is_updated(cluste
     assert couriers.place("ss-a", "acme-a", gpus=1) == first
     assert running("ss-a", cluster) == before
     couriers.remove("ss-a")
-    assert couriers.place("ss-e", "acme-e", gpus=1, constraints=on(cluster, 1)).gpu_ids == node.gpus[:1]
+    assert couriers.place("ss-e", "acme-e", gpus=1, constraints=on(cluster, 1)).gpu_ids == first.gpu_ids
 
 
 def test_an_engine_that_is_started_again_has_the_files_and_another_run_of_the_courier(
