@@ -134,6 +134,7 @@ class Cluster:
         token = first.engine.inspect_swarm()["JoinTokens"]["Worker"]
         for node in others:
             node.engine.join_swarm([f"{first.address}:2377"], token, advertise_addr=node.address)
+        assert len({node.id for node in self.nodes}) == len(self.nodes)
         self.wait_until_ready()
 
     def close(self) -> None:
@@ -184,6 +185,13 @@ class Cluster:
 
     def drain(self, node: Node) -> None:
         self._have(node, Availability="drain")
+
+    def rest(self, node: Node) -> None:
+        """Give it no more work; what is there stays."""
+        self._have(node, Availability="pause")
+
+    def use(self, node: Node) -> None:
+        self._have(node, Availability="active")
 
     def promote(self, *nodes: Node) -> None:
         for node in nodes:

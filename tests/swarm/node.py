@@ -52,7 +52,7 @@ class Node:
 
     @cached_property
     def id(self) -> str:
-        """By which the swarm knows it."""
+        """By which the swarm knows it; asked once, while its engine is there."""
         return str(self.engine.info()["Swarm"]["NodeID"])
 
     @property
