@@ -10,6 +10,7 @@ from tests.docs.pages import ROOT, rows
 
 TESTS = ROOT / "tests"
 PAGE = ROOT / "docs" / "sagemaker.md"
+SWARM = ROOT / "docs" / "swarm.md"
 
 
 def names_of_tests(file: Path) -> set[str]:
@@ -24,6 +25,15 @@ def test_every_test_that_the_contracts_page_names_is_there() -> None:
     missing = [f"{file}::{name}" for file, name in named if name not in defined]
     assert not missing
     assert len(named) > 50
+
+
+def test_every_failure_that_the_page_of_swarms_tells_of_has_its_test() -> None:
+    failures = SWARM.read_text().partition("## What happens when something fails")[2]
+    told = rows(failures)
+    named = [(re.findall(r"`([\w/]+\.py)::(\w+)`", row[2]), row) for row in told]
+    assert [row for found, row in named if not found and row[2] != "the same"] == []
+    assert [test for found, _ in named for file, test in found if test not in names_of_tests(TESTS / file)] == []
+    assert len(told) > 8
 
 
 def test_every_line_of_the_contract_has_a_test_or_a_reason() -> None:
