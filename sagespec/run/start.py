@@ -133,7 +133,8 @@ def _keep_listings(run: JobRun, delivery: Delivery) -> None:
 
 def _with_environments(run: JobRun) -> list[Launch]:
     runtime = run.jobs.runtime
-    processors = math.ceil(runtime.capacity().cpus)
+    most = max(node.cpus for node in runtime.capacity().machines)  # a host is on one of them
+    processors = max(1, math.ceil(most))
     return [
         replace(
             launch,

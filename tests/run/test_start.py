@@ -18,6 +18,7 @@ from sagespec.run.run import run_job
 from sagespec.run.start import begin
 from sagespec.run.stops import StopRequests, ask_to_stop
 from sagespec.runtimes.protocol import CannotStart
+from sagespec.state.observed import Capacity, NodeCapacity
 from tests.fakes import TRAINS
 from tests.place import Place
 
@@ -37,6 +38,13 @@ def test_a_job_that_the_engine_does_not_start_is_let_go_of_between_two_tries(pla
     place.converge(place.job(1, retries=2), cancelled=cancelled)
     assert len([call for call in place.faults.calls if call.startswith("start ")]) == 1
     assert place.addresses() == []
+
+
+def test_a_host_is_told_of_the_processors_of_one_node_and_not_of_all(place: Place) -> None:
+    place.engine.capacity = Capacity.of([NodeCapacity("n1", 4, 2**33), NodeCapacity("n2", 3.5, 2**33)])
+    assert begin(Taken(place).run) is None
+    (container,) = place.engine.all.values()
+    assert container.launch.environment["SM_NUM_CPUS"] == "4"
 
 
 class Taken:
