@@ -1,6 +1,6 @@
 """What a runtime is asked to make: one container, and what it sees.
 
-Made by `run`, `serve`, `inputs` and `gateway`; both runtimes turn it into what they start.
+Made by `run`, `serve`, `inputs` and `gateway`; every runtime turns it into what they start.
 """
 
 from __future__ import annotations
