@@ -25,6 +25,7 @@ from sagespec.runtimes.choose import images_dir
 from sagespec.state.labels import LABEL_PROJECT
 from tests import sdks
 from tests.place import Place
+from tests.swarm.belonging import is_of_cluster
 from tests.swarm.cluster import Cluster, made_of
 from tests.swarm.cluster import missing as cluster_missing
 
@@ -101,9 +102,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first, so that no worker is left with it at the end; and among that, what waits for no
     image, so that others are built meanwhile. Of each, what takes minutes: `slow(150)` takes about as many seconds.
     Those of the cluster are one worker's, so they are the first of all."""
-    astray = [item.nodeid for item in items if item.get_closest_marker("swarm") and "swarm" not in item.nodeid]
+    astray = [item.nodeid for item in items if item.get_closest_marker("swarm") and not is_of_cluster(item.nodeid)]
     if astray:
-        raise pytest.UsageError(f"tests of the cluster are known by the word swarm in their ids: {astray}")
+        raise pytest.UsageError(f"tests of the cluster are known by their file or a parameter: {astray}")
     items.sort(key=lambda item: (_turn(item), -_seconds(item)))
 
 

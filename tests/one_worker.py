@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-CLUSTER = "swarm"  # in the path or in a parameter of each of its tests
+from tests.swarm.belonging import CLUSTER, is_of_cluster
 
 
 class OneWorkerEach(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
     """Tests in their order, one by one to whoever is free; and those of the cluster as if they were one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return CLUSTER if CLUSTER in nodeid else nodeid
+        return CLUSTER if is_of_cluster(nodeid) else nodeid
