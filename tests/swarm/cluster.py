@@ -30,7 +30,7 @@ AT_ONCE = 16  # clusters of one machine
 AGREED_SECONDS = 90.0  # until nodes that were cut off are ready again: a leader that was is useless for 42 s
 GONE_SECONDS = 60.0
 IN_MEMORY_FROM = 12 * 2**30  # three engines' images take 4 GiB, and a minute to delete from a disk
-TOOLS = ("dockerd", "ip", "nsenter", "unshare", "docker-registry")
+TOOLS = ("dockerd", "ip", "nsenter", "unshare", "docker-registry", "curl", "iptables")
 
 
 def missing() -> str | None:

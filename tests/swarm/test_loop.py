@@ -64,7 +64,7 @@ def test_a_job_whose_node_is_lost_is_trained_on_another(workspace: Workspace, cl
     with workspace.engine() as runtime:
         runtime.prepare(Builtin("echo"), lambda _: None)
         fill(cluster, cluster.manager, runtime.reference_of(Builtin("echo")))
-    workspace.write(job(1, hyperparameters="{sleep: 5}") + "resources: {cpus: 0.5}\n")
+    workspace.write(job(1, hyperparameters="{sleep: 30}") + "resources: {cpus: 0.5}\n")
     with workspace.running("apply") as applying:
         cluster.cut(wait_for(lambda: node_of(cluster, "sagespec.part=job")))
         said, _ = applying.communicate(timeout=300)
