@@ -1,8 +1,8 @@
 """The Runtime protocol: what an engine must do.
 
-Called by `observe`, `apply`, `run`, `serve` and `gateway`. `docker/` and `process/` implement it, and one contract
-suite (tests/contracts) is run against both and against the in-memory fake. A runtime knows
-containers, files and logs; it knows nothing of jobs, variants or routes beyond their labels.
+Called by `observe`, `apply`, `run`, `serve` and `gateway`. `docker/`, `process/` and `swarm/` implement it, and one
+contract suite (tests/contracts) is run against each and against the in-memory fake. A runtime knows containers, files
+and logs; it knows nothing of jobs, variants or routes beyond their labels.
 
 Every method may raise WorldError. Paths inside a container are relative to /opt/ml.
 """
@@ -210,7 +210,8 @@ class Runtime(Protocol):
         ...
 
     def capacity(self) -> Capacity:
-        """What this engine has for all containers, of whatever project. Asked once, and remembered."""
+        """What this engine has for all containers, of whatever project. Remembered where it is one machine; where they
+        are several, which come and go, that of those which take work now."""
         ...
 
     def base_dir(self, name: str) -> str:

@@ -29,6 +29,7 @@ SwarmRuntime, here, has the protocol's methods; the rest is beside it:
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -69,6 +70,7 @@ from sagespec.state.programs import Builtin, Program
 __all__ = ["SwarmRuntime"]
 
 COURIER = Builtin("courier")
+_CAPACITY_SECONDS = 5.0  # nodes come and go
 
 
 class SwarmRuntime:
@@ -103,8 +105,9 @@ class SwarmRuntime:
                 self._engine.close()
                 raise
             swarm_id = str(self._engine.info()["Swarm"]["Cluster"]["ID"])
+        self.where = f"the Swarm {swarm_id}"  # the same through each of its managers
         self.engine = f"the Swarm of the engine at {engine_address()} answers (API {self._engine.api_version})"
-        self._capacity: Capacity | None = None
+        self._capacity, self._capacity_until = Capacity(0, 0), 0.0
         self._courier_image = ""
         self._making_courier = threading.Lock()
         self._cluster = Cluster(self._engine, managers)
@@ -141,10 +144,6 @@ class SwarmRuntime:
     @property
     def is_local(self) -> bool:
         return engine_address().startswith("unix://")
-
-    @property
-    def where(self) -> str:
-        return f"the Swarm of the engine at {engine_address()}"
 
     def __enter__(self) -> Self:
         return self
@@ -214,10 +213,11 @@ class SwarmRuntime:
         return self._images.has(image)
 
     def capacity(self) -> Capacity:
-        if self._capacity is None:
+        if time.monotonic() > self._capacity_until:
             with refusals("say what it has"):
                 nodes = self._cluster.nodes()
             self._capacity = Capacity.of([_capacity_of(node) for node in nodes if _takes_work(node)])
+            self._capacity_until = time.monotonic() + _CAPACITY_SECONDS
         return self._capacity
 
     def mounts(self, folder: Path, witness: str) -> Literal["read-only", "links", ""]:  # noqa: ARG002

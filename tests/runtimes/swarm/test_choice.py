@@ -9,6 +9,7 @@ import pytest
 from sagespec.errors import WorldError
 from sagespec.runtimes.choose import choose
 from sagespec.spec.swarm import SwarmSettings
+from tests.contracts.bench import wait_for
 from tests.swarm.cluster import Cluster
 
 pytestmark = pytest.mark.swarm
@@ -34,3 +35,18 @@ def test_auto_takes_the_swarm_that_the_settings_name_where_the_engine_manages_on
         chosen(tmp_path, named, "swarm")
     with pytest.raises(WorldError, match="not a manager"):
         chosen(tmp_path, named, last="swarm")
+
+
+def test_each_manager_leads_to_one_and_the_same_swarm(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = SwarmSettings(registry=cluster.registry)
+    first, second, _ = cluster.nodes
+    cluster.promote(second)
+    wait_for(lambda: second.engine.info()["Swarm"]["ControlAvailable"] or None)  # it hears of that itself
+    with choose("swarm", "acme", tmp_path, swarm=named)[0] as runtime:
+        through_the_first = runtime.where
+    monkeypatch.setenv("DOCKER_HOST", second.docker_host)
+    with choose("swarm", "acme", tmp_path, swarm=named)[0] as runtime:
+        assert runtime.where == through_the_first
+    assert first.engine.inspect_swarm()["ID"] in through_the_first

@@ -76,6 +76,13 @@ def test_two_lists_tell_of_two_hundred_containers(runtime: SwarmRuntime, cluster
     assert took < 1.0, took
 
 
+def test_the_capacity_is_that_of_the_nodes_that_take_work_now(runtime: SwarmRuntime, cluster: Cluster) -> None:
+    names = [node.name for node in cluster.nodes]
+    wait_for(lambda: [node.name for node in runtime.capacity().nodes] == names or None)
+    cluster.drain(cluster.nodes[2])
+    wait_for(lambda: [node.name for node in runtime.capacity().nodes] == names[:2] or None)
+
+
 def test_what_serves_has_its_model_at_each_start(runtime: SwarmRuntime, project_name: str, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "weights").write_text("as trained")
