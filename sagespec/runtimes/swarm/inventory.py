@@ -5,6 +5,7 @@ Only when a task should run no more and is said to run all the same, the nodes a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,12 +17,15 @@ from sagespec.runtimes.swarm.names import LABEL_CONTAINER, service_name
 from sagespec.runtimes.swarm.reading import Service, by_service, has_watched, is_in_doubt
 from sagespec.state.labels import LABEL_PROJECT
 
+NODE_SECONDS = 60.0  # that what was started waits for a node which has room
+
 
 class Inventory:
     def __init__(self, cluster: Cluster, project_name: str) -> None:
         self._cluster, self._project_name = cluster, project_name
         self._label = f"{LABEL_PROJECT}={project_name}"
         self._hostnames: dict[str, str] = {}
+        self._waiting: dict[str, float] = {}  # by task, since when, by our own clock
 
     def name_of(self, container_name: str) -> str:
         return service_name(self._project_name, container_name)
@@ -83,11 +87,21 @@ class Inventory:
             if LABEL_CONTAINER not in (raw["Spec"].get("Labels") or {}):
                 continue  # a courier, or the porter
             service = Service(raw, grouped.get(str(raw["ID"]), ()), lost, hostnames=hostnames)
-            if service.part == "job" and service.newest is not None:
+            if service.part == "job" and service.newest is None:
+                service = replace(service, waits_in_vain=self._waits_in_vain(service))
+            elif service.part == "job":
                 courier = grouped.get(str(by_name.get(name_of(name), {}).get("ID")), ())
-                service = replace(service, watched=has_watched(service.newest, courier))
+                service = replace(service, watched=has_watched(service.newest or {}, courier))
             found.append(service)
         return found
+
+    def _waits_in_vain(self, service: Service) -> bool:
+        """A job is bound to a node: one whose start was cut off, and whose node is away, would be waited for until its
+        deadline."""
+        if not service.waits_because:
+            return False
+        since = self._waiting.setdefault(str(service.tasks[-1]["ID"]), time.monotonic())
+        return time.monotonic() - since > NODE_SECONDS
 
 
 def _is_over(tasks: Sequence[Mapping[str, Any]]) -> bool:

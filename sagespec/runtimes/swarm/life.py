@@ -16,6 +16,7 @@ from sagespec.runtimes.docker.unrun import no_program
 from sagespec.runtimes.protocol import CannotStart, PortTaken
 from sagespec.runtimes.swarm.bake import Bakery, marks_of
 from sagespec.runtimes.swarm.creation import Tools
+from sagespec.runtimes.swarm.inventory import NODE_SECONDS
 from sagespec.runtimes.swarm.names import LABEL_CONTAINER, LABEL_VOLUMES
 from sagespec.runtimes.swarm.reading import ENDED, Service, state_of
 from sagespec.runtimes.swarm.registry import not_on_node
@@ -23,7 +24,6 @@ from sagespec.runtimes.swarm.services import started, stopped
 from sagespec.state.labels import LABEL_MODEL, LABEL_PROJECT
 from sagespec.state.observed import Container, ContainerState
 
-NODE_SECONDS = 60.0  # with no node that has room
 STARTS_SECONDS = 3600.0  # its image may have to be fetched
 GONE_SECONDS = 20.0  # beyond its grace
 _LOOK_EVERY_SECONDS = 0.1
@@ -101,7 +101,7 @@ class Life:
             if task is not None and state_of(task) == "running":
                 return service
             waited = time.monotonic() - began
-            if said := service.waits_because:
+            if (said := service.waits_because) and not service.is_stopped:
                 if _TAKEN.search(said):
                     self._give_up(service)
                     raise _port_taken(service, said)
@@ -112,6 +112,8 @@ class Life:
                         why=f"tried for {waited:.0f} s",
                         fix="`docker node ls` shows the nodes; end other work, or ask for less in resources",
                     )
+            if service.has_ended:  # it was stopped meanwhile, or its node is lost
+                return service
             if waited > STARTS_SECONDS:
                 self._give_up(service)
                 raise WorldError(f"{name} has not started within {STARTS_SECONDS:g} s")

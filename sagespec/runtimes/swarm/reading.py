@@ -34,13 +34,15 @@ _SIGTERM, _SIGKILL = 15, 9
 @dataclass(frozen=True)
 class Service:
     """One service of ours with its tasks, oldest first. lost: ids of nodes that are down. watched: whether nothing on
-    its node has failed since it was started. hostnames: of nodes, by id."""
+    its node has failed since it was started. hostnames: of nodes, by id. waits_in_vain: whether it is a job that has
+    waited too long for the node that it is bound to."""
 
     raw: Mapping[str, Any]
     tasks: Sequence[Mapping[str, Any]]
     lost: frozenset[str] = frozenset()
     watched: bool = True
     hostnames: Mapping[str, str] = field(default_factory=dict)
+    waits_in_vain: bool = False
 
     @property
     def id(self) -> str:
@@ -143,10 +145,9 @@ class Service:
             return ContainerState.CREATED
         newest = self.newest
         is_over = newest is not None and (state_of(newest) in ENDED or self._is_lost(newest))
-        if self.part == "job":
+        is_over = is_over or (newest is None and (self.is_stopped or self.waits_in_vain))
+        if self.part == "job" or self.is_stopped:
             return ContainerState.EXITED if is_over else ContainerState.RUNNING
-        if self.is_stopped:
-            return ContainerState.EXITED if newest is None or is_over else ContainerState.RUNNING
         if newest is not None and state_of(newest) == "running" and not is_over:
             return ContainerState.RUNNING
         if is_over and self._may_end and state_of(newest or {}) == "complete":
@@ -205,6 +206,8 @@ class Service:
         over = [task for task in self.runs if state_of(task) in ENDED]
         if state is ContainerState.EXITED and self.newest is not None and self._is_lost(self.newest):
             return Exit(None, None, "its node does not answer")
+        if not over and state is ContainerState.EXITED and self.waits_because:
+            return Exit(None, None, f"no node took it: {self.waits_because}")
         if not over:
             return None
         status = over[-1]["Status"]

@@ -128,6 +128,28 @@ def test_what_was_stopped_keeps_its_end_beside_a_task_that_waits_for_ever() -> N
     assert read(spec_of(is_stopped=True), task("shutdown", 137), waits).signals == (15, 9)
 
 
+@pytest.mark.parametrize("keep_running", [False, True])
+def test_what_was_stopped_before_a_node_took_it_has_ended(keep_running: bool) -> None:
+    waits = task("pending", node="", wanted="running", ran=False)
+    waits["Status"]["Err"] = "no suitable node (scheduling constraints not satisfied on 3 nodes)"
+    for tasks in ([waits], []):
+        found = read(spec_of(is_stopped=True, keep_running=keep_running), *tasks)
+        assert (found.state, found.exit_code) == (EXITED, None)
+
+
+def test_a_job_that_waits_too_long_for_its_node_is_lost() -> None:
+    waits = task("pending", node="", wanted="running", ran=False)
+    waits["Status"]["Err"] = "no suitable node (1 node not available for new tasks)"
+    raw = {"ID": "s1", "Spec": spec_of()}
+    found = Service(raw, [waits], waits_in_vain=True).container()
+    assert found
+    assert found.is_lost
+    assert found.last_exit == Exit(None, None, f"no node took it: {waits['Status']['Err']}")
+    placed = Service(raw, [waits, task("running", second=2)], waits_in_vain=True).container()
+    assert placed
+    assert placed.state is RUNNING
+
+
 def test_of_what_was_stopped_between_two_runs_the_one_that_ran_counts() -> None:
     never_ran = task("shutdown", second=2, ran=False)
     assert read(spec_of(is_stopped=True, keep_running=True), task("failed", 7), never_ran).exit_code == 7
