@@ -9,7 +9,8 @@ from sagespec.dashboard.differences import Difference, difference, endpoint_docu
 from sagespec.errors import WorldError
 from sagespec.plan import Action, AwaitHealthy, Plan, RecordRevision, RunJob
 from sagespec.project import Project
-from sagespec.reconcile.turns import RESOURCES, Request, amounts_of, holders, needs_of
+from sagespec.reconcile.rooms import RESOURCES, amounts_of
+from sagespec.reconcile.turns import Request, holders, needs_of
 from sagespec.records.records import Records
 from sagespec.state.addresses import Address
 from sagespec.state.desired import DesiredJob

@@ -6,7 +6,8 @@ Called by `jobs` and `goals` for what would be started. `observe` has asked the 
 from __future__ import annotations
 
 from sagespec.errors import Problem
-from sagespec.reconcile.turns import Resource, amounts_of, beyond, beyond_nodes, first_short, needs_of_endpoint, shown
+from sagespec.reconcile.rooms import Resource, amounts_of
+from sagespec.reconcile.turns import beyond, beyond_nodes, first_short, needs_of_endpoint, shown
 from sagespec.state.desired import DesiredEndpoint, DesiredJob
 from sagespec.state.observed import Observed
 

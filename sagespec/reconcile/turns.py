@@ -8,33 +8,35 @@ run. docs/queue.md explains the rules to users:
   them: of everything it asks for, what they all ask for must stay free.
 - A resource that a job does not state counts as none; the job still takes a place among the `parallel_jobs`.
 - For endpoints, only GPUs count: their other limits are ceilings they rarely reach, but GPUs are theirs alone.
+- Where the engine has several nodes, each host has to find room on one of them (rooms.py). A job that waits for that is
+  overtaken only by those that ask for nothing that it lacks: nobody knows which node they would get.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from sagespec.causes import Reason
 from sagespec.plan import Plan, RunJob
+from sagespec.reconcile.rooms import RESOURCES, TOLERANCE, Amounts, Resource, Rooms, amounts_of, room_for
 from sagespec.state.addresses import Address
 from sagespec.state.desired import Desired, DesiredEndpoint, DesiredJob
-from sagespec.state.observed import Capacity, Container, ContainerState, NodeCapacity, Observed
-
-Resource = Literal["cpus", "memory", "gpus"]
-Amounts = Mapping[Resource, float]  # memory in bytes; without resources that are not stated
-
-RESOURCES: tuple[Resource, ...] = ("cpus", "memory", "gpus")
-_TOLERANCE = 1e-6  # for sums like 0.1 + 0.2
+from sagespec.state.observed import Capacity, Container, ContainerState, Observed
 
 
 @dataclass(frozen=True)
 class Request:
-    """A job that is running or could run, with what all its containers ask for in total."""
+    """A job that is running or could run, with what all its containers ask for in total, and how many hosts they are
+    of."""
 
     about: Address
     needs: Amounts
+    hosts: int = 1
+
+    @property
+    def of_one(self) -> Amounts:
+        return {resource: amount / self.hosts for resource, amount in self.needs.items()}
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,33 @@ def jobs_due(plan: Plan, desired: Desired, observed: Observed, *, order: Mapping
     waiting.sort(key=lambda about: (order or {}).get(about, 0))
     in_specs = {about for about in running if about in wanted}
     decided = turns(
-        [Request(about, needs_of(to_run[about])) for about in waiting],
-        [Request(about, needs_of(wanted[about])) for about in sorted(in_specs)],
+        [_request(to_run[about]) for about in waiting],
+        [_request(wanted[about]) for about in sorted(in_specs)],
         [request for about, request in held.items() if about not in in_specs and about not in waiting],
         capacity=observed.capacity,
         parallel_jobs=desired.parallel_jobs,
+        rooms=_rooms(observed, waiting, [wanted[about] for about in sorted(in_specs)]),
     )
     return replace(decided, waiting={a: why for a, why in decided.waiting.items() if a not in observed.stops})
+
+
+def _request(job: DesiredJob) -> Request:
+    return Request(job.address, needs_of(job), job.instances)
+
+
+def _rooms(observed: Observed, waiting: Sequence[Address], running: Sequence[DesiredJob]) -> Rooms | None:
+    """What nodes have left beside what is there, and beside hosts of running jobs that are still to come. Those of them
+    that have ended keep their room until all have."""
+    rooms = Rooms.of(observed.capacity) if observed.capacity else None
+    if rooms is None:
+        return None
+    kept, asked = {job.address for job in running}, set(waiting)
+    there = [one for one in observed.containers if one.state is not ContainerState.EXITED or one.address.whole in kept]
+    rooms = rooms.without(one for one in there if one.address.whole not in asked)
+    for job in running:
+        hosts = {one.address for one in there if one.address.whole == job.address and one.address.variant != "feeder"}
+        rooms = rooms.with_hosts(_request(job).of_one, job.instances - len(hosts))
+    return rooms
 
 
 def turns(
@@ -108,15 +130,18 @@ def turns(
     *,
     capacity: Capacity | None,
     parallel_jobs: int,
+    rooms: Rooms | None = None,
 ) -> Turns:
     """Which waiting jobs may start.
 
     waiting: in order of arrival. running: jobs that have a place among the parallel_jobs. others: whatever else holds
-    resources of the engine. capacity: None if unknown, so that it limits nothing.
+    resources of the engine. capacity: None if unknown, so that it limits nothing. rooms: what the engine's nodes have
+    left, if it has several.
     """
     start: list[Request] = []
     reasons: dict[Address, str] = {}
     kept: dict[Resource, float] = {}  # for the jobs ahead
+    kept_rooms, lacked = rooms, set[Resource]()  # beside their hosts; what they wait for
     for request in waiting:
         holding = [*running, *start, *others]
         free = _free(capacity, holding)
@@ -124,15 +149,30 @@ def turns(
         # No place is kept for the job in front: whatever holds what it waits for will also free a place.
         places_kept = max(0, len(reasons) - 1)
         short = first_short(request.needs, free)
+        lacks = rooms.short(request.of_one, request.hosts) if rooms else frozenset()
+        passes = not (lacked & request.needs.keys()) and not (
+            kept_rooms and kept_rooms.short(request.of_one, request.hosts)
+        )
         if places <= 0:
             reasons[request.about] = f"waits for its turn: {parallel_jobs} of {parallel_jobs} jobs are running"
         elif short and capacity:
             reasons[request.about] = _shortage(request.needs, short, free, capacity, holding)
-        elif places <= places_kept or first_short(request.needs, {r: free[r] - kept.get(r, 0) for r in free}):
+        elif rooms and lacks:
+            reasons[request.about] = _lack(request, rooms)
+        elif (
+            places <= places_kept
+            or not passes
+            or first_short(request.needs, {r: free[r] - kept.get(r, 0) for r in free})
+        ):
             reasons[request.about] = f"waits for its turn: {next(iter(reasons))} is ahead of it"
         else:
             start.append(request)
+            rooms = rooms and rooms.with_hosts(request.of_one, request.hosts)
+            kept_rooms = kept_rooms and kept_rooms.with_hosts(request.of_one, request.hosts)
             continue
+        if rooms and kept_rooms:
+            lacked |= lacks
+            kept_rooms = kept_rooms.with_hosts(request.of_one, request.hosts)
         for resource, amount in request.needs.items():
             kept[resource] = kept.get(resource, 0) + amount
     return Turns(tuple(request.about for request in start), reasons)
@@ -155,22 +195,27 @@ def beyond_nodes(of_one: Amounts, instances: int, capacity: Capacity) -> tuple[R
     nodes = [amounts_of(node) for node in capacity.machines]
     for resource in RESOURCES:
         most = max((node[resource] for node in nodes), default=0)
-        if of_one.get(resource, 0) > most + _TOLERANCE:
+        if of_one.get(resource, 0) > most + TOLERANCE:
             return (
                 resource,
                 f"asks for {shown(resource, of_one[resource])} but the largest node has {shown(resource, most)}",
             )
-    rooms = sum(_rooms(of_one, node) for node in nodes) if of_one else instances
+    rooms = sum(room_for(of_one, node) for node in nodes) if of_one else instances
     if rooms >= instances:
         return None
     resource = next(resource for resource in RESOURCES if of_one.get(resource))
-    asked = " and ".join(shown(resource, of_one[resource]) for resource in RESOURCES if of_one.get(resource))
-    return resource, f"asks for {instances} × {asked}, and the nodes have room for {rooms} of that"
+    return resource, f"asks for {instances} × {_listed(of_one)}, and the nodes have room for {rooms} of that"
 
 
-def _rooms(of_one: Amounts, node: Amounts) -> int:
-    """How many such hosts a node has room for."""
-    return int(min((node[resource] + _TOLERANCE) // amount for resource, amount in of_one.items()))
+def _listed(of_one: Amounts) -> str:
+    """As '4 CPUs and 1 GPU'."""
+    return " and ".join(shown(resource, of_one[resource]) for resource in RESOURCES if of_one.get(resource))
+
+
+def _lack(request: Request, rooms: Rooms) -> str:
+    """As 'waits for 2 × 3 CPUs: the nodes have room for 1 of that'."""
+    found = rooms.rooms(request.of_one)
+    return f"waits for {request.hosts} × {_listed(request.of_one)}: the nodes have room for {found} of that"
 
 
 def shown(resource: Resource, amount: float) -> str:
@@ -181,10 +226,6 @@ def shown(resource: Resource, amount: float) -> str:
     if resource == "memory":
         return f"{amount / 2**30:.3g} GiB of memory" if amount >= 2**30 else f"{amount / 2**20:.3g} MiB of memory"
     return f"{amount:g} {resource[:-1].upper()}{'' if amount == 1 else 's'}"
-
-
-def amounts_of(capacity: Capacity | NodeCapacity) -> dict[Resource, float]:
-    return {"cpus": capacity.cpus, "memory": capacity.memory, "gpus": len(capacity.gpus)}
 
 
 def _free(capacity: Capacity | None, holding: Iterable[Request]) -> dict[Resource, float]:
@@ -199,7 +240,7 @@ def _free(capacity: Capacity | None, holding: Iterable[Request]) -> dict[Resourc
 
 def first_short(needs: Amounts, free: Amounts) -> Resource | None:
     """The first resource that is short."""
-    return next((r for r in RESOURCES if r in free and needs.get(r, 0) > max(0, free[r]) + _TOLERANCE), None)
+    return next((r for r in RESOURCES if r in free and needs.get(r, 0) > max(0, free[r]) + TOLERANCE), None)
 
 
 def _shortage(needs: Amounts, short: Resource, free: Amounts, capacity: Capacity, holding: Sequence[Request]) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sagespec.reconcile.reconcile import reconcile
-from sagespec.reconcile.turns import RESOURCES, Amounts, Request, Turns, beyond, holders, needs_of, turns
+from sagespec.reconcile.rooms import RESOURCES, Amounts, Rooms
+from sagespec.reconcile.turns import Request, Turns, beyond, holders, jobs_due, needs_of, turns
 from sagespec.state.addresses import Address, job_address
 from sagespec.state.observed import Capacity, Container, ContainerState, NodeCapacity, Observed
 from tests.fakes.clock import START
@@ -228,3 +230,95 @@ def test_a_job_asks_for_all_its_containers_together() -> None:
     (wanted,) = desired_from(document | {"resources": {"cpus": 0.5, "memory": "1GiB", "gpus": 1}}).jobs
     assert needs_of(wanted) == {"cpus": 1.5, "memory": 3 * GIB, "gpus": 3}
     assert needs_of(desired_from(document).jobs[0]) == {}
+
+
+# -- several nodes ---------------------------------------------------------------------------------
+
+THREE = Capacity.of([NodeCapacity(name, 4, 8 * GIB) for name in ("n1", "n2", "n3")])
+
+
+def hosts(number: int, count: int, **needs: float) -> Request:
+    return Request(job(number), {r: count * amount for r, amount in needs.items()}, count)  # type: ignore[misc]
+
+
+def on_nodes(*waiting: Request, beside: Sequence[Container] = (), capacity: Capacity = THREE) -> Turns:
+    rooms = Rooms.of(capacity)
+    assert rooms
+    held = holders(beside)
+    return turns(waiting, [], held, capacity=capacity, parallel_jobs=9, rooms=rooms.without(beside))
+
+
+def test_hosts_that_find_no_room_on_nodes_wait_though_there_is_enough_in_all() -> None:
+    decided = on_nodes(hosts(1, 2, cpus=3), hosts(2, 2, cpus=3))
+    assert decided == Turns((job(1),), {job(2): "waits for 2 × 3 CPUs: the nodes have room for 1 of that"})
+    assert on_nodes(hosts(1, 2, cpus=2), hosts(2, 2, cpus=2)).start == (job(1), job(2))
+
+
+def test_what_runs_counts_on_its_node_and_an_instance_of_an_endpoint_too() -> None:
+    beside = [
+        container("job/a@1#0", cpus=2.0, node="n1"),
+        container("endpoint/e/stable#0", cpus=2.0, node="n2"),
+    ]
+    assert on_nodes(hosts(1, 1, cpus=3), beside=beside).start == (job(1),)
+    assert on_nodes(hosts(1, 2, cpus=3), beside=beside).waiting == {
+        job(1): "waits for 2 × 3 CPUs: the nodes have room for 1 of that"
+    }
+
+
+def test_nobody_takes_what_one_ahead_lacks_on_the_nodes() -> None:
+    beside = [container(f"job/a@{number}#0", cpus=1.0, node=f"n{number}") for number in (1, 2, 3)]
+    decided = on_nodes(hosts(1, 1, cpus=4), hosts(2, 1, cpus=0.5), hosts(3, 1, memory=GIB), beside=beside)
+    assert decided.start == (job(3),)
+    assert decided.waiting[job(2)] == "waits for its turn: job/job@1 is ahead of it"
+
+
+def test_a_small_job_does_not_take_the_only_node_that_one_ahead_of_it_has_room_on() -> None:
+    two_kinds = Capacity.of([NodeCapacity("n1", 4, 8 * GIB, ("GPU-a",)), NodeCapacity("n2", 1, 8 * GIB)])
+    beside = [container("job/a@1#0", gpus=("GPU-a",), node="n1")]
+    decided = on_nodes(hosts(1, 1, cpus=4, gpus=1), hosts(2, 1, cpus=2), beside=beside, capacity=two_kinds)
+    assert decided.start == ()
+
+
+def test_hosts_that_are_still_to_come_have_their_room() -> None:
+    document = {"kind": "TrainingJob", "instances": 2, "resources": {"cpus": 3}}
+    desired = desired_from(document | {"name": "a", "version": 1}, document | {"name": "b", "version": 1})
+    a, b = (wanted.address for wanted in desired.jobs)
+    observed = Observed(capacity=THREE)
+    plan = reconcile(desired, observed, START)
+    assert jobs_due(plan, desired, observed).start == (a,)
+    comes = replace(container("job/a@1#0", cpus=3.0, node="n1"), hash=desired.jobs[0].key)
+    for there in ((comes,), (comes, replace(comes, name="other", address=Address.parse("job/a@1#1"), node=""))):
+        seen = replace(observed, containers=there)
+        decided = jobs_due(reconcile(desired, seen, START), desired, seen)
+        assert decided.waiting[b] == "waits for 2 × 3 CPUs: the nodes have room for 1 of that"
+
+
+@given(jobs_to_come, st.integers(1, 4), st.randoms(use_true_random=False))
+def test_no_node_is_overfull_and_everybody_has_a_turn(jobs: list[Job], parallel_jobs: int, random: Random) -> None:
+    """The engine chooses nodes as it likes, so a job that was let begin may find no room, and waits."""
+    capacity = Capacity.of([NodeCapacity(name, 4, 8 * GIB, ("GPU-a", "GPU-b")) for name in ("n1", "n2")])
+    empty = Rooms.of(capacity)
+    assert empty
+    begun: dict[int, int] = {}
+    nodes: dict[int, str] = {}
+    for now in range(200):
+        running = [n for n, at in begun.items() if at + jobs[n].lasts > now]
+        rooms = empty.without(_placed(n, jobs[n], nodes[n]) for n in running)
+        came = sorted((j.came, n) for n, j in enumerate(jobs) if j.came <= now and n not in begun)
+        waiting = [Request(job(n + 1), jobs[n].needs) for _, n in came]
+        held = [Request(job(n + 1), jobs[n].needs) for n in running]
+        decided = turns(waiting, held, [], capacity=capacity, parallel_jobs=parallel_jobs, rooms=rooms)
+        assert set(decided.start) | set(decided.waiting) == {request.about for request in waiting}
+        for number in (address.version - 1 for address in decided.start):
+            fit = [name for name, free in rooms.free if not Rooms(((name, free),)).short(jobs[number].needs, 1)]
+            if fit:
+                begun[number], nodes[number] = now, random.choice(fit)
+                rooms = rooms.without([_placed(number, jobs[number], nodes[number])])
+        assert all(amount >= -1e-6 for _, free in rooms.free for amount in free.values())
+    assert begun.keys() == set(range(len(jobs)))
+
+
+def _placed(number: int, one: Job, node: str) -> Container:
+    cpus, memory, gpus = (one.needs.get(resource, 0) for resource in ("cpus", "memory", "gpus"))
+    ids = tuple(f"GPU-{n}" for n in range(int(gpus)))
+    return container(f"job/job@{number + 1}#0", cpus=cpus, memory=int(memory), gpus=ids, node=node)
