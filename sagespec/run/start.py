@@ -24,7 +24,7 @@ from sagespec.records.archive import unpack
 from sagespec.records.listings import write_listing
 from sagespec.run.jobs import JobRun
 from sagespec.run.stops import StopAsked
-from sagespec.runtimes.protocol import CannotStart, Runtime
+from sagespec.runtimes.protocol import CannotStart, NoRoom, Runtime
 from sagespec.sources.code import copy_code
 from sagespec.state.desired import DesiredCode
 from sagespec.state.faults import Fault, FaultKind
@@ -47,7 +47,7 @@ def begin(run: JobRun) -> Fault | None:
         _start(run)
     except StopAsked:
         _remove(run)
-        return run.stop.fault
+        return run.stop.fault or run.attempts.overdue
     except BaseException as error:
         _remove(run)
         if isinstance(error, WorldError):
@@ -150,10 +150,29 @@ def _create(run: JobRun, delivery: Delivery) -> None:
     if delivery.feeders:
         run.jobs.runtime.prepare(FEEDER, run.progress)
     run.caller.guard()  # fetching data may have taken hours
-    run.jobs.runtime.create([*delivery.hosts, *delivery.feeders], run.progress)
+    _find_room(run, [*delivery.hosts, *delivery.feeders])
     run.caller.guard()  # whoever took the job away meanwhile has not seen them
     _make_folders(run.jobs.runtime, run.launches, run.jobs.scratch)
     delivery.put()
+
+
+def _find_room(run: JobRun, launches: Sequence[Launch]) -> None:
+    """Create the containers. Where no machine has room for one of them, it waits for that and holds nothing meanwhile:
+    what the others would hold may be what another job lacks, while that holds what this one lacks."""
+    for pause in run.jobs.patience.pauses():
+        try:
+            return run.jobs.runtime.create(launches, run.progress)
+        except NoRoom as error:
+            _remove(run)
+            run.progress(error.problems[0].what)
+        again_at = time.monotonic() + pause * (1 + secrets.randbelow(100) / 100)  # else both try at one time
+        while time.monotonic() < again_at:
+            run.keep_going()
+            if run.attempts.overdue:
+                raise StopAsked
+            run.caller.cancelled.wait(0.1)
+        run.caller.guard()
+    raise AssertionError("unreachable")
 
 
 def _make_folders(runtime: Runtime, launches: Sequence[Launch], scratch: Path) -> None:

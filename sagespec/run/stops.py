@@ -21,7 +21,7 @@ REFRESH_EVERY_SECONDS = 1.0
 
 
 class StopAsked(Exception):
-    """A job was asked to stop before it had started."""
+    """A job was asked to stop before it had started, or it is too late to start it."""
 
 
 def ask_to_stop(records: Records, address: Address, by: str, manifest: Manifest | None) -> StopRequest:

@@ -28,6 +28,10 @@ class CannotStart(WorldError):
     """The image lacks the program that its container should run, so trying again does not help."""
 
 
+class NoRoom(WorldError):
+    """None of several machines has what a container asks for as things are: one may have it later."""
+
+
 class PortTaken(WorldError):
     """Somebody else listens where a container is to be published."""
 
@@ -197,7 +201,7 @@ class Runtime(Protocol):
         One that exists under its name already is left as it is. Creates the project's network, and the volumes
         that mounts name, if needed. Each gets GPUs of its own, and keeps them until it is removed or, as a job's,
         has ended; WorldError when too few are free. Where there are several machines, it waits a while for one that has
-        room; `tell` gets a line of text then.
+        room; `tell` gets a line of text then, and NoRoom comes in the end.
         """
         ...
 

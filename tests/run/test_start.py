@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 
+from sagespec.converge import converge
 from sagespec.errors import WorldError
-from sagespec.events import Caller
+from sagespec.events import Caller, Event
 from sagespec.records.lease import LeaseLost
 from sagespec.run.attempts import Attempts
 from sagespec.run.jobs import JobRun, job_run
+from sagespec.run.patience import Patience
 from sagespec.run.run import run_job
 from sagespec.run.start import begin
 from sagespec.run.stops import StopRequests, ask_to_stop
-from sagespec.runtimes.protocol import CannotStart
+from sagespec.runtimes.protocol import CannotStart, NoRoom
+from sagespec.state.addresses import job_address
 from sagespec.state.observed import Capacity, NodeCapacity
 from tests.fakes import TRAINS
 from tests.place import Place
@@ -45,6 +48,39 @@ def test_a_host_is_told_of_the_processors_of_one_node_and_not_of_all(place: Plac
     assert begin(Taken(place).run) is None
     (container,) = place.engine.all.values()
     assert container.launch.environment["SM_NUM_CPUS"] == "4"
+
+
+def test_a_job_for_which_no_node_has_room_waits_and_holds_nothing_meanwhile(place: Place) -> None:
+    place.patience = Patience(seconds=0, first_pause_seconds=0.01)
+    is_full = {"job/model@1": True}
+
+    def fail(text: str) -> Exception | None:
+        """The second host finds no room at first."""
+        if text.startswith("create ") and place.addresses() and is_full.pop("job/model@1", False):
+            return NoRoom("no suitable node")
+        return None
+
+    seen: list[list[str]] = []
+
+    def note(event: Event) -> None:
+        if event.text == "no suitable node":
+            seen.append(place.addresses())
+
+    place.faults.fail = fail
+    assert converge(place.run(place.world(), place.job(1, instances=2, retries=0), caller=Caller(note))).ok
+    assert seen == [[]]
+
+
+def test_a_job_that_waits_for_a_node_ends_when_its_max_wait_is_over_or_it_is_to_stop(place: Place) -> None:
+    place.faults.fail = lambda text: NoRoom("no suitable node") if text.startswith("create ") else None
+    limits = {"max_runtime": 1, "max_wait": 1}
+    (outcome,) = place.converge(place.job(1, stopping=limits)).outcomes
+    assert "MaxWaitTimeExceeded: waiting and running took longer than 1 s" in outcome.reason
+    records = place.world().records
+    threading.Timer(0.3, ask_to_stop, (records, job_address("model", 2), "ada on build-7", None)).start()
+    (outcome,) = place.converge(place.job(2)).outcomes
+    assert "Stopped: asked for by ada on build-7" in outcome.reason
+    assert place.addresses() == []
 
 
 class Taken:

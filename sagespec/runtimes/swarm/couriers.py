@@ -21,7 +21,7 @@ from docker.errors import NotFound
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.files import BASE, Entry, contents, inside, tar
-from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Tell
+from sagespec.runtimes.protocol import READ_LIMIT_BYTES, NoRoom, Tell
 from sagespec.runtimes.swarm.carrying import PIECE_BYTES, Unreached
 from sagespec.runtimes.swarm.cluster import Cluster
 from sagespec.runtimes.swarm.gpus import Gpus
@@ -42,10 +42,6 @@ LEAST_BYTES = 4 << 20  # of memory that the Swarm sets aside
 _DONE, _NOTHING = 200, 404
 _ANOTHER = 421  # the address is another courier's now
 _FIXES = {507: "free some space on its node: `docker system df` shows what uses it", 500: "try again"}
-
-
-class NoRoom(WorldError):
-    """No node takes it as things are."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,7 @@ class Couriers:
             is_last = node_id == list(nodes)[-1]
             try:
                 return Placed(self._start(service, spec, tell, NODE_SECONDS if is_last else NEXT_NODE_SECONDS), ids)
-            except NoRoom:
+            except WorldError:
                 if is_last:
                     raise
         raise WorldError(
@@ -163,7 +159,8 @@ class Couriers:
             failed = [task for task in tasks if task["Status"]["State"] in ("rejected", "failed")]
             if (said and waited > seconds) or waited > STARTS_SECONDS or len(failed) >= _MOST_FAILURES:
                 reason = said or next((str(task["Status"].get("Err", "")) for task in failed), "it does not start")
-                raise NoRoom(
+                # What has a node and does not start there would not start later.
+                raise (NoRoom if said else WorldError)(
                     f"no node of the cluster takes it: {reason}",
                     why=f"tried for {waited:.0f} s",
                     fix="`docker node ls` shows the nodes; end other jobs, or ask for less in resources",

@@ -199,7 +199,7 @@ class Service:
             last_exit=ended,
             owner=owner_from_labels(self.labels),
             image=self.labels.get(LABEL_MADE_FROM, ""),
-            node=self.hostnames.get(str((self.newest or {}).get("NodeID")), ""),
+            node=self.hostnames.get(str((self.newest or {}).get("NodeID") or self.node), ""),
         )
 
     def _last_exit(self, state: ContainerState) -> Exit | None:

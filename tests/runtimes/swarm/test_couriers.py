@@ -16,9 +16,10 @@ from docker.errors import APIError
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.files import Entry, inside, tree
+from sagespec.runtimes.protocol import NoRoom
 from sagespec.runtimes.swarm import couriers as module
 from sagespec.runtimes.swarm.cluster import Cluster as Swarm
-from sagespec.runtimes.swarm.couriers import Couriers, NoRoom, name_of
+from sagespec.runtimes.swarm.couriers import Couriers, name_of
 from tests import built
 from tests.swarm.cluster import Cluster
 from tests.swarm.within import within
