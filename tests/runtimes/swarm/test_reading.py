@@ -189,3 +189,10 @@ def test_damaged_labels_are_no_container() -> None:
     spec = spec_of()
     spec["Labels"]["sagespec.kind"] = "nothing"
     assert Service({"ID": "s1", "Spec": spec}, ()).container() is None
+
+
+def test_a_job_that_was_not_started_yet_is_on_the_node_that_its_courier_has_found() -> None:
+    service = Service({"ID": "s1", "Spec": spec_of(starts=0)}, (), hostnames={"n1": "left"})
+    container = service.container()
+    assert container
+    assert (container.state, container.node) == (CREATED, "left")
