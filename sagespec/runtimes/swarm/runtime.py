@@ -19,7 +19,7 @@ SwarmRuntime, here, has the protocol's methods; the rest is beside it:
     couriers.py   files of jobs, wherever they are; porter.py: the way to them
     gpus.py       GPUs of nodes by id
     images.py     programs' images in a registry; registry.py, catalog.py, bake.py
-    logs.py       lines of tasks, followed to the last
+    logs.py       lines of tasks, followed to the last; looks.py: whether they have ended
     events.py     what changes, by looking
     volumes.py    volumes of our engine, and how other nodes get what is in them
     networks.py, secrets.py
@@ -55,7 +55,8 @@ from sagespec.runtimes.swarm.gpus import Gpus
 from sagespec.runtimes.swarm.images import SwarmImages
 from sagespec.runtimes.swarm.inventory import Inventory
 from sagespec.runtimes.swarm.life import Life
-from sagespec.runtimes.swarm.logs import service_lines
+from sagespec.runtimes.swarm.logs import LOOK_EVERY_SECONDS, service_lines
+from sagespec.runtimes.swarm.looks import SharedLook
 from sagespec.runtimes.swarm.networks import Networks
 from sagespec.runtimes.swarm.reading import Service
 from sagespec.runtimes.swarm.registry import Registry
@@ -112,6 +113,7 @@ class SwarmRuntime:
         self._making_courier = threading.Lock()
         self._cluster = Cluster(self._engine, managers)
         self._inventory = Inventory(self._cluster, project_name)
+        self._looks = SharedLook(self._inventory.all, LOOK_EVERY_SECONDS)
         place = Registry(self._engine, registry)
         bakery = Bakery(self._engine, place, swarm_id)
         self._images = SwarmImages(self._engine, images, root, place, bakery.repository)
@@ -326,10 +328,10 @@ class SwarmRuntime:
             service_id = service.id
 
             def look() -> Service | None:
-                found = self._inventory.find(name)
+                found = self._looks.now().get(name)
                 return found if found is not None and found.id == service_id else None
 
-            for at, line in service_lines(self._cluster, look, follow=follow, tail=tail):
+            for at, line in service_lines(self._cluster, service, look, follow=follow, tail=tail):
                 yield at, masked(line)
 
     def fetch(self, name: str, port: int, paths: Sequence[str], *, post: bool = False) -> list[bytes]:
