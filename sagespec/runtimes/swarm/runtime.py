@@ -41,7 +41,7 @@ from sagespec.runtimes.docker.commands import bodies_of, requests_in_container, 
 from sagespec.runtimes.docker.engine import connect, engine_address, refusals
 from sagespec.runtimes.docker.files import BASE, tar
 from sagespec.runtimes.docker.logs import seconds_of
-from sagespec.runtimes.docker.unrun import LINES, reason_of
+from sagespec.runtimes.docker.unrun import LINES, may_be_kernels, reason_of
 from sagespec.runtimes.opened import Open, learn, no_secrets
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, EndSeen, ImageInfo, Tell, Use, untold
 from sagespec.runtimes.swarm.bake import Bakery
@@ -303,9 +303,11 @@ class SwarmRuntime:
 
     def why_not_run(self, name: str) -> str:
         lines = list(self.logs(name, tail=LINES))
+        if not may_be_kernels(lines):  # else its whole image would be fetched for nothing
+            return ""
         with refusals(f"read the program of {name}"):
             service = self._inventory.find(name)
-            if service is None or not lines:
+            if service is None:
                 return ""
             image = self._images.fetch(service.image, untold)
             path = (service.entrypoint or self._engine.inspect_image(image)["Config"].get("Entrypoint") or [""])[0]
