@@ -51,7 +51,7 @@ class Catalog:
     def __init__(self, engine: Any, registry: Registry) -> None:
         self._engine, self._registry = engine, registry
         self._session = requests.Session()
-        self._tokens: dict[str, str] = {}
+        self._allowed: dict[str, str] = {}  # what to show, by scope
 
     def tags(self, repository: str) -> tuple[str, ...]:
         """Sorted; none of a repository that is not there."""
@@ -100,18 +100,21 @@ class Catalog:
     ) -> requests.Response:
         """WorldError for an answer that is neither good, nor 404, nor one of `allowed`."""
         name = self._registry.name(repository).removeprefix(f"{self._registry.host}/")
-        answer = self._send(method, f"{self._base}/v2/{name}/{path}", headers)
+        answer = self._send(f"{method} {name}", method, f"{self._base}/v2/{name}/{path}", headers)
         if answer.ok or answer.status_code in (requests.codes.not_found, *allowed):
             return answer
         said = "unauthorized" if answer.status_code == requests.codes.unauthorized else answer.text.strip()
         raise refused(self._registry.name(repository), "look for", said or f"status: {answer.status_code}")
 
-    def _send(self, method: str, url: str, headers: Mapping[str, str]) -> requests.Response:
-        answer = self._request(method, url, headers)
+    def _send(self, scope: str, method: str, url: str, headers: Mapping[str, str]) -> requests.Response:
+        """scope: what one token is enough for."""
+        known = {"Authorization": self._allowed[scope]} if scope in self._allowed else {}
+        answer = self._request(method, url, {**headers, **known})
         wanted = answer.headers.get("WWW-Authenticate", "")
         if answer.status_code != requests.codes.unauthorized or not wanted:
             return answer
-        return self._request(method, url, {**headers, "Authorization": self._authorization(wanted)})
+        self._allowed[scope] = self._authorization(wanted)  # tokens are good for minutes
+        return self._request(method, url, {**headers, "Authorization": self._allowed[scope]})
 
     def _request(self, method: str, url: str, headers: Mapping[str, str]) -> requests.Response:
         try:
@@ -127,17 +130,19 @@ class Catalog:
         name, password = self._login
         if kind.lower() != "bearer":
             return f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"
-        if rest not in self._tokens:
-            given = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+        given = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+        try:
             answer = self._session.get(
                 given.get("realm", ""),
                 params={key: given[key] for key in ("service", "scope") if key in given},
                 auth=(name, password) if name else None,
                 timeout=ANSWER_SECONDS,
+                verify=self._verified_by,  # as engines do
             )
             body = answer.json() if answer.ok else {}
-            self._tokens[rest] = str(body.get("token") or body.get("access_token") or "")
-        return f"Bearer {self._tokens[rest]}"
+        except requests.RequestException as error:
+            raise refused(self._registry.name("images"), "get a token for", str(error)) from error
+        return f"Bearer {body.get('token') or body.get('access_token') or ''}"
 
     @cached_property
     def _login(self) -> tuple[str, str]:

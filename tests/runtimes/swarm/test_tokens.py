@@ -38,6 +38,7 @@ class Tokens:
     """Whoever has the name and the password gets a token for all that it asks for; others one for nothing."""
 
     def __init__(self) -> None:
+        self.are_expired, self.asked = False, 0
         self.key = ec.generate_private_key(ec.SECP256R1())
         name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tokens")]), datetime.now(UTC)
         made = x509.CertificateBuilder(name, name, self.key.public_key(), x509.random_serial_number())
@@ -66,7 +67,9 @@ class Tokens:
                 scopes = [
                     scope for text in parse_qs(urlsplit(self.path).query).get("scope", []) for scope in text.split()
                 ]
-                token = tokens.token(scopes, let_in=self.headers.get("Authorization") == BASIC)
+                tokens.asked += 1
+                is_ada = self.headers.get("Authorization") == BASIC
+                token = tokens.token(scopes, let_in=is_ada and not tokens.are_expired)
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(json.dumps({"token": token}).encode())
@@ -108,8 +111,33 @@ def test_gc_gets_a_token_for_the_login(docker_client: Any, tmp_path: Path, monke
             registries.log_in(tmp_path, address)
             images = images_of(APIClient(), tmp_path, f"{address}/acme")
             digest = images.prepare(PROBE, print)
+            tokens.are_expired = True
+            with pytest.raises(WorldError, match="does not let us in"):
+                images.built()
+            tokens.are_expired = False
+            images.built()
+            before = tokens.asked
+            images.built()
+            assert tokens.asked == before, "those of before will do"
             (found,) = (info for info in images.built() if info.reference == images.now(PROBE))
             assert found.digest == digest
             assert images.remove(found.reference)
             assert not images.has(found.reference)
             registries.forget(docker_client, address)
+
+
+def test_a_server_of_tokens_that_does_not_answer_is_told_in_a_sentence(
+    docker_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from docker import APIClient
+
+    (tmp_path / "images" / "toolkit").mkdir(parents=True)
+    tokens = Tokens()
+    (tmp_path / "certificate.pem").write_bytes(tokens.certificate.public_bytes(Encoding.PEM))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    realm = "http://127.0.0.1:1/token"
+    token = f"{{realm: '{realm}', service: registry, issuer: tests, rootcertbundle: {tmp_path}/certificate.pem}}"
+    with registries.running(tmp_path / "registry", auth=f"auth: {{token: {token}}}\n") as address:
+        with pytest.raises(WorldError, match="could not get a token for"):
+            images_of(APIClient(), tmp_path, f"{address}/acme").built()
+        registries.forget(docker_client, address)
