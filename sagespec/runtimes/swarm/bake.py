@@ -21,9 +21,10 @@ from sagespec.runtimes.docker.builds import build
 from sagespec.runtimes.docker.engine import refusals
 from sagespec.runtimes.docker.files import BASE, Entry, tar
 from sagespec.runtimes.protocol import Tell
-from sagespec.runtimes.swarm.registry import Registry, repository_of
+from sagespec.runtimes.swarm.registry import Registry, apart, repository_of
 from sagespec.state.labels import LABEL_MODEL, LABEL_PROJECT
 
+BAKED = "baked"  # the repository
 LABEL_BAKED = "sagespec.baked"  # the hash of what is in it
 LABEL_PROGRAM = "sagespec.baked-on"
 LAYER = "layer.tar"
@@ -40,7 +41,7 @@ class Bakery:
 
     def __init__(self, engine: Any, registry: Registry, cluster: str) -> None:
         self._engine, self._registry = engine, registry
-        self.repository = f"baked-{cluster[:12].lower()}" if cluster else "baked"
+        self.repository = apart(BAKED, cluster)
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 

@@ -22,10 +22,10 @@ from sagespec.runtimes.docker.credentials import check_logins
 from sagespec.runtimes.docker.engine import refusals
 from sagespec.runtimes.docker.images import Images, repo_digests
 from sagespec.runtimes.protocol import ImageInfo, Tell
-from sagespec.runtimes.swarm.bake import baked
+from sagespec.runtimes.swarm.bake import BAKED, baked
 from sagespec.runtimes.swarm.catalog import Catalog
 from sagespec.runtimes.swarm.names import LABEL_MADE_FROM
-from sagespec.runtimes.swarm.registry import Registry, repository_of
+from sagespec.runtimes.swarm.registry import Registry, apart, repository_of
 from sagespec.state.labels import LABEL_MODEL, LABEL_PROJECT
 from sagespec.state.programs import Build, Builtin, Image, Program
 
@@ -35,11 +35,11 @@ REMEMBERED_SECONDS = 600.0  # that a registry of others has an image: some count
 
 
 class SwarmImages:
-    """folder: of the built-in programs. root: to which folders to build are relative. baked: the repository of images
-    with models in them."""
+    """folder: of the built-in programs. root: to which folders to build are relative. cluster: the id of the Swarm,
+    whose images are apart from those of others in the same registry."""
 
-    def __init__(self, engine: Any, folder: Path, root: Path, registry: Registry, baked: str = "") -> None:
-        self._engine, self._registry, self._baked = engine, registry, baked
+    def __init__(self, engine: Any, folder: Path, root: Path, registry: Registry, cluster: str = "") -> None:
+        self._engine, self._registry, self._cluster = engine, registry, cluster
         self._catalog = Catalog(engine, registry)
         self.local = Images(engine, folder, root)
         self._preparing = threading.Lock()  # a program that two jobs need is built once
@@ -150,12 +150,13 @@ class SwarmImages:
         found = {self._in_registry(row.reference): row for row in self.local.built()}
         found = {name: replace(row, reference=name) for name, row in found.items()}
         names = {row.name for row in self.local.infos()}
-        for repository in sorted({*names, BUILD, self._baked} - {""}):
+        for kind in sorted({*names, BUILD, BAKED}):
+            repository = apart(kind, self._cluster)
             for tag in self._catalog.tags(repository):
                 if stored := self._catalog.look(repository, tag):
                     reference = self._registry.name(repository, tag)
                     found[reference] = ImageInfo(
-                        repository if repository in names else "",
+                        kind if kind in names else "",
                         reference,
                         stored.digest,
                         stored.size,
@@ -247,5 +248,7 @@ class SwarmImages:
         repository, _, tag = local.rpartition(":")
         kind, _, name = repository.partition("/")
         return (
-            self._registry.name(BUILD, f"{name}-{tag}") if kind == "sagespec-build" else self._registry.name(name, tag)
+            self._registry.name(apart(BUILD, self._cluster), f"{name}-{tag}")
+            if kind == "sagespec-build"
+            else self._registry.name(apart(name, self._cluster), tag)
         )

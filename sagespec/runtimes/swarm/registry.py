@@ -92,6 +92,15 @@ class Shown:
         return line
 
 
+def apart(repository: str, cluster: str) -> str:
+    """A repository of one Swarm alone: what no service there needs may be deleted, whoever else uses the registry.
+
+    >>> apart("xgboost", "Kq3v9x0mtd5h1c7w2e")
+    'xgboost-kq3v9x0mtd5h'
+    """
+    return f"{repository}-{cluster[:12].lower()}" if cluster else repository
+
+
 def host_of(reference: str) -> str:
     """The registry that an image is from, as logins name it."""
     host, _ = auth.resolve_repository_name(repository_of(reference))

@@ -52,14 +52,14 @@ def row_tag(root: Path) -> str:
     return (root / "tag").read_text() if (root / "tag").is_file() else "none"
 
 
-def images_of(client: Any, root: Path, place: str) -> SwarmImages:
+def images_of(client: Any, root: Path, place: str, cluster: str = "") -> SwarmImages:
     folder = root / "images"
     if not folder.is_dir():
         (folder / "probe").mkdir(parents=True)
         (folder / "toolkit").mkdir()
         (folder / "probe" / "Dockerfile").write_text(PROGRAM)
         (folder / "probe" / "said").write_text(str(root))
-    made = SwarmImages(client, folder, root, Registry(client, place))
+    made = SwarmImages(client, folder, root, Registry(client, place), cluster)
     (root / "tag").write_text(made.local.reference(PROBE).rpartition(":")[2])
     return made
 
@@ -265,6 +265,22 @@ def test_what_is_built_is_listed_and_removed_from_registry_and_engine(
     assert not images.local.has(images.local.reference(PROBE))
     assert name not in {info.reference for info in images.built()}
     assert images.remove(name), "gone already"
+
+
+def test_what_is_removed_for_one_cluster_is_kept_for_others_of_the_registry(
+    docker_client: Any, tmp_path: Path, images: SwarmImages, place: str
+) -> None:
+    assert images
+    ours, theirs = (images_of(docker_client, tmp_path, place, cluster) for cluster in ("CLUSTER1", "cluster2"))
+    digests = [one.prepare(PROBE, print) for one in (ours, theirs)]
+    assert ours.now(PROBE) == f"{place}/probe-cluster1:{row_tag(tmp_path)}"
+    assert theirs.now(PROBE) not in {info.reference for info in ours.built()}
+    found = {info.reference: info for info in ours.built()}[ours.now(PROBE)]
+    assert (found.name, found.digest) == ("probe", digests[0])
+    docker_client.remove_image(theirs.now(PROBE))  # their engine is another
+    assert ours.remove(ours.now(PROBE))
+    assert not ours.has(ours.now(PROBE))
+    assert theirs.for_nodes(theirs.now(PROBE)) == f"{place}/probe-cluster2@{digests[1]}"
 
 
 def test_a_registry_that_refuses_deletes_is_told_in_a_sentence(
