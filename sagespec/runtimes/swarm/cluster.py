@@ -36,7 +36,6 @@ _OUT_OF_SEQUENCE = "update out of sequence"
 _NO_MANAGER = re.compile("not a swarm manager|not part of a swarm", re.IGNORECASE)
 
 Change = Callable[[dict[str, Any]], None]
-Timeout = float | tuple[float, float | None]  # of all, or to connect and for each piece
 
 
 class Cluster:
@@ -74,9 +73,16 @@ class Cluster:
             return False
         return True
 
-    def stream(self, path: str, *, timeout: Timeout, **params: object) -> Any:
+    def stream(self, path: str, *, timeout: float | None, **params: object) -> Any:
         """An answer to be read piece by piece; closed by the caller."""
         return self._call("GET", path, params=params, stream=True, timeout=timeout)
+
+    def id(self) -> str:
+        """Of the Swarm itself. Engines name none while there is no leader, so that is waited for."""
+        found = str(self.get("/swarm").get("ID") or "")
+        if not found:
+            raise WorldError("the Swarm does not tell its id", fix="`docker info` on a manager shows how it is")
+        return found
 
     # -- services ----------------------------------------------------------------------------------
 
@@ -151,7 +157,7 @@ class Cluster:
 
     # -- the managers ------------------------------------------------------------------------------
 
-    def _call(self, verb: str, path: str, *, timeout: Timeout = CALL_SECONDS, **options: Any) -> Any:
+    def _call(self, verb: str, path: str, *, timeout: float | None = CALL_SECONDS, **options: Any) -> Any:
         give_up_at = time.monotonic() + self._patience_seconds
         while True:
             engine = self._engines[0]

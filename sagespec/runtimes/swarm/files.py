@@ -16,8 +16,10 @@ from sagespec.runtimes.swarm.staging import Staging
 
 
 class Files:
-    def __init__(self, engine: Any, staging: Staging, couriers: Couriers) -> None:
-        self._engine, self._staging, self._couriers = engine, staging, couriers
+    """node: the id of that whose engine this is."""
+
+    def __init__(self, engine: Any, node: str, staging: Staging, couriers: Couriers) -> None:
+        self._engine, self._node, self._staging, self._couriers = engine, node, staging, couriers
 
     def put(self, service: Service, path: str, source: Path) -> None:
         at = inside(path)
@@ -40,7 +42,7 @@ class Files:
     def read(self, service: Service, path: str, limit: int) -> bytes | None:
         if service.part == "job":
             return self._couriers.read(service.name, path, limit)
-        if service.part == "serving" and service.start:
+        if (service.part == "serving" and service.start) or self._is_lost(service):
             return None
         return self._staging.read(self._staged(service), path, limit)
 
@@ -60,9 +62,18 @@ class Files:
         if complaint:
             raise WorldError(f"files could not be moved into place in {service.container_name}: {complaint}")
 
+    def _is_here(self, service: Service) -> bool:
+        return service.node == self._node
+
+    def _is_lost(self, service: Service) -> bool:
+        """Its volume with its node."""
+        return service.part == "pinned" and service.has_ended and not self._is_here(service)
+
     def _staged(self, service: Service) -> str:
         """Where its files are reached on our engine."""
         if service.part == "pinned":
+            if not self._is_here(service):
+                raise elsewhere(service)
             self._staging.make(service.name, {"": service.name})  # somebody may have cleared up
         elif service.start:
             raise WorldError(
@@ -70,3 +81,13 @@ class Files:
                 fix="start another one with the files that it is to have",
             )
         return service.name
+
+
+def elsewhere(service: Service) -> WorldError:
+    """Of what is on one node: sagespec reaches it only through the engine there."""
+    at = (container.node if (container := service.container()) else "") or service.node
+    return WorldError(
+        f"{service.container_name} is on the node {at}, and sagespec speaks to the engine of another one",
+        why="only the engine of its node reaches its files",
+        fix=f"set DOCKER_HOST to the engine of {at}; or `docker service rm {service.name}`, and it is made here",
+    )

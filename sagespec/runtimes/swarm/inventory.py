@@ -87,7 +87,7 @@ class Inventory:
             if LABEL_CONTAINER not in (raw["Spec"].get("Labels") or {}):
                 continue  # a courier, or the porter
             service = Service(raw, grouped.get(str(raw["ID"]), ()), lost, hostnames=hostnames)
-            if service.part == "job" and service.newest is None:
+            if service.part != "serving" and service.newest is None:
                 service = replace(service, waits_in_vain=self._waits_in_vain(service))
             elif service.part == "job":
                 courier = grouped.get(str(by_name.get(name_of(name), {}).get("ID")), ())
@@ -96,8 +96,8 @@ class Inventory:
         return found
 
     def _waits_in_vain(self, service: Service) -> bool:
-        """A job is bound to a node: one whose start was cut off, and whose node is away, would be waited for until its
-        deadline."""
+        """Of what is bound to a node: a job whose start was cut off, and whose node is away, would be waited for until
+        its deadline, and a gateway for ever."""
         if not service.waits_because:
             return False
         since = self._waiting.setdefault(str(service.tasks[-1]["ID"]), time.monotonic())

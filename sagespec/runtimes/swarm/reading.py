@@ -34,8 +34,8 @@ _SIGTERM, _SIGKILL = 15, 9
 @dataclass(frozen=True)
 class Service:
     """One service of ours with its tasks, oldest first. lost: ids of nodes that are down. watched: whether nothing on
-    its node has failed since it was started. hostnames: of nodes, by id. waits_in_vain: whether it is a job that has
-    waited too long for the node that it is bound to."""
+    its node has failed since it was started. hostnames: of nodes, by id. waits_in_vain: whether it has waited too long
+    for the one node that it may run on."""
 
     raw: Mapping[str, Any]
     tasks: Sequence[Mapping[str, Any]]
@@ -148,6 +148,8 @@ class Service:
         is_over = is_over or (newest is None and (self.is_stopped or self.waits_in_vain))
         if self.part == "job" or self.is_stopped:
             return ContainerState.EXITED if is_over else ContainerState.RUNNING
+        if self._is_off_its_node:
+            return ContainerState.EXITED
         if newest is not None and state_of(newest) == "running" and not is_over:
             return ContainerState.RUNNING
         if is_over and self._may_end and state_of(newest or {}) == "complete":
@@ -157,6 +159,12 @@ class Service:
     @property
     def has_ended(self) -> bool:
         return self.state is ContainerState.EXITED
+
+    @property
+    def _is_off_its_node(self) -> bool:
+        """Whether it can run on one node alone, and that one is lost: the Swarm starts it nowhere else."""
+        newest = self.newest
+        return self.part == "pinned" and (self.waits_in_vain if newest is None else self._is_lost(newest))
 
     @property
     def _may_end(self) -> bool:
@@ -199,18 +207,13 @@ class Service:
             last_exit=ended,
             owner=owner_from_labels(self.labels),
             image=self.labels.get(LABEL_MADE_FROM, ""),
-            node=self._node_name,
+            node=self.hostnames.get(str((self.newest or {}).get("NodeID") or self.node), ""),
         )
-
-    @property
-    def _node_name(self) -> str:
-        """Where it is, or was last; of a job that has yet to start, where it will be; '' before a node is chosen."""
-        return self.hostnames.get(str((self.newest or {}).get("NodeID") or self.node), "")
 
     def _last_exit(self, state: ContainerState) -> Exit | None:
         over = [task for task in self.runs if state_of(task) in ENDED]
         if state is ContainerState.EXITED and self.newest is not None and self._is_lost(self.newest):
-            return Exit(None, None, " ".join(filter(None, ("its node", self._node_name, "does not answer"))))
+            return Exit(None, None, "its node does not answer")
         if not over and state is ContainerState.EXITED and self.waits_because:
             return Exit(None, None, f"no node took it: {self.waits_because}")
         if not over:

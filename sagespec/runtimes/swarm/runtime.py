@@ -19,7 +19,7 @@ SwarmRuntime, here, has the protocol's methods; the rest is beside it:
     couriers.py   files of jobs, wherever they are; porter.py: the way to them
     gpus.py       GPUs of nodes by id
     images.py     programs' images in a registry; registry.py, catalog.py, bake.py
-    logs.py       lines of tasks, followed to the last; looks.py: whether they have ended
+    logs.py       lines of tasks, followed to the last
     events.py     what changes, by looking
     volumes.py    volumes of our engine, and how other nodes get what is in them
     networks.py, secrets.py
@@ -41,7 +41,7 @@ from sagespec.runtimes.docker.commands import bodies_of, requests_in_container, 
 from sagespec.runtimes.docker.engine import connect, engine_address, refusals
 from sagespec.runtimes.docker.files import BASE, tar
 from sagespec.runtimes.docker.logs import seconds_of
-from sagespec.runtimes.docker.unrun import LINES, may_be_kernels, reason_of
+from sagespec.runtimes.docker.unrun import LINES, reason_of
 from sagespec.runtimes.opened import Open, learn, no_secrets
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, EndSeen, ImageInfo, Tell, Use, untold
 from sagespec.runtimes.swarm.bake import Bakery
@@ -50,13 +50,12 @@ from sagespec.runtimes.swarm.couriers import Couriers
 from sagespec.runtimes.swarm.creation import Creation, Tools
 from sagespec.runtimes.swarm.doctor import Doctor
 from sagespec.runtimes.swarm.events import changes
-from sagespec.runtimes.swarm.files import Files
+from sagespec.runtimes.swarm.files import Files, elsewhere
 from sagespec.runtimes.swarm.gpus import Gpus
 from sagespec.runtimes.swarm.images import SwarmImages
 from sagespec.runtimes.swarm.inventory import Inventory
 from sagespec.runtimes.swarm.life import Life
-from sagespec.runtimes.swarm.logs import LOOK_EVERY_SECONDS, service_lines
-from sagespec.runtimes.swarm.looks import SharedLook
+from sagespec.runtimes.swarm.logs import service_lines
 from sagespec.runtimes.swarm.networks import Networks
 from sagespec.runtimes.swarm.reading import Service
 from sagespec.runtimes.swarm.registry import Registry
@@ -99,28 +98,26 @@ class SwarmRuntime:
         self._open_secret = open_secret
         self._engine = connect()
         self.calls: Mapping[str, int] = self._engine.calls
+        self._cluster = Cluster(self._engine, managers)
         with refusals("find its Swarm"):
             try:
-                own_node(self._engine)
-            except WorldError:
-                self._engine.close()
+                self._node, swarm_id = own_node(self._engine), self._cluster.id()
+            except BaseException:
+                self.__exit__()
                 raise
-            swarm_id = str(self._engine.info()["Swarm"]["Cluster"]["ID"])
         self.where = f"the Swarm {swarm_id}"  # the same through each of its managers
         self.engine = f"the Swarm of the engine at {engine_address()} answers (API {self._engine.api_version})"
         self._capacity, self._capacity_until = Capacity(0, 0), 0.0
         self._courier_image = ""
         self._making_courier = threading.Lock()
-        self._cluster = Cluster(self._engine, managers)
         self._inventory = Inventory(self._cluster, project_name)
-        self._looks = SharedLook(self._inventory.all, LOOK_EVERY_SECONDS)
         place = Registry(self._engine, registry)
         bakery = Bakery(self._engine, place, swarm_id)
-        self._images = SwarmImages(self._engine, images, root, place, bakery.repository)
-        self._own_images = SwarmImages(self._engine, own_images or images, root, place)
+        self._images = SwarmImages(self._engine, images, root, place, swarm_id)
+        self._own_images = SwarmImages(self._engine, own_images or images, root, place, swarm_id)
         self._staging = Staging(self._engine, project_name, self._image_of_courier)
         self._couriers = Couriers(self._engine, self._cluster, project_name, self._image_of_courier, place.login_for)
-        self._files = Files(self._engine, self._staging, self._couriers)
+        self._files = Files(self._engine, self._node, self._staging, self._couriers)
         self._networks = Networks(self._cluster, project_name)
         self._secrets = Secrets(self._cluster, project_name)
         self.volumes = SwarmVolumes(project_name, self._upload, self._staging, self._images, bakery)
@@ -303,11 +300,9 @@ class SwarmRuntime:
 
     def why_not_run(self, name: str) -> str:
         lines = list(self.logs(name, tail=LINES))
-        if not may_be_kernels(lines):  # else its whole image would be fetched for nothing
-            return ""
         with refusals(f"read the program of {name}"):
             service = self._inventory.find(name)
-            if service is None:
+            if service is None or not lines:
                 return ""
             image = self._images.fetch(service.image, untold)
             path = (service.entrypoint or self._engine.inspect_image(image)["Config"].get("Entrypoint") or [""])[0]
@@ -330,17 +325,22 @@ class SwarmRuntime:
             service_id = service.id
 
             def look() -> Service | None:
-                found = self._looks.now().get(name)
+                found = self._inventory.find(name)
                 return found if found is not None and found.id == service_id else None
 
-            for at, line in service_lines(self._cluster, service, look, follow=follow, tail=tail):
+            for at, line in service_lines(self._cluster, look, follow=follow, tail=tail):
                 yield at, masked(line)
 
     def fetch(self, name: str, port: int, paths: Sequence[str], *, post: bool = False) -> list[bytes]:
         with refusals(f"ask the program in {name}"):
             service = self._inventory.need(name)
-            if not service.container_id or service.part != "pinned":
-                raise WorldError(f"{name} does not run on the engine that sagespec speaks to")
+            if service.part != "pinned" or not service.container_id:
+                raise WorldError(
+                    f"{name} does not run on the engine that sagespec speaks to",
+                    fix=f"`docker service ps --no-trunc {service.name}` shows where it runs, or why not",
+                )
+            if service.node != self._node:
+                raise elsewhere(service)
             output, complaint = run(self._engine, service.container_id, requests_in_container(port, paths, post=post))
         if complaint:
             raise WorldError(

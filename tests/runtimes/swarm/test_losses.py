@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from docker.errors import APIError
@@ -10,7 +11,7 @@ from docker.errors import APIError
 from sagespec.errors import WorldError
 from sagespec.runtimes.choose import images_dir
 from sagespec.runtimes.swarm.runtime import SwarmRuntime
-from sagespec.state.addresses import Address
+from sagespec.state.addresses import GATEWAY, Address
 from sagespec.state.labels import container_name
 from sagespec.state.launches import Launch
 from sagespec.state.observed import Container, ContainerState
@@ -94,6 +95,40 @@ def test_a_container_on_a_lost_node_has_ended(runtime: SwarmRuntime, cluster: Cl
     assert runtime.start(job.name).state is ContainerState.RUNNING, "on another node"
 
 
+def test_a_gateway_is_left_to_the_engine_of_its_node_until_that_is_lost(
+    runtime: SwarmRuntime, cluster: Cluster, job: Launch, project_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = cluster.nodes[1]
+    cluster.promote(*cluster.nodes[1:])
+    gateway = replace(
+        job,
+        name=container_name(project_name, GATEWAY, "1-abc"),
+        address=GATEWAY,
+        keep_running=True,
+        publish=(there.address, 8080),
+    )
+    runtime.prepare(Builtin("courier"), lambda _: None)
+    monkeypatch.setenv("DOCKER_HOST", there.docker_host)
+    with SwarmRuntime(project_name, images_dir(), registry=f"{cluster.registry}/swarm") as other:
+        other.create([gateway])
+        other.write(gateway.name, {"routes": b"1"})
+        assert other.start(gateway.name).state is ContainerState.RUNNING
+    with pytest.raises(WorldError, match=f"is on the node {there.name}"):
+        runtime.read(gateway.name, "routes")
+    with pytest.raises(WorldError, match=f"is on the node {there.name}") as refused:
+        runtime.write(gateway.name, {"routes": b"2"})
+    assert "DOCKER_HOST" in refused.value.problems[0].fix
+    cluster.cut(there)
+    wait_for(lambda: _ended(runtime, gateway.name))
+    assert runtime.read(gateway.name, "routes") is None
+    assert not cluster.manager.engine.containers(all=True, filters={"label": f"sagespec.staging={project_name}"})
+    runtime.remove(gateway.name)
+    runtime.create([gateway])
+    runtime.write(gateway.name, {"routes": b"3"})
+    assert runtime.start(gateway.name).node == cluster.manager.name
+    assert runtime.read(gateway.name, "routes") == b"3"
+
+
 def test_other_managers_are_asked_when_the_own_has_no_leader(cluster: Cluster, project_name: str) -> None:
     cluster.promote(*cluster.nodes[1:])
     others = [node.docker_host for node in cluster.nodes[1:]]
@@ -102,6 +137,8 @@ def test_other_managers_are_asked_when_the_own_has_no_leader(cluster: Cluster, p
         cluster.cut(cluster.manager)
         wait_for(lambda: _says_that_nobody_leads(cluster.manager))
         assert runtime.containers() == ()
+        with SwarmRuntime(project_name, images_dir(), registry=f"{cluster.registry}/swarm", managers=others) as later:
+            assert later.where == runtime.where, "though its own engine does not know of which Swarm it is"
 
 
 def _says_that_nobody_leads(node: Node) -> bool | None:

@@ -168,9 +168,22 @@ def test_a_job_on_a_lost_node_has_ended_and_nobody_knows_how() -> None:
     found = read(spec_of(), runs, lost="n1")
     assert (found.state, found.exit_code) == (EXITED, None)
     assert read(spec_of(keep_running=True), runs, lost="n1").state is RESTARTING
-    named = Service({"ID": "s1", "Spec": spec_of()}, [runs], frozenset({"n1"}), hostnames={"n1": "second"}).container()
-    assert named
-    assert named.last_exit == Exit(None, None, "its node second does not answer")
+
+
+def test_a_gateway_on_a_lost_node_has_ended_as_the_swarm_starts_it_nowhere_else() -> None:
+    spec, runs = spec_of(keep_running=True, publish=("10.0.0.1", 8080)), task("running", wanted="shutdown")
+    waits = task("pending", second=2, node="", wanted="running", ran=False)
+    assert read(spec, runs, waits).state is RUNNING
+    found = read(spec, runs, waits, lost="n1")
+    assert (found.state, found.exit_code, found.last_exit) == (
+        EXITED,
+        None,
+        Exit(None, None, "its node does not answer"),
+    )
+    assert read(spec, task("failed", 1), lost="n1").state is RESTARTING
+    gone = Service({"ID": "s1", "Spec": spec}, [waits], waits_in_vain=True).container()
+    assert gone
+    assert gone.state is EXITED
 
 
 def test_an_end_that_the_courier_has_not_seen_has_no_code() -> None:
