@@ -2,7 +2,8 @@
 
 One task of a global service on each, from the image of couriers, which the project has in its registry: so a node that
 answers can pull from there. Each task meets those of the others in a network of their own, which shows that the ports
-between the nodes are open.
+between the nodes are open. As some have to pull first, each looks for the others until it is removed, and says whenever
+it has met one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import requests
@@ -24,12 +25,13 @@ from sagespec.runtimes.swarm.reading import ENDED, state_of
 from sagespec.state.labels import LABEL_PROJECT
 
 PATIENCE_SECONDS = 60.0  # a node may have to pull the image
-_MEETS_SECONDS = 10  # within which a task looks for the others
+MEETS_SECONDS = 10.0  # in which those that run meet, once there is nobody to wait for
 _LOG_SECONDS = 5.0
 _EVERY_SECONDS = 0.3
 _GONE_SECONDS = 15.0
+_NAME = "ss-doctor-"
 
-PROBE = f"""
+PROBE = """
 import json, socket, sys, threading, time
 
 def accept():
@@ -39,10 +41,18 @@ def accept():
 name, wanted = sys.argv[1], int(sys.argv[2])
 server = socket.create_server(("", 8080), backlog=64)
 threading.Thread(target=accept, daemon=True).start()
-met, end = set(), time.monotonic() + {_MEETS_SECONDS}
-while len(met) < wanted and time.monotonic() < end:
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+gains = status["NoNewPrivs"].strip() == "0"
+met, said, end = set(), -1, time.monotonic() + 600
+while time.monotonic() < end:
+    if len(met) != said:
+        said = len(met)
+        print(json.dumps({"clock": time.time(), "met": said, "gains": gains}), flush=True)
+    if said >= wanted:
+        time.sleep(1)  # the others look for it
+        continue
     try:
-        found = {{one[4][0] for one in socket.getaddrinfo(name, 8080, socket.AF_INET, socket.SOCK_STREAM)}}
+        found = {one[4][0] for one in socket.getaddrinfo(name, 8080, socket.AF_INET, socket.SOCK_STREAM)}
     except OSError:
         found = set()
     for address in found - met:
@@ -52,9 +62,6 @@ while len(met) < wanted and time.monotonic() < end:
         except OSError:
             pass
     time.sleep(0.1)
-status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-print(json.dumps({{"clock": time.time(), "met": len(met), "gains": status["NoNewPrivs"].strip() == "0"}}), flush=True)
-time.sleep(600)  # the others look for it
 """
 
 
@@ -70,9 +77,38 @@ class Answer:
     why_not: str = ""
 
 
+class Answers:
+    """What the nodes have said so far, by their ids. count: how many should."""
+
+    def __init__(self, count: int) -> None:
+        self.found: dict[str, Answer] = {}
+        self._count, self._whole_at = count, 0.0
+
+    def hear(self, node_id: str, said: Answer, now: float) -> None:
+        """Of what a node says of its clock, what was heard soonest is the most right."""
+        before = self.found.get(node_id, said)
+        self.found[node_id] = replace(said, apart=min(said.apart, before.apart))
+        if len(self.found) >= self._count and not self._whole_at:
+            self._whole_at = now
+
+    def has_said_all(self, node_id: str) -> bool:
+        said = self.found.get(node_id)
+        return said is not None and (bool(said.why_not) or said.met >= self._count)
+
+    def are_all(self, now: float) -> bool:
+        """Whether each has said all that it will: those that run have met, or have had time to."""
+        if not self._whole_at:
+            return False
+        ran = [answer for answer in self.found.values() if not answer.why_not]
+        return all(answer.met >= len(ran) for answer in ran) or now > self._whole_at + MEETS_SECONDS
+
+    def may_come(self, began: float, now: float) -> bool:
+        return bool(self._whole_at) or now < began + PATIENCE_SECONDS
+
+
 def ask_nodes(cluster: Cluster, project_name: str, image: str, count: int, *, login: str = "") -> Mapping[str, Answer]:
     """What the nodes say, by their ids; nothing of those that did not say anything in time. count: that take work."""
-    name = f"ss-doctor-{secrets.token_hex(4)}"
+    name = f"{_NAME}{secrets.token_hex(4)}"
     labels = {LABEL_PROJECT: project_name}
     cluster.post("/networks/create", {"Name": name, "Driver": "overlay", "Labels": labels})
     try:
@@ -105,30 +141,42 @@ def _service(name: str, labels: Mapping[str, str], image: str, count: int) -> Ma
 
 
 def _answers(cluster: Cluster, name: str, count: int) -> Mapping[str, Answer]:
-    found: dict[str, Answer] = {}
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while len(found) < count and time.monotonic() < give_up_at:
+    answers, began = Answers(count), time.monotonic()
+    while not answers.are_all(now := time.monotonic()) and answers.may_come(began, now):
         for task in cluster.get("/tasks", service=[name]):
             node_id = str(task.get("NodeID") or "")
-            if not node_id or node_id in found:
-                continue
-            if state_of(task) in ENDED:
-                found[node_id] = Answer(why_not=str(task["Status"].get("Err") or f"its task is {state_of(task)}"))
-            elif state_of(task) == "running" and (said := _said(cluster, str(task["ID"]))):
-                found[node_id] = Answer(said["met"], abs(said["clock"] - time.time()), said["gains"])
+            if node_id and not answers.has_said_all(node_id):
+                if state_of(task) in ENDED:
+                    why_not = str(task["Status"].get("Err") or f"its task is {state_of(task)}")
+                    answers.hear(node_id, Answer(why_not=why_not), time.monotonic())
+                elif state_of(task) == "running" and (said := _said(cluster, str(task["ID"]))):
+                    answers.hear(node_id, said, time.monotonic())
         time.sleep(_EVERY_SECONDS)
-    return found
+    return answers.found
 
 
-def _said(cluster: Cluster, task_id: str) -> Mapping[str, Any]:
+def _said(cluster: Cluster, task_id: str) -> Answer | None:
+    """What it has said last."""
     with suppress(NotFound, ValueError, requests.RequestException):
         with cluster.stream(
             f"/tasks/{task_id}/logs", timeout=_LOG_SECONDS, **asked_for(follow=False, tail=None, since=0)
         ) as response:
             text = b"".join(frame.data for frame in read_frames(response.iter_content(None)))
-        said: Mapping[str, Any] = json.loads(text[text.index(b"{") :])
-        return said
-    return {}
+        said: Mapping[str, Any] = json.loads(text[text.rindex(b"{") :])
+        return Answer(said["met"], abs(said["clock"] - time.time()), said["gains"])
+    return None
+
+
+def remove_probes(cluster: Cluster, project_name: str) -> None:
+    """Of those who were killed while they asked."""
+    label = f"{LABEL_PROJECT}={project_name}"
+    left = [str(service["Spec"]["Name"]) for service in cluster.services(label)]
+    for name in left:
+        if name.startswith(_NAME):
+            cluster.delete(f"/services/{name}")
+    for network in cluster.get("/networks", label=[label]):
+        if network["Name"].startswith(_NAME):
+            _remove_network(cluster, network["Name"])
 
 
 def _remove_network(cluster: Cluster, name: str) -> None:

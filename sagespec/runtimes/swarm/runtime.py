@@ -57,6 +57,7 @@ from sagespec.runtimes.swarm.inventory import Inventory
 from sagespec.runtimes.swarm.life import Life
 from sagespec.runtimes.swarm.logs import service_lines
 from sagespec.runtimes.swarm.networks import Networks
+from sagespec.runtimes.swarm.probing import remove_probes
 from sagespec.runtimes.swarm.reading import Service
 from sagespec.runtimes.swarm.registry import Registry
 from sagespec.runtimes.swarm.secrets import Secrets
@@ -95,7 +96,7 @@ class SwarmRuntime:
         managers: Sequence[str] = (),
         own_images: Path | None = None,
     ) -> None:
-        self._open_secret = open_secret
+        self._open_secret, self._project_name = open_secret, project_name
         self._engine = connect()
         self.calls: Mapping[str, int] = self._engine.calls
         self._cluster = Cluster(self._engine, managers)
@@ -259,6 +260,7 @@ class SwarmRuntime:
             for name in self._inventory.left_alone():
                 self._couriers.remove(name)
             self._couriers.destroy()
+            remove_probes(self._cluster, self._project_name)
             self._staging.remove_all()
             self._secrets.forget()
             self._networks.remove_all()

@@ -11,8 +11,9 @@ from sagespec.runtimes.choose import images_dir
 from sagespec.runtimes.protocol import Check
 from sagespec.runtimes.swarm.checks import Node, checks_of_answers, checks_of_nodes
 from sagespec.runtimes.swarm.doctor import COURIER
-from sagespec.runtimes.swarm.probing import Answer
+from sagespec.runtimes.swarm.probing import MEETS_SECONDS, PATIENCE_SECONDS, Answer, Answers
 from sagespec.runtimes.swarm.runtime import SwarmRuntime
+from sagespec.state.labels import LABEL_PROJECT
 from tests import built
 from tests.swarm.cluster import Cluster
 from tests.swarm.within import within
@@ -84,6 +85,33 @@ def test_what_a_node_says_to_be_wrong(changed: Answer | None, name: str, said: s
     assert [check.name for check in found.values() if not check.ok] == [name]
 
 
+def test_who_runs_first_is_heard_again_once_the_last_runs() -> None:
+    answers = Answers(2)
+    answers.hear(N1.id, Answer(1, 0.2), 1.0)
+    answers.hear(N2.id, Answer(2), 40.0)  # it had to fetch the image
+    assert not answers.are_all(40.1), "the first has not met the last yet"
+    answers.hear(N1.id, Answer(2, 40.0), 40.2)
+    assert answers.are_all(40.2)
+    assert answers.found[N1.id] == Answer(2, 0.2)
+
+
+def test_those_that_do_not_meet_are_waited_for_from_the_last_one_on() -> None:
+    answers = Answers(2)
+    answers.hear(N1.id, Answer(1), 1.0)
+    assert not answers.may_come(0.0, PATIENCE_SECONDS + 1)
+    answers.hear(N2.id, Answer(1), 55.0)
+    assert answers.may_come(0.0, PATIENCE_SECONDS + 1)
+    assert not answers.are_all(55.0 + MEETS_SECONDS)
+    assert answers.are_all(55.1 + MEETS_SECONDS)
+
+
+def test_one_that_cannot_run_is_met_by_nobody() -> None:
+    answers = Answers(2)
+    answers.hear(N1.id, Answer(1), 1.0)
+    answers.hear(N2.id, Answer(why_not="No such image"), 2.0)
+    assert answers.are_all(2.0)
+
+
 # -- a real one ------------------------------------------------------------------------------------
 
 
@@ -119,6 +147,19 @@ def test_each_node_is_asked_whether_it_gets_images_and_reaches_the_others(
     assert [row["Spec"]["Name"] for row in engine.services()] == []
     # The engine lists a network until its last task has let go of it.
     within(30, lambda: not engine.networks(names=["ss-doctor"]), "the network of those who were asked stays")
+
+
+@pytest.mark.swarm
+def test_what_a_killed_doctor_has_left_goes_with_its_project(
+    runtime: SwarmRuntime, cluster: Cluster, project_name: str
+) -> None:
+    engine, labels = cluster.manager.engine, {LABEL_PROJECT: project_name}
+    engine.create_network("ss-doctor-killed", driver="overlay", labels=labels)
+    template = {"ContainerSpec": {"Image": "none:1"}, "Networks": [{"Target": "ss-doctor-killed"}]}
+    engine.create_service(template, name="ss-doctor-killed", labels=labels)
+    runtime.destroy()
+    assert engine.services() == []
+    assert engine.networks(names=["ss-doctor-killed"]) == []
 
 
 @pytest.mark.swarm
