@@ -101,13 +101,20 @@ def _why_start(container: Container, in_route: bool, healthy_within: float, give
     if container.name in given.observed.leaving:
         return Cause(Reason.DRIFT, note="it is being stopped")
     if container.state is ContainerState.EXITED:
-        return Cause(Reason.DRIFT, note=f"it exited with code {container.exit_code}")
+        return Cause(Reason.DRIFT, note=_how_it_ended(container))
     probe = given.observed.gateway.probes.get(container.name)
     silent = in_route and probe is not None and not probe.healthy and not probe.active_requests
     grace = max(UNHEALTHY_GRACE, timedelta(seconds=healthy_within))
     if silent and container.started_at and given.now - container.started_at > grace:
         return Cause(Reason.DRIFT, note="it does not answer /ping")
     return None
+
+
+def _how_it_ended(container: Container) -> str:
+    if container.exit_code is not None:
+        return f"it exited with code {container.exit_code}"
+    said = container.last_exit.note if container.last_exit else ""
+    return f"it has ended: {said}" if said else "it has ended, and nobody knows how"
 
 
 def _why_new(variant: DesiredVariant, goal: Goal, others: Sequence[Container], in_route: bool) -> Cause:

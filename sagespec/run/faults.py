@@ -104,6 +104,8 @@ def _platforms_fault(end: HostEnd) -> str:
     """What the platform did to this host; '' when its end is its own."""
     if end.container is None:
         return f"the container of {end.host} was removed, or the engine has lost it"
+    if end.container.is_lost:
+        return _how_lost(end.host, end.container)
     if end.seen is EndSeen.AWAY:
         return f"{end.host} ended while the engine did not answer"
     if end.container.note:  # out of memory
@@ -115,6 +117,14 @@ def _platforms_fault(end: HostEnd) -> str:
     if end.exit_code == UNKNOWN_CODE and end.seen is EndSeen.UNWATCHED:
         return f"{end.host} ended with its engine or machine"
     return ""
+
+
+def _how_lost(host: str, container: Container) -> str:
+    """Nobody can say how it ended, but perhaps with what."""
+    note = container.last_exit.note if container.last_exit else ""
+    if note:
+        return f"{host} was lost: {note}"
+    return f"{host} ended with its engine or machine" + (f" ({container.node})" if container.node else "")
 
 
 def _failure(end: HostEnd) -> Fault:

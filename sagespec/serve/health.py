@@ -104,7 +104,10 @@ def _how_it_exited(container: Container) -> str:
 
 
 def _last_lines(name: str, runtime: Runtime) -> str:
-    lines = list(runtime.logs(name, tail=LOG_LINES_SHOWN))
+    try:
+        lines = list(runtime.logs(name, tail=LOG_LINES_SHOWN))
+    except WorldError as error:  # its node may be away: the reason is still the reason
+        return f"; {error.problems[0].what}"
     return "; its last lines:\n" + "\n".join(f"    {line}" for line in lines) if lines else "; it printed nothing"
 
 

@@ -11,7 +11,7 @@ from sagespec.run.faults import Ending, EndSeen, HostEnd, Verdict, judge
 from sagespec.state.addresses import job_address
 from sagespec.state.faults import Fault, FaultKind
 from sagespec.state.manifest import JobStatus
-from sagespec.state.observed import Container, ContainerState
+from sagespec.state.observed import Container, ContainerState, Exit
 
 
 def ended(
@@ -30,6 +30,11 @@ def ended(
         host, address, "1-a", ContainerState.EXITED, exit_code=code, note=note, signals=signals, memory=memory
     )
     return HostEnd(host, container if code is not None else None, seen, **more)
+
+
+def lost(last_exit: Exit) -> HostEnd:
+    container = Container("algo-1", job_address("m", 1), "1-a", ContainerState.EXITED, last_exit=last_exit, node="n2")
+    return HostEnd("algo-1", container, EndSeen.AWAY)
 
 
 FAILED = JobStatus.FAILED
@@ -87,6 +92,18 @@ CASES = {
         None,
         FAILED,
         "InternalServerError: algo-1 ended while the engine",
+    ),
+    "lost with its node": (
+        [lost(Exit(None, None, "its node n2 does not answer"))],
+        None,
+        FAILED,
+        "InternalServerError: algo-1 was lost: its node n2 does not answer",
+    ),
+    "with an engine that saw nothing": (
+        [lost(Exit(None))],
+        None,
+        FAILED,
+        "InternalServerError: algo-1 ended with its engine or machine (n2)",
     ),
     "with its machine": (
         [ended(255, seen=EndSeen.UNWATCHED)],

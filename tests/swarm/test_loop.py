@@ -66,12 +66,13 @@ def test_a_job_whose_node_is_lost_is_trained_on_another(workspace: Workspace, cl
         fill(cluster, cluster.manager, runtime.reference_of(Builtin("echo")))
     workspace.write(job(1, hyperparameters="{sleep: 30}") + "resources: {cpus: 0.5}\n")
     with workspace.running("apply") as applying:
-        cluster.cut(wait_for(lambda: node_of(cluster, "sagespec.part=job")))
+        node = wait_for(lambda: node_of(cluster, "sagespec.part=job"))
+        cluster.cut(node)
         said, _ = applying.communicate(timeout=300)
         assert applying.returncode == 0, said
     manifest = workspace.records().manifests([job_address("model", 1)])[job_address("model", 1)]
     assert manifest.status is JobStatus.COMPLETED
     assert [attempt.reason for attempt in manifest.attempts] == [
-        "InternalServerError: algo-1 ended while the engine did not answer",
+        f"InternalServerError: algo-1 was lost: its node {node.name} does not answer",
         "",
     ]

@@ -13,8 +13,11 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
+from sagespec.errors import WorldError
 from sagespec.runtimes.docker.engine import ANSWER_SECONDS, refused
 from sagespec.runtimes.protocol import LONGEST_LINE_BYTES
+
+ENGINES_OWN = 3  # number of the stream of its errors
 
 
 def log_lines(engine: Any, container_id: str, *, follow: bool, tail: int | None) -> Iterator[tuple[bytes, str]]:
@@ -45,30 +48,59 @@ class Frame:
     data: bytes
 
 
+class Past:
+    """What was read of a log, or of its last `tail` lines, so that nothing is given twice when it is read on.
+
+    All pieces of a long line have the same time, so those are counted.
+    """
+
+    def __init__(self, tail: int | None) -> None:
+        self._tail = tail
+        self._latest: dict[int, bytes] = {}  # by stream, as only within one the order of times is certain
+        self._had: dict[int, int] = {}  # of the frames of that time, by stream
+        self._first = b""
+
+    def add(self, frame: Frame) -> Frame:
+        self._first = self._first or frame.at
+        self._had[frame.stream] = (
+            self._had.get(frame.stream, 0) + 1 if self._latest.get(frame.stream) == frame.at else 1
+        )
+        self._latest[frame.stream] = frame.at
+        return frame
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._latest
+
+    @property
+    def since(self) -> int:
+        """From when on it is to be read again."""
+        return max(0, int(seconds_of(max(self._latest.values()))) - 5) if self._latest else 0
+
+    def new_among(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Those that were not there yet when this was asked."""
+        latest, had, first, tail = dict(self._latest), dict(self._had), self._first, self._tail
+        for frame in frames:
+            last = latest.get(frame.stream, b"" if tail is None else first)
+            if frame.at == last and had.get(frame.stream):
+                had[frame.stream] -= 1
+            elif frame.at > last or (frame.at == last and (tail is None or last > first)):  # or it is before the tail
+                yield frame
+
+
 def _followed(ask: Frames, tail: int | None) -> Iterator[Frame]:
     """Frames until the container has ended.
 
     An engine ends the stream when the container does, and may not have sent all of it by then: a last
     line without a newline nearly always, and under load the lines of its last moments. So the end of
-    the log is read once more, for what is newer. All pieces of a long line have the same time, so those are counted.
+    the log is read once more, for what is newer.
     """
-    latest: dict[int, bytes] = {}  # by stream, as only within one the order of times is certain
-    had: dict[int, int] = {}  # of the frames of that time, by stream
-    first = b""
+    past = Past(tail)
     for frame in ask(follow=True, tail=tail):
-        first = first or frame.at
-        had[frame.stream] = had.get(frame.stream, 0) + 1 if latest.get(frame.stream) == frame.at else 1
-        latest[frame.stream] = frame.at
-        yield frame
-    if tail is not None and not latest:
+        yield past.add(frame)
+    if tail is not None and past.is_empty:
         return
-    since = max(0, int(seconds_of(max(latest.values()))) - 5) if latest else 0
-    for frame in ask(since=since):
-        last = latest.get(frame.stream, b"" if tail is None else first)
-        if frame.at == last and had.get(frame.stream):
-            had[frame.stream] -= 1
-        elif frame.at > last or (frame.at == last and (tail is None or last > first)):  # else it may be before the tail
-            yield frame
+    yield from past.new_among(ask(since=past.since))
 
 
 def _frames(
@@ -96,7 +128,8 @@ def asked_for(*, follow: bool, tail: int | None, since: int) -> dict[str, object
 
 
 def read_frames(pieces: Iterable[bytes]) -> Iterator[Frame]:
-    """Docker's two streams in one: stream number, 3 zero bytes, 4 bytes of length; time, space, data."""
+    """Docker's two streams in one: stream number, 3 zero bytes, 4 bytes of length; time, space, data. WorldError for
+    what the engine says in a third one: it has no time, and is the last."""
     held = b""
     for piece in pieces:
         held += piece
@@ -106,6 +139,9 @@ def read_frames(pieces: Iterable[bytes]) -> Iterator[Frame]:
             end = begin + 8 + size
             if len(held) < end:
                 break
+            if stream == ENGINES_OWN:
+                said = held[begin + 8 : end].decode(errors="replace").strip()
+                raise WorldError(f"the engine breaks off the log: {said}", fix="try again in a while")
             at, _, data = held[begin + 8 : end].partition(b" ")
             yield Frame(stream, at, data)
             begin = end

@@ -52,11 +52,16 @@ def why_not_run(engine: Any, details: Mapping[str, Any]) -> str:
     return reason_of(lines, str(details["Path"]), head_of)
 
 
+def may_be_kernels(lines: Sequence[str]) -> bool:
+    """Whether all lines are of those that the kernel has for what it cannot run."""
+    return bool(lines) and all(_KERNELS_WORDS.fullmatch(line) or _ENV.match(line) for line in lines)
+
+
 def reason_of(lines: Sequence[str], path: str, head_of: Callable[[str], bytes | None]) -> str:
     """lines: its last LINES. path: what it was to run. head_of: the beginning of a file of its image."""
-    found = [_KERNELS_WORDS.fullmatch(line) or _ENV.match(line) for line in lines]
-    if not lines or not all(found):
+    if not may_be_kernels(lines):
         return ""  # it has said something else, so it ran
+    found = [_KERNELS_WORDS.fullmatch(line) or _ENV.match(line) for line in lines]
     if any(map(_RETURN.search, lines)):
         return windows_line_ends(path)
     if missing := next((said["program"] for said in found if said and said.re is _ENV and said["program"]), ""):

@@ -36,6 +36,7 @@ _OUT_OF_SEQUENCE = "update out of sequence"
 _NO_MANAGER = re.compile("not a swarm manager|not part of a swarm", re.IGNORECASE)
 
 Change = Callable[[dict[str, Any]], None]
+Timeout = float | tuple[float, float | None]  # of all, or to connect and for each piece
 
 
 class Cluster:
@@ -73,7 +74,7 @@ class Cluster:
             return False
         return True
 
-    def stream(self, path: str, *, timeout: float | None, **params: object) -> Any:
+    def stream(self, path: str, *, timeout: Timeout, **params: object) -> Any:
         """An answer to be read piece by piece; closed by the caller."""
         return self._call("GET", path, params=params, stream=True, timeout=timeout)
 
@@ -157,7 +158,7 @@ class Cluster:
 
     # -- the managers ------------------------------------------------------------------------------
 
-    def _call(self, verb: str, path: str, *, timeout: float | None = CALL_SECONDS, **options: Any) -> Any:
+    def _call(self, verb: str, path: str, *, timeout: Timeout = CALL_SECONDS, **options: Any) -> Any:
         give_up_at = time.monotonic() + self._patience_seconds
         while True:
             engine = self._engines[0]

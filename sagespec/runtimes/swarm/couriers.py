@@ -147,6 +147,7 @@ class Couriers:
     def _placed(self, service: str, tell: Tell, seconds: float) -> dict[str, Any]:
         """Its task, once that runs."""
         began, said = time.monotonic(), ""
+        before = {task["ID"] for task in self._tasks(service)}  # of one that is taken up, long after it failed perhaps
         while True:
             tasks = self._tasks(service)
             if task := _newest(tasks, running=True):
@@ -156,7 +157,7 @@ class Couriers:
             if waits_for and waits_for != said:
                 tell(f"waits for a node: {waits_for}")
             said, waited = waits_for, time.monotonic() - began
-            failed = [task for task in tasks if task["Status"]["State"] in ("rejected", "failed")]
+            failed = [t for t in tasks if t["Status"]["State"] in ("rejected", "failed") and t["ID"] not in before]
             if (said and waited > seconds) or waited > STARTS_SECONDS or len(failed) >= _MOST_FAILURES:
                 reason = said or next((str(task["Status"].get("Err", "")) for task in failed), "it does not start")
                 # What has a node and does not start there would not start later.

@@ -207,13 +207,18 @@ class Service:
             last_exit=ended,
             owner=owner_from_labels(self.labels),
             image=self.labels.get(LABEL_MADE_FROM, ""),
-            node=self.hostnames.get(str((self.newest or {}).get("NodeID") or self.node), ""),
+            node=self._node_name,
         )
+
+    @property
+    def _node_name(self) -> str:
+        """Where it is, or was last; of a job that has yet to start, where it will be; '' before a node is chosen."""
+        return self.hostnames.get(str((self.newest or {}).get("NodeID") or self.node), "")
 
     def _last_exit(self, state: ContainerState) -> Exit | None:
         over = [task for task in self.runs if state_of(task) in ENDED]
         if state is ContainerState.EXITED and self.newest is not None and self._is_lost(self.newest):
-            return Exit(None, None, "its node does not answer")
+            return Exit(None, None, " ".join(filter(None, ("its node", self._node_name, "does not answer"))))
         if not over and state is ContainerState.EXITED and self.waits_because:
             return Exit(None, None, f"no node took it: {self.waits_because}")
         if not over:

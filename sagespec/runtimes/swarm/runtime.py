@@ -19,7 +19,7 @@ SwarmRuntime, here, has the protocol's methods; the rest is beside it:
     couriers.py   files of jobs, wherever they are; porter.py: the way to them
     gpus.py       GPUs of nodes by id
     images.py     programs' images in a registry; registry.py, catalog.py, bake.py
-    logs.py       lines of tasks, followed to the last
+    logs.py       lines of tasks, followed to the last; looks.py: whether they have ended
     events.py     what changes, by looking
     volumes.py    volumes of our engine, and how other nodes get what is in them
     networks.py, secrets.py
@@ -41,7 +41,7 @@ from sagespec.runtimes.docker.commands import bodies_of, requests_in_container, 
 from sagespec.runtimes.docker.engine import connect, engine_address, refusals
 from sagespec.runtimes.docker.files import BASE, tar
 from sagespec.runtimes.docker.logs import seconds_of
-from sagespec.runtimes.docker.unrun import LINES, reason_of
+from sagespec.runtimes.docker.unrun import LINES, may_be_kernels, reason_of
 from sagespec.runtimes.opened import Open, learn, no_secrets
 from sagespec.runtimes.protocol import READ_LIMIT_BYTES, Check, EndSeen, ImageInfo, Tell, Use, untold
 from sagespec.runtimes.swarm.bake import Bakery
@@ -55,7 +55,8 @@ from sagespec.runtimes.swarm.gpus import Gpus
 from sagespec.runtimes.swarm.images import SwarmImages
 from sagespec.runtimes.swarm.inventory import Inventory
 from sagespec.runtimes.swarm.life import Life
-from sagespec.runtimes.swarm.logs import service_lines
+from sagespec.runtimes.swarm.logs import LOOK_EVERY_SECONDS, service_lines
+from sagespec.runtimes.swarm.looks import SharedLook
 from sagespec.runtimes.swarm.networks import Networks
 from sagespec.runtimes.swarm.probing import remove_probes
 from sagespec.runtimes.swarm.reading import Service
@@ -112,6 +113,7 @@ class SwarmRuntime:
         self._courier_image = ""
         self._making_courier = threading.Lock()
         self._inventory = Inventory(self._cluster, project_name)
+        self._looks = SharedLook(self._inventory.all, LOOK_EVERY_SECONDS)
         place = Registry(self._engine, registry)
         bakery = Bakery(self._engine, place, swarm_id)
         self._images = SwarmImages(self._engine, images, root, place, swarm_id)
@@ -302,9 +304,11 @@ class SwarmRuntime:
 
     def why_not_run(self, name: str) -> str:
         lines = list(self.logs(name, tail=LINES))
+        if not may_be_kernels(lines):  # else its whole image would be fetched for nothing
+            return ""
         with refusals(f"read the program of {name}"):
             service = self._inventory.find(name)
-            if service is None or not lines:
+            if service is None:
                 return ""
             image = self._images.fetch(service.image, untold)
             path = (service.entrypoint or self._engine.inspect_image(image)["Config"].get("Entrypoint") or [""])[0]
@@ -327,10 +331,10 @@ class SwarmRuntime:
             service_id = service.id
 
             def look() -> Service | None:
-                found = self._inventory.find(name)
+                found = self._looks.now().get(name)
                 return found if found is not None and found.id == service_id else None
 
-            for at, line in service_lines(self._cluster, look, follow=follow, tail=tail):
+            for at, line in service_lines(self._cluster, service, look, follow=follow, tail=tail):
                 yield at, masked(line)
 
     def fetch(self, name: str, port: int, paths: Sequence[str], *, post: bool = False) -> list[bytes]:

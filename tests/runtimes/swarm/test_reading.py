@@ -168,6 +168,9 @@ def test_a_job_on_a_lost_node_has_ended_and_nobody_knows_how() -> None:
     found = read(spec_of(), runs, lost="n1")
     assert (found.state, found.exit_code) == (EXITED, None)
     assert read(spec_of(keep_running=True), runs, lost="n1").state is RESTARTING
+    named = Service({"ID": "s1", "Spec": spec_of()}, [runs], frozenset({"n1"}), hostnames={"n1": "second"}).container()
+    assert named
+    assert named.last_exit == Exit(None, None, "its node second does not answer")
 
 
 def test_a_gateway_on_a_lost_node_has_ended_as_the_swarm_starts_it_nowhere_else() -> None:
