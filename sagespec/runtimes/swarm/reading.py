@@ -272,9 +272,11 @@ def by_service(tasks: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str
 
 
 def has_watched(main: Mapping[str, Any], courier: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether a courier has run beside it all the time: what ends an engine or its machine ends both."""
+    """Whether a courier has run beside it all the time: what ends an engine or its machine ends both. One that is to
+    run no more is on a node that nobody hears of, or ended with it."""
     return any(
         state_of(task) == "running"
+        and task.get("DesiredState") == "running"
         and task.get("NodeID") == main.get("NodeID")
         and task["CreatedAt"] < main["CreatedAt"]
         for task in courier

@@ -201,6 +201,7 @@ def test_a_courier_has_watched_if_it_has_run_since_before_on_the_same_node() -> 
     assert not has_watched(main, [task("running", second=6)]), "it was started again"
     assert not has_watched(main, [task("failed", 1, second=1)])
     assert not has_watched(main, [task("running", second=1, node="n2")])
+    assert not has_watched(main, [task("running", second=1, wanted="shutdown")]), "its node is given up"
     assert not has_watched(main, [])
 
 
