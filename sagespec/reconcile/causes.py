@@ -16,7 +16,7 @@ from sagespec.spec.secrets import SecretUse
 from sagespec.spec.values import in_flow, written_size
 from sagespec.state.desired import DesiredEndpoint, DesiredModel, DesiredVariant, JobModel
 from sagespec.state.hashes import UNTRAINED, model_of, same_but_for_models, same_hash
-from sagespec.state.observed import Route
+from sagespec.state.observed import Container, Route
 from sagespec.state.revision import settings_of
 from sagespec.state.secrets import ROTATED, is_secret_field, rotated
 
@@ -149,3 +149,11 @@ def _shown(value: Any) -> str:
 
 def _text(value: Any) -> str:
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def how_it_ended(container: Container) -> str:
+    """Of one that has; a node that was lost takes its exit code with it."""
+    if container.exit_code is not None:
+        return f"it exited with code {container.exit_code}"
+    said = container.last_exit.note if container.last_exit else ""
+    return f"it has ended: {said}" if said else "it has ended, and nobody knows how"

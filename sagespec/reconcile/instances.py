@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from sagespec.causes import Cause, Reason
 from sagespec.plan import AwaitHealthy, StartInstance
-from sagespec.reconcile.causes import changed_by_update, replace_changes, trained_again
+from sagespec.reconcile.causes import changed_by_update, how_it_ended, replace_changes, trained_again
 from sagespec.reconcile.given import Given
 from sagespec.reconcile.goals import Goal
 from sagespec.spec.document import Update
@@ -101,7 +101,7 @@ def _why_start(container: Container, in_route: bool, healthy_within: float, give
     if container.name in given.observed.leaving:
         return Cause(Reason.DRIFT, note="it is being stopped")
     if container.state is ContainerState.EXITED:
-        return Cause(Reason.DRIFT, note=_how_it_ended(container))
+        return Cause(Reason.DRIFT, note=how_it_ended(container))
     probe = given.observed.gateway.probes.get(container.name)
     silent = in_route and probe is not None and not probe.healthy and not probe.active_requests
     grace = max(UNHEALTHY_GRACE, timedelta(seconds=healthy_within))

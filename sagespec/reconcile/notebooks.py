@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from sagespec.causes import Cause, Reason
 from sagespec.plan import AwaitNotebook, StartNotebook
+from sagespec.reconcile.causes import how_it_ended
 from sagespec.reconcile.given import Decision, Given
 from sagespec.reconcile.leaving import remove_containers
 from sagespec.state.desired import DesiredNotebook
@@ -62,7 +63,7 @@ def _why_start(desired: DesiredNotebook, containers: tuple[Container, ...], give
     if found.state is ContainerState.CREATED:
         return Cause(Reason.ADOPTED, note="an earlier run was interrupted before starting it")
     if found.state is ContainerState.EXITED and found.exit_code != 0:
-        return Cause(Reason.DRIFT, note=f"it exited with code {found.exit_code}")
+        return Cause(Reason.DRIFT, note=how_it_ended(found))
     if found.name in given.observed.silent and found.started_at and given.now - found.started_at > OPENS_WITHIN:
         return Cause(Reason.DRIFT, note="it does not answer")
     return None

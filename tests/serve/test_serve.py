@@ -12,6 +12,7 @@ from sagespec.apply.effects import effect_of
 from sagespec.causes import Cause, Reason
 from sagespec.contract import SERVE_GRACE_SECONDS
 from sagespec.converge import Converged
+from sagespec.errors import WorldError
 from sagespec.events import Caller, EventKind
 from sagespec.plan import RemoveInstance
 from sagespec.state.addresses import job_address
@@ -19,6 +20,7 @@ from sagespec.state.observed import ContainerState
 from sagespec.state.programs import Image
 from sagespec.state.revision import RevisionStatus
 from tests.fakes import SERVES, Behaviour
+from tests.fakes.runtime import FakeRuntime
 from tests.place import Place, kill_at_every_effect
 
 
@@ -95,6 +97,22 @@ def test_an_instance_that_exits_fails_its_revision_with_its_last_words(place: Pl
     assert "no such file: model" in failed.reason
     assert place.addresses() == ["endpoint/answers/only#0", "gateway"]
     assert place.converge(place.job(1), place.job(2), place.endpoint(only="model@2")).outcomes == ()
+
+
+def test_an_instance_that_exits_fails_its_revision_though_its_log_is_out_of_reach(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **_more: object) -> None:
+        raise WorldError("its log cannot be read: its node does not answer")
+
+    assert place.converge(place.job(1), place.job(2), place.endpoint(only="model@1")).ok
+    place.engine.behave("endpoint/answers", Behaviour(lasts=0.0, exit_code=3))
+    monkeypatch.setattr(FakeRuntime, "logs", refuse)
+    assert not place.converge(place.job(1), place.job(2), place.endpoint(only="model@2")).ok
+    _, failed = place.world().records.history("answers")
+    assert failed.status is RevisionStatus.FAILED
+    assert "exited with code 3" in failed.reason
+    assert "its log cannot be read" in failed.reason
 
 
 def test_crashes_in_a_long_life_do_not_keep_an_instance_from_a_new_gateway(place: Place) -> None:
