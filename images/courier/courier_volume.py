@@ -74,7 +74,7 @@ class Volume:
             while waiting:
                 above = waiting.pop()
                 with suppress(FileNotFoundError, NotADirectoryError), self._folder([*top, *parts_of(above)]) as folder:
-                    for name in _names_in(folder):
+                    for name in _names_in(folder):  # one by one: there may be millions
                         at = f"{above}/{name}" if above else name
                         if len(os.fsencode(at)) > LONGEST_PATH_BYTES:
                             continue
@@ -156,9 +156,10 @@ def mounts_below(folder: Path) -> list[Path]:
     return [point for point in (Path(line.split(" ")[4]) for line in lines) if folder in point.parents]
 
 
-def _names_in(folder: int) -> list[str]:
+def _names_in(folder: int) -> Iterator[str]:
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries)
+        for entry in entries:
+            yield entry.name
 
 
 def _member(
