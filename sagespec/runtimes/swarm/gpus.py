@@ -18,10 +18,10 @@ from docker.errors import APIError
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.gpus import gpu_ids
 from sagespec.runtimes.swarm.cluster import Cluster
+from sagespec.runtimes.swarm.names import LABEL_NODE
 from sagespec.state.labels import LABEL_GPUS, LABEL_PROJECT
 
 LABEL_HOLDER = "sagespec.holder"  # the service that has it
-LABEL_NODE = "sagespec.node"
 UNUSED_AFTER = timedelta(minutes=5)  # of a holder that is not there: the run that was to make it was killed
 _CONFLICT = 409
 
