@@ -25,6 +25,7 @@ from sagespec.runtimes.swarm.couriers import Couriers
 from sagespec.runtimes.swarm.gpus import Gpus
 from sagespec.runtimes.swarm.images import SwarmImages
 from sagespec.runtimes.swarm.inventory import Inventory
+from sagespec.runtimes.swarm.leavings import Leavings
 from sagespec.runtimes.swarm.names import LABEL_VOLUMES, part_of
 from sagespec.runtimes.swarm.networks import Networks
 from sagespec.runtimes.swarm.registry import Registry
@@ -62,9 +63,11 @@ class Tools:
 class Creation:
     def __init__(self, tools: Tools, project_name: str) -> None:
         self._tools, self._project_name = tools, project_name
+        self._leavings = Leavings(tools.inventory, tools.couriers, tools.secrets, tools.staging)
         self._without_files: set[str] = set()  # images that have none below /opt/ml
 
     def create(self, launches: Sequence[Launch], tell: Tell) -> None:
+        self._leavings.sweep()
         there = self._tools.inventory.all()
         wanted = [launch for launch in launches if launch.name not in there]
         for launch in wanted:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.swarm.cluster import Cluster
 from sagespec.runtimes.swarm.couriers import name_of
 from sagespec.runtimes.swarm.names import LABEL_CONTAINER, service_name
-from sagespec.runtimes.swarm.reading import Service, by_service, has_watched, is_in_doubt
+from sagespec.runtimes.swarm.reading import Service, by_service, has_watched, is_in_doubt, time_of
 from sagespec.state.labels import LABEL_PROJECT
 
 NODE_SECONDS = 60.0  # that what was started waits for a node which has room
@@ -58,12 +59,17 @@ class Inventory:
             )
         return service
 
-    def left_alone(self) -> list[str]:
+    def left_alone(self, made_before: datetime | None = None) -> list[str]:
         """Names of services that are not there, though their couriers are: of runs that were killed."""
-        names = {str(service["Spec"]["Name"]) for service in self._cluster.services(self._label)}
+        services = {str(service["Spec"]["Name"]): service for service in self._cluster.services(self._label)}
         ending = name_of("")
-        couriers = (name.removesuffix(ending) for name in names if name.endswith(ending))
-        return sorted(name for name in couriers if name not in names)
+        return sorted(
+            name.removesuffix(ending)
+            for name, service in services.items()
+            if name.endswith(ending)
+            and name.removesuffix(ending) not in services
+            and (made_before is None or time_of(service["CreatedAt"]) < made_before)
+        )
 
     def lost_nodes(self) -> frozenset[str]:
         """The ids of those that nobody hears of any more."""

@@ -227,7 +227,7 @@ class Service:
         code = (status.get("ContainerStatus") or {}).get("ExitCode")
         has_run = bool(_container_of(over[-1]))
         counts = has_run and (self.part != "job" or self.watched)
-        return Exit(code if counts else None, _time(status["Timestamp"]), "" if has_run else status.get("Err") or "")
+        return Exit(code if counts else None, time_of(status["Timestamp"]), "" if has_run else status.get("Err") or "")
 
     def _started_at(self, state: ContainerState, ended: Exit | None) -> datetime | None:
         if self.newest is None:
@@ -236,7 +236,7 @@ class Service:
             return ended.at
         # Of one that has ended, the Swarm only keeps when: it was started soon after it was asked for.
         is_over = state_of(self.newest) in ENDED
-        return _time(self.newest["CreatedAt"] if is_over else self.newest["Status"]["Timestamp"])
+        return time_of(self.newest["CreatedAt"] if is_over else self.newest["Status"]["Timestamp"])
 
     def _signals(self) -> tuple[int, ...]:
         """What the Swarm has sent it: it is told of no others."""
@@ -283,9 +283,9 @@ def has_watched(main: Mapping[str, Any], courier: Iterable[Mapping[str, Any]]) -
     )
 
 
-def _time(text: str) -> datetime:
+def time_of(text: str) -> datetime:
     """
-    >>> _time("2026-12-01T14:20:15.123456789Z").isoformat()
+    >>> time_of("2026-12-01T14:20:15.123456789Z").isoformat()
     '2026-12-01T14:20:15.123456+00:00'
     """
     whole, _, fraction = text.rstrip("Z").partition(".")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from datetime import datetime
 from secrets import token_hex
 
 from sagespec.runtimes.swarm.cluster import Cluster
 from sagespec.runtimes.swarm.names import LABEL_CONTAINER
+from sagespec.runtimes.swarm.reading import time_of
 from sagespec.state.labels import LABEL_PROJECT
 
 
@@ -36,4 +38,16 @@ class Secrets:
         labels = [f"{LABEL_PROJECT}={self._project_name}"]
         labels.append(f"{LABEL_CONTAINER}={container_name}" if container_name else LABEL_CONTAINER)
         for secret in self._cluster.get("/secrets", label=labels):
-            self._cluster.delete(f"/secrets/{secret['ID']}")
+            self.remove(str(secret["ID"]))
+
+    def made_before(self, moment: datetime) -> dict[str, str]:
+        """The containers' names by ids of secrets."""
+        labels = [f"{LABEL_PROJECT}={self._project_name}", LABEL_CONTAINER]
+        return {
+            str(secret["ID"]): str(secret["Spec"]["Labels"][LABEL_CONTAINER])
+            for secret in self._cluster.get("/secrets", label=labels)
+            if time_of(secret["CreatedAt"]) < moment
+        }
+
+    def remove(self, secret_id: str) -> None:
+        self._cluster.delete(f"/secrets/{secret_id}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 from docker.errors import APIError, NotFound
@@ -98,9 +99,22 @@ class Staging:
         with suppress(NotFound):
             self.engine.remove_container(_name(service_name), v=True, force=True)
 
-    def remove_all(self) -> None:
+    def made_before(self, moment: datetime) -> list[str]:
+        """The names of their services."""
+        names = {str(row["Names"][0]).lstrip("/"): float(row["Created"]) for row in self._rows()}
+        ending = _name("")
+        return [
+            name.removesuffix(ending)
+            for name, created in names.items()
+            if name.endswith(ending) and created < moment.timestamp()
+        ]
+
+    def _rows(self) -> list[dict[str, Any]]:
         filters = {"label": f"{LABEL_STAGING}={self._project_name}"}
-        for row in self.engine.containers(all=True, filters=filters):
+        return list(self.engine.containers(all=True, filters=filters))
+
+    def remove_all(self) -> None:
+        for row in self._rows():
             with suppress(NotFound):
                 self.engine.remove_container(row["Id"], v=True, force=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,14 @@ import pytest
 from sagespec.errors import WorldError
 from sagespec.runtimes.choose import images_dir
 from sagespec.runtimes.protocol import CannotStart, PortTaken
-from sagespec.runtimes.swarm.names import service_name
+from sagespec.runtimes.swarm.couriers import name_of as courier_of
+from sagespec.runtimes.swarm.leavings import Leavings
+from sagespec.runtimes.swarm.names import LABEL_CONTAINER, service_name
 from sagespec.runtimes.swarm.runtime import SwarmRuntime
 from sagespec.runtimes.swarm.services import Place, service_of
+from sagespec.runtimes.swarm.staging import LABEL_STAGING
 from sagespec.state.addresses import GATEWAY, Address
-from sagespec.state.labels import container_name
+from sagespec.state.labels import LABEL_PROJECT, container_name
 from sagespec.state.launches import Launch, Mount
 from sagespec.state.observed import Container, ContainerState
 from sagespec.state.programs import Builtin
@@ -128,6 +132,33 @@ def test_what_was_destroyed_can_be_made_again_at_once(runtime: SwarmRuntime, pro
             assert runtime.inspect(launch.name)
             runtime.remove(launch.name)
         runtime.destroy()
+
+
+def test_what_killed_runs_have_left_is_removed_once_it_is_nobody_elses(
+    runtime: SwarmRuntime, cluster: Cluster, project_name: str
+) -> None:
+    address = Address("job", "churn", 1, instance=0)
+    serving, name = instance(project_name), container_name(project_name, address, "1-abc")
+    job = replace(serving, name=name, address=address, keep_running=False, cpus=0.1)
+    runtime.prepare(job.program, lambda _: None)
+    runtime.create([serving, job])
+    engine, label = cluster.manager.engine, {"label": f"{LABEL_PROJECT}={project_name}"}
+    secrets, staging = runtime._secrets, {"label": f"{LABEL_STAGING}={project_name}"}
+    for launch in (serving, job):
+        secrets.keep(launch.name, service_name(project_name, launch.name), {"token": b"a-secret"})
+        engine.remove_service(service_name(project_name, launch.name))  # so far a killed `remove` came
+    leavings = Leavings(runtime._inventory, runtime._couriers, secrets, runtime._staging)
+
+    def left() -> tuple[bool, int, int]:
+        names = [service["Spec"]["Name"] for service in engine.services(filters=label)]
+        containers = engine.containers(all=True, filters=staging)
+        kept = [secret for secret in engine.secrets(filters=label) if LABEL_CONTAINER in secret["Spec"]["Labels"]]
+        return courier_of(service_name(project_name, job.name)) in names, len(kept), len(containers)
+
+    leavings.sweep()
+    assert left() == (True, 2, 1), "another run may be about to make their containers"
+    leavings.sweep(timedelta(seconds=-60))  # whatever the clocks say
+    assert left() == (False, 0, 0)
 
 
 def test_a_gateway_for_this_machine_alone_is_refused(runtime: SwarmRuntime, project_name: str) -> None:
