@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import takewhile
 
 import pytest
 from docker.errors import APIError
@@ -29,6 +30,15 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 print("begun")
 while True:
     time.sleep(0.05)
+"""
+COUNTS = """
+import itertools, os, time
+for number in itertools.takewhile(lambda _: not os.path.exists("/opt/ml/go"), itertools.count()):
+    print(number)
+    time.sleep(0.5)
+print("go")
+print("it still runs")
+time.sleep(600)
 """
 
 
@@ -127,6 +137,24 @@ def test_a_gateway_is_left_to_the_engine_of_its_node_until_that_is_lost(
     runtime.write(gateway.name, {"routes": b"3"})
     assert runtime.start(gateway.name).node == cluster.manager.name
     assert runtime.read(gateway.name, "routes") == b"3"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the SDK's sockets to what is away
+def test_a_followed_log_goes_on_when_its_manager_was_started_again(
+    runtime: SwarmRuntime, cluster: Cluster, job: Launch
+) -> None:
+    """It was silent until the end of the job; now nothing is missing, and nothing comes twice."""
+    job = replace(job, arguments=(COUNTS,))
+    started_on_a_worker(runtime, cluster, job)
+    lines = runtime.logs(job.name, follow=True)
+    assert [next(lines), next(lines)] == ["0", "1"]
+    cluster.manager.kill()
+    cluster.manager.start()
+    cluster.manager.wait_until_it_answers()
+    runtime.write(job.name, {"go": b""})
+    counted = list(takewhile(lambda line: line != "go", lines))
+    assert counted == [str(number) for number in range(2, len(counted) + 2)]
+    assert next(lines) == "it still runs"
 
 
 def test_other_managers_are_asked_when_the_own_has_no_leader(cluster: Cluster, project_name: str) -> None:
