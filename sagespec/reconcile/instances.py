@@ -110,13 +110,6 @@ def _why_start(container: Container, in_route: bool, healthy_within: float, give
     return None
 
 
-def _how_it_ended(container: Container) -> str:
-    if container.exit_code is not None:
-        return f"it exited with code {container.exit_code}"
-    said = container.last_exit.note if container.last_exit else ""
-    return f"it has ended: {said}" if said else "it has ended, and nobody knows how"
-
-
 def _why_new(variant: DesiredVariant, goal: Goal, others: Sequence[Container], in_route: bool) -> Cause:
     """Why an instance must be started that has no container. others: containers of the variant by other hashes."""
     before = goal.before

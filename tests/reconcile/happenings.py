@@ -46,6 +46,13 @@ def exited(world: SimulatedWorld, address: str) -> None:
     world.engine.end(world.container_at(Address.parse(address)), 137)
 
 
+def lost(world: SimulatedWorld, address: str) -> None:
+    """With its node, which takes the exit code with it."""
+    container = world.container_at(Address.parse(address))
+    world.engine.end(container, 137)
+    container.exit_code = None
+
+
 def being_stopped(world: SimulatedWorld, address: str) -> None:
     """Another run, which did not want it, has told it to stop."""
     Leases(world.records.store, PROJECT).mark_leaving(world.container_at(Address.parse(address)).launch.name)
@@ -288,6 +295,7 @@ BEFORE_ANYTHING_RUNS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
 HAPPENINGS: Mapping[str, Callable[[SimulatedWorld, str], None]] = {
     "gone": gone,  # ADDRESS
     "exited": exited,
+    "lost": lost,
     "being stopped": being_stopped,
     "ended": ended,
     "manifest lost": manifest_lost,  # JOB

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class SharedLook(Generic[T]):
+class OneLook(Generic[T]):
     """look: asked for once in `every_seconds` at most, however many ask."""
 
     def __init__(self, look: Callable[[], T], every_seconds: float) -> None:

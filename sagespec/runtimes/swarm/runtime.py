@@ -56,7 +56,7 @@ from sagespec.runtimes.swarm.images import SwarmImages
 from sagespec.runtimes.swarm.inventory import Inventory
 from sagespec.runtimes.swarm.life import Life
 from sagespec.runtimes.swarm.logs import LOOK_EVERY_SECONDS, service_lines
-from sagespec.runtimes.swarm.looks import SharedLook
+from sagespec.runtimes.swarm.looks import OneLook
 from sagespec.runtimes.swarm.networks import Networks
 from sagespec.runtimes.swarm.probing import remove_probes
 from sagespec.runtimes.swarm.reading import Service
@@ -113,7 +113,7 @@ class SwarmRuntime:
         self._courier_image = ""
         self._making_courier = threading.Lock()
         self._inventory = Inventory(self._cluster, project_name)
-        self._looks = SharedLook(self._inventory.all, LOOK_EVERY_SECONDS)
+        self._looks = OneLook(self._inventory.all, LOOK_EVERY_SECONDS)
         place = Registry(self._engine, registry)
         bakery = Bakery(self._engine, place, swarm_id)
         self._images = SwarmImages(self._engine, images, root, place, swarm_id)

@@ -20,7 +20,7 @@ from sagespec.runtimes.docker.logs import read_frames
 from sagespec.runtimes.swarm import logs
 from sagespec.runtimes.swarm.cluster import Cluster
 from sagespec.runtimes.swarm.logs import service_lines
-from sagespec.runtimes.swarm.looks import SharedLook
+from sagespec.runtimes.swarm.looks import OneLook
 from sagespec.runtimes.swarm.reading import Service
 
 Say = Callable[[bytes], object]
@@ -161,7 +161,7 @@ def test_one_look_is_enough_for_all_that_ask_at_once() -> None:
         looks.append(time.monotonic())
         return len(looks)
 
-    shared, together = SharedLook(look, 0.2), threading.Barrier(32)
+    shared, together = OneLook(look, 0.2), threading.Barrier(32)
 
     def ask() -> list[bool]:
         found = []
@@ -187,7 +187,7 @@ def test_a_look_that_fails_fails_for_all_that_wait_for_it() -> None:
             raise WorldError("no manager answers")
         return 7
 
-    shared = SharedLook(look, 0.0)
+    shared = OneLook(look, 0.0)
     with pytest.raises(WorldError, match="no manager"):
         shared.now()
     assert shared.now() == 7
