@@ -6,6 +6,7 @@ is not touched. So a call is tried again for a while, at each manager in turn.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import docker
 import requests
@@ -128,6 +129,18 @@ class Cluster:
                 time.sleep(_PAUSE_SECONDS)
             else:
                 return True
+
+    def make(self, kind: Literal["secrets", "configs"], name: str, labels: Mapping[str, str], data: bytes) -> str:
+        """Its id; '' when somebody else has that name. When an answer was lost, ours is there at the second try."""
+        content = base64.b64encode(data).decode()
+        try:
+            return str(self.post(f"/{kind}/create", {"Name": name, "Labels": dict(labels), "Data": content})["ID"])
+        except APIError as error:
+            if error.status_code != requests.codes.conflict:
+                raise
+        specs = {str(found["ID"]): found["Spec"] for found in self.get(f"/{kind}", name=[name])}
+        ours = (one for one, spec in specs.items() if (spec["Name"], spec.get("Labels")) == (name, dict(labels)))
+        return next(ours, "")
 
     def make_network(self, spec: Mapping[str, Any]) -> None:
         """Unless there is one of that name."""

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from docker.errors import APIError
-
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.gpus import gpu_ids
 from sagespec.runtimes.swarm.cluster import Cluster
@@ -23,7 +21,6 @@ from sagespec.state.labels import LABEL_GPUS, LABEL_PROJECT
 
 LABEL_HOLDER = "sagespec.holder"  # the service that has it
 UNUSED_AFTER = timedelta(minutes=5)  # of a holder that is not there: the run that was to make it was killed
-_CONFLICT = 409
 
 
 @dataclass(frozen=True)
@@ -70,13 +67,7 @@ class Gpus:
     def _claim(self, node_id: str, gpu: str, holder: str) -> bool:
         labels = {LABEL_PROJECT: self._project_name, LABEL_HOLDER: holder, LABEL_NODE: node_id, LABEL_GPUS: gpu}
         name = f"sagespec-gpu-{hashlib.sha256(f'{node_id} {gpu}'.encode()).hexdigest()[:32]}"
-        try:
-            self._cluster.post("/configs/create", {"Name": name, "Labels": labels, "Data": "Lg=="})
-        except APIError as error:
-            if error.status_code != _CONFLICT:
-                raise
-            return False
-        return True
+        return bool(self._cluster.make("configs", name, labels, b"."))
 
     def _claims(self) -> list[Claim]:
         return [claim_of(config) for config in self._cluster.get("/configs", label=[LABEL_HOLDER])]

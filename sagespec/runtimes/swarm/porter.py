@@ -7,7 +7,6 @@ the Swarm's, which only couriers and the porter can read.
 
 from __future__ import annotations
 
-import base64
 import http.client
 import threading
 import time
@@ -54,8 +53,7 @@ class Porter:
         with self._setting_up:
             if self._container:
                 return
-            token = base64.b64encode(token_hex(32).encode()).decode()
-            self._make("/secrets/create", {"Name": self._token, "Labels": self._labels, "Data": token})
+            self._cluster.make("secrets", self._token, self._labels, token_hex(32).encode())
             spec = self.spec(self.name, "porter", ["porter"], constraints=[f"node.id=={own_node(self._engine)}"])
             if not self.create(spec):
                 self._renew(spec)
@@ -122,13 +120,6 @@ class Porter:
                     if time.monotonic() > give_up_at:
                         raise
                     time.sleep(_LOOK_EVERY_SECONDS)
-
-    def _make(self, path: str, what: Mapping[str, object]) -> None:
-        try:
-            self._cluster.post(path, what)
-        except APIError as error:
-            if error.status_code != _CONFLICT:  # it is there
-                raise
 
     def _secret(self) -> dict[str, object]:
         found = self._cluster.get("/secrets", name=[self._token])

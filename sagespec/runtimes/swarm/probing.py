@@ -110,7 +110,7 @@ def ask_nodes(cluster: Cluster, project_name: str, image: str, count: int, *, lo
     """What the nodes say, by their ids; nothing of those that did not say anything in time. count: that take work."""
     name = f"{_NAME}{secrets.token_hex(4)}"
     labels = {LABEL_PROJECT: project_name}
-    cluster.post("/networks/create", {"Name": name, "Driver": "overlay", "Labels": labels})
+    cluster.make_network({"Name": name, "Labels": labels})
     try:
         cluster.create_service(_service(name, labels, image, count), login=login)
         return _answers(cluster, name, count)

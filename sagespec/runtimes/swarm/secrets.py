@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from datetime import datetime
 from secrets import token_hex
 
+from sagespec.errors import WorldError
 from sagespec.runtimes.swarm.cluster import Cluster
 from sagespec.runtimes.swarm.names import LABEL_CONTAINER
 from sagespec.runtimes.swarm.reading import time_of
@@ -19,18 +19,13 @@ class Secrets:
 
     def keep(self, container_name: str, service_name: str, files: Mapping[str, bytes]) -> dict[str, tuple[str, str]]:
         """Id and name in the Swarm by our name. Each container has its own, which go with it."""
-        kept = {}
+        labels, kept = {LABEL_PROJECT: self._project_name, LABEL_CONTAINER: container_name}, {}
         for name, content in files.items():
             swarms_name = f"{service_name}-{token_hex(8)}"
-            made = self._cluster.post(
-                "/secrets/create",
-                {
-                    "Name": swarms_name,
-                    "Labels": {LABEL_PROJECT: self._project_name, LABEL_CONTAINER: container_name},
-                    "Data": base64.b64encode(content).decode(),
-                },
-            )
-            kept[name] = (str(made["ID"]), swarms_name)
+            secret_id = self._cluster.make("secrets", swarms_name, labels, content)
+            if not secret_id:
+                raise WorldError(f"the Swarm has another secret named {swarms_name}", fix="run the command again")
+            kept[name] = (secret_id, swarms_name)
         return kept
 
     def forget(self, container_name: str = "") -> None:
