@@ -86,7 +86,10 @@ class Output(io.RawIOBase):
         # The sign on standard error; or what is answered, which may overtake it.
         while not self._left and not self._complaints.startswith(b"+\n"):
             if not self._next_frame():
-                raise Unreached(f"{name} cannot be reached: {self.said or 'the porter ended'}")
+                raise Unreached(
+                    f"{name} cannot be reached: {self.said or 'the porter ended'}",
+                    fix="`sagespec doctor` shows which nodes are there, and whether they reach each other",
+                )
 
     def _next_frame(self) -> bool:
         """Whether there was one."""

@@ -41,7 +41,14 @@ _PATIENCE_WITH_KNOWN_SECONDS = 2.0  # at an address that may be out of date
 LEAST_BYTES = 4 << 20  # of memory that the Swarm sets aside
 _DONE, _NOTHING = 200, 404
 _ANOTHER = 421  # the address is another courier's now
-_FIXES = {507: "free some space on its node: `docker system df` shows what uses it", 500: "try again"}
+_FIXES = {
+    400: "name a path below /opt/ml; if the request broke off, try again",
+    401: "its token is not the project's any more: remove what it belongs to, and make that again",
+    409: "a file is where a folder is to be, or the other way round: choose another path, or remove it",
+    421: "its address has just become another courier's: try again",
+    500: "try again",
+    507: "free some space on its node: `docker system df` shows what uses it",
+}
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ class Couriers:
             reservations=reservations(cpus, memory),
         )
         if not gpus or self._cluster.service(name):
-            node_id = self._start(service, spec, tell, NODE_SECONDS)
+            node_id = self._start(service, spec, tell, NODE_SECONDS, about)
             return Placed(node_id, tuple(sorted(claim.gpu for claim in self._gpus.held(name))) if gpus else ())
         self._gpus.give_back(name)  # of a run that was killed
         nodes = self._gpus.nodes_with(gpus, about or service)
@@ -109,7 +116,8 @@ class Couriers:
             spec["TaskTemplate"]["Placement"]["Constraints"] = [*constraints, f"node.id=={node_id}"]
             is_last = node_id == list(nodes)[-1]
             try:
-                return Placed(self._start(service, spec, tell, NODE_SECONDS if is_last else NEXT_NODE_SECONDS), ids)
+                seconds = NODE_SECONDS if is_last else NEXT_NODE_SECONDS
+                return Placed(self._start(service, spec, tell, seconds, about), ids)
             except WorldError:
                 if is_last:
                     raise
@@ -119,11 +127,11 @@ class Couriers:
             fix="run the command again",
         )
 
-    def _start(self, service: str, spec: Mapping[str, Any], tell: Tell, seconds: float) -> str:
+    def _start(self, service: str, spec: Mapping[str, Any], tell: Tell, seconds: float, about: str) -> str:
         """The node on which it runs; NoRoom when none had room for so long."""
         self.porter.create(spec)
         try:
-            node_id = str(self._placed(service, tell, seconds)["NodeID"])
+            node_id = str(self._placed(service, tell, seconds, about)["NodeID"])
         except BaseException:
             self.remove(service)
             raise
@@ -144,7 +152,7 @@ class Couriers:
         options = {"NoCopy": True, "Labels": {LABEL_PROJECT: self._project_name}}
         return {"Type": "volume", "Source": volume, "Target": f"/{inside(path)}", "VolumeOptions": options}
 
-    def _placed(self, service: str, tell: Tell, seconds: float) -> dict[str, Any]:
+    def _placed(self, service: str, tell: Tell, seconds: float, about: str) -> dict[str, Any]:
         """Its task, once that runs."""
         began, said = time.monotonic(), ""
         before = {task["ID"] for task in self._tasks(service)}  # of one that is taken up, long after it failed perhaps
@@ -162,7 +170,7 @@ class Couriers:
                 reason = said or next((str(task["Status"].get("Err", "")) for task in failed), "it does not start")
                 # What has a node and does not start there would not start later.
                 raise (NoRoom if said else WorldError)(
-                    f"no node of the cluster takes it: {reason}",
+                    f"no node of the cluster takes {about or service}: {reason}",
                     why=f"tried for {waited:.0f} s",
                     fix="`docker node ls` shows the nodes; end other jobs, or ask for less in resources",
                 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from sagespec.errors import WorldError
 from sagespec.runtimes.docker.commands import run
-from sagespec.runtimes.docker.files import contents, inside, parents, tar, tree
+from sagespec.runtimes.docker.files import BASE, contents, inside, parents, tar, tree
 from sagespec.runtimes.swarm.couriers import Couriers
 from sagespec.runtimes.swarm.reading import Service
 from sagespec.runtimes.swarm.staging import Staging
@@ -60,7 +60,10 @@ class Files:
         script = 'while [ $# -gt 0 ]; do mv -f "$1" "$2" || exit 1; shift 2; done'
         _, complaint = run(self._engine, service.container_id, ["sh", "-c", script, "sh", *moves])
         if complaint:
-            raise WorldError(f"files could not be moved into place in {service.container_name}: {complaint}")
+            raise WorldError(
+                f"files could not be moved into place in {service.container_name}: {complaint}",
+                fix=f"`docker exec {service.container_id[:12]} df {BASE}` shows whether the disk is full",
+            )
 
     def _is_here(self, service: Service) -> bool:
         return service.node == self._node

@@ -29,6 +29,8 @@ GONE_SECONDS = 20.0  # beyond its grace
 _LOOK_EVERY_SECONDS = 0.1
 _NANO = 1_000_000_000
 _TAKEN = re.compile("port is already allocated|address already in use|host-mode port already in use", re.IGNORECASE)
+_FIX_OF_WAITING = "`docker node ls` shows the nodes; end other work, or ask for less in resources"
+_FIX_OF_BOUND = "`docker node ls` shows whether that node is ready and active; if it is, end other work there"
 _NO_IMAGE = re.compile("no such image", re.IGNORECASE)
 
 
@@ -106,17 +108,21 @@ class Life:
                     self._give_up(service)
                     raise _port_taken(service, said)
                 if waited > NODE_SECONDS:
+                    bound = service.node
                     self._give_up(service)
                     raise WorldError(
                         f"no node of the cluster takes {name}: {said}",
-                        why=f"tried for {waited:.0f} s",
-                        fix="`docker node ls` shows the nodes; end other work, or ask for less in resources",
+                        why=f"tried for {waited:.0f} s" + (f", on {self._node(bound)} alone" if bound else ""),
+                        fix=_FIX_OF_BOUND if bound else _FIX_OF_WAITING,
                     )
             if service.has_ended:  # it was stopped meanwhile, or its node is lost
                 return service
             if waited > STARTS_SECONDS:
                 self._give_up(service)
-                raise WorldError(f"{name} has not started within {STARTS_SECONDS:g} s")
+                raise WorldError(
+                    f"{name} has not started within {STARTS_SECONDS:g} s",
+                    fix=f"`docker service ps --no-trunc {service.name}` shows what it waited for",
+                )
             time.sleep(_LOOK_EVERY_SECONDS)
 
     def _check_ended(self, service: Service) -> None:
@@ -132,12 +138,15 @@ class Life:
             raise _port_taken(service, said)
         if state_of(task) == "rejected" or not (status.get("ContainerStatus") or {}).get("ContainerID"):
             self._give_up(service)
+            node = self._node(str(task["NodeID"]))
             if _NO_IMAGE.search(said):
-                raise not_on_node(service.image, self._node(task), said)
-            raise WorldError(f"the node {self._node(task)} could not start {service.container_name}: {said}")
+                raise not_on_node(service.image, node, said)
+            raise WorldError(
+                f"the node {node} could not start {service.container_name}: {said}",
+                fix=f"`docker service ps --no-trunc {service.name}` shows each try; the log of its engine says more",
+            )
 
-    def _node(self, task: object) -> str:
-        node_id = str(task["NodeID"])  # type: ignore[index]
+    def _node(self, node_id: str) -> str:
         names = {str(node["ID"]): str(node["Description"]["Hostname"]) for node in self.tools.cluster.nodes()}
         return names.get(node_id, node_id)
 

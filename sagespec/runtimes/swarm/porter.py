@@ -199,4 +199,8 @@ class Porter:
                 if error.status_code not in (_CONFLICT, _GONE):  # it has ended
                     raise
                 self._container = ""
-        raise WorldError("the porter, through which files reach other nodes, ends again and again", why=self._said())
+        raise WorldError(
+            "the porter, through which files reach other nodes, ends again and again",
+            why=self._said(),
+            fix=f"`docker service ps --no-trunc {self.name}` shows each end",
+        )

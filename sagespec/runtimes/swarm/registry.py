@@ -134,7 +134,9 @@ def refused(reference: str, doing: str, said: str) -> WorldError:
                 f"{what.format(host=host)}, so the engine could not {doing} {reference}: {said}",
                 fix=fix.format(host=host),
             )
-    return WorldError(f"the engine could not {doing} {reference}: {said}")
+    return WorldError(
+        f"the engine could not {doing} {reference}: {said}", fix=f"the logs of {host} and of the engine say more"
+    )
 
 
 def not_on_node(reference: str, node: str, said: str) -> WorldError:

@@ -24,5 +24,6 @@ def test_an_answer_that_overtakes_the_sign_is_read_whole() -> None:
 
 
 def test_who_is_not_reached_says_why() -> None:
-    with pytest.raises(Unreached, match="it cannot be reached: Connection refused"):
+    with pytest.raises(Unreached, match="it cannot be reached: Connection refused") as raised:
         sent((STDERR, b"Connection refused\n")).wait_connected("it")
+    assert "sagespec doctor" in raised.value.problems[0].fix

@@ -133,8 +133,8 @@ def test_a_courier_waits_for_a_node_that_has_room_and_says_so(
 ) -> None:
     monkeypatch.setattr(module, "NODE_SECONDS", 3.0)
     said: list[str] = []
-    with pytest.raises(NoRoom, match="no node of the cluster takes it: no suitable node"):
-        couriers.place(SERVICE, "acme-1", cpus=1000, tell=said.append)
+    with pytest.raises(NoRoom, match="no node of the cluster takes job acme: no suitable node"):
+        couriers.place(SERVICE, "acme-1", cpus=1000, about="job acme", tell=said.append)
     assert said == ["waits for a node: no suitable node (insufficient resources on 3 nodes)"]
     assert cluster.manager.engine.services({"name": name_of(SERVICE)}) == []
 

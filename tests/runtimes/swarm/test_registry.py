@@ -30,12 +30,14 @@ FULL = "received unexpected HTTP status: 500 Internal Server Error"
         ("no basic auth credentials", "the registry lan:5000 does not let us in", "docker login lan:5000"),
         ("unauthorized: authentication required", "the registry lan:5000 does not let us in", "docker login lan:5000"),
         (FULL, "the registry lan:5000 failed", "a full disk, as a rule"),
+        ("teapot", "", "the logs of lan:5000 and of the engine say more"),
+        ("teapot", "the engine could not push", "the logs of lan:5000 and of the engine say more"),
     ],
 )
 def test_what_a_registry_says_has_a_way_out(said: str, what: str, fix: str) -> None:
     error = refused("lan:5000/acme/xgboost:1", "push", said).problems[0]
     assert error.what.startswith(what) or what in error.what
-    assert error.what.endswith(f"so the engine could not push lan:5000/acme/xgboost:1: {said}")
+    assert error.what.endswith(f"the engine could not push lan:5000/acme/xgboost:1: {said}")
     assert fix in error.fix
 
 
