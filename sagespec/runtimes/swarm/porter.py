@@ -123,7 +123,14 @@ class Porter:
 
     def _secret(self) -> dict[str, object]:
         found = self._cluster.get("/secrets", name=[self._token])
-        secret_id = next(secret["ID"] for secret in found if secret["Spec"]["Name"] == self._token)
+        secret_id = next((secret["ID"] for secret in found if secret["Spec"]["Name"] == self._token), "")
+        if not secret_id:
+            self._container = ""  # so all is made again when it is needed next
+            raise WorldError(
+                "the token of the couriers is gone from the Swarm",
+                why="the project was destroyed meanwhile, by another command",
+                fix="run the command again",
+            )
         file = {"Name": _TOKEN_AT, "UID": "0", "GID": "0", "Mode": 0o400}
         return {"File": file, "SecretID": secret_id, "SecretName": self._token}
 

@@ -14,8 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 import docker
 import pytest
 
+from sagespec.errors import WorldError
 from sagespec.runtimes.swarm.cluster import Cluster
 from sagespec.runtimes.swarm.gpus import Gpus
+from sagespec.runtimes.swarm.porter import Porter
 from sagespec.runtimes.swarm.secrets import Secrets
 
 CREATED = "2026-12-01T12:00:00.000000000Z"
@@ -58,7 +60,7 @@ def running(manager: Manager) -> Iterator[Manager]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            kind = urlsplit(self.path).path.split("/")[2]
+            _, _, kind, _ = urlsplit(self.path).path.split("/")
             status, answer = manager.made(kind, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             if manager.loses and status == 201:
                 manager.loses -= 1
@@ -69,7 +71,15 @@ def running(manager: Manager) -> Iterator[Manager]:
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             filters = json.loads(parse_qs(url.query).get("filters", ["{}"])[0])
-            self._say(200, manager.found(url.path.split("/")[2], filters))
+            _, _, kind, *names = url.path.split("/")
+            found = manager.found(kind, filters)
+            named = [one for one in found if {one["ID"], one["Spec"]["Name"]} & set(names)]
+            if not names:
+                self._say(200, found)
+            elif named:
+                self._say(200, named[0])
+            else:
+                self._say(404, {"message": "not found"})
 
         def do_DELETE(self) -> None:
             _, _, kind, object_id = urlsplit(self.path).path.split("/")
@@ -122,3 +132,37 @@ def test_a_gpu_whose_claim_was_not_answered_is_ours_and_that_of_another_is_not(m
         ("2", "ss-acme-1"),
     }
     assert gpus.held("ss-acme-3") == ()
+
+
+class Engine:
+    """Of one node, with the containers that its tasks have: no more than a porter asks it for."""
+
+    def __init__(self, manager: Manager, node_id: str) -> None:
+        self._manager, self._node_id = manager, node_id
+
+    def info(self) -> dict[str, Any]:
+        return {"Swarm": {"LocalNodeState": "active", "ControlAvailable": True, "NodeID": self._node_id}}
+
+    def containers(self, filters: dict[str, str]) -> list[dict[str, str]]:
+        name = filters["label"].partition("=")[2]
+        specs = [service["Spec"] for service in self._manager.kept.get("services", ())]
+        return [
+            {"Id": f"{name} on {self._node_id}", "Image": spec["TaskTemplate"]["ContainerSpec"]["Image"]}
+            for spec in specs
+            if spec["Name"] == name
+            and spec["TaskTemplate"]["Placement"]["Constraints"] == [f"node.id=={self._node_id}"]
+        ]
+
+
+def porter(manager: Manager, node_id: str) -> Porter:
+    return Porter(Engine(manager, node_id), manager.cluster, "acme", lambda: "lan:5000/courier@sha256:1", lambda _: "")
+
+
+def test_a_token_that_is_gone_is_told_and_made_again(manager: Manager) -> None:
+    found = porter(manager, "n1")
+    found.set_up()
+    manager.kept["secrets"].clear()
+    with pytest.raises(WorldError, match="token of the couriers is gone"):
+        found.spec("ss-acme-1-courier", "courier", ["courier"])
+    found.set_up()
+    assert found.spec("ss-acme-1-courier", "courier", ["courier"])["TaskTemplate"]["ContainerSpec"]["Secrets"]
