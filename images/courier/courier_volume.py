@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import subprocess
 import tarfile
@@ -87,16 +88,17 @@ class Volume:
 
     def empty(self, path: str) -> None:
         """Remove all that is in a folder, which may be another volume, but not what is in volumes mounted below it.
-        With `find`, whose folders may lie as deep as they like."""
-        parts = parts_of(path)
-        with self._folder(parts):
-            pass
-        top = self.base.joinpath(*parts)
-        kept = {str(at) for mount in mounts_below(top) for at in (mount, *mount.parents) if top in at.parents}
-        tests = [test for at in sorted(kept) for test in ("!", "-path", at)]
-        tests += [test for mount in mounts_below(top) for test in ("!", "-path", f"{mount}/*")]
-        command = ["find", str(top), "-mindepth", "1", *tests, "-delete"]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        With `find`, whose folders may lie as deep as they like; it begins in the folder that was opened, wherever its
+        name leads by now."""
+        with self._folder(parts_of(path)) as folder:
+            here = f"/proc/self/fd/{folder}"
+            top = Path(here).readlink()
+            mounts = [mount.relative_to(top) for mount in mounts_below(top)]
+            kept = {at for mount in mounts for at in (mount, *mount.parents) if at.name}
+            tests = [test for at in sorted(kept) for test in ("!", "-path", f"./{literal(at)}")]
+            tests += [test for mount in mounts for test in ("!", "-path", f"./{literal(mount)}/*")]
+            command = ["find", ".", "-mindepth", "1", *tests, "-delete"]
+            done = subprocess.run(command, cwd=here, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode:
             raise OSError(errno.EIO, done.stderr.strip().rpartition("\n")[2][:300])
 
@@ -152,8 +154,19 @@ def parts_of(path: str) -> list[str]:
 
 def mounts_below(folder: Path) -> list[Path]:
     """Where the kernel has something mounted in a folder."""
-    lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    return [point for point in (Path(line.split(" ")[4]) for line in lines) if folder in point.parents]
+    told = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    return [point for point in mount_points(told) if folder in point.parents]
+
+
+def mount_points(told: str) -> list[Path]:
+    """Out of the kernel's lines, in which a space of a name, say, is a number of base 8."""
+    named = (line.split(" ")[4] for line in told.splitlines())
+    return [Path(re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), name)) for name in named]
+
+
+def literal(path: Path) -> str:
+    """As a pattern that nothing else matches."""
+    return re.sub(r"[\\*?\[]", r"\\\g<0>", str(path))
 
 
 def _names_in(folder: int) -> Iterator[str]:

@@ -130,6 +130,45 @@ print(total, tracemalloc.get_traced_memory()[1])
     assert peak < 1_200_000, peak
 
 
+def in_volume(script: str, base: Path) -> str:
+    command = [sys.executable, "-c", f"import courier_volume, pathlib, sys\n{script}", str(base)]
+    done = subprocess.run(command, cwd=COURIER, env=clean_environment(), capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_emptying_spares_what_is_mounted_below_by_its_very_name(tmp_path: Path) -> None:
+    """Names of mounts are no patterns, though `find` takes patterns."""
+    for name in ("in/a b*[c]", "in/a bXc", "in/a bX[c]", "other"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").touch()
+    script = """
+line = r"36 35 98:0 / {}/in/a\\040b*[c] rw - ext4 /dev/sda1 rw".format(sys.argv[1])
+courier_volume.mounts_below = lambda folder: courier_volume.mount_points(line)
+courier_volume.Volume(pathlib.Path(sys.argv[1])).empty("")
+"""
+    in_volume(script, tmp_path)
+    left = sorted(str(at.relative_to(tmp_path)) for at in tmp_path.rglob("*"))
+    assert left == ["in", "in/a b*[c]", "in/a b*[c]/file"]
+
+
+def test_emptying_stays_in_the_folder_that_was_opened(tmp_path: Path) -> None:
+    for name in ("ml/model", "outside"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").touch()
+    script = """
+base, run = pathlib.Path(sys.argv[1]), courier_volume.subprocess.run
+def late(*arguments, **options):
+    (base / "model").rename(base / "moved")
+    (base / "model").symlink_to(base.parent / "outside")
+    return run(*arguments, **options)
+courier_volume.subprocess.run = late
+courier_volume.Volume(base).empty("model")
+"""
+    in_volume(script, tmp_path / "ml")
+    assert names_in(tmp_path / "outside") == ["file"]
+    assert names_in(tmp_path / "ml/moved") == []
+
+
 def test_an_empty_folder_and_a_missing_one_are_an_empty_tar(courier: Courier) -> None:
     (courier.base / "file").touch()
     for path in ("missing", "file", "missing/deeper", "empty"):
