@@ -1,4 +1,5 @@
-"""Where bytes enter the couriers' network and leave it: a container on the engine that we speak to.
+"""Where bytes enter the couriers' network and leave it: a container on the engine that we speak to. Commands that speak
+to other engines have porters of their own there, so none is moved away from another.
 
 That engine is told to run a command in it (exec), whose input and output are the connection; so no port is published,
 and a remote engine serves as well. The command is `carry` of images/courier. The token of the couriers is a secret of
@@ -26,6 +27,8 @@ from sagespec.state.labels import LABEL_PROJECT
 STARTS_SECONDS = 120.0  # within which the porter runs: its image may have to be fetched
 _LOOK_EVERY_SECONDS = 0.1
 _TOKEN_AT = "courier_token"  # noqa: S105  # below /run/secrets
+_PART = "porter"
+_NODE_LETTERS = 12  # of a node's id in a name, as everywhere with Docker
 _CONFLICT = 409
 _GONE = 404
 _LIMITS = {"MemoryBytes": 512 << 20, "Pids": 512}
@@ -40,9 +43,10 @@ class Porter:
     ) -> None:
         self._engine, self._cluster, self._image, self._login = engine, cluster, image, login
         self._labels = {LABEL_PROJECT: project_name}
-        self.name = service_name(project_name, "porter")
-        self.network = f"{self.name}-net"
-        self._token = f"{self.name}-token"
+        self._own_name = service_name(project_name, "porter")
+        self.name = ""  # with that of its node, once that is known
+        self.network = f"{self._own_name}-net"
+        self._token = f"{self._own_name}-token"
         self._setting_up = threading.Lock()
         self._container = ""
 
@@ -54,7 +58,9 @@ class Porter:
             if self._container:
                 return
             self._cluster.make("secrets", self._token, self._labels, token_hex(32).encode())
-            spec = self.spec(self.name, "porter", ["porter"], constraints=[f"node.id=={own_node(self._engine)}"])
+            node_id = own_node(self._engine)
+            self.name = f"{self._own_name}-{node_id[:_NODE_LETTERS]}"
+            spec = self.spec(self.name, _PART, ["porter"], constraints=[f"node.id=={node_id}"])
             if not self.create(spec):
                 self._renew(spec)
             self._container = self._running()
@@ -107,9 +113,11 @@ class Porter:
         self._cluster.make_network({"Name": self.network, "Internal": True, "Labels": self._labels})
 
     def destroy(self) -> None:
-        """Remove the porter, the token and the network; couriers are gone by then."""
+        """Remove all porters, the token and the network; couriers are gone by then."""
         self._container = ""
-        self._cluster.delete(f"/services/{self.name}")
+        labels = self._labels | {LABEL_PART: _PART}
+        for service in self._cluster.services(*(f"{label}={text}" for label, text in labels.items())):
+            self._cluster.delete(f"/services/{service['ID']}")
         give_up_at = time.monotonic() + STARTS_SECONDS
         for path in (f"/secrets/{self._token}", f"/networks/{self.network}"):
             while True:
@@ -135,22 +143,15 @@ class Porter:
         return {"File": file, "SecretID": secret_id, "SecretName": self._token}
 
     def _renew(self, spec: Mapping[str, Any]) -> None:
-        """An earlier release may have left another image, or another engine have been ours."""
-        wanted = spec["TaskTemplate"]
+        """An earlier release may have left another image."""
+        image = spec["TaskTemplate"]["ContainerSpec"]["Image"]
 
         def change(found: dict[str, Any]) -> None:
-            found["TaskTemplate"]["ContainerSpec"]["Image"] = wanted["ContainerSpec"]["Image"]
-            found["TaskTemplate"]["Placement"]["Constraints"] = wanted["Placement"]["Constraints"]
+            found["TaskTemplate"]["ContainerSpec"]["Image"] = image
 
         service = self._cluster.service(self.name)
-        if service is None:
-            return
-        there = service["Spec"]["TaskTemplate"]
-        if (there["ContainerSpec"]["Image"], there["Placement"].get("Constraints")) != (
-            wanted["ContainerSpec"]["Image"],
-            wanted["Placement"]["Constraints"],
-        ):
-            self._cluster.change_service(service["ID"], change, login=self._login(wanted["ContainerSpec"]["Image"]))
+        if service and service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] != image:
+            self._cluster.change_service(service["ID"], change, login=self._login(image))
 
     def _running(self) -> str:
         """Its container. Our own engine knows it, without the managers."""

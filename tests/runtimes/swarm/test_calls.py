@@ -51,7 +51,7 @@ class Manager:
         ]
 
     def removed(self, kind: str, object_id: str) -> None:
-        self.kept[kind] = [one for one in self.kept[kind] if one["ID"] != object_id]
+        self.kept[kind] = [one for one in self.kept[kind] if object_id not in (one["ID"], one["Spec"]["Name"])]
 
 
 @contextmanager
@@ -166,3 +166,22 @@ def test_a_token_that_is_gone_is_told_and_made_again(manager: Manager) -> None:
         found.spec("ss-acme-1-courier", "courier", ["courier"])
     found.set_up()
     assert found.spec("ss-acme-1-courier", "courier", ["courier"])["TaskTemplate"]["ContainerSpec"]["Secrets"]
+
+
+def test_each_node_has_a_porter_of_its_own_and_all_are_removed(manager: Manager) -> None:
+    """A command through one manager leaves that of a command through another alone."""
+    first, second = porter(manager, "n1" * 12), porter(manager, "n2" * 12)
+    for one in (first, second, porter(manager, "n1" * 12)):
+        one.set_up()
+    there = {found["Spec"]["Name"]: found["Spec"]["TaskTemplate"]["Placement"] for found in manager.kept["services"]}
+    assert there == {
+        first.name: {"Constraints": [f"node.id=={'n1' * 12}"]},
+        second.name: {"Constraints": [f"node.id=={'n2' * 12}"]},
+    }
+    assert all(len(name) <= 63 for name in there)
+    assert len(manager.kept["secrets"]) == len(manager.kept["networks"]) == 1
+    others = {"Name": "ss-acme-1", "Labels": {"sagespec.project": "acme", "sagespec.part": "job"}}
+    manager.made("services", others)
+    porter(manager, "n3" * 12).destroy()
+    assert [found["Spec"] for found in manager.kept["services"]] == [others]
+    assert manager.kept["secrets"] == manager.kept["networks"] == []

@@ -67,7 +67,9 @@ def unpacked(pieces: Iterator[bytes]) -> dict[str, bytes]:
         return {member.name: content.read() for member in archive if (content := archive.extractfile(member))}
 
 
-def test_files_come_to_another_node_and_back(cluster: Cluster, couriers: Couriers, tmp_path: Path) -> None:
+def test_files_come_to_another_node_and_back(
+    cluster: Cluster, couriers: Couriers, tmp_path: Path, project_name: str
+) -> None:
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "rows").write_bytes(os.urandom(3 * MIB))
     placed = couriers.place(SERVICE, "acme-1", cpus=0.1, memory=64 * MIB, constraints=on(cluster, 2))
@@ -92,6 +94,7 @@ def test_files_come_to_another_node_and_back(cluster: Cluster, couriers: Courier
     with pytest.raises(WorldError, match=f"files of {SERVICE} cannot be reached: it has no courier"):
         couriers.read(SERVICE, "secret")
     couriers.destroy()
+    assert cluster.manager.engine.services({"label": f"sagespec.project={project_name}"}) == []
 
 
 def test_two_that_share_a_volume_empty_their_own(cluster: Cluster, couriers: Couriers) -> None:
