@@ -14,6 +14,9 @@ from sagespec.runtimes.protocol import Runtime
 from sagespec.spec.runtimes import RUNTIME_CHOICES, RUNTIME_NAMES, RuntimeName
 from sagespec.spec.swarm import SwarmSettings
 
+SWARM_SETTING = "runtime: {swarm: {registry: HOST:PORT/PATH}}"
+SWARM_AGAIN = f"write {SWARM_SETTING} in sagespec.yaml again, run `sagespec destroy`, and then change it"
+
 
 def images_dir() -> Path:
     """The folder of the built-in programs: inside the installed package, or beside it in a checkout."""
@@ -26,7 +29,7 @@ def images_dir() -> Path:
 class Opening:
     """What every engine is opened with. containers: where local processes are kept. marks: labels that tell whose
     containers they are, on an engine that several checkouts may use. open_secret: what the containers' secrets are
-    opened with. swarm: what the settings say of one."""
+    opened with. swarm: what the settings say of one. last: the runtime of the last apply."""
 
     project_name: str
     root: Path
@@ -34,6 +37,7 @@ class Opening:
     marks: Callable[[], Mapping[str, str]]
     open_secret: Open
     swarm: SwarmSettings | None = None
+    last: str = ""
 
 
 def _docker(opening: Opening, _reason: str) -> tuple[Runtime, str]:
@@ -56,7 +60,8 @@ def _swarm(opening: Opening, _reason: str) -> tuple[Runtime, str]:
     if opening.swarm is None:
         raise WorldError(
             "the project names no registry, from which all nodes of a Swarm get images",
-            fix="write runtime: {swarm: {registry: HOST:PORT/PATH}} in sagespec.yaml",
+            why="this project runs on a Swarm" if opening.last == "swarm" else "",
+            fix=SWARM_AGAIN if opening.last == "swarm" else f"write {SWARM_SETTING} in sagespec.yaml",
         )
     swarm = SwarmRuntime(
         opening.project_name,
@@ -98,7 +103,8 @@ def choose(
     wanted by name, or by DOCKER_HOST. swarm: what the settings say of one; without it, `auto` takes none.
     """
     name, reason = _automatic(last, swarm) if wanted == "auto" else (_checked(wanted), "as requested")
-    opening = Opening(project_name, root, containers or root / ".sagespec" / "containers", marks, open_secret, swarm)
+    folder = containers or root / ".sagespec" / "containers"
+    opening = Opening(project_name, root, folder, marks, open_secret, swarm, last)
     return LOADERS[name](opening, reason)
 
 

@@ -33,6 +33,7 @@ from sagespec.runtimes.protocol import Check
 from sagespec.state.addresses import GATEWAY
 from sagespec.state.observed import ContainerState
 from sagespec.stores.protocol import Conflict, StoreAway
+from sagespec.verbs.locked import how_to_leave
 from sagespec.verbs.owners import refuse_others
 from sagespec.verbs.plan import Validated, validate
 
@@ -116,15 +117,21 @@ def _runtime(parts: Parts) -> Iterator[Check]:
     except SagespecError:  # no settings: what would be chosen without any
         engine, reason = choose("auto", "doctor", parts.root)
     last = parts.last_runtime()
-    fix = f"`sagespec destroy --runtime {last}` first, or stay with {last}"
     if last and last != engine.name:
-        yield Check("runtime", False, f"{engine.name}, but this project runs under the runtime {last}", fix)
+        told = f"{engine.name}, but this project runs under the runtime {last}"
+        yield Check("runtime", False, told, _fix_of_other_runtime(parts, last))
     else:
         yield Check("runtime", True, reason.removeprefix("runtime "))
     found = engine.checks()
     yield from found
     if not any(check.name == "disk" for check in found):
         yield _disk(parts.root)
+
+
+def _fix_of_other_runtime(parts: Parts, last: str) -> str:
+    with suppress(SagespecError):  # no settings
+        return f"{how_to_leave(parts)}, or stay with {last}"
+    return f"stay with {last}"
 
 
 def _disk(folder: Path) -> Check:

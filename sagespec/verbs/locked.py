@@ -18,6 +18,7 @@ from sagespec.reconcile.options import Options
 from sagespec.records.lease import Lease
 from sagespec.records.leases import Leases
 from sagespec.records.lock import PATIENCE_SECONDS, project_lock
+from sagespec.runtimes.choose import SWARM_AGAIN
 from sagespec.scratch import sweep
 from sagespec.verbs.names import left_under_old_names, remember_name
 
@@ -146,5 +147,12 @@ def refuse_other_runtime(parts: Parts) -> None:
         raise WorldError(
             f"this project runs under the runtime {last}, not {now}",
             why="two at once would share its port and its history",
-            fix=f"`sagespec destroy --runtime {last}` first; models and history stay in the store",
+            fix=f"{how_to_leave(parts)}; models and history stay in the store",
         )
+
+
+def how_to_leave(parts: Parts) -> str:
+    """What to do before another runtime than that of the last apply may take the project."""
+    if parts.last_runtime() == "swarm" and not parts.settings.swarm:  # no registry: the Swarm cannot be opened
+        return SWARM_AGAIN
+    return f"`sagespec destroy --runtime {parts.last_runtime()}` first"

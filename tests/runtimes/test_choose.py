@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sagespec.errors import WorldError
-from sagespec.runtimes.choose import LOADERS, choose
+from sagespec.runtimes.choose import LOADERS, SWARM_AGAIN, choose
 from sagespec.spec.runtimes import RUNTIME_NAMES
 from sagespec.spec.swarm import SwarmSettings
 
@@ -38,6 +38,14 @@ def test_a_swarm_is_not_opened_without_a_registry(tmp_path: Path) -> None:
     (problem,) = caught.value.problems
     assert "names no registry" in problem.what
     assert "registry:" in problem.fix
+
+
+def test_a_project_on_a_swarm_without_its_registry_is_told_the_way_back(tmp_path: Path) -> None:
+    for wanted in ("auto", "swarm"):
+        with pytest.raises(WorldError) as caught:
+            choose(wanted, "acme", tmp_path, last="swarm")
+        (problem,) = caught.value.problems
+        assert (problem.why, problem.fix) == ("this project runs on a Swarm", SWARM_AGAIN)
 
 
 def test_auto_takes_no_swarm_where_the_engine_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from sagespec.runtimes.choose import choose
 from sagespec.runtimes.protocol import Check
 from sagespec.state.addresses import job_address
 from sagespec.stores.protocol import StoreAway
+from sagespec.verbs.locked import refuse_other_runtime
 from tests.fakes import others
 from tests.ports import free_port
 
@@ -78,6 +79,17 @@ def test_another_runtime_than_that_of_the_last_apply_is_said(folder: Path) -> No
     (folder / ".sagespec/runtime").write_text("docker\n")
     found = look(folder)
     assert (found["runtime"].ok, found["runtime"].fix[:37]) == (False, "`sagespec destroy --runtime docker` f")
+
+
+def test_the_way_from_a_swarm_that_the_settings_do_not_name_any_more_is_said(folder: Path) -> None:
+    """`sagespec destroy --runtime swarm` would not know its registry."""
+    (folder / ".sagespec").mkdir(exist_ok=True)
+    (folder / ".sagespec/runtime").write_text("swarm\n")
+    check = look(folder)["runtime"]
+    assert (check.ok, check.fix.startswith("write runtime: {swarm: {registry: ")) == (False, True)
+    with Project(folder, (), None) as project, pytest.raises(WorldError) as caught:
+        refuse_other_runtime(project.parts)
+    assert [problem.fix[:16] for problem in caught.value.problems] == ["write runtime: {"]
 
 
 def test_the_store_is_left_as_it_was(folder: Path) -> None:
