@@ -174,6 +174,18 @@ class ProjectSettings(DocumentSpec):
             )
         return self
 
+    @model_validator(mode="after")
+    def _can_publish(self) -> ProjectSettings:
+        if self.swarm and self.gateway.is_local:
+            given = ("gateway",) if "gateway" in self.model_fields_set else ("runtime",)
+            raise wrong(
+                "a Swarm publishes on all addresses of a node, so the gateway cannot listen on "
+                f"{self.gateway.host} alone",
+                "set gateway.host to an address of the manager's machine, and name callers (docs/exposing.md)",
+                at=("gateway", "host") if "host" in self.gateway.model_fields_set else given,
+            )
+        return self
+
     @property
     def runtime_name(self) -> RuntimeChoice:
         return "swarm" if isinstance(self.runtime, RuntimeSettings) else self.runtime

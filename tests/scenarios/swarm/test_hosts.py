@@ -55,7 +55,9 @@ def echo() -> Sequence[str]:
 @pytest.fixture
 def workspace(cluster: Cluster, tmp_path: Path, project_name: str) -> Workspace:
     runtime = f"{{swarm: {{registry: '{cluster.registry}/hosts', single_operator: true}}}}"
-    return Workspace(tmp_path / "swarm", project_name, runtime)
+    found = Workspace(tmp_path / "swarm", project_name, runtime)
+    found.edit("gateway: {", f"gateway: {{host: {cluster.manager.address}, open: true, ", "sagespec.yaml")
+    return found
 
 
 def write(workspace: Workspace, more: str = "") -> None:
