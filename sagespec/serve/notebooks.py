@@ -68,6 +68,12 @@ def door_of(root: Path, name: str) -> Door | None:
 
 def prepare_notebook(action: StartNotebook, world: World, caller: Caller) -> None:
     """Have its program ready, which may mean to build an image. WorldError when the engine cannot see the project."""
+    if world.runtime.capacity().nodes:
+        raise WorldError(
+            "a notebook does not run on a Swarm",
+            why="it works in the project's own folder, which other machines do not see",
+            fix="put the notebook in an environment that runs on Docker or as processes",
+        )
 
     def tell(text: str) -> None:
         caller.report(Event(EventKind.PROGRESS, str(action.about), text, action=action.verb))
