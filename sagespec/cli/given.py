@@ -58,7 +58,7 @@ OPTIONS = (
     click.option(
         "--runtime",
         type=click.Choice(RUNTIME_CHOICES),
-        help="Docker, local processes, a Docker Swarm, or what answers.  [default: from sagespec.yaml, else auto]",
+        help="Docker, processes, a Swarm; auto: as last, else what is there.  [default: from sagespec.yaml, else auto]",
     ),
     click.option("--debug", is_flag=True, default=None, help="Show a traceback if sagespec itself fails."),
 )

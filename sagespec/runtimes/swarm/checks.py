@@ -63,7 +63,10 @@ def checks_of_nodes(nodes: Sequence[Node], further_addresses: int) -> Iterator[C
     majors = {version.split(".")[0] for version in versions}
     yield Check("engines", len(majors) == 1, _listed(versions), "bring all engines to one release")
     if len(platforms := _by(nodes, "platform")) > 1:
-        fix = "images are built for the machine of our engine: drain the others, or use images for several platforms"
+        fix = (
+            "images are built for the processor of the engine that sagespec speaks to: "
+            "drain the other nodes, or use images for several platforms"
+        )
         yield Check("platforms", False, _listed(platforms), fix)
 
 
@@ -73,14 +76,15 @@ def _managers(managers: Sequence[Node], further_addresses: int) -> Check:
     told = f"{count}, of which {reachable} can be reached" if reachable < count else f"{count}"
     if count == 1:
         return Check("managers", True, f"{told}: while it is away nothing can be changed, but all keeps running")
-    told += f"; {may_go} more may go before nothing can be changed" if reachable < count else f"; {may_go} may go"
+    told += f"; {may_go} {'more ' if reachable < count else ''}may be lost"
+    told += " before nothing can be changed" if reachable < count else ""
     if not further_addresses:
         told += ", but sagespec knows only the engine that it speaks to: see runtime.swarm.managers"
     if reachable < count:
         away = ", ".join(node.name for node in managers if node.manages != "reachable")
         return Check("managers", False, told, f"start {away}, or `docker node demote` what is gone for good")
     if count % 2 == 0:
-        fix = "`docker node promote` or `demote` one: an even number stands no more losses than one less"
+        fix = "`docker node promote` or `demote` one: an even number survives no more losses than one fewer"
         return Check("managers", False, told, fix)
     return Check("managers", True, told)
 
@@ -101,10 +105,14 @@ def checks_of_answers(nodes: Sequence[Node], answers: Mapping[str, Answer]) -> I
         yield Check("ports between nodes", not cut, "; ".join(cut) or f"{_names(ran)} reach each other", fix)
     off = [f"{name} by {answer.apart:.0f} s" for name, answer in ran.items() if answer.apart > CLOCK_SECONDS]
     if ran:
-        told_clocks = f"differ from this machine's: {', '.join(off)}" if off else f"of {_names(ran)} agree with ours"
+        agree = f"of {_names(ran)} agree with this machine's"
+        told_clocks = f"differ from this machine's: {', '.join(off)}" if off else agree
         yield Check("clocks of nodes", not off, told_clocks, "set them by one server (NTP)")
     if gaining := [name for name, answer in ran.items() if answer.gains]:
-        hint = 'a Swarm before Docker 25 passes no such limit on: write "no-new-privileges": true in daemon.json'
+        hint = (
+            "before Docker 25 a Swarm does not pass this limit on: "
+            'write "no-new-privileges": true in each node\'s daemon.json'
+        )
         yield Check("privileges", True, f"programs may gain some (setuid) on {', '.join(gaining)}; {hint}")
 
 

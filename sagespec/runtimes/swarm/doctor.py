@@ -42,9 +42,13 @@ class Doctor:
         except WorldError as error:
             yield unreachable(error)
             return
-        yield Check("registry", True, f"{self._registry.place}: our engine reaches it")
+        yield Check("registry", True, f"{self._registry.place}: the engine reaches it")
         if not digest:
-            yield Check("images on nodes", True, "not checked: there is none of ours yet that they could pull")
+            yield Check(
+                "images on nodes",
+                True,
+                "not checked yet: none of sagespec's images is in the registry before the first apply",
+            )
             return
         image = f"{reference.rpartition(':')[0]}@{digest}"
         count = sum(node.takes_work for node in nodes)

@@ -48,11 +48,11 @@ def test_a_swarm_that_is_well_has_nothing_to_be_done() -> None:
         ((N1, N2, replace(N3, is_ready=False)), "nodes", "2 of 3 take work; n3 is not there"),
         ((N1, N2, replace(N3, version="28.2.2")), "engines", "20.10.24 on n1, n2; 28.2.2 on n3"),
         ((N1, replace(N2, platform="linux/aarch64")), "platforms", "linux/aarch64 on n2; linux/x86_64 on n1"),
-        ((N1, replace(N2, manages="reachable")), "managers", "2; 0 may go"),
+        ((N1, replace(N2, manages="reachable")), "managers", "2; 0 may be lost"),
         (
             (N1, replace(N2, manages="reachable"), replace(N3, manages="unreachable")),
             "managers",
-            "3, of which 2 can be reached; 0 more may go",
+            "3, of which 2 can be reached; 0 more may be lost",
         ),
     ],
 )
@@ -63,7 +63,7 @@ def test_what_a_manager_knows_to_be_wrong(nodes: tuple[Node, ...], name: str, sa
 
 def test_three_managers_are_well_and_a_drained_node_is_only_told() -> None:
     managers = [replace(node, manages="reachable") for node in NODES]
-    assert of_nodes(*managers, further=2)["managers"] == Check("managers", True, "3; 1 may go")
+    assert of_nodes(*managers, further=2)["managers"] == Check("managers", True, "3; 1 may be lost")
     assert "runtime.swarm.managers" in of_nodes(*managers)["managers"].detail
     drained = of_nodes(N1, replace(N2, availability="drain"))["nodes"]
     assert (drained.ok, drained.detail) == (True, "1 of 2 take work; not used: n2 (drain)")
