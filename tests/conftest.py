@@ -152,6 +152,15 @@ def cluster(shared_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 @pytest.fixture
+def own_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """One that a test may leave as it likes. Nodes that were made managers are not soon unmade on a busy machine, so
+    such tests do not share theirs."""
+    with made_of(3) as found:
+        monkeypatch.setenv("DOCKER_HOST", found.manager.docker_host)
+        yield found
+
+
+@pytest.fixture
 def project_name(tmp_path: Path) -> Iterator[str]:
     """A name no other test uses. Whatever runs under it when the test has ended is removed."""
     name = f"{_SESSION}-{secrets.token_hex(2)}"

@@ -38,11 +38,11 @@ def test_auto_takes_the_swarm_that_the_settings_name_where_the_engine_manages_on
 
 
 def test_each_manager_leads_to_one_and_the_same_swarm(
-    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    named = SwarmSettings(registry=cluster.registry)
-    first, second, _ = cluster.nodes
-    cluster.promote(second)
+    named = SwarmSettings(registry=own_cluster.registry)
+    first, second, _ = own_cluster.nodes
+    own_cluster.promote(second)
     wait_for(lambda: second.engine.info()["Swarm"]["ControlAvailable"] or None)  # it hears of that itself
     with choose("swarm", "acme", tmp_path, swarm=named)[0] as runtime:
         through_the_first = runtime.where

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import takewhile
 
@@ -44,8 +45,14 @@ time.sleep(600)
 
 @pytest.fixture
 def runtime(request: pytest.FixtureRequest, project_name: str) -> Iterator[SwarmRuntime]:
+    with opened_on(request, "cluster", project_name) as runtime:
+        yield runtime
+
+
+@contextmanager
+def opened_on(request: pytest.FixtureRequest, cluster_name: str, project_name: str) -> Iterator[SwarmRuntime]:
     references = built.reference("courier"), built.reference("echo")  # on the engine of this machine
-    cluster: Cluster = request.getfixturevalue("cluster")
+    cluster: Cluster = request.getfixturevalue(cluster_name)
     cluster.load(*references)
     with SwarmRuntime(project_name, images_dir(), registry=f"{cluster.registry}/swarm") as runtime:
         runtime.prepare(Builtin("echo"), lambda _: None)
@@ -106,6 +113,13 @@ def test_a_container_on_a_lost_node_has_ended(runtime: SwarmRuntime, cluster: Cl
 
 
 def test_a_gateway_is_left_to_the_engine_of_its_node_until_that_is_lost(
+    request: pytest.FixtureRequest, job: Launch, project_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened_on(request, "own_cluster", project_name) as runtime:
+        its_node_is_lost(runtime, request.getfixturevalue("own_cluster"), job, project_name, monkeypatch)
+
+
+def its_node_is_lost(
     runtime: SwarmRuntime, cluster: Cluster, job: Launch, project_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = cluster.nodes[1]
@@ -157,15 +171,17 @@ def test_a_followed_log_goes_on_when_its_manager_was_started_again(
     assert next(lines) == "it still runs"
 
 
-def test_other_managers_are_asked_when_the_own_has_no_leader(cluster: Cluster, project_name: str) -> None:
-    cluster.promote(*cluster.nodes[1:])
-    others = [node.docker_host for node in cluster.nodes[1:]]
-    with SwarmRuntime(project_name, images_dir(), registry=f"{cluster.registry}/swarm", managers=others) as runtime:
+def test_other_managers_are_asked_when_the_own_has_no_leader(own_cluster: Cluster, project_name: str) -> None:
+    own_cluster.promote(*own_cluster.nodes[1:])
+    others = [node.docker_host for node in own_cluster.nodes[1:]]
+    with SwarmRuntime(project_name, images_dir(), registry=f"{own_cluster.registry}/swarm", managers=others) as runtime:
         assert runtime.containers() == ()
-        cluster.cut(cluster.manager)
-        wait_for(lambda: _says_that_nobody_leads(cluster.manager))
+        own_cluster.cut(own_cluster.manager)
+        wait_for(lambda: _says_that_nobody_leads(own_cluster.manager))
         assert runtime.containers() == ()
-        with SwarmRuntime(project_name, images_dir(), registry=f"{cluster.registry}/swarm", managers=others) as later:
+        with SwarmRuntime(
+            project_name, images_dir(), registry=f"{own_cluster.registry}/swarm", managers=others
+        ) as later:
             assert later.where == runtime.where, "though its own engine does not know of which Swarm it is"
 
 
