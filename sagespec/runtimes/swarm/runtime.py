@@ -218,7 +218,8 @@ class SwarmRuntime:
         if time.monotonic() > self._capacity_until:
             with refusals("say what it has"):
                 nodes = self._cluster.nodes()
-            self._capacity = Capacity.of([_capacity_of(node) for node in nodes if _takes_work(node)])
+            found = [_capacity_of(node) for node in nodes if _takes_work(node)]
+            self._capacity = Capacity.of(sorted(found, key=lambda node: node.name))  # managers list them by id
             self._capacity_until = time.monotonic() + _CAPACITY_SECONDS
         return self._capacity
 

@@ -80,7 +80,6 @@ def test_two_lists_tell_of_two_hundred_containers(runtime: SwarmRuntime, cluster
     assert took < 5.0, took  # of which benchmarks/swarm.py shows the figure on a calm machine
 
 
-@pytest.mark.skip(reason="fails on a busy machine: the cause is not known yet")
 def test_the_capacity_is_that_of_the_nodes_that_take_work_now(runtime: SwarmRuntime, cluster: Cluster) -> None:
     names = [node.name for node in cluster.nodes]
     wait_for(lambda: [node.name for node in runtime.capacity().nodes] == names or None)
