@@ -74,7 +74,7 @@ def connected(address: str, patience: float) -> socket.socket:
     give_up = time.monotonic() + patience
     while True:
         try:
-            connection = socket.create_connection((host, int(port or PORT)), timeout=max(1.0, patience / 3))
+            connection = socket.create_connection((host, int(port or PORT)), timeout=min(5.0, max(1.0, patience / 3)))
             break
         except OSError:
             if time.monotonic() > give_up:

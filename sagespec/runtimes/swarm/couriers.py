@@ -34,7 +34,7 @@ NEXT_NODE_SECONDS = 5.0  # until another node with GPUs is tried
 STARTS_SECONDS = 600.0  # its image may have to be fetched
 RETURNS_SECONDS = 30.0  # after its node's engine was started again
 _LOOK_EVERY_SECONDS = 0.1
-_PATIENCE_SECONDS = 30.0  # with one that runs, while the nodes tell each other where
+_PATIENCE_SECONDS = 75.0  # with one that runs, while nodes tell each other where: one that was away is asked each 60 s
 _MOST_FAILURES = 3
 _WAITING = ("new", "pending", "allocated")
 _PATIENCE_WITH_KNOWN_SECONDS = 2.0  # at an address that may be out of date
@@ -155,7 +155,7 @@ class Couriers:
     def _placed(self, service: str, tell: Tell, seconds: float, about: str) -> dict[str, Any]:
         """Its task, once that runs."""
         began, said = time.monotonic(), ""
-        before = {task["ID"] for task in self._tasks(service)}  # of one that is taken up, long after it failed perhaps
+        before = {task["ID"] for task in self._tasks(service)}  # tries of an earlier run do not count
         while True:
             tasks = self._tasks(service)
             if task := _newest(tasks, running=True):

@@ -221,7 +221,7 @@ def test_who_waits_for_a_lost_node_is_told(
     began = time.monotonic()
     with pytest.raises(WorldError, match="reached"):
         couriers.read(SERVICE, "kept")
-    assert time.monotonic() - began < 90.0
+    assert time.monotonic() - began < 150.0
     cluster.join(cluster.nodes[2])
     cluster.wait_until_ready()
     assert couriers.read(SERVICE, "kept") == b"1"

@@ -137,7 +137,6 @@ def test_two_nodes_find_the_network_of_one(
 
 
 @pytest.mark.slow(60)
-@pytest.mark.skip(reason="fails on a busy machine: the cause is not known yet")
 def test_the_hosts_of_a_job_are_fed_where_they_are_and_leave_no_files(
     echo: Sequence[str], workspace: Workspace, cluster: Cluster
 ) -> None:
